@@ -1,0 +1,3 @@
+"""MIQA: how well will machine vision models do on this image?"""
+
+__version__ = '0.1.0'

@@ -1,0 +1,43 @@
+"""Registries of everything that a config can name; children of MMEngine's where MMEngine has one."""
+
+from __future__ import annotations
+
+import difflib
+
+from mmengine import registry as mmengine_registry
+from mmengine.registry import Registry as _Registry
+
+
+class Registry(_Registry):
+    """An MMEngine registry whose look-up of an unknown name suggests the nearest known one."""
+
+    def get(self, key: str):
+        """Return the class registered as ``key``.
+
+        Raises:
+            KeyError: there is no such class here or in the parent registries.
+        """
+        found = super().get(key)
+        if found is None:
+            known = sorted(self.module_dict)
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f' Did you mean {near[0]!r}?' if near else ''
+            raise KeyError(f'{key!r} is not a registered {self.name}.{hint} Known here: {", ".join(known) or "none"}.')
+        return found
+
+
+def _child(parent_name: str, *locations: str) -> Registry:
+    parent = getattr(mmengine_registry, parent_name)
+    return Registry(parent.name, parent=parent, scope='miqa', locations=list(locations))
+
+
+#: Vision systems (classifiers, detectors, segmenters) whose behaviour labels a database.
+MACHINES = Registry('machine', scope='miqa', locations=['miqa.machines'])
+DATASETS = _child('DATASETS', 'miqa.datasets')
+TRANSFORMS = _child('TRANSFORMS', 'miqa.datasets.transforms')
+DATA_SAMPLERS = _child('DATA_SAMPLERS', 'miqa.datasets')
+MODELS = _child('MODELS', 'miqa.models')
+METRICS = _child('METRICS', 'miqa.evaluation')
+HOOKS = _child('HOOKS', 'miqa.engine')
+LOOPS = _child('LOOPS', 'miqa.engine')
+OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'miqa.engine')

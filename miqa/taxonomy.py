@@ -1,0 +1,149 @@
+"""The words of the field: tasks, labels, distortions, levels, and the file names that carry them.
+
+Everything here follows MIQD-2.5M (Wang, Zhang, Lin, "Image Quality Assessment for Machines",
+arXiv 2508.19850) and the files that its authors publish. Nothing here touches a disk.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import NamedTuple
+
+#: Machine vision tasks: classification, object detection, instance segmentation.
+TASKS = ('cls', 'det', 'ins')
+
+#: What a score predicts. composite = 0.5 consistency + 0.5 accuracy.
+LABELS = ('composite', 'consistency', 'accuracy')
+
+#: Splits of a database. ``test`` is accepted as another word for ``val``.
+SPLITS = ('train', 'val')
+
+#: The ten distortions of MIQD-2.5M, in the paper's order.
+DISTORTIONS = (
+    'contrast',
+    'pixelate',
+    'jpeg_compression',
+    'motion_blur',
+    'defocus_blur',
+    'glass_blur',
+    'fog',
+    'snow',
+    'darkness',
+    'gaussian_noise',
+)
+
+#: Further distortions of the released generator that MIQD-2.5M does not contain.
+EXTRA_DISTORTIONS = ('gaussian_blur', 'frost', 'brightness', 'saturate', 'impulse_noise')
+
+#: Strength of a distortion: 1 is hardly visible, 5 is severe.
+LEVELS = (1, 2, 3, 4, 5)
+
+#: Where a distortion is stronger: everywhere alike, in the background, or in the foreground.
+REGION_PATTERNS = ('uniform', 'bg_stronger', 'fg_stronger')
+
+#: All 25 (foreground level, background level) pairs: 5 uniform, then 10 + 10 fused ones.
+LEVEL_PAIRS = (
+    tuple((level, level) for level in LEVELS)
+    + tuple((fg, bg) for fg in LEVELS for bg in LEVELS if fg < bg)
+    + tuple((fg, bg) for fg in LEVELS for bg in LEVELS if fg > bg)
+)
+
+#: Folder of a task's labels below the data root.
+TASK_FOLDERS = {'cls': 'miqa_cls', 'det': 'miqa_det', 'ins': 'miqa_ins'}
+
+#: The task whose images and split files a task uses: ``ins`` shares those of ``det``.
+IMAGE_TASKS = {'cls': 'cls', 'det': 'det', 'ins': 'det'}
+
+#: Standard deviation of the official test labels, (label, task) -> sigma, each within 0.0002.
+#: Source: RMSE = sigma * sqrt(1 - PLCC^2) holds for every row of the paper's Tables 1 and 2.
+TEST_LABEL_DEVIATIONS = {
+    ('composite', 'cls'): 0.3008,
+    ('composite', 'det'): 0.2835,
+    ('composite', 'ins'): 0.2728,
+    ('accuracy', 'cls'): 0.3588,
+    ('accuracy', 'det'): 0.2833,
+    ('accuracy', 'ins'): 0.2695,
+    ('consistency', 'cls'): 0.2805,
+    ('consistency', 'det'): 0.3088,
+    ('consistency', 'ins'): 0.3031,
+}
+
+_KNOWN = DISTORTIONS + EXTRA_DISTORTIONS
+_NAME = re.compile(
+    r'(?P<source>.+)_(?P<distortion>' + '|'.join(_KNOWN) + r')_'
+    r'(?:(?P<level>[1-5])|(?P<pattern>fg_stronger|bg_stronger)_fg(?P<fg>[1-5])_bg(?P<bg>[1-5]))'
+    r'(?P<suffix>\.[A-Za-z0-9]+)?'
+)
+
+
+class Version(NamedTuple):
+    """One distorted version of a source image: which source, which distortion, how strong where."""
+
+    source: str
+    distortion: str
+    fg_level: int
+    bg_level: int
+
+    @property
+    def region_pattern(self) -> str:
+        """One of :data:`REGION_PATTERNS`."""
+        return region_pattern(self.fg_level, self.bg_level)
+
+
+def region_pattern(fg_level: int, bg_level: int) -> str:
+    """Name the region pattern of a level pair: ``uniform``, ``bg_stronger`` or ``fg_stronger``."""
+    if fg_level == bg_level:
+        return 'uniform'
+    return 'bg_stronger' if fg_level < bg_level else 'fg_stronger'
+
+
+def version_name(version: Version, suffix: str = '.png') -> str:
+    """Write MIQD's file name of a version, such as ``000000000139_snow_bg_stronger_fg1_bg4.png``.
+
+    Raises:
+        ValueError: the distortion or a level is not one that the database knows.
+    """
+    check_choice(version.distortion, _KNOWN, 'distortion')
+    for level in (version.fg_level, version.bg_level):
+        check_choice(level, LEVELS, 'level')
+    pattern = version.region_pattern
+    if pattern == 'uniform':
+        tail = str(version.fg_level)
+    else:
+        tail = f'{pattern}_fg{version.fg_level}_bg{version.bg_level}'
+    return f'{version.source}_{version.distortion}_{tail}{suffix}'
+
+
+def parse_version_name(name: str) -> Version:
+    """Read a version from MIQD's file name (no folder; any or no file suffix).
+
+    Raises:
+        ValueError: the name does not follow the database's pattern.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(
+            f"{name!r} is not a MIQD file name. Expected '<id>_<distortion>_<1-5>.png' or "
+            f"'<id>_<distortion>_fg_stronger_fg<i>_bg<j>.png' (or bg_stronger), "
+            f'with a distortion out of: {", ".join(_KNOWN)}.'
+        )
+    if match['level']:
+        fg = bg = int(match['level'])
+    else:
+        fg, bg = int(match['fg']), int(match['bg'])
+        if region_pattern(fg, bg) != match['pattern']:
+            raise ValueError(
+                f'{name!r} says {match["pattern"]}, but its levels are foreground {fg} and background {bg}.'
+            )
+    return Version(match['source'], match['distortion'], fg, bg)
+
+
+def check_choice(value, allowed, what: str):
+    """Return ``value`` if it is one of ``allowed``; else raise a ValueError that suggests the nearest one."""
+    allowed = tuple(allowed)
+    if value in allowed:
+        return value
+    near = difflib.get_close_matches(str(value), [str(choice) for choice in allowed], n=1)
+    hint = f' Did you mean {near[0]!r}?' if near else ''
+    raise ValueError(f'Unknown {what} {value!r}.{hint} Choose one of: {", ".join(map(str, allowed))}.')

@@ -1,0 +1,19 @@
+"""Fixtures of all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Two workers of pytest-xdist share two cores: more threads each would only wait for one another.
+os.environ.setdefault('OMP_NUM_THREADS', '1' if 'PYTEST_XDIST_WORKER' in os.environ else '2')
+
+SHARED = Path(os.environ.get('MIQA_SHARED_DATA', Path(__file__).parents[2] / 'shared' / 'data'))
+
+
+@pytest.fixture(scope='session')
+def shared_data():
+    """The folder of real images used in development, set by MIQA_SHARED_DATA; users do not have it."""
+    if not SHARED.is_dir():
+        pytest.skip(f'No development data at {SHARED} (set MIQA_SHARED_DATA to a folder that has it).')
+    return SHARED
