@@ -1,0 +1,1 @@
+"""The public import name of MIQA."""
