@@ -45,6 +45,24 @@ def write_json(path: str | os.PathLike, value) -> None:
         temporary.write_text(text + '\n', encoding='utf-8')
 
 
+def keep_previous(path: str | os.PathLike) -> Path | None:
+    """Rename a file that is about to be written anew, so that the earlier result is not lost.
+
+    ``metrics.json`` becomes ``metrics.1.json``, or the next free number.
+
+    Returns:
+        The new path of the earlier file, or None where there was none.
+    """
+    path = Path(path)
+    if not path.exists():
+        return None
+    number = 1
+    while (target := path.with_name(f'{path.stem}.{number}{path.suffix}')).exists():
+        number += 1
+    path.rename(target)
+    return target
+
+
 def sha256_of_file(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with open(path, 'rb') as stream:

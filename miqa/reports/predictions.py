@@ -1,0 +1,58 @@
+"""The file that every table and plot is made from: one row for each test image."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from miqa.taxonomy import region_pattern
+from miqa.utils import atomic_write
+
+#: Columns of ``predictions.csv``, in this order.
+COLUMNS = (
+    'image',
+    'source',
+    'task',
+    'label',
+    'distortion',
+    'fg_level',
+    'bg_level',
+    'ground_truth',
+    'prediction',
+)
+
+
+def write_predictions(path: str | os.PathLike, predictions: pd.DataFrame) -> None:
+    """Write predictions with the columns of :data:`COLUMNS`, atomically; numbers keep full float32 precision."""
+    with atomic_write(path) as temporary:
+        predictions.to_csv(temporary, columns=list(COLUMNS), index=False, float_format='%.9g')
+
+
+def read_predictions(path: str | os.PathLike) -> pd.DataFrame:
+    """Read predictions and add the column ``region_pattern``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a column is missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'There is no predictions file {path}; tools/test.py writes one.')
+    predictions = pd.read_csv(
+        path,
+        dtype={'source': str, 'image': str, 'distortion': str},
+        keep_default_na=False,
+        na_values={'ground_truth': ['', 'nan'], 'prediction': ['', 'nan']},
+    )
+    missing = [column for column in COLUMNS if column not in predictions]
+    if missing:
+        raise ValueError(f'{path} lacks the columns {", ".join(missing)}; expected {", ".join(COLUMNS)}.')
+    return with_region_pattern(predictions)
+
+
+def with_region_pattern(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions with the column ``region_pattern`` made from the two level columns."""
+    patterns = [region_pattern(fg, bg) for fg, bg in zip(predictions.fg_level, predictions.bg_level, strict=True)]
+    return predictions.assign(region_pattern=patterns)

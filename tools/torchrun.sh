@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Start SCRIPT (of this folder) with CONFIG and more arguments on GPUS processes: torchrun.sh SCRIPT CONFIG GPUS [...]
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+script=$1 config=$2 gpus=$3
+shift 3
+nodes=${NNODES:-1}
+if [ "$nodes" -gt 1 ]; then
+    meeting=(--nnodes="$nodes" --node_rank="${NODE_RANK:?set NODE_RANK to the number of this node, from 0}"
+        --master_addr="${MASTER_ADDR:?set MASTER_ADDR to the address of node 0}" --master_port="${MASTER_PORT:-29500}")
+else
+    meeting=(--standalone)
+fi
+# Without GPUS processes and several threads each, CPU cores would be oversubscribed.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+exec "${PYTHON:-python}" -m torch.distributed.run "${meeting[@]}" --nproc_per_node="$gpus" \
+    "$here/$script" "$config" "$@" --launcher pytorch
