@@ -25,7 +25,7 @@ REMOVED_SHARES = tuple(round(0.05 * step, 2) for step in range(15))
 _COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#F0E442')
 
 
-def scatter_plot(pred: ArrayLike, gt: ArrayLike, *, title: str = '', mapping: str | None = 'logistic5') -> Figure:
+def scatter_plot(pred: ArrayLike, gt: ArrayLike, *, title: str = '', mapping: str | None = 'linear') -> Figure:
     """Draw labels against predictions, with the fitted map that PLCC and RMSE are taken after.
 
     Args:
