@@ -15,7 +15,8 @@ from miqa.registry import OPTIM_WRAPPERS
 class AutocastOptimWrapper(OptimWrapper):
     """Run the forward pass in bfloat16 on CPUs and GPUs; weights and updates stay float32.
 
-    bfloat16 has float32's range and needs no loss scaling. For float16 on older GPUs use MMEngine's ``AmpOptimWrapper``,
+    bfloat16 has float32's range and needs no loss scaling. For float16 on older GPUs use MMEngine's
+    ``AmpOptimWrapper``,
     which scales losses and works on GPUs only.
     """
 

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Install what the tests need into a virtual environment (MIQA_VENV, default .venv) and run them all.
+#
+#   bash tools/run_tests.sh                     everything, on all cores
+#   bash tools/run_tests.sh -k dataset          any options of pytest
+#   MIQA_WITH_MACHINES=1 bash tools/run_tests.sh    also MMDetection's models (compiles MMCV's operators once, 15 min)
+#
+# Tests that need something that is not there are skipped, and the last lines say why.
+set -euo pipefail
+if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
+    sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"
+    exit 0
+fi
+here=$(cd "$(dirname "$0")/.." && pwd)
+export MIQA_VENV=${MIQA_VENV:-$here/.venv}
+bash "$here/tools/install.sh" dev
+if [ "${MIQA_WITH_MACHINES:-0}" = 1 ]; then
+    bash "$here/tools/install_machines.sh"
+fi
+cd "$here"
+python=$MIQA_VENV/bin/python
+"$python" -m ruff check .
+"$python" -m ruff format --check .
+# Each worker uses one thread (tests/conftest.py), so as many workers as cores.
+exec "$python" -m pytest -n "${MIQA_TEST_WORKERS:-auto}" --dist loadfile "$@"
