@@ -1,0 +1,107 @@
+"""The model that MMEngine trains and tests: preprocessor, network and loss under one roof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmengine.model import BaseModel
+from torch import nn
+
+from ..registry import MODELS
+from ..structures import QualitySample
+from ..taxonomy import check_choice
+
+MODES = ('tensor', 'loss', 'predict')
+
+
+@MODELS.register_module()
+class QualityAssessor(BaseModel):
+    """A network that scores pictures, in MMEngine's terms.
+
+    Args:
+        network: config of a network that turns ``dict[view, (B, 3, h, w) float]`` into scores (B,), or the network.
+        loss: config of a loss of :mod:`miqa.models.losses`, or a list of such configs, which are summed.
+        data_preprocessor: config of a :class:`~miqa.models.ViewPreprocessor`, or the preprocessor itself.
+    """
+
+    def __init__(
+        self,
+        network: Mapping | nn.Module,
+        data_preprocessor: Mapping | nn.Module,
+        loss: Mapping | Sequence[Mapping] = ({'type': 'MSELoss'},),
+    ):
+        if isinstance(data_preprocessor, Mapping):
+            data_preprocessor = MODELS.build(dict(data_preprocessor))
+        super().__init__(data_preprocessor=data_preprocessor)
+        self.network = MODELS.build(dict(network)) if isinstance(network, Mapping) else network
+        configs = [loss] if isinstance(loss, Mapping) else loss
+        self.losses = nn.ModuleList([MODELS.build(dict(config)) for config in configs])
+        names = [loss.name for loss in self.losses]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f'QualityAssessor needs at least one loss and each at most once, got {names or "none"}.')
+
+    def init_weights(self) -> None:
+        """Load the network's pretrained weights; MMEngine calls this when training starts, and never for a test.
+
+        Raises:
+            WeightsUnavailable: weights are not to be had; the message says what to download and where to put it.
+        """
+        if hasattr(self.network, 'init_weights'):
+            self.network.init_weights()
+        self._is_init = True
+
+    def forward(
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        data_samples: Sequence[QualitySample] | None = None,
+        mode: str = 'tensor',
+    ) -> torch.Tensor | dict[str, torch.Tensor] | list[QualitySample]:
+        """Score a batch.
+
+        Args:
+            inputs: what the data preprocessor returned: per view normalised float tensors (B, 3, h, w).
+            data_samples: one per picture; needed for ``loss``, made where missing for ``predict``.
+            mode: ``tensor``: raw scores (B,); ``loss``: dict of losses, one per configured loss;
+                ``predict``: the data samples with ``pred_score`` set, a float32 tensor of shape () on the CPU.
+
+        Raises:
+            ValueError: the mode is unknown, ``loss`` without data samples, or cached region features were made by
+                another encoder than this network's.
+        """
+        check_choice(mode, MODES, 'mode')
+        self._check_features(inputs, data_samples)
+        scores = self.network(inputs)
+        if mode == 'tensor':
+            return scores
+        if mode == 'loss':
+            return self._loss(scores, data_samples)
+        return _with_scores(scores, data_samples)
+
+    def _loss(self, scores: torch.Tensor, samples: Sequence[QualitySample] | None) -> dict[str, torch.Tensor]:
+        if not samples:
+            raise ValueError("mode='loss' needs data samples with a gt_score.")
+        labels = torch.stack([sample.gt_score for sample in samples]).to(scores.device, non_blocking=True)
+        if len(self.losses) == 1:
+            return {'loss': self.losses[0](scores, labels)}
+        return {f'loss_{loss.name}': loss(scores, labels) for loss in self.losses}
+
+    def _check_features(self, inputs: Mapping, samples: Sequence[QualitySample] | None) -> None:
+        if 'region_features' not in inputs:
+            return
+        made_by = {sample.get('region_encoder') for sample in samples or ()} - {None}
+        own = self.network.mask_encoder.digest()
+        if made_by - {own}:
+            raise ValueError(
+                f'The cached region features were made by a region encoder with SHA-256 {sorted(made_by)[0]}, '
+                f"but this network's has {own}: make the cache again with tools/data/cache_region_features.py."
+            )
+
+
+def _with_scores(scores: torch.Tensor, samples: Sequence[QualitySample] | None) -> list[QualitySample]:
+    # One transfer for the batch; `.item()` per sample would wait for the device as often.
+    scores = scores.detach().float().cpu()
+    samples = [QualitySample() for _ in scores] if samples is None else list(samples)
+    for sample, score in zip(samples, scores.unbind(), strict=True):
+        sample.pred_score = score
+    return samples

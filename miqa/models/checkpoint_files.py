@@ -1,0 +1,127 @@
+"""Reading checkpoints without running what is in them, and fitting their tensors to a network's."""
+
+from __future__ import annotations
+
+import collections
+import inspect
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is damaged, unsafe to read, or does not fit the network."""
+
+
+def read_torch_file(path: str | os.PathLike) -> object:
+    """Read a file of ``torch.save`` with ``weights_only=True``: only data is restored, no code of the file runs.
+
+    Beside PyTorch's own list of harmless types, those are allowed which training scripts leave in checkpoints:
+    numpy scalars and arrays (a best score), MMEngine's log buffers, and PyTorch's optimisers and schedules.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds a type that is not on the list.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f'There is no checkpoint file {path}.')
+    try:
+        with torch.serialization.safe_globals(_harmless_types()):
+            return torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).split('\n\n')[0] if 'GLOBAL' not in str(error) else _global_of(error)
+        raise CheckpointError(
+            f'{path} cannot be read safely: {reason} If you trust where it comes from, load it with plain PyTorch '
+            "and save its tensors alone: torch.save({'state_dict': checkpoint['state_dict']}, PATH)."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f'{path} ({path.stat().st_size} bytes) is not a whole PyTorch checkpoint: {error}. Fetch it again.'
+        ) from error
+
+
+def _global_of(error: Exception) -> str:
+    named = str(error).split('GLOBAL ', 1)[1].split(' ', 1)[0]
+    return f'it contains a {named}, which is not on the list of harmless types.'
+
+
+def _harmless_types() -> list:
+    types = [HistoryBuffer, np.ndarray, np.dtype, collections.defaultdict]
+    core = np._core if hasattr(np, '_core') else np.core
+    # numpy 1 and 2 write different module names for the same two functions.
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        types += [
+            (core.multiarray.scalar, f'{module}.scalar'),
+            (core.multiarray._reconstruct, f'{module}._reconstruct'),
+        ]
+    types += [type(np.dtype(code)) for code in '?bBhHiIlLqQefd']
+    # Old training scripts stored whole schedule objects, which hold their optimiser.
+    for module in (torch.optim, torch.optim.lr_scheduler):
+        bases = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
+        types += [item for item in vars(module).values() if inspect.isclass(item) and issubclass(item, bases)]
+    return types
+
+
+def state_dict_of(checkpoint: object, path: str | os.PathLike) -> dict[str, torch.Tensor]:
+    """Find the tensors in what a checkpoint file holds; ``module.`` prefixes of DataParallel are removed.
+
+    A dict with ``state_dict`` or ``model``, or a bare state dict.
+
+    Raises:
+        CheckpointError: there is nothing of the kind, or something in it is not a tensor.
+    """
+    state = checkpoint
+    if isinstance(state, Mapping):
+        state = next((state[key] for key in ('state_dict', 'model') if isinstance(state.get(key), Mapping)), state)
+    if not isinstance(state, Mapping) or not state:
+        raise CheckpointError(f'{path} holds a {type(state).__name__}, not a dict of tensors.')
+    strangers = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
+    if strangers:
+        raise CheckpointError(f'{path} is not a state dict: these entries are not tensors: {_some(strangers)}.')
+    if all(key.startswith('module.') for key in state):
+        return {key.removeprefix('module.'): value for key, value in state.items()}
+    return dict(state)
+
+
+def fit_state(
+    state: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], path: str | os.PathLike, what: str
+) -> dict[str, torch.Tensor]:
+    """Return ``state`` if it has exactly the names and shapes of ``wanted``.
+
+    Args:
+        state: tensors of a file.
+        wanted: tensors of the network, under the same names.
+        path: the file, for the error.
+        what: the network, in words, for the error.
+
+    Raises:
+        CheckpointError: names are missing or unexpected, or shapes differ; the first few are named, with counts.
+    """
+    missing = [key for key in wanted if key not in state]
+    unexpected = [key for key in state if key not in wanted]
+    shapes = [
+        f'{key} is {tuple(state[key].shape)}, expected {tuple(wanted[key].shape)}'
+        for key in wanted
+        if key in state and state[key].shape != wanted[key].shape
+    ]
+    problems = [
+        f'{len(keys)} {kind}: {_some(keys)}.'
+        for keys, kind in ((missing, 'missing'), (unexpected, 'unexpected'), (shapes, 'of another shape'))
+        if keys
+    ]
+    if problems:
+        raise CheckpointError(
+            f'{path} does not fit {what} ({len(state)} tensors in the file, {len(wanted)} wanted). '
+            + ' '.join(problems)
+        )
+    return dict(state)
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return ', '.join(names[:most]) + (f' and {len(names) - most} more' if len(names) > most else '')
