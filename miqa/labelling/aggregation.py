@@ -1,0 +1,86 @@
+"""From the scores of single systems to a label of the image: pure functions of arrays."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Summary(NamedTuple):
+    """Scores of M systems for N images, summarised; NaN where no system has a score.
+
+    Attributes:
+        weighted: float64 (N,), weighted average over the systems.
+        mean: float64 (N,), plain average.
+        std: float64 (N,), standard deviation over the systems (divided by their number).
+        votes: int64 (N,), how many systems have a score.
+    """
+
+    weighted: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    votes: np.ndarray
+
+
+class Aggregation:
+    """Average of systems' scores that are added one system at a time, so that memory does not grow with systems.
+
+    Formulas, over the systems m that have a score ``s_mi`` for image i (the others abstain)::
+
+        weighted_i = sum_m w_m s_mi / sum_m w_m        mean_i = sum_m s_mi / n_i
+        std_i = sqrt(sum_m (s_mi - mean_i)^2 / n_i)
+
+    Args:
+        count: number of images N.
+    """
+
+    def __init__(self, count: int):
+        self.weighted, self.weights = np.zeros(count), np.zeros(count)
+        self.mean, self.squares = np.zeros(count), np.zeros(count)
+        self.votes = np.zeros(count, np.int64)
+
+    def add(self, scores: np.ndarray, weight: float) -> None:
+        """Add one system's scores, float (N,), NaN where it abstains.
+
+        Raises:
+            ValueError: the weight is not positive, or the number of scores differs.
+        """
+        if not weight > 0:
+            raise ValueError(f'The weight of a system must be positive, not {weight}.')
+        if scores.shape != self.mean.shape:
+            raise ValueError(f'Expected {len(self.mean)} scores, got an array of shape {scores.shape}.')
+        known = np.flatnonzero(~np.isnan(scores))
+        values = scores[known].astype(np.float64)
+        self.weighted[known] += weight * values
+        self.weights[known] += weight
+        self.votes[known] += 1
+        # Welford's update keeps the variance exact where all systems agree.
+        step = values - self.mean[known]
+        self.mean[known] += step / self.votes[known]
+        self.squares[known] += step * (values - self.mean[known])
+
+    def summary(self) -> Summary:
+        """Return what has been added so far."""
+        none = self.votes == 0
+        with np.errstate(invalid='ignore'):
+            weighted = self.weighted / self.weights
+            std = np.sqrt(np.maximum(self.squares, 0) / self.votes)
+        # Rounding may put an average of ones a hair above 1.
+        weighted = np.clip(weighted, 0, 1)
+        return Summary(
+            np.where(none, np.nan, weighted), np.where(none, np.nan, self.mean), np.where(none, np.nan, std), self.votes
+        )
+
+
+def summarise(scores: np.ndarray, weights: np.ndarray) -> Summary:
+    """Summarise scores of M systems, float (M, N) in [0, 1] or NaN, with ``weights`` (M,)."""
+    total = Aggregation(scores.shape[1])
+    for row, weight in zip(scores, weights, strict=True):
+        total.add(np.asarray(row, np.float64), float(weight))
+    return total.summary()
+
+
+def composite(consistency: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
+    """Return ``0.5 * consistency + 0.5 * accuracy`` (the paper's composite label)."""
+    return 0.5 * np.asarray(consistency) + 0.5 * np.asarray(accuracy)

@@ -1,0 +1,214 @@
+"""Scores of every single system for every distorted image, in Parquet: between responses and labels.
+
+``{task folder}/scores/{system}/`` mirrors the parts of ``responses/{system}/``: each part of responses becomes one part
+of scores, so that a killed run goes on where it stopped. Columns: ``source``, ``filename``, ``consistency``,
+``accuracy``, for det and ins also ``consistency_75`` and ``accuracy_75`` (IoU 0.75 alone), and ``note``: why a score is
+null (the system abstains): :data:`UNREADABLE`, :data:`CLEAN_UNREADABLE`, :data:`NO_OBJECTS` or
+:data:`NO_CLEAN_DETECTIONS`.
+Clean images have no row: their labels would be 1 by definition.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..machines.image_list import task_root
+from ..machines.responses import ResponseFolder
+from ..taxonomy import check_choice
+from ..utils import atomic_write, write_json
+from .classification import soft_consistency, top1_accuracy, top1_consistency
+
+UNREADABLE = 'image is unreadable'
+CLEAN_UNREADABLE = 'clean image is unreadable'
+NO_OBJECTS = 'image has no objects in the ground truth'
+NO_CLEAN_DETECTIONS = 'system detects nothing on the clean image'
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How responses become scores.
+
+    Attributes:
+        consistency: cls: ``top1`` (agreement of the top-1 class) or ``soft`` (overlap of the probability vectors).
+        confidence: det, ins: detections on the clean image with at least this score are what the system's detections
+            on the distorted image are compared with. 0.3, MMDetection's threshold for drawing detections.
+    """
+
+    consistency: str = 'top1'
+    confidence: float = 0.3
+
+    def __post_init__(self):
+        check_choice(self.consistency, ('top1', 'soft'), 'kind of consistency')
+        if not 0 <= self.confidence < 1:
+            raise ValueError(f'confidence must lie in [0, 1), not {self.confidence}.')
+
+
+def score_columns(task: str) -> tuple[str, ...]:
+    """Return the names of the score columns of a task."""
+    return (
+        ('consistency', 'accuracy') if task == 'cls' else ('consistency', 'accuracy', 'consistency_75', 'accuracy_75')
+    )
+
+
+def scores_folder(data_root, task: str) -> Path:
+    """Return the folder that holds one folder of scores for each system."""
+    return task_root(data_root, task) / 'scores'
+
+
+def score_classes(
+    table: pa.Table, clean: dict[str, dict], classes: dict[str, int], options: ScoreOptions
+) -> dict[str, list]:
+    """Score one part of a classifier's responses.
+
+    Args:
+        table: distorted rows of the part.
+        clean: source -> the same system's row of the clean image.
+        classes: source -> class index.
+        options: the kind of consistency.
+
+    Returns:
+        Columns of the scores.
+
+    Raises:
+        ValueError: soft consistency is wanted but the probability vectors were not kept.
+    """
+    columns = table.select(['source', 'filename', 'error', 'top1', 'probabilities']).to_pydict()
+    count = table.num_rows
+    consistency, accuracy = np.full(count, np.nan), np.full(count, np.nan)
+    notes = [None] * count
+    sound = []
+    for i, source in enumerate(columns['source']):
+        if columns['error'][i] is not None:
+            notes[i] = UNREADABLE
+        elif clean[source]['error'] is not None:
+            notes[i] = CLEAN_UNREADABLE
+        else:
+            sound.append(i)
+    top1 = np.array([columns['top1'][i] for i in sound], np.int64)
+    reference = [clean[columns['source'][i]] for i in sound]
+    if options.consistency == 'top1':
+        consistency[sound] = top1_consistency(top1, np.array([row['top1'] for row in reference], np.int64))
+    else:
+        consistency[sound] = soft_consistency(
+            _vectors([columns['probabilities'][i] for i in sound]),
+            _vectors([row['probabilities'] for row in reference]),
+        )
+    accuracy[sound] = top1_accuracy(top1, np.array([classes[columns['source'][i]] for i in sound], np.int64))
+    return {
+        'source': columns['source'],
+        'filename': columns['filename'],
+        'consistency': consistency,
+        'accuracy': accuracy,
+        'note': notes,
+    }
+
+
+def _vectors(kept: list[bytes | None]) -> np.ndarray:
+    if any(value is None for value in kept):
+        raise ValueError(
+            'Soft consistency needs the whole probability vectors, which were not kept. '
+            'Run the systems again with --store-probabilities (into a new folder), or use top-1 consistency.'
+        )
+    if not kept:
+        return np.zeros((0, 1))
+    return np.frombuffer(b''.join(kept), '<f2').reshape(len(kept), -1)
+
+
+class ScoreFolder:
+    """The scores of one system.
+
+    Args:
+        folder: ``{task folder}/scores/{system}``.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+
+    def start(self, fingerprint: str, options: dict, truth_sha256: str) -> None:
+        """Note what the scores come from; throw away scores that came from something else (they can be redone)."""
+        manifest = {'fingerprint': fingerprint, 'options': options, 'ground_truth_sha256': truth_sha256}
+        path = self.folder / 'manifest.json'
+        if path.is_file() and json.loads(path.read_text(encoding='utf-8')) == manifest:
+            return
+        for part in self.folder.glob('*.parquet'):
+            part.unlink()
+        write_json(path, manifest)
+
+    def write(self, name: str, columns: dict, responses_sha256: str) -> None:
+        """Write the part ``name``, made from the part of responses with that checksum; NaN becomes null."""
+        arrays = {
+            key: pa.array(value, pa.float64(), from_pandas=True) if isinstance(value, np.ndarray) else value
+            for key, value in columns.items()
+        }
+        arrays['note'] = pa.array(arrays['note'], pa.string())
+        arrays['source'] = pa.array(arrays['source'], pa.string())
+        arrays['filename'] = pa.array(arrays['filename'], pa.string())
+        table = pa.table(arrays).replace_schema_metadata({'responses_sha256': responses_sha256})
+        with atomic_write(self.folder / name) as temporary:
+            pq.write_table(table, temporary, compression='zstd')
+
+    def has(self, name: str, responses_sha256: str) -> bool:
+        """Tell whether the part ``name`` is there and was made from the part of responses with that checksum."""
+        path = self.folder / name
+        return path.is_file() and pq.read_schema(path).metadata[b'responses_sha256'].decode() == responses_sha256
+
+    def parts(self) -> list[Path]:
+        """Paths of the parts that are done."""
+        return sorted(path for path in self.folder.glob('*.parquet') if not path.name.startswith('.'))
+
+    def read(self) -> pa.Table:
+        """Return the scores of all images.
+
+        Raises:
+            FileNotFoundError: there are none.
+        """
+        parts = self.parts()
+        if not parts:
+            raise FileNotFoundError(f'There are no scores in {self.folder}. Make them with tools/data/make_labels.py.')
+        return pa.concat_tables([pq.read_table(part) for part in parts])
+
+
+Scorer = Callable[[pa.Table, dict[str, dict]], dict]
+
+
+def score_part(responses: Path, name: str, scores: Path, scorer: Scorer) -> str:
+    """Score one part of a system's responses, write the scores and return the part's name.
+
+    Args:
+        responses: the system's folder of responses.
+        name: file name of the part.
+        scores: the system's folder of scores.
+        scorer: (distorted rows, source -> clean row) -> columns.
+
+    Raises:
+        ValueError: the clean image of a source has no response.
+    """
+    store = ResponseFolder(responses)
+    table = pq.read_table(responses / name)
+    distorted = table.filter(pc.field('distortion').is_valid())
+    clean = _clean_rows(table)
+    wanted = set(pc.unique(distorted['source']).to_pylist())
+    if wanted - clean.keys():
+        # The versions were made in a later run than their clean image, which then lies in another part.
+        for other in store.parts():
+            clean.update(_clean_rows(pq.read_table(other, filters=pc.field('distortion').is_null())))
+    missing = sorted(wanted - clean.keys())
+    if missing:
+        raise ValueError(
+            f'{responses.name} has no response to the clean image of {missing[0]}. '
+            f'Finish tools/data/run_machines.py first.'
+        )
+    ScoreFolder(scores).write(name, scorer(distorted, clean), store.checksum(name))
+    return name
+
+
+def _clean_rows(table: pa.Table) -> dict[str, dict]:
+    return {row['source']: row for row in table.filter(pc.field('distortion').is_null()).to_pylist()}

@@ -1,0 +1,111 @@
+"""Which images a database holds: the clean sources and their distorted versions, by the folders of MIQD."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..taxonomy import IMAGE_TASKS, TASK_FOLDERS, parse_version_name
+
+
+@dataclass(frozen=True)
+class SourceImages:
+    """A source image and its versions.
+
+    Attributes:
+        source: stem of the clean image's file name.
+        clean: path of the clean image.
+        folder: folder of the distorted versions.
+        versions: file names of the distorted versions, sorted.
+    """
+
+    source: str
+    clean: Path
+    folder: Path
+    versions: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of images, the clean one among them."""
+        return 1 + len(self.versions)
+
+
+def task_root(data_root: str | os.PathLike, task: str) -> Path:
+    """Return the folder of a task's responses, scores and labels, such as ``data_root/miqa_ins``."""
+    return Path(data_root) / TASK_FOLDERS[task]
+
+
+def image_root(data_root: str | os.PathLike, task: str) -> Path:
+    """Return the folder of a task's images: its own, or det's for ins."""
+    return Path(data_root) / TASK_FOLDERS[IMAGE_TASKS[task]]
+
+
+def list_sources(data_root: str | os.PathLike, task: str) -> list[SourceImages]:
+    """List the sources of a database with their distorted versions, sorted by name.
+
+    Files whose names begin with a dot are being written by another process, or were left by one that was killed;
+    they are not part of the database.
+
+    Raises:
+        FileNotFoundError: there are no clean source images, or a folder of versions has no clean source.
+        ValueError: a file below ``images`` is not named as MIQD names versions, or lies in another source's folder.
+    """
+    root = image_root(data_root, task)
+    clean = _clean_images(root / 'src_images')
+    images = root / 'images'
+    folders = {entry.name for entry in _entries(images) if entry.is_dir()} if images.is_dir() else set()
+    orphans = sorted(folders - clean.keys())
+    if orphans:
+        raise FileNotFoundError(
+            f'{len(orphans)} folders below {images} have no clean image in {root / "src_images"}, '
+            f'for example {orphans[0]}. Consistency compares with the clean image, so it must be there.'
+        )
+    found = []
+    for source in sorted(clean):
+        names = ()
+        if source in folders:
+            names = tuple(sorted(entry.name for entry in _entries(images / source)))
+            for name in names:
+                if parse_version_name(name).source != source:
+                    raise ValueError(f'{images / source / name} lies in the folder of source {source}.')
+        found.append(SourceImages(source, clean[source], images / source, names))
+    return found
+
+
+def _clean_images(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f'There is no folder {folder} with the clean source images of the database.')
+    clean = {}
+    for entry in _entries(folder):
+        path = Path(entry.path)
+        if path.stem in clean:
+            raise ValueError(f'Two clean images have the name {path.stem}: {clean[path.stem].name} and {path.name}.')
+        clean[path.stem] = path
+    if not clean:
+        raise FileNotFoundError(f'The folder {folder} holds no images.')
+    return clean
+
+
+def _entries(folder: Path) -> Iterable[os.DirEntry]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if not entry.name.startswith('.')]
+
+
+def shard_of(items: list, shard: str | tuple[int, int]) -> list:
+    """Return every n-th item, beginning with the i-th: the part ``'i/n'`` (i from 0 to n - 1) of a list."""
+    index, count = parse_shard(shard) if isinstance(shard, str) else shard
+    return items[index::count]
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Read ``'i/n'`` into (i, n), with 0 <= i < n.
+
+    Raises:
+        ValueError: it is not written so.
+    """
+    parts = text.split('/')
+    if len(parts) != 2 or not all(part.isdigit() for part in parts) or not int(parts[0]) < int(parts[1]):
+        raise ValueError(f"A shard is written i/n with 0 <= i < n, such as 0/4, not '{text}'.")
+    return int(parts[0]), int(parts[1])

@@ -1,0 +1,110 @@
+#!/usr/bin/env python
+"""Run vision systems over a database and keep every raw response, in Parquet."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import torch
+
+from miqa.labelling.ground_truth import check_sources_known, default_ground_truth, read_classes
+from miqa.machines import build_machine, list_sources, load_machine_configs, parse_shard, responses_folder, shard_of
+from miqa.machines.runner import run_machine
+from miqa.taxonomy import TASKS
+
+EPILOG = """\
+examples:
+  # three small classifiers over a database, on this machine
+  python tools/data/run_machines.py DATA --task cls --machines configs/machines/cls_efficientnet_lite.py
+
+  # the first of four shards of a large one (run the others anywhere; all write into the same folder)
+  python tools/data/run_machines.py DATA --task det --machines configs/machines/det_paper.py --shard 0/4
+
+  # all GPUs of a computer: each process takes its part of the shard
+  torchrun --nproc_per_node 8 tools/data/run_machines.py DATA --task cls --machines configs/machines/cls_paper.py
+
+Responses go to DATA/miqa_{task}/responses/{system}/. Run the same command again after an interruption: what is done is
+kept, and at most one unfinished part of each process is done again. Images that cannot be read are recorded
+with the reason and counted; their labels are left out.
+"""
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('data_root', help='the database: holds miqa_cls/ or miqa_det/ with images/ and src_images/')
+    parser.add_argument('--task', required=True, choices=TASKS)
+    parser.add_argument('--machines', required=True, metavar='CONFIG', help='config that lists the systems')
+    parser.add_argument('--only', nargs='+', metavar='NAME', help='run only these systems of the config')
+    parser.add_argument('--ground-truth', metavar='CSV', help='cls: classes of the sources, for true_probability')
+    parser.add_argument('--shard', default='0/1', metavar='I/N', help='run part I (from 0) of N of the sources')
+    parser.add_argument('--limit', type=int, metavar='N', help='take only the first N sources')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1; default: a GPU if there is one')
+    parser.add_argument('--batch-size', type=int, default=32, help='images for a network at a time (default 32)')
+    parser.add_argument('--workers', type=int, help='processes that decode; default: this process share of the cores')
+    parser.add_argument('--sources-per-part', type=int, default=16, help='sources in one Parquet file (default 16)')
+    parser.add_argument(
+        '--store-probabilities', action='store_true', help='cls: keep whole vectors (2 bytes per class and image)'
+    )
+    parser.add_argument(
+        '--score-threshold', type=float, default=0.01, help='det, ins: lowest score that is kept (default 0.01)'
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> None:
+    """Run the systems one after another on this process's part of the sources."""
+    args = parse_args(argv)
+    rank, ranks = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
+    local, locals_ = int(os.environ.get('LOCAL_RANK', 0)), int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    if device == 'cuda':
+        device = f'cuda:{local}'
+    index, count = parse_shard(args.shard)
+    shard = (index * ranks + rank, count * ranks)
+    workers = args.workers if args.workers is not None else max(1, (os.cpu_count() or 1) // (2 * locals_))
+    sources = list_sources(args.data_root, args.task)[: args.limit]
+    classes = None
+    if args.task == 'cls':
+        truth = args.ground_truth or default_ground_truth(args.data_root, 'cls')
+        if args.ground_truth or truth.is_file():
+            classes = read_classes(truth)
+            check_sources_known([source.source for source in sources], classes, truth)
+    mine = shard_of(sources, shard)
+    unreadable = 0
+    configs = load_machine_configs(args.machines, args.only)
+    for number, config in enumerate(configs, 1):
+        machine = build_machine(config, device)
+        if machine.task != args.task:
+            raise ValueError(f'{machine.name} is a system for {machine.task}, not for {args.task}.')
+        folder = responses_folder(args.data_root, args.task) / machine.name
+        counts = run_machine(
+            machine,
+            mine,
+            folder,
+            true_classes=classes,
+            shard=shard,
+            batch_size=args.batch_size,
+            workers=workers,
+            sources_per_part=args.sources_per_part,
+            store_probabilities=args.store_probabilities,
+            score_threshold=args.score_threshold,
+        )
+        unreadable = max(unreadable, counts['unreadable'])
+        print(
+            f'[{number}/{len(configs)}] {machine.name}, shard {shard[0]}/{shard[1]}: {counts["images"]} images now, '
+            f'{counts["kept"]} before, {counts["unreadable"]} unreadable -> {folder}'
+        )
+    if unreadable:
+        print(f'{unreadable} images could not be read; the reasons are above and in the column "error".')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (FileNotFoundError, ValueError, KeyError, ImportError) as error:
+        sys.exit(f'Error: {error}')
