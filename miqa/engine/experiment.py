@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,7 +72,7 @@ def settle(config: Config, processes: int = 1) -> Config:
         KeyError: a knob is missing.
         ValueError: a task or label is unknown, or ``batch_size`` cannot be shared equally.
     """
-    config = config.copy()
+    config = copy.deepcopy(config)
     missing = [name for name in (*KNOBS, 'schedule') if name not in config]
     if missing:
         raise KeyError(f'The config lacks {", ".join(missing)}; build on configs/_base_/default_runtime.py.')

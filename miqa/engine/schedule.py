@@ -14,8 +14,8 @@ def warmup_cosine(
 ) -> list[dict]:
     """Describe a linear warm-up followed by a cosine, both per step, as MMEngine schedulers.
 
-    Step 0 runs at ``warmup_lr``; the first step after the warm-up at ``lr``; the step after the last would run at
-    ``final_lr``. The paper's recipe is 5 epochs, of which 1 warm-up from 5e-6, lr 1e-4, final 1e-8.
+    Step 0 runs at ``warmup_lr``, the first step after the warm-up at ``lr``, and the cosine would reach ``final_lr``
+    one step after the last. The paper's recipe is 5 epochs, of which 1 warm-up from 5e-6, lr 1e-4, final 1e-8.
 
     Args:
         steps_per_epoch: batches in an epoch on each process.
