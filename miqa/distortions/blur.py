@@ -1,0 +1,195 @@
+"""Distortions of optics and motion: defocus, motion, glass and Gaussian blur."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import scipy.fft
+
+from .arrays import FLOAT32_SLACK, pad_like_edge, truncate
+
+# OpenCV filters by a DFT, which is slow, when a single-precision kernel has this many elements or more
+# (dftFilter2D in modules/imgproc/src/filter.dispatch.cpp); below it, only the elements that are not 0 cost time.
+_DIRECT_AREA = 130
+
+# Elements of a double-precision kernel up to which filtering directly is faster than scipy's FFT. Below OpenCV's own
+# limit of 50 for that precision.
+_SMALL_KERNEL = 49
+
+# Rows of a picture that are Fourier-transformed at a time, so that 12 megapixels do not need gigabytes.
+_FFT_ROWS = 1024
+
+
+def defocus_blur(image: np.ndarray, rng: np.random.Generator, radius: float, alias_sigma: float) -> np.ndarray:
+    """Convolve with an antialiased disk. Source: ImageNet-C, ``defocus_blur``; edges are mirrored (reflect 101).
+
+    The result is that of double-precision arithmetic with ImageNet-C's single-precision kernel, truncated.
+
+    Args:
+        image: uint8 RGB (H, W, 3) or grey (H, W).
+        rng: not used.
+        radius: of the disk, in pixels.
+        alias_sigma: deviation in pixels of the Gaussian that smooths the disk.
+    """
+    kernel = disk_kernel(radius, alias_sigma)
+    filled = np.argwhere(kernel)
+    # The kernel is symmetric: cut off the rings that are 0.
+    ring = int(filled.min())
+    kernel = kernel[ring : len(kernel) - ring, ring : len(kernel) - ring].astype(np.float64)
+    if kernel.size <= _SMALL_KERNEL:
+        return truncate(cv2.filter2D(image, cv2.CV_64F, kernel, borderType=cv2.BORDER_REFLECT_101))
+    if image.ndim == 2:
+        return _convolve_by_fft(image, kernel)
+    return cv2.merge([_convolve_by_fft(channel, kernel) for channel in cv2.split(image)])
+
+
+def disk_kernel(radius: float, alias_sigma: float) -> np.ndarray:
+    """Return ImageNet-C's disk, float32: on a 17 x 17 grid and smoothed 3 x 3 up to radius 8, else 2r+1 and 5 x 5."""
+    reach, smooth = (8, (3, 3)) if radius <= 8 else (radius, (5, 5))
+    line = np.arange(-reach, reach + 1)
+    x, y = np.meshgrid(line, line)
+    disk = (x**2 + y**2 <= radius**2).astype(np.float32)
+    disk /= disk.sum()
+    return cv2.GaussianBlur(disk, smooth, sigmaX=alias_sigma)
+
+
+def _convolve_by_fft(channel: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Filter one uint8 channel (H, W) by an odd, symmetric kernel, mirrored edges; truncated uint8 (H, W)."""
+    height, width = channel.shape
+    reach = len(kernel) // 2
+    padded = cv2.copyMakeBorder(channel, reach, reach, reach, reach, cv2.BORDER_REFLECT_101)
+    out = np.empty_like(channel)
+    rows = min(height, _FFT_ROWS)
+    shape = [scipy.fft.next_fast_len(size + 2 * reach, real=True) for size in (rows, width)]
+    spectrum = scipy.fft.rfft2(kernel, shape)
+    for top in range(0, height, rows):
+        count = min(rows, height - top)
+        product = scipy.fft.rfft2(padded[top : top + count + 2 * reach], shape)
+        product *= spectrum
+        blurred = scipy.fft.irfft2(product, shape, overwrite_x=True)
+        out[top : top + count] = truncate(blurred[2 * reach : 2 * reach + count, 2 * reach : 2 * reach + width])
+    return out
+
+
+def gaussian_blur(image: np.ndarray, rng: np.random.Generator, sigma: float) -> np.ndarray:
+    """Convolve with a Gaussian of deviation ``sigma`` in pixels, cut off at 4 sigma, edges repeated; truncated.
+
+    Source: ImageNet-C, ``gaussian_blur`` (scikit-image's ``gaussian``).
+    """
+    return truncate(_gaussian(image.astype(np.float32), sigma), FLOAT32_SLACK)
+
+
+def _gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
+    # scipy.ndimage.gaussian_filter reaches int(4 sigma + 0.5) pixels; mode 'nearest' repeats the edge.
+    size = 2 * int(4 * sigma + 0.5) + 1
+    return cv2.GaussianBlur(image, (size, size), sigmaX=sigma, sigmaY=sigma, borderType=cv2.BORDER_REPLICATE)
+
+
+def glass_blur(
+    image: np.ndarray, rng: np.random.Generator, sigma: float, max_delta: float, iterations: float
+) -> np.ndarray:
+    """Gaussian, shuffle pixels locally, Gaussian; truncated after each Gaussian.
+
+    In a round of shuffling, every pixel takes the value of the pixel at an offset drawn evenly from
+    {-d, ..., d - 1} in both directions (d the integer part of ``max_delta``), the position kept inside the
+    picture, all pixels at once. This is how the released generator of MIQD-2.5M does it. ImageNet-C swaps pixels
+    one after the other with the same distribution of offsets.
+
+    Args:
+        image: uint8 RGB (H, W, 3) or grey (H, W).
+        rng: where the offsets come from.
+        sigma: deviation of both Gaussians in pixels.
+        max_delta: largest offset in pixels; the integer part counts.
+        iterations: rounds of shuffling; the integer part counts.
+    """
+    reach = int(max_delta)
+    blurred = truncate(_gaussian(image.astype(np.float32), sigma), FLOAT32_SLACK)
+    for _ in range(int(iterations)):
+        blurred = _take_from_offsets(blurred, rng, reach)
+    return truncate(_gaussian(blurred.astype(np.float32), sigma), FLOAT32_SLACK)
+
+
+def _take_from_offsets(image: np.ndarray, rng: np.random.Generator, reach: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    if reach < 1:
+        return image
+    rows, columns = rng.integers(-reach, reach, size=(2, height, width), dtype=np.int8)
+    rows = np.clip(rows + np.arange(height, dtype=np.int32)[:, None], 0, height - 1)
+    columns = np.clip(columns + np.arange(width, dtype=np.int32), 0, width - 1)
+    return image[rows, columns]
+
+
+def motion_blur(
+    image: np.ndarray, rng: np.random.Generator, radius: float, sigma: float, angle: float | None = None
+) -> np.ndarray:
+    """Blur along a line, as ImageMagick's motion blur does: one-sided Gaussian, edges repeated, rounded.
+
+    Source: ImageNet-C, ``motion_blur``; MagickCore/effect.c, ``MotionBlurImage``. ImageMagick delivers 8-bit
+    values itself, rounded, so nothing is left to truncate.
+
+    Args:
+        image: uint8 RGB (H, W, 3) or grey (H, W).
+        rng: where the angle comes from.
+        radius: the line is 2 * ceil(radius) + 1 pixels long.
+        sigma: deviation of the Gaussian along the line, in pixels.
+        angle: of the line in degrees, clockwise; drawn evenly from -45 to 45 where it is None.
+    """
+    if angle is None:
+        angle = float(rng.uniform(-45, 45))
+    length = 2 * math.ceil(radius) + 1
+    blurred = blur_along_line(image.astype(np.float32), line_weights(length, sigma), angle)
+    np.rint(blurred, out=blurred)
+    return truncate(blurred)
+
+
+def line_weights(length: float, sigma: float) -> np.ndarray:
+    """One-sided Gaussian weights at 0, 1, 2, ... below ``length``, float64, of sum 1."""
+    weights = np.exp(-(np.arange(length) ** 2) / (2 * sigma**2))
+    return weights / weights.sum()
+
+
+def blur_along_line(image: np.ndarray, weights: np.ndarray, angle: float) -> np.ndarray:
+    """Sum the pixels along a line that starts at each pixel, weighted; pixels outside repeat the edge.
+
+    Tap i lies at ceil(i * cos(angle) - 0.5) to the right and ceil(i * sin(angle) - 0.5) below, which is
+    ImageMagick's rule.
+
+    Args:
+        image: float32 (H, W) or (H, W, C).
+        weights: of the taps, (N,).
+        angle: in degrees.
+
+    Returns:
+        float32, the shape of ``image``.
+    """
+    steps = np.arange(len(weights))
+    right = np.ceil(steps * math.cos(math.radians(angle)) - 0.5).astype(int)
+    down = np.ceil(steps * math.sin(math.radians(angle)) - 0.5).astype(int)
+    up, left = max(0, -down.min()), max(0, -right.min())
+    padded = pad_like_edge(image, up, max(0, down.max()), left, max(0, right.max()))
+    height, width = image.shape[:2]
+    total = None
+    for first, last in _runs(right, down):
+        part = slice(first, last)
+        top, start = down[part].min(), right[part].min()
+        kernel = np.zeros((np.ptp(down[part]) + 1, np.ptp(right[part]) + 1), np.float32)
+        np.add.at(kernel, (down[part] - top, right[part] - start), weights[part])
+        rows = slice(up + top, up + top + height + kernel.shape[0] - 1)
+        columns = slice(left + start, left + start + width + kernel.shape[1] - 1)
+        # Anchored at its corner, the kernel reads only what lies in this window for the pixels that are kept.
+        piece = cv2.filter2D(padded[rows, columns], cv2.CV_32F, kernel, anchor=(0, 0))[:height, :width]
+        total = piece.copy() if total is None else np.add(total, piece, out=total)
+    return total
+
+
+def _runs(right: np.ndarray, down: np.ndarray) -> list[tuple[int, int]]:
+    """Cut the taps into runs whose bounding boxes are small enough for direct filtering."""
+    runs, first = [], 0
+    for last in range(1, len(right) + 1):
+        box = (np.ptp(right[first : last + 1]) + 1) * (np.ptp(down[first : last + 1]) + 1)
+        if last == len(right) or box >= _DIRECT_AREA:
+            runs.append((first, last))
+            first = last
+    return runs

@@ -1,0 +1,40 @@
+"""Distortions of digital processing: JPEG compression and pixelation. Neither of them is random."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+
+def jpeg_compression(image: np.ndarray, rng: np.random.Generator, quality: int) -> np.ndarray:
+    """Encode by Pillow's JPEG encoder with its other settings left alone (4:2:0 colour), and decode.
+
+    Source: ImageNet-C, ``jpeg_compression``.
+
+    Args:
+        image: uint8 RGB (H, W, 3) or grey (H, W); grey is encoded in one channel.
+        rng: not used.
+        quality: 0 to 100, of which the integer part counts; libjpeg takes 0 for 1.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, 'JPEG', quality=int(quality))
+    with Image.open(buffer) as picture:
+        return np.array(picture)
+
+
+def pixelate(image: np.ndarray, rng: np.random.Generator, scale: float) -> np.ndarray:
+    """Shrink to int(side * scale), at least 1 pixel, by Pillow's BOX filter; enlarge again by NEAREST.
+
+    Source: ImageNet-C, ``pixelate``.
+
+    Args:
+        image: uint8 RGB (H, W, 3) or grey (H, W).
+        rng: not used.
+        scale: size of the small picture relative to the whole, 0 to 1.
+    """
+    height, width = image.shape[:2]
+    small = (max(1, int(width * scale)), max(1, int(height * scale)))
+    picture = Image.fromarray(image).resize(small, Image.Resampling.BOX)
+    return np.array(picture.resize((width, height), Image.Resampling.NEAREST))

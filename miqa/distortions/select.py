@@ -1,0 +1,82 @@
+"""Five levels out of 12 candidates, by their PSNR against the source."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from ..utils import generator_for
+from .apply import distort
+from .severities import LEVEL_RANKS, candidates
+
+# Bytes of candidates that are kept while their PSNR is compared; larger pictures are made twice instead.
+_KEPT_BYTES = 256 * 2**20
+
+
+class SelectedLevel(NamedTuple):
+    """One level of one distortion of one image."""
+
+    level: int
+    #: Number of the candidate in the table, 1 to 12.
+    candidate: int
+    params: dict[str, float]
+    #: Against the source, in dB; infinite where nothing changed.
+    psnr: float
+    #: uint8, the shape of the source.
+    image: np.ndarray
+
+
+def psnr(reference: np.ndarray, image: np.ndarray) -> float:
+    """Return the peak signal-to-noise ratio of two uint8 pictures of one shape in dB, infinite where they are equal.
+
+    10 log10(255^2 / mean squared difference), the squared differences summed in whole numbers.
+    """
+    if reference.shape != image.shape:
+        raise ValueError(f'PSNR compares pictures of one shape, not {reference.shape} and {image.shape}.')
+    squares = cv2.norm(reference.reshape(1, -1), image.reshape(1, -1), cv2.NORM_L2SQR)
+    return math.inf if squares == 0 else 10 * math.log10(255**2 * reference.size / squares)
+
+
+def make_candidate(image: np.ndarray, name: str, number: int, seed: int, image_id: str) -> np.ndarray:
+    """Make candidate ``number`` (1 to 12) of a distortion; it depends on the arguments and on nothing else."""
+    return distort(image, name, candidates(name)[number - 1], generator_for(seed, image_id, name, number))
+
+
+def select_levels(image: np.ndarray, name: str, seed: int, image_id: str) -> list[SelectedLevel]:
+    """Make the 12 candidates of a distortion, rank them by PSNR (best first), keep ranks 1, 5, 8, 10 and 12.
+
+    Candidates of equal PSNR, infinite ones too, stay in the order of the table, weakest first.
+
+    Args:
+        image: uint8 RGB (H, W, 3) or grey (H, W), the source.
+        name: of the distortion.
+        seed: of the whole database.
+        image_id: of the source in the database; with the seed it determines all random numbers.
+
+    Returns:
+        Levels 1 to 5, in this order.
+    """
+    numbers = range(1, len(candidates(name)) + 1)
+    keep = image.nbytes * len(numbers) <= _KEPT_BYTES
+    made, values = {}, {}
+    for number in numbers:
+        candidate = make_candidate(image, name, number, seed, image_id)
+        values[number] = psnr(image, candidate)
+        if keep:
+            made[number] = candidate
+    # sorted() is stable: equal values keep the order of the table.
+    ranked = sorted(numbers, key=lambda number: -values[number])
+    chosen = [ranked[rank - 1] for rank in LEVEL_RANKS]
+    return [
+        SelectedLevel(
+            level=level,
+            candidate=number,
+            params=candidates(name)[number - 1],
+            psnr=values[number],
+            image=made[number] if keep else make_candidate(image, name, number, seed, image_id),
+        )
+        for level, number in enumerate(chosen, 1)
+    ]

@@ -1,0 +1,145 @@
+"""Distortions of tone: contrast, darkness, brightness, saturation. None of them is random.
+
+The definitions work on x / 255 in double precision. A uint8 picture has only 256 values per channel, so each
+function evaluates its formula once per value (or pair of values) and looks the pixels up.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .arrays import channel_means, truncate
+
+# How near to a whole number a double-precision result has to be for rounding errors to decide its integer part.
+_TIE = 1e-9
+
+
+def contrast(image: np.ndarray, rng: np.random.Generator, factor: float) -> np.ndarray:
+    """Move every value towards the mean of its channel: (x - mean) * factor + mean.
+
+    Source: ImageNet-C, ``contrast``.
+
+    Args:
+        image: uint8 RGB (H, W, 3) or grey (H, W).
+        rng: not used.
+        factor: share of the distance from the mean that is left, 0 to 1.
+    """
+    means = channel_means(image) / 255
+    values = np.arange(256) / 255
+    tables = [truncate(np.clip((values - mean) * factor + mean, 0, 1) * 255) for mean in means]
+    if image.ndim == 2:
+        return cv2.LUT(image, tables[0])
+    return cv2.LUT(image, np.stack(tables, axis=1)[None])
+
+
+def darkness(image: np.ndarray, rng: np.random.Generator, shift: float) -> np.ndarray:
+    """Take ``shift`` (0 to 1) from the HSV value, not below 0. Grey pictures lose it directly.
+
+    Source: the released generator of MIQD-2.5M, ``darkness`` (scikit-image's HSV).
+    """
+    return _shift_value(image, -shift)
+
+
+def brightness(image: np.ndarray, rng: np.random.Generator, shift: float) -> np.ndarray:
+    """Add ``shift`` (0 to 1) to the HSV value, not above 1. Grey pictures gain it directly.
+
+    Source: ImageNet-C, ``brightness``.
+    """
+    return _shift_value(image, shift)
+
+
+def saturate(image: np.ndarray, rng: np.random.Generator, factor: float, shift: float) -> np.ndarray:
+    """Set the HSV saturation to saturation * factor + shift, between 0 and 1.
+
+    Grey pixels have hue 0 and so turn reddish where ``shift`` > 0. A grey picture (H, W) is treated as RGB
+    and keeps its first channel, which the saturation leaves alone. Source: ImageNet-C, ``saturate``.
+    """
+    if image.ndim == 2:
+        return image.copy()
+    red, green, blue = cv2.split(image)
+    high = cv2.max(cv2.max(red, green), blue)
+    low = cv2.min(cv2.min(red, green), blue)
+    # A channel lies at value - distance; its distance from the value is proportional to the saturation.
+    value, least = np.meshgrid(np.arange(256.0), np.arange(256.0), indexing='ij')
+    spread = value - least
+    with np.errstate(divide='ignore', invalid='ignore'):
+        new = np.clip(spread / value * factor + shift, 0, 1)
+        scale = np.where(spread > 0, value * new / spread, 0.0)
+    pair = _pair_index(high, low)
+    scale = scale.reshape(-1).take(pair)
+    top = high.astype(np.float64)
+    channels = [top - (top - channel) * scale for channel in (red, green, blue)]
+    colourless = high == low
+    if colourless.any():
+        # Hue 0: red is the value, green and blue are value * (1 - saturation), saturation = shift.
+        faded = top[colourless] * (1 - min(max(shift, 0.0), 1.0))
+        channels[1][colourless] = faded
+        channels[2][colourless] = faded
+    return cv2.merge([truncate(channel, _TIE) for channel in channels])
+
+
+def _shift_value(image: np.ndarray, shift: float) -> np.ndarray:
+    """Shift the HSV value: every channel is scaled by new value / old value, black becomes grey."""
+    if image.ndim == 2:
+        return cv2.LUT(image, truncate(np.clip(np.arange(256) / 255 + shift, 0, 1) * 255))
+    value, channel = np.meshgrid(np.arange(256), np.arange(256), indexing='ij')
+    new = np.clip(value / 255 + shift, 0, 1)
+    # An HSV colour (h, s, v) has channels v * (1 - s * something), so channel / v stays while v changes.
+    share = np.divide(channel, value, out=np.ones((256, 256)), where=value > 0)
+    exact = new * share * 255
+    table = truncate(exact.copy())
+    # Results within rounding error of a whole number are decided by the arithmetic of the definition itself.
+    ties = (np.abs(exact - np.rint(exact)) < _TIE) & (exact > _TIE) & (channel < value)
+    first = cv2.split(image)
+    high = cv2.max(cv2.max(first[0], first[1]), first[2])
+    pairs = [_pair_index(high, part) for part in first]
+    table = table.reshape(-1)
+    out = cv2.merge([table.take(pair) for pair in pairs])
+    if ties.any():
+        ties = ties.reshape(-1)
+        doubtful = ties.take(pairs[0]) | ties.take(pairs[1]) | ties.take(pairs[2])
+        if doubtful.any():
+            out[doubtful] = _shift_value_by_definition(image[doubtful], shift)
+    return out
+
+
+def _pair_index(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Index of (first, second) in a flattened 256 x 256 table."""
+    return (first.astype(np.intp) << 8) + second
+
+
+def _shift_value_by_definition(pixels: np.ndarray, shift: float) -> np.ndarray:
+    """Convert (N, 3) uint8 pixels to HSV, shift the value, and convert back, step by step in double precision."""
+    rgb = pixels / 255.0
+    value = rgb.max(axis=-1)
+    spread = value - rgb.min(axis=-1)
+    safe_spread = np.where(spread == 0, 1.0, spread)
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    hue = np.where(red == value, (green - blue) / safe_spread, 0.0)
+    hue = np.where(green == value, 2.0 + (blue - red) / safe_spread, hue)
+    hue = np.where(blue == value, 4.0 + (red - green) / safe_spread, hue)
+    hue = np.where(spread == 0, 0.0, (hue / 6.0) % 1.0)
+    saturation = np.where(spread == 0, 0.0, spread / np.where(value == 0, 1.0, value))
+
+    value = np.clip(value + shift, 0, 1)
+    sector = np.floor(hue * 6)
+    within = hue * 6 - sector
+    low = value * (1 - saturation)
+    falling = value * (1 - within * saturation)
+    rising = value * (1 - (1 - within) * saturation)
+    sector = sector.astype(np.uint8) % 6
+    choices = {
+        0: (value, rising, low),
+        1: (falling, value, low),
+        2: (low, value, rising),
+        3: (low, falling, value),
+        4: (rising, low, value),
+        5: (value, low, falling),
+    }
+    out = np.empty_like(rgb)
+    for number, channels in choices.items():
+        chosen = sector == number
+        for position, channel in enumerate(channels):
+            out[chosen, position] = channel[chosen]
+    return truncate(np.clip(out, 0, 1) * 255)

@@ -1,0 +1,113 @@
+"""Distortions of weather: fog, snow and frost."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .arrays import FLOAT32_SLACK, grey_of, truncate
+from .blur import blur_along_line, line_weights
+from .plasma import plasma
+
+
+def fog(image: np.ndarray, rng: np.random.Generator, amount: float, decay: float) -> np.ndarray:
+    """Add fractal fog and scale back: (x + amount * fog) * max / (max + amount), max the picture's largest value.
+
+    The fog is diamond-square plasma between 0 and 1. Source: ImageNet-C, ``fog``.
+
+    Args:
+        image: uint8 RGB (H, W, 3) or grey (H, W).
+        rng: where the fog comes from.
+        amount: of fog; 1 is as much as white.
+        decay: how fast roughness falls from scale to scale; 1.3 is rough, 3 is smooth.
+    """
+    height, width = image.shape[:2]
+    layer = plasma(height, width, decay, rng)
+    peak = int(image.max()) / 255
+    scale = peak / (peak + amount)
+    layer *= np.float32(amount * 255 * scale)
+    out = image * np.float32(scale)
+    out += layer if image.ndim == 2 else layer[:, :, None]
+    return truncate(out, FLOAT32_SLACK)
+
+
+def snow(
+    image: np.ndarray,
+    rng: np.random.Generator,
+    mean: float,
+    std: float,
+    zoom: float,
+    threshold: float,
+    radius: float,
+    sigma: float,
+    mix: float,
+    angle: float | None = None,
+) -> np.ndarray:
+    """Whiten the picture and add falling flakes: enlarged, thresholded normal noise, motion-blurred, both ways up.
+
+    Source: ImageNet-C, ``snow``.
+
+    Args:
+        image: uint8 RGB (H, W, 3) or grey (H, W).
+        rng: where flakes and angle come from.
+        mean: of the noise (white is 1).
+        std: standard deviation of the noise.
+        zoom: enlargement of the noise, 1 or more.
+        threshold: noise below it is no snow.
+        radius: the flakes move along 2 * radius + 1 pixels.
+        sigma: deviation of the Gaussian along their way.
+        mix: share of the picture's own colour that is kept; the rest is whitened.
+        angle: of the movement in degrees; drawn evenly from -135 to -45 where it is None.
+    """
+    height, width = image.shape[:2]
+    if angle is None:
+        angle = float(rng.uniform(-135, -45))
+    # Of a noise picture as large as the image only the part that fills it after the zoom is needed.
+    part = (math.ceil(height / zoom), math.ceil(width / zoom))
+    layer = rng.standard_normal(part, dtype=np.float32)
+    layer *= np.float32(std)
+    layer += np.float32(mean)
+    layer = _enlarge(layer, zoom)
+    layer[layer < threshold] = 0
+    np.clip(layer, 0, 1, out=layer)
+    layer = blur_along_line(layer, _snow_weights(radius, sigma, angle, layer.shape), angle)
+    layer = np.rint(layer * np.float32(255))[:height, :width]
+    layer = layer + layer[::-1, ::-1]
+
+    whitened = grey_of(image) * np.float32(1.5) + np.float32(127.5)
+    if image.ndim == 3:
+        layer, whitened = layer[:, :, None], whitened[:, :, None]
+    out = np.maximum(image, whitened)
+    out *= np.float32(1 - mix)
+    out += image * np.float32(mix)
+    out += layer
+    return truncate(out, FLOAT32_SLACK)
+
+
+def _snow_weights(radius: float, sigma: float, angle: float, shape: tuple[int, int]) -> np.ndarray:
+    # As in ImageNet-C: weights are normalised over ceil(length) taps, int(length) of them are used, and taps that
+    # would lie a whole picture away are left out.
+    length = radius * 2 + 1
+    weights = line_weights(length, sigma)[: int(length)]
+    steps = np.arange(len(weights))
+    down = np.abs(np.ceil(steps * math.sin(math.radians(angle)) - 0.5))
+    right = np.abs(np.ceil(steps * math.cos(math.radians(angle)) - 0.5))
+    inside = (down < shape[0]) & (right < shape[1])
+    return weights[inside]
+
+
+def _enlarge(layer: np.ndarray, zoom: float) -> np.ndarray:
+    """Enlarge linearly, corners on corners, to round(side * zoom), as scipy.ndimage.zoom does with order 1."""
+    for axis in (0, 1):
+        size = layer.shape[axis]
+        new = round(size * zoom)
+        if new == size:
+            continue
+        position = np.linspace(0, size - 1, new)
+        low = np.minimum(position.astype(np.intp), max(size - 2, 0))
+        share = (position - low).astype(np.float32)
+        share = share[:, None] if axis == 0 else share
+        before = layer.take(low, axis=axis)
+        layer = before + (layer.take(np.minimum(low + 1, size - 1), axis=axis) - before) * share
+    return layer
