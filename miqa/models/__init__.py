@@ -7,6 +7,12 @@ from .data_preprocessor import ViewPreprocessor
 from .losses import L1Loss, MSELoss, PLCCLoss, RankLoss, SmoothL1Loss
 from .ra_miqa import RAMIQA
 from .region_encoder import MMSegRegionEncoder, PackagedRegionEncoder, TimmRegionEncoder
+from .released_checkpoints import (
+    load_checkpoint,
+    parse_released_name,
+    read_checkpoint,
+    to_released,
+)
 from .transformers import HybridTransformer, PlainTransformer
 from .weight_files import WeightsUnavailable
 
@@ -29,4 +35,8 @@ __all__ = [
     'TorchvisionRegressor',
     'ViewPreprocessor',
     'WeightsUnavailable',
+    'load_checkpoint',
+    'parse_released_name',
+    'read_checkpoint',
+    'to_released',
 ]

@@ -6,7 +6,7 @@ import collections
 import inspect
 import os
 import pickle
-import zipfile
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,44 +15,53 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(ValueError):
     """A checkpoint is damaged, unsafe to read, or does not fit the network."""
 
 
-def read_torch_file(path: str | os.PathLike) -> object:
+def read_torch_file(path: str | os.PathLike, map_location: str | torch.device = 'cpu') -> object:
     """Read a file of ``torch.save`` with ``weights_only=True``: only data is restored, no code of the file runs.
 
     Beside PyTorch's own list of harmless types, those are allowed which training scripts leave in checkpoints:
     numpy scalars and arrays (a best score), MMEngine's log buffers, and PyTorch's optimisers and schedules.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or holds a type that is not on the list.
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is damaged, or holds a type that is not on the list.
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f'There is no checkpoint file {path}.')
+        raise FileNotFoundError(f'There is no checkpoint file {path}.')
     try:
         with torch.serialization.safe_globals(_harmless_types()):
-            return torch.load(path, map_location='cpu', weights_only=True)
+            return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).split('\n\n')[0] if 'GLOBAL' not in str(error) else _global_of(error)
+        found = re.search(r'GLOBAL (\S+)', str(error))
+        # PyTorch's own advice, to load the file unsafely, is not passed on.
+        cause = re.search(r'WeightsUnpickler error: (.*)', str(error))
+        reason = (
+            f'it contains a {found[1]}, which is not on the list of harmless types'
+            if found
+            else _first(cause[1] if cause else error)
+        )
         raise CheckpointError(
-            f'{path} cannot be read safely: {reason} If you trust where it comes from, load it with plain PyTorch '
-            "and save its tensors alone: torch.save({'state_dict': checkpoint['state_dict']}, PATH)."
+            f'{path} is either damaged or unsafe to read: {reason}. Fetch it again; or, if you trust where it comes '
+            'from, load it with plain PyTorch and save its tensors alone: '
+            "torch.save({'state_dict': checkpoint['state_dict']}, PATH)."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        # A cut or overwritten file fails in zip, pickle or storage code, each with exceptions of its own.
         raise CheckpointError(
-            f'{path} ({path.stat().st_size} bytes) is not a whole PyTorch checkpoint: {error}. Fetch it again.'
+            f'{path} ({path.stat().st_size} bytes) is not a whole PyTorch checkpoint: {_first(error)}. Fetch it again.'
         ) from error
 
 
-def _global_of(error: Exception) -> str:
-    named = str(error).split('GLOBAL ', 1)[1].split(' ', 1)[0]
-    return f'it contains a {named}, which is not on the list of harmless types.'
+def _first(error: Exception | str) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip('. ')
 
 
 def _harmless_types() -> list:
-    types = [HistoryBuffer, np.ndarray, np.dtype, collections.defaultdict]
+    types = [HistoryBuffer, np.ndarray, np.dtype, collections.defaultdict, dict, list, set]
     core = np._core if hasattr(np, '_core') else np.core
     # numpy 1 and 2 write different module names for the same two functions.
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
