@@ -70,11 +70,21 @@ def _harmless_types() -> list:
             (core.multiarray._reconstruct, f'{module}._reconstruct'),
         ]
     types += [type(np.dtype(code)) for code in '?bBhHiIlLqQefd']
+    # How Python 2's and Python 3's names for `getattr` read in the files that torch.save writes.
+    types += [(_statistic_of, '__builtin__.getattr'), (_statistic_of, 'builtins.getattr')]
     # Old training scripts stored whole schedule objects, which hold their optimiser.
     for module in (torch.optim, torch.optim.lr_scheduler):
         bases = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
         types += [item for item in vars(module).values() if inspect.isclass(item) and issubclass(item, bases)]
     return types
+
+
+def _statistic_of(owner: object, name: str) -> object:
+    # MMEngine's log buffers name their statistics by getattr(HistoryBuffer, 'mean'). The real getattr would give a
+    # malicious file any attribute of any allowed type.
+    if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current', *HistoryBuffer._statistics_methods):
+        return getattr(HistoryBuffer, name)
+    raise pickle.UnpicklingError(f'it asks for attribute {name} of {owner}')
 
 
 def state_dict_of(checkpoint: object, path: str | os.PathLike) -> dict[str, torch.Tensor]:
