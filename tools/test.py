@@ -17,9 +17,9 @@ from mmengine.config import DictAction
 
 from miqa.engine import build_runner, leave_processes_group, load_config
 from miqa.engine.launch import LAUNCHERS
+from miqa.engine.provenance import provenance_of
 from miqa.engine.testing import test_and_tabulate
 from miqa.evaluation import MAPPINGS
-from miqa.models import checkpoint_identity
 from miqa.reports.predictions import with_region_pattern, write_predictions
 from miqa.reports.tables import print_scores, score_parts, scores_as_json
 from miqa.taxonomy import LABELS, TASK_FOLDERS
@@ -75,10 +75,8 @@ def main() -> None:
     """Test as the command line says."""
     args = parse_arguments()
     config = load_config(args.config, args.cfg_options)
-    if not Path(args.checkpoint).is_file():
-        raise FileNotFoundError(f'There is no checkpoint file {args.checkpoint}.')
-    trained = checkpoint_identity(args.checkpoint)
-    config.label = args.label or trained.get('label') or config.label
+    trained = provenance_of(args.checkpoint)
+    config.label = args.label or trained.label or config.label
     if args.data_root:
         config.data_root = args.data_root
     if args.batch_size:
@@ -94,8 +92,10 @@ def main() -> None:
             continue
         scores = score_parts(with_region_pattern(table), config.test_evaluator.mapping)
         title = f'{Path(args.checkpoint).name} on {name}, {config.label} ({len(table)} images)'
-        if trained.get('task') and trained['task'] != config.task:
-            title += f'; trained for {trained["task"]}'
+        if trained.task not in (None, config.task):
+            title += f'; trained for {trained.task}'
+        if trained.label not in (None, config.label):
+            title += f'; trained on {trained.label}'
         print_scores(scores, title)
         tables.append(table)
         metrics[name] = scores_as_json(scores)
