@@ -75,3 +75,21 @@ def _digest(stream) -> str:
     while block := stream.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
+
+
+def user_cache() -> Path:
+    """Return the folder for files that can be made again: ``$MIQA_HOME``, else ``~/.cache/miqa`` (not created)."""
+    home = os.environ.get('MIQA_HOME')
+    if home:
+        return Path(home).expanduser()
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'miqa'
+
+
+def writable_folder(path: str | os.PathLike) -> bool:
+    """Make the folder ``path`` if it is missing; return whether files can be written to it."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return True
+    except OSError:
+        return False

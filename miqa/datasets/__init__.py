@@ -1,0 +1,24 @@
+"""From the files of a database to tensors: index, dataset, transforms, sampler, packed pictures."""
+
+from . import transforms
+from .errors import DatabaseError
+from .fingerprint import label_fingerprint
+from .index import SampleIndex
+from .index_store import open_index
+from .miqd import MIQDDataset, list_bad_images
+from .sampler import ResumableSampler
+from .splits import official_split, read_split, split_path
+
+__all__ = [
+    'DatabaseError',
+    'MIQDDataset',
+    'ResumableSampler',
+    'SampleIndex',
+    'label_fingerprint',
+    'list_bad_images',
+    'official_split',
+    'open_index',
+    'read_split',
+    'split_path',
+    'transforms',
+]

@@ -1,0 +1,220 @@
+"""The index of a split: a table of all its samples, built once from the label files and mapped into memory."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from miqa.taxonomy import IMAGE_TASKS, TASK_FOLDERS, Version, version_name
+from miqa.utils import atomic_write
+
+from .errors import DatabaseError, shorten
+from .label_files import KNOWN_DISTORTIONS, decode_version, read_labels
+from .splits import official_split
+
+#: Raised whenever what an index holds changes, so that old ones are built again.
+FORMAT_VERSION = 1
+
+#: Files of an index that name missing images: this many are named in a message.
+_NAMED_MISSING = 5
+
+
+class SampleIndex:
+    """All samples of one task and split, in the order of the split file and, within a source, of its label file.
+
+    An Arrow IPC file without compression (``pyarrow.feather.read_table`` and ``pandas.read_feather`` read it too)
+    with the columns ``source`` and ``distortion`` (dictionaries), ``fg_level``, ``bg_level`` (uint8), ``suffix``
+    (dictionary), ``composite``, ``consistency`` and ``accuracy`` (float32): 18 bytes a sample. The file is mapped:
+    processes share its pages, and only those that are touched take memory.
+
+    Args:
+        path: the file.
+        signature: what the file must have been built from; None takes any.
+
+    Raises:
+        DatabaseError: the file is damaged or has another signature.
+    """
+
+    def __init__(self, path: str | os.PathLike, signature: str | None = None):
+        self.path = Path(path)
+        try:
+            batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+            self.info = json.loads(batch.schema.metadata[b'miqa'])
+        except (pa.ArrowInvalid, KeyError, TypeError, ValueError, IndexError) as error:
+            raise DatabaseError(f'The index {path} is damaged ({error}). Delete it; it will be built again.') from None
+        self.signature = self.info['signature']
+        if signature is not None and signature != self.signature:
+            raise DatabaseError(f'The index {path} was built from other label or split files than those in use.')
+        self._columns = {
+            name: (column.indices if pa.types.is_dictionary(column.type) else column).to_numpy(zero_copy_only=True)
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        }
+        self.sources: list[str] = batch.column('source').dictionary.to_pylist()
+        self._suffixes = batch.column('suffix').dictionary.to_pylist()
+
+    def __len__(self) -> int:
+        return self.info['rows']
+
+    def __reduce__(self):
+        # A worker process maps the same file instead of receiving a copy.
+        return type(self), (self.path, self.signature)
+
+    def labels(self, label: str) -> np.ndarray:
+        """Return the labels of all samples, float32 (N,), read-only, mapped."""
+        return self._columns[label]
+
+    def source_numbers(self) -> np.ndarray:
+        """Return the position of each sample's source in :attr:`sources`, shape (N,)."""
+        return self._columns['source']
+
+    def version(self, row: int) -> Version:
+        """Return which distorted version of which source a sample is."""
+        columns = self._columns
+        return Version(
+            self.sources[columns['source'][row]],
+            KNOWN_DISTORTIONS[columns['distortion'][row]],
+            int(columns['fg_level'][row]),
+            int(columns['bg_level'][row]),
+        )
+
+    def image(self, row: int) -> str:
+        """Return a sample's image file, relative to the image root, with forward slashes."""
+        version = self.version(row)
+        return f'{version.source}/{version_name(version, self._suffixes[self._columns["suffix"][row]])}'
+
+
+def image_root(data_root: str | os.PathLike, task: str) -> Path:
+    """Return the folder that holds a task's distorted images, one folder for each source."""
+    return Path(data_root) / TASK_FOLDERS[IMAGE_TASKS[task]] / 'images'
+
+
+def label_folder(data_root: str | os.PathLike, task: str) -> Path:
+    """Return the folder that holds a task's label files."""
+    return Path(data_root) / TASK_FOLDERS[task] / 'labels'
+
+
+def build_index(
+    path: Path, data_root: Path, task: str, split: str, sources: list[str], signature: str, without_labels: list[str]
+) -> None:
+    """Read and verify label files, look for the images, and write the index file atomically.
+
+    Images that are not there are left out and counted in the file's information; the caller decides whether that
+    is an error. Beside the index, ``*.missing.txt`` then lists them.
+
+    Args:
+        path: the file to write.
+        data_root: the database.
+        task: cls, det or ins.
+        split: train or val.
+        sources: the sources that have labels, in the order of the split.
+        signature: kept in the file.
+        without_labels: sources of the split that have no label file.
+
+    Raises:
+        DatabaseError: what :func:`read_labels` raises, or not a single image is there.
+    """
+    table = read_labels(label_folder(data_root, task), task, sources)
+    present, folders = _find_images(image_root(data_root, task), sources, table)
+    kept = np.flatnonzero(present)
+    if not kept.size:
+        raise DatabaseError(
+            f'None of the {len(table.names)} images of {task} {split} is in {image_root(data_root, task)}; expected, '
+            f'for example, {image_root(data_root, task) / sources[0] / table.names[0]}.'
+        )
+    missing = [f'{sources[table.source[row]]}/{table.names[row]}' for row in np.flatnonzero(~present)]
+    report = path.with_suffix('.missing.txt')
+    if missing:
+        with atomic_write(report) as temporary:
+            temporary.write_text('\n'.join(missing) + '\n', encoding='utf-8')
+    else:
+        report.unlink(missing_ok=True)
+    official = official_split(task, [*sources, *without_labels])
+    info = {
+        'signature': signature,
+        'task': task,
+        'split': split,
+        'rows': int(kept.size),
+        'missing': len(missing),
+        'missing_examples': missing[:_NAMED_MISSING],
+        'incomplete_folders': folders,
+        'without_labels': without_labels,
+        'official': official is not None and official.split == split,
+    }
+    _write(path, table, kept, sources, info)
+
+
+def _find_images(root: Path, sources: list[str], table) -> tuple[np.ndarray, dict[str, int]]:
+    """Return which rows have an image, and the modification times of folders that lack some (0: no folder)."""
+    present = np.ones(len(table.names), dtype=bool)
+    ends = np.searchsorted(table.source, np.arange(len(sources)), side='right')
+    incomplete, start = {}, 0
+    for source, end in zip(sources, ends, strict=True):
+        folder = f'{root}/{source}'
+        try:
+            # Names only: pathlib's iterdir takes several times as long, and there are a million files.
+            there = set(os.listdir(folder))  # noqa: PTH208
+        except (FileNotFoundError, NotADirectoryError):
+            there = set()
+        if not there.issuperset(table.names[start:end]):
+            present[start:end] = [name in there for name in table.names[start:end]]
+            incomplete[source] = folder_time(folder)
+        start = end
+    return present, incomplete
+
+
+def folder_time(folder: str | os.PathLike) -> int:
+    """Return a folder's modification time in nanoseconds, which a new file changes; 0 if there is no folder."""
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+def _write(path: Path, table, kept: np.ndarray, sources: list[str], info: dict) -> None:
+    pairs = np.array([decode_version(code)[1:] for code in range(25)], dtype=np.uint8)
+    version = table.version[kept]
+    suffixes, suffix = ['.png'], np.zeros(kept.size, dtype=np.uint8)
+    for position, row in enumerate(kept):
+        name = table.names[row]
+        if not name.endswith('.png'):
+            ending = '.' + name.rpartition('.')[2]
+            if ending not in suffixes:
+                suffixes.append(ending)
+            suffix[position] = suffixes.index(ending)
+    number = np.uint16 if len(sources) <= 1 << 16 else np.uint32
+    composite = 0.5 * table.values['consistency'] + 0.5 * table.values['accuracy']
+    columns = {
+        'source': pa.DictionaryArray.from_arrays(table.source[kept].astype(number), pa.array(sources)),
+        'distortion': pa.DictionaryArray.from_arrays((version // 25).astype(np.uint8), pa.array(KNOWN_DISTORTIONS)),
+        'fg_level': pa.array(pairs[version % 25, 0]),
+        'bg_level': pa.array(pairs[version % 25, 1]),
+        'suffix': pa.DictionaryArray.from_arrays(suffix, pa.array(suffixes)),
+        'composite': pa.array(composite[kept].astype(np.float32)),
+        **{label: pa.array(values[kept].astype(np.float32)) for label, values in table.values.items()},
+    }
+    batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+    batch = batch.replace_schema_metadata({'miqa': json.dumps(info)})
+    with atomic_write(path) as temporary, pa.ipc.new_file(str(temporary), batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def describe_missing(info: dict, index_path: Path, data_root: Path) -> str:
+    """Say in a sentence which images and label files an index has found to be missing; '' if none."""
+    parts = []
+    if info['without_labels']:
+        folder = label_folder(data_root, info['task'])
+        parts.append(
+            f'{len(info["without_labels"])} sources of the {info["split"]} split have no label file in {folder} '
+            f'({shorten(info["without_labels"])})'
+        )
+    if info['missing']:
+        parts.append(
+            f'{info["missing"]} of {info["rows"] + info["missing"]} images are missing in '
+            f'{image_root(data_root, info["task"])} (such as {shorten(info["missing_examples"], 2)}; all are listed in '
+            f'{index_path.with_suffix(".missing.txt")})'
+        )
+    return '; '.join(parts)

@@ -1,0 +1,199 @@
+"""Where indexes are kept, when they are built again, and how many processes share one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from mmengine.logging import print_log
+
+from miqa.taxonomy import TASK_FOLDERS, TASKS, check_choice
+from miqa.utils.files import user_cache, writable_folder
+
+from .errors import DatabaseError, shorten
+from .index import FORMAT_VERSION, SampleIndex, build_index, describe_missing, folder_time, image_root, label_folder
+from .label_files import label_paths
+from .splits import read_split, split_name, split_path
+
+#: How a missing image or label file is taken.
+MISSING = ('error', 'skip')
+
+_FOLDER = '.miqa_index'
+_SECONDS_BETWEEN_MESSAGES = 30
+
+
+def open_index(data_root: str | os.PathLike, task: str, split: str, missing: str = 'error') -> SampleIndex:
+    """Open the index of a task and split; build it first if there is none or the label or split files changed.
+
+    It lies in ``.miqa_index/`` below the data root or, where that cannot be written, in the user's cache
+    (``$MIQA_HOME``, else ``~/.cache/miqa``). Of several processes one builds and the others wait for its
+    result; a killed one's lock is released by the operating system.
+
+    Args:
+        data_root: folder that holds ``miqa_cls/``, ``miqa_det/``, ``miqa_ins/`` and ``splits/``.
+        task: ``cls``, ``det`` or ``ins``.
+        split: ``train`` or ``val`` (``test`` means the same).
+        missing: ``error`` refuses a database in which an image or a label file is missing; ``skip`` leaves the
+            samples out, counts and reports them.
+
+    Raises:
+        FileNotFoundError: the data root, the split file or (``missing='error'``) a label file is missing.
+        DatabaseError: something in the database is wrong.
+    """
+    check_choice(task, TASKS, 'task')
+    check_choice(missing, MISSING, "value of 'missing'")
+    data_root, split = Path(data_root), split_name(split)
+    _check_layout(data_root, task)
+    sources = read_split(data_root, task, split)
+    signature, without_labels = _sign(data_root, task, split, sources)
+    if without_labels and (missing == 'error' or len(without_labels) == len(sources)):
+        example = next(iter(label_paths(label_folder(data_root, task), task, without_labels[0]).values()))
+        raise FileNotFoundError(
+            f'{len(without_labels)} of {len(sources)} sources of {split_path(data_root, task, split)} lack a label '
+            f"file (such as {example}; sources {shorten(without_labels)}). Add them, or pass missing='skip' to leave "
+            'these sources out.'
+        )
+    labelled = [source for source in sources if source not in set(without_labels)] if without_labels else sources
+    name = f'{task}_{split}.arrow'
+    for folder in _folders(data_root):
+        index = _open_if_valid(folder / name, signature, data_root)
+        if index is not None:
+            return _accept(index, missing, data_root)
+    folder = _folder_for_writing(data_root)
+    with _lock(folder / f'.{name}.lock'):
+        # Another process may have built it while this one waited.
+        index = _open_if_valid(folder / name, signature, data_root)
+        if index is None:
+            started = time.monotonic()
+            print_log(f'Building the index of {task} {split} from {len(labelled)} sources in {data_root}.', 'current')
+            build_index(folder / name, data_root, task, split, labelled, signature, without_labels)
+            index = SampleIndex(folder / name, signature)
+            seconds = time.monotonic() - started
+            print_log(f'Indexed {len(index):,} samples in {seconds:.1f} s: {folder / name}.', 'current')
+    return _accept(index, missing, data_root)
+
+
+def _accept(index: SampleIndex, missing: str, data_root: Path) -> SampleIndex:
+    sentence = describe_missing(index.info, index.path, data_root)
+    if sentence and missing == 'error':
+        raise DatabaseError(f"{sentence}. Add them, or pass missing='skip' to leave these samples out.")
+    if sentence:
+        print_log(f'Left out: {sentence}.', 'current', logging.WARNING)
+    return index
+
+
+def _check_layout(data_root: Path, task: str) -> None:
+    if not data_root.is_dir():
+        raise FileNotFoundError(
+            f'There is no data root {data_root.absolute()}. It should hold miqa_cls/, miqa_det/, miqa_ins/ and splits/ '
+            'as data/README.md shows.'
+        )
+    for folder in (label_folder(data_root, task), image_root(data_root, task)):
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f'There is no folder {folder}, which {TASK_FOLDERS[task]} needs. data/README.md shows the layout.'
+            )
+
+
+def _sign(data_root: Path, task: str, split: str, sources: list[str]) -> tuple[str, list[str]]:
+    """Return a digest of what an index is built from, and the sources that have no label file.
+
+    Split files enter with their text, label files with name, size and modification time.
+    """
+    splits = [split_path(data_root, task, each) for each in ('train', 'val')]
+    texts = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None for path in splits]
+    paths = [tuple(label_paths(label_folder(data_root, task), task, source).values()) for source in sources]
+    facts, without = [], []
+    for source, entries in zip(sources, _stat_all(paths), strict=True):
+        if None in entries:
+            without.append(source)
+        facts.append((source, entries))
+    value = json.dumps([FORMAT_VERSION, task, split, texts, facts])
+    return hashlib.sha256(value.encode('utf-8')).hexdigest(), without
+
+
+def _stat_all(paths: list[tuple[Path, ...]]) -> list[list[tuple[int, int] | None]]:
+    def stat(part):
+        return [[_size_and_time(path) for path in entry] for entry in part]
+
+    # On a network file system each answer takes a round trip, so that many are asked for at once.
+    parts = [paths[start : start + 250] for start in range(0, len(paths), 250)]
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return [entry for part in pool.map(stat, parts) for entry in part]
+
+
+def _size_and_time(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _folders(data_root: Path) -> tuple[Path, Path]:
+    resolved = hashlib.sha256(str(data_root.resolve()).encode('utf-8')).hexdigest()[:16]
+    return data_root / _FOLDER, user_cache() / 'indexes' / resolved
+
+
+def _folder_for_writing(data_root: Path) -> Path:
+    own, cache = _folders(data_root)
+    if writable_folder(own):
+        return own
+    print_log(f'{data_root} cannot be written; the index goes to {cache}.', 'current')
+    if writable_folder(cache):
+        return cache
+    raise DatabaseError(
+        f'The index can be written neither to {own} nor to {cache}. Set the environment variable MIQA_HOME to a '
+        'folder that you may write to.'
+    )
+
+
+def _open_if_valid(path: Path, signature: str, data_root: Path) -> SampleIndex | None:
+    if not path.is_file():
+        return None
+    try:
+        index = SampleIndex(path, signature)
+    except DatabaseError:
+        # Old or damaged: it is built again.
+        return None
+    root = image_root(data_root, index.info['task'])
+    for source, seconds in index.info['incomplete_folders'].items():
+        # Somebody may have added the images that were missing.
+        if folder_time(root / source) != seconds:
+            return None
+    return index
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock that the operating system releases when the process ends, however it ends."""
+    lock = FileLock(path)
+    while True:
+        try:
+            lock.acquire(timeout=_SECONDS_BETWEEN_MESSAGES)
+            break
+        except Timeout:
+            print_log(f'Waiting for another process that builds the index beside {path}.', 'current')
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            # Some network file systems have no locks. Building twice is a waste, not an error: the file is
+            # replaced atomically by an equal one.
+            print_log(
+                f'No file locks at {path.parent} ({error}); several processes may build the same index.', 'current'
+            )
+            yield
+            return
+    try:
+        yield
+    finally:
+        lock.release()

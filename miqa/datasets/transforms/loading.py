@@ -1,0 +1,17 @@
+"""The first transform: from a file to an array."""
+
+from __future__ import annotations
+
+from miqa.registry import TRANSFORMS
+from miqa.utils import read_image
+
+
+@TRANSFORMS.register_module()
+class LoadImage:
+    """Decode the file ``path`` into ``picture``, uint8 (H, W, 3) RGB; or take ``packed``, which is already resized."""
+
+    def __call__(self, results: dict) -> dict:
+        """Add ``picture``; raises what :func:`miqa.utils.read_image` raises."""
+        packed = results.get('packed')
+        results['picture'] = read_image(results['path']) if packed is None else packed
+        return results

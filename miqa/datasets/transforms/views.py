@@ -1,0 +1,82 @@
+"""The last transform: cut the views out of the resized picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from miqa.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class PackViews:
+    """Cut uint8 tensors (3, size, size), RGB, out of ``picture`` and put them into ``inputs`` by view.
+
+    - ``image``: with ``random`` a random crop of the whole resized picture, else its centre.
+    - ``region``: always the centre, of the picture before augmentation.
+
+    Without ``random``, a pipeline with both views packs ``region`` only: the centre of that tensor is ``image``,
+    bit for bit, and the data preprocessor cuts it out.
+
+    Args:
+        image: pixels of the view ``image``; None if there is none.
+        region: pixels of the view ``region``; None if there is none.
+        random: crop ``image`` at random, for training.
+
+    Raises:
+        ValueError: there is no view; or the sizes are such that the centre of ``region`` is not that of the picture.
+    """
+
+    def __init__(self, image: int | None = 224, region: int | None = None, random: bool = False):
+        if image is None and region is None:
+            raise ValueError("PackViews needs at least one view: give 'image', 'region' or both.")
+        if image and region and not random and (region < image or (region - image) % 4):
+            raise ValueError(
+                f'The view image ({image}) is to be cut out of the centre of region ({region}). For that region must '
+                'be larger by a multiple of 4 pixels, or else rounding moves the centre by one pixel.'
+            )
+        self.image, self.region, self.random = image, region, random
+
+    def __call__(self, results: dict) -> dict:
+        """Return the results with ``inputs``, a dict of tensors."""
+        picture, inputs = results['picture'], {}
+        if self.image and (self.random or not self.region):
+            if self.random:
+                top, left = _random_corner(picture, self.image, results)
+            else:
+                top, left = _central_corner(picture, self.image, results)
+            inputs['image'] = _cut(picture, top, left, self.image)
+        if self.region:
+            plain = results.get('plain')
+            if plain is not None:
+                picture = results['resize'](plain) if 'resize' in results else plain
+            inputs['region'] = _cut(picture, *_central_corner(picture, self.region, results), self.region)
+        results['inputs'] = inputs
+        return results
+
+
+def _central_corner(picture: np.ndarray, size: int, results: dict) -> tuple[int, int]:
+    # Python rounds halves to even, as torchvision's CenterCrop does.
+    height, width = _checked(picture, size, results)
+    return round((height - size) / 2), round((width - size) / 2)
+
+
+def _random_corner(picture: np.ndarray, size: int, results: dict) -> tuple[int, int]:
+    height, width = _checked(picture, size, results)
+    top, left = results['rng'].integers(0, [height - size + 1, width - size + 1])
+    return int(top), int(left)
+
+
+def _checked(picture: np.ndarray, size: int, results: dict) -> tuple[int, int]:
+    height, width = picture.shape[:2]
+    if min(height, width) < size:
+        raise ValueError(
+            f'A view of {size} pixels does not fit into the picture of {width} x {height} made from {results["path"]}. '
+            'Put ResizeShortSide with at least that size before PackViews.'
+        )
+    return height, width
+
+
+def _cut(picture: np.ndarray, top: int, left: int, size: int) -> torch.Tensor:
+    part = picture[top : top + size, left : left + size]
+    return torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)))
