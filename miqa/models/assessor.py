@@ -11,6 +11,7 @@ from torch import nn
 from ..registry import MODELS
 from ..structures import QualitySample
 from ..taxonomy import check_choice
+from .region_feature_cache import region_identity
 
 MODES = ('tensor', 'loss', 'predict')
 
@@ -70,8 +71,7 @@ class QualityAssessor(BaseModel):
                 another encoder than this network's.
         """
         check_choice(mode, MODES, 'mode')
-        self._check_features(inputs, data_samples)
-        scores = self.network(inputs)
+        scores = self.network(self._without_identity(inputs))
         if mode == 'tensor':
             return scores
         if mode == 'loss':
@@ -86,16 +86,19 @@ class QualityAssessor(BaseModel):
             return {'loss': self.losses[0](scores, labels)}
         return {f'loss_{loss.name}': loss(scores, labels) for loss in self.losses}
 
-    def _check_features(self, inputs: Mapping, samples: Sequence[QualitySample] | None) -> None:
-        if 'region_features' not in inputs:
-            return
-        made_by = {sample.get('region_encoder') for sample in samples or ()} - {None}
-        own = self.network.mask_encoder.digest()
-        if made_by - {own}:
+    def _without_identity(self, inputs: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Check that cached region features are this model's own, and drop the input that says so."""
+        if 'region_identity' not in inputs:
+            return inputs
+        own = region_identity(self.network.mask_encoder, self.data_preprocessor)
+        given = {bytes(row).hex() for row in inputs['region_identity'].cpu().numpy()} - {own}
+        if given:
             raise ValueError(
-                f'The cached region features were made by a region encoder with SHA-256 {sorted(made_by)[0]}, '
-                f"but this network's has {own}: make the cache again with tools/data/cache_region_features.py."
+                f'The cached region features were made by another region encoder or from another view '
+                f'({min(given)}) than those of this model ({own}): delete the cache and make it again '
+                'with tools/data/cache_region_features.py.'
             )
+        return {name: value for name, value in inputs.items() if name != 'region_identity'}
 
 
 def _with_scores(scores: torch.Tensor, samples: Sequence[QualitySample] | None) -> list[QualitySample]:

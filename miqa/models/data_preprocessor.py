@@ -18,6 +18,8 @@ HALF_MEAN = HALF_STD = (0.5, 0.5, 0.5)
 
 #: An input of this ending holds a view's features, computed before, in place of its pixels.
 FEATURES_ENDING = '_features'
+#: An input of this ending says what made them; it stays on the CPU.
+IDENTITY_ENDING = '_identity'
 
 
 @MODELS.register_module()
@@ -50,6 +52,7 @@ class ViewPreprocessor(BaseDataPreprocessor):
             raise ValueError(
                 'ViewPreprocessor needs at least one view, such as image=dict(size=224, mean=..., std=...).'
             )
+        self.views = {name: dict(view) for name, view in views.items()}
         self.sizes: dict[str, int] = {}
         self.channels_last = channels_last
         for name, view in views.items():
@@ -90,6 +93,8 @@ class ViewPreprocessor(BaseDataPreprocessor):
             features = name + FEATURES_ENDING
             if features in given:
                 inputs[features] = self._features(features, given[features])
+                if name + IDENTITY_ENDING in given:
+                    inputs[name + IDENTITY_ENDING] = _stacked(given[name + IDENTITY_ENDING])
             if name in pixels:
                 inputs[name] = self._normalise(name, pixels[name])
             elif features not in given:
@@ -98,6 +103,10 @@ class ViewPreprocessor(BaseDataPreprocessor):
                 )
         samples = data.get('data_samples', data.get('data_sample'))
         return {'inputs': inputs, 'data_samples': samples}
+
+    def region_batch(self, pictures: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
+        """Stack and normalise view ``region`` alone, as :meth:`forward` does: float32 (B, 3, size, size)."""
+        return self._normalise('region', self._pixels('region', pictures))
 
     def _pixels(self, name: str, pictures: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
         size = self.sizes[name]
