@@ -43,7 +43,7 @@ def load_machine_configs(path: str | os.PathLike, names: Iterable[str] | None = 
 
 def machine_name(config: dict) -> str:
     """Return the name that a system built from ``config`` will have."""
-    name = config.get('name') or config.get('model')
+    name = config.get('name') or config.get('model') or Path(config.get('config') or config.get('file') or '').stem
     if not name:
         raise ValueError(f'This system has no name: {config}. Say name=...')
     return str(name)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-_EXTRAS = {'mmdet': 'machines', 'mmcv._ext': 'machines', 'av': 'video'}
+_EXTRAS = {'av': 'video'}
+# MMCV's operators must be compiled, which no extra of pip can ask for.
+_SCRIPTS = {'mmdet': 'bash tools/install_machines.sh', 'mmcv._ext': 'bash tools/install_machines.sh'}
 
 
 def require(module: str, purpose: str) -> ModuleType:
@@ -19,6 +21,7 @@ def require(module: str, purpose: str) -> ModuleType:
     except ImportError as error:
         extra = _EXTRAS.get(module)
         command = f"pip install -e '.[{extra}]'" if extra else f'pip install {module.split(".")[0]}'
+        command = _SCRIPTS.get(module, command)
         raise ImportError(
             f'{purpose} needs {module}, which cannot be imported ({error}). Install it: {command}'
         ) from error

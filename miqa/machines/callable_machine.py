@@ -1,0 +1,122 @@
+"""Any Python function as a vision system."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import inspect
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..registry import MACHINES
+from .base import ClassPrediction, DetectionPrediction, Machine, Prediction
+from .masks import encode_masks
+
+
+@MACHINES.register_module()
+class CallableMachine(Machine):
+    """Any function ``f(images) -> answers``: list of uint8 RGB arrays (H, W, 3) in, one answer per image out.
+
+    An answer for cls is an array (K,) of probabilities; for det a dict with ``boxes`` (N, 4) in pixels (left, top,
+    right, bottom), ``scores`` (N,) and ``labels`` (N,); for ins also ``masks``, binary (N, H, W) or run-length encoded.
+    A :class:`ClassPrediction` or :class:`DetectionPrediction` will do as well.
+
+    Args:
+        function: ``'package.module:function'``, or the function itself.
+        task: cls, det or ins.
+        name: what responses call the system.
+        weight: share in weighted labels.
+        classes: class names that ``labels`` count; None: labels are category ids of the annotations.
+        version: any text that changes when the function's answers change, such as the checksum of its weights.
+            Without it the fingerprint covers only the function's source code.
+        options: keyword arguments for the function.
+        device: handed to the function as ``device=`` if it has such a parameter.
+
+    Raises:
+        ImportError: the module or the function does not exist.
+    """
+
+    def __init__(
+        self,
+        function,
+        task: str,
+        name: str,
+        weight: float = 1.0,
+        classes: Sequence[str] | None = None,
+        version: str = '',
+        options: dict | None = None,
+        device: str = 'cpu',
+    ):
+        super().__init__(name, task, weight, classes)
+        self.origin = function if isinstance(function, str) else f'{function.__module__}:{function.__qualname__}'
+        self.function = find_function(function) if isinstance(function, str) else function
+        self.version, self.options = version, dict(options or {})
+        parameters = inspect.signature(self.function).parameters
+        extra = {'device': device} if 'device' in parameters and 'device' not in self.options else {}
+        self._call = functools.partial(self.function, **self.options, **extra)
+
+    def predict_prepared(self, batch: list[np.ndarray]) -> list[Prediction]:
+        """Call the function and check what it returns."""
+        answers = list(self._call(batch))
+        if len(answers) != len(batch):
+            raise ValueError(f'{self.origin} returned {len(answers)} answers for {len(batch)} images.')
+        return [as_prediction(answer, self.task, self.origin) for answer in answers]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the function's name, source code, options and ``version``."""
+        try:
+            code = inspect.getsource(self.function)
+        except (OSError, TypeError):
+            code = ''
+        text = '\0'.join((self.origin, code, str(sorted(self.options.items())), self.version))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def describe(self) -> dict:
+        """Return the manifest's entry, with the function's name, options and version."""
+        return {**super().describe(), 'function': self.origin, 'version': self.version, 'options': str(self.options)}
+
+
+def find_function(name: str):
+    """Import ``'package.module:function'``.
+
+    Raises:
+        ValueError: the text is not of that form.
+        ImportError: there is no such module or function.
+    """
+    module, colon, attribute = name.partition(':')
+    if not (module and colon and attribute):
+        raise ValueError(f"A function is named 'package.module:function', not {name!r}.")
+    found = importlib.import_module(module)
+    if not callable(getattr(found, attribute, None)):
+        raise ImportError(f'{module} ({found.__file__}) has no function {attribute!r}.')
+    return getattr(found, attribute)
+
+
+def as_prediction(answer, task: str, origin: str) -> Prediction:
+    """Turn the answer of a user's system to one image into a prediction.
+
+    Raises:
+        ValueError: it is not what the task needs.
+    """
+    if isinstance(answer, ClassPrediction | DetectionPrediction):
+        return answer
+    if task == 'cls':
+        return ClassPrediction(np.asarray(answer, np.float32))
+    wanted = {'boxes', 'scores', 'labels'} | ({'masks'} if task == 'ins' else set())
+    if not isinstance(answer, dict) or not wanted <= set(answer):
+        has = f'a dict with {sorted(answer)}' if isinstance(answer, dict) else type(answer).__name__
+        raise ValueError(f'{origin} must return dicts with {sorted(wanted)} for {task}; it returned {has}.')
+    masks = None
+    if task == 'ins':
+        masks = answer['masks']
+        if not (isinstance(masks, list) and all(isinstance(mask, dict) for mask in masks)):
+            masks = encode_masks(np.asarray(masks))
+    return DetectionPrediction(
+        np.asarray(answer['boxes'], np.float32).reshape(-1, 4),
+        np.asarray(answer['scores'], np.float32).reshape(-1),
+        np.asarray(answer['labels'], np.int64).reshape(-1),
+        masks,
+    )
