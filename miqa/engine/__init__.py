@@ -1,5 +1,6 @@
 """Running: processes, precision, schedule, loops, hooks, and the runner that ties them to MMEngine."""
 
+from .bad_images import ReportBadImages
 from .experiment import build_runner, load_config, settle
 from .hooks import RecordEnvironment, SaveCheckpoint, SeedEveryStep, ShareBuffers
 from .launch import leave_processes_group
@@ -11,6 +12,7 @@ __all__ = [
     'AutocastOptimWrapper',
     'DecayMatricesOnly',
     'RecordEnvironment',
+    'ReportBadImages',
     'ResumableEpochLoop',
     'SaveCheckpoint',
     'SeedEveryStep',

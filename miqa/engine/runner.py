@@ -64,6 +64,16 @@ class QualityRunner(Runner):
         with atomic_write(target) as temporary:
             super().save_checkpoint(str(temporary.parent), temporary.name, *args, **kwargs)
 
+    def build_logger(self, *args, **kwargs):
+        """Build MMEngine's logger without the notices that MMEngine sends itself about its own file access."""
+        logger = super().build_logger(*args, **kwargs)
+        logger.addFilter(lambda record: not str(record.msg).startswith(('"FileClient" will', '"HardDiskBackend" is')))
+        return logger
+
+    def get_hooks_info(self) -> str:
+        """Name the hooks in a line; MMEngine's own table fills a screen at every start."""
+        return ', '.join(type(hook).__name__ for hook in self.hooks)
+
     def register_default_hooks(self, hooks=None):
         """Register the hooks of the config; MMEngine's own checkpoint hook is refused."""
         kind = (hooks or {}).get('checkpoint', {}).get('type')

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
+from mmengine.registry import OPTIMIZERS
 from torch import nn
 
-from miqa.registry import OPTIM_WRAPPERS
+from miqa.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 
 def warmup_cosine(
@@ -23,8 +23,8 @@ def warmup_cosine(
         lr: the highest learning rate.
         warmup_epochs: length of the warm-up, cut to a fifth of the training (the paper's share) where it would
             be longer than that share in a training shorter than the paper's.
-        warmup_lr: rate of the first step.
-        final_lr: rate that the cosine ends at.
+        warmup_lr: rate of the first step, at most ``lr``.
+        final_lr: rate that the cosine ends at, at most ``lr``.
 
     Raises:
         ValueError: a length or a rate is not positive.
@@ -34,6 +34,7 @@ def warmup_cosine(
             f'The schedule needs positive lengths and rates, but has {steps_per_epoch} steps per epoch, '
             f'epochs={epochs}, lr={lr}, warmup_epochs={warmup_epochs}, warmup_lr={warmup_lr}, final_lr={final_lr}.'
         )
+    warmup_lr, final_lr = min(warmup_lr, lr), min(final_lr, lr)
     total = round(epochs * steps_per_epoch)
     warmup = min(round(warmup_epochs * steps_per_epoch), max(1, total // 5)) if warmup_epochs else 0
     schedulers = []
