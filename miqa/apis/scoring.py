@@ -1,0 +1,70 @@
+"""What videos, cameras and the page need of a model: an object with ``assess``, and scores that are numbers."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+
+class Scorer(Protocol):
+    """Anything that scores pictures: a :class:`miqa.apis.model.MIQAModel`, or a stand-in with the same method."""
+
+    def assess(self, images: list[np.ndarray]) -> list[float]:
+        """Score uint8 pictures of shape (H, W, 3), BGR; higher is better."""
+
+
+def load_scorer(
+    model_name: str = 'ra-miqa',
+    model: Scorer | None = None,
+    *,
+    task: str | None = None,
+    label: str | None = None,
+    weights: str | os.PathLike | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    batch_size: int | None = None,
+) -> Scorer:
+    """Return ``model`` where one is given, else a :class:`miqa.apis.model.MIQAModel` with these options.
+
+    Options that are ``None`` keep the default of ``MIQAModel``, or come from the weights file.
+    """
+    if model is not None:
+        return model
+    from .model import MIQAModel
+
+    options = dict(
+        task=task, label=label, weights=weights, device=device, precision=precision, batch_size=batch_size
+    )  # fmt: skip
+    return MIQAModel(model_name, **{name: value for name, value in options.items() if value is not None})
+
+
+def score_images(model: Scorer, images: Sequence[np.ndarray], what: str = 'a picture') -> list[float]:
+    """Score a batch and check the answer.
+
+    Args:
+        model: the scorer.
+        images: uint8 arrays of shape (H, W, 3), BGR; sizes may differ.
+        what: what the pictures are, for the error.
+
+    Raises:
+        ValueError: the model gave a wrong number of scores, or one that is not finite.
+    """
+    scores = [float(score) for score in model.assess(list(images))]
+    if len(scores) != len(images):
+        raise ValueError(f'The model gave {len(scores)} scores for {len(images)} pictures ({what}).')
+    if not all(map(math.isfinite, scores)):
+        raise ValueError(
+            f'The model gave a score that is not a finite number for {what}: {scores}. Check its weights and, at '
+            "reduced precision, try precision='fp32'."
+        )
+    return scores
+
+
+def describe_scorer(model: Scorer) -> dict:
+    """Return the method, task and label of a model, as far as it names them."""
+    names = ('method', 'task', 'label')
+    return {name: getattr(model, name) for name in names if isinstance(getattr(model, name, None), str)}
