@@ -177,14 +177,13 @@ def folder_time(folder: str | os.PathLike) -> int:
 def _write(path: Path, table, kept: np.ndarray, sources: list[str], info: dict) -> None:
     pairs = np.array([decode_version(code)[1:] for code in range(25)], dtype=np.uint8)
     version = table.version[kept]
-    suffixes, suffix = ['.png'], np.zeros(kept.size, dtype=np.uint8)
-    for position, row in enumerate(kept):
-        name = table.names[row]
+    suffixes, suffix = ['.png'], np.zeros(len(table.names), dtype=np.uint8)
+    for row, name in enumerate(table.names):
         if not name.endswith('.png'):
             ending = '.' + name.rpartition('.')[2]
             if ending not in suffixes:
                 suffixes.append(ending)
-            suffix[position] = suffixes.index(ending)
+            suffix[row] = suffixes.index(ending)
     number = np.uint16 if len(sources) <= 1 << 16 else np.uint32
     composite = 0.5 * table.values['consistency'] + 0.5 * table.values['accuracy']
     columns = {
@@ -192,7 +191,7 @@ def _write(path: Path, table, kept: np.ndarray, sources: list[str], info: dict) 
         'distortion': pa.DictionaryArray.from_arrays((version // 25).astype(np.uint8), pa.array(KNOWN_DISTORTIONS)),
         'fg_level': pa.array(pairs[version % 25, 0]),
         'bg_level': pa.array(pairs[version % 25, 1]),
-        'suffix': pa.DictionaryArray.from_arrays(suffix, pa.array(suffixes)),
+        'suffix': pa.DictionaryArray.from_arrays(suffix[kept], pa.array(suffixes)),
         'composite': pa.array(composite[kept].astype(np.float32)),
         **{label: pa.array(values[kept].astype(np.float32)) for label, values in table.values.items()},
     }

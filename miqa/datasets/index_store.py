@@ -121,7 +121,7 @@ def _sign(data_root: Path, task: str, split: str, sources: list[str]) -> tuple[s
     return hashlib.sha256(value.encode('utf-8')).hexdigest(), without
 
 
-def _stat_all(paths: list[tuple[Path, ...]]) -> list[list[tuple[int, int] | None]]:
+def _stat_all(paths: list[tuple[str, ...]]) -> list[list[tuple[int, int] | None]]:
     def stat(part):
         return [[_size_and_time(path) for path in entry] for entry in part]
 
@@ -131,9 +131,9 @@ def _stat_all(paths: list[tuple[Path, ...]]) -> list[list[tuple[int, int] | None
         return [entry for part in pool.map(stat, parts) for entry in part]
 
 
-def _size_and_time(path: Path) -> tuple[int, int] | None:
+def _size_and_time(path: str) -> tuple[int, int] | None:
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116  (strings are faster for thousands of files)
     except FileNotFoundError:
         return None
     return status.st_size, status.st_mtime_ns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -43,11 +44,12 @@ class LabelTable(NamedTuple):
     values: dict[str, np.ndarray]
 
 
-def label_paths(folder: Path, task: str, source: str) -> dict[str, Path]:
+def label_paths(folder: str | os.PathLike, task: str, source: str) -> dict[str, str]:
     """Return the label files of a source: ``{'both': path}`` for cls, one for each label for det and ins."""
+    # Strings: thousands of Path objects take longer to make than the files to read.
     if task == 'cls':
-        return {'both': folder / f'{source}_mmos.csv'}
-    return {label: folder / f'{source}_{label}.csv' for label in ('accuracy', 'consistency')}
+        return {'both': f'{folder}/{source}_mmos.csv'}
+    return {label: f'{folder}/{source}_{label}.csv' for label in ('accuracy', 'consistency')}
 
 
 def read_labels(folder: Path, task: str, sources: Sequence[str]) -> LabelTable:
@@ -94,7 +96,7 @@ def _join(tables: dict[str, LabelTable], folder: Path, task: str, sources: Seque
     return first._replace(values=values)
 
 
-def _read_tables(paths: Sequence[Path], sources: Sequence[str], name_column: str, columns: dict[str, str]):
+def _read_tables(paths: Sequence[str], sources: Sequence[str], name_column: str, columns: dict[str, str]):
     """Read files of one kind and check every row; the checks run over all files at once."""
     blocks = [_read_bytes(path) for path in paths]
     try:
@@ -136,9 +138,10 @@ class _NotPlain(Exception):
     """The files cannot be read as one: a quoted line break, a blank line, an unusual header."""
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: str) -> bytes:
     try:
-        return path.read_bytes().removeprefix(b'\xef\xbb\xbf')
+        with open(path, 'rb', buffering=0) as stream:
+            return stream.read().removeprefix(b'\xef\xbb\xbf')
     except FileNotFoundError:
         raise FileNotFoundError(f'There is no label file {path}, but a split file lists its source.') from None
 
@@ -172,7 +175,7 @@ def _parse_all(blocks: list[bytes], name_column: str, columns: dict[str, str]) -
     return table.rename_columns(['name', *columns]), counts
 
 
-def _parse_one(block: bytes, path: Path, name_column: str, columns: dict[str, str]) -> pa.Table:
+def _parse_one(block: bytes, path: str, name_column: str, columns: dict[str, str]) -> pa.Table:
     """Parse one file, or raise a DatabaseError that names it and what is wrong."""
     try:
         text = block.decode('utf-8')
@@ -196,7 +199,7 @@ def _parse_one(block: bytes, path: Path, name_column: str, columns: dict[str, st
     return pa.Table.from_arrays(arrays, names=['name', *columns])
 
 
-def _number(text: str, column: str, row: int, path: Path) -> float:
+def _number(text: str, column: str, row: int, path: str) -> float:
     if text.strip().lower() in ('', 'na', 'nan', 'null', 'n/a'):
         return float('nan')
     try:
@@ -207,16 +210,18 @@ def _number(text: str, column: str, row: int, path: Path) -> float:
 
 def _versions(column: pa.Array, source: np.ndarray, sources: Sequence[str], counts: np.ndarray, where):
     """Return file names without folder and the codes of their versions; checks that each belongs to its source."""
-    if pc.any(pc.match_substring(column, '/')).as_py():
+    if b'/' in memoryview(column.buffers()[2] or b'').tobytes():
         column = _without_folders(column, source, sources, where)
     version = np.full(len(column), -1, dtype=np.int64)
     # Sources of equal length are handled at once: their names split at the same place.
-    lengths = np.array([len(name) for name in sources])[source]
-    prefixes = pa.array([f'{name}_' for name in sources]).take(pa.array(source))
+    lengths = np.array([len(name) for name in sources])
+    prefixes = pa.array([f'{name}_' for name in sources])
     for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
-        part = column.take(pa.array(rows)) if rows.size < len(column) else column
-        mine = prefixes.take(pa.array(rows)) if rows.size < len(column) else prefixes
+        if (lengths == length).all():
+            rows, part, mine = slice(None), column, prefixes.take(pa.array(source))
+        else:
+            rows = np.flatnonzero((lengths == length)[source])
+            part, mine = column.take(pa.array(rows)), prefixes.take(pa.array(source[rows]))
         fits = pc.equal(pc.utf8_slice_codeunits(part, 0, int(length) + 1), mine)
         code = pc.index_in(pc.utf8_slice_codeunits(part, int(length) + 1), value_set=_TAIL_SET)
         code = pc.if_else(fits, code, pa.scalar(None, code.type))
