@@ -1,0 +1,116 @@
+"""What a database is made of: its settings, and one record per finished source with every file's checksum.
+
+``{task folder}/manifests/build.json`` holds the settings, which all sources share. ``manifests/{id}.json`` is
+written when all files of a source are whole; it is the proof that the source is done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from ..utils import sha256_of_file
+
+_PACKAGES = ('miqa', 'numpy', 'scipy', 'opencv-python', 'pillow', 'piq', 'torch')
+
+
+class SettingsChanged(ValueError):
+    """The database was begun with other settings than those of this run."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that can change a byte of the result."""
+    return {name: version(name) for name in _PACKAGES}
+
+
+def settle_settings(folder: Path, settings: dict) -> None:
+    """Write the settings of a database, or check that they are those it was begun with.
+
+    Several shards may start at once: whoever comes first writes the file, the others compare.
+
+    Raises:
+        SettingsChanged: the file exists and differs; the message names every difference.
+    """
+    path = folder / 'manifests' / 'build.json'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(settings, indent=2, allow_nan=False) + '\n'
+    handle, temporary = tempfile.mkstemp(prefix='.build.', suffix='.part.json', dir=path.parent)
+    try:
+        with os.fdopen(handle, 'w', encoding='utf-8') as stream:
+            stream.write(text)
+        Path(temporary).chmod(0o644)
+        try:
+            # A link, unlike a rename, fails where the file exists.
+            os.link(temporary, path)
+            return
+        except FileExistsError:
+            pass
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    there = json.loads(path.read_text(encoding='utf-8'))
+    wanted = json.loads(text)
+    differences = [
+        f'{key}: {_brief(there.get(key))} there, {_brief(wanted.get(key))} now'
+        for key in sorted(set(there) | set(wanted))
+        if there.get(key) != wanted.get(key)
+    ]
+    if differences:
+        raise SettingsChanged(
+            f'{path} says that this database was begun with other settings ({"; ".join(differences)}). '
+            f'Run with those, or write to another folder.'
+        )
+
+
+def _brief(value) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 200 else text[:200] + '...'
+
+
+def record_path(folder: Path, image_id: str) -> Path:
+    """Path of the record of a source."""
+    return folder / 'manifests' / f'{image_id}.json'
+
+
+def read_record(folder: Path, image_id: str) -> dict | None:
+    """Return the record of a finished source, None where it is not finished."""
+    try:
+        return json.loads(record_path(folder, image_id).read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        return None
+
+
+def describe_files(folder: Path, paths: list[Path]) -> dict[str, dict]:
+    """Size and SHA-256 of files, by their path below ``folder`` (posix)."""
+    return {
+        path.relative_to(folder).as_posix(): {'bytes': path.stat().st_size, 'sha256': sha256_of_file(path)}
+        for path in paths
+    }
+
+
+def find_damage(folder: Path, record: dict, checksums: bool = False) -> list[str]:
+    """Compare the files of a finished source with its record.
+
+    Args:
+        folder: of the task.
+        record: from :func:`read_record`.
+        checksums: read every byte; otherwise only presence and size are compared.
+
+    Returns:
+        A sentence per file that is missing or differs.
+    """
+    damage = []
+    for name, entry in record['files'].items():
+        path = folder / name
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            damage.append(f'{path} is missing.')
+            continue
+        if size != entry['bytes']:
+            damage.append(f'{path} has {size} bytes instead of {entry["bytes"]}.')
+        elif checksums and sha256_of_file(path) != entry['sha256']:
+            damage.append(f'{path} has other contents than its record says.')
+    return damage
