@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
+from miqa.distortions.fidelity import one_torch_thread
 from miqa.machines import image_root, list_sources
 from miqa.utils import UnreadableImage, read_image
 from miqa.utils.files import user_cache, writable_folder
@@ -59,7 +59,7 @@ def score_images(
         images that could not be read.
 
     Raises:
-        ImportError, OSError, ValueError: the measure cannot be built (see :func:`build_metric`), or no image is readable.
+        ImportError, OSError, ValueError: the measure cannot be built or no image can be read.
     """
     metric = _build_once(name, device)
     root = Path(cache) if cache else default_cache(data_root, task)
@@ -110,8 +110,6 @@ def _build_once(name: str, device: str) -> HumanVisionMetric:
 
 def _measure_source(name: str, device: str, clean: Path | None, root: Path, images: list[str]) -> list[dict]:
     """Measure versions of one source; an image that cannot be read gets the reason instead of a value."""
-    if device == 'cpu':
-        torch.set_num_threads(1)
     metric = _build_once(name, device)
     rows = {image: {'image': image, 'value': None, 'error': None} for image in images}
     reference = None
@@ -131,6 +129,9 @@ def _measure_source(name: str, device: str, clean: Path | None, root: Path, imag
             continue
         pictures.setdefault(picture.shape, {})[image] = picture
     for group in pictures.values():
-        for image, value in zip(group, metric.measure(list(group.values()), reference), strict=True):
+        # Processes share the cores among themselves; on a GPU the number of threads does not matter.
+        with one_torch_thread():
+            values = metric.measure(list(group.values()), reference)
+        for image, value in zip(group, values, strict=True):
             rows[image]['value'] = float(value)
     return list(rows.values())

@@ -1,0 +1,226 @@
+"""A table of scores with intervals and published numbers, as Markdown, LaTeX and HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html import escape
+
+#: What stands before a score that the bootstrap cannot tell from the best one.
+SAME = '≈'
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One score.
+
+    Attributes:
+        value: measured, or None.
+        low: lower end of its interval, or None.
+        high: upper end.
+        published: the paper's number, or None.
+        difference: measured minus published, or None where they describe different test sets.
+        rank: 1 for the best of the column, 2 for the second best, else 0.
+        same_as_best: not the best, but no difference from it shows.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    published: float | None = None
+    difference: float | None = None
+    rank: int = 0
+    same_as_best: bool = False
+
+
+@dataclass
+class Row:
+    """A method: its name, a note beside it, its cells, and instead of scores perhaps the reason why there are none."""
+
+    name: str
+    cells: list[Cell]
+    note: str = ''
+    failure: str = ''
+
+
+@dataclass
+class ScoreTable:
+    """A table.
+
+    Attributes:
+        title: heading.
+        columns: names of the columns after the method's name.
+        groups: (name, number of columns) above the columns; empty for none.
+        rows: the methods.
+        caption: sentences below the table.
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[Row]
+    caption: list[str]
+    groups: list[tuple[str, int]] = field(default_factory=list)
+
+
+def to_markdown(table: ScoreTable) -> str:
+    """Write a table in GitHub's Markdown. Reasons of failures go below it, as numbered notes."""
+    titles = table.columns
+    if table.groups:
+        spread = [name for name, count in table.groups for _ in range(count)]
+        titles = [f'{group}<br>{column}' for group, column in zip(spread, table.columns, strict=True)]
+    lines = [f'### {table.title}', '', f'| | {" | ".join(titles)} |', '|---' + '|---:' * len(titles) + '|']
+    reasons: list[str] = []
+    for row in table.rows:
+        cells = [_markdown_cell(cell) for cell in row.cells]
+        name = _markdown_text(row.name) + (f'<br><sub>{_markdown_text(row.note)}</sub>' if row.note else '')
+        if row.failure:
+            if row.failure not in reasons:
+                reasons.append(row.failure)
+            cells = [f'failed ({reasons.index(row.failure) + 1})' if text == '–' else text for text in cells]
+        lines.append(f'| {name} | {" | ".join(cells)} |')
+    lines += ['', *[f'{number}. {_markdown_text(reason)}' for number, reason in enumerate(reasons, 1)]]
+    return (
+        '\n'.join([*lines, '', ' '.join(table.caption), ''])
+        if reasons
+        else '\n'.join([*lines[:-1], '', ' '.join(table.caption), ''])
+    )
+
+
+def _markdown_cell(cell: Cell) -> str:
+    parts = []
+    if cell.value is not None:
+        text = f'{cell.value:.4f}'
+        text = {1: f'**{text}**', 2: f'<u>{text}</u>'}.get(cell.rank, text)
+        parts.append(f'{SAME} {text}' if cell.same_as_best else text)
+        if cell.low is not None:
+            parts.append(f'<sub>{_interval(cell)}</sub>')
+    else:
+        parts.append('–')
+    if (text := _published(cell)) is not None:
+        parts.append(f'<sub>{text}</sub>')
+    return '<br>'.join(parts)
+
+
+def _markdown_text(text: str) -> str:
+    return text.replace('|', '\\|').replace('<', '&lt;').replace('_', '\\_').replace('\n', ' ')
+
+
+def _interval(cell: Cell) -> str:
+    return f'[{cell.low:.3f}, {cell.high:.3f}]'
+
+
+def _published(cell: Cell) -> str | None:
+    if cell.published is None:
+        return None
+    text = f'paper {cell.published:.4f}'
+    return text if cell.difference is None else f'{text} ({cell.difference:+.4f})'
+
+
+def to_html(table: ScoreTable) -> str:
+    """Write a table as an HTML fragment (``<figure class="scores">``) without styles."""
+    out = ['<figure class="scores">', f'<h3>{escape(table.title)}</h3>', '<div class="wide"><table><thead>']
+    if table.groups:
+        out.append('<tr><th></th>')
+        out += [f'<th colspan="{count}" class="group">{escape(name)}</th>' for name, count in table.groups]
+        out.append('</tr>')
+    out.append('<tr><th></th>' + ''.join(f'<th>{escape(column)}</th>' for column in table.columns) + '</tr>')
+    out.append('</thead><tbody>')
+    for row in table.rows:
+        note = f'<small>{escape(row.note)}</small>' if row.note else ''
+        out.append(f'<tr><th scope="row">{escape(row.name)}{note}</th>')
+        if row.failure and all(cell.value is None and cell.published is None for cell in row.cells):
+            out.append(f'<td colspan="{len(row.cells)}" class="failure">{escape(row.failure)}</td>')
+        else:
+            out += [_html_cell(cell, row.failure) for cell in row.cells]
+        out.append('</tr>')
+    out.append('</tbody></table></div>')
+    out.append(f'<figcaption>{escape(" ".join(table.caption))}</figcaption></figure>')
+    return '\n'.join(out)
+
+
+def _html_cell(cell: Cell, failure: str) -> str:
+    below = []
+    if cell.value is None:
+        failed = f'<span class="failure" title="{escape(failure)}">failed</span>' if failure else '–'
+        text = failed
+    else:
+        text = f'{cell.value:.4f}'
+        text = {1: f'<b>{text}</b>', 2: f'<u>{text}</u>'}.get(cell.rank, text)
+        text = f'<span class="same">{SAME}</span> {text}' if cell.same_as_best else text
+        if cell.low is not None:
+            below.append(f'<small>{_interval(cell)}</small>')
+    if (published := _published(cell)) is not None:
+        below.append(f'<small class="paper">{escape(published)}</small>')
+    return f'<td>{text}{"".join(below)}</td>'
+
+
+def to_latex(table: ScoreTable, label: str) -> str:
+    r"""Write a table for LaTeX with booktabs; intervals and published numbers stand in a second line of each row.
+
+    Args:
+        table: the table.
+        label: for ``\ref``, such as ``tab:composite``.
+    """
+    out = [
+        r'\begin{table*}',
+        r'\centering',
+        r'\small',
+        rf'\caption{{{_latex(table.title)}. {_latex(" ".join(table.caption))}}}',
+    ]
+    out += [rf'\label{{{label}}}', rf'\begin{{tabular}}{{l{"r" * len(table.columns)}}}', r'\toprule']
+    if table.groups:
+        out.append(
+            ' & '
+            + ' & '.join(rf'\multicolumn{{{count}}}{{c}}{{{_latex(name)}}}' for name, count in table.groups)
+            + r' \\'
+        )
+        start = 2
+        for _, count in table.groups:
+            out.append(rf'\cmidrule(lr){{{start}-{start + count - 1}}}')
+            start += count
+    out += [' & ' + ' & '.join(_latex(column) for column in table.columns) + r' \\', r'\midrule']
+    for row in table.rows:
+        if row.failure and all(cell.value is None for cell in row.cells):
+            reason = _latex(row.failure)
+            out.append(
+                rf'{_latex(row.name)} & \multicolumn{{{len(row.cells)}}}{{p{{0.7\textwidth}}}}{{failed: {reason}}} \\'
+            )
+        else:
+            out.append(_latex(row.name) + ' & ' + ' & '.join(_latex_cell(cell) for cell in row.cells) + r' \\')
+            if any(cell.low is not None for cell in row.cells):
+                intervals = [
+                    rf'{{\scriptsize {_interval(cell)}}}' if cell.low is not None else '' for cell in row.cells
+                ]
+                out.append(f' & {" & ".join(intervals)}' + r' \\')
+        if any(cell.published is not None for cell in row.cells):
+            papers = [
+                rf'{{\scriptsize {_latex(_published(cell))}}}' if cell.published is not None else ''
+                for cell in row.cells
+            ]
+            out.append(f' & {" & ".join(papers)}' + r' \\')
+    return '\n'.join([*out, r'\bottomrule', r'\end{tabular}', r'\end{table*}', ''])
+
+
+def _latex_cell(cell: Cell) -> str:
+    if cell.value is None:
+        return '--'
+    text = f'{cell.value:.4f}'
+    text = {1: rf'\textbf{{{text}}}', 2: rf'\underline{{{text}}}'}.get(cell.rank, text)
+    return rf'$\approx${text}' if cell.same_as_best else text
+
+
+def _latex(text: str) -> str:
+    for sign in '&%$#_{}':
+        text = text.replace(sign, rf'\{sign}')
+    text = (
+        text.replace('~', r'\textasciitilde{}')
+        .replace('^', r'\textasciicircum{}')
+        .replace('<', '$<$')
+        .replace('>', '$>$')
+    )
+    return (
+        text.replace('≈', r'$\approx$')
+        .replace('σ', r'$\sigma$')
+        .replace('²', r'$^2$')
+        .replace('·', r'$\cdot$')
+        .replace('–', '--')
+    )
