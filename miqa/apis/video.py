@@ -89,9 +89,9 @@ class VideoMIQA:
 
             - ``mean_score``: mean over the scored frames. ``average_quality``, ``min_quality``, ``max_quality``,
               ``std_quality``: over the per-second means, as in the released scripts.
-            - ``metadata``: ``total_frames``, ``fps``, ``duration`` (s) as declared by the file (measured where it declares
-              nothing), ``width``, ``height`` of the upright picture, ``codec``, ``fps_assumed``, and ``frames_read``, the
-              frames that were really decoded.
+            - ``metadata``: ``total_frames``, ``fps``, ``duration`` (s) as declared by the file, or measured where it
+              declares nothing; ``width``, ``height`` of the upright picture, ``codec``, ``fps_assumed``; and
+              ``frames_read``, the frames that were really decoded.
             - ``frame_results``: ``index``, ``timestamp`` (s), ``quality_score`` of each scored frame.
             - ``per_second_results``: mean (``quality_score``), ``min_score``, ``max_score``, ``std_score``,
               ``num_frames`` of each second that has a scored frame.

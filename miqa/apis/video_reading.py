@@ -23,7 +23,8 @@ _COUNT_TOLERANCE = 0.01
 
 #: File name endings that are looked for in folders.
 VIDEO_SUFFIXES = (
-    '.mp4', '.m4v', '.mov', '.mkv', '.webm', '.avi', '.mpg', '.mpeg', '.ts', '.mts', '.wmv', '.flv', '.3gp', '.ogv', '.gif'
+    '.mp4', '.m4v', '.mov', '.mkv', '.webm', '.avi', '.mpg', '.mpeg', '.ts', '.mts', '.wmv', '.flv', '.3gp', '.ogv',
+    '.gif',
 )  # fmt: skip
 
 
