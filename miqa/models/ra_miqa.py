@@ -97,7 +97,7 @@ class RAMIQA(nn.Module):
             )
         region = self.mask_projector(features).unsqueeze(1)
         patches = self.base_model.patch_embed(inputs['image'])
-        cls = self.base_model.cls_token.expand(len(patches), -1, -1)
+        cls = self.base_model.cls_token.expand(patches.shape[0], -1, -1)
         tokens = torch.cat((region, cls, patches), dim=1) + self.pos_embed
         tokens = self.base_model.norm(self.base_model.blocks(tokens))
         return self.quality_regressor(torch.cat((tokens[:, 1], tokens[:, 0]), dim=1)).squeeze(1)

@@ -174,7 +174,7 @@ class TimmRegionEncoder(VisionTransformerEncoder):
         patches = vit.patch_embed.proj(region)
         position = self._position(patches.shape[-2:])
         patches = patches.flatten(2).transpose(1, 2) + position[:, 1:]
-        cls = (vit.cls_token + position[:, :1]).expand(len(patches), -1, -1)
+        cls = (vit.cls_token + position[:, :1]).expand(patches.shape[0], -1, -1)
         tokens = vit.norm(vit.blocks(torch.cat((cls, patches), dim=1)))
         return tokens[:, 1:].mean(dim=1)
 
