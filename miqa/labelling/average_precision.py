@@ -69,11 +69,12 @@ def average_precision(found: DetectionPrediction, objects: Objects) -> AveragePr
     coco, evaluation = (require(f'pycocotools.{module}', 'Average precision') for module in ('coco', 'cocoeval'))
     with contextlib.redirect_stdout(io.StringIO()):
         truth, answer = coco.COCO(), coco.COCO()
-        truth.dataset = _dataset(_annotations(objects, objects.crowd), categories)
+        size = objects.masks[0]['size'] if objects.masks else (0, 0)  # the size matters to masks alone
+        truth.dataset = _dataset(_annotations(objects, objects.crowd), categories, size)
         keep = np.isin(found.labels, categories)
         masks = None if objects.masks is None else [found.masks[i] for i in np.flatnonzero(keep)]
         relevant = DetectionPrediction(found.boxes[keep], found.scores[keep], found.labels[keep], masks)
-        answer.dataset = _dataset(_annotations(relevant, np.zeros(keep.sum(), bool)), categories)
+        answer.dataset = _dataset(_annotations(relevant, np.zeros(keep.sum(), bool)), categories, size)
         for annotation, score in zip(answer.dataset['annotations'], relevant.scores.tolist(), strict=True):
             annotation['score'] = score
         truth.createIndex()
@@ -88,8 +89,9 @@ def average_precision(found: DetectionPrediction, objects: Objects) -> AveragePr
     return AveragePrecision(float(precision.mean()), float(precision[IOU_THRESHOLDS.index(0.75)].mean()))
 
 
-def _dataset(annotations: list[dict], categories: list[int]) -> dict:
-    return {'images': [{'id': 1}], 'annotations': annotations, 'categories': [{'id': c} for c in categories]}
+def _dataset(annotations: list[dict], categories: list[int], size: tuple[int, int]) -> dict:
+    image = {'id': 1, 'height': size[0], 'width': size[1]}
+    return {'images': [image], 'annotations': annotations, 'categories': [{'id': c} for c in categories]}
 
 
 def _annotations(things: Objects | DetectionPrediction, crowd: np.ndarray) -> list[dict]:

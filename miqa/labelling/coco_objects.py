@@ -27,7 +27,6 @@ class CocoObjects(NamedTuple):
     categories: dict[str, int]
 
 
-@lru_cache(maxsize=2)
 def coco_objects(path: str, with_masks: bool) -> CocoObjects:
     """Read the objects of every image from a COCO file, once per process; images are known by their stem.
 
@@ -37,6 +36,13 @@ def coco_objects(path: str, with_masks: bool) -> CocoObjects:
     Raises:
         ValueError: an annotation lacks what is needed, or belongs to no image.
     """
+    stamp = Path(path).stat() if Path(path).is_file() else None
+    return _read(path, with_masks, (stamp.st_mtime_ns, stamp.st_size) if stamp else None)
+
+
+@lru_cache(maxsize=2)
+def _read(path: str, with_masks: bool, stamp: tuple[int, int] | None) -> CocoObjects:
+    """Read the file; ``stamp`` makes a changed file another entry of the cache."""
     content = read_coco(path)
     images = {image['id']: image for image in content['images']}
     grouped: dict[int, list[dict]] = {key: [] for key in images}

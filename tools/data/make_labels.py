@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from miqa.labelling import ScoreOptions, label_database
 from miqa.machines import load_machine_configs, machine_name
 from miqa.taxonomy import TASKS
+from miqa.utils.command_line import run_command
 
 EPILOG = """\
 examples:
@@ -74,7 +74,4 @@ def main(argv=None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (OSError, ValueError, ImportError) as error:
-        sys.exit(f'Error: {error}')
+    run_command(main)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
 import torch
 
@@ -13,6 +12,7 @@ from miqa.labelling.ground_truth import check_sources_known, default_ground_trut
 from miqa.machines import build_machine, list_sources, load_machine_configs, parse_shard, responses_folder, shard_of
 from miqa.machines.runner import run_machine
 from miqa.taxonomy import TASKS
+from miqa.utils.command_line import run_command
 
 EPILOG = """\
 examples:
@@ -104,7 +104,4 @@ def main(argv=None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ValueError, KeyError, ImportError) as error:
-        sys.exit(f'Error: {error}')
+    run_command(main)
