@@ -81,8 +81,9 @@ def run_benchmark(
         images = read_test_images(data_root, task, 'val', missing)
         systems = label_systems(data_root, task)
         outcomes: dict[tuple, np.ndarray | str] = {}
+        applicable = [method for method in methods if method.applies_to(task)]
         for label in labels:
-            for method in methods:
+            for method in applicable:
                 key = (method.name, label if '{label}' in method.source or method.kind == 'predictions' else None)
                 if key not in outcomes:
                     report(f'{task}, {label}: {method.name}')
@@ -91,13 +92,13 @@ def run_benchmark(
                     except MethodFailed as error:
                         outcomes[key] = str(error)
                 outcomes[method.name, label] = outcomes[key]
-            mine = {method.name: outcomes[method.name, label] for method in methods}
+            mine = {method.name: outcomes[method.name, label] for method in applicable}
             predictions = {name: value for name, value in mine.items() if not isinstance(value, str)}
             failures = {name: value for name, value in mine.items() if isinstance(value, str)}
             table = images[['image', 'filename', 'source', 'distortion', 'fg_level', 'bg_level']].assign(
                 task=task, label=label, **predictions
             )
-            for labels_from, truth in _label_sets(data_root, task, label, images, methods, systems):
+            for labels_from, truth in _label_sets(data_root, task, label, images, applicable, systems):
                 report(f'{task}, {label}, labels from {labels_from}: bootstrap')
                 whole = table.assign(ground_truth=truth)
                 known = np.isfinite(whole[['ground_truth', *predictions]]).all(axis=1)
@@ -125,7 +126,7 @@ def run_benchmark(
                     except ValueError as error:
                         failures[name] = str(error)
                 same = _same_as_best(boots, confidence)
-                for method in methods:
+                for method in applicable:
                     cells.append(
                         {
                             **place,

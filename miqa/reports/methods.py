@@ -58,6 +58,10 @@ class Method:
         """Vision systems whose answer to the image itself the method uses."""
         return (self.source.partition(':')[2],) if self.kind == 'confidence' else ()
 
+    def applies_to(self, task: str) -> bool:
+        """Whether the method is defined for a task: a detector's confidence is not one of cls."""
+        return self.kind != 'confidence' or self.source.partition(':')[0] in STATISTICS[task]
+
 
 def parse_methods(texts: list[str], data_root: str | os.PathLike, tasks: list[str]) -> list[Method]:
     """Read what the command line names.
@@ -141,8 +145,6 @@ def predict(
             values = scores.to_numpy()
         elif method.kind == 'confidence':
             statistic, system = parse_confidence(method.source)
-            if statistic not in STATISTICS[task]:
-                raise MethodFailed(f'Not defined for {task}.')
             values = confidence_scores(data_root, task, statistic, system).reindex(images.filename).to_numpy()
         else:
             source = method.source.replace('{task}', task).replace('{label}', label)

@@ -21,6 +21,7 @@ class Cell:
         difference: measured minus published, or None where they describe different test sets.
         rank: 1 for the best of the column, 2 for the second best, else 0.
         same_as_best: not the best, but no difference from it shows.
+        failure: why there is no score; empty where the method does not apply.
     """
 
     value: float | None = None
@@ -30,16 +31,23 @@ class Cell:
     difference: float | None = None
     rank: int = 0
     same_as_best: bool = False
+    failure: str = ''
 
 
 @dataclass
 class Row:
-    """A method: its name, a note beside it, its cells, and instead of scores perhaps the reason why there are none."""
+    """A method: its name, its cells and a note beside the name."""
 
     name: str
     cells: list[Cell]
     note: str = ''
-    failure: str = ''
+
+    @property
+    def failure(self) -> str:
+        """The reason, if all cells failed for the same one, and the paper has no numbers to show instead."""
+        reasons = {cell.failure for cell in self.cells}
+        papers = any(cell.published is not None for cell in self.cells)
+        return reasons.pop() if len(reasons) == 1 and not papers else ''
 
 
 @dataclass
@@ -67,25 +75,18 @@ def to_markdown(table: ScoreTable) -> str:
     if table.groups:
         spread = [name for name, count in table.groups for _ in range(count)]
         titles = [f'{group}<br>{column}' for group, column in zip(spread, table.columns, strict=True)]
+    reasons = list(dict.fromkeys(cell.failure for row in table.rows for cell in row.cells if cell.failure))
     lines = [f'### {table.title}', '', f'| | {" | ".join(titles)} |', '|---' + '|---:' * len(titles) + '|']
-    reasons: list[str] = []
     for row in table.rows:
-        cells = [_markdown_cell(cell) for cell in row.cells]
         name = _markdown_text(row.name) + (f'<br><sub>{_markdown_text(row.note)}</sub>' if row.note else '')
-        if row.failure:
-            if row.failure not in reasons:
-                reasons.append(row.failure)
-            cells = [f'failed ({reasons.index(row.failure) + 1})' if text == '–' else text for text in cells]
-        lines.append(f'| {name} | {" | ".join(cells)} |')
-    lines += ['', *[f'{number}. {_markdown_text(reason)}' for number, reason in enumerate(reasons, 1)]]
-    return (
-        '\n'.join([*lines, '', ' '.join(table.caption), ''])
-        if reasons
-        else '\n'.join([*lines[:-1], '', ' '.join(table.caption), ''])
-    )
+        lines.append(f'| {name} | {" | ".join(_markdown_cell(cell, reasons) for cell in row.cells)} |')
+    lines.append('')
+    if reasons:
+        lines += [f'{number}. {_markdown_text(reason)}' for number, reason in enumerate(reasons, 1)] + ['']
+    return '\n'.join([*lines, _markdown_text(' '.join(table.caption)), ''])
 
 
-def _markdown_cell(cell: Cell) -> str:
+def _markdown_cell(cell: Cell, reasons: list[str]) -> str:
     parts = []
     if cell.value is not None:
         text = f'{cell.value:.4f}'
@@ -94,7 +95,7 @@ def _markdown_cell(cell: Cell) -> str:
         if cell.low is not None:
             parts.append(f'<sub>{_interval(cell)}</sub>')
     else:
-        parts.append('–')
+        parts.append(f'failed ({reasons.index(cell.failure) + 1})' if cell.failure else '–')
     if (text := _published(cell)) is not None:
         parts.append(f'<sub>{text}</sub>')
     return '<br>'.join(parts)
@@ -127,21 +128,20 @@ def to_html(table: ScoreTable) -> str:
     for row in table.rows:
         note = f'<small>{escape(row.note)}</small>' if row.note else ''
         out.append(f'<tr><th scope="row">{escape(row.name)}{note}</th>')
-        if row.failure and all(cell.value is None and cell.published is None for cell in row.cells):
+        if row.failure:
             out.append(f'<td colspan="{len(row.cells)}" class="failure">{escape(row.failure)}</td>')
         else:
-            out += [_html_cell(cell, row.failure) for cell in row.cells]
+            out += [_html_cell(cell) for cell in row.cells]
         out.append('</tr>')
     out.append('</tbody></table></div>')
     out.append(f'<figcaption>{escape(" ".join(table.caption))}</figcaption></figure>')
     return '\n'.join(out)
 
 
-def _html_cell(cell: Cell, failure: str) -> str:
+def _html_cell(cell: Cell) -> str:
     below = []
     if cell.value is None:
-        failed = f'<span class="failure" title="{escape(failure)}">failed</span>' if failure else '–'
-        text = failed
+        text = f'<span class="failure" title="{escape(cell.failure)}">failed</span>' if cell.failure else '–'
     else:
         text = f'{cell.value:.4f}'
         text = {1: f'<b>{text}</b>', 2: f'<u>{text}</u>'}.get(cell.rank, text)
@@ -179,7 +179,7 @@ def to_latex(table: ScoreTable, label: str) -> str:
             start += count
     out += [' & ' + ' & '.join(_latex(column) for column in table.columns) + r' \\', r'\midrule']
     for row in table.rows:
-        if row.failure and all(cell.value is None for cell in row.cells):
+        if row.failure:
             reason = _latex(row.failure)
             out.append(
                 rf'{_latex(row.name)} & \multicolumn{{{len(row.cells)}}}{{p{{0.7\textwidth}}}}{{failed: {reason}}} \\'
@@ -202,7 +202,7 @@ def to_latex(table: ScoreTable, label: str) -> str:
 
 def _latex_cell(cell: Cell) -> str:
     if cell.value is None:
-        return '--'
+        return 'failed' if cell.failure else '--'
     text = f'{cell.value:.4f}'
     text = {1: rf'\textbf{{{text}}}', 2: rf'\underline{{{text}}}'}.get(cell.rank, text)
     return rf'$\approx${text}' if cell.same_as_best else text

@@ -151,7 +151,7 @@ def _fetched(name: str, build: Callable):
     except OSError as error:
         raise OSError(
             f'The pretrained weights of {name} cannot be fetched ({error}). Run once with internet access, or copy '
-            f'the files into {torch.hub.get_dir()}/checkpoints.'
+            f'the files into the folder hub/checkpoints of $TORCH_HOME (default: ~/.cache/torch).'
         ) from error
 
 

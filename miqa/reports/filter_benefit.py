@@ -1,0 +1,158 @@
+"""Does a score help? What vision systems get right on the images that are left when the worst-scored are removed.
+
+For each vision system, top-1 (cls) or average precision at IoU 0.75 (det, ins) of single images is averaged over the
+images kept, against the share removed. A useful score makes the curve rise; a random order leaves it flat; the oracle,
+which removes the images that the system itself gets most wrong, is the most that any order can do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy.integrate import trapezoid
+
+from miqa.labelling import ScoreFolder, scores_folder
+from miqa.utils import generator_for
+
+from .plots import REMOVED_SHARES, filter_curve
+
+#: What is averaged, by task.
+RESULT_NAMES = {'cls': 'top-1 accuracy', 'det': 'AP@0.75', 'ins': 'AP@0.75'}
+
+_COLUMNS = {'cls': 'accuracy', 'det': 'accuracy_75', 'ins': 'accuracy_75'}
+ORACLE, RANDOM = 'oracle', 'random order'
+
+
+def system_results(data_root: str | os.PathLike, task: str, images: pd.DataFrame) -> pd.DataFrame:
+    """Return what each vision system got right on each image, from its stored scores.
+
+    Args:
+        data_root: the database.
+        task: ``cls`` (0 or 1), ``det`` or ``ins`` (average precision of the image at IoU 0.75, in [0, 1]).
+        images: with the column ``filename``.
+
+    Returns:
+        float64, one column for each system, rows as in ``images``; NaN where a system has no result.
+
+    Raises:
+        FileNotFoundError: there are no stored scores.
+    """
+    root = scores_folder(data_root, task)
+    folders = sorted(path.parent for path in root.glob('*/manifest.json')) if root.is_dir() else []
+    if not folders:
+        raise FileNotFoundError(
+            f'There are no scores of vision systems in {root}. Make them with tools/data/run_machines.py and '
+            f'make_labels.py.'
+        )
+    columns = {}
+    for folder in folders:
+        table = ScoreFolder(folder).read()
+        values = table[_COLUMNS[task]].to_numpy(zero_copy_only=False).astype(np.float64)
+        columns[folder.name] = (
+            pd.Series(values, index=table['filename'].to_pylist()).reindex(images.filename).to_numpy()
+        )
+    return pd.DataFrame(columns, index=images.index)
+
+
+def system_curves(
+    scores: np.ndarray, results: pd.DataFrame, shares: Sequence[float] = REMOVED_SHARES
+) -> dict[str, np.ndarray]:
+    """Return for each vision system the curve of its mean result on the images kept, (len(shares),).
+
+    Images on which a system has no result do not count for it.
+    """
+    curves = {}
+    for system in results:
+        known = results[system].notna().to_numpy()
+        curves[system] = filter_curve(scores[known], results[system].to_numpy()[known], shares)
+    return curves
+
+
+def area_gained(curve: np.ndarray, shares: Sequence[float] = REMOVED_SHARES) -> float:
+    """Return the mean rise of a curve above its start: its area above "nothing removed" over the range of shares.
+
+    0.05 means: averaged over how much one removes, the rest is 5 points better than all images.
+    """
+    shares = np.asarray(shares, np.float64)
+    return float(trapezoid(curve - curve[0], shares) / (shares[-1] - shares[0]))
+
+
+def compare_filters(
+    scores: Mapping[str, np.ndarray], results: pd.DataFrame, shares: Sequence[float] = REMOVED_SHARES, seed: int = 0
+) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+    """Compare ways of scoring, averaged over the vision systems, with a random order and the oracle.
+
+    Args:
+        scores: name -> scores (N,), finite, higher is better.
+        results: from :func:`system_results`.
+        shares: shares removed.
+        seed: of the random order.
+
+    Returns:
+        (name -> mean curve, table of ``area_gained`` and ``share_of_oracle`` indexed by name). ``random order``
+        and ``oracle`` are among the names.
+    """
+    order = generator_for('random order', seed, len(results)).permutation(len(results)).astype(float)
+    curves = {}
+    for name, values in {**scores, RANDOM: order}.items():
+        curves[name] = np.mean(list(system_curves(np.asarray(values, np.float64), results, shares).values()), axis=0)
+    oracles = []
+    for system in results:
+        known = results[system].dropna().to_numpy()
+        oracles.append(filter_curve(known, known, shares))
+    curves[ORACLE] = np.mean(oracles, axis=0)
+    areas = pd.Series({name: area_gained(curve, shares) for name, curve in curves.items()})
+    best = areas[ORACLE]
+    return curves, pd.DataFrame({'area_gained': areas, 'share_of_oracle': areas / best if best else np.nan})
+
+
+def comparison_plot(curves: Mapping[str, np.ndarray], shares=REMOVED_SHARES, *, title='', ylabel='') -> Figure:
+    """Draw the mean curves of :func:`compare_filters`; random order and oracle in grey, dashed."""
+    figure, (axes,) = _figure(1)
+    for name, curve in curves.items():
+        style = {ORACLE: dict(color='0.35', ls='--'), RANDOM: dict(color='0.6', ls=':')}.get(
+            name, dict(marker='o', ms=3)
+        )
+        axes.plot(shares, curve, label=name, lw=2, **style)
+    axes.set(xlabel='share of lowest-scored images removed', ylabel=f'{ylabel} of the rest', title=title)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def system_plot(
+    panels: Mapping[str, np.ndarray], results: pd.DataFrame, shares=REMOVED_SHARES, *, title='', ylabel=''
+) -> Figure:
+    """Draw one line for each vision system, one panel for each kind of score, as the paper does.
+
+    Args:
+        panels: name of a panel (``consistency scores``, ``accuracy scores``) -> scores (N,).
+        results: from :func:`system_results`.
+        shares: shares removed.
+        title: text above.
+        ylabel: name of the result.
+    """
+    figure, all_axes = _figure(len(panels))
+    for axes, (name, scores) in zip(all_axes, panels.items(), strict=True):
+        for system, curve in system_curves(np.asarray(scores, np.float64), results, shares).items():
+            gained = area_gained(curve, shares)
+            axes.plot(shares, curve, marker='o', ms=3, lw=1.8, label=f'{system} ({gained:+.3f})')
+        axes.set(xlabel='share of lowest-scored images removed', title=name)
+        axes.legend(frameon=False, fontsize=7, title='in brackets: area gained', title_fontsize=7)
+    all_axes[0].set_ylabel(f'{ylabel} of the rest')
+    figure.suptitle(title)
+    return figure
+
+
+def _figure(panels: int):
+    figure = Figure(figsize=(1.2 + 4.6 * panels, 4.0), layout='constrained')
+    FigureCanvasAgg(figure)
+    all_axes = np.atleast_1d(figure.subplots(1, panels, sharey=True))
+    for axes in all_axes:
+        axes.spines[['top', 'right']].set_visible(False)
+        axes.grid(alpha=0.25)
+    return figure, all_axes

@@ -1,0 +1,96 @@
+#!/usr/bin/env python
+r"""Print the paper's Table 1 and Table 2 for a database: our numbers, the published ones and the difference.
+
+Examples:
+  # MIQD-2.5M with the authors' weights, one file for each task and label
+  python tools/analysis/benchmark.py /data/miqd --labels composite --methods PSNR SSIM VSI LPIPS DISTS \
+      'RA-MIQA=configs/ra_miqa_{task}.py:weights/miqa_ra_miqa_{task}_{label}_metric.pth.tar'
+
+  # predictions that tools/test.py has written already, and the confidence of a classifier that has answered
+  python tools/analysis/benchmark.py DATA --tasks cls --methods SSIM confidence:tf_efficientnet_lite0 \
+      'ours=work_dirs/mini_ra_miqa_cls_{label}/test/predictions.csv'
+
+A method is name=predictions.csv, name=CONFIG:CHECKPOINT, a measure of human vision (PSNR SSIM VSI LPIPS DISTS HyperIQA
+MANIQA, or pyiqa:NAME) or the confidence of a vision system with stored responses (max_probability:SYSTEM,
+negative_entropy:SYSTEM, energy:SYSTEM, mean_score:SYSTEM, sum_scores:SYSTEM, expected_count:SYSTEM, or
+confidence:SYSTEM for all of them). Paths may hold {task} and {label}. A method that is named as in the paper (RA-MIQA,
+ResNet-50, ...) gets the published numbers beside its own. One that cannot be scored stays there, with the reason.
+
+Measures are kept beside the images (or in the user's cache) and continued after an interruption.
+HyperIQA, MANIQA and pyiqa:NAME need pyiqa (pip install pyiqa), whose licence does not allow commercial use.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+from rich.console import Console
+from rich.markdown import Markdown
+
+from miqa.evaluation import MAPPINGS
+from miqa.reports.benchmark import run_benchmark
+from miqa.reports.benchmark_tables import write_benchmark
+from miqa.reports.methods import parse_methods
+from miqa.taxonomy import LABELS, TASKS
+from miqa.utils.command_line import run_command
+
+
+def parse_arguments(arguments=None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('data_root', metavar='DATA', help='folder with miqa_cls/ ... and splits/')
+    parser.add_argument('--methods', nargs='+', required=True, metavar='METHOD', help='rows of the tables, see above')
+    parser.add_argument('--tasks', nargs='+', choices=TASKS, help='default: those that the database has')
+    parser.add_argument('--labels', nargs='+', choices=LABELS, default=list(LABELS), help='default: all three')
+    parser.add_argument('--out', default='work_dirs/benchmark', help='folder of the results (default: %(default)s)')
+    parser.add_argument(
+        '--mapping', choices=['none', *filter(None, MAPPINGS)], default='linear', help='map before RMSE'
+    )
+    parser.add_argument('--resamples', type=int, default=1000, help='bootstrap resamples (default: 1000)')
+    parser.add_argument('--seed', type=int, default=0, help='of the bootstrap (default: 0)')
+    parser.add_argument('--missing', choices=['error', 'skip'], default='error', help='images that are not there')
+    parser.add_argument('--cache', help='folder of measured baselines (default: beside the images)')
+    parser.add_argument('--device', default='cpu', help="where the baselines' networks run (default: cpu)")
+    parser.add_argument('--jobs', type=int, default=-1, help='processes that measure (default: one per core)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='config keys for CONFIG:CHECKPOINT')
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Run the benchmark and print its tables."""
+    args = parse_arguments()
+    tasks = args.tasks or [task for task in TASKS if (Path(args.data_root) / f'miqa_{task}' / 'labels').is_dir()]
+    if not tasks:
+        raise FileNotFoundError(f'{args.data_root} has no labels: expected miqa_cls/labels, miqa_det/labels, ...')
+    benchmark = run_benchmark(
+        args.data_root,
+        parse_methods(args.methods, args.data_root, tasks),
+        tasks,
+        args.labels,
+        mapping=None if args.mapping == 'none' else args.mapping,
+        resamples=args.resamples,
+        seed=args.seed,
+        missing=args.missing,
+        report=lambda text: print(text, file=sys.stderr),
+        cache=args.cache,
+        device=args.device,
+        jobs=args.jobs,
+        options=args.cfg_options,
+    )
+    command = ' '.join(shlex.quote(word) for word in ['python', 'tools/analysis/benchmark.py', *sys.argv[1:]])
+    paths = write_benchmark(benchmark, args.out, command)
+    text = paths[0].read_text(encoding='utf-8')
+    if Console().is_terminal:
+        text = (
+            text.replace('<br>', ' ').replace('<sub>', '').replace('</sub>', '').replace('<u>', '').replace('</u>', '')
+        )
+        Console().print(Markdown(text))
+    else:
+        print(text)
+    print('Saved ' + ', '.join(map(str, paths)) + '.')
+
+
+if __name__ == '__main__':
+    run_command(main)
