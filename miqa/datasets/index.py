@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from miqa.taxonomy import IMAGE_TASKS, TASK_FOLDERS, Version, version_name
 from miqa.utils import atomic_write
@@ -21,6 +25,10 @@ FORMAT_VERSION = 1
 
 #: Files of an index that name missing images: this many are named in a message.
 _NAMED_MISSING = 5
+
+#: A file system that takes longer than this to list a folder (s, measured on the first folders) is asked in parallel.
+_SLOW_LISTING = 0.003
+_PROBED_FOLDERS = 20
 
 
 class SampleIndex:
@@ -123,9 +131,9 @@ def build_index(
     if not kept.size:
         raise DatabaseError(
             f'None of the {len(table.names)} images of {task} {split} is in {image_root(data_root, task)}; expected, '
-            f'for example, {image_root(data_root, task) / sources[0] / table.names[0]}.'
+            f'for example, {image_root(data_root, task) / sources[0] / table.name(0)}.'
         )
-    missing = [f'{sources[table.source[row]]}/{table.names[row]}' for row in np.flatnonzero(~present)]
+    missing = [f'{sources[table.source[row]]}/{table.name(row)}' for row in np.flatnonzero(~present)]
     report = path.with_suffix('.missing.txt')
     if missing:
         with atomic_write(report) as temporary:
@@ -152,18 +160,35 @@ def _find_images(root: Path, sources: list[str], table) -> tuple[np.ndarray, dic
     present = np.ones(len(table.names), dtype=bool)
     ends = np.searchsorted(table.source, np.arange(len(sources)), side='right')
     incomplete, start = {}, 0
-    for source, end in zip(sources, ends, strict=True):
-        folder = f'{root}/{source}'
-        try:
-            # Names only: pathlib's iterdir takes several times as long, and there are a million files.
-            there = set(os.listdir(folder))  # noqa: PTH208
-        except (FileNotFoundError, NotADirectoryError):
-            there = set()
-        if not there.issuperset(table.names[start:end]):
-            present[start:end] = [name in there for name in table.names[start:end]]
-            incomplete[source] = folder_time(folder)
+    listings = _list_folders([f'{root}/{source}' for source in sources])
+    for source, end, there in zip(sources, ends, listings, strict=True):
+        names = table.names[start:end].to_pylist()
+        if not there.issuperset(names):
+            present[start:end] = [name in there for name in names]
+            incomplete[source] = folder_time(root / source)
         start = end
     return present, incomplete
+
+
+def _list_folders(folders: list[str]) -> Iterator[set[str]]:
+    """Yield the names in each folder, none for a missing one; many at once where each answer takes long."""
+    started = time.monotonic()
+    probe = folders[:_PROBED_FOLDERS]
+    yield from map(_names_in, probe)
+    if time.monotonic() - started < _SLOW_LISTING * len(probe):
+        # Threads would only wait for one another.
+        yield from map(_names_in, folders[len(probe) :])
+        return
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        yield from pool.map(_names_in, folders[len(probe) :])
+
+
+def _names_in(folder: str) -> set[str]:
+    try:
+        # pathlib's iterdir takes several times as long, and there are a million files.
+        return set(os.listdir(folder))  # noqa: PTH208
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def folder_time(folder: str | os.PathLike) -> int:
@@ -178,12 +203,11 @@ def _write(path: Path, table, kept: np.ndarray, sources: list[str], info: dict) 
     pairs = np.array([decode_version(code)[1:] for code in range(25)], dtype=np.uint8)
     version = table.version[kept]
     suffixes, suffix = ['.png'], np.zeros(len(table.names), dtype=np.uint8)
-    for row, name in enumerate(table.names):
-        if not name.endswith('.png'):
-            ending = '.' + name.rpartition('.')[2]
-            if ending not in suffixes:
-                suffixes.append(ending)
-            suffix[row] = suffixes.index(ending)
+    for row in np.flatnonzero(pc.invert(pc.ends_with(table.names, '.png'))):
+        ending = '.' + table.name(row).rpartition('.')[2]
+        if ending not in suffixes:
+            suffixes.append(ending)
+        suffix[row] = suffixes.index(ending)
     number = np.uint16 if len(sources) <= 1 << 16 else np.uint32
     composite = 0.5 * table.values['consistency'] + 0.5 * table.values['accuracy']
     columns = {

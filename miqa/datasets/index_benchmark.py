@@ -118,7 +118,8 @@ def benchmark_index(root: Path, task: str, sources: int, versions: int, workers:
     for name, title in (('plain_scan', 'plain per-row scan'), ('cold_build', 'cold build'), ('warm_open', 'warm open')):
         print(f'  {title:45}{figures[f"{name}_s"]:9.2f} s {figures[f"{name}_cpu_s"]:9.2f} s')
     print(
-        f'  {"cold build: times faster than the scan":45}{figures["cold_ratio"]:9.1f}   {figures["cold_cpu_ratio"]:9.1f}\n'
+        f'  {"cold build: times faster than the scan":45}{figures["cold_ratio"]:9.1f}   '
+        f'{figures["cold_cpu_ratio"]:9.1f}\n'
         f'Index file {figures["index_file_mb"]:.1f} MB; dataset sent to a worker {figures["pickled_kb"]:.1f} kB; '
         "a spawned worker that reads every sample's entry grows by\n"
         f'{figures["worker_private_mb"]:.1f} MB of its own, {figures["worker_resident_mb"]:.1f} MB with shared pages.'

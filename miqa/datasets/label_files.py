@@ -35,13 +35,17 @@ class LabelTable(NamedTuple):
     """Rows of many label files, in the order of the files.
 
     ``source`` int64 (N,): position of the row's file; ``version`` int64 (N,): 25 * distortion + level pair;
-    ``names``: list of N file names without folder; ``values``: float64 (N,) for each label.
+    ``names``: N file names without folder; ``values``: float64 (N,) for each label.
     """
 
     source: np.ndarray
     version: np.ndarray
-    names: list[str]
+    names: pa.StringArray
     values: dict[str, np.ndarray]
+
+    def name(self, row: int) -> str:
+        """Return the file name in a row."""
+        return self.names[int(row)].as_py()
 
 
 def label_paths(folder: str | os.PathLike, task: str, source: str) -> dict[str, str]:
@@ -78,8 +82,9 @@ def _join(tables: dict[str, LabelTable], folder: Path, task: str, sources: Seque
     row_of[second.source * len(_TAILS) + second.version] = np.arange(len(second.names))
     partner = row_of[first.source * len(_TAILS) + first.version]
     alone = np.flatnonzero(partner < 0)
-    if not alone.size and len(first.names) == len(second.names):
-        alone = np.array([i for i, j in enumerate(partner) if first.names[i] != second.names[j]], dtype=np.int64)
+    if not alone.size:
+        # The same version may still be two files: a .png here and a .jpg there.
+        alone = np.flatnonzero(pc.not_equal(first.names, second.names.take(pa.array(partner))))
     if alone.size or len(first.names) != len(second.names):
         if alone.size:
             label, table, row = 'accuracy', first, alone[0]
@@ -89,7 +94,7 @@ def _join(tables: dict[str, LabelTable], folder: Path, task: str, sources: Seque
         paths = label_paths(folder, task, sources[table.source[row]])
         other = 'consistency' if label == 'accuracy' else 'accuracy'
         raise DatabaseError(
-            f'{table.names[row]} is in {paths[label]} but not in {paths[other]}. The two files are joined by file '
+            f'{table.name(row)} is in {paths[label]} but not in {paths[other]}. The two files are joined by file '
             'name and must list the same images.'
         )
     values = {'accuracy': first.values['accuracy'], 'consistency': second.values['consistency'][partner]}
@@ -129,7 +134,8 @@ def _read_tables(paths: Sequence[str], sources: Sequence[str], name_column: str,
         again = order[1:][key[order][1:] == key[order][:-1]].min()
         earlier = np.flatnonzero(key == key[again])[0]
         raise DatabaseError(
-            f'{names[again]} in {where(again)} was there before, in row {earlier - starts[source[again]] + 1}.'
+            f'{names[int(again)].as_py()} in {where(again)} was there before, in row '
+            f'{earlier - starts[source[again]] + 1}.'
         )
     return LabelTable(source, version, names, values)
 
@@ -158,13 +164,14 @@ def _parse_all(blocks: list[bytes], name_column: str, columns: dict[str, str]) -
     header = blocks[0].partition(b'\n')[0].rstrip(b'\r')
     bodies, counts = [], np.empty(len(blocks), dtype=np.int64)
     for position, block in enumerate(blocks):
-        first, _, body = block.partition(b'\n')
-        if first.rstrip(b'\r') != header:
+        end = block.find(b'\n') + 1 or len(block)
+        if block[:end].rstrip(b'\r\n') != header:
             raise _NotPlain
-        if body and not body.endswith(b'\n'):
-            body += b'\n'
-        counts[position] = body.count(b'\n')
-        bodies.append(body)
+        counts[position] = block.count(b'\n', end)
+        bodies.append(memoryview(block)[end:])
+        if end < len(block) and not block.endswith(b'\n'):
+            counts[position] += 1
+            bodies.append(b'\n')
     fields = next(csv.reader([header.decode('utf-8')]), [])
     if any(fields.count(column) != 1 for column in (name_column, *columns.values())):
         raise _NotPlain
@@ -210,7 +217,7 @@ def _number(text: str, column: str, row: int, path: str) -> float:
 
 def _versions(column: pa.Array, source: np.ndarray, sources: Sequence[str], counts: np.ndarray, where):
     """Return file names without folder and the codes of their versions; checks that each belongs to its source."""
-    if b'/' in memoryview(column.buffers()[2] or b'').tobytes():
+    if pc.any(pc.match_substring(column, '/')).as_py():
         column = _without_folders(column, source, sources, where)
     version = np.full(len(column), -1, dtype=np.int64)
     # Sources of equal length are handled at once: their names split at the same place.
@@ -226,10 +233,9 @@ def _versions(column: pa.Array, source: np.ndarray, sources: Sequence[str], coun
         code = pc.index_in(pc.utf8_slice_codeunits(part, int(length) + 1), value_set=_TAIL_SET)
         code = pc.if_else(fits, code, pa.scalar(None, code.type))
         version[rows] = pc.fill_null(code, -1).to_numpy(zero_copy_only=False)
-    names = column.to_pylist()
     for row in np.flatnonzero(version < 0):
-        version[row] = _code_of(names[row], sources[source[row]], where(row))
-    return names, version
+        version[row] = _code_of(column[int(row)].as_py(), sources[source[row]], where(row))
+    return column, version
 
 
 def _without_folders(column: pa.Array, source: np.ndarray, sources: Sequence[str], where) -> pa.Array:
