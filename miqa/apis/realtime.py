@@ -55,7 +55,7 @@ class RealTimeIQA:
     ``RealTimeIQA('ra-miqa').assess_frame(frame)`` scores one; ``run`` follows a camera, a stream or a file.
 
     Args:
-        model_name: a name of the model zoo.
+        model_name: a name of the model zoo; None for ``ra-miqa``, or for what ``weights`` holds.
         model: a scorer to use instead: an object whose ``assess`` takes a list of BGR uint8 pictures.
         task, label, weights, device, precision: as for :class:`miqa.apis.model.MIQAModel`.
         alert_below: threshold for alerts; ``None`` for none.
@@ -66,7 +66,7 @@ class RealTimeIQA:
 
     def __init__(
         self,
-        model_name: str = 'ra-miqa',
+        model_name: str | None = None,
         *,
         model: Scorer | None = None,
         task: str | None = None,

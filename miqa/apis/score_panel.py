@@ -165,6 +165,7 @@ def beside(image: np.ndarray, panel: np.ndarray) -> np.ndarray:
 
 def clock(seconds: float) -> str:
     """Return a time as ``m:ss`` or ``h:mm:ss``; short ones with tenths."""
+    seconds = round(seconds, 1)
     if seconds < 10:
         return f'0:{seconds:04.1f}'
     minutes, rest = divmod(int(seconds), 60)

@@ -18,7 +18,7 @@ class Scorer(Protocol):
 
 
 def load_scorer(
-    model_name: str = 'ra-miqa',
+    model_name: str | None = None,
     model: Scorer | None = None,
     *,
     task: str | None = None,
@@ -28,7 +28,7 @@ def load_scorer(
     precision: str | None = None,
     batch_size: int | None = None,
 ) -> Scorer:
-    """Return ``model`` where one is given, else a :class:`miqa.apis.model.MIQAModel` with these options.
+    """Return ``model`` where one is given, else a :class:`miqa.apis.model.MIQAModel` of this name and options.
 
     Options that are ``None`` keep the default of ``MIQAModel``, or come from the weights file.
     """
@@ -66,5 +66,6 @@ def score_images(model: Scorer, images: Sequence[np.ndarray], what: str = 'a pic
 
 def describe_scorer(model: Scorer) -> dict:
     """Return the method, task and label of a model, as far as it names them."""
-    names = ('method', 'task', 'label')
-    return {name: getattr(model, name) for name in names if isinstance(getattr(model, name, None), str)}
+    spec = getattr(model, 'spec', None)
+    found = {name: getattr(spec, name, None) for name in ('method', 'task', 'label')}
+    return {name: value for name, value in found.items() if value is not None}

@@ -30,7 +30,7 @@ class VideoMIQA:
     batches of frames whatever the length of the video.
 
     Args:
-        model_name: a name of the model zoo.
+        model_name: a name of the model zoo; None for ``ra-miqa``, or for what ``weights`` holds.
         model: a scorer to use instead: an object whose ``assess`` takes a list of BGR uint8 pictures.
         task, label, weights, device, precision: as for :class:`miqa.apis.model.MIQAModel`.
         batch_size: frames per batch.
@@ -41,7 +41,7 @@ class VideoMIQA:
 
     def __init__(
         self,
-        model_name: str = 'ra-miqa',
+        model_name: str | None = None,
         *,
         model: Scorer | None = None,
         task: str | None = None,

@@ -1,0 +1,114 @@
+#!/usr/bin/env python
+"""Measure how fast a video is read, and that memory does not grow with its length."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from miqa.apis.video import VideoMIQA
+from miqa.utils.command_line import run_command
+
+EPILOG = """\
+examples:
+  # 10,000 frames of 320x240, all of them scored by a stand-in that only takes their mean: reading and memory
+  python tools/analysis/benchmark_video.py
+
+  # the same with a model, on 500 frames
+  python tools/analysis/benchmark_video.py --frames 500 --model ra-miqa
+"""
+
+
+class MeanBrightness:
+    """A stand-in for a model that costs next to nothing."""
+
+    def assess(self, images):
+        """Return the mean brightness of each picture, 0 to 1."""
+        return [float(image.mean()) / 255 for image in images]
+
+
+def make_video(path: Path, frames: int, size: tuple[int, int]) -> None:
+    """Write a video of moving bars; ``size`` is (width, height)."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 25, size)
+    if not writer.isOpened():
+        raise OSError('This OpenCV cannot write MPEG-4 videos.')
+    bars = np.tile(np.arange(size[0], dtype=np.uint8), (size[1], 1))
+    for number in tqdm(range(frames), desc='writing', unit=' frames'):
+        writer.write(cv2.merge([np.roll(bars, number * step, axis=1) for step in (1, 2, 3)]))
+    writer.release()
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process has held so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == 'darwin' else 2**10)  # macOS counts bytes, Linux kilobytes
+
+
+def measure(path: Path, model, batch_size: int) -> dict:
+    """Score every frame of a video and watch the memory of this process.
+
+    Returns:
+        ``frames``, ``seconds``, ``frames_per_second``, ``decoded_mb`` (size of all frames decoded),
+        ``memory_mb``: the most that the process has held in memory, in MB, after each tenth of the video, and
+        ``growth_mb``: how much that grew after the first tenth.
+    """
+    memory = []
+    with_every = VideoMIQA(model=model, sampling='every', batch_size=batch_size)
+    total = int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))
+    step = max(1, total // 10)
+
+    def watch(frame: dict) -> None:
+        if (frame['index'] + 1) % step == 0:
+            memory.append(peak_memory())
+
+    start = time.perf_counter()
+    result = with_every.assess_video(path, on_frame=watch, progress=True)
+    seconds = time.perf_counter() - start
+    frames, metadata = result['num_frames_analyzed'], result['metadata']
+    return {
+        'frames': frames,
+        'seconds': seconds,
+        'frames_per_second': frames / seconds,
+        'decoded_mb': frames * metadata['width'] * metadata['height'] * 3 / 2**20,
+        'memory_mb': memory,
+        'growth_mb': memory[-1] - memory[0],
+    }
+
+
+def main() -> None:
+    """Make a video, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--frames', type=int, default=10_000, help='length of the video (default 10000)')
+    parser.add_argument('--size', type=int, nargs=2, default=(320, 240), metavar=('WIDTH', 'HEIGHT'))
+    parser.add_argument('--batch-size', type=int, default=8)
+    parser.add_argument('--model', metavar='NAME', help='a name of the zoo; default: a stand-in that costs nothing')
+    args = parser.parse_args()
+    if args.frames < 20:
+        raise ValueError('At least 20 frames are needed to see whether memory grows.')
+    model = MeanBrightness()
+    if args.model:
+        from miqa.apis.model import MIQAModel
+
+        model = MIQAModel(args.model, batch_size=args.batch_size)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'bars.mp4')
+        make_video(path, args.frames, tuple(args.size))
+        found = measure(path, model, args.batch_size)
+    print(f'{found["frames"]} frames in {found["seconds"]:.1f} s: {found["frames_per_second"]:.0f} frames per second')
+    print(f'all frames decoded would fill {found["decoded_mb"]:.0f} MB')
+    print('most memory held until each tenth (MB): ' + ' '.join(f'{value:.0f}' for value in found['memory_mb']))
+    print(f'growth after the first tenth: {found["growth_mb"]:.1f} MB')
+
+
+if __name__ == '__main__':
+    run_command(main)
