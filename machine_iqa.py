@@ -1,1 +1,25 @@
-"""The public import name of MIQA."""
+"""The public import name of MIQA.
+
+``from machine_iqa import MIQAModel, batch_assess, VideoMIQA, RealTimeIQA``. Everything is imported when it is first
+asked for, so that scoring pictures does not wait for what videos need.
+"""
+
+from __future__ import annotations
+
+import miqa.apis
+from miqa import __version__
+
+__all__ = [  # noqa: F822  resolved below
+    'MIQAModel',
+    'RealTimeIQA',
+    'VideoMIQA',
+    '__version__',
+    'batch_assess',
+    'fit_thresholds',
+    'list_models',
+    'quality_of',
+]
+
+
+def __getattr__(name: str):
+    return getattr(miqa.apis, name)

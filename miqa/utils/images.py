@@ -59,10 +59,26 @@ def read_image(source: str | os.PathLike | bytes, name: str | None = None) -> np
         raise UnreadableImage(f'The image file {name} is damaged or truncated: {error}') from error
 
 
+def picture_to_rgb(picture: Image.Image, name: str = 'the picture') -> np.ndarray:
+    """Turn an opened Pillow picture into the array that :func:`read_image` gives for the same file.
+
+    Raises:
+        UnreadableImage: Pillow reads pixels only when they are asked for, and cannot.
+    """
+    try:
+        return _to_rgb(ImageOps.exif_transpose(picture))
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+        raise UnreadableImage(f'The image {name} is damaged or truncated: {error}') from error
+
+
+def grey_to_8_bits(grey: np.ndarray) -> np.ndarray:
+    """Keep the high byte of integer grey values (H, W) in 0 to 65535; values that all fit into a byte stay."""
+    grey = grey.astype(np.int64)
+    return np.clip(grey >> 8 if grey.max(initial=0) > 255 else grey, 0, 255).astype(np.uint8)
+
+
 def _to_rgb(picture: Image.Image) -> np.ndarray:
     if picture.mode in ('I', 'I;16', 'I;16L', 'I;16B', 'I;16N'):
         # Pillow would clip 16-bit grey at 255; the high byte keeps the picture.
-        grey = np.asarray(picture).astype(np.int64)
-        grey = np.clip(grey >> 8 if grey.max(initial=0) > 255 else grey, 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return np.repeat(grey_to_8_bits(np.asarray(picture))[:, :, None], 3, axis=2)
     return np.asarray(picture.convert('RGB')).copy()

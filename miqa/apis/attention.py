@@ -1,0 +1,77 @@
+"""Attention rollout: where a transformer looks when it scores a picture."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from timm.layers import Attention
+from timm.models import VisionTransformer
+from torch import nn
+
+from miqa.models import RAMIQA
+
+
+def rollout(network: nn.Module, views: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Compute how much each patch of view ``image`` reaches the tokens that are scored.
+
+    Abnar and Zuidema, "Quantifying Attention Flow in Transformers" (2020): the attention of each layer, averaged
+    over heads, is mixed half and half with the identity (the residual path), and the layers are multiplied.
+
+    Args:
+        network: RA-MIQA, of which the region and CLS tokens are scored, or a plain ViT of timm.
+        views: normalised inputs of the network.
+
+    Returns:
+        float32 (B, rows, columns), one value per patch, the sum over a picture's patches being 1.
+
+    Raises:
+        ValueError: the network is no transformer.
+    """
+    transformer, scored, first_patch = _anatomy(network)
+    layers: list[torch.Tensor] = []
+    with torch.inference_mode(), _recorded(transformer.blocks, layers):
+        network(views)
+    flow = None
+    for attention in layers:
+        identity = torch.eye(attention.shape[-1], device=attention.device)
+        step = (attention + identity) / 2
+        flow = step if flow is None else step @ flow
+    weights = flow[:, scored, first_patch:].mean(dim=1)
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    rows, columns = transformer.patch_embed.grid_size
+    return weights.view(-1, rows, columns).float()
+
+
+def _anatomy(network: nn.Module) -> tuple[nn.Module, list[int], int]:
+    if isinstance(network, RAMIQA):
+        return network.base_model, [0, 1], 2
+    backbone = getattr(network, 'backbone', None)
+    if not isinstance(backbone, VisionTransformer):
+        raise ValueError(
+            f'Attention rollout needs a transformer (RA-MIQA or a ViT); this is a {type(network).__name__}. Use '
+            "heatmap='occlusion'."
+        )
+    prefix = backbone.num_prefix_tokens
+    pooled = backbone.global_pool != 'token' or not prefix
+    scored = list(range(prefix, prefix + backbone.patch_embed.num_patches)) if pooled else [0]
+    return backbone, scored, prefix
+
+
+@contextlib.contextmanager
+def _recorded(blocks: nn.Module, layers: list[torch.Tensor]) -> Iterator[None]:
+    def record(module: Attention, arguments: tuple) -> None:
+        # timm's fused kernel keeps no weights: they are computed again from the same input.
+        tokens = arguments[0]
+        batch, count, _ = tokens.shape
+        qkv = module.qkv(tokens).reshape(batch, count, 3, module.num_heads, module.head_dim).permute(2, 0, 3, 1, 4)
+        query, key = module.q_norm(qkv[0]), module.k_norm(qkv[1])
+        layers.append(((query * module.scale) @ key.transpose(-2, -1)).softmax(dim=-1).mean(dim=1))
+
+    handles = [module.register_forward_pre_hook(record) for module in blocks.modules() if isinstance(module, Attention)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

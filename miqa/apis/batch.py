@@ -1,0 +1,41 @@
+"""Many pictures, one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .inputs import Picture
+from .model import MIQAModel
+
+
+def batch_assess(
+    paths: Sequence[Picture], model_name: str | None = None, *, errors: str = 'raise', **options
+) -> list[float | None]:
+    """Score pictures in batches: ``batch_assess(paths, model_name='ra-miqa')``.
+
+    For more pictures than should be held in a list use :meth:`MIQAModel.assess_all`, which is a generator.
+
+    Args:
+        paths: paths, or pictures in any form that :meth:`MIQAModel.assess` takes.
+        model_name: as for :class:`MIQAModel`.
+        errors: ``raise`` at the first picture that cannot be read, or ``none`` to put None in its place.
+        options: further arguments of :class:`MIQAModel`: ``task``, ``label``, ``weights``, ``device``, ...
+
+    Returns:
+        Raw regression values, nominally 0 to 1, higher is better, in the order of ``paths``.
+
+    Raises:
+        ValueError: ``errors`` is neither; and what :class:`MIQAModel` and :meth:`MIQAModel.assess` raise.
+        TypeError: ``paths`` is a single path.
+    """
+    if errors not in ('raise', 'none'):
+        raise ValueError(f"errors must be 'raise' or 'none', not {errors!r}.")
+    if isinstance(paths, (str, bytes)):
+        raise TypeError('batch_assess takes a list of pictures; for one use MIQAModel(...).assess(picture).')
+    model = MIQAModel(model_name, **options)
+    scores = []
+    for assessment in model.assess_all(paths):
+        if assessment.error is not None and errors == 'raise':
+            raise assessment.error
+        scores.append(assessment.score)
+    return scores

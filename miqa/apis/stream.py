@@ -1,0 +1,95 @@
+"""Pictures through a pool of decoding threads into batches, in order, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import torch
+
+from .inputs import Picture, picture_name
+
+#: What a picture can fail with; anything else is a mistake in the program and is raised at once.
+PICTURE_ERRORS = (OSError, ValueError, TypeError, MemoryError)
+
+
+class Prepared(NamedTuple):
+    """A picture on its way: its name, and either the pixels that the model sees or why there are none."""
+
+    name: str
+    pixels: torch.Tensor | None
+    error: Exception | None
+
+
+def default_workers() -> int:
+    """Return how many threads decode where nothing is said: one a core that this process may use, at most 16."""
+    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1)
+
+
+def prepared_batches(
+    pictures: Iterable[Picture],
+    prepare: Callable[[Picture, str], torch.Tensor],
+    batch_size: int,
+    workers: int | None = None,
+) -> Iterator[list[Prepared]]:
+    """Decode pictures in threads and give them in batches, in their order.
+
+    No more than two batches of prepared pictures are held, and ``pictures`` is read only that far ahead, so any
+    number of them will do. Pillow decodes and resizes without Python's lock, so the threads run side by side with
+    each other and with the network. Pictures that fail take no place in a batch.
+
+    Args:
+        pictures: any number of them; read once.
+        prepare: what turns a picture and its name into pixels.
+        batch_size: pixels in a batch.
+        workers: decoding threads; None for one a core, 0 to decode in the calling thread.
+
+    Yields:
+        Lists with at most ``batch_size`` prepared pictures, and beside them those that failed.
+    """
+    workers = default_workers() if workers is None else workers
+    if batch_size < 1 or workers < 0:
+        raise ValueError(f'batch_size must be at least 1 and workers at least 0, not {batch_size} and {workers}.')
+
+    def attempt(picture: Picture, name: str) -> Prepared:
+        try:
+            return Prepared(name, prepare(picture, name), None)
+        except PICTURE_ERRORS as error:
+            return Prepared(name, None, error)
+
+    named = ((picture, picture_name(picture, index)) for index, picture in enumerate(pictures))
+    if workers == 0:
+        yield from _batched((attempt(*item) for item in named), batch_size)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix='miqa-decode')
+    try:
+        yield from _batched(_in_order(pool, attempt, named, 2 * batch_size), batch_size)
+    finally:
+        # A caller that stops early does not wait for pictures that it no longer wants.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_order(pool: ThreadPoolExecutor, function: Callable, items: Iterator, ahead: int) -> Iterator[Prepared]:
+    waiting: deque[Future] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, *item))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _batched(prepared: Iterator[Prepared], batch_size: int) -> Iterator[list[Prepared]]:
+    batch, good = [], 0
+    for item in prepared:
+        batch.append(item)
+        good += item.error is None
+        # A run of unreadable files must not be held back until a batch is full.
+        if good == batch_size or len(batch) >= 4 * batch_size:
+            yield batch
+            batch, good = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,180 @@
+"""The zoo: every set of weights that can be had by name, where it lies and how good it is said to be."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from miqa.models import WeightsUnavailable
+from miqa.taxonomy import LABELS, TASKS, check_choice
+from miqa.utils import atomic_write
+from miqa.utils.downloads import download, google_drive_url
+
+from .methods import DEMO, METHODS, SHORT_SIDE, Method, method_name
+
+#: Folder of downloaded weights; the environment variable of this name changes it.
+HOME_VARIABLE, DEFAULT_HOME = 'MIQA_HOME', '~/.cache/miqa'
+#: A folder, or the beginning of a URL, that has the released files under their own names.
+MIRROR_VARIABLE = 'MIQA_MIRROR'
+
+DEMO_FILE = 'demo.pth'
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """One set of released weights.
+
+    Attributes:
+        method, task, label: what it is; ``method`` as in :data:`miqa.apis.methods.METHODS`.
+        file_name: of the authors' file.
+        google_drive_id: where the authors keep it.
+        sha256: of the file, or None: the authors publish no checksums, and none is known.
+        srcc, plcc: the paper's Tables 1 and 2 for the method, None where they lack it.
+    """
+
+    method: str
+    task: str
+    label: str
+    file_name: str
+    google_drive_id: str
+    sha256: str | None
+    srcc: float | None
+    plcc: float | None
+
+    #: Scores are raw regression values: nominally 0 to 1, a little outside at times.
+    score_range = (0.0, 1.0)
+    higher_is_better = True
+    short_side = SHORT_SIDE
+
+    @property
+    def preprocessing(self) -> Method:
+        """The method, whose ``views`` say how pictures are prepared after the resize to ``short_side``."""
+        return METHODS[self.method]
+
+    @property
+    def url(self) -> str:
+        """Where the authors offer the file."""
+        return google_drive_url(self.google_drive_id)
+
+
+@cache
+def entries() -> tuple[ZooEntry, ...]:
+    """Return the whole table, in the order of ``zoo.csv``."""
+    with (resources.files('miqa.apis') / 'zoo.csv').open(encoding='utf-8', newline='') as stream:
+        return tuple(_entry(row) for row in csv.DictReader(stream))
+
+
+def _entry(row: dict[str, str]) -> ZooEntry:
+    numbers = {name: float(row[name]) if row[name] else None for name in ('srcc', 'plcc')}
+    return ZooEntry(**{**row, **numbers, 'sha256': row['sha256'] or None})
+
+
+def list_models(task: str | None = None, label: str | None = None, method: str | None = None) -> list[ZooEntry]:
+    """List the released models, best first within a task and label.
+
+    Args:
+        task: only of this task.
+        label: only of this label.
+        method: only of this method, in any spelling.
+
+    Raises:
+        ValueError: there is no such task, label or method.
+    """
+    wanted = {
+        'task': task and check_choice(task, TASKS, 'task'),
+        'label': label and check_choice(label, LABELS, 'label'),
+        'method': method and method_name(method),
+    }
+    found = [e for e in entries() if all(value is None or getattr(e, key) == value for key, value in wanted.items())]
+    order = {name: place for names in (TASKS, LABELS) for place, name in enumerate(names)}
+    return sorted(found, key=lambda e: (order[e.label], order[e.task], -(e.srcc or 0)))
+
+
+def find(method: str, task: str, label: str) -> ZooEntry:
+    """Return the entry of a method, task and label.
+
+    Raises:
+        ValueError: the authors released no such weights; the message lists what there is.
+    """
+    found = list_models(task, label, method)
+    if not found:
+        there = ', '.join(f'{e.task}/{e.label}' for e in list_models(method=method))
+        raise ValueError(f'There are no released weights of {method} for {task}/{label}; there are {there}.')
+    return found[0]
+
+
+def home() -> Path:
+    """Return the folder of downloaded weights, ``$MIQA_HOME`` or ``~/.cache/miqa``."""
+    return Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser()
+
+
+def fetch(entry: ZooEntry, mirror: str | None = None) -> Path:
+    """Return the local file of an entry; download it at first use, with a progress bar.
+
+    Args:
+        entry: of the zoo.
+        mirror: folder or beginning of a URL that has the file under its name; None for ``$MIQA_MIRROR``, and without
+            that the authors' Google Drive.
+
+    Raises:
+        WeightsUnavailable: it cannot be fetched, or is not what it should be; the message says which file to put where.
+    """
+    path = home() / entry.file_name
+    if path.is_file():
+        return path
+    mirror = mirror or os.environ.get(MIRROR_VARIABLE)
+    source = entry.url
+    if mirror:
+        base = mirror if '://' in mirror else Path(mirror).expanduser().absolute().as_uri()
+        source = f'{base.rstrip("/")}/{entry.file_name}'
+    try:
+        download(source, path, sha256=entry.sha256)
+    except OSError as error:
+        raise WeightsUnavailable(
+            f'The weights of {entry.method} ({entry.task}, {entry.label}) are not here: {str(error).rstrip(".")}. '
+            f"The authors' file is {entry.url}. Other ways: put a folder or URL that has {entry.file_name} into the "
+            f"variable {MIRROR_VARIABLE}; or use weights of your own: MIQAModel(weights='work_dirs/.../best.pth')."
+        ) from error
+    return path
+
+
+def demo_weights() -> Path:
+    """Return the quickstart's own weights.
+
+    Raises:
+        WeightsUnavailable: the quickstart has not been run here.
+    """
+    path = home() / DEMO_FILE
+    if not path.is_file():
+        raise WeightsUnavailable(
+            f'There are no {DEMO!r} weights at {path}: the quickstart trains them in some minutes. Run '
+            '`bash tools/quickstart.sh`, or name weights of your own: --weights work_dirs/.../best.pth.'
+        )
+    return path
+
+
+def register_demo(checkpoint: str | os.PathLike) -> Path:
+    """Make a run's checkpoint the zoo's ``demo`` model, in place of the one before.
+
+    Args:
+        checkpoint: such as ``work_dirs/quickstart/best.pth``. It is copied, so the run may be deleted.
+
+    Returns:
+        Where the copy is.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is not a checkpoint that can be used.
+    """
+    from .loading import read_model
+
+    read_model(Path(checkpoint))
+    path = home() / DEMO_FILE
+    with atomic_write(path) as temporary:
+        shutil.copyfile(checkpoint, temporary)
+    return path
