@@ -65,7 +65,7 @@ make_environment() {
 mkdir -p "$(dirname "$venv")"
 # Two installations into one environment wait for each other.
 if command -v flock >/dev/null; then
-    exec 9>"$(dirname "$venv")/.$(basename "$venv").lock"
+    exec 9>"${TMPDIR:-/tmp}/miqa-install-$(id -u)-$(echo "$venv" | sha256sum | cut -c1-16).lock"
     flock -n 9 || { say "waiting for another installation into $venv"; flock 9; }
 fi
 

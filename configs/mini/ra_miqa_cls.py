@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/mini_two_views.py',
+    '../_base_/models/mini_ra_miqa.py',
+    '../_base_/schedules/mini.py',
+]
+data_root = 'data/demo'
+task = 'cls'
