@@ -34,7 +34,7 @@ class Benchmark:
         test_sets: one row for each task, label and set of labels: what was measured on.
         differences: one row for each pair of methods: difference in SRCC with interval and p-value.
         scores: (task, label, labels_from) -> images with their label (``ground_truth``) and one column per method.
-        settings: mapping, resamples, confidence and seed.
+        settings: data root, mapping, resamples, confidence and seed.
     """
 
     cells: pd.DataFrame
@@ -140,7 +140,13 @@ def run_benchmark(
                         }
                     )
                 differences += [{**place, **row} for row in _pairs(boots, confidence)]
-    settings = {'mapping': mapping, 'resamples': resamples, 'confidence': confidence, 'seed': seed}
+    settings = {
+        'data_root': str(data_root),
+        'mapping': mapping,
+        'resamples': resamples,
+        'confidence': confidence,
+        'seed': seed,
+    }
     return Benchmark(pd.DataFrame(cells), pd.DataFrame(test_sets), pd.DataFrame(differences), scores, settings)
 
 

@@ -134,6 +134,9 @@ def to_html(table: ScoreTable) -> str:
             out += [_html_cell(cell) for cell in row.cells]
         out.append('</tr>')
     out.append('</tbody></table></div>')
+    reasons = dict.fromkeys(cell.failure for row in table.rows if not row.failure for cell in row.cells if cell.failure)
+    if reasons:
+        out.append('<ul class="failure">' + ''.join(f'<li>{escape(reason)}</li>' for reason in reasons) + '</ul>')
     out.append(f'<figcaption>{escape(" ".join(table.caption))}</figcaption></figure>')
     return '\n'.join(out)
 

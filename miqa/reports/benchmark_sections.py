@@ -1,0 +1,167 @@
+"""Sections of the report about a benchmark: its tables, intervals, breakdown by distortion and filter curves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from miqa.taxonomy import LABELS, TASKS
+
+from .benchmark import ALL_SYSTEMS
+from .breakdown_plots import heat_map
+from .breakdowns import score_groups, score_matrix
+from .filter_benefit import RESULT_NAMES, compare_filters, comparison_plot, system_plot, system_results
+from .plots import REMOVED_SHARES
+from .report_page import data_table, paragraph, pictures
+
+#: Columns of predictions_{task}_{label}.parquet that are not methods.
+_FIXED = {'image', 'source', 'distortion', 'fg_level', 'bg_level', 'task', 'label', 'ground_truth'}
+
+
+def read_scored_images(folder: Path, task: str, label: str) -> pd.DataFrame | None:
+    """Return a benchmark's predictions for one task and label, or None where it has none."""
+    path = Path(folder) / f'predictions_{task}_{label}.parquet'
+    return pd.read_parquet(path) if path.is_file() else None
+
+
+def method_columns(scored: pd.DataFrame) -> list[str]:
+    """Return the names of the methods among the columns of :func:`read_scored_images`."""
+    return [name for name in scored if name not in _FIXED]
+
+
+def benchmark_sections(folder: Path, data_root: str | None) -> list[tuple[str, list[str]]]:
+    """Return (heading, HTML fragments) for one folder of ``tools/analysis/benchmark.py``.
+
+    Args:
+        folder: the results.
+        data_root: the database with the stored responses, for filter curves; None: the one that was measured.
+    """
+    settings = json.loads((folder / 'settings.json').read_text(encoding='utf-8'))
+    cells = pd.read_csv(folder / 'scores.csv', keep_default_na=False, na_values={'SRCC': [''], 'SRCC_low': ['']})
+    root = data_root or settings.get('data_root')
+    sections = [
+        (f'{folder.name}: tables', [(folder / 'tables.html').read_text(encoding='utf-8'), _command(settings)]),
+        (f'{folder.name}: intervals', [_intervals(cells), *_parts(folder)]),
+    ]
+    filters = [text for task in TASKS for text in _filters(folder, root, task)]
+    if filters:
+        sections.append((f'{folder.name}: does filtering help?', filters))
+    return sections
+
+
+def _command(settings: dict) -> str:
+    return f'<h3>Command</h3><pre>{settings["command"].replace("&", "&amp;").replace("<", "&lt;")}</pre>'
+
+
+def interval_plot(cells: pd.DataFrame, title: str) -> Figure:
+    """Draw SRCC of each method with its interval, best on top.
+
+    Args:
+        cells: rows of one task and label of a benchmark's ``cells``.
+        title: text above.
+    """
+    cells = cells[cells.SRCC.notna()].sort_values('SRCC')
+    figure = Figure(figsize=(4.6, 0.9 + 0.3 * len(cells)), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for place, row in enumerate(cells.itertuples()):
+        color = {'human': '#8a94a0', 'confidence': '#E69F00'}.get(row.kind, '#0072B2')
+        axes.hlines(place, float(row.SRCC_low), float(row.SRCC_high), color=color, lw=4, alpha=0.45)
+        axes.plot(row.SRCC, place, 'o', color=color, ms=6)
+    axes.set_yticks(range(len(cells)), list(cells.method))
+    axes.set(title=title, xlabel='SRCC')
+    axes.spines[['top', 'right', 'left']].set_visible(False)
+    axes.grid(axis='x', alpha=0.3)
+    return figure
+
+
+def _intervals(cells: pd.DataFrame) -> str:
+    figures = []
+    for (task, label, labels_from), part in cells.groupby(['task', 'label', 'labels_from'], sort=False):
+        if part.SRCC.notna().any():
+            where = '' if labels_from == ALL_SYSTEMS else f'\nlabels from {labels_from}'
+            text = (
+                f'{task}, {label}: SRCC with bootstrap intervals. Grey: human vision; orange: confidence; blue: ours.'
+            )
+            figures.append((interval_plot(part, f'{task}, {label}{where}'), text))
+    lead = paragraph(
+        'SRCC with bootstrap intervals by source image. Methods whose bars overlap may still differ: see the paired differences in the tables.'
+    )
+    return lead + pictures(*figures)
+
+
+def _parts(folder: Path) -> list[str]:
+    figures, labels, predictions = [], {}, {}
+    for task in TASKS:
+        for label in LABELS:
+            scored = read_scored_images(folder, task, label)
+            if scored is None:
+                continue
+            keys = ('cls/' if task == 'cls' else 'det/') + scored.image
+            labels[f'{task} {label}'] = pd.Series(scored.ground_truth.to_numpy(), index=keys)
+            parts = {}
+            for name in method_columns(scored):
+                table = scored.rename(columns={name: 'prediction'})
+                parts[name] = score_groups(table, 'distortion').SRCC
+                predictions[f'{name} ({task} {label})'] = pd.Series(scored[name].to_numpy(), index=keys)
+            if parts:
+                text = f'SRCC of each method within each distortion, {task}, {label}.'
+                figures.append((heat_map(pd.DataFrame(parts).T, title=f'{task}, {label}', low=0.0), text))
+    out = ['<h3>By distortion</h3>' + pictures(*figures)] if figures else []
+    if len(labels) > 1:
+        agreement, _ = score_matrix(labels, labels)
+        caption = 'SRCC between sets of labels on the images that they share.'
+        out.append('<h3>Agreement of labels</h3>' + pictures((heat_map(agreement), caption)))
+    return out
+
+
+def _filters(folder: Path, root: str | None, task: str) -> list[str]:
+    """Return filter curves of a task: every method on the composite label, then the paper's panels."""
+    scored = {label: read_scored_images(folder, task, label) for label in LABELS}
+    scored = {label: table for label, table in scored.items() if table is not None and method_columns(table)}
+    if not scored or root is None:
+        return []
+    label, table = next(iter(scored.items()))
+    names = table.image.str.rpartition('/')[2]
+    try:
+        results = system_results(root, task, pd.DataFrame({'filename': names}))
+    except FileNotFoundError as error:
+        return [f'<h3>{task}</h3>', paragraph(str(error))]
+    name = RESULT_NAMES[task]
+    curves, areas = compare_filters({method: table[method].to_numpy() for method in method_columns(table)}, results)
+    figures = [
+        (
+            comparison_plot(curves, title=f'{task}: mean of {results.shape[1]} vision systems', ylabel=name),
+            f'{name} of the images kept, scored by each method ({label} models where a method is trained).',
+        )
+    ]
+    trained = [method for method in method_columns(table) if _is_trained(folder, method)]
+    panels = (
+        {
+            f'{trained[0]}, {kind} scores': scored[kind][trained[0]].to_numpy()
+            for kind in ('consistency', 'accuracy')
+            if trained
+            and kind in scored
+            and trained[0] in scored[kind]
+            # Panels share one set of results; a label that left out other images cannot join.
+            and scored[kind].image.equals(table.image)
+        }
+        or {f'{method}': table[method].to_numpy() for method in [*trained, *method_columns(table)][:1]}
+    )
+    figures.append((system_plot(panels, results, title=task, ylabel=name), f'One line for each vision system: {name}.'))
+    caption = (
+        f'Area gained: mean rise of {name} over removed shares of 0 to {REMOVED_SHARES[-1]:g}, mean over systems; '
+        f'the oracle removes what each system itself gets wrong.'
+    )
+    ordered = areas.sort_values('area_gained', ascending=False)
+    ordered.index.name = 'scored by'
+    return [f'<h3>{task}</h3>', pictures(*figures), data_table(ordered, caption=caption)]
+
+
+def _is_trained(folder: Path, method: str) -> bool:
+    cells = pd.read_csv(folder / 'scores.csv', usecols=['method', 'kind'])
+    return bool(((cells.method == method) & cells.kind.isin(['model', 'predictions'])).any())

@@ -1,0 +1,182 @@
+"""Sections of the report about one run, and about several runs together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from miqa.datasets import label_fingerprint
+from miqa.datasets.index import image_root
+from miqa.evaluation import quality_correlations
+from miqa.taxonomy import TASKS
+
+from .breakdown_plots import contact_sheet, heat_map, residual_plot
+from .breakdowns import level_grid, residuals, score_groups, score_matrix, worst_predictions
+from .plots import scatter_plot
+from .report_page import data_table, folded, paragraph, pictures, tiles
+from .run_folder import RunFolder
+from .tables import SCORES, score_parts
+
+#: Lowest and highest categories that are shown: MIQD-2.5M's cls has 1,000 of them.
+_CATEGORIES = 10
+
+
+def run_sections(run: RunFolder, data_root: str | None, mapping: str | None = 'linear') -> list[tuple[str, list[str]]]:
+    """Return (heading, HTML fragments) for one run: one section for each task and label that it was tested on.
+
+    Args:
+        run: the folder.
+        data_root: the database, for pictures and categories; None: the one in the run's config.
+        mapping: before RMSE and for residuals.
+    """
+    config = run.config()
+    root = data_root or (config.get('data_root') if config is not None else None)
+    predictions = run.predictions()
+    about = _about(run, config)
+    if predictions is None:
+        text = paragraph('This run has not been tested yet: tools/test.py writes its predictions.')
+        return [(run.path.name, [_curves(run), text, *about])]
+    sections = []
+    for (task, label), part in predictions.groupby(['task', 'label'], sort=False):
+        part = part.reset_index(drop=True)
+        first = not sections
+        fragments = _results(part, task, label, root, mapping)
+        sections.append((f'{run.path.name}: {task}, {label}', [*fragments, *([_curves(run), *about] if first else [])]))
+    return sections
+
+
+def _results(part: pd.DataFrame, task: str, label: str, root: str | None, mapping: str | None) -> list[str]:
+    try:
+        scores = quality_correlations(part.prediction, part.ground_truth, mapping)
+    except ValueError as error:
+        return [f'<p class="failure">{error}</p>']
+    fragments = [
+        tiles({**{name: f'{value:.4f}' for name, value in scores.items()}, 'images': f'{len(part):,}'}),
+        paragraph(
+            f'{part.source.nunique()} source images; standard deviation of the labels '
+            f'{label_fingerprint(part.ground_truth):.4f}; RMSE after a least-squares map ({mapping or "none"}).'
+        ),
+    ]
+    residual = residuals(part, mapping)
+    fragments.append(
+        pictures(
+            (scatter_plot(part.prediction, part.ground_truth, mapping=mapping), 'Labels against predictions.'),
+            (residual_plot(part, residual), 'What is left after the fitted map, whole and by distortion.'),
+        )
+    )
+    grid = level_grid(part, 'SRCC', mapping)
+    distortions = score_groups(part, 'distortion', mapping)[list(SCORES)]
+    fragments.append(
+        pictures(
+            (
+                heat_map(grid, title='SRCC by level', xlabel='background level', ylabel='foreground level'),
+                'SRCC within each pair of foreground and background level; the diagonal is uniform.',
+            ),
+            (heat_map(distortions, title='scores by distortion'), 'The four scores within each distortion.'),
+        )
+    )
+    table = score_parts(part, mapping).set_index(['group', 'part'])
+    table.index.names = [None, None]
+    fragments.append('<h3>Parts of the test set</h3>' + data_table(table))
+    fragments.append(_categories(part, task, root, mapping))
+    fragments.append('<h3>Worst predictions</h3>' + _worst(part, task, root, mapping))
+    return fragments
+
+
+def _worst(part: pd.DataFrame, task: str, root: str | None, mapping: str | None) -> str:
+    worst = worst_predictions(part, 12, mapping)
+    columns = ['image', 'ground_truth', 'residual']
+    table = data_table(worst.set_index('image')[columns[1:]], caption='At most one of each source and distortion.')
+    folder = None if root is None else image_root(root, task)
+    if folder is None or not folder.is_dir():
+        return paragraph(f'The pictures are not shown: there is no folder {folder}; --data-root names it.') + table
+    text = 'Label and mapped prediction; red is scored too high, blue too low.'
+    return pictures((contact_sheet(worst, folder), text)) + table
+
+
+def _categories(part: pd.DataFrame, task: str, root: str | None, mapping: str | None) -> str:
+    categories = source_categories(root, task) if root else None
+    if not categories:
+        return ''
+    table = score_groups(part.assign(category=part.source.map(categories)), 'category', mapping)[['n', *SCORES]]
+    if len(table) < 2:
+        return ''
+    table = table.sort_values('SRCC')
+    title = '<h3>Categories of the source</h3>'
+    if len(table) <= 2 * _CATEGORIES:
+        return title + data_table(table)
+    shown = pd.concat([table.head(_CATEGORIES), table.dropna(subset=['SRCC']).tail(_CATEGORIES)])
+    return title + data_table(shown, caption=f'The {_CATEGORIES} lowest and highest of {len(table)} by SRCC.')
+
+
+def source_categories(data_root: str, task: str) -> dict[str, str] | None:
+    """Return source -> category from the split file of cls, or None where the database names none."""
+    path = Path(data_root) / 'splits' / f'miqa_{task}_val.csv'
+    if task != 'cls' or not path.is_file():
+        return None
+    table = pd.read_csv(path, dtype=str)
+    if not {'Image Name', 'Category'} <= set(table.columns):
+        return None
+    return {Path(name).stem: category for name, category in zip(table['Image Name'], table['Category'], strict=True)}
+
+
+def _curves(run: RunFolder) -> str:
+    curves = run.curves()
+    panels = [name for name in ('loss', 'SRCC', 'PLCC', 'lr') if name in curves and curves[name].notna().sum() > 1]
+    if not panels:
+        return ''
+    figure = Figure(figsize=(3.6 * len(panels), 2.7), layout='constrained')
+    FigureCanvasAgg(figure)
+    for axes, name in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+        known = curves.dropna(subset=[name])
+        axes.plot(known.step, known[name], color='#0072B2', lw=1.6, marker='o' if len(known) < 30 else None, ms=3)
+        axes.set(title=name, xlabel='step')
+        axes.spines[['top', 'right']].set_visible(False)
+        axes.grid(alpha=0.25)
+    return '<h3>Training</h3>' + pictures((figure, 'Logged values by step.'))
+
+
+def _about(run: RunFolder, config) -> list[str]:
+    environment = run.environment()
+    return [
+        folded('Config', config.pretty_text) if config is not None else '',
+        folded('Environment', json.dumps(environment, indent=2)) if environment else '',
+    ]
+
+
+def matrix_fragments(runs: list[RunFolder]) -> list[str]:
+    """Return the cross-task and cross-label matrix of all runs, and the agreement of labels; empty for one column."""
+    predicted: dict[str, pd.Series] = {}
+    truths: dict[str, pd.Series] = {}
+    for run in runs:
+        table = run.predictions()
+        if table is None:
+            continue
+        # Images of det and ins are the same files; those of cls are others.
+        names = pd.Series(np.where(table.task == 'cls', 'cls/', 'det/'), index=table.index) + table.image
+        table = table.assign(key=names)
+        for (task, label), part in table.groupby(['task', 'label'], sort=False):
+            truths.setdefault(f'{task} {label}', part.drop_duplicates('key').set_index('key').ground_truth)
+        predicted[run.path.name] = table.drop_duplicates('key').set_index('key').prediction
+    if len(truths) < 2:
+        return []
+    order = sorted(truths, key=lambda name: (TASKS.index(name.split()[0]), name))
+    truths = {name: truths[name] for name in order}
+    crossed, _ = score_matrix(predicted, truths)
+    agreement, counts = score_matrix(truths, truths)
+    return [
+        paragraph(
+            'Rows were trained, columns are the labels that they are compared with, by SRCC on the images that both '
+            'have; a dash means that the run was not tested on such images (tools/test.py --datasets).'
+        ),
+        pictures(
+            (heat_map(crossed, title='across tasks and labels'), 'SRCC of every run with every set of labels.'),
+            (heat_map(agreement, title='agreement of labels'), 'SRCC between sets of labels on their common images.'),
+        ),
+        data_table(counts, caption='Images that two sets of labels share.'),
+    ]
