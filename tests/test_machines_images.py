@@ -43,12 +43,12 @@ def test_versions_without_their_clean_image_are_an_error(tmp_path):
 
 def test_shards_share_out_everything_once():
     items = list(range(11))
-    parts = [shard_of(items, f'{i}/4') for i in range(4)]
+    parts = [shard_of(items, parse_shard(f'{i}/4')) for i in (1, 2, 3, 4)]
     assert sorted(sum(parts, [])) == items
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-@pytest.mark.parametrize('text', ['4/4', '1', '-1/3', 'a/b', '1/2/3', '0/0'])
+@pytest.mark.parametrize('text', ['5/4', '0/4', '1', '-1/3', 'a/b', '1/2/3', '0/0'])
 def test_a_shard_that_does_not_exist_is_refused(text):
     with pytest.raises(ValueError, match='i/n'):
         parse_shard(text)

@@ -80,7 +80,7 @@ def test_the_checksums_fit_and_a_part_without_one_is_added(tmp_path):
     store = ResponseFolder(tmp_path / 'r')
     listed = store.checksums()
     assert set(listed) == {part.name for part in store.parts()} and len(listed) == 3
-    path = tmp_path / 'r/checksums-0000-of-0001.json'
+    path = tmp_path / 'r/checksums-0001-of-0001.json'
     first = sorted(listed)[0]
     path.write_text(json.dumps({key: value for key, value in listed.items() if key != first}))
     store.write_part(rows_of(tmp_path / 'r')[:1], 'cls', (0, 1))

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm.auto import tqdm
 
 from ..machines.image_list import SourceImages, list_sources, task_root
 from ..machines.responses import ResponseFolder, answered_systems
 from ..taxonomy import TASKS, check_choice
 from ..utils import sha256_of_file, write_json
+from ..utils.parallel import run_parallel
 from ..utils.versions import versions_in_use
 from .aggregation import Aggregation, Summary
 from .ground_truth import check_sources_known, default_ground_truth, read_classes
@@ -31,6 +32,7 @@ def label_database(
     weights: dict[str, float] | None = None,
     options: ScoreOptions | None = None,
     jobs: int = 1,
+    backend: str = 'loky',
     overwrite: bool = False,
     progress: bool = True,
 ) -> dict:
@@ -44,6 +46,7 @@ def label_database(
             in its manifest.
         options: how responses become scores.
         jobs: processes; -1: one per core.
+        backend: where they run, out of :data:`miqa.utils.parallel.BACKENDS`.
         overwrite: replace labels that were made in another way or elsewhere.
         progress: show progress bars.
 
@@ -74,7 +77,9 @@ def label_database(
         'versions': versions_in_use(),
     }
     _claim(folder, manifest, overwrite)
-    _make_scores(data_root, task, systems, scorer_for, options, manifest['ground_truth']['sha256'], jobs, progress)
+    _make_scores(
+        data_root, task, systems, scorer_for, options, manifest['ground_truth']['sha256'], (jobs, backend), progress
+    )
     summaries, notes = _aggregate(data_root, task, systems, sources)
     manifest.update(_write_labels(folder, task, sources, summaries, notes, progress), complete=True)
     write_json(folder / 'manifest.json', manifest)
@@ -127,7 +132,7 @@ def _claim(folder: Path, manifest: dict, overwrite: bool) -> None:
     write_json(path, {**manifest, 'complete': False})
 
 
-def _make_scores(data_root, task, systems, scorer_for, options, truth_sha256, jobs, progress) -> None:
+def _make_scores(data_root, task, systems, scorer_for, options, truth_sha256, where, progress) -> None:
     todo = []
     for system, _ in systems:
         manifest = system.manifest
@@ -143,8 +148,7 @@ def _make_scores(data_root, task, systems, scorer_for, options, truth_sha256, jo
             digest = listed[name]['sha256'] if name in listed else system.checksum(name)
             if not scores.has(name, digest):
                 todo.append(delayed(score_part)(system.folder, name, scores.folder, scorer))
-    results = Parallel(n_jobs=jobs, return_as='generator_unordered')(todo)
-    for _ in tqdm(results, total=len(todo), desc='scores', unit='part', disable=not progress):
+    for _ in tqdm(run_parallel(todo, *where), total=len(todo), desc='scores', unit='part', disable=not progress):
         pass
 
 

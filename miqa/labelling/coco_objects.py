@@ -28,7 +28,9 @@ class CocoObjects(NamedTuple):
 
 
 def coco_objects(path: str, with_masks: bool) -> CocoObjects:
-    """Read the objects of every image from a COCO file, once per process; images are known by their stem.
+    """Read the objects of every image from a COCO file, once per process.
+
+    An image is known by the stem of its file name and by its COCO number filled to 12 digits.
 
     An annotation with ``iscrowd`` is a crowd region (see :class:`Objects`); one without area is left out, as it
     cannot be found. An image without annotations has no objects.
@@ -55,11 +57,13 @@ def _read(path: str, with_masks: bool, stamp: tuple[int, int] | None) -> CocoObj
         grouped[annotation['image_id']].append(annotation)
     objects, sizes = {}, {}
     for key, image in images.items():
-        stem = Path(image['file_name']).stem
-        if stem in objects:
-            raise ValueError(f'{path} has two images with the name {stem}.')
-        sizes[stem] = (int(image['width']), int(image['height']))
-        objects[stem] = _objects(grouped[key], sizes[stem], with_masks, path)
+        size = (int(image['width']), int(image['height']))
+        things = _objects(grouped[key], size, with_masks, path)
+        # MIQD calls a detection image by its COCO number; a file may also keep its own name.
+        for name in {Path(image['file_name']).stem, f'{int(key):012d}'}:
+            if name in objects:
+                raise ValueError(f'{path} has two images that could be called {name}.')
+            sizes[name], objects[name] = size, things
     return CocoObjects(objects, sizes, {item['name']: item['id'] for item in content['categories']})
 
 

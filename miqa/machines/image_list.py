@@ -93,19 +93,19 @@ def _entries(folder: Path) -> Iterable[os.DirEntry]:
         return [entry for entry in entries if not entry.name.startswith('.')]
 
 
-def shard_of(items: list, shard: str | tuple[int, int]) -> list:
-    """Return every n-th item, beginning with the i-th: the part ``'i/n'`` (i from 0 to n - 1) of a list."""
-    index, count = parse_shard(shard) if isinstance(shard, str) else shard
+def shard_of(items: list, shard: tuple[int, int]) -> list:
+    """Return every n-th item, beginning with the i-th: the part (i, n), i from 0 to n - 1, of a list."""
+    index, count = shard
     return items[index::count]
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Read ``'i/n'`` into (i, n), with 0 <= i < n.
+    """Read ``'i/n'`` with 1 <= i <= n, as people count, into (i - 1, n).
 
     Raises:
         ValueError: it is not written so.
     """
     parts = text.split('/')
-    if len(parts) != 2 or not all(part.isdigit() for part in parts) or not int(parts[0]) < int(parts[1]):
-        raise ValueError(f"A shard is written i/n with 0 <= i < n, such as 0/4, not '{text}'.")
-    return int(parts[0]), int(parts[1])
+    if len(parts) != 2 or not all(part.isdigit() for part in parts) or not 1 <= int(parts[0]) <= int(parts[1]):
+        raise ValueError(f"A shard is written i/n with 1 <= i <= n, such as 1/4, not '{text}'.")
+    return int(parts[0]) - 1, int(parts[1])

@@ -194,8 +194,8 @@ class ResponseFolder:
         return names
 
     def write_part(self, rows: list[dict], task: str, shard: tuple[int, int]) -> Path:
-        """Write one part of shard (i, n) and its checksum."""
-        prefix = f'{shard[0]:04d}-of-{shard[1]:04d}'
+        """Write one part of shard (i, n), i from 0, and its checksum."""
+        prefix = f'{shard[0] + 1:04d}-of-{shard[1]:04d}'
         numbers = [int(path.stem.rsplit('-', 1)[1]) for path in self.folder.glob(f'{prefix}-*.parquet')]
         path = self.folder / f'{prefix}-{max(numbers, default=-1) + 1:05d}.parquet'
         table = pa.Table.from_pylist(rows, schema=SCHEMAS[task])

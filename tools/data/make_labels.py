@@ -9,6 +9,7 @@ from miqa.labelling import ScoreOptions, label_database
 from miqa.machines import load_machine_configs, machine_name
 from miqa.taxonomy import TASKS
 from miqa.utils.command_line import run_command
+from miqa.utils.parallel import BACKENDS
 
 EPILOG = """\
 examples:
@@ -45,6 +46,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         help='det, ins: detections on the clean image with at least this score are the reference (default 0.3)',
     )
     parser.add_argument('--jobs', type=int, default=-1, help='processes (default: one per core)')
+    parser.add_argument('--backend', choices=BACKENDS, default='loky', help='loky: here; ray, dask: a cluster')
     parser.add_argument('--overwrite', action='store_true', help='replace labels that were made otherwise')
     return parser.parse_args(argv)
 
@@ -62,6 +64,7 @@ def main(argv=None) -> None:
         weights=weights,
         options=ScoreOptions(args.consistency, args.confidence),
         jobs=args.jobs,
+        backend=args.backend,
         overwrite=args.overwrite,
     )
     print(f'{manifest["images"]} images of {manifest["sources"]} sources, {len(manifest["systems"])} systems')

@@ -20,7 +20,7 @@ examples:
   python tools/data/run_machines.py DATA --task cls --machines configs/machines/cls_efficientnet_lite.py
 
   # the first of four shards of a large one (run the others anywhere; all write into the same folder)
-  python tools/data/run_machines.py DATA --task det --machines configs/machines/det_paper.py --shard 0/4
+  python tools/data/run_machines.py DATA --task det --machines configs/machines/det_paper.py --shard 1/4
 
   # all GPUs of a computer: each process takes its part of the shard
   torchrun --nproc_per_node 8 tools/data/run_machines.py DATA --task cls --machines configs/machines/cls_paper.py
@@ -41,7 +41,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument('--machines', required=True, metavar='CONFIG', help='config that lists the systems')
     parser.add_argument('--only', nargs='+', metavar='NAME', help='run only these systems of the config')
     parser.add_argument('--ground-truth', metavar='CSV', help='cls: classes of the sources, for true_probability')
-    parser.add_argument('--shard', default='0/1', metavar='I/N', help='run part I (from 0) of N of the sources')
+    parser.add_argument('--shard', default='1/1', metavar='I/N', help='run part I of N of the sources')
     parser.add_argument('--limit', type=int, metavar='N', help='take only the first N sources')
     parser.add_argument('--device', help='cpu, cuda, cuda:1; default: a GPU if there is one')
     parser.add_argument('--batch-size', type=int, default=32, help='images for a network at a time (default 32)')
@@ -96,8 +96,8 @@ def main(argv=None) -> None:
         )
         unreadable = max(unreadable, counts['unreadable'])
         print(
-            f'[{number}/{len(configs)}] {machine.name}, shard {shard[0]}/{shard[1]}: {counts["images"]} images now, '
-            f'{counts["kept"]} before, {counts["unreadable"]} unreadable -> {folder}'
+            f'[{number}/{len(configs)}] {machine.name}, shard {shard[0] + 1}/{shard[1]}: {counts["images"]} images '
+            f'now, {counts["kept"]} before, {counts["unreadable"]} unreadable -> {folder}'
         )
     if unreadable:
         print(f'{unreadable} images could not be read; the reasons are above and in the column "error".')

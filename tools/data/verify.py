@@ -1,0 +1,48 @@
+#!/usr/bin/env python
+"""Check that a database is whole, and print a report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from miqa.labelling.verify import verify_database
+from miqa.taxonomy import TASKS
+from miqa.utils.command_line import run_command
+
+EPILOG = """\
+examples:
+  python tools/data/verify.py DATA --task cls                        # names, sizes, responses, labels, splits
+  python tools/data/verify.py DATA --task det --decode --jobs -1     # also decode every image
+  python tools/data/verify.py DATA --task det --checksums --jobs -1  # also compare every byte with the records
+
+exit status: 0 if all is well, 1 if something is wrong.
+"""
+
+
+def main() -> None:
+    """Check the tasks asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('data_root', help='the database')
+    parser.add_argument('--task', required=True, nargs='+', choices=TASKS)
+    parser.add_argument('--decode', action='store_true', help='decode every image')
+    parser.add_argument('--checksums', action='store_true', help='read every file and compare it with the records')
+    parser.add_argument('--jobs', type=int, default=1, help='processes for --decode and --checksums (-1: all cores)')
+    args = parser.parse_args()
+    wrong = 0
+    for task in args.task:
+        report = verify_database(args.data_root, task, decode=args.decode, checksums=args.checksums, jobs=args.jobs)
+        print(f'{task}:')
+        for fact in report.facts:
+            print(f'  {fact}')
+        for problem in report.problems:
+            print(f'  PROBLEM: {problem}')
+        print('  all is well' if not report.problems else f'  {len(report.problems)} lines of problems')
+        wrong += bool(report.problems)
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == '__main__':
+    run_command(main)
