@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
 #: Single-precision arithmetic misses whole numbers by less than this on a scale of 0 to 255.
 #: Truncation that ignores it would turn a flat white area into 254.
 FLOAT32_SLACK = 1e-3
+
+_STRIP_PIXELS = 2**16
 
 
 def truncate(values: np.ndarray, slack: float = 0.0) -> np.ndarray:
@@ -25,15 +29,50 @@ def truncate(values: np.ndarray, slack: float = 0.0) -> np.ndarray:
 def channel_means(image: np.ndarray) -> np.ndarray:
     """Return the exact mean of each channel, float64 (C,), on the scale 0 to 255.
 
-    The sum is formed in whole numbers, so a flat picture has exactly its own value as mean.
+    OpenCV sums bytes in whole numbers, so a flat picture has exactly its own value as mean.
     """
-    flat = image.reshape(-1, 1 if image.ndim == 2 else image.shape[2])
-    return flat.sum(axis=0, dtype=np.int64) / len(flat)
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    return np.array(cv2.sumElems(image)[:channels]) / (image.shape[0] * image.shape[1])
 
 
-def pad_like_edge(image: np.ndarray, top: int, bottom: int, left: int, right: int) -> np.ndarray:
-    """Return the picture with its edge pixels repeated outward by so many pixels."""
-    return cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_REPLICATE)
+def row_strips(height: int, width: int, least: int = 1) -> list[slice]:
+    """Cut a picture into strips of rows that fit into a processor's cache (and, at 12 megapixels, into memory).
+
+    Args:
+        height: of the picture.
+        width: of the picture.
+        least: rows that a strip should have at least, for filters that also read the rows around it.
+    """
+    rows = max(_STRIP_PIXELS // width, least, 1)
+    return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
+
+
+def filter_in_strips(
+    image: np.ndarray,
+    reach: tuple[int, int, int, int],
+    function: Callable[[np.ndarray, int], np.ndarray],
+) -> np.ndarray:
+    """Filter a picture strip by strip, its edge pixels repeated outward.
+
+    Args:
+        image: (H, W) or (H, W, C).
+        reach: how many pixels above, below, left and right of itself a pixel depends on.
+        function: from a window (rows + above + below, W + left + right, ...) and the number of rows to the
+            filtered (rows, W, ...).
+
+    Returns:
+        What the function returns, put together.
+    """
+    up, down, left, right = reach
+    height, width = image.shape[:2]
+    padded = cv2.copyMakeBorder(image, up, down, left, right, cv2.BORDER_REPLICATE)
+    out = None
+    for rows in row_strips(height, width, least=2 * (up + down)):
+        part = function(padded[rows.start : rows.stop + up + down], rows.stop - rows.start)
+        if out is None:
+            out = np.empty(image.shape, part.dtype)
+        out[rows] = part
+    return out
 
 
 def grey_of(image: np.ndarray) -> np.ndarray:

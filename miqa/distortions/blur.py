@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import scipy.fft
 
-from .arrays import FLOAT32_SLACK, pad_like_edge, truncate
+from .arrays import FLOAT32_SLACK, filter_in_strips, row_strips, truncate
 
 # OpenCV filters by a DFT, which is slow, when a single-precision kernel has this many elements or more
 # (dftFilter2D in modules/imgproc/src/filter.dispatch.cpp); below it, only the elements that are not 0 cost time.
@@ -78,13 +78,19 @@ def gaussian_blur(image: np.ndarray, rng: np.random.Generator, sigma: float) -> 
 
     Source: ImageNet-C, ``gaussian_blur`` (scikit-image's ``gaussian``).
     """
-    return truncate(_gaussian(image.astype(np.float32), sigma), FLOAT32_SLACK)
+    return _gaussian(image, sigma)
 
 
 def _gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
     # scipy.ndimage.gaussian_filter reaches int(4 sigma + 0.5) pixels; mode 'nearest' repeats the edge.
-    size = 2 * int(4 * sigma + 0.5) + 1
-    return cv2.GaussianBlur(image, (size, size), sigmaX=sigma, sigmaY=sigma, borderType=cv2.BORDER_REPLICATE)
+    reach = int(4 * sigma + 0.5)
+    kernel = cv2.getGaussianKernel(2 * reach + 1, sigma, cv2.CV_32F)
+
+    def smooth(window: np.ndarray, rows: int) -> np.ndarray:
+        blurred = cv2.sepFilter2D(window, cv2.CV_32F, kernel, kernel)
+        return truncate(blurred[reach : reach + rows, reach : blurred.shape[1] - reach], FLOAT32_SLACK)
+
+    return filter_in_strips(image, (reach,) * 4, smooth)
 
 
 def glass_blur(
@@ -105,20 +111,28 @@ def glass_blur(
         iterations: rounds of shuffling; the integer part counts.
     """
     reach = int(max_delta)
-    blurred = truncate(_gaussian(image.astype(np.float32), sigma), FLOAT32_SLACK)
+    blurred = _gaussian(image, sigma)
     for _ in range(int(iterations)):
         blurred = _take_from_offsets(blurred, rng, reach)
-    return truncate(_gaussian(blurred.astype(np.float32), sigma), FLOAT32_SLACK)
+    return _gaussian(blurred, sigma)
 
 
 def _take_from_offsets(image: np.ndarray, rng: np.random.Generator, reach: int) -> np.ndarray:
-    height, width = image.shape[:2]
     if reach < 1:
         return image
-    rows, columns = rng.integers(-reach, reach, size=(2, height, width), dtype=np.int8)
-    rows = np.clip(rows + np.arange(height, dtype=np.int32)[:, None], 0, height - 1)
-    columns = np.clip(columns + np.arange(width, dtype=np.int32), 0, width - 1)
-    return image[rows, columns]
+    height, width = image.shape[:2]
+    pixels = image.reshape(height * width, *image.shape[2:])
+    out = np.empty_like(image)
+    for strip in row_strips(height, width):
+        shape = (strip.stop - strip.start, width)
+        rows = np.arange(strip.start, strip.stop)[:, None] + rng.integers(-reach, reach, shape, dtype=np.int8)
+        columns = np.arange(width) + rng.integers(-reach, reach, shape, dtype=np.int8)
+        np.clip(rows, 0, height - 1, out=rows)
+        np.clip(columns, 0, width - 1, out=columns)
+        rows *= width
+        rows += columns
+        out[strip] = pixels.take(rows, axis=0)
+    return out
 
 
 def motion_blur(
@@ -139,9 +153,7 @@ def motion_blur(
     if angle is None:
         angle = float(rng.uniform(-45, 45))
     length = 2 * math.ceil(radius) + 1
-    blurred = blur_along_line(image.astype(np.float32), line_weights(length, sigma), angle)
-    np.rint(blurred, out=blurred)
-    return truncate(blurred)
+    return blur_along_line(image, line_weights(length, sigma), angle)
 
 
 def line_weights(length: float, sigma: float) -> np.ndarray:
@@ -157,31 +169,44 @@ def blur_along_line(image: np.ndarray, weights: np.ndarray, angle: float) -> np.
     ImageMagick's rule.
 
     Args:
-        image: float32 (H, W) or (H, W, C).
-        weights: of the taps, (N,).
+        image: uint8 or float32, (H, W) or (H, W, C), 0 to 255.
+        weights: of the taps, (N,), of sum 1 or less.
         angle: in degrees.
 
     Returns:
-        float32, the shape of ``image``.
+        uint8, rounded, the shape of ``image``.
     """
-    steps = np.arange(len(weights))
-    right = np.ceil(steps * math.cos(math.radians(angle)) - 0.5).astype(int)
-    down = np.ceil(steps * math.sin(math.radians(angle)) - 0.5).astype(int)
+    right, down = line_offsets(len(weights), angle)
     up, left = max(0, -down.min()), max(0, -right.min())
-    padded = pad_like_edge(image, up, max(0, down.max()), left, max(0, right.max()))
-    height, width = image.shape[:2]
-    total = None
+    pieces = []
     for first, last in _runs(right, down):
         part = slice(first, last)
         top, start = down[part].min(), right[part].min()
         kernel = np.zeros((np.ptp(down[part]) + 1, np.ptp(right[part]) + 1), np.float32)
         np.add.at(kernel, (down[part] - top, right[part] - start), weights[part])
-        rows = slice(up + top, up + top + height + kernel.shape[0] - 1)
-        columns = slice(left + start, left + start + width + kernel.shape[1] - 1)
-        # Anchored at its corner, the kernel reads only what lies in this window for the pixels that are kept.
-        piece = cv2.filter2D(padded[rows, columns], cv2.CV_32F, kernel, anchor=(0, 0))[:height, :width]
-        total = piece.copy() if total is None else np.add(total, piece, out=total)
-    return total
+        pieces.append((up + top, left + start, kernel))
+    width = image.shape[1]
+
+    def add_up(window: np.ndarray, rows: int) -> np.ndarray:
+        window = window.astype(np.float32)
+        total = None
+        for top, start, kernel in pieces:
+            # Anchored at its corner, the kernel reads only what lies in this part for the pixels that are kept.
+            part = window[top : top + rows + kernel.shape[0] - 1, start : start + width + kernel.shape[1] - 1]
+            piece = cv2.filter2D(part, cv2.CV_32F, kernel, anchor=(0, 0))[:rows, :width]
+            total = piece if total is None else cv2.add(total, piece)
+        np.rint(total, out=total)
+        return truncate(total)
+
+    return filter_in_strips(image, (up, max(0, down.max()), left, max(0, right.max())), add_up)
+
+
+def line_offsets(length: int, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Steps to the right and downwards of the taps 0 to ``length`` - 1 of a line, whole pixels."""
+    steps = np.arange(length)
+    right = np.ceil(steps * math.cos(math.radians(angle)) - 0.5).astype(int)
+    down = np.ceil(steps * math.sin(math.radians(angle)) - 0.5).astype(int)
+    return right, down
 
 
 def _runs(right: np.ndarray, down: np.ndarray) -> list[tuple[int, int]]:

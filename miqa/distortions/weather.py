@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 
-from .arrays import FLOAT32_SLACK, grey_of, truncate
-from .blur import blur_along_line, line_weights
+from .arrays import FLOAT32_SLACK, grey_of, row_strips, truncate
+from .blur import blur_along_line, line_offsets, line_weights
 from .plasma import plasma
 
 
@@ -27,9 +28,7 @@ def fog(image: np.ndarray, rng: np.random.Generator, amount: float, decay: float
     peak = int(image.max()) / 255
     scale = peak / (peak + amount)
     layer *= np.float32(amount * 255 * scale)
-    out = image * np.float32(scale)
-    out += layer if image.ndim == 2 else layer[:, :, None]
-    return truncate(out, FLOAT32_SLACK)
+    return add_layer(image, scale, layer)
 
 
 def snow(
@@ -71,18 +70,32 @@ def snow(
     layer = _enlarge(layer, zoom)
     layer[layer < threshold] = 0
     np.clip(layer, 0, 1, out=layer)
-    layer = blur_along_line(layer, _snow_weights(radius, sigma, angle, layer.shape), angle)
-    layer = np.rint(layer * np.float32(255))[:height, :width]
-    layer = layer + layer[::-1, ::-1]
+    layer *= np.float32(255)
+    layer = blur_along_line(layer, _snow_weights(radius, sigma, angle, layer.shape), angle)[:height, :width]
+    layer = cv2.addWeighted(layer, 1, np.ascontiguousarray(layer[::-1, ::-1]), 1, 0, dtype=cv2.CV_32F)
 
-    whitened = grey_of(image) * np.float32(1.5) + np.float32(127.5)
-    if image.ndim == 3:
-        layer, whitened = layer[:, :, None], whitened[:, :, None]
-    out = np.maximum(image, whitened)
-    out *= np.float32(1 - mix)
-    out += image * np.float32(mix)
-    out += layer
-    return truncate(out, FLOAT32_SLACK)
+    out = np.empty_like(image)
+    for rows in row_strips(height, width):
+        part = image[rows].astype(np.float32)
+        whitened = grey_of(image[rows]) * np.float32(1.5) + np.float32(127.5)
+        whitened = np.maximum(part, whitened if image.ndim == 2 else cv2.merge([whitened] * 3))
+        part = cv2.addWeighted(part, mix, whitened, 1 - mix, 0)
+        out[rows] = truncate(part + _for_channels(layer[rows], image), FLOAT32_SLACK)
+    return out
+
+
+def add_layer(image: np.ndarray, weight: float, layer: np.ndarray) -> np.ndarray:
+    """Return weight * image + layer, truncated; layer is float32 (H, W), 0 to 255, and adds to all channels."""
+    out = np.empty_like(image)
+    for rows in row_strips(*layer.shape):
+        part = image[rows] * np.float32(weight)
+        part += _for_channels(layer[rows], image)
+        out[rows] = truncate(part, FLOAT32_SLACK)
+    return out
+
+
+def _for_channels(layer: np.ndarray, image: np.ndarray) -> np.ndarray:
+    return layer if image.ndim == 2 else cv2.merge([layer] * 3)
 
 
 def _snow_weights(radius: float, sigma: float, angle: float, shape: tuple[int, int]) -> np.ndarray:
@@ -90,10 +103,8 @@ def _snow_weights(radius: float, sigma: float, angle: float, shape: tuple[int, i
     # would lie a whole picture away are left out.
     length = radius * 2 + 1
     weights = line_weights(length, sigma)[: int(length)]
-    steps = np.arange(len(weights))
-    down = np.abs(np.ceil(steps * math.sin(math.radians(angle)) - 0.5))
-    right = np.abs(np.ceil(steps * math.cos(math.radians(angle)) - 0.5))
-    inside = (down < shape[0]) & (right < shape[1])
+    right, down = line_offsets(len(weights), angle)
+    inside = (abs(down) < shape[0]) & (abs(right) < shape[1])
     return weights[inside]
 
 
