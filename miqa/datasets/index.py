@@ -23,6 +23,9 @@ from .splits import official_split
 #: Raised whenever what an index holds changes, so that old ones are built again.
 FORMAT_VERSION = 1
 
+#: Columns that say which image a sample is.
+IMAGE_COLUMNS = ('source', 'distortion', 'fg_level', 'bg_level', 'suffix')
+
 #: Files of an index that name missing images: this many are named in a message.
 _NAMED_MISSING = 5
 
@@ -57,6 +60,7 @@ class SampleIndex:
         self.signature = self.info['signature']
         if signature is not None and signature != self.signature:
             raise DatabaseError(f'The index {path} was built from other label or split files than those in use.')
+        self._batch = batch
         self._columns = {
             name: (column.indices if pa.types.is_dictionary(column.type) else column).to_numpy(zero_copy_only=True)
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
@@ -78,6 +82,10 @@ class SampleIndex:
     def source_numbers(self) -> np.ndarray:
         """Return the position of each sample's source in :attr:`sources`, shape (N,)."""
         return self._columns['source']
+
+    def image_columns(self) -> pa.RecordBatch:
+        """Return the columns :data:`IMAGE_COLUMNS` of all samples, mapped."""
+        return self._batch.select(list(IMAGE_COLUMNS))
 
     def version(self, row: int) -> Version:
         """Return which distorted version of which source a sample is."""

@@ -18,6 +18,7 @@ from miqa.utils import UnreadableImage, generator_for
 from .fingerprint import describe_fingerprint, label_fingerprint
 from .index import image_root
 from .index_store import open_index
+from .packed import PackedPictures
 from .splits import split_name
 from .transforms import ResizeShortSide
 
@@ -70,9 +71,7 @@ class MIQDDataset(Dataset):
         self.index = open_index(data_root, task, split, missing)
         self.data_root, self.task, self.seed = str(data_root), task, int(seed)
         self.image_root = image_root(data_root, task)
-        if packed is not None:
-            raise NotImplementedError('Packed pictures cannot be read yet.')
-        self.packed = None
+        self.packed = None if packed is None else PackedPictures(packed, self.index, self.image_root)
         self.pipeline = [
             TRANSFORMS.build(step) if isinstance(step, dict) else step
             for step in (() if pipeline is None else pipeline)

@@ -1,0 +1,306 @@
+"""Resize every picture of a split once and write it into shards; can be killed and go on."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from miqa.taxonomy import check_choice
+from miqa.utils import UnreadableImage, atomic_write, read_image, sha256_of_file, write_json
+
+from .errors import DatabaseError
+from .index import SampleIndex
+from .packed import (
+    FORMAT_VERSION,
+    IMAGES,
+    MANIFEST,
+    SHARD_SCHEMA,
+    describe_change,
+    open_shard,
+    read_image_list,
+    shard_path,
+)
+from .pixel_coding import ENCODINGS, encode_pixels
+from .transforms import ResizeShortSide
+
+PLAN = 'packing.json'
+_SAMPLED = 40
+#: Room that must stay free on the disk after packing, as a share of what is written.
+_RESERVE = 0.05
+
+
+class Estimate(NamedTuple):
+    """What packing will take, measured on some pictures spread over the split."""
+
+    images: int
+    done: int
+    total_bytes: int
+    seconds: float
+    free_bytes: int
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes still to be written."""
+        return round(self.total_bytes * (1 - self.done / self.images)) if self.images else 0
+
+    def __str__(self) -> str:
+        hours, minutes = divmod(round(self.seconds / 60), 60)
+        took = f'{hours} h {minutes:02d} min' if hours else (f'{minutes} min' if minutes else f'{self.seconds:.0f} s')
+        return (
+            f'{self.images:,} pictures, about {self.total_bytes / 1e9:.2f} GB in all; {self.done:,} are done; '
+            f'about {took} and {self.missing_bytes / 1e9:.2f} GB to go; {self.free_bytes / 1e9:.1f} GB are free.'
+        )
+
+
+class Packing:
+    """One packed folder in the making.
+
+    Args:
+        index: the samples to pack, in its order.
+        image_root: where their files are.
+        folder: where to write; empty, or left by an earlier run with the same settings.
+        short_side: pixels of the shorter side.
+        encoding: one of :data:`miqa.datasets.pixel_coding.ENCODINGS`.
+        images_per_shard: a multiple of ``images_per_batch``.
+        images_per_batch: pictures that are written together.
+        bad_images: ``error``, or ``skip`` to keep the reason in place of an unreadable picture.
+
+    Raises:
+        ValueError: a setting is wrong.
+        DatabaseError: the folder holds something else, or was begun with other images or settings.
+    """
+
+    def __init__(
+        self,
+        index: SampleIndex,
+        image_root: str | os.PathLike,
+        folder: str | os.PathLike,
+        short_side: int = 288,
+        encoding: str = 'zstd',
+        images_per_shard: int = 4096,
+        images_per_batch: int = 64,
+        bad_images: str = 'error',
+    ):
+        check_choice(encoding, ENCODINGS, 'encoding')
+        check_choice(bad_images, ('error', 'skip'), "value of 'bad_images'")
+        if images_per_batch < 1 or images_per_shard < 1 or images_per_shard % images_per_batch:
+            raise ValueError(f'{images_per_shard} images a shard are no multiple of {images_per_batch} a batch.')
+        ResizeShortSide(short_side)
+        self.index, self.image_root, self.folder = index, Path(image_root), Path(folder)
+        self.bad_images = bad_images
+        self.settings = {
+            'format': FORMAT_VERSION,
+            'images': len(index),
+            'short_side': short_side,
+            'encoding': encoding,
+            'images_per_shard': images_per_shard,
+            'images_per_batch': images_per_batch,
+        }
+        self.shards = -(-len(index) // images_per_shard)
+
+    def run(self, workers: int = 1, progress: bool = True) -> dict:
+        """Pack what is missing, write the manifest, and return it.
+
+        Raises:
+            DatabaseError: see the class; another process packs into the folder; the disk has too little room.
+            UnreadableImage, FileNotFoundError: a picture cannot be read and ``bad_images`` is ``error``.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / '.lock')
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise DatabaseError(f'Another process is packing into {self.folder}.') from None
+        with lock, _pool(workers) as run_in_order:
+            self._begin()
+            manifest = self._whole()
+            if manifest:
+                return manifest
+            finished = [number for number in range(self.shards) if self._is_finished(number)]
+            estimate = self.estimate(workers, len(finished))
+            if estimate.missing_bytes * (1 + _RESERVE) > estimate.free_bytes:
+                raise DatabaseError(
+                    f'Packing needs about {estimate.missing_bytes / 1e9:.2f} GB more, but {self.folder} has only '
+                    f'{estimate.free_bytes / 1e9:.2f} GB free. Choose another disk.'
+                )
+            done = sum(len(self._rows(number)) for number in finished)
+            with tqdm(total=len(self.index), initial=done, desc='Packing', unit='image', disable=not progress) as bar:
+                for number in range(self.shards):
+                    if number not in finished:
+                        self._write_shard(number, run_in_order, bar.update)
+            return self._finish()
+
+    def estimate(self, workers: int = 1, finished_shards: int | None = None) -> Estimate:
+        """Measure size and time on some pictures, without writing anything."""
+        if finished_shards is None:
+            finished_shards = sum(self._is_finished(number) for number in range(self.shards))
+        started, sizes = time.perf_counter(), []
+        for position in np.linspace(0, len(self.index) - 1, min(_SAMPLED, len(self.index))).astype(int):
+            record = self._pack_one(self.index.image(int(position)))
+            sizes.append(len(record['pixels'] or b''))
+        seconds = (time.perf_counter() - started) / len(sizes)
+        done = min(finished_shards * self.settings['images_per_shard'], len(self.index))
+        existing = next(parent for parent in (self.folder, *self.folder.absolute().parents) if parent.exists())
+        return Estimate(
+            images=len(self.index),
+            done=done,
+            # 100 bytes a picture: its name, checksums and sizes.
+            total_bytes=round((np.mean(sizes) + 100) * len(self.index)),
+            seconds=seconds * (len(self.index) - done) / workers,
+            free_bytes=shutil.disk_usage(existing).free,
+        )
+
+    def _begin(self) -> None:
+        plan = self.folder / PLAN
+        images = self.index.image_columns()
+        if plan.is_file():
+            found = json.loads(plan.read_text(encoding='utf-8'))
+            if found != self.settings:
+                changed = [
+                    f'{key} was {found.get(key)}, is {value}'
+                    for key, value in self.settings.items()
+                    if found.get(key) != value
+                ]
+                raise DatabaseError(
+                    f'{self.folder} was begun with other settings ({", ".join(changed)}). Use the same again, or '
+                    'another folder.'
+                )
+            if not read_image_list(self.folder).equals(images):
+                raise DatabaseError(f'{self.folder} was begun with other images. Choose another folder.')
+            return
+        strangers = [path.name for path in self.folder.iterdir() if not path.name.startswith('.')]
+        if strangers and strangers != [IMAGES]:
+            raise DatabaseError(f'{self.folder} holds other files ({strangers[0]}). Choose an empty folder.')
+        with atomic_write(self.folder / IMAGES) as temporary, pa.ipc.new_file(str(temporary), images.schema) as writer:
+            writer.write_batch(images)
+        write_json(plan, self.settings)
+
+    def _whole(self) -> dict | None:
+        """Return the manifest of an earlier run if all its shards are there; else remove it."""
+        path = self.folder / MANIFEST
+        if not path.is_file():
+            return None
+        manifest = json.loads(path.read_text(encoding='utf-8'))
+        shards = [(shard_path(self.folder, number), shard['bytes']) for number, shard in enumerate(manifest['shards'])]
+        if all(shard.is_file() and shard.stat().st_size == size for shard, size in shards):
+            return manifest
+        path.unlink()
+        return None
+
+    def _rows(self, shard: int) -> range:
+        size = self.settings['images_per_shard']
+        return range(shard * size, min((shard + 1) * size, len(self.index)))
+
+    def _is_finished(self, number: int) -> bool:
+        # Shards appear whole or not at all; the images they hold are those of the plan.
+        return shard_path(self.folder, number).is_file()
+
+    def _write_shard(self, number: int, run_in_order, report: Callable[[int], object]) -> None:
+        size = self.settings['images_per_batch']
+        rows = self._rows(number)
+        parts = [[self.index.image(row) for row in rows[start : start + size]] for start in range(0, len(rows), size)]
+        path = shard_path(self.folder, number)
+        with atomic_write(path) as temporary, pa.ipc.new_file(str(temporary), SHARD_SCHEMA) as writer:
+            for records in run_in_order(self._pack_many, parts):
+                writer.write_batch(pa.RecordBatch.from_pylist(records, schema=SHARD_SCHEMA))
+                report(len(records))
+
+    def _pack_many(self, images: list[str]) -> list[dict]:
+        return [self._pack_one(image) for image in images]
+
+    def _pack_one(self, image: str) -> dict:
+        """Return the row of a shard for one image file."""
+        path = self.image_root / image
+        record = dict.fromkeys(SHARD_SCHEMA.names)
+        record.update(image=image)
+        try:
+            data, status = path.read_bytes(), path.stat()
+            record.update(file_bytes=len(data), file_mtime_ns=status.st_mtime_ns, file_crc32=zlib.crc32(data))
+            picture = ResizeShortSide(self.settings['short_side']).resize(read_image(data, str(path)))
+        except (UnreadableImage, FileNotFoundError) as error:
+            if self.bad_images == 'error':
+                raise
+            return {**record, 'width': 0, 'height': 0, 'pixels_crc32': 0, 'problem': str(error)}
+        pixels = encode_pixels(picture, self.settings['encoding'])
+        height, width = picture.shape[:2]
+        return {**record, 'width': width, 'height': height, 'pixels': pixels, 'pixels_crc32': zlib.crc32(pixels)}
+
+    def _finish(self) -> dict:
+        """Write the manifest, the sign that the folder is whole."""
+        problems, shards = 0, []
+        for number in range(self.shards):
+            path = shard_path(self.folder, number)
+            reader = open_shard(path)
+            for batch in range(reader.num_record_batches):
+                column = reader.get_batch(batch).column('problem')
+                problems += len(column) - column.null_count
+            shards.append({'file': path.name, 'bytes': path.stat().st_size, 'sha256': sha256_of_file(path)})
+        manifest = {**self.settings, 'unreadable': problems, 'shards': shards}
+        write_json(self.folder / MANIFEST, manifest)
+        return manifest
+
+
+def check_packed(folder: str | os.PathLike, image_root: str | os.PathLike | None, progress: bool = True) -> dict:
+    """Compare every shard with its SHA-256 and, given ``image_root``, every original file with what was packed.
+
+    Returns the manifest.
+
+    Raises:
+        DatabaseError: something differs; the message names it.
+    """
+    folder = Path(folder)
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise DatabaseError(f'There is no {path}: packing has not come to its end. Run tools/data/pack.py again.')
+    manifest = json.loads(path.read_text(encoding='utf-8'))
+    with tqdm(total=manifest['images'], desc='Checking', unit='image', disable=not progress) as bar:
+        for number, shard in enumerate(manifest['shards']):
+            path = shard_path(folder, number)
+            reader = open_shard(path)
+            if sha256_of_file(path) != shard['sha256']:
+                raise DatabaseError(
+                    f'{path} is damaged: its SHA-256 differs. Delete it and run tools/data/pack.py again.'
+                )
+            for batch in range(reader.num_record_batches):
+                records = reader.get_batch(batch).drop_columns(['pixels']).to_pylist()
+                changes = (describe_change(Path(image_root), record) for record in records if image_root is not None)
+                changed = next((change for change in changes if change), None)
+                if changed:
+                    raise DatabaseError(f'{folder} was packed from other files: {changed}.')
+                bar.update(len(records))
+    return manifest
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[Callable]:
+    """Give ``run(function, tasks)``, which yields results in order and keeps only a few ahead of the reader."""
+    if workers <= 1:
+        yield map
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
+
+        def run(function, tasks):
+            tasks, waiting = iter(tasks), collections.deque()
+            waiting.extend(pool.submit(function, task) for task in itertools.islice(tasks, 2 * workers))
+            while waiting:
+                result = waiting.popleft().result()
+                waiting.extend(pool.submit(function, task) for task in itertools.islice(tasks, 1))
+                yield result
+
+        yield run
