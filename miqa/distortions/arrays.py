@@ -11,6 +11,9 @@ import numpy as np
 #: Truncation that ignores it would turn a flat white area into 254.
 FLOAT32_SLACK = 1e-3
 
+#: The same for double precision. It keeps what a definition means where its own arithmetic would be a toss-up.
+FLOAT64_SLACK = 1e-9
+
 _STRIP_PIXELS = 2**16
 
 
@@ -19,7 +22,7 @@ def truncate(values: np.ndarray, slack: float = 0.0) -> np.ndarray:
 
     Args:
         values: any shape; overwritten.
-        slack: added first; :data:`FLOAT32_SLACK` where ``values`` were computed in single precision.
+        slack: added first; :data:`FLOAT32_SLACK` or :data:`FLOAT64_SLACK` where ``values`` went through sums.
     """
     if slack:
         values += values.dtype.type(slack)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import scipy.fft
 
-from .arrays import FLOAT32_SLACK, filter_in_strips, row_strips, truncate
+from .arrays import FLOAT32_SLACK, FLOAT64_SLACK, filter_in_strips, row_strips, truncate
 
 # OpenCV filters by a DFT, which is slow, when a single-precision kernel has this many elements or more
 # (dftFilter2D in modules/imgproc/src/filter.dispatch.cpp); below it, only the elements that are not 0 cost time.
@@ -18,8 +18,8 @@ _DIRECT_AREA = 130
 # limit of 50 for that precision.
 _SMALL_KERNEL = 49
 
-# Rows of a picture that are Fourier-transformed at a time, so that 12 megapixels do not need gigabytes.
-_FFT_ROWS = 1024
+# Sides of the tiles that are Fourier-transformed at a time: they fit into the cache.
+_FFT_TILE = 512
 
 
 def defocus_blur(image: np.ndarray, rng: np.random.Generator, radius: float, alias_sigma: float) -> np.ndarray:
@@ -39,7 +39,7 @@ def defocus_blur(image: np.ndarray, rng: np.random.Generator, radius: float, ali
     ring = int(filled.min())
     kernel = kernel[ring : len(kernel) - ring, ring : len(kernel) - ring].astype(np.float64)
     if kernel.size <= _SMALL_KERNEL:
-        return truncate(cv2.filter2D(image, cv2.CV_64F, kernel, borderType=cv2.BORDER_REFLECT_101))
+        return _filter_directly(image, kernel)
     if image.ndim == 2:
         return _convolve_by_fft(image, kernel)
     return cv2.merge([_convolve_by_fft(channel, kernel) for channel in cv2.split(image)])
@@ -55,21 +55,35 @@ def disk_kernel(radius: float, alias_sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(disk, smooth, sigmaX=alias_sigma)
 
 
+def _filter_directly(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    reach = len(kernel) // 2
+    padded = cv2.copyMakeBorder(image, reach, reach, 0, 0, cv2.BORDER_REFLECT_101)
+    out = np.empty_like(image)
+    for rows in row_strips(*image.shape[:2]):
+        window = padded[rows.start : rows.stop + 2 * reach]
+        blurred = cv2.filter2D(window, cv2.CV_64F, kernel, borderType=cv2.BORDER_REFLECT_101)
+        out[rows] = truncate(blurred[reach : len(blurred) - reach], FLOAT64_SLACK)
+    return out
+
+
 def _convolve_by_fft(channel: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Filter one uint8 channel (H, W) by an odd, symmetric kernel, mirrored edges; truncated uint8 (H, W)."""
     height, width = channel.shape
     reach = len(kernel) // 2
     padded = cv2.copyMakeBorder(channel, reach, reach, reach, reach, cv2.BORDER_REFLECT_101)
     out = np.empty_like(channel)
-    rows = min(height, _FFT_ROWS)
-    shape = [scipy.fft.next_fast_len(size + 2 * reach, real=True) for size in (rows, width)]
+    tile = [min(size, _FFT_TILE) for size in (height, width)]
+    shape = [scipy.fft.next_fast_len(size + 2 * reach, real=True) for size in tile]
     spectrum = scipy.fft.rfft2(kernel, shape)
-    for top in range(0, height, rows):
-        count = min(rows, height - top)
-        product = scipy.fft.rfft2(padded[top : top + count + 2 * reach], shape)
-        product *= spectrum
-        blurred = scipy.fft.irfft2(product, shape, overwrite_x=True)
-        out[top : top + count] = truncate(blurred[2 * reach : 2 * reach + count, 2 * reach : 2 * reach + width])
+    for top in range(0, height, tile[0]):
+        for left in range(0, width, tile[1]):
+            part = out[top : top + tile[0], left : left + tile[1]]
+            rows, columns = part.shape
+            window = padded[top : top + rows + 2 * reach, left : left + columns + 2 * reach]
+            product = scipy.fft.rfft2(window, shape)
+            product *= spectrum
+            blurred = scipy.fft.irfft2(product, shape, overwrite_x=True)
+            part[:] = truncate(blurred[2 * reach : 2 * reach + rows, 2 * reach : 2 * reach + columns], FLOAT64_SLACK)
     return out
 
 

@@ -42,4 +42,12 @@ def pixelate(image: np.ndarray, rng: np.random.Generator, scale: float) -> np.nd
     height, width = image.shape[:2]
     small = (max(1, int(width * scale)), max(1, int(height * scale)))
     picture = Image.fromarray(image).resize(small, Image.Resampling.BOX)
-    return np.array(picture.resize((width, height), Image.Resampling.NEAREST))
+    rows = _nearest(small[1], height)
+    columns = _nearest(small[0], width)
+    return np.asarray(picture).take(columns, axis=1).take(rows, axis=0)
+
+
+def _nearest(size: int, new: int) -> np.ndarray:
+    """Which of ``size`` pixels Pillow's NEAREST puts at each of ``new`` places, found by resizing a ramp."""
+    ramp = Image.fromarray(np.arange(size, dtype=np.int32)[None])
+    return np.asarray(ramp.resize((new, 1), Image.Resampling.NEAREST))[0]

@@ -9,10 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .arrays import channel_means, truncate
-
-# How near to a whole number a double-precision result has to be for rounding errors to decide its integer part.
-_TIE = 1e-9
+from .arrays import FLOAT64_SLACK, channel_means, row_strips, truncate
 
 
 def contrast(image: np.ndarray, rng: np.random.Generator, factor: float) -> np.ndarray:
@@ -57,26 +54,28 @@ def saturate(image: np.ndarray, rng: np.random.Generator, factor: float, shift: 
     """
     if image.ndim == 2:
         return image.copy()
-    red, green, blue = cv2.split(image)
-    high = cv2.max(cv2.max(red, green), blue)
-    low = cv2.min(cv2.min(red, green), blue)
     # A channel lies at value - distance; its distance from the value is proportional to the saturation.
     value, least = np.meshgrid(np.arange(256.0), np.arange(256.0), indexing='ij')
     spread = value - least
     with np.errstate(divide='ignore', invalid='ignore'):
         new = np.clip(spread / value * factor + shift, 0, 1)
-        scale = np.where(spread > 0, value * new / spread, 0.0)
-    pair = _pair_index(high, low)
-    scale = scale.reshape(-1).take(pair)
-    top = high.astype(np.float64)
-    channels = [top - (top - channel) * scale for channel in (red, green, blue)]
-    colourless = high == low
-    if colourless.any():
-        # Hue 0: red is the value, green and blue are value * (1 - saturation), saturation = shift.
-        faded = top[colourless] * (1 - min(max(shift, 0.0), 1.0))
-        channels[1][colourless] = faded
-        channels[2][colourless] = faded
-    return cv2.merge([truncate(channel, _TIE) for channel in channels])
+        scales = np.where(spread > 0, value * new / spread, 0.0).reshape(-1)
+    out = np.empty_like(image)
+    for rows in row_strips(*image.shape[:2]):
+        red, green, blue = cv2.split(image[rows])
+        high = cv2.max(cv2.max(red, green), blue)
+        low = cv2.min(cv2.min(red, green), blue)
+        scale = scales.take(_pair_index(high, low))
+        top = high.astype(np.float64)
+        channels = [top - (top - channel) * scale for channel in (red, green, blue)]
+        colourless = high == low
+        if colourless.any():
+            # Hue 0: red is the value, green and blue are value * (1 - saturation), saturation = shift.
+            faded = top[colourless] * (1 - min(max(shift, 0.0), 1.0))
+            channels[1][colourless] = faded
+            channels[2][colourless] = faded
+        out[rows] = cv2.merge([truncate(channel, FLOAT64_SLACK) for channel in channels])
+    return out
 
 
 def _shift_value(image: np.ndarray, shift: float) -> np.ndarray:
@@ -90,17 +89,19 @@ def _shift_value(image: np.ndarray, shift: float) -> np.ndarray:
     exact = new * share * 255
     table = truncate(exact.copy())
     # Results within rounding error of a whole number are decided by the arithmetic of the definition itself.
-    ties = (np.abs(exact - np.rint(exact)) < _TIE) & (exact > _TIE) & (channel < value)
-    first = cv2.split(image)
-    high = cv2.max(cv2.max(first[0], first[1]), first[2])
-    pairs = [_pair_index(high, part) for part in first]
-    table = table.reshape(-1)
-    out = cv2.merge([table.take(pair) for pair in pairs])
-    if ties.any():
-        ties = ties.reshape(-1)
-        doubtful = ties.take(pairs[0]) | ties.take(pairs[1]) | ties.take(pairs[2])
-        if doubtful.any():
-            out[doubtful] = _shift_value_by_definition(image[doubtful], shift)
+    ties = (np.abs(exact - np.rint(exact)) < FLOAT64_SLACK) & (exact > FLOAT64_SLACK) & (channel < value)
+    table, ties = table.reshape(-1), ties.reshape(-1)
+    any_tie = ties.any()
+    out = np.empty_like(image)
+    for rows in row_strips(*image.shape[:2]):
+        red, green, blue = cv2.split(image[rows])
+        high = cv2.max(cv2.max(red, green), blue)
+        pairs = [_pair_index(high, part) for part in (red, green, blue)]
+        out[rows] = cv2.merge([table.take(pair) for pair in pairs])
+        if any_tie:
+            doubtful = ties.take(pairs[0]) | ties.take(pairs[1]) | ties.take(pairs[2])
+            if doubtful.any():
+                out[rows][doubtful] = _shift_value_by_definition(image[rows][doubtful], shift)
     return out
 
 
