@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -43,6 +46,10 @@ def read_image(source: str | os.PathLike | bytes, name: str | None = None) -> np
             raise UnreadableImage(f'{name} is a folder, not an image file.') from None
     if not data:
         raise UnreadableImage(f'The image file {name} is empty (0 bytes). Fetch or write it again.')
+    if _DECODE_RGB is not None and _is_plain_png(data):
+        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), _DECODE_RGB)
+        if pixels is not None:
+            return pixels
     try:
         with warnings.catch_warnings():
             # A 100-megapixel photograph is large, not an attack; Pillow still refuses twice its limit.
@@ -75,6 +82,43 @@ def grey_to_8_bits(grey: np.ndarray) -> np.ndarray:
     """Keep the high byte of integer grey values (H, W) in 0 to 65535; values that all fit into a byte stay."""
     grey = grey.astype(np.int64)
     return np.clip(grey >> 8 if grey.max(initial=0) > 255 else grey, 0, 255).astype(np.uint8)
+
+
+#: Chunks of a PNG file that cannot change its pixels in Pillow or OpenCV. Left out are those that can: palettes,
+#: transparency, animation, and everything that may carry an EXIF orientation (eXIf and the text chunks).
+_PLAIN_CHUNKS = {b'IHDR', b'IDAT', b'IEND', b'gAMA', b'sRGB', b'cHRM', b'iCCP', b'pHYs', b'tIME', b'bKGD'}
+
+#: OpenCV's flag for RGB instead of BGR; None before OpenCV 4.11, where Pillow is used alone.
+_DECODE_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)
+
+#: As Pillow's own limit: twice 89 million pixels raise an error there.
+_MOST_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
+
+
+def _is_plain_png(data: bytes) -> bool:
+    """Whether this is a whole, undamaged 8-bit RGB PNG file without anything that could change its pixels.
+
+    OpenCV decodes such a file to the same pixels as Pillow, faster. Of a cut or damaged file it would return a part;
+    therefore the lengths and checksums of all chunks are checked first (1 % of the time of decoding).
+    """
+    # Signature; IHDR of 13 bytes; width, height; 8 bits a channel, RGB (2), and no interlacing or other methods.
+    if data[:16] != b'\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR' or data[24:29] != b'\x08\x02\x00\x00\x00':
+        return False
+    width, height = struct.unpack_from('>II', data, 16)
+    if width * height > _MOST_PIXELS:
+        return False
+    view, at = memoryview(data), 8
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from('>I4s', data, at)
+        end = at + 12 + length
+        if kind not in _PLAIN_CHUNKS or end > len(data):
+            return False
+        if zlib.crc32(view[at + 4 : end - 4]) != struct.unpack_from('>I', data, end - 4)[0]:
+            return False
+        if kind == b'IEND':
+            return True
+        at = end
+    return False
 
 
 def _to_rgb(picture: Image.Image) -> np.ndarray:
