@@ -46,8 +46,8 @@ class Heatmap:
     def overlay(self, strength: float = 0.55) -> Image.Image:
         """Draw the map over the picture; what the model does not see is dimmed.
 
-        By ``occlusion`` red hurts, blue helps, and the strongest part has the full colour; by ``rollout`` bright
-        is where the model looks.
+        By ``occlusion`` red hurts, blue helps, and the strongest part has the full colour; by ``rollout`` the
+        colour goes from the part with the least attention, without colour, to the one with the most, bright.
 
         Args:
             strength: opacity of the strongest part, 0 to 1.
@@ -55,8 +55,7 @@ class Heatmap:
         height, width = self.picture.shape[:2]
         left, top, right, bottom = (round(side) for side in self.box)
         right, bottom = max(right, left + 1), max(bottom, top + 1)
-        peak = float(np.abs(self.values).max()) or 1.0
-        smooth = Image.fromarray((self.values / peak).astype(np.float32))
+        smooth = Image.fromarray(self._for_display())
         values = np.asarray(smooth.resize((right - left, bottom - top), Image.Resampling.BICUBIC))
         if self.method == 'occlusion':
             colors = matplotlib.colormaps['RdBu_r']((values.clip(-1, 1) + 1) / 2)[:, :, :3]
@@ -72,6 +71,14 @@ class Heatmap:
             outline = max(1, min(width, height) // 200)
             ImageDraw.Draw(drawn).rectangle((left, top, right - 1, bottom - 1), outline='white', width=outline)
         return drawn
+
+    def _for_display(self) -> np.ndarray:
+        if self.method == 'occlusion':
+            peak = float(np.abs(self.values).max())
+            return (self.values / (peak or 1.0)).astype(np.float32)
+        # The residual path gives every patch its share; only the differences tell something.
+        above = self.values - self.values.min()
+        return (above / (float(above.max()) or 1.0)).astype(np.float32)
 
 
 def heatmap_of(model: MIQAModel, picture: Picture, method: str = 'occlusion') -> Heatmap:

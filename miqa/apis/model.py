@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from miqa.utils import sha256_of_file
+
 from .heatmap import Heatmap, heatmap_of
 from .inputs import Picture, Preparation, is_list_of_pictures
 from .loading import agreed, locate, read_model
@@ -107,6 +109,7 @@ class MIQAModel:
         self.spec: ModelSpec = spec
         self.runtime: TorchRuntime | OnnxRuntime = runtime
         self.source: str = source
+        self._identity: str | None = None
         self.batch_size = batch_size
         self.workers = workers
         self.thresholds = Thresholds(*thresholds).checked()
@@ -116,6 +119,16 @@ class MIQAModel:
     def device(self) -> torch.device:
         """Where scores are computed."""
         return self.runtime.device
+
+    @property
+    def identity(self) -> str:
+        """A short name of exactly these weights, for result files: method, task, label and digest."""
+        if self._identity is None:
+            digest = sha256_of_file(self.source) if Path(self.source).is_file() else self.source
+            said = '/'.join((self.spec.method, self.spec.task or 'unknown', self.spec.label or 'unknown'))
+            precision = '' if self.runtime.precision == 'fp32' else f' {self.runtime.precision}'
+            self._identity = f'{said}@{digest[:12] if digest != self.source else digest}{precision}'
+        return self._identity
 
     def __repr__(self) -> str:
         """Name method, task, label and file."""

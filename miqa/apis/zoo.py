@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -55,6 +55,11 @@ class ZooEntry:
     def preprocessing(self) -> Method:
         """The method, whose ``views`` say how pictures are prepared after the resize to ``short_side``."""
         return METHODS[self.method]
+
+    @property
+    def path(self) -> Path:
+        """Where the file is, or will be, on this machine."""
+        return home() / self.file_name
 
     @property
     def url(self) -> str:
@@ -108,6 +113,20 @@ def find(method: str, task: str, label: str) -> ZooEntry:
     return found[0]
 
 
+def as_dict(entry: ZooEntry) -> dict:
+    """Return everything that is known of an entry, JSON-ready."""
+    return {
+        **asdict(entry),
+        'title': entry.preprocessing.title,
+        'url': entry.url,
+        'path': str(entry.path),
+        'short_side': entry.short_side,
+        'views': entry.preprocessing.views,
+        'score_range': entry.score_range,
+        'higher_is_better': entry.higher_is_better,
+    }
+
+
 def home() -> Path:
     """Return the folder of downloaded weights, ``$MIQA_HOME`` or ``~/.cache/miqa``."""
     return Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser()
@@ -124,7 +143,7 @@ def fetch(entry: ZooEntry, mirror: str | None = None) -> Path:
     Raises:
         WeightsUnavailable: it cannot be fetched, or is not what it should be; the message says which file to put where.
     """
-    path = home() / entry.file_name
+    path = entry.path
     if path.is_file():
         return path
     mirror = mirror or os.environ.get(MIRROR_VARIABLE)
@@ -135,10 +154,11 @@ def fetch(entry: ZooEntry, mirror: str | None = None) -> Path:
     try:
         download(source, path, sha256=entry.sha256)
     except OSError as error:
+        origin = f' The authors keep it at {entry.url}.' if mirror else ''
         raise WeightsUnavailable(
-            f'The weights of {entry.method} ({entry.task}, {entry.label}) are not here: {str(error).rstrip(".")}. '
-            f"The authors' file is {entry.url}. Other ways: put a folder or URL that has {entry.file_name} into the "
-            f"variable {MIRROR_VARIABLE}; or use weights of your own: MIQAModel(weights='work_dirs/.../best.pth')."
+            f'The weights of {entry.method} ({entry.task}, {entry.label}) are not here: {str(error).rstrip(".")}.'
+            f'{origin} Or put a folder or URL that has {entry.file_name} into the variable {MIRROR_VARIABLE}; or use '
+            "weights of your own: MIQAModel(weights='work_dirs/.../best.pth')."
         ) from error
     return path
 

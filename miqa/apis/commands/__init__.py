@@ -1,0 +1,1 @@
+"""The sub-commands of ``miqa``, one module each with ``add_parser(subparsers)``."""

@@ -1,0 +1,100 @@
+"""``miqa filter``: let only the good images of a folder through."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .options import SOME_FAILED, add_model_options, load_model
+
+_DESCRIPTION = """\
+Score the images of a folder, with all folders below, and copy, link or list the good ones.
+
+Nothing is ever deleted, moved or overwritten. Images that cannot be read are never among the good ones.
+"""
+_EXAMPLES = """
+Examples:
+  miqa filter shots/ --keep 0.8 --to good/                      # copy the best four fifths
+  miqa filter shots/ --threshold 0.5 --to good/ --mode link     # symbolic links
+  miqa filter shots/ --threshold 0.5 > good.txt                 # only list them
+  miqa filter shots/ --keep 0.8 --to good/ --scores scores.csv  # keep the scores: the next run has no need to compute
+"""
+
+
+def add_parser(subparsers) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        'filter',
+        help='filter images',
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
+    parser.add_argument('folder', metavar='FOLDER', help='folder with images')
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument('--keep', type=float, metavar='SHARE', help='share of images to keep: the best, such as 0.8')
+    which.add_argument('--threshold', type=float, metavar='SCORE', help='keep images with at least this score')
+    parser.add_argument('--to', metavar='DIR', help='new folder for the good images (default: print their paths)')
+    parser.add_argument('--mode', choices=('copy', 'link', 'hardlink'), default='copy', help='default: copy')
+    parser.add_argument('--scores', metavar='FILE', help='keep scores in this .csv, .json, .jsonl or .parquet file')
+    parser.add_argument('--quiet', '-q', action='store_true', help='no progress bar and no summary')
+    add_model_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Filter; returns the exit status."""
+    from tqdm import tqdm
+
+    from ..files import find_images
+    from ..gate import check_target, choose, deliver
+    from ..results import ResultFile, read_rows
+
+    if not Path(args.folder).is_dir():
+        raise NotADirectoryError(f'{args.folder} is not a folder of images.')
+    if args.to:
+        check_target(Path(args.folder), Path(args.to))
+    # A wrong share must not show after an hour of scoring.
+    choose([0.0], args.keep, args.threshold)
+    images = list(find_images([args.folder]))
+    model = load_model(args)
+    scores: dict[str, float] = {}
+    failed: list[Exception] = []
+    results = ResultFile(args.scores, model.identity) if args.scores else None
+    todo = [image for image in images if results is None or not results.has(image)]
+    with tqdm(total=len(images), initial=len(images) - len(todo), unit='image', disable=args.quiet or None) as bar:
+        for found in model.assess_all(todo, bar.update):
+            if found.error is None:
+                scores[found.name] = found.score
+            else:
+                failed.append(found.error)
+            if results is not None:
+                results.add(found.name, found.score, found.quality, found.error)
+    if results is not None:
+        results.finish()
+        wanted = set(images)
+        known = {row['image']: row['score'] for row in read_rows(Path(args.scores)) if row['image'] in wanted}
+        scores = {image: score for image, score in known.items() if score is not None}
+    names = [image for image in images if image in scores]
+    good = choose([scores[name] for name in names], args.keep, args.threshold)
+    kept = [name for name, is_good in zip(names, good, strict=True) if is_good]
+    if args.to:
+        new = deliver(kept, args.folder, args.to, args.mode)
+        words = f' to {args.to} ({new} new)'
+    else:
+        print('\n'.join(kept))
+        words = ''
+    if not args.quiet:
+        lowest = f', the lowest of them scored {min(scores[name] for name in kept):.4f}' if kept else ''
+        print(f'Let {len(kept)} of {len(images)} images through{words}{lowest}.', file=sys.stderr)
+    for error in failed[:20]:
+        print(f'Cannot read: {error}', file=sys.stderr)
+    if failed:
+        print(f'{len(failed)} files could not be read and were left out.', file=sys.stderr)
+    return SOME_FAILED if failed else 0

@@ -1,0 +1,105 @@
+"""A gate before a vision model: let the good pictures through, and never touch the others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from miqa.taxonomy import check_choice
+from miqa.utils import atomic_write
+
+#: How the good pictures reach the new folder. ``link`` makes symbolic links.
+MODES = ('copy', 'link', 'hardlink')
+
+
+def choose(scores: ArrayLike, keep: float | None = None, threshold: float | None = None) -> np.ndarray:
+    """Tell which pictures are good.
+
+    Args:
+        scores: shape (N,), finite, higher is better.
+        keep: the share of the pictures to keep, those with the highest scores: ``N - round((1 - keep) * N)`` of
+            them. Of equal scores the earlier ones are kept.
+        threshold: keep the pictures with at least this score. Give exactly one of the two.
+
+    Returns:
+        bool, shape (N,).
+
+    Raises:
+        ValueError: neither or both are given, the share is not in (0, 1], or a score is not finite.
+    """
+    scores = np.asarray(scores, np.float64).ravel()
+    if (keep is None) == (threshold is None):
+        raise ValueError('Give either the share of pictures to keep or a threshold, not both.')
+    if not np.isfinite(scores).all():
+        raise ValueError('Scores must be finite numbers.')
+    if threshold is not None:
+        return scores >= threshold
+    if not 0 < keep <= 1:
+        raise ValueError(f'The share of pictures to keep must be above 0 and at most 1, not {keep}.')
+    chosen = np.zeros(len(scores), bool)
+    count = len(scores) - round((1 - keep) * len(scores))
+    chosen[np.argsort(-scores, kind='stable')[:count]] = True
+    return chosen
+
+
+def deliver(images: Sequence[str], folder: str | os.PathLike, to: str | os.PathLike, mode: str = 'copy') -> int:
+    """Bring pictures into a new folder, under the names that they have below ``folder``.
+
+    Nothing is ever deleted, moved or overwritten. A file that is there with the same content is left, so that a
+    stopped run can be repeated.
+
+    Args:
+        images: paths, all below ``folder``.
+        folder: where they lie.
+        to: where they go; not ``folder`` and not inside it.
+        mode: one of :data:`MODES`.
+
+    Returns:
+        How many were new.
+
+    Raises:
+        ValueError: ``to`` lies in ``folder``.
+        FileExistsError: there is another file of the same name.
+    """
+    check_choice(mode, MODES, 'mode')
+    folder, to = Path(folder).absolute(), Path(to).absolute()
+    check_target(folder, to)
+    new = 0
+    for image in images:
+        source = Path(image).absolute()
+        target = to / source.relative_to(folder)
+        if target.is_symlink() or target.exists():
+            if not _same(source, target):
+                raise FileExistsError(f'{target} exists and is another file than {source}. Choose an empty folder.')
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if mode == 'copy':
+            with atomic_write(target) as temporary:
+                shutil.copyfile(source, temporary)
+            shutil.copystat(source, target)
+        elif mode == 'link':
+            target.symlink_to(source)
+        else:
+            os.link(source, target)
+        new += 1
+    return new
+
+
+def check_target(folder: Path, to: Path) -> None:
+    """Raise a ValueError if ``to`` is ``folder`` or inside it: the next run would take its own output for input."""
+    folder, to = folder.resolve(), to.resolve()
+    if to == folder or folder in to.parents:
+        raise ValueError(f'The output folder {to} lies in the input folder {folder}. Choose one beside it.')
+
+
+def _same(source: Path, target: Path) -> bool:
+    if not target.exists():  # a link to nothing
+        return False
+    if source.samefile(target):
+        return True
+    return source.stat().st_size == target.stat().st_size and source.read_bytes() == target.read_bytes()

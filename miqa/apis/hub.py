@@ -1,0 +1,196 @@
+"""Models on the Hugging Face Hub: safetensors, a JSON config and a model card. Nothing that could run code."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from miqa import __version__
+from miqa.models import CheckpointError, WeightsUnavailable
+from miqa.utils import atomic_write, write_json
+
+from .methods import METHODS
+from .quality import Thresholds
+from .runtime import TorchRuntime
+from .spec import ModelSpec
+from .zoo import list_models
+
+if TYPE_CHECKING:
+    from .model import MIQAModel
+
+WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = 'model.safetensors', 'config.json', 'README.md'
+
+_TASK_WORDS = {'cls': 'image classification', 'det': 'object detection', 'ins': 'instance segmentation'}
+_LABEL_WORDS = {
+    'composite': 'the mean of consistency and accuracy',
+    'consistency': 'how far vision models still answer as they do on the undistorted image',
+    'accuracy': 'how right vision models still are',
+}
+
+
+def save_pretrained(model: MIQAModel, folder: str | os.PathLike) -> Path:
+    """Write ``model.safetensors``, ``config.json`` and the model card ``README.md`` into a folder.
+
+    Files of these names that are there are replaced, but not a model card: that may have been edited.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: the model is an exported one, whose weights are no longer separate.
+    """
+    if not isinstance(model.runtime, TorchRuntime):
+        raise ValueError(f'{model.source} is an exported model; save the checkpoint that it was made from.')
+    folder = Path(folder)
+    module = model.runtime.module
+    # Cloned and contiguous: safetensors refuses tensors that share memory or lie in another layout.
+    state = {f'network.{key}': value for key, value in module.network.state_dict().items()}
+    state = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
+    with atomic_write(folder / WEIGHTS_FILE) as temporary:
+        save_file(state, temporary, metadata={'format': 'pt'})
+    about = {'library_name': 'miqa', 'miqa_version': __version__, 'spec': model.spec.to_dict()}
+    write_json(folder / CONFIG_FILE, {**about, 'thresholds': model.thresholds._asdict()})
+    if not (folder / CARD_FILE).exists():
+        with atomic_write(folder / CARD_FILE) as temporary:
+            temporary.write_text(model_card(model), encoding='utf-8')
+    return folder
+
+
+def push_to_hub(
+    model: MIQAModel,
+    repo_id: str,
+    *,
+    private: bool = False,
+    token: str | bool | None = None,
+    commit_message: str = 'Upload quality model',
+) -> str:
+    """Create the repository where it is missing and upload what :func:`save_pretrained` writes.
+
+    A model card that the repository has already is left as it is.
+
+    Args:
+        model: the model.
+        repo_id: ``user/repo``.
+        private: of a repository that is created now.
+        token: of the Hub; None for the one that ``hf auth login`` stored.
+        commit_message: of the upload.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        WeightsUnavailable: the Hub cannot be reached, or refuses.
+    """
+    api = HfApi(token=token)
+    with tempfile.TemporaryDirectory() as folder:
+        save_pretrained(model, folder)
+        try:
+            api.create_repo(repo_id, private=private, repo_type='model', exist_ok=True)
+            keep = api.file_exists(repo_id, CARD_FILE)
+            commit = api.upload_folder(
+                repo_id=repo_id,
+                folder_path=folder,
+                commit_message=commit_message,
+                ignore_patterns=[CARD_FILE] if keep else None,
+            )
+        except (HfHubHTTPError, HFValidationError, OSError) as error:
+            raise WeightsUnavailable(
+                f'Cannot upload to {repo_id} on the Hugging Face Hub: {_first_line(error)}. Check the name, log in '
+                'with `hf auth login`, or write the files with save_pretrained(FOLDER) and upload them by hand.'
+            ) from error
+    return str(commit.commit_url)
+
+
+def read_pretrained(
+    repo_id: str | os.PathLike, revision: str | None = None, token: str | bool | None = None
+) -> tuple[ModelSpec, dict[str, torch.Tensor], Thresholds, str]:
+    """Read a model from the Hub or from a folder; only data is read, no code is run.
+
+    Returns:
+        Spec, tensors, thresholds, and the place as text.
+
+    Raises:
+        WeightsUnavailable: there is no such folder or repository, or the Hub cannot be reached.
+        CheckpointError: a file is missing or damaged.
+        ValueError: the config is not that of a quality model.
+    """
+    folder = Path(repo_id)
+    if not folder.is_dir():
+        try:
+            patterns = [WEIGHTS_FILE, CONFIG_FILE]
+            folder = Path(snapshot_download(str(repo_id), revision=revision, token=token, allow_patterns=patterns))
+        except (HfHubHTTPError, HFValidationError, OSError) as error:
+            raise WeightsUnavailable(
+                f'Cannot fetch {repo_id} from the Hugging Face Hub: {_first_line(error)}. Without internet access, '
+                f'download {CONFIG_FILE} and {WEIGHTS_FILE} elsewhere and name the folder that holds them.'
+            ) from error
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise CheckpointError(f'{repo_id} has no {name}, so it is not a model of this project.')
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding='utf-8'))
+        spec = ModelSpec.from_dict(config['spec'], f'{repo_id}/{CONFIG_FILE}')
+        thresholds = Thresholds(**config.get('thresholds', {})).checked()
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f'{CONFIG_FILE} of {repo_id} is not that of a quality model: {error!r}.') from None
+    try:
+        state = load_file(folder / WEIGHTS_FILE)
+    except SafetensorError as error:
+        raise CheckpointError(f'{WEIGHTS_FILE} of {repo_id} is damaged: {error}. Fetch it again.') from error
+    return spec, state, thresholds, str(repo_id)
+
+
+def model_card(model: MIQAModel) -> str:
+    """Write the model card: what the scores mean, how to get them, where the model comes from."""
+    spec = model.spec
+    title = METHODS[spec.method].title if spec.method in METHODS else spec.method
+    sizes = ', '.join(f'{name} {view["size"]}x{view["size"]}' for name, view in spec.views.items())
+    task = _TASK_WORDS.get(spec.task, 'a vision task that the weights do not name')
+    label = _LABEL_WORDS.get(spec.label, 'a label that the weights do not name')
+    lines = [
+        '---',
+        'library_name: miqa',
+        'tags: [image-quality-assessment, machine-vision, miqa]',
+        '---',
+        '',
+        f'# {title}: image quality for machines',
+        '',
+        f'Predicts from one image how well vision models will do on it: {label}, for {task}.',
+        '',
+        '```python',
+        'from machine_iqa import MIQAModel',
+        '',
+        "model = MIQAModel.from_pretrained('THIS_REPOSITORY')",
+        "model.assess('photo.jpg')   # nominally 0 to 1, higher is better; not clipped",
+        '```',
+        '',
+        '| | |',
+        '|---|---|',
+        f'| method | {title} |',
+        f'| task, label | {spec.task or "unknown"}, {spec.label or "unknown"} |',
+        f'| input | RGB, shorter side resized to {spec.short_side} pixels, centre cut: {sizes} |',
+        f'| high, medium quality from | {model.thresholds.high:g}, {model.thresholds.medium:g} |',
+        f'| made with | miqa {__version__} |',
+    ]
+    published = list_models(spec.task, spec.label, spec.method) if spec.method in METHODS and spec.task else []
+    if published and published[0].srcc:
+        lines += [
+            '',
+            f'The paper reports SRCC {published[0].srcc} and PLCC {published[0].plcc} for this method, task and label '
+            "on MIQD-2.5M. These are the published weights' figures; weights trained elsewhere must be tested anew.",
+        ]
+    lines += ['', 'Method and database: Wang, Zhang, Lin, "Image Quality Assessment for Machines", arXiv 2508.19850.']
+    return '\n'.join(lines) + '\n'
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip('.')
