@@ -89,7 +89,8 @@ def _intervals(cells: pd.DataFrame) -> str:
             )
             figures.append((interval_plot(part, f'{task}, {label}{where}'), text))
     lead = paragraph(
-        'SRCC with bootstrap intervals by source image. Methods whose bars overlap may still differ: see the paired differences in the tables.'
+        'SRCC with bootstrap intervals by source image. Methods whose bars overlap may still differ: the paired '
+        'differences tell.'
     )
     return lead + pictures(*figures)
 
