@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .camera import CameraLost, LatestFrame, open_source
+from .quality import quality_of
 from .score_panel import SMALLEST, ScorePanel, beside, panel_width
-from .scoring import Scorer, describe_scorer, load_scorer, score_images
+from .scoring import Scorer, describe_scorer, load_scorer, score_images, scorer_line, scorer_thresholds
 from .window import Window, why_no_window
 
 logger = logging.getLogger(__name__)
@@ -246,8 +247,9 @@ class _LiveView:
 
     def __init__(self, owner: RealTimeIQA, name: str):
         self._window = Window(f'MIQA: {name} (q to quit)')
-        self._subtitle = ', '.join(describe_scorer(owner.model).values())
+        self._subtitle = scorer_line(describe_scorer(owner.model))
         self._threshold = owner.alert_below
+        self._words = scorer_thresholds(owner.model)
         self._panel: ScorePanel | None = None
         self._points: deque[tuple[float, float]] = deque()
 
@@ -269,9 +271,9 @@ class _LiveView:
         self._panel.restart((max(0.0, now - self.SECONDS), max(now, self.SECONDS)))
         for moment, score in self._points:
             self._panel.add(moment, score)
-        state = 'LOW QUALITY   ' if result.alert else ''
+        state = 'ALERT: ' if result.alert else ''
         captions = [
-            f'{state}mean {mean:.3f}',
+            f'{state}{quality_of(result.smoothed, self._words)} quality, mean {mean:.3f}',
             f'{1000 * result.latency:.0f} ms late, {result.dropped} of {result.captured} dropped',
         ]
         return beside(image, self._panel.render(result.score, captions))

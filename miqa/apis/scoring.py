@@ -9,6 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
+from .quality import DEFAULT_THRESHOLDS, Thresholds
+
 
 class Scorer(Protocol):
     """Anything that scores pictures: a :class:`miqa.apis.model.MIQAModel`, or a stand-in with the same method."""
@@ -65,7 +67,18 @@ def score_images(model: Scorer, images: Sequence[np.ndarray], what: str = 'a pic
 
 
 def describe_scorer(model: Scorer) -> dict:
-    """Return the method, task and label of a model, as far as it names them."""
+    """Return method, task, label and exact weights (``identity``) of a model, as far as it names them."""
     spec = getattr(model, 'spec', None)
     found = {name: getattr(spec, name, None) for name in ('method', 'task', 'label')}
+    found['identity'] = getattr(model, 'identity', None)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def scorer_line(description: dict) -> str:
+    """Return one line for people of what :func:`describe_scorer` found; empty for an unknown scorer."""
+    return ', '.join(description[name] for name in ('method', 'task', 'label') if name in description)
+
+
+def scorer_thresholds(model: Scorer) -> Thresholds:
+    """Return where the model's quality changes its name, or the usual places."""
+    return Thresholds(*getattr(model, 'thresholds', DEFAULT_THRESHOLDS))

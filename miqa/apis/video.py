@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .scoring import Scorer, describe_scorer, load_scorer, score_images
+from .quality import quality_of
+from .scoring import Scorer, describe_scorer, load_scorer, score_images, scorer_thresholds
 from .video_reading import Frame, UnreadableVideo, VideoReader, count_frames, open_video
 from .video_sampling import Sampling
 from .video_statistics import overall_statistics, per_second, temporal_consistency, worst_segments
@@ -87,8 +88,9 @@ class VideoMIQA:
         Returns:
             A dict that is ready for JSON:
 
-            - ``mean_score``: mean over the scored frames. ``average_quality``, ``min_quality``, ``max_quality``,
-              ``std_quality``: over the per-second means, as in the released scripts.
+            - ``mean_score``: mean over the scored frames; ``quality``: its word (``high``, ``medium``, ``low``).
+            - ``average_quality``, ``min_quality``, ``max_quality``, ``std_quality``: over the per-second means, as in the
+              released scripts.
             - ``metadata``: ``total_frames``, ``fps``, ``duration`` (s) as declared by the file, or measured where it
               declares nothing; ``width``, ``height`` of the upright picture, ``codec``, ``fps_assumed``; and
               ``frames_read``, the frames that were really decoded.
@@ -98,7 +100,7 @@ class VideoMIQA:
             - ``overall_statistics``, ``temporal_consistency``, ``worst_segments``: see
               :mod:`miqa.apis.video_statistics`.
             - ``video_path``, ``video_name``, ``type`` ('video'), ``num_frames_analyzed``, ``num_seconds``,
-              ``sampling``, ``model``.
+              ``sampling``, ``model``, ``thresholds`` of the quality words.
             - ``complete``: False where the video ended early; ``warnings``: sentences.
 
         Raises:
@@ -147,6 +149,7 @@ class VideoMIQA:
 
     def _result(self, path, reader, frame_results, sentences, segment_seconds) -> dict:
         seconds = per_second(frame_results)
+        thresholds = scorer_thresholds(self.model)
         means = [second['quality_score'] for second in seconds]
         overall = overall_statistics([frame['quality_score'] for frame in frame_results])
         return {
@@ -154,6 +157,7 @@ class VideoMIQA:
             'video_name': path.name,
             'type': 'video',
             'mean_score': overall['mean'],
+            'quality': quality_of(overall['mean'], thresholds),
             'average_quality': float(np.mean(means)),
             'min_quality': float(np.min(means)),
             'max_quality': float(np.max(means)),
@@ -163,6 +167,7 @@ class VideoMIQA:
             'complete': not reader.ended_early,
             'warnings': sentences,
             'model': describe_scorer(self.model),
+            'thresholds': thresholds._asdict(),
             'sampling': asdict(self.sampling),
             'metadata': _metadata(reader, frame_results),
             'overall_statistics': overall,

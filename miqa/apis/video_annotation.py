@@ -12,7 +12,9 @@ from tqdm import tqdm
 
 from miqa.utils import atomic_write
 
+from .quality import Thresholds, quality_of
 from .score_panel import SMALLEST, ScorePanel, beside, clock, panel_width
+from .scoring import scorer_line
 from .video_reading import open_video
 from .video_writing import (
     OUTPUT_SUFFIXES,
@@ -111,7 +113,7 @@ def _panel(result: dict, height: int) -> ScorePanel:
     times = [frame['timestamp'] for frame in result['frame_results']]
     # Raw scores may leave [0, 1] a little; the axis then opens, so that the curve is never cut.
     y_range = (min(0.0, *scores, 0.0), max(1.0, *scores, 1.0))
-    subtitle = ', '.join(result.get('model', {}).values())
+    subtitle = scorer_line(result['model'])
     duration = max(result['metadata']['duration'], times[-1])
     return ScorePanel(panel_width(height), height, subtitle=subtitle, x_range=(0.0, duration), y_range=y_range)
 
@@ -120,7 +122,7 @@ def _annotated(source: Path, result: dict, panel: ScorePanel, progress: bool) ->
     """Yield the pictures of the annotated video at its constant frame rate."""
     times = np.asarray([frame['timestamp'] for frame in result['frame_results']])
     scores = np.asarray([frame['quality_score'] for frame in result['frame_results']])
-    metadata = result['metadata']
+    metadata, thresholds = result['metadata'], Thresholds(**result['thresholds'])
     fps, duration = metadata['fps'], metadata['duration']
     assumed = fps if metadata['fps_assumed'] else None
     shown, image, total = 0, None, 0.0
@@ -140,7 +142,7 @@ def _annotated(source: Path, result: dict, panel: ScorePanel, progress: bool) ->
             total += score
             panel.add(frame.timestamp, score)
             captions = [
-                f'{clock(frame.timestamp)} of {clock(duration)}',
+                f'{quality_of(score, thresholds)} quality at {clock(frame.timestamp)} of {clock(duration)}',
                 f'mean so far {total / (frame.index + 1):.3f}',
             ]
             image = beside(frame.image, panel.render(score, captions))

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from miqa.reports.plots import save_figure
 from miqa.utils import atomic_write, write_json
 
+from .scoring import scorer_line
+
 #: What a plot shows: scored frames, per-second means, or one above the other.
 PLOT_KINDS = ('frames', 'seconds', 'both')
 
@@ -43,7 +45,7 @@ def plot_video(result: Mapping, kind: str = 'both') -> Figure:
         _draw_frames(axes, result) if part == 'frames' else _draw_seconds(axes, result)
         _finish(axes, result)
     rows[-1].set_xlabel('time in seconds')
-    model = ', '.join(result.get('model', {}).values())
+    model = scorer_line(result['model'])
     figure.suptitle(result['video_name'] + (f'   ({model})' if model else ''), fontsize=11)
     return figure
 
