@@ -5,7 +5,15 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-_EXTRAS = {'av': 'video'}
+_EXTRAS = {
+    'pycocotools': 'machines',
+    'av': 'video',
+    'imageio_ffmpeg': 'video',
+    'gradio': 'serve',
+    'onnx': 'export',
+    'onnxruntime': 'export',
+    'onnxscript': 'export',
+}
 # MMCV's operators must be compiled, which no extra of pip can ask for.
 _SCRIPTS = {'mmdet': 'bash tools/install_machines.sh', 'mmcv._ext': 'bash tools/install_machines.sh'}
 
