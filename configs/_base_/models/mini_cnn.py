@@ -3,6 +3,7 @@ model = dict(
     type='QualityAssessor',
     data_preprocessor=dict(
         type='ViewPreprocessor',
+        channels_last=True,  # twice as fast for depthwise convolutions on a CPU
         views=dict(
             image=dict(size=176, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
         ),
