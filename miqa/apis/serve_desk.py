@@ -168,7 +168,7 @@ class Desk:
             megapixels = 0.0  # read_image, below, says what is wrong
         if megapixels > self.limits.megapixels:
             raise UnreadableImage(
-                f'{name} has {megapixels:.0f} megapixels; this page takes up to {self.limits.megapixels:g}.'
+                f'{name} has {megapixels:.3g} megapixels; this page takes up to {self.limits.megapixels:g}.'
             )
         rgb = read_image(Path(path).read_bytes(), name)
         return np.ascontiguousarray(rgb[:, :, ::-1])

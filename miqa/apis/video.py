@@ -89,8 +89,8 @@ class VideoMIQA:
             A dict that is ready for JSON:
 
             - ``mean_score``: mean over the scored frames; ``quality``: its word (``high``, ``medium``, ``low``).
-            - ``average_quality``, ``min_quality``, ``max_quality``, ``std_quality``: over the per-second means, as in the
-              released scripts.
+            - ``average_quality``, ``min_quality``, ``max_quality``, ``std_quality``: over the per-second means, as
+              in the released scripts.
             - ``metadata``: ``total_frames``, ``fps``, ``duration`` (s) as declared by the file, or measured where it
               declares nothing; ``width``, ``height`` of the upright picture, ``codec``, ``fps_assumed``; and
               ``frames_read``, the frames that were really decoded.
