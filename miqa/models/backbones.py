@@ -50,7 +50,7 @@ class TimmRegressor(Regressor):
 
     def init_weights(self) -> None:
         """Load timm's weights, all but the classifier; raises WeightsUnavailable if they are not to be had."""
-        load_timm_pretrained(self.backbone, self.model_name, self.pretrained, **self.options)
+        load_timm_pretrained(self.backbone, self.model_name, self.pretrained, self.options)
         calm_output(self.backbone.get_classifier())
 
 

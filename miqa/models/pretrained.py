@@ -2,50 +2,67 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import safetensors.torch
 import timm
+import torch
 import torchvision
 from torch import nn
 
-from .checkpoint_files import fit_state, read_torch_file, state_dict_of
+from .checkpoint_files import CheckpointError, fit_state, read_torch_file, state_dict_of
 from .weight_files import WeightsUnavailable, weight_file
 
 #: What a config may say: True for the zoo's weights, False for random ones, or the path of a file.
 Pretrained = bool | str
 
 
-def load_timm_pretrained(model: nn.Module, name: str, pretrained: Pretrained, **options) -> None:
-    """Load pretrained weights into ``model``, made by ``timm.create_model(name, **options)``.
+def load_timm_pretrained(model: nn.Module, name: str, pretrained: Pretrained, options: dict) -> None:
+    """Load pretrained weights into ``model``, which is ``timm.create_model(name, **options)`` or a part of it.
 
-    timm itself fits them: it leaves out a classifier of another size and resizes position embeddings.
+    timm itself fits them, for instance resizes position embeddings. All that ``model`` has is loaded, but for a
+    classifier of another size; all that the weights have must belong to timm's model.
 
     Args:
-        model: the network to fill.
+        model: the network to fill, with timm's tensor names.
         name: timm's model name.
-        pretrained: True for timm's own weights of that name, a path to a file of them (.safetensors, .pth, .bin,
-            .npz), or False to leave the network as it is.
+        pretrained: True for timm's own weights of that name, path of a file of them (.safetensors, or torch.save's
+            .pth and .bin), or False to leave the network as it is.
         options: what the network was created with.
 
     Raises:
-        WeightsUnavailable: they cannot be fetched, found or fitted.
+        WeightsUnavailable: they cannot be fetched or found, or are not those of this model.
+        CheckpointError: the file is damaged or unsafe.
     """
     if pretrained is False:
         return
-    overlay = {}
-    if pretrained is not True:
-        overlay = {'pretrained_cfg_overlay': {'file': str(weight_file(pretrained)), 'url': '', 'hf_hub_id': None}}
+    zoo = timm.get_pretrained_cfg(name)
+    overlay = {} if pretrained is True else {'state_dict': _tensors(weight_file(pretrained))}
+    # With the number of classes that the weights have, timm checks every name; with another it would only log.
+    whole = {**options, 'num_classes': zoo.num_classes}
     try:
-        donor = timm.create_model(name, pretrained=True, **overlay, **options)
+        donor = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **whole)
     except Exception as error:
-        # Which exception an unreachable hub raises depends on timm's, the hub client's and the HTTP library's version.
-        home = timm.get_pretrained_cfg(name)
-        source = pretrained if pretrained is not True else f'https://huggingface.co/{home.hf_hub_id}' if home else name
+        # What an unreachable hub raises depends on the versions of timm, of the hub client and of its HTTP library.
+        source = f'https://huggingface.co/{zoo.hf_hub_id}' if pretrained is True else pretrained
         raise WeightsUnavailable(
-            f'Cannot load pretrained weights of timm model {name} from {source} '
-            f'({type(error).__name__}: {str(error).splitlines()[0] if str(error) else "no message"}). '
-            'Without internet access, download the file model.safetensors elsewhere and set `pretrained` to its '
-            'path, or set `pretrained=False` to start from random weights.'
+            f'Cannot load pretrained weights of timm model {name} from {source} ({type(error).__name__}: '
+            f'{" ".join(str(error).split())[:300]}). Without internet access, download model.safetensors from '
+            f'https://huggingface.co/{zoo.hf_hub_id} elsewhere and set `pretrained` to its path, or set '
+            '`pretrained=False` to start from random weights.'
         ) from error
-    model.load_state_dict(donor.state_dict())
+    own, given = model.state_dict(), donor.state_dict()
+    own.update({key: given[key] for key in own if key in given and given[key].shape == own[key].shape})
+    model.load_state_dict(own)
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    if path.suffix != '.safetensors':
+        return state_dict_of(read_torch_file(path), path)
+    try:
+        return safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f'{path} is not a whole safetensors file ({error}). Fetch it again.') from error
 
 
 def load_torchvision_pretrained(model: nn.Module, name: str, pretrained: Pretrained, head: str) -> None:

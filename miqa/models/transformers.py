@@ -45,7 +45,8 @@ class TokenTransformer(nn.Module):
         if unfit:
             raise ValueError(
                 'RA-MIQA needs a VisionTransformer of timm with a CLS token that has a position, a final norm, '
-                'and neither register tokens nor a norm before the blocks, such as vit_small_patch16_224.'
+                'and neither register tokens nor a norm before the blocks, such as vit_small_patch16_224. '
+                "(Where a model pools over its patches, options=dict(global_pool='token') gives it a final norm.)"
             )
         self.embed_dim = vit.embed_dim
         self.cls_token = vit.cls_token
@@ -72,8 +73,7 @@ class PlainTransformer(TokenTransformer):
     def __init__(
         self, model_name: str = 'vit_small_patch16_224', pretrained: Pretrained = True, options: dict | None = None
     ):
-        # global_pool='token' keeps the final norm under its own name whatever the model's default is.
-        options = dict(num_classes=0, global_pool='token', **(options or {}))
+        options = dict(num_classes=0, **(options or {}))
         super().__init__(timm.create_model(model_name, pretrained=False, **options))
         self.model_name = model_name
         self.pretrained = pretrained
@@ -81,7 +81,7 @@ class PlainTransformer(TokenTransformer):
 
     def init_weights(self) -> None:
         """Load timm's weights; raises WeightsUnavailable if they are not to be had."""
-        load_timm_pretrained(self, self.model_name, self.pretrained, **self.options)
+        load_timm_pretrained(self, self.model_name, self.pretrained, self.options)
 
 
 @MODELS.register_module()
