@@ -1,0 +1,60 @@
+#!/usr/bin/env python
+"""Save contact sheets: every distortion at its five levels, and all foreground/background pairs of one of them."""
+
+import argparse
+import sys
+
+from PIL import Image
+
+from miqa.distortions.saliency import salient_foreground
+from miqa.distortions.sheet import fit_width, fused_sheet, levels_sheet
+from miqa.taxonomy import DISTORTIONS, EXTRA_DISTORTIONS
+from miqa.utils import atomic_write, read_image
+
+EXAMPLES = """
+examples
+  python tools/data/show_distortions.py photo.jpg --out sheet.jpg
+  python tools/data/show_distortions.py photo.jpg --out snow.png --distortions snow fog frost --cell 460
+  python tools/data/show_distortions.py photo.jpg --fused motion_blur --mask photo_binary_mask.png --out fused.jpg
+"""
+
+
+def main() -> int:
+    """Run the tool."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    known = DISTORTIONS + EXTRA_DISTORTIONS
+    parser.add_argument('image', help='the source picture')
+    parser.add_argument('--out', required=True, help='sheet to write, .jpg or .png')
+    parser.add_argument(
+        '--distortions', nargs='+', choices=known, default=list(DISTORTIONS), metavar='NAME', help='default: the ten'
+    )
+    parser.add_argument('--fused', choices=known, metavar='NAME', help='show the 25 level pairs of this one instead')
+    parser.add_argument('--mask', help='foreground mask for --fused, white on black (default: by saliency)')
+    parser.add_argument('--width', type=int, default=460, help='shrink the source to this width (default: 460)')
+    parser.add_argument('--cell', type=int, default=230, help='width at which a picture is shown (default: 230)')
+    parser.add_argument('--quality', type=int, default=60, help='of a JPEG sheet (default: 60)')
+    parser.add_argument('--seed', type=int, default=1234567)
+    args = parser.parse_args()
+    try:
+        full = read_image(args.image)
+        image = fit_width(full, args.width)
+        if args.fused:
+            mask = read_image(args.mask)[:, :, 0] if args.mask else salient_foreground(full)
+            if mask.shape != full.shape[:2]:
+                parser.error(f'The mask {args.mask} is of another size than {args.image}.')
+            mask = (fit_width(mask, args.width) > 127).astype('uint8') * 255
+            sheet = fused_sheet(image, mask, args.fused, args.cell, args.seed)
+        else:
+            sheet = levels_sheet(image, args.distortions, args.cell, args.seed)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    with atomic_write(args.out) as temporary:
+        Image.fromarray(sheet).save(temporary, quality=args.quality, optimize=True)
+    print(f'Wrote {args.out}: {sheet.shape[1]} x {sheet.shape[0]} pixels.')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
