@@ -1,6 +1,10 @@
 """Cameras and streams: the latest frame, counters, alerts, and what happens when a camera vanishes."""
 
 import itertools
+import os
+import shutil
+import subprocess
+import sys
 import threading
 
 import cv2
@@ -283,3 +287,39 @@ def test_the_curve_in_the_window_keeps_the_last_half_minute_only(live, monkeypat
     for second in range(100):
         view.compose(grey(0.5), LiveResult(second, 0.5, 0.5, 0.01, second + 1, 0, False, float(second)), 0.5)
     assert len(view._points) == 31 and view._points[0][0] == 69
+
+
+def test_a_real_window_opens_on_a_virtual_screen_and_shows_the_run():
+    xvfb = shutil.which('Xvfb')
+    if not xvfb or 'GUI:                           NONE' in cv2.getBuildInformation():
+        pytest.skip('no Xvfb (apt-get install xvfb), or an OpenCV without windows')
+    program = """
+import numpy as np
+from miqa.apis.realtime import RealTimeIQA
+
+class Brightness:
+    def assess(self, images):
+        return [float(image.mean()) / 255 for image in images]
+
+frames = (np.full((48, 64, 3), 10 * number, np.uint8) for number in range(20))
+summary = RealTimeIQA(model=Brightness()).run(frames, display='window', every_frame=True)
+print(summary['frames_scored'], summary['ended'])
+"""
+    reader, writer = os.pipe()
+    screen = subprocess.Popen(
+        [xvfb, '-displayfd', str(writer), '-screen', '0', '800x600x24', '-nolisten', 'tcp'],
+        pass_fds=[writer], stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(writer)
+    try:
+        with open(reader) as stream:
+            display = stream.readline().strip()
+        environment = {**os.environ, 'DISPLAY': f':{display}', 'QT_QPA_PLATFORM': 'xcb'}
+        done = subprocess.run(
+            [sys.executable, '-c', program], env=environment, capture_output=True, text=True, timeout=60
+        )  # fmt: skip
+    finally:
+        screen.terminate()
+        screen.wait()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == '20 The source ended.\n'
