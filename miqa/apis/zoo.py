@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from miqa.models import WeightsUnavailable
+from miqa.reports.published import published_scores
 from miqa.taxonomy import LABELS, TASKS, check_choice
 from miqa.utils import atomic_write
 from miqa.utils.downloads import download, google_drive_url
@@ -75,8 +76,9 @@ def entries() -> tuple[ZooEntry, ...]:
 
 
 def _entry(row: dict[str, str]) -> ZooEntry:
-    numbers = {name: float(row[name]) if row[name] else None for name in ('srcc', 'plcc')}
-    return ZooEntry(**{**row, **numbers, 'sha256': row['sha256'] or None})
+    published = published_scores(METHODS[row['method']].title, row['task'], row['label']) or {}
+    figures = {name: published.get(name.upper()) for name in ('srcc', 'plcc')}
+    return ZooEntry(**{**row, **figures, 'sha256': row['sha256'] or None})
 
 
 def list_models(task: str | None = None, label: str | None = None, method: str | None = None) -> list[ZooEntry]:

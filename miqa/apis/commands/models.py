@@ -28,6 +28,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument('--label', choices=LABELS, help='only of this label')
     parser.add_argument('--method', help='only of this method, in any spelling')
     parser.add_argument('--json', action='store_true', help='print everything that is known, as JSON')
+    parser.add_argument('--register-demo', metavar='CHECKPOINT', help="make this checkpoint the model 'demo' and stop")
     parser.set_defaults(run=run)
 
 
@@ -38,6 +39,9 @@ def run(args: argparse.Namespace) -> int:
 
     from .. import zoo
 
+    if args.register_demo:
+        print(f'The model `demo` is now {args.register_demo}, copied to {zoo.register_demo(args.register_demo)}.')
+        return 0
     found = zoo.list_models(args.task, args.label, args.method)
     if args.json:
         print(json.dumps([zoo.as_dict(entry) for entry in found], indent=2))
