@@ -27,6 +27,7 @@ COLUMNS = {
     'modified_ns': int,
 }
 _ROWS_AT_A_TIME = 10_000
+_LINE_BEGINS = b'{"image": '
 
 
 def read_rows(path: Path) -> Iterator[dict]:
@@ -144,10 +145,17 @@ def file_state(path: str) -> tuple[int, int] | None:
 
 
 def _cut_torn_line(path: Path) -> None:
-    # A writer that was killed may have left half a line.
-    if path.is_file() and (data := path.read_bytes()) and not data.endswith(b'\n'):
-        with open(path, 'r+b') as stream:
-            stream.truncate(data.rfind(b'\n') + 1)
+    """Remove half a line that a killed writer left; a file of somebody else's is left for the reader to refuse."""
+    if not path.is_file():
+        return
+    with open(path, 'r+b') as stream:
+        length = stream.seek(0, os.SEEK_END)
+        # An error sentence with a long path is the longest that a line can hold.
+        stream.seek(max(0, length - (1 << 20)))
+        tail = stream.read()
+        torn = tail[tail.rfind(b'\n') + 1 :]
+        if torn and (torn.startswith(_LINE_BEGINS) or _LINE_BEGINS.startswith(torn)):
+            stream.truncate(length - len(torn))
 
 
 def _read_csv(path: Path) -> Iterator[dict]:
