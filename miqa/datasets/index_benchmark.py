@@ -157,15 +157,15 @@ def _timed(function) -> tuple[float, float, int]:
 def _worker_memory(state: bytes) -> tuple[float, float]:
     """Return by how many MB private and resident memory grow when a worker receives and reads a dataset."""
     _quiet()
-    before = _memory()
+    before = memory_in_use()
     dataset = pickle.loads(state)
     for position in np.random.default_rng(0).permutation(len(dataset)):
         dataset.get_data_info(position)
-    after = _memory()
+    after = memory_in_use()
     return after[0] - before[0], after[1] - before[1]
 
 
-def _memory() -> tuple[float, float]:
+def memory_in_use() -> tuple[float, float]:
     """Return this process's private and resident memory in MB, from Linux's /proc."""
     fields = {}
     for line in Path('/proc/self/smaps_rollup').read_text(encoding='ascii').splitlines()[1:]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 
@@ -79,4 +80,10 @@ def _checked(picture: np.ndarray, size: int, results: dict) -> tuple[int, int]:
 
 def _cut(picture: np.ndarray, top: int, left: int, size: int) -> torch.Tensor:
     part = picture[top : top + size, left : left + size]
-    return torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)))
+    if part.strides[2] != 1:
+        # Packed pictures are stored as planes already.
+        return torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)))
+    planes = np.empty((3, size, size), dtype=np.uint8)
+    # Several times as fast as a transposing copy.
+    cv2.split(part, list(planes))
+    return torch.from_numpy(planes)
