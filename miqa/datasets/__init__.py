@@ -5,13 +5,15 @@ from .errors import DatabaseError
 from .fingerprint import label_fingerprint
 from .index import SampleIndex
 from .index_store import open_index
-from .miqd import MIQDDataset, list_bad_images
+from .miqd import MIQDDataset
+from .quality_dataset import QualityDataset, list_bad_images
 from .sampler import ResumableSampler
 from .splits import official_split, read_split, split_path
 
 __all__ = [
     'DatabaseError',
     'MIQDDataset',
+    'QualityDataset',
     'ResumableSampler',
     'SampleIndex',
     'label_fingerprint',

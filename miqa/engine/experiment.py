@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import difflib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, ConfigDict
 
 from miqa.taxonomy import LABELS, TASKS, check_choice
@@ -82,8 +84,7 @@ def settle(config: Config, processes: int = 1) -> Config:
         dataset = config[name]['dataset']
         for knob in ('task', 'label', 'data_root'):
             dataset.setdefault(knob, config[knob])
-        if not config[name].get('num_workers'):
-            config[name]['persistent_workers'] = False
+        _fit_machine(config[name])
     config.train_dataloader.dataset.setdefault('seed', config.seed)
     config.train_dataloader.sampler.setdefault('seed', config.seed)
     updates = config.optim_wrapper.get('accumulative_counts', 1)
@@ -98,6 +99,16 @@ def settle(config: Config, processes: int = 1) -> Config:
     config.setdefault('param_scheduler', ConfigDict(config.schedule))
     config.setdefault('randomness', {'seed': config.seed})
     return config
+
+
+def _fit_machine(loader: ConfigDict) -> None:
+    """Use no more workers than this process's share of cores, and pinned memory only where a GPU reads it."""
+    processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+    share = max(1, len(os.sched_getaffinity(0)) // processes)
+    loader.num_workers = min(loader.get('num_workers', 0), share)
+    loader.pin_memory = bool(loader.get('pin_memory')) and torch.cuda.is_available()
+    if not loader.num_workers:
+        loader.persistent_workers = False
 
 
 def build_runner(

@@ -16,7 +16,7 @@ def test_and_tabulate(runner) -> tuple[dict, pd.DataFrame | None]:
     if metric.positions is None:
         return metrics, None
     dataset = runner.test_dataloader.dataset
-    rows = [dataset.get_data_info(int(position)) for position in metric.positions]
+    rows = [dataset.describe(int(position)) for position in metric.positions]
     names = ('image', 'source', 'task', 'label', 'distortion', 'fg_level', 'bg_level')
     table = pd.DataFrame({name: [row[name] for row in rows] for name in names})
     return metrics, table.assign(ground_truth=metric.labels, prediction=metric.predictions)

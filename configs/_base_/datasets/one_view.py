@@ -5,7 +5,7 @@ train_pipeline = [*_load, dict(type='PackViews', image=224, region=None, random=
 test_pipeline = [*_load, dict(type='PackViews', image=224, region=None)]
 
 train_dataloader = dict(
-    num_workers=8,  # --cfg-options train_dataloader.num_workers=...
+    num_workers=8,  # processes that load images; at most this process's share of the cores is used
     persistent_workers=True,
     pin_memory=True,
     drop_last=True,
