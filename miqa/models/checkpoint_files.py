@@ -38,7 +38,7 @@ def read_torch_file(path: str | os.PathLike, map_location: str | torch.device = 
     except pickle.UnpicklingError as error:
         found = re.search(r'GLOBAL (\S+)', str(error))
         # PyTorch's own advice, to load the file unsafely, is not passed on.
-        cause = re.search(r'WeightsUnpickler error: (.*)', str(error))
+        cause = re.search(r'WeightsUnpickler error:\s*(.*)', str(error))
         reason = (
             f'it contains a {found[1]}, which is not on the list of harmless types'
             if found
