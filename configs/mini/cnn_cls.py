@@ -6,3 +6,4 @@ _base_ = [
 ]
 data_root = 'data/demo'
 task = 'cls'
+batch_size = 32
