@@ -14,9 +14,9 @@ too little room. A killed run goes on with the same command. The folder is used 
 The folder packed for det serves ins too: the two have the same pictures.
 
 Examples:
-  python tools/data/pack.py --data-root data/miqd --task det --split train --out data/packed/det_train --dry-run
-  python tools/data/pack.py --data-root data/miqd --task det --split train --out data/packed/det_train --workers 16
-  python tools/data/pack.py --data-root data/miqd --task det --split train --out data/packed/det_train --check
+  python tools/data/pack.py data/miqd --task det --split train --out data/packed/det_train --dry-run
+  python tools/data/pack.py data/miqd --task det --split train --out data/packed/det_train --workers 16
+  python tools/data/pack.py data/miqd --task det --split train --out data/packed/det_train --check
 """
 
 import argparse
@@ -30,7 +30,7 @@ from miqa.utils.command_line import run_command
 def main():
     """Parse the command line and pack, check or estimate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--data-root', '--data_root', '--data_path', type=Path, required=True, help='the database')
+    parser.add_argument('data_root', type=Path, help='the database')
     parser.add_argument('--task', choices=TASKS, required=True)
     parser.add_argument('--split', choices=(*SPLITS, 'test'), required=True)
     parser.add_argument('--out', type=Path, required=True, help='folder of the shards: empty, or of a killed run')
