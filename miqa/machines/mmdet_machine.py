@@ -78,9 +78,11 @@ class MMDetMachine(Machine):
 
         path, weights = locate(config, checkpoint)
         settings = Config.fromfile(path)
-        if 'backbone' in settings.model:
-            # Weights for the start of a training are not wanted: the checkpoint has all.
-            settings.model.backbone.init_cfg = None
+        # Weights for the start of a training are not wanted: the checkpoint has all.
+        backbone = settings.model.get('backbone', {})
+        for key in ('init_cfg', 'pretrained'):
+            if key in backbone:
+                backbone[key] = None
         settings.merge_from_dict(cfg_options or {})
         self.network = init_detector(settings, weights, device=device, cfg_options={})
         names = classes or self.network.dataset_meta.get('classes')

@@ -63,10 +63,8 @@ def main() -> None:
     print(f'  per source: distort {costs.distort_seconds:.1f} s, quality table {costs.measure_seconds:.1f} s,', end=' ')
     print(f'decode {costs.decode_seconds:.1f} s of one core; {costs.bytes / 1e6:.1f} MB')
     for item in machines:
-        print(
-            f'  per image: {item.name} {1000 * item.seconds:.1f} ms of {"one core" if item.device == "cpu" else "the GPU"}, '
-            f'{item.bytes:.0f} bytes of response'
-        )
+        where = 'the GPU' if item.device == 'cuda' else 'one core'
+        print(f'  per image: {item.name} {1000 * item.seconds:.1f} ms of {where}, {item.bytes:.0f} bytes of response')
     print(f'\n{args.sources} sources, {plan.images} images:')
     print(f'  distortions     {plan.distort_hours:10.1f} CPU core hours')
     print(f'  quality tables  {plan.measure_hours:10.1f} CPU core hours (make_distortions.py --measures none: 0)')
