@@ -49,7 +49,7 @@ def cache_region_features(
     """Compute the features of every picture of ``dataset`` into ``folder``, or go on where an earlier run stopped.
 
     Work happens in ``<folder>.part``, which becomes ``folder`` at the end. Features are computed in float32.
-    Pictures that cannot be read are left out if the dataset skips them.
+    Pictures that cannot be read are left out if the dataset skips them (``bad_images='skip'``).
 
     Args:
         encoder: with its weights loaded.

@@ -2,7 +2,17 @@
 
 from .augmentation import RandomFlip, RandomRotation
 from .loading import LoadImage
+from .region_features import LoadRegionFeatures, RegionFeatureCache
 from .resizing import ResizeShortSide, resized_size
 from .views import PackViews
 
-__all__ = ['LoadImage', 'PackViews', 'RandomFlip', 'RandomRotation', 'ResizeShortSide', 'resized_size']
+__all__ = [
+    'LoadImage',
+    'LoadRegionFeatures',
+    'PackViews',
+    'RandomFlip',
+    'RandomRotation',
+    'RegionFeatureCache',
+    'ResizeShortSide',
+    'resized_size',
+]

@@ -1,0 +1,9 @@
+# As ra_miqa_cls.py, with the frozen region encoder out of the training loop (tools/data/cache_region_features.py).
+_base_ = '../ra_miqa_cls.py'
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='ResizeShortSide', size=288),
+    dict(type='PackViews', image=224, region=None, random=True),
+    dict(type='LoadRegionFeatures', cache='data/region_features/cls_train'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
