@@ -242,6 +242,8 @@ def test_a_file_that_is_no_picture_gets_a_sentence_on_the_page(opened, tmp_path)
     (tmp_path / 'bad.png').write_bytes(b'no picture')
     browser.find_element('css selector', '#picture input[type=file]').send_keys(str(tmp_path / 'bad.png'))
     wait('.toast-body, [data-testid=toast-body]', 'bad.png is not an image in a format that Pillow knows (10 bytes).')
+    assert wait('#score .miqa-problems', 'bad.png is not an image')
+    assert not browser.find_elements('css selector', '#score .miqa-score')
 
 
 def test_a_file_above_the_limit_is_refused_on_the_page(opened, tmp_path):

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from helpers_videos import Brightness, ffmpeg, frame_times_ok, video_with_sound, write_video
+from PIL import Image
 
 from miqa.apis import video_reading
 from miqa.apis.video import VideoMIQA
@@ -247,12 +248,20 @@ def test_a_frame_rate_that_is_none_is_replaced_and_named(ramp, monkeypatch, fps,
     assert [frame['index'] for frame in result['frame_results']] == list(range(0, 60, 2))
     assert result['frame_results'][1]['timestamp'] == pytest.approx(2 / 25)
     assert 'declares no usable frame rate' in result['warnings'][0]
-    assert assess(ramp, assume_fps=50)['metadata']['duration'] == pytest.approx(1.2)
+    told = assess(ramp, assume_fps=50)
+    assert told['metadata']['duration'] == pytest.approx(1.2) and told['warnings'] == []
 
 
 def test_a_wrong_frame_rate_given_by_the_user_is_refused(ramp):
     with pytest.raises(ValueError, match='assume_fps must be above 0'):
         assess(ramp, assume_fps=math.nan)
+
+
+def test_an_animated_gif_is_a_video(tmp_path):
+    pictures = [Image.new('L', (32, 24), value) for value in (0, 100, 200)]
+    pictures[0].save(tmp_path / 'a.gif', save_all=True, append_images=pictures[1:], duration=200, loop=0)
+    scores = [frame['quality_score'] for frame in assess(tmp_path / 'a.gif')['frame_results']]
+    np.testing.assert_allclose(scores, [0, 100 / 255, 200 / 255], atol=0.02)
 
 
 def test_frames_are_counted_by_decoding(ramp):

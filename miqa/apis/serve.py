@@ -10,7 +10,7 @@ from miqa.taxonomy import LABELS, TASKS
 from miqa.utils import require
 
 from .scoring import Scorer
-from .serve_desk import Desk, Limits
+from .serve_desk import Desk, Limits, problem_list
 
 TITLE = 'MIQA: image quality for machines'
 _TASK_NAMES = {'cls': 'classification', 'det': 'object detection', 'ins': 'instance segmentation'}
@@ -46,7 +46,10 @@ def import_gradio() -> ModuleType:
     """
     os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
     os.environ['HF_HUB_DISABLE_TELEMETRY'] = '1'
-    return require('gradio', 'The page')
+    gradio = require('gradio', 'The page')
+    if int(gradio.__version__.split('.')[0]) < 6:
+        raise ImportError(f"The page needs Gradio 6 or newer, not {gradio.__version__}: pip install -U 'gradio>=6'")
+    return gradio
 
 
 def build_page(
@@ -72,14 +75,15 @@ def build_page(
     gradio = import_gradio()
     desk = Desk(load_model, limits)
 
-    def answer(method: Callable) -> Callable:
-        """Turn errors that a user can cause into a message on the page."""
+    def answer(method: Callable, blank: Callable) -> Callable:
+        """Turn errors that a user can cause into a message, and blank outputs: no score outlives its file."""
 
         def handle(*arguments):
             try:
                 return method(*arguments)
             except (ValueError, OSError, ImportError) as error:
-                raise gradio.Error(str(error), duration=None, title='That did not work') from error
+                gradio.Warning(str(error), duration=20, title='That did not work')
+                return blank(problem_list([str(error)]))
 
         return handle
 
@@ -129,14 +133,22 @@ def _picture_tab(gradio, desk: Desk, answer, task, label) -> None:
 
     def run(path, task, label, heatmap):
         if path is None:
-            return _HINT, gradio.update(value=None, visible=False)
+            return blank(_HINT)
         card, drawn = desk.picture(path, task, label, heatmap)
         return card, gradio.update(value=drawn, visible=drawn is not None)
+
+    def blank(text):
+        return text, gradio.update(value=None, visible=False)
 
     inputs = [picture, task, label, heatmap]
     for trigger in (picture.change, task.change, label.change, heatmap.change):
         trigger(
-            answer(run), inputs, [score, overlay], api_visibility='private', concurrency_limit=1, concurrency_id='model'
+            answer(run, blank),
+            inputs,
+            [score, overlay],
+            api_visibility='private',
+            concurrency_limit=1,
+            concurrency_id='model',
         )
 
 
@@ -164,8 +176,8 @@ def _compare_tab(gradio, desk: Desk, answer, task, label) -> None:
         return desk.compare(paths, task, label)
 
     button.click(
-        answer(run), [files, task, label], [gallery, table, problems], api_visibility='private', concurrency_limit=1,
-        concurrency_id='model',
+        answer(run, lambda text: ([], [], text)), [files, task, label], [gallery, table, problems],
+        api_visibility='private', concurrency_limit=1, concurrency_id='model',
     )  # fmt: skip
 
 
@@ -191,8 +203,8 @@ def _video_tab(gradio, desk: Desk, answer, task, label) -> None:
         return card, rows, drawn
 
     button.click(
-        answer(run), [video, task, label, frames], [score, table, curve], api_visibility='private', concurrency_limit=1,
-        concurrency_id='model',
+        answer(run, lambda text: (text, [], None)), [video, task, label, frames], [score, table, curve],
+        api_visibility='private', concurrency_limit=1, concurrency_id='model',
     )  # fmt: skip
 
 

@@ -121,7 +121,7 @@ class VideoMIQA:
                 raise UnreadableVideo(
                     f'{path} has no frame that can be decoded{reason}. It may be cut off or hold sound only.'
                 )
-            sentences = _sentences(reader)
+            sentences = _sentences(reader, assume_fps)
         for sentence in sentences:
             logger.warning(sentence)
         return self._result(path, reader, frame_results, sentences, segment_seconds)
@@ -220,11 +220,11 @@ def _metadata(reader: VideoReader, frame_results: list[dict]) -> dict:
     return metadata
 
 
-def _sentences(reader: VideoReader) -> list[str]:
+def _sentences(reader: VideoReader, assume_fps: float | None) -> list[str]:
     sentences = []
-    if reader.info.fps_assumed:
+    if reader.info.fps_assumed and assume_fps is None:
         sentences.append(
-            f'{reader.path.name} declares no usable frame rate (or one was given): {reader.info.fps:g} frames per '
+            f'{reader.path.name} declares no usable frame rate: {reader.info.fps:g} frames per '
             'second are assumed; times may be wrong. Say assume_fps=... if you know better.'
         )
     if reader.ended_early:
