@@ -60,7 +60,8 @@ class ResumableSampler(Sampler):
         generator = torch.Generator()
         generator.manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
         order = torch.randperm(self._size, generator=generator)
-        mine = order[self.rank :: self.world_size][self.start : len(self)].clone()
+        mine = order[self.rank :: self.world_size][self.start : len(self)].numpy().copy()
+        # The whole permutation is not kept while this process's part is used.
         del order
         for position in mine:
             yield int(position)
