@@ -18,6 +18,9 @@ _DIRECT_AREA = 130
 # limit of 50 for that precision.
 _SMALL_KERNEL = 49
 
+# Deviation of a Gaussian up to which it is computed in double precision; above, that would take 20 times as long.
+_DOUBLE_SIGMA = 1.5
+
 # Sides of the tiles that are Fourier-transformed at a time: they fit into the cache.
 _FFT_TILE = 512
 
@@ -98,11 +101,14 @@ def gaussian_blur(image: np.ndarray, rng: np.random.Generator, sigma: float) -> 
 def _gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
     # scipy.ndimage.gaussian_filter reaches int(4 sigma + 0.5) pixels; mode 'nearest' repeats the edge.
     reach = int(4 * sigma + 0.5)
-    kernel = cv2.getGaussianKernel(2 * reach + 1, sigma, cv2.CV_32F)
+    # The tails of narrow Gaussians are smaller than the slack that single precision needs, and decide what is cut off.
+    double = sigma <= _DOUBLE_SIGMA
+    depth, slack = (cv2.CV_64F, FLOAT64_SLACK) if double else (cv2.CV_32F, FLOAT32_SLACK)
+    kernel = cv2.getGaussianKernel(2 * reach + 1, sigma, depth)
 
     def smooth(window: np.ndarray, rows: int) -> np.ndarray:
-        blurred = cv2.sepFilter2D(window, cv2.CV_32F, kernel, kernel)
-        return truncate(blurred[reach : reach + rows, reach : blurred.shape[1] - reach], FLOAT32_SLACK)
+        blurred = cv2.sepFilter2D(window, depth, kernel, kernel)
+        return truncate(blurred[reach : reach + rows, reach : blurred.shape[1] - reach], slack)
 
     return filter_in_strips(image, (reach,) * 4, smooth)
 

@@ -66,7 +66,7 @@ def fidelity(
             continue
         if tensors is None:
             tensors = [_to_tensor(image) for image in (distorted, reference)]
-        with torch.inference_mode():
+        with torch.inference_mode(), _one_torch_thread():
             out[name] = round(float(functions[name](*tensors, data_range=1.0)), 6)
     return out
 
@@ -82,8 +82,8 @@ def why_undefined(name: str, shape: tuple[int, ...]) -> str | None:
 
 
 @contextlib.contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Let PyTorch use one thread: sums formed by several threads differ in their last digits."""
+def _one_torch_thread() -> Iterator[None]:
+    """Let PyTorch use one thread, so that a number does not depend on the machine's cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

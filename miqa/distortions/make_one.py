@@ -16,7 +16,7 @@ import numpy as np
 from ..taxonomy import Version, version_name
 from ..utils import UnreadableImage, atomic_write, read_image, sha256_of_file, write_json
 from .compose import fuse, soft_mask
-from .fidelity import fidelity, one_torch_thread, why_undefined
+from .fidelity import fidelity, why_undefined
 from .masks import make_mask
 from .records import describe_files, find_damage, read_record, record_path, versions
 from .select import select_levels
@@ -84,12 +84,11 @@ def make_versions_of(source: Source, order: Order) -> Outcome:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Work on one thread: the processes share the cores, and no result may depend on their number."""
+    """Let OpenCV work on one thread: the processes share the cores already."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with one_torch_thread():
-            yield
+        yield
     finally:
         cv2.setNumThreads(before)
 
