@@ -20,8 +20,12 @@ _KINDS = {
     5: (0.14, 0.30, 0.80, 0.30),
 }
 
-# Directions of needles around a seed: ice branches at multiples of 60 degrees.
-_BRANCHES = 6
+# Ice branches at multiples of 60 degrees.
+_SIXTH = math.pi / 3
+
+# Frost grows on a grid of at most this many pixels on its longer side and is then enlarged, so that it is as coarse
+# on a large picture of a window as on a small one.
+_GRID = 288
 
 
 def frost(
@@ -54,36 +58,35 @@ def frost_layer(height: int, width: int, kind: int, rng: np.random.Generator) ->
     seams. Plasma decides where the pane is covered and adds a film of fine crystals.
     """
     length, distance, cover, film = _KINDS[kind]
-    # Frost grows in the units of the pane: made at most 512 pixels wide, then enlarged.
-    scale = min(1.0, 512 / max(height, width))
+    scale = min(1.0, _GRID / max(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     short = min(size)
-    needle = max(3, round(length * short))
     spacing = max(4.0, distance * short)
     count = max(1, round(size[0] * size[1] / spacing**2))
     seeds = rng.random((count, 2), dtype=np.float32) * np.array(size, np.float32)
-    turn = rng.random(count, dtype=np.float32) * np.float32(math.pi / 3)
+    turn = rng.random(count, dtype=np.float32) * np.float32(_SIXTH)
 
     owner, offset_y, offset_x = _nearest_seed(size, seeds)
-    bearing = np.arctan2(offset_y, offset_x) - turn[owner]
-    # The branch of its seed that a pixel is nearest to: a number of sixths of a turn.
-    branch = np.rint(bearing / (math.pi / 3))
-    direction = branch * np.float32(math.pi / 3) + turn[owner]
+    turned = turn[owner]
+    bearing = cv2.phase(offset_x, offset_y) - turned
+    # The branch of its seed that a pixel is nearest to.
+    branch = np.rint(bearing * np.float32(1 / _SIXTH)) * np.float32(_SIXTH)
     # Side needles leave a branch at 60 degrees, to the side that the pixel lies on.
-    side = np.where(bearing > branch * np.float32(math.pi / 3), 1.0, -1.0)
-    direction = direction + side * (math.pi / 3) * (rng.random(size) < 0.65)
-    grain = rng.random(size, dtype=np.float32) ** 6
-    needles = _draw_out(grain, direction.astype(np.float32), needle)
-    needles /= max(float(np.quantile(needles, 0.995)), 1e-6)
+    side = np.where(bearing > branch, np.float32(_SIXTH), np.float32(-_SIXTH))
+    side *= rng.random(size, dtype=np.float32) < 0.65
+    grain = cv2.pow(rng.random(size, dtype=np.float32), 6)
+    needles = _draw_out(grain, branch + turned + side, max(3, round(length * short)))
+    # Six deviations above the mean is as bright as ice gets.
+    needles *= np.float32(1 / max(float(needles.mean() + 6 * needles.std()) / 2, 1e-6))
 
     clouds = plasma(*size, 1.7, rng)
-    threshold = float(np.quantile(clouds, 1 - cover))
-    covered = np.clip((clouds - threshold) * np.float32(4) + np.float32(0.35), 0, 1)
-    layer = covered * (np.float32(film) * (0.5 + clouds) + (1 - np.float32(film)) * np.minimum(needles, 1.0))
-    layer = np.clip(layer.astype(np.float32), 0, 1)
+    covered = np.clip((clouds - np.float32(clouds.mean() + 0.4 - 0.8 * cover)) * 4 + np.float32(0.35), 0, 1)
+    layer = covered * (np.float32(film) * (clouds + np.float32(0.5)) + np.float32(1 - film) * np.minimum(needles, 1))
     if size != (height, width):
         layer = cv2.resize(layer, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(layer, 0, 1)
+    # Fine crystals glitter from pixel to pixel.
+    layer *= rng.random((height, width), dtype=np.float32) * np.float32(0.6) + np.float32(0.7)
+    return np.clip(layer, 0, 1, out=layer)
 
 
 def _nearest_seed(size: tuple[int, int], seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -103,15 +106,17 @@ def _nearest_seed(size: tuple[int, int], seeds: np.ndarray) -> tuple[np.ndarray,
 
 
 def _draw_out(grain: np.ndarray, direction: np.ndarray, length: int) -> np.ndarray:
-    """Smear noise along a direction that differs from pixel to pixel (line integral of ``length`` steps)."""
+    """Smear noise along a direction that differs from pixel to pixel, over about ``length`` pixels."""
     height, width = grain.shape
-    y, x = np.meshgrid(np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32), indexing='ij')
-    step_y, step_x = np.sin(direction), np.cos(direction)
-    total = np.zeros_like(grain)
-    # Needles taper: the first steps weigh most.
-    for step in range(length):
-        sample = cv2.remap(
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    step_x, step_y = np.cos(direction), np.sin(direction)
+    step = 1
+    # Each round doubles the length: a sum over n steps and the same sum n steps further on.
+    while step < length:
+        further = cv2.remap(
             grain, x - step * step_x, y - step * step_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
         )
-        total += sample * np.float32(1 - step / length)
-    return total
+        # Needles taper towards their end.
+        grain = cv2.addWeighted(grain, 0.6, further, 0.4, 0)
+        step *= 2
+    return grain

@@ -2,7 +2,8 @@
 """Measure the speed of the distortions, beside the package imagecorruptions where it has the same ones.
 
 Three tables: megapixels per second of every distortion over its 12 candidates; time per picture at the five severities
-of ImageNet-C, here and in imagecorruptions, in turns in one run; throughput with 1, 2, ... worker processes.
+of ImageNet-C, here and in imagecorruptions, in turns in one run; throughput with 1, 2, ... worker processes. The first
+two count processor time, the last the clock.
 """
 
 import argparse
@@ -66,6 +67,9 @@ SEVERITIES = {
 }
 
 
+_RNG = generator_for('benchmark')
+
+
 def severity_params(name: str) -> list[dict]:
     """Five parameter sets by name."""
     keys, rows = SEVERITIES[name]
@@ -73,24 +77,24 @@ def severity_params(name: str) -> list[dict]:
 
 
 def run(image: np.ndarray, name: str, params: dict) -> np.ndarray:
-    """One distortion with a generator of its own."""
-    return distort(image, name, params, generator_for(name))
+    """One distortion; the generator is made once, as imagecorruptions' global one is."""
+    return distort(image, name, params, _RNG)
 
 
 def seconds(function, repeats: int) -> float:
-    """Shortest of several runs, after one that is not counted."""
+    """Least processor time of several runs, after one that is not counted; other programs hardly disturb it."""
     function()
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         function()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return min(times)
 
 
 def print_speed(images: list[np.ndarray], repeats: int) -> None:
     """Megapixels per second of every distortion over its 12 candidates."""
-    print('Megapixels per second, one process, one thread, mean over the 12 candidates')
+    print('Megapixels per second of processor time, one thread, mean over the 12 candidates')
     print(f'{"":18}' + ''.join(f'{image.shape[1]:>7} x {image.shape[0]:<5}' for image in images))
     for name in DISTORTIONS + EXTRA_DISTORTIONS:
         cells = []
@@ -112,7 +116,8 @@ def print_comparison(images: list[np.ndarray], repeats: int) -> None:
     except PackageNotFoundError:
         found = f'imagecorruptions {version("imagecorruptions")}'
     for image in images:
-        print(f'\nMilliseconds per {image.shape[1]} x {image.shape[0]} picture, mean over severities 1 to 5')
+        size = f'{image.shape[1]} x {image.shape[0]}'
+        print(f'\nMilliseconds of processor time per {size} picture, mean over severities 1 to 5')
         print(f'{"":18}{"here":>10}{found:>34}{"times as fast":>16}')
         ratios = []
         for name in SEVERITIES:
