@@ -4,16 +4,14 @@ import pytest
 from helpers_machines import save, square, write_cls_database, write_det_database
 
 from miqa.machines import list_sources, parse_shard, shard_of
-from miqa.machines.runner import images_of
 
 
 def test_sources_are_listed_with_their_versions_in_order(tmp_path):
     sources = list_sources(write_cls_database(tmp_path), 'cls')
     assert [source.source for source in sources] == ['s0', 's1', 's2']
     assert sources[0].versions == ('s0_darkness_1.png', 's0_darkness_2.png', 's0_darkness_3.png')
-    rows = images_of(sources[1])
-    assert [row['distortion'] for row, _ in rows] == [None, 'darkness', 'darkness', 'darkness']
-    assert all(path.is_file() for _, path in rows)
+    assert sources[1].names[:2] == ('s1.png', 's1_darkness_1.png')
+    assert len(sources[1].paths) == sources[1].count == 4 and all(path.is_file() for path in sources[1].paths)
 
 
 def test_ins_takes_its_images_from_det(tmp_path):

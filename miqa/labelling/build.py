@@ -181,7 +181,8 @@ def _write_labels(folder, task, sources, summaries: dict[str, Summary], notes, p
         # An image needs both labels: a database with half of them would give composites of nothing.
         kept = [i for i in rows if summaries['consistency'].votes[i] and summaries['accuracy'].votes[i]]
         names = dict(zip(rows, source.versions, strict=True))
-        excluded.update({names[i]: notes[i] for i in rows if i not in set(kept)})
+        left_out = set(rows).difference(kept)
+        excluded.update({names[i]: notes[i] for i in sorted(left_out)})
         labelled += len(kept)
         if task == 'cls':
             files = [write_cls_labels(folder, source.source, [_cls_row(source, names[i], summaries, i) for i in kept])]

@@ -16,7 +16,7 @@ from ..distortions.sources import list_images, plan_sources
 from ..machines.base import Machine
 from ..machines.image_list import list_sources
 from ..machines.responses import ResponseFolder
-from ..machines.runner import images_of, run_machine, time_machine
+from ..machines.runner import run_machine, time_machine
 from ..taxonomy import DISTORTIONS, LEVEL_PAIRS
 from ..utils import read_image
 
@@ -108,7 +108,7 @@ def measure_images(
     sources = list_sources(root, task)
     start, decoded = clock(), []
     for source in sources:
-        decoded.append([read_image(path) for _, path in images_of(source)[:26]])
+        decoded.append([read_image(path) for path in source.paths[:26]])
     decode = (clock() - start) / sum(map(len, decoded)) * (VERSIONS + 1)
     start, measured = clock(), 0
     for images in decoded:
@@ -129,7 +129,7 @@ def measure_machine(
 ) -> MachineCosts:
     """Time a system on ``images`` of the sample below ``root`` and weigh its responses, kept in ``folder``."""
     sources = list_sources(root, machine.task)
-    paths = [path for source in sources for _, path in images_of(source)]
+    paths = [path for source in sources for path in source.paths]
     chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, images).astype(int)]
     device = 'cuda' if 'cuda' in str(getattr(machine, 'device', 'cpu')) else 'cpu'
     # Time of the processor does not count what other programs take; a GPU's work is not in it.

@@ -118,7 +118,7 @@ def check_source(source: SourceImages, root: Path, decode: bool, checksums: bool
     if record.is_file():
         findings += find_damage(root, json.loads(record.read_text(encoding='utf-8')), checksums)
     if decode:
-        for path in [source.clean, *(source.folder / name for name in source.versions)]:
+        for path in source.paths:
             try:
                 read_image(path)
             except UnreadableImage as error:

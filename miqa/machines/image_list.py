@@ -31,6 +31,16 @@ class SourceImages:
         """Number of images, the clean one among them."""
         return 1 + len(self.versions)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """File names of all images, the clean one first."""
+        return (self.clean.name, *self.versions)
+
+    @property
+    def paths(self) -> list[Path]:
+        """Paths of all images, the clean one first."""
+        return [self.clean, *(self.folder / name for name in self.versions)]
+
 
 def task_root(data_root: str | os.PathLike, task: str) -> Path:
     """Return the folder of a task's responses, scores and labels, such as ``data_root/miqa_ins``."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
@@ -23,18 +24,30 @@ LOGGER = logging.getLogger('miqa')
 
 
 class _Images(Dataset):
-    """Decoded and prepared images, with what is known of each file."""
+    """Decoded and prepared images, with what is known of each file.
 
-    def __init__(self, items: list[tuple[dict, Path]], prepare: Callable):
-        self.items, self.prepare = items, prepare
+    Names are kept in one Arrow buffer: a list of a million paths would be copied into every worker, because reading a
+    Python object writes its reference count.
+
+    Args:
+        sources: the sources.
+        owners: int32 (N,), position in ``sources`` of each image's source.
+        names: file name of each image.
+        prepare: see :attr:`Machine.prepare`.
+    """
+
+    def __init__(self, sources: list[SourceImages], owners: np.ndarray, names: list[str], prepare: Callable):
+        self.places = [(source.source, source.clean, source.folder) for source in sources]
+        self.owners, self.names, self.prepare = owners, pa.array(names, pa.string()), prepare
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[dict, object]:
-        row, path = self.items[index]
+        source, clean, folder = self.places[self.owners[index]]
+        row, path = _identify(source, clean, folder, self.names[index].as_py())
         data = path.read_bytes()
-        row = {**row, 'crc32': zlib.crc32(data), 'width': 0, 'height': 0, 'error': None}
+        row.update(crc32=zlib.crc32(data), width=0, height=0, error=None)
         try:
             image = read_image(data, name=str(path))
         except UnreadableImage as error:
@@ -52,27 +65,19 @@ def _collate(samples: list[tuple[dict, object]]) -> tuple[list[dict], object]:
     return rows, prepared
 
 
+def _identify(source: str, clean: Path, folder: Path, name: str) -> tuple[dict, Path]:
+    """Return the identifying columns and the path of an image of a source."""
+    row = {'source': source, 'filename': name, 'distortion': None, 'fg_level': 0, 'bg_level': 0}
+    if name == clean.name:
+        return row, clean
+    version = parse_version_name(name)
+    row.update(distortion=version.distortion, fg_level=version.fg_level, bg_level=version.bg_level)
+    return row, folder / name
+
+
 def images_of(source: SourceImages) -> list[tuple[dict, Path]]:
-    """Return (identifying columns, path) of a source's clean image and of all its versions."""
-    clean = {
-        'source': source.source,
-        'filename': source.clean.name,
-        'distortion': None,
-        'fg_level': 0,
-        'bg_level': 0,
-    }
-    items = [(clean, source.clean)]
-    for name in source.versions:
-        version = parse_version_name(name)
-        row = {
-            'source': source.source,
-            'filename': name,
-            'distortion': version.distortion,
-            'fg_level': version.fg_level,
-            'bg_level': version.bg_level,
-        }
-        items.append((row, source.folder / name))
-    return items
+    """Return (identifying columns of a response, path) of a source's clean image and of all its versions."""
+    return [_identify(source.source, source.clean, source.folder, name) for name in source.names]
 
 
 def run_machine(
@@ -120,16 +125,28 @@ def run_machine(
     )
     store.start({'machine': machine.describe(), 'parameters': parameters, 'versions': versions_in_use()})
     done = store.done()
-    parts = [sources[start : start + sources_per_part] for start in range(0, len(sources), sources_per_part)]
-    parts = [[item for source in part for item in images_of(source)] for part in parts]
-    kept = sum(item[0]['filename'] in done for part in parts for item in part)
-    parts = [[item for item in part if item[0]['filename'] not in done] for part in parts]
-    parts = [part for part in parts if part]
-    counts = {'images': 0, 'kept': kept, 'unreadable': 0}
-    loader = _loader([item for part in parts for item in part], machine, batch_size, workers)
-    sizes = iter([len(part) for part in parts])
-    size, rows = next(sizes, 0), []
-    with tqdm(total=counts['kept'] + len(loader.dataset), initial=kept, unit='image', disable=not progress) as bar:
+    counts = {'images': 0, 'kept': 0, 'unreadable': 0}
+    owners, names, sizes = [], [], []
+    for start in range(0, len(sources), sources_per_part):
+        before = len(names)
+        for owner in range(start, min(start + sources_per_part, len(sources))):
+            new = [name for name in sources[owner].names if name not in done]
+            counts['kept'] += sources[owner].count - len(new)
+            names += new
+            owners += [owner] * len(new)
+        if len(names) > before:
+            sizes.append(len(names) - before)
+    loader = DataLoader(
+        _Images(sources, np.array(owners, np.int32), names, machine.prepare),
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=_collate,
+        worker_init_fn=_one_thread,
+    )
+    sizes, rows = iter(sizes), []
+    size = next(sizes, 0)
+    total = counts['kept'] + len(names)
+    with tqdm(total=total, initial=counts['kept'], unit='image', disable=not progress) as bar:
         bar.set_description(machine.name)
         for batch_rows, prepared in loader:
             rows += _answers(machine, batch_rows, prepared, true_classes, parameters)
@@ -141,16 +158,6 @@ def run_machine(
                 counts['unreadable'] += sum(row['error'] is not None for row in part)
                 size = next(sizes, 0)
     return counts
-
-
-def _loader(items: list, machine: Machine, batch_size: int, workers: int) -> DataLoader:
-    return DataLoader(
-        _Images(items, machine.prepare),
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=_collate,
-        worker_init_fn=_one_thread,
-    )
 
 
 def _one_thread(_: int) -> None:

@@ -16,7 +16,6 @@ These images are versions of sources that the gate was not trained on.
 """
 
 import argparse
-import csv
 import json
 import shutil
 import subprocess
@@ -26,7 +25,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from miqa.machines import list_sources
 from miqa.machines.small_detector import train_small_detector
 from miqa.reports.filter_benefit import compare_filters, comparison_plot, system_results
 from miqa.reports.plots import REMOVED_SHARES, save_figure
@@ -65,23 +63,6 @@ def run(tool: str, *arguments) -> None:
     result = subprocess.run(command, check=False)
     if result.returncode:
         raise RuntimeError(f'tools/{tool} failed; its message is above.')
-
-
-def write_splits(data: Path, held_out: float) -> None:
-    """Write MIQD's split files: every n-th source that has labels is for testing."""
-    sources = [
-        source.source
-        for source in list_sources(data, 'det')
-        if (data / f'miqa_det/labels/{source.source}_accuracy.csv').is_file()
-    ]
-    step = max(2, round(1 / held_out))
-    for split, chosen in (
-        ('val', [source for i, source in enumerate(sources) if i % step == 0]),
-        ('train', [source for i, source in enumerate(sources) if i % step]),
-    ):
-        path = data / f'splits/miqa_det_{split}.csv'
-        with atomic_write(path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as stream:
-            csv.writer(stream).writerows([['Image Index'], *([int(source)] for source in chosen)])
 
 
 def show_benefit(data: Path, predictions: Path, out: Path) -> None:
@@ -130,7 +111,8 @@ def main() -> None:
     )  # fmt: skip
     run('data/run_machines.py', data, '--task', 'det', '--machines', machines, '--batch-size', 8)
     run('data/make_labels.py', data, '--task', 'det', '--jobs', args.jobs)
-    write_splits(data, args.held_out)
+    if not (data / 'splits').exists():
+        run('data/make_splits.py', data, '--task', 'det', '--val-share', args.held_out)
     run('data/verify.py', data, '--task', 'det')
     config = args.config if Path(args.config).is_file() else REPOSITORY / args.config
     gate = out / 'gate'
