@@ -11,7 +11,6 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from miqa.distortions.fidelity import one_torch_thread
 from miqa.machines import image_root, list_sources
 from miqa.utils import UnreadableImage, read_image
 from miqa.utils.files import user_cache, writable_folder
@@ -129,9 +128,7 @@ def _measure_source(name: str, device: str, clean: Path | None, root: Path, imag
             continue
         pictures.setdefault(picture.shape, {})[image] = picture
     for group in pictures.values():
-        # Processes share the cores among themselves; on a GPU the number of threads does not matter.
-        with one_torch_thread():
-            values = metric.measure(list(group.values()), reference)
+        values = metric.measure(list(group.values()), reference)
         for image, value in zip(group, values, strict=True):
             rows[image]['value'] = float(value)
     return list(rows.values())
