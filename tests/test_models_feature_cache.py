@@ -2,8 +2,7 @@
 
 import json
 import pickle
-import subprocess
-import sys
+import runpy
 
 import numpy as np
 import pytest
@@ -209,15 +208,15 @@ def test_an_unreadable_picture_is_left_out_where_the_dataset_skips_it(model, tmp
         cache.get(broken)
 
 
-def test_the_command_fills_a_cache_with_the_weights_of_a_checkpoint(root, model, tmp_path, request):
+def test_the_command_fills_a_cache_with_the_weights_of_a_checkpoint(root, tmp_path, request, monkeypatch, capsys):
     config = write_tiny_config(tmp_path / 'tiny.py', root, task='cls')
     trained = MODELS.build(Config.fromfile(config).model)
     torch.save({'state_dict': trained.state_dict()}, tmp_path / 'best.pth')
     tool = request.config.rootpath / 'tools/data/cache_region_features.py'
-    command = [sys.executable, tool, config, '--split', 'val', '--out', tmp_path / 'cache', '--workers', '0']
-    done = subprocess.run([*command, '--checkpoint', tmp_path / 'best.pth'], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert '10 vectors of 24 numbers' in done.stdout
+    options = ['--split', 'val', '--out', tmp_path / 'cache', '--workers', '0', '--checkpoint', tmp_path / 'best.pth']
+    monkeypatch.setattr('sys.argv', [str(argument) for argument in (tool, config, *options)])
+    runpy.run_path(str(tool), run_name='__main__')
+    assert '10 vectors of 24 numbers' in capsys.readouterr().out
     cache = RegionFeatureCache(tmp_path / 'cache')
     assert cache.about['region_identity'] == region_identity(trained.network.mask_encoder, trained.data_preprocessor)
 
