@@ -66,7 +66,7 @@ def test_pictures_are_compared_best_first_and_bad_ones_are_named(desk, tmp_path)
     gallery, rows, problems = desk.compare([*paths, str(tmp_path / 'bad.png')], 'cls', 'composite')
     assert [row[:2] for row in rows] == [[1, 'light.png'], [2, 'grey.png'], [3, 'dark.png']]
     assert [row[3] for row in rows] == ['high', 'medium', 'low']
-    assert [caption for _, caption in gallery][0] == '0.902 high · light.png'
+    assert [caption for _, caption in gallery][0] == '0.902 · light.png'
     assert 'bad.png is not an image' in problems and str(tmp_path) not in problems
 
 
@@ -220,7 +220,7 @@ def test_pictures_are_compared_on_the_page(opened, tmp_path):
     browser.find_element('css selector', '#files input[type=file]').send_keys('\n'.join(paths))
     wait('#files', 'light')
     browser.find_element('css selector', '#compare').click()
-    wait('#gallery', '0.902 high · light.png')
+    wait('#gallery', '0.902 · light.png')
     text = wait('#table', 'dark.png').text
     assert text.index('light.png') < text.index('dark.png')
 

@@ -102,10 +102,7 @@ class Desk:
                 scored.append((score, Path(path).name, _thumbnail(image)))
         scored.sort(key=lambda entry: -entry[0])
         words = [_quality(score, model) for score, _, _ in scored]
-        gallery = [
-            (thumbnail, f'{score:.3f} {word} · {name}')
-            for (score, name, thumbnail), word in zip(scored, words, strict=True)
-        ]
+        gallery = [(thumbnail, f'{score:.3f} · {name}') for score, name, thumbnail in scored]
         rows = [
             [rank, name, round(score, 4), word]
             for rank, ((score, name, _), word) in enumerate(zip(scored, words, strict=True), 1)
