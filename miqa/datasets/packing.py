@@ -144,7 +144,7 @@ class Packing:
                 for number in range(self.shards):
                     if number not in finished:
                         self._write_shard(number, run_in_order, bar.update)
-            return self._finish()
+            return self._finish(progress)
 
     def estimate(self, workers: int = 1, finished_shards: int | None = None) -> Estimate:
         """Measure size and time on some pictures, without writing anything."""
@@ -241,10 +241,10 @@ class Packing:
         height, width = picture.shape[:2]
         return {**record, 'width': width, 'height': height, 'pixels': pixels, 'pixels_crc32': zlib.crc32(pixels)}
 
-    def _finish(self) -> dict:
+    def _finish(self, progress: bool) -> dict:
         """Write the manifest, the sign that the folder is whole."""
         problems, shards = 0, []
-        for number in range(self.shards):
+        for number in tqdm(range(self.shards), desc='Checksums', unit='shard', disable=not progress):
             path = shard_path(self.folder, number)
             reader = open_shard(path)
             for batch in range(reader.num_record_batches):
