@@ -65,7 +65,7 @@ def interval_plot(cells: pd.DataFrame, title: str) -> Figure:
         title: text above.
     """
     cells = cells[cells.SRCC.notna()].sort_values('SRCC')
-    figure = Figure(figsize=(4.6, 0.9 + 0.3 * len(cells)), layout='constrained')
+    figure = Figure(figsize=(5.0, 1.0 + 0.3 * len(cells)), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for place, row in enumerate(cells.itertuples()):
@@ -73,7 +73,8 @@ def interval_plot(cells: pd.DataFrame, title: str) -> Figure:
         axes.hlines(place, float(row.SRCC_low), float(row.SRCC_high), color=color, lw=4, alpha=0.45)
         axes.plot(row.SRCC, place, 'o', color=color, ms=6)
     axes.set_yticks(range(len(cells)), list(cells.method))
-    axes.set(title=title, xlabel='SRCC')
+    figure.suptitle(title, fontsize=11)
+    axes.set_xlabel('SRCC')
     axes.spines[['top', 'right', 'left']].set_visible(False)
     axes.grid(axis='x', alpha=0.3)
     return figure
@@ -83,11 +84,10 @@ def _intervals(cells: pd.DataFrame) -> str:
     figures = []
     for (task, label, labels_from), part in cells.groupby(['task', 'label', 'labels_from'], sort=False):
         if part.SRCC.notna().any():
-            where = '' if labels_from == ALL_SYSTEMS else f'\nlabels from {labels_from}'
-            text = (
-                f'{task}, {label}: SRCC with bootstrap intervals. Grey: human vision; orange: confidence; blue: ours.'
-            )
-            figures.append((interval_plot(part, f'{task}, {label}{where}'), text))
+            where = '' if labels_from == ALL_SYSTEMS else f' Labels from {labels_from}.'
+            title = f'{task}, {label}' + (' (other systems)' if where else '')
+            text = f'Grey: human vision; orange: confidence; blue: others.{where}'
+            figures.append((interval_plot(part, title), text))
     lead = paragraph(
         'SRCC with bootstrap intervals by source image. Methods whose bars overlap may still differ: the paired '
         'differences tell.'

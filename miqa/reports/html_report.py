@@ -38,7 +38,10 @@ def write_report(
     """
     runs, benchmarks = find_folders([Path(folder) for folder in folders])
     names = ', '.join(folder.name for folder in (*benchmarks, *runs))
-    page = Page(title, f'{len(runs)} runs and {len(benchmarks)} benchmarks: {names}.')
+    counts = [
+        f'{len(found)} {word}{"s" * (len(found) != 1)}' for found, word in ((runs, 'run'), (benchmarks, 'benchmark'))
+    ]
+    page = Page(title, f'{" and ".join(counts)}: {names}.')
     for folder in benchmarks:
         report(f'benchmark {folder}')
         for heading, fragments in benchmark_sections(folder, data_root):

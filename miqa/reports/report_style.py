@@ -41,6 +41,7 @@ td b { color: var(--best); }
 .same { color: var(--soft); }
 .failure { color: var(--fail); white-space: normal; text-align: left; }
 td.failure { text-align: left; font-size: 12.5px; }
+ul.failure { color: var(--soft); font-size: 12.5px; margin: 6px 0; padding-left: 18px; }
 figure { margin: 0 0 20px; }
 figcaption { font-size: 13px; margin-top: 6px; }
 .pictures { display: flex; flex-wrap: wrap; gap: 16px; align-items: flex-start; }
