@@ -44,7 +44,13 @@ def pixelate(image: np.ndarray, rng: np.random.Generator, scale: float) -> np.nd
     picture = Image.fromarray(image).resize(small, Image.Resampling.BOX)
     rows = _nearest(small[1], height)
     columns = _nearest(small[0], width)
-    return np.asarray(picture).take(columns, axis=1).take(rows, axis=0)
+    pixels = np.asarray(picture)
+    if image.ndim == 2:
+        return pixels.take(columns, axis=1).take(rows, axis=0)
+    # Four bytes move as one number; three do not.
+    words = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA).view(np.uint32)[:, :, 0].take(columns, axis=1)
+    wide = words.view(np.uint8).reshape(small[1], width, 4)
+    return cv2.cvtColor(wide, cv2.COLOR_RGBA2RGB).take(rows, axis=0)
 
 
 def _nearest(size: int, new: int) -> np.ndarray:
