@@ -14,6 +14,7 @@ from helpers_responses import label_from_responses, write_responses
 from miqa.evaluation import quality_correlations
 from miqa.evaluation.baselines import read_test_images
 from miqa.reports.benchmark import run_benchmark
+from miqa.reports.benchmark_sections import save_figures
 from miqa.reports.benchmark_tables import write_benchmark
 from miqa.reports.breakdown_plots import contact_sheet, heat_map, residual_plot
 from miqa.reports.breakdowns import level_grid, residuals, score_groups, score_matrix, worst_predictions
@@ -169,6 +170,23 @@ def test_the_page_shows_scores_failures_configs_and_whole_pictures(report):
     assert len(encoded) >= 10
     for data in encoded:
         assert base64.b64decode(data, validate=True).endswith(b'IEND\xaeB`\x82')
+
+
+def test_figures_of_a_benchmark_are_written_as_whole_files(report):
+    from PIL import Image
+
+    folder = report[0] / 'work' / 'benchmark'
+    names = {path.name for path in save_figures(folder)}
+    assert names == {
+        'intervals_cls_composite.png',
+        'intervals_cls_accuracy.png',
+        'filter_cls.png',
+        'filter_cls_systems.png',
+    }
+    for name in names:
+        with Image.open(folder / name) as picture:
+            picture.load()
+            assert min(picture.size) > 100
 
 
 def test_a_folder_with_nothing_to_report_is_an_error(tmp_path):

@@ -9,13 +9,14 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from miqa.labelling import scores_folder
 from miqa.taxonomy import LABELS, TASKS
 
 from .benchmark import ALL_SYSTEMS
 from .breakdown_plots import heat_map
 from .breakdowns import score_groups, score_matrix
 from .filter_benefit import RESULT_NAMES, compare_filters, comparison_plot, system_plot, system_results
-from .plots import REMOVED_SHARES
+from .plots import REMOVED_SHARES, save_figure
 from .report_page import data_table, paragraph, pictures
 
 #: Columns of predictions_{task}_{label}.parquet that are not methods.
@@ -41,7 +42,7 @@ def benchmark_sections(folder: Path, data_root: str | None) -> list[tuple[str, l
         data_root: the database with the stored responses, for filter curves; None: the one that was measured.
     """
     settings = json.loads((folder / 'settings.json').read_text(encoding='utf-8'))
-    cells = pd.read_csv(folder / 'scores.csv', keep_default_na=False, na_values={'SRCC': [''], 'SRCC_low': ['']})
+    cells = _read_cells(folder)
     root = data_root or settings.get('data_root')
     sections = [
         (f'{folder.name}: tables', [(folder / 'tables.html').read_text(encoding='utf-8'), _command(settings)]),
@@ -80,19 +81,26 @@ def interval_plot(cells: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _intervals(cells: pd.DataFrame) -> str:
-    figures = []
+def interval_figures(cells: pd.DataFrame) -> dict[str, tuple[Figure, str]]:
+    """Return name -> (figure, caption): SRCC with intervals for each task, label and set of labels."""
+    figures = {}
     for (task, label, labels_from), part in cells.groupby(['task', 'label', 'labels_from'], sort=False):
         if part.SRCC.notna().any():
-            where = '' if labels_from == ALL_SYSTEMS else f' Labels from {labels_from}.'
-            title = f'{task}, {label}' + (' (other systems)' if where else '')
-            text = f'Grey: human vision; orange: confidence; blue: others.{where}'
-            figures.append((interval_plot(part, title), text))
+            apart = labels_from != ALL_SYSTEMS
+            title = f'{task}, {label}' + (' (other systems)' if apart else '')
+            where = f' Labels from {labels_from}.' if apart else ''
+            name = f'intervals_{task}_{label}' + (f'_{len(figures)}' if apart else '')
+            caption = f'Grey: human vision; orange: confidence; blue: others.{where}'
+            figures[name] = (interval_plot(part, title), caption)
+    return figures
+
+
+def _intervals(cells: pd.DataFrame) -> str:
     lead = paragraph(
         'SRCC with bootstrap intervals by source image. Methods whose bars overlap may still differ: the paired '
         'differences tell.'
     )
-    return lead + pictures(*figures)
+    return lead + pictures(*interval_figures(cells).values())
 
 
 def _parts(folder: Path) -> list[str]:
@@ -120,26 +128,24 @@ def _parts(folder: Path) -> list[str]:
     return out
 
 
-def _filters(folder: Path, root: str | None, task: str) -> list[str]:
-    """Return filter curves of a task: every method on the composite label, then the paper's panels."""
+def filter_figures(folder: Path, root: str, task: str) -> tuple[dict[str, tuple[Figure, str]], pd.DataFrame | None]:
+    """Return name -> (figure, caption) of a task's filter curves, and the areas gained; nothing without predictions.
+
+    One figure compares all methods with a random order and the oracle, on average over the vision systems; one shows
+    every vision system, for consistency and accuracy scores of the first trained method where the benchmark has them.
+
+    Raises:
+        FileNotFoundError: the database has no stored scores of vision systems.
+    """
     scored = {label: read_scored_images(folder, task, label) for label in LABELS}
     scored = {label: table for label, table in scored.items() if table is not None and method_columns(table)}
-    if not scored or root is None:
-        return []
+    if not scored:
+        return {}, None
     label, table = next(iter(scored.items()))
     names = table.image.str.rpartition('/')[2]
-    try:
-        results = system_results(root, task, pd.DataFrame({'filename': names}))
-    except FileNotFoundError as error:
-        return [f'<h3>{task}</h3>', paragraph(str(error))]
-    name = RESULT_NAMES[task]
+    results = system_results(root, task, pd.DataFrame({'filename': names}))
+    result = RESULT_NAMES[task]
     curves, areas = compare_filters({method: table[method].to_numpy() for method in method_columns(table)}, results)
-    figures = [
-        (
-            comparison_plot(curves, title=f'{task}: mean of {results.shape[1]} vision systems', ylabel=name),
-            f'{name} of the images kept, scored by each method ({label} models where a method is trained).',
-        )
-    ]
     trained = [method for method in method_columns(table) if _is_trained(folder, method)]
     panels = (
         {
@@ -153,14 +159,57 @@ def _filters(folder: Path, root: str | None, task: str) -> list[str]:
         }
         or {f'{method}': table[method].to_numpy() for method in [*trained, *method_columns(table)][:1]}
     )
-    figures.append((system_plot(panels, results, title=task, ylabel=name), f'One line for each vision system: {name}.'))
+    title = f'{task}: mean of {results.shape[1]} vision systems'
+    caption = f'{result} of the images kept, scored by each method ({label} models where a method is trained).'
+    figures = {
+        f'filter_{task}': (comparison_plot(curves, title=title, ylabel=result), caption),
+        f'filter_{task}_systems': (
+            system_plot(panels, results, title=task, ylabel=result),
+            f'One line for each vision system: {result}.',
+        ),
+    }
+    areas = areas.sort_values('area_gained', ascending=False)
+    areas.index.name = 'scored by'
+    return figures, areas
+
+
+def _filters(folder: Path, root: str | None, task: str) -> list[str]:
+    if root is None:
+        return []
+    try:
+        figures, areas = filter_figures(folder, root, task)
+    except FileNotFoundError as error:
+        return [f'<h3>{task}</h3>', paragraph(str(error))]
+    if areas is None:
+        return []
     caption = (
-        f'Area gained: mean rise of {name} over removed shares of 0 to {REMOVED_SHARES[-1]:g}, mean over systems; '
-        f'the oracle removes what each system itself gets wrong.'
+        f'Area gained: mean rise of {RESULT_NAMES[task]} over removed shares of 0 to {REMOVED_SHARES[-1]:g}, mean over '
+        f'systems; the oracle removes what each system itself gets wrong.'
     )
-    ordered = areas.sort_values('area_gained', ascending=False)
-    ordered.index.name = 'scored by'
-    return [f'<h3>{task}</h3>', pictures(*figures), data_table(ordered, caption=caption)]
+    return [f'<h3>{task}</h3>', pictures(*figures.values()), data_table(areas, caption=caption)]
+
+
+def save_figures(folder: Path, data_root: str | None = None) -> list[Path]:
+    """Write the interval plots and filter curves of a benchmark as PNG files into its folder; return their paths.
+
+    Filter curves are left out where the database has no stored scores of vision systems.
+    """
+    settings = json.loads((folder / 'settings.json').read_text(encoding='utf-8'))
+    root = data_root or settings['data_root']
+    cells = _read_cells(folder)
+    figures = interval_figures(cells)
+    for task in cells.task.unique():
+        if scores_folder(root, task).is_dir():
+            figures.update(filter_figures(folder, root, task)[0])
+    paths = []
+    for name, (figure, _) in figures.items():
+        paths.append(folder / f'{name}.png')
+        save_figure(figure, paths[-1], dpi=110)
+    return paths
+
+
+def _read_cells(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / 'scores.csv', keep_default_na=False, na_values={'SRCC': [''], 'SRCC_low': ['']})
 
 
 def _is_trained(folder: Path, method: str) -> bool:

@@ -31,6 +31,7 @@ from rich.markdown import Markdown
 
 from miqa.evaluation import MAPPINGS
 from miqa.reports.benchmark import run_benchmark
+from miqa.reports.benchmark_sections import save_figures
 from miqa.reports.benchmark_tables import write_benchmark
 from miqa.reports.methods import parse_methods
 from miqa.taxonomy import LABELS, TASKS
@@ -54,6 +55,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     parser.add_argument('--cache', help='folder of measured baselines (default: beside the images)')
     parser.add_argument('--device', default='cpu', help="where the baselines' networks run (default: cpu)")
     parser.add_argument('--jobs', type=int, default=-1, help='processes that measure (default: one per core)')
+    parser.add_argument('--plots', action='store_true', help='also draw intervals and filter curves as PNG files')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='config keys for CONFIG:CHECKPOINT')
     return parser.parse_args(arguments)
 
@@ -81,6 +83,8 @@ def main() -> None:
     )
     command = ' '.join(shlex.quote(word) for word in ['python', 'tools/analysis/benchmark.py', *sys.argv[1:]])
     paths = write_benchmark(benchmark, args.out, command)
+    if args.plots:
+        paths += save_figures(Path(args.out))
     text = paths[0].read_text(encoding='utf-8')
     if Console().is_terminal:
         text = (
