@@ -122,6 +122,15 @@ def test_the_digest_tells_weights_apart_and_libraries_not(encoders):
     assert ours.digest() != digest
 
 
+def test_the_digest_follows_weights_that_are_loaded_later():
+    encoder = PackagedRegionEncoder()
+    before = encoder.digest()
+    encoder.init_weights()
+    loaded_before = PackagedRegionEncoder()
+    loaded_before.init_weights()
+    assert before != encoder.digest() == loaded_before.digest()
+
+
 def test_a_side_that_is_no_multiple_of_the_patch_size_is_refused(encoders):
     for encoder in encoders:
         with pytest.raises(ValueError, match=r'\(64, 70\), must be multiples of 8'):

@@ -3,6 +3,7 @@
 from .assessor import QualityAssessor
 from .backbones import PackagedRegressor, TimmRegressor, TorchvisionRegressor
 from .checkpoint_files import CheckpointError
+from .confidence_regressor import ConfidenceRegressor
 from .data_preprocessor import ViewPreprocessor
 from .losses import L1Loss, MSELoss, PLCCLoss, RankLoss, SmoothL1Loss
 from .ra_miqa import RAMIQA
@@ -19,6 +20,7 @@ from .weight_files import WeightsUnavailable
 __all__ = [
     'RAMIQA',
     'CheckpointError',
+    'ConfidenceRegressor',
     'HybridTransformer',
     'L1Loss',
     'MMSegRegionEncoder',

@@ -67,7 +67,8 @@ class RegionEncoder(nn.Module):
             digest = hashlib.sha256()
             for name, tensor in sorted(self.state_dict().items()):
                 digest.update(name.encode())
-                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+                # As bytes, because numpy knows no bfloat16.
+                digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
             self._digest = digest.hexdigest()
         return self._digest
 
@@ -262,7 +263,8 @@ class PackagedRegionEncoder(RegionEncoder):
     def init_weights(self) -> None:
         """Load the packaged weights."""
         if self.pretrained:
-            self.cnn.load_state_dict(efficientnet_lite(self.size, num_classes=0).state_dict())
+            packaged = efficientnet_lite(self.size, num_classes=0).state_dict()
+            self.load_state_dict({f'cnn.{name}': tensor for name, tensor in packaged.items()})
 
     def encode(self, region: torch.Tensor) -> torch.Tensor:
         """Average the last stage's features: (B, 1280)."""
