@@ -7,3 +7,4 @@ _base_ = [
 data_root = 'data/demo'
 task = 'cls'
 batch_size = 32
+default_hooks = dict(logger=dict(interval=5))
