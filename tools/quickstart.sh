@@ -51,6 +51,12 @@ title "$step"
 key=$(cat configs/mini/*.py configs/_base_/*.py configs/_base_/*/*.py "$data"/miqa_cls/labels/manifest.json \
     "$data"/splits/*.csv | sha256sum | cut -c1-16)
 
+# The log files in the work dirs hold everything; the screen is spared the dumps of environment, config and hooks.
+brief() {
+    awk '/^[0-9][0-9]\/[0-9][0-9] / { show = !/INFO - *$|INFO - Config:|Hooks will be executed/ } NR == 1 && !/INFO/ { show = 1 }
+        show { print; fflush() }'
+}
+
 train() { # name, config
     local folder=$work/$1
     if [[ -e $folder/finished-$key ]]; then
@@ -65,7 +71,7 @@ train() { # name, config
     fi
     mkdir -p "$folder"
     touch "$folder/begun-$key"
-    "$python" tools/train.py "$2" --data-root "$data" --work-dir "$folder" --resume auto
+    "$python" tools/train.py "$2" --data-root "$data" --work-dir "$folder" --resume auto | brief
     touch "$folder/finished-$key"
 }
 
@@ -75,7 +81,7 @@ check() { # name, config
         echo "Tested before: $folder/test/predictions.csv"
         return
     fi
-    "$python" tools/test.py "$2" "$folder/best.pth" --data-root "$data" --out "$folder/test"
+    "$python" tools/test.py "$2" "$folder/best.pth" --data-root "$data" --out "$folder/test" | brief
     touch "$folder/tested-$key"
 }
 
