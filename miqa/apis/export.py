@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import os
 import warnings
 from collections.abc import Callable
@@ -64,7 +65,9 @@ def export_model(model: MIQAModel, path: str | os.PathLike) -> Path:
     with torch.inference_mode():
         expected = module(pixels).numpy()
     with atomic_write(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # the exporters' notes on their own internals
+        # The exporters' notes on their own internals.
+        warnings.simplefilter('ignore')
+        logging.getLogger('torch.onnx').setLevel(logging.ERROR)
         run = write(module, pixels[:2], temporary, model.spec)
         difference = float(np.abs(run(pixels) - expected).max())
         if not difference <= TOLERANCE:

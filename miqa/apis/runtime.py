@@ -135,6 +135,8 @@ class OnnxRuntime:
                 f'ONNX Runtime has no provider for device {self.device} here; it offers '
                 f'{", ".join(onnxruntime.get_available_providers())}.'
             )
+        # Some builds report their use to their maker.
+        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
