@@ -12,12 +12,14 @@ VERSION = next(
 )
 
 CORE = [
-    'torch>=2.4,<2.13',
-    'torchvision>=0.19',
+    'torch>=2.6,<2.13',
+    'torchvision>=0.21',
     'timm>=1.0.9',
     'onedl-mmengine>=0.10.12',
     'onedl-mmcv>=2.3.6',
     'onedl-mmsegmentation>=1.4.2',
+    'safetensors>=0.4',
+    'huggingface-hub>=0.24',
     'numpy>=1.26',
     'scipy>=1.11',
     'pandas>=2.0',

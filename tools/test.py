@@ -24,6 +24,7 @@ from miqa.reports.predictions import with_region_pattern, write_predictions
 from miqa.reports.tables import print_scores, score_parts, scores_as_json
 from miqa.taxonomy import LABELS, TASK_FOLDERS
 from miqa.utils import keep_previous, write_json
+from miqa.utils.allocator import keep_freed_memory
 from miqa.utils.command_line import run_command
 
 DATASETS = {folder: task for task, folder in TASK_FOLDERS.items()}
@@ -74,6 +75,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 def main() -> None:
     """Test as the command line says."""
     args = parse_arguments()
+    keep_freed_memory()
     config = load_config(args.config, args.cfg_options)
     trained = provenance_of(args.checkpoint)
     config.label = args.label or trained.label or config.label

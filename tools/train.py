@@ -21,6 +21,7 @@ from mmengine.config import DictAction
 from miqa.engine import build_runner, leave_processes_group, load_config
 from miqa.engine.launch import LAUNCHERS
 from miqa.taxonomy import LABELS
+from miqa.utils.allocator import keep_freed_memory
 from miqa.utils.command_line import run_command
 
 
@@ -68,6 +69,7 @@ def use_gpus(args: argparse.Namespace) -> None:
 def main() -> None:
     """Train as the command line says."""
     args = parse_arguments()
+    keep_freed_memory()
     use_gpus(args)
     config = load_config(args.config, args.cfg_options)
     for knob in ('label', 'data_root', 'batch_size', 'seed'):
