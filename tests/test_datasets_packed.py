@@ -21,7 +21,8 @@ from miqa.datasets import DatabaseError, MIQDDataset, open_index
 from miqa.datasets import packing as packing_module
 from miqa.datasets.index import image_root
 from miqa.datasets.packed import PackedPictures
-from miqa.datasets.packing import Packing, check_packed
+from miqa.datasets.packed_check import check_packed
+from miqa.datasets.packing import Packing
 from miqa.datasets.pixel_coding import ENCODINGS, decode_pixels, encode_pixels
 from miqa.utils import UnreadableImage
 

@@ -46,7 +46,8 @@ def main():
     args = parser.parse_args()
     from miqa.datasets.index import image_root
     from miqa.datasets.index_store import open_index
-    from miqa.datasets.packing import Packing, check_packed
+    from miqa.datasets.packed_check import check_packed
+    from miqa.datasets.packing import Packing
 
     if args.check:
         manifest = check_packed(args.out, image_root(args.data_root, args.task))

@@ -1,0 +1,45 @@
+"""Is a packed folder whole, and does it belong to the files?"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from tqdm import tqdm
+
+from miqa.utils import sha256_of_file
+
+from .errors import DatabaseError
+from .packed import MANIFEST, describe_change, open_shard, shard_path
+
+
+def check_packed(folder: str | os.PathLike, image_root: str | os.PathLike | None, progress: bool = True) -> dict:
+    """Compare every shard with its SHA-256 and, given ``image_root``, every original file with what was packed.
+
+    Returns the manifest.
+
+    Raises:
+        DatabaseError: something differs; the message names it.
+    """
+    folder = Path(folder)
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise DatabaseError(f'There is no {path}: packing has not come to its end. Run tools/data/pack.py again.')
+    manifest = json.loads(path.read_text(encoding='utf-8'))
+    with tqdm(total=manifest['images'], desc='Checking', unit='image', disable=not progress) as bar:
+        for number, shard in enumerate(manifest['shards']):
+            path = shard_path(folder, number)
+            reader = open_shard(path)
+            if sha256_of_file(path) != shard['sha256']:
+                raise DatabaseError(
+                    f'{path} is damaged: its SHA-256 differs. Delete it and run tools/data/pack.py again.'
+                )
+            for batch in range(reader.num_record_batches):
+                records = reader.get_batch(batch).drop_columns(['pixels']).to_pylist()
+                changes = (describe_change(Path(image_root), record) for record in records if image_root is not None)
+                changed = next((change for change in changes if change), None)
+                if changed:
+                    raise DatabaseError(f'{folder} was packed from other files: {changed}.')
+                bar.update(len(records))
+    return manifest
