@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 from ..utils import sha256_of_file
+from ..utils.versions import versions_in_use
 
-_PACKAGES = ('miqa', 'numpy', 'scipy', 'opencv-python', 'pillow', 'piq', 'torch')
+_PACKAGES = ('miqa', 'numpy', 'scipy', 'opencv-python', 'opencv-python-headless', 'pillow', 'piq', 'torch')
 
 
 class SettingsChanged(ValueError):
@@ -22,8 +22,8 @@ class SettingsChanged(ValueError):
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that can change a byte of the result."""
-    return {name: version(name) for name in _PACKAGES}
+    """Versions of Python and of the installed packages that can change a byte of the result."""
+    return versions_in_use(_PACKAGES)
 
 
 def settle_settings(folder: Path, settings: dict) -> None:
@@ -48,6 +48,11 @@ def settle_settings(folder: Path, settings: dict) -> None:
             return
         except FileExistsError:
             pass
+        except OSError:
+            # A file system without links: the last of several shards that start at once wins, with the same text.
+            if not path.exists():
+                Path(temporary).replace(path)
+                return
     finally:
         Path(temporary).unlink(missing_ok=True)
     there = json.loads(path.read_text(encoding='utf-8'))

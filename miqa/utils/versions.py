@@ -17,6 +17,7 @@ PACKAGES = (
     'numpy',
     'scipy',
     'opencv-python',
+    'opencv-python-headless',
     'pillow',
     'piq',
     'pyarrow',
