@@ -114,6 +114,10 @@ checkpoints   $work/cnn/best.pth
 table         $work/comparison/comparison.csv
 plots         $work/comparison/filter_curve.png, scatter_*.png
 
+How to read the table: best.pth is the better of two or three epochs on the same held-out photographs that the table
+is about, as in the paper's recipe, which flatters the two trained models a little. The CNN starts from one of
+the three classifiers that made the labels; the second table leaves that classifier out of the labels.
+
 Next:
   source "$venv/bin/activate"
   python tools/test.py configs/mini/ra_miqa_cls.py "$work/ra_miqa/best.pth" --data-root "$data"

@@ -67,7 +67,7 @@ def example_figure(examples: Sequence[Example], title: str, footer: str = '') ->
     box = figure.axes[1].get_position()
     figure.text(0.008, (box.y0 + box.y1) / 2, 'vision\nmodels say', va='center', fontsize=10)
     if footer:
-        figure.text(0.5, 0.03, textwrap.fill(footer, 150), ha='center', va='center', fontsize=8.5, color='0.35')
+        figure.text(0.5, 0.03, textwrap.fill(footer, 190), ha='center', va='center', fontsize=8.5, color='0.35')
     return figure
 
 

@@ -24,9 +24,9 @@ from miqa.utils.command_line import run_command
 
 TITLE = 'How well will vision models do on this image?'
 FOOTER = (
-    'Five distorted photographs that the quality model never saw in training. Label: how far the answers of the vision '
-    'models stay the same and right. RA-MIQA sees the distorted image alone. SSIM compares it with the original, as '
-    'a human would see the difference.'
+    'Distorted photographs held out from training. Label: how far the answers of the vision models stay the same and '
+    "right. The quality model (the quickstart's CNN) sees the distorted image alone; SSIM compares it with the "
+    'original. Picked among images where the model is within 0.15 of the label and SSIM misleads.'
 )
 
 
@@ -36,7 +36,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     parser.add_argument('--data-root', default='data/demo', help='the demo database (default: %(default)s)')
     parser.add_argument(
         '--predictions',
-        default='work_dirs/quickstart/ra_miqa/test/predictions.csv',
+        default='work_dirs/quickstart/cnn/test/predictions.csv',
         help='written by tools/test.py (default: %(default)s)',
     )
     parser.add_argument('--images', nargs='+', metavar='FILE', help='file names (default: five that differ most)')
@@ -104,7 +104,7 @@ def main() -> None:
             (system, info.index_to_description(int(top1[name])).split(',')[0], int(top1[name]) == truth[row.source])
             for system, top1 in systems
         ]
-        scores = {'label': row.ground_truth, 'RA-MIQA': row.prediction, 'SSIM': ssim[name]}
+        scores = {'label': row.ground_truth, 'quality model': row.prediction, 'SSIM': ssim[name]}
         examples.append(Example(image, describe(row), answers, scores))
     save_figure(example_figure(examples, TITLE, FOOTER), args.out, dpi=110)
     print(f'Saved {args.out}, from {" ".join(names)}')
