@@ -78,10 +78,17 @@ def test_methods_are_built_and_fed_as_their_configs_say(name):
     assert method_name(method.title) == method_name(method.released) == name
 
 
-@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*_cls.py')), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    'path', [*sorted(CONFIGS.glob('*_cls.py')), *sorted(CONFIGS.glob('mini/*.py'))], ids=lambda path: path.stem
+)
 def test_every_config_can_be_read_from_its_text_without_running_it(path):
     config = Config.fromfile(path)
     assert read_config_text(config.pretty_text) == Config.fromstring(config.pretty_text, '.py').to_dict()
+
+
+def test_keys_that_are_no_python_names_are_read_too():
+    values = {'rates': {'network.backbone': 0.003, 'x': {1: (-2, None)}}, 'odd': [True, {'a b': {}}], 'task': 'cls'}
+    assert read_config_text(Config(values).pretty_text) == values
 
 
 def test_without_a_connection_a_sentence_says_which_file_to_put_where(monkeypatch, tmp_path):

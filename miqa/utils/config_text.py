@@ -54,10 +54,12 @@ def _value(node: ast.expr, name: str):
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == 'dict'
-        and not node.args
+        and (not node.args or (len(node.args) == 1 and isinstance(node.args[0], ast.Dict)))
         and all(keyword.arg for keyword in node.keywords)
     ):
-        return {keyword.arg: _value(keyword.value, name) for keyword in node.keywords}
+        # dict({...}) is how keys are written that are no Python names, such as 'network.backbone'.
+        first = _value(node.args[0], name) if node.args else {}
+        return {**first, **{keyword.arg: _value(keyword.value, name) for keyword in node.keywords}}
     raise ValueError(_refusal(name, node))
 
 
