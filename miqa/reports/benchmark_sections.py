@@ -15,7 +15,7 @@ from miqa.taxonomy import LABELS, TASKS
 from .benchmark import ALL_SYSTEMS
 from .breakdown_plots import heat_map
 from .breakdowns import score_groups, score_matrix
-from .filter_benefit import RESULT_NAMES, compare_filters, comparison_plot, system_plot, system_results
+from .filter_benefit import ORACLE, RANDOM, RESULT_NAMES, compare_filters, comparison_plot, system_plot, system_results
 from .plots import REMOVED_SHARES, save_figure
 from .report_page import data_table, paragraph, pictures
 
@@ -147,18 +147,18 @@ def filter_figures(folder: Path, root: str, task: str) -> tuple[dict[str, tuple[
     result = RESULT_NAMES[task]
     curves, areas = compare_filters({method: table[method].to_numpy() for method in method_columns(table)}, results)
     trained = [method for method in method_columns(table) if _is_trained(folder, method)]
-    panels = (
-        {
-            f'{trained[0]}, {kind} scores': scored[kind][trained[0]].to_numpy()
-            for kind in ('consistency', 'accuracy')
-            if trained
-            and kind in scored
-            and trained[0] in scored[kind]
-            # Panels share one set of results; a label that left out other images cannot join.
-            and scored[kind].image.equals(table.image)
-        }
-        or {f'{method}': table[method].to_numpy() for method in [*trained, *method_columns(table)][:1]}
-    )
+    panels = {
+        f'{trained[0]}, {kind} scores': scored[kind][trained[0]].to_numpy()
+        for kind in ('consistency', 'accuracy')
+        if trained
+        and kind in scored
+        and trained[0] in scored[kind]
+        # Panels share one set of results; a label that left out other images cannot join.
+        and scored[kind].image.equals(table.image)
+    }
+    if not panels:
+        best = trained[0] if trained else areas.area_gained.drop([ORACLE, RANDOM]).idxmax()
+        panels = {best: table[best].to_numpy()}
     title = f'{task}: mean of {results.shape[1]} vision systems'
     caption = f'{result} of the images kept, scored by each method ({label} models where a method is trained).'
     figures = {

@@ -52,12 +52,9 @@ def heat_map(
             dark = np.isfinite(value) and value > low + 0.6 * (high - low)
             text = f'{value:.3f}' if np.isfinite(value) else '–'
             axes.text(column, row, text, ha='center', va='center', fontsize=8.5, color='white' if dark else '#222222')
-    axes.set_xticks(
-        range(columns),
-        [str(name) for name in table.columns],
-        rotation=30 if columns > 5 else 0,
-        ha='right' if columns > 5 else 'center',
-    )
+    names = [str(name) for name in table.columns]
+    slanted = columns > 5 or max(map(len, names), default=0) > 9
+    axes.set_xticks(range(columns), names, rotation=30 * slanted, ha='right' if slanted else 'center')
     axes.set_yticks(range(rows), [str(name) for name in table.index])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

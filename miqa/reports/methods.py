@@ -184,6 +184,8 @@ def _model_predictions(source: str, data_root, task: str, label: str, images: st
 
     config = load_config(config_path, options)
     config.task, config.label, config.data_root = task, label, str(data_root)
+    # A config that a run has dumped names them in its dataset, too.
+    config.test_dataloader.dataset.update(task=task, label=label, data_root=str(data_root))
     key = '\n'.join([config.pretty_text, sha256_of_file(checkpoint), str(Path(data_root).resolve()), images])
     folder = user_cache() / 'predictions' / hashlib.sha256(key.encode()).hexdigest()[:24]
     path = folder / 'predictions.csv'
