@@ -154,6 +154,16 @@ def page_url():
     page.close()
 
 
+def test_a_port_that_is_taken_is_said():
+    pytest.importorskip('gradio', reason="no Gradio (pip install 'miqa[serve]')")
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=rf'cannot listen on 127\.0\.0\.1, port {port}; is the port taken'):
+            serve.serve(lambda task, label: Brightness(), port=port)
+
+
 @pytest.fixture(scope='module')
 def browser(page_url, tmp_path_factory):
     webdriver = pytest.importorskip('selenium.webdriver', reason='no selenium (pip install selenium)')

@@ -264,10 +264,13 @@ def serve(
     page = build_page(load_model, limits, tasks=tasks, labels=labels, model_text=model_text)
     page.queue(max_size=32)
     try:
-        page.launch(
-            server_name=host, server_port=port, inbrowser=open_browser, prevent_thread_lock=True,
-            **launch_options(gradio, limits),
-        )  # fmt: skip
+        try:
+            page.launch(
+                server_name=host, server_port=port, inbrowser=open_browser, prevent_thread_lock=True,
+                **launch_options(gradio, limits),
+            )  # fmt: skip
+        except OSError as error:
+            raise OSError(f'The page cannot listen on {host}, port {port}; is the port taken? ({error})') from error
         print(f'The page is at {page.local_url} (Ctrl-C ends it).', flush=True)
         page.block_thread()
     finally:
