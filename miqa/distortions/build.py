@@ -154,7 +154,7 @@ def _register(backend: str) -> None:
     else:
         # Importing distributed registers 'dask' with joblib; a Client without an address starts workers here, and
         # DASK_SCHEDULER_ADDRESS in the environment names a running cluster.
-        require('dask.distributed', 'The dask backend').Client()
+        require('distributed', 'The dask backend').Client()
 
 
 def _settings(order: Order) -> dict:

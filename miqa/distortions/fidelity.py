@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 
 from ..taxonomy import check_choice
 from .apply import check_image
@@ -41,7 +40,9 @@ def fidelity(
     Raises:
         ValueError: the shapes differ, a name is unknown, or the picture is too small for a measure.
     """
-    import piq  # it imports torchvision, which takes seconds, and making pictures does not need it
+    # They take seconds to import, and making pictures does not need them.
+    import piq
+    import torch
 
     check_choice(undefined, ('raise', 'nan'), "value of 'undefined'")
     for image in (reference, distorted):
@@ -84,6 +85,8 @@ def why_undefined(name: str, shape: tuple[int, ...]) -> str | None:
 @contextlib.contextmanager
 def _one_torch_thread() -> Iterator[None]:
     """Let PyTorch use one thread, so that a number does not depend on the machine's cores."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -92,7 +95,9 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _to_tensor(image: np.ndarray) -> torch.Tensor:
+def _to_tensor(image: np.ndarray):
+    import torch
+
     if image.ndim == 2:
         image = np.repeat(image[:, :, None], 3, axis=2)
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div_(255)[None]

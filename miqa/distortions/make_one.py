@@ -17,7 +17,7 @@ from ..taxonomy import Version, version_name
 from ..utils import UnreadableImage, atomic_write, read_image, sha256_of_file, write_json
 from .compose import fuse, soft_mask
 from .fidelity import fidelity, why_undefined
-from .masks import make_mask
+from .masks import UnfitMask, make_mask
 from .records import describe_files, find_damage, read_record, record_path, versions
 from .select import select_levels
 from .sources import Source
@@ -78,7 +78,7 @@ def make_versions_of(source: Source, order: Order) -> Outcome:
     try:
         with _one_thread():
             return _make(source, order, folder)
-    except (UnreadableImage, FileNotFoundError) as error:
+    except (UnreadableImage, UnfitMask) as error:
         return Outcome(source.image_id, 'bad', reason=str(error))
 
 
@@ -94,7 +94,10 @@ def _one_thread() -> Iterator[None]:
 
 
 def _make(source: Source, order: Order, folder: Path) -> Outcome:
-    image = read_image(source.path)
+    try:
+        image = read_image(source.path)
+    except FileNotFoundError as error:
+        raise UnreadableImage(str(error)) from None
     image_folder = folder / 'images' / source.image_id
     _remove_leftovers(image_folder)
     source_copy = _copy_source(source, order.task, folder)

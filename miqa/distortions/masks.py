@@ -13,6 +13,10 @@ from ..utils import read_image, require
 from .saliency import SALIENCY_METHOD, salient_foreground
 
 
+class UnfitMask(ValueError):
+    """A mask or annotation that does not belong to its picture."""
+
+
 class MaskRecipe(NamedTuple):
     """How the mask of one source comes about: small enough to be sent to a worker process."""
 
@@ -87,7 +91,7 @@ def make_mask(recipe: MaskRecipe, image: np.ndarray) -> tuple[np.ndarray, str]:
         uint8 (H, W), 0 for the background and 255 for the foreground, and the name of the method for the records.
 
     Raises:
-        ValueError: the annotation or mask has another size than the picture.
+        UnfitMask: the annotation or mask has another size than the picture.
     """
     size = image.shape[:2]
     if recipe.kind == 'saliency':
@@ -95,7 +99,7 @@ def make_mask(recipe: MaskRecipe, image: np.ndarray) -> tuple[np.ndarray, str]:
     if recipe.kind == 'folder':
         mask = read_image(recipe.payload)[:, :, 0]
         if mask.shape != size:
-            raise ValueError(
+            raise UnfitMask(
                 f'The mask {recipe.payload} is {mask.shape[1]} x {mask.shape[0]}, '
                 f'but its picture is {size[1]} x {size[0]} pixels.'
             )
@@ -104,7 +108,7 @@ def make_mask(recipe: MaskRecipe, image: np.ndarray) -> tuple[np.ndarray, str]:
         return np.where(mask > threshold, 255, 0).astype(np.uint8), 'mask folder'
     width, height, segmentations = recipe.payload
     if (height, width) != size:
-        raise ValueError(
+        raise UnfitMask(
             f'COCO annotates a picture of {width} x {height} pixels, but the file has {size[1]} x {size[0]}.'
         )
     return _draw_instances(segmentations, height, width), 'COCO instances'
