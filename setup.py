@@ -26,6 +26,7 @@ CORE = [
     'pyarrow>=14',
     'pillow>=10.3',
     'opencv-python>=4.8',
+    'kornia-rs>=0.2',
     'piq>=0.8',
     'matplotlib>=3.7',
     'joblib>=1.3',
@@ -37,8 +38,6 @@ CORE = [
 # MMDetection's models need MMCV's compiled operators: tools/install_machines.sh installs both.
 MACHINES = ['onedl-mmdetection>=3.5.1', 'pycocotools>=2.0.7', 'faster-coco-eval>=1.6']
 VIDEO = ['av>=12', 'imageio-ffmpeg>=0.5']
-# Decodes PNG files faster than OpenCV; taken where it is installed.
-FAST = ['kornia-rs>=0.1']
 SERVE = ['gradio>=4.44']
 EXPORT = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.1']
 # ai-benchmark, foolbox, scikit-image and scikit-learn ship the photographs of the demo database.
@@ -81,7 +80,6 @@ setup(
     entry_points={'console_scripts': ['miqa = miqa.apis.cli:main']},
     extras_require={
         'machines': MACHINES,
-        'fast': FAST,
         'video': VIDEO,
         'serve': SERVE,
         'export': EXPORT,
