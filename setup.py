@@ -38,7 +38,7 @@ CORE = [
 # MMDetection's models need MMCV's compiled operators: tools/install_machines.sh installs both.
 MACHINES = ['onedl-mmdetection>=3.5.1', 'pycocotools>=2.0.7', 'faster-coco-eval>=1.6']
 VIDEO = ['av>=12', 'imageio-ffmpeg>=0.5']
-SERVE = ['gradio>=4.44']
+SERVE = ['gradio>=6']
 EXPORT = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.1']
 # ai-benchmark, foolbox, scikit-image and scikit-learn ship the photographs of the demo database.
 DEMO = [
@@ -61,6 +61,7 @@ TESTS = [
     'pycocotools>=2.0.7',
     'faster-coco-eval>=1.6',
     'nbclient>=0.10',
+    'nbformat>=5.10',
     'ipykernel>=6',
     'selenium>=4.15',
 ]
