@@ -39,6 +39,8 @@ CORE = [
 MACHINES = ['onedl-mmdetection>=3.5.1', 'pycocotools>=2.0.7', 'faster-coco-eval>=1.6']
 VIDEO = ['av>=12', 'imageio-ffmpeg>=0.5']
 SERVE = ['gradio>=6']
+# Human-vision measures beyond piq's; non-commercial licence (PolyForm Noncommercial).
+PYIQA = ['pyiqa>=0.1.10']
 EXPORT = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.1']
 # ai-benchmark, foolbox, scikit-image and scikit-learn ship the photographs of the demo database.
 DEMO = [
@@ -84,6 +86,7 @@ setup(
         'video': VIDEO,
         'serve': SERVE,
         'export': EXPORT,
+        'pyiqa': PYIQA,
         'demo': DEMO,
         'tests': TESTS,
         'dev': [*TESTS, 'ruff>=0.6', 'pre-commit>=3.5', 'build>=1'],

@@ -171,7 +171,7 @@ def test_an_earlier_result_is_kept(tested, trained, config):
 
 
 def test_two_processes_train_to_the_weights_of_one_and_score_alike(database, tmp_path):
-    # Dropout draws differ by process; without it, DDP's averaged gradients are those of the whole batch. Adam would turn
+    # Dropout draws differ by process; without it, DDP's averaged gradients are those of the whole batch. Adam turns
     # rounding errors into whole steps where the true gradient is zero (the keys' biases), so plain descent shows it.
     more = "optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', momentum=0.9))\nschedule = dict(lr=0.05)\n"
     config = write_tiny_config(tmp_path / 'tiny_det.py', database, dropout=0.0, more=more)

@@ -104,6 +104,9 @@ title "$step"
     "RA-MIQA (small)=$work/ra_miqa/test/predictions.csv" "CNN (EfficientNet-Lite0)=$work/cnn/test/predictions.csv" \
     PSNR SSIM max_probability:tf_efficientnet_lite0
 
+# The better of the two is the model 'demo' of the examples in README.md.
+"$python" -m miqa.apis.cli models --register-demo "$work/cnn/best.pth"
+
 seconds=$((SECONDS - start))
 cat <<END
 
@@ -120,7 +123,8 @@ the three classifiers that made the labels; the second table leaves that classif
 
 Next:
   source "$venv/bin/activate"
+  miqa image PHOTO.jpg --model demo
   python tools/test.py configs/mini/ra_miqa_cls.py "$work/ra_miqa/best.pth" --data-root "$data"
   python tools/train.py configs/mini/cnn_cls.py --data-root "$data" --label accuracy --epochs 5
-  README.md, "Training on MIQD-2.5M": the same two commands with configs/ra_miqa_cls.py and the whole database
+  README.md, "Train on MIQD-2.5M": the same two commands with configs/ra_miqa_cls.py and the whole database
 END

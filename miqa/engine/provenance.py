@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from mmengine.config import Config
-
 from miqa.models import parse_released_name, read_checkpoint
+from miqa.utils.config_text import read_config_text
 
 
 class Provenance(NamedTuple):
@@ -15,13 +14,14 @@ class Provenance(NamedTuple):
 
     task: str | None = None
     label: str | None = None
-    config: Config | None = None
+    config: dict | None = None
 
 
 def provenance_of(path: str | os.PathLike) -> Provenance:
     """Tell what a checkpoint was trained for.
 
-    Our own checkpoints carry their whole config. Released files say it in their names; a renamed one says nothing.
+    Our own checkpoints carry their whole config, which is parsed, not run. Released files say it in their names; a
+    renamed one says nothing.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -29,7 +29,7 @@ def provenance_of(path: str | os.PathLike) -> Provenance:
     """
     meta = read_checkpoint(path).get('meta', {})
     if 'cfg' in meta:
-        config = Config.fromstring(meta['cfg'], '.py')
+        config = read_config_text(meta['cfg'], str(path))
         return Provenance(config.get('task'), config.get('label'), config)
     try:
         name = parse_released_name(path)

@@ -10,6 +10,7 @@ _EXTRAS = {
     'av': 'video',
     'imageio_ffmpeg': 'video',
     'gradio': 'serve',
+    'pyiqa': 'pyiqa',
     'onnx': 'export',
     'onnxruntime': 'export',
     'onnxscript': 'export',
