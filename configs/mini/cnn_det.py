@@ -6,3 +6,5 @@ _base_ = [
 ]
 data_root = 'data/demo'
 task = 'det'
+batch_size = 32
+default_hooks = dict(logger=dict(interval=5))

@@ -62,7 +62,7 @@ def run(tool: str, *arguments) -> None:
     print('\n$ python', f'tools/{tool}', *map(str, arguments), flush=True)
     result = subprocess.run(command, check=False)
     if result.returncode:
-        raise RuntimeError(f'tools/{tool} failed; its message is above.')
+        raise ChildProcessError(f'tools/{tool} failed; its message is above.')
 
 
 def show_benefit(data: Path, predictions: Path, out: Path) -> None:
