@@ -11,6 +11,10 @@ from mmengine.registry import Registry as _Registry
 class Registry(_Registry):
     """An MMEngine registry whose look-up of an unknown name suggests the nearest known one."""
 
+    def switch_scope_and_registry(self, scope: str | None):
+        """Build in this package's scope unless a config asks for another, whatever other packages made the default."""
+        return super().switch_scope_and_registry(scope or 'miqa')
+
     def get(self, key: str):
         """Return the class registered as ``key``.
 

@@ -51,11 +51,24 @@ def segmenter():
     return build(SEGMENTER, 'ins')
 
 
-def test_boxes_are_those_of_mmdetections_own_inference(detector, images):
+def inference(network, image):
+    """MMDetection's own API, in its own scope; it takes OpenCV's channel order."""
     from mmdet.apis import inference_detector
+    from mmengine.registry import DefaultScope
 
-    # Its API takes OpenCV's channel order.
-    theirs = inference_detector(detector.network, images[0][..., ::-1]).pred_instances
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        return inference_detector(network, image[..., ::-1]).pred_instances
+
+
+def test_another_packages_scope_does_not_stay_behind(detector):
+    from mmengine.registry import DefaultScope
+
+    scope = DefaultScope.get_current_instance()
+    assert scope is None or scope.scope_name != 'mmdet'
+
+
+def test_boxes_are_those_of_mmdetections_own_inference(detector, images):
+    theirs = inference(detector.network, images[0])
     mine = detector.predict(images[:1])[0]
     assert len(mine.scores) > 0
     np.testing.assert_allclose(mine.boxes, theirs.bboxes.numpy(), atol=1e-4)
@@ -79,11 +92,10 @@ def test_a_batch_of_mixed_sizes_answers_as_single_images_do(detector, images):
 
 
 def test_masks_have_the_images_size_and_are_those_of_mmdetection(segmenter, images):
-    from mmdet.apis import inference_detector
     from pycocotools import mask
 
     (answer,) = segmenter.predict(images[:1])
-    theirs = inference_detector(segmenter.network, images[0][..., ::-1]).pred_instances.masks.numpy()
+    theirs = inference(segmenter.network, images[0]).masks.numpy()
     assert len(answer.masks) == len(theirs) > 0
     for i in range(0, len(theirs), 20):
         assert answer.masks[i]['size'] == list(images[0].shape[:2])

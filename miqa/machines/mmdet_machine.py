@@ -75,6 +75,7 @@ class MMDetMachine(Machine):
         from mmdet.apis import init_detector
         from mmdet.utils import get_test_pipeline_cfg
         from mmengine.config import Config
+        from mmengine.registry import DefaultScope
 
         path, weights = locate(config, checkpoint)
         settings = Config.fromfile(path)
@@ -84,11 +85,13 @@ class MMDetMachine(Machine):
             if key in backbone:
                 backbone[key] = None
         settings.merge_from_dict(cfg_options or {})
-        self.network = init_detector(settings, weights, device=device, cfg_options={})
+        # MMDetection makes its scope the default of the whole process; that ends with this block.
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            self.network = init_detector(settings, weights, device=device, cfg_options={})
+            self.prepare = MMDetPreparation(get_test_pipeline_cfg(settings))
         names = classes or self.network.dataset_meta.get('classes')
         super().__init__(name or path.stem, task, weight, names)
         self.config_name, self.checkpoint = path.name, weights
-        self.prepare = MMDetPreparation(get_test_pipeline_cfg(settings))
         self._fingerprint = None
 
     @torch.inference_mode()
