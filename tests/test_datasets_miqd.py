@@ -7,13 +7,14 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from helpers_database import source_ids, write_database, write_split
+from helpers_database import source_ids, write_database
+from helpers_real_samples import lay_out_real_samples
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from miqa.datasets import MIQDDataset, list_bad_images
 from miqa.registry import DATASETS
-from miqa.taxonomy import LABELS, TASK_FOLDERS, parse_version_name
+from miqa.taxonomy import LABELS, parse_version_name
 from miqa.utils import UnreadableImage
 
 LOAD = [{'type': 'LoadImage'}, {'type': 'ResizeShortSide', 'size': 40}]
@@ -226,37 +227,6 @@ def test_grey_alpha_palette_and_16_bit_pictures_become_rgb(root, mode):
 
 
 # Real pictures of the database
-
-
-def lay_out_real_samples(shared_data, root, task):
-    """Put the published samples into the project's layout; their labels are the authors' own scores."""
-    with open(shared_data / 'miqd_samples' / 'published_ra_miqa_composite.csv', encoding='utf-8') as stream:
-        rows = [row for row in csv.DictReader(stream) if row['task'] == task and row['image_present'] == '1']
-    base = root / TASK_FOLDERS[task]
-    (base / 'labels').mkdir(parents=True)
-    sources = {}
-    for row in rows:
-        sources.setdefault(parse_version_name(row['image_name']).source, []).append(row)
-    for source, entries in sources.items():
-        folder = base / 'images' / source
-        folder.mkdir(parents=True)
-        for entry in entries:
-            (folder / entry['image_name']).symlink_to(shared_data / 'miqd_samples' / task / entry['image_name'])
-        names, scores = ([entry[key] for entry in entries] for key in ('image_name', 'ra_miqa_composite'))
-        if task == 'cls':
-            lines = [f'{name},{score},{score}' for name, score in zip(names, scores, strict=True)]
-            text = '\n'.join(['dist_images,weighted_consistency,weighted_accuracy', *lines, ''])
-            (base / 'labels' / f'{source}_mmos.csv').write_text(text)
-        else:
-            lines = [f'{name},{score}' for name, score in zip(names, scores, strict=True)]
-            for label in ('accuracy', 'consistency'):
-                (base / 'labels' / f'{source}_{label}.csv').write_text(
-                    '\n'.join(['filename,AP_weighted_avg', *lines, ''])
-                )
-    first, second = sources
-    write_split(root, task, 'train', [first])
-    write_split(root, task, 'val', [second])
-    return {row['image_name']: float(row['ra_miqa_composite']) for row in rows}
 
 
 @pytest.mark.parametrize('task, count', [('cls', 9), ('det', 10)])

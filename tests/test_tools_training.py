@@ -15,6 +15,7 @@ import pytest
 import torch
 from helpers_config import write_tiny_config
 from helpers_database import write_database
+from helpers_real_samples import lay_out_real_samples
 from scipy import stats
 
 from miqa.models import read_checkpoint
@@ -204,6 +205,26 @@ optim_wrapper = dict(accumulative_counts=2)
     assert "label = 'accuracy'" in checkpoint['meta']['cfg']
     done = run(*command('test.py', config, tmp_path / 'run' / 'best.pth', '--out', tmp_path / 'test'))
     assert 'accuracy (20 images)' in done.stdout  # the label comes from the checkpoint
+
+
+@pytest.mark.parametrize('task', ['cls', 'det'])
+def test_real_pictures_go_through_training_and_testing_of_the_published_network(shared_data, task, tmp_path):
+    scores = lay_out_real_samples(shared_data, tmp_path / 'data', task)
+    config = tmp_path / 'full.py'
+    config.write_text(
+        f"_base_ = '{ROOT.as_posix()}/configs/ra_miqa_{task}.py'\n"
+        f"data_root = '{(tmp_path / 'data').as_posix()}'\n"
+        'batch_size = 4\nschedule = dict(epochs=1)\ntrain_cfg = dict(validations_per_epoch=1)\n'
+        'model = dict(network=dict(base=dict(pretrained=False), region_encoder=dict(weights=None)))\n'
+    )
+    run(*command('train.py', config, '--work-dir', tmp_path / 'run'))
+    checkpoint = read_checkpoint(tmp_path / 'run' / 'best.pth')
+    assert sum(tensor.numel() for tensor in checkpoint['state_dict'].values()) == 43_851_649
+    run(*command('test.py', config, tmp_path / 'run' / 'best.pth', '--out', tmp_path / 'test'))
+    table = pd.read_csv(tmp_path / 'test' / 'predictions.csv')
+    for row in table.itertuples():
+        assert row.ground_truth == pytest.approx(scores[Path(row.image).name], abs=1e-6)
+    assert table.prediction.nunique() == len(table) >= 4
 
 
 @pytest.mark.parametrize(
