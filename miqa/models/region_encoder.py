@@ -211,7 +211,8 @@ class MMSegRegionEncoder(VisionTransformerEncoder):
 
         return SEGMENTERS.build(
             {
-                'type': 'VisionTransformer',
+                # With its scope, as the default one is ours while a config of ours is built.
+                'type': 'mmseg.VisionTransformer',
                 'img_size': (img_size, img_size),
                 'patch_size': patch_size,
                 'patch_bias': True,
