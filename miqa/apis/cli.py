@@ -58,6 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
 
     def run() -> None:
+        # Imported here, because it brings torch, which `miqa --help` can do without.
+        if arguments and not arguments[0].startswith('-') and not {'-h', '--help'} & set(arguments):
+            from miqa.utils.allocator import keep_freed_memory
+
+            keep_freed_memory()
         args = build_parser(arguments[0] if arguments else None).parse_args(arguments)
         status = args.run(args)
         if status:

@@ -23,7 +23,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--weights', '-w', metavar='FILE', help='your own best.pth, a released .pth.tar, or an .onnx')
     group.add_argument('--device', help='cpu, cuda, cuda:1 (default: a GPU where there is one)')
     group.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='default: fp32')
-    group.add_argument('--batch-size', type=int, default=32, metavar='N', help='images at a time (default: 32)')
+    group.add_argument(
+        '--batch-size', type=int, metavar='N', help='images at a time (default: 32 on a GPU, 8 on a CPU)'
+    )
     group.add_argument('--workers', type=int, metavar='N', help='decoding threads (default: one a core)')
     group.add_argument(
         '--thresholds',
