@@ -23,6 +23,7 @@ from miqa.apis.benchmark import benchmark, make_pictures
 from miqa.apis.commands.options import add_model_options, load_model
 from miqa.apis.files import find_images
 from miqa.utils import write_json
+from miqa.utils.allocator import keep_freed_memory
 from miqa.utils.command_line import run_command
 
 
@@ -55,6 +56,7 @@ def show(title: str, rows: list[dict]) -> None:
 
 def main() -> None:
     """Measure and print."""
+    keep_freed_memory()  # as `miqa image` does
     args = parse_arguments()
     model = load_model(args)
     with tempfile.TemporaryDirectory() as folder:
