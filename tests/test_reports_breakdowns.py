@@ -127,7 +127,7 @@ def report(tmp_path_factory):
     images = read_test_images(data, 'cls')
     rng = np.random.default_rng(0)
     for label in ('composite', 'accuracy'):
-        folder = root / 'work' / f'net_cls_{label}'
+        folder = root / 'runs' / f'net_cls_{label}'
         noisy = images[label] + rng.normal(0, 0.1, len(images))
         table = images.assign(task='cls', label=label, ground_truth=images[label], prediction=noisy)
         write_predictions(folder / 'test' / 'predictions.csv', table)
@@ -137,11 +137,11 @@ def report(tmp_path_factory):
         curves.mkdir(parents=True)
         lines = [{'step': step, 'loss': 1 / step} for step in range(1, 9)]
         (curves / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
-    text = f'net={root}/work/net_cls_{{label}}/test/predictions.csv'
+    text = f'net={root}/runs/net_cls_{{label}}/test/predictions.csv'
     methods = parse_methods(['PSNR', text, 'lost=/nowhere.csv'], data, ['cls'])
     results = run_benchmark(data, methods, ['cls'], ['composite', 'accuracy'], resamples=50)
-    write_benchmark(results, root / 'work' / 'benchmark', 'python tools/analysis/benchmark.py DATA')
-    page = write_report([root / 'work'], root / 'report.html')
+    write_benchmark(results, root / 'runs' / 'benchmark', 'python tools/analysis/benchmark.py DATA')
+    page = write_report([root / 'runs'], root / 'report.html')
     return root, page.read_text(encoding='utf-8')
 
 
@@ -161,7 +161,7 @@ def test_every_link_of_the_contents_leads_to_a_section(report):
 
 def test_the_page_shows_scores_failures_configs_and_whole_pictures(report):
     root, text = report
-    scores = pd.read_csv(root / 'work' / 'benchmark' / 'scores.csv')
+    scores = pd.read_csv(root / 'runs' / 'benchmark' / 'scores.csv')
     assert f'{scores.SRCC[0]:.4f}' in text and 'no predictions file /nowhere.csv' in text
     assert 'a &lt;b&gt; &amp; c' in text and '<b> & c' not in text
     assert 'Worst predictions' in text and 'hen, chicken' in str(source_categories(root / 'data', 'cls'))
@@ -175,7 +175,7 @@ def test_the_page_shows_scores_failures_configs_and_whole_pictures(report):
 def test_figures_of_a_benchmark_are_written_as_whole_files(report):
     from PIL import Image
 
-    folder = report[0] / 'work' / 'benchmark'
+    folder = report[0] / 'runs' / 'benchmark'
     names = {path.name for path in save_figures(folder)}
     assert names == {
         'intervals_cls_composite.png',
