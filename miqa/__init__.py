@@ -1,3 +1,7 @@
 """MIQA: how well will machine vision models do on this image?"""
 
-__version__ = '0.1.0'
+from . import moved
+
+__version__ = '0.2.0'
+
+moved.install()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry as _Registry
+
+from .taxonomy import did_you_mean
 
 
 class Registry(_Registry):
@@ -24,8 +24,7 @@ class Registry(_Registry):
         found = super().get(key)
         if found is None:
             known = sorted(self.module_dict)
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f' Did you mean {near[0]!r}?' if near else ''
+            hint = did_you_mean(key, known)
             raise KeyError(f'{key!r} is not a registered {self.name}.{hint} Known here: {", ".join(known) or "none"}.')
         return found
 
@@ -35,11 +34,12 @@ def _child(parent_name: str, *locations: str) -> Registry:
     return Registry(parent.name, parent=parent, scope='miqa', locations=list(locations))
 
 
-#: Vision systems (classifiers, detectors, segmenters) whose behaviour labels a database.
+#: Vision models (classifiers, detectors, segmenters) whose behaviour labels a database.
 MACHINES = Registry('machine', scope='miqa', locations=['miqa.machines'])
 DATASETS = _child('DATASETS', 'miqa.datasets')
 TRANSFORMS = _child('TRANSFORMS', 'miqa.datasets.transforms')
 DATA_SAMPLERS = _child('DATA_SAMPLERS', 'miqa.datasets')
+FUNCTIONS = _child('FUNCTIONS', 'miqa.datasets')
 MODELS = _child('MODELS', 'miqa.models')
 METRICS = _child('METRICS', 'miqa.evaluation')
 HOOKS = _child('HOOKS', 'miqa.engine')

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 #: Machine vision tasks: classification, object detection, instance segmentation.
 TASKS = ('cls', 'det', 'ins')
+
+#: Tasks that a database of one's own may have: the paper's three, and semantic segmentation, which has no tables there.
+DATABASE_TASKS = (*TASKS, 'seg')
 
 #: What a score predicts. composite = 0.5 consistency + 0.5 accuracy.
 LABELS = ('composite', 'consistency', 'accuracy')
 
 #: Splits of a database. ``test`` is accepted as another word for ``val``.
 SPLITS = ('train', 'val')
+#: Both splits together, for cross-validation.
+ALL_SPLITS = 'all'
 
 #: The ten distortions of MIQD-2.5M, in the paper's order.
 DISTORTIONS = (
@@ -36,6 +42,13 @@ DISTORTIONS = (
 #: Further distortions of the released generator that MIQD-2.5M does not contain.
 EXTRA_DISTORTIONS = ('gaussian_blur', 'frost', 'brightness', 'saturate', 'impulse_noise')
 
+#: A version that nobody distorted: a picture as a camera took it, beside a clean one of the same scene. Its level pair
+#: is a number without meaning, in the order of :data:`LEVEL_PAIRS`.
+CAPTURED = 'captured'
+
+#: Every word that may stand for a distortion in the name of a version.
+KNOWN_DISTORTIONS = (*DISTORTIONS, *EXTRA_DISTORTIONS, CAPTURED)
+
 #: Strength of a distortion: 1 is hardly visible, 5 is severe.
 LEVELS = (1, 2, 3, 4, 5)
 
@@ -50,10 +63,20 @@ LEVEL_PAIRS = (
 )
 
 #: Folder of a task's labels below the data root.
-TASK_FOLDERS = {'cls': 'miqa_cls', 'det': 'miqa_det', 'ins': 'miqa_ins'}
+TASK_FOLDERS = {'cls': 'miqa_cls', 'det': 'miqa_det', 'ins': 'miqa_ins', 'seg': 'miqa_seg'}
 
 #: The task whose images and split files a task uses: ``ins`` shares those of ``det``.
-IMAGE_TASKS = {'cls': 'cls', 'det': 'det', 'ins': 'det'}
+IMAGE_TASKS = {'cls': 'cls', 'det': 'det', 'ins': 'det', 'seg': 'seg'}
+
+#: Methods of the released files, in the spelling of their names, and the name of the method's configs here.
+RELEASED_METHODS = {
+    'resnet18': 'resnet18',
+    'resnet50': 'resnet50',
+    'efficientnet_b1': 'efficientnet_b1',
+    'efficientnet_b5': 'efficientnet_b5',
+    'vit_small_patch16_224': 'vit_small',
+    'ra_miqa': 'ra_miqa',
+}
 
 #: Standard deviation of the official test labels, (label, task) -> sigma, each within 0.0002.
 #: Source: RMSE = sigma * sqrt(1 - PLCC^2) holds for every row of the paper's Tables 1 and 2.
@@ -69,9 +92,8 @@ TEST_LABEL_DEVIATIONS = {
     ('consistency', 'ins'): 0.3031,
 }
 
-_KNOWN = DISTORTIONS + EXTRA_DISTORTIONS
 _NAME = re.compile(
-    r'(?P<source>.+)_(?P<distortion>' + '|'.join(_KNOWN) + r')_'
+    r'(?P<source>.+)_(?P<distortion>' + '|'.join(KNOWN_DISTORTIONS) + r')_'
     r'(?:(?P<level>[1-5])|(?P<pattern>fg_stronger|bg_stronger)_fg(?P<fg>[1-5])_bg(?P<bg>[1-5]))'
     r'(?P<suffix>\.[A-Za-z0-9]+)?'
 )
@@ -104,7 +126,7 @@ def version_name(version: Version, suffix: str = '.png') -> str:
     Raises:
         ValueError: the distortion or a level is not one that the database knows.
     """
-    check_choice(version.distortion, _KNOWN, 'distortion')
+    check_choice(version.distortion, KNOWN_DISTORTIONS, 'distortion')
     for level in (version.fg_level, version.bg_level):
         check_choice(level, LEVELS, 'level')
     pattern = version.region_pattern
@@ -126,7 +148,7 @@ def parse_version_name(name: str) -> Version:
         raise ValueError(
             f"{name!r} is not a MIQD file name. Expected '<id>_<distortion>_<1-5>.png' or "
             f"'<id>_<distortion>_fg_stronger_fg<i>_bg<j>.png' (or bg_stronger), "
-            f'with a distortion out of: {", ".join(_KNOWN)}.'
+            f'with a distortion out of: {", ".join(KNOWN_DISTORTIONS)}.'
         )
     if match['level']:
         fg = bg = int(match['level'])
@@ -139,11 +161,32 @@ def parse_version_name(name: str) -> Version:
     return Version(match['source'], match['distortion'], fg, bg)
 
 
+def split_name(split: str) -> str:
+    """Return ``train``, ``val`` or ``all``; ``test`` is another word for ``val``.
+
+    Raises:
+        ValueError: it is none of the four.
+    """
+    check_choice(split, (*SPLITS, 'test', ALL_SPLITS), 'split')
+    return 'val' if split == 'test' else split
+
+
 def check_choice(value, allowed, what: str):
     """Return ``value`` if it is one of ``allowed``; else raise a ValueError that suggests the nearest one."""
     allowed = tuple(allowed)
     if value in allowed:
         return value
-    near = difflib.get_close_matches(str(value), [str(choice) for choice in allowed], n=1)
-    hint = f' Did you mean {near[0]!r}?' if near else ''
+    hint = did_you_mean(value, allowed)
     raise ValueError(f'Unknown {what} {value!r}.{hint} Choose one of: {", ".join(map(str, allowed))}.')
+
+
+def did_you_mean(value, known: Iterable, write: Callable[[str], str] = str) -> str:
+    """Return the sentence that suggests the nearest of the ``known`` names, with a space before it; '' if none is near.
+
+    Args:
+        value: what was written.
+        known: the names that exist.
+        write: turns the nearest one into what the user should write.
+    """
+    near = difflib.get_close_matches(str(value), [str(name) for name in known], n=1)
+    return f' Did you mean {write(near[0])!r}?' if near else ''

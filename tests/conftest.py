@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+# What a machine's processor makes of `auto` is tried where it is meant.
+os.environ.setdefault('MIQA_PRECISION', 'fp32')
 # Two workers of pytest-xdist share two cores: more threads each would only wait for one another.
 os.environ.setdefault('OMP_NUM_THREADS', '1' if 'PYTEST_XDIST_WORKER' in os.environ else '2')
 
@@ -17,3 +19,9 @@ def shared_data():
     if not SHARED.is_dir():
         pytest.skip(f'No development data at {SHARED} (set MIQA_SHARED_DATA to a folder that has it).')
     return SHARED
+
+
+def pytest_configure(config):
+    """Let one process write the cache of yapf, by which MMEngine prints configs: others would read half of it."""
+    if not hasattr(config, 'workerinput'):
+        import yapf  # noqa: F401

@@ -1,72 +1,207 @@
-"""The house rule: data flows one way, and a module imports only from earlier stages."""
+"""The house rule: data flows one way, a module imports only from earlier floors, and never in a circle.
+
+What counts as an import: every ``import`` and ``from ... import`` of a module of the package, wherever it stands (at
+the top, in a function, under ``TYPE_CHECKING``), and every module that a package's ``__init__`` names in ``_HOMES`` for
+``lazy_names``. What does not: that importing ``a.b`` also runs ``a/__init__.py``.
+"""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / 'miqa'
 
-# Earlier stages first. A module may import from its own stage and from any stage above it.
-STAGES = (
+#: Two lanes that meet on the disk and nowhere else: building a database, and learning from one.
+BUILDING = ('distortions', 'machines', 'labelling')
+LEARNING = ('datasets', 'models', 'engine')
+
+#: Earlier floors first. A module may import from its own floor and from any floor above it.
+FLOORS = (
+    'moved',
     'taxonomy',
+    'layout',
     'registry',
     'structures',
     'utils',
-    'distortions',
-    'machines',
-    'labelling',
-    'datasets',
-    'models',
+    *BUILDING,
+    *LEARNING,
     'evaluation',
-    'engine',
+    'benchmark',
     'reports',
+    'demo',
     'apis',
+    'integrations',
+    'train',
+    'test',
+    '__main__',
 )
 
+#: What a floor must not import although it comes earlier: the other lane; and a network knows nothing of files.
+APART = {floor: set(BUILDING) for floor in LEARNING} | {floor: set(LEARNING) for floor in BUILDING}
+APART['models'].add('datasets')
 
-def imported_stages(path: Path) -> set[str]:
-    """Stages of the package that a module imports, inside functions too."""
-    parts = ('miqa', *path.relative_to(PACKAGE).with_suffix('').parts)
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob('*.py')):
+        parts = ('miqa', *path.relative_to(PACKAGE).with_suffix('').parts)
+        found['.'.join(parts[:-1] if parts[-1] == '__init__' else parts)] = path
+    return found
+
+
+def imported_names(path: Path) -> set[str]:
+    """Dotted names that a module imports: ``a.b.c`` for ``from a.b import c``, which may be a module or not."""
+    package = ('miqa', *path.relative_to(PACKAGE).parent.parts)
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = list(parts[: -node.level]) if node.level else []
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
             module = '.'.join(base + ([node.module] if node.module else []))
-            names = [f'{module}.{alias.name}' for alias in node.names]
-        else:
-            continue
-        for name in names:
-            head = name.split('.')
-            if head[0] == 'machine_iqa':
-                found.add('apis')
-            elif head[0] == 'miqa' and len(head) > 1 and head[1] in STAGES:
-                found.add(head[1])
+            found.update(f'{module}.{alias.name}' for alias in node.names)
+        elif isinstance(node, ast.Assign) and any(getattr(name, 'id', None) == '_HOMES' for name in node.targets):
+            homes = ast.literal_eval(node.value).values()
+            found.update(home if home.startswith('miqa.') else '.'.join((*package, home)) for home in homes)
     return found
+
+
+def imported_floors(path: Path) -> set[str]:
+    """Floors of the package that a module imports from."""
+    found = set()
+    for name in imported_names(path):
+        head = name.split('.')
+        if head[0] == 'machine_iqa':
+            found.add('apis')
+        elif head[0] == 'miqa' and len(head) > 1 and head[1] in FLOORS:
+            found.add(head[1])
+    return found
+
+
+def imported_modules(known: dict[str, Path]) -> dict[str, set[str]]:
+    """Modules that each module imports: ``a.b`` for ``from a.b import c`` unless ``a.b.c`` is a module itself."""
+    graph = {}
+    for name, path in known.items():
+        targets = {full if full in known else full.rpartition('.')[0] for full in imported_names(path)}
+        graph[name] = (targets & known.keys()) - {name}
+    return graph
+
+
+def floor_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix('.py')
 
 
 MODULES = sorted(PACKAGE.rglob('*.py'))
 
 
-def test_every_module_belongs_to_a_stage():
-    homeless = [
-        path for path in MODULES if path.relative_to(PACKAGE).parts[0].removesuffix('.py') not in (*STAGES, '__init__')
-    ]
-    assert not homeless, f'Add these to STAGES, in the order of the arrow: {homeless}'
+def test_every_module_belongs_to_a_floor():
+    homeless = [path for path in MODULES if floor_of(path) not in (*FLOORS, '__init__')]
+    assert not homeless, f'Add these to FLOORS, in the order of the arrow: {homeless}'
 
 
 @pytest.mark.parametrize('path', MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_earlier_stages(path):
-    own = path.relative_to(PACKAGE).parts[0].removesuffix('.py')
-    allowed = STAGES[: STAGES.index(own) + 1] if own in STAGES else ()
-    assert imported_stages(path) <= set(allowed)
+def test_a_module_imports_only_from_earlier_floors(path):
+    own = floor_of(path)
+    allowed = set(FLOORS[: FLOORS.index(own) + 1] if own in FLOORS else ('moved',))
+    assert imported_floors(path) <= allowed - APART.get(own, set())
 
 
-def test_the_rule_notices_a_backward_import(tmp_path, monkeypatch):
-    module = tmp_path / 'miqa' / 'datasets' / 'bad.py'
-    module.parent.mkdir(parents=True)
-    module.write_text('from ..models import heads\ndef late():\n    import miqa.reports.plots\n')
+def test_no_modules_import_one_another_in_a_circle():
+    try:
+        TopologicalSorter(imported_modules(modules())).prepare()
+    except CycleError as error:
+        pytest.fail(f'A circle of imports: {" <- ".join(error.args[1])}')
+
+
+def test_type_checkers_see_the_same_small_things_as_users():
+    import miqa.utils
+
+    names = imported_names(PACKAGE / 'utils' / '__init__.py') - {'miqa.utils.lazy.lazy_names'}
+    shown = {name for name in names if name.count('.') == 3}
+    wanted = {f'miqa.utils.{home}.{name}' for name, home in miqa.utils._HOMES.items()}
+    assert shown == wanted
+
+
+def is_private(name: str) -> bool:
+    # namedtuple's methods have an underscore so that they clash with no field.
+    public = ('_asdict', '_fields', '_field_defaults', '_make', '_replace')
+    return name.startswith('_') and not name.startswith('__') and name not in public
+
+
+def private_names(path: Path) -> tuple[set[str], set[str]]:
+    """Underscore names that a module defines, and those that it takes from objects other than ``self`` and ``cls``."""
+    defined, taken = set(), set()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            defined.add(node.attr)
+        elif isinstance(node, ast.AnnAssign | ast.Name) and isinstance(getattr(node, 'target', node), ast.Name):
+            defined.add(getattr(node, 'target', node).id)
+        elif isinstance(node, ast.Attribute) and getattr(node.value, 'id', None) not in ('self', 'cls'):
+            taken.add(node.attr)
+    return set(filter(is_private, defined)), set(filter(is_private, taken))
+
+
+def test_nobody_reaches_into_the_underscore_names_of_another_file():
+    names = {path: private_names(path) for path in MODULES}
+    for path, (defined, taken) in names.items():
+        imported = [name for name in imported_names(path) if name.startswith('miqa.')]
+        assert not [name for name in imported if any(map(is_private, name.split('.')))], path
+        theirs = set().union(*(others for other, (others, _) in names.items() if other != path))
+        assert not (taken - defined) & theirs, path
+
+
+def test_the_rule_notices_a_reach_into_another_file(tmp_path):
+    (tmp_path / 'a.py').write_text('class A:\n    def _secret(self):\n        return self._kept\n')
+    (tmp_path / 'b.py').write_text('def use(a):\n    return a._secret(), a._replace(x=1)\n')
+    assert private_names(tmp_path / 'a.py') == ({'_secret'}, set())
+    assert private_names(tmp_path / 'b.py') == (set(), {'_secret'})
+
+
+@pytest.fixture
+def other_package(tmp_path, monkeypatch):
+    """Write modules of a made-up package in place of the real one."""
     monkeypatch.setattr(f'{__name__}.PACKAGE', tmp_path / 'miqa')
-    assert imported_stages(module) == {'models', 'reports'}
+
+    def write(**files: str) -> dict[str, Path]:
+        for name, text in files.items():
+            path = tmp_path / 'miqa' / f'{name.replace("__in__", "/")}.py'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return modules()
+
+    return write
+
+
+def test_the_rule_notices_a_backward_import(other_package):
+    found = other_package(datasets__in__bad='from ..models import heads\ndef late():\n    import miqa.reports.plots\n')
+    assert imported_floors(found['miqa.datasets.bad']) == {'models', 'reports'}
+
+
+@pytest.mark.parametrize(
+    'back',
+    [
+        'from . import first',
+        'from .first import name',
+        'def late():\n    from miqa.apis.first import name\n',
+        'from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import miqa.apis.first\n',
+    ],
+)
+def test_the_rule_notices_a_circle_wherever_the_import_stands(other_package, back):
+    found = other_package(apis__in__first='from .second import x', apis__in__second='from .third import x')
+    list(TopologicalSorter(imported_modules(found)).static_order())
+    found = other_package(apis__in__third=back)
+    with pytest.raises(CycleError):
+        TopologicalSorter(imported_modules(found)).prepare()
+
+
+def test_the_rule_notices_a_circle_through_lazy_names(other_package):
+    found = other_package(
+        **{'utils__in____init__': "_HOMES = {'name': 'first'}"}, utils__in__first='from miqa.utils import other'
+    )
+    with pytest.raises(CycleError):
+        TopologicalSorter(imported_modules(found)).prepare()

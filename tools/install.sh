@@ -7,6 +7,8 @@
 #
 # MIQA_VENV     the environment (default: .venv in the repository). Several clones may share one.
 # MIQA_PYTHON   the interpreter that makes it (default: the first of python3.11, 3.12, 3.10 and python3 that fits).
+# MIQA_TORCH_INDEX   where PyTorch comes from (default: PyPI, whose builds bring CUDA). For a machine without a GPU:
+#               MIQA_TORCH_INDEX=https://download.pytorch.org/whl/cpu, a tenth of the size.
 #
 # Needs Linux, Python 3.10 to 3.12 and, the first time, internet: about 3 GB of downloads, 7 GB on disk, no compiler.
 # Nothing is done where the same versions are installed already; an installation that was interrupted is repeated.
@@ -119,6 +121,23 @@ settle_opencv() {
     fi
 }
 
+cpu_builds=https://download.pytorch.org/whl/cpu
+has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
+
+# A build for CPUs is called 2.9.1+cpu, which fits the pin 2.9.1; what PyTorch itself needs comes with the rest.
+install_torch() {
+    local torch vision
+    torch=torch==$(pinned torch) vision=torchvision==$(pinned torchvision)
+    if [[ -n ${MIQA_TORCH_INDEX:-} ]]; then
+        say "taking $torch and $vision from $MIQA_TORCH_INDEX"
+        pip install --quiet --no-deps --index-url "$MIQA_TORCH_INDEX" "$torch" "$vision" ||
+            fail "MIQA_TORCH_INDEX=$MIQA_TORCH_INDEX does not give $torch and $vision; the reason is above. Builds for CPUs are at $cpu_builds; without the variable they come from PyPI."
+    elif ! has_gpu; then
+        say "no NVIDIA GPU was found: PyTorch will run on the CPU. Its builds for CPUs alone are a tenth of the size:"
+        say "  MIQA_TORCH_INDEX=$cpu_builds bash tools/install.sh $extra"
+    fi
+}
+
 if [[ -z $installed ]]; then
     what=$here
     [[ $extra == core ]] || what="$here[$extra]"
@@ -134,7 +153,9 @@ if [[ -z $installed ]]; then
         # pip's cache may hold a wheel with operators that were compiled for another PyTorch, under the same name.
         MMCV_WITH_OPS=0 pip install --quiet --no-cache-dir --no-deps "onedl-mmcv==$mmcv"
     fi
-    pip install --constraint "$here/requirements.txt" --editable "$what"
+    [[ -n $(version_of torch) ]] || install_torch
+    # A plain entry on the path: the default, an import hook, loses against a clone called miqa in the current folder.
+    pip install --config-settings editable_mode=compat --constraint "$here/requirements.txt" --editable "$what"
     settle_opencv
     "$python" -c 'import torch, torchvision, timm, cv2, mmengine, mmcv.transforms, mmseg.registry, pandas, piq' ||
         fail "something was installed that cannot be imported; the reason is above. Please report it."
@@ -150,6 +171,6 @@ fi
 points_to=$(cd / && "$python" -c 'import importlib.util as u; print(u.find_spec("miqa").origin)' 2>/dev/null || true)
 if [[ $points_to != "$here/miqa/__init__.py" ]]; then
     say "pointing the environment $venv to $here (it was: ${points_to:-nowhere})"
-    pip install --quiet --no-deps --no-build-isolation --editable "$here"
+    pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable "$here"
 fi
 say "ready: $("$python" --version), PyTorch $(version_of torch), in $venv"

@@ -21,5 +21,7 @@ cd "$here"
 python=$MIQA_VENV/bin/python
 "$python" -m ruff check .
 "$python" -m ruff format --check .
+"$python" -m mypy
 # Each worker uses one thread (tests/conftest.py), so as many workers as cores.
-exec "$python" -m pytest -n "${MIQA_TEST_WORKERS:-auto}" --dist loadfile "$@"
+# A worker that dies ends the run with the name of its test: by files, pytest-xdist may wait for its successor for ever.
+exec "$python" -m pytest -n "${MIQA_TEST_WORKERS:-auto}" --dist loadfile --max-worker-restart 0 "$@"

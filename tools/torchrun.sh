@@ -2,6 +2,9 @@
 # Start SCRIPT (of this folder) with CONFIG and more arguments on GPUS processes: torchrun.sh SCRIPT CONFIG GPUS [...]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+usage() { sed -n '2s/^# //p' "$0" && echo "It is called by dist_*.sh and slurm_*.sh, which explain themselves."; }
+case ${1:-} in -h | --help) usage && exit ;; esac
+[ $# -ge 3 ] || { usage >&2 && exit 2; }
 script=$1 config=$2 gpus=$3
 shift 3
 nodes=${NNODES:-1}
@@ -13,5 +16,5 @@ else
 fi
 # Without GPUS processes and several threads each, CPU cores would be oversubscribed.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-exec "${PYTHON:-python}" -m torch.distributed.run "${meeting[@]}" --nproc_per_node="$gpus" \
+exec "${PYTHON:-python}" -m miqa.utils.torchrun "${meeting[@]}" --nproc_per_node="$gpus" \
     "$here/$script" "$config" "$@" --launcher pytorch

@@ -1,4 +1,4 @@
-# As ra_miqa_ins.py, with the frozen region encoder out of the training loop (tools/data/cache_region_features.py).
+# As ra_miqa_ins.py, with the frozen region encoder out of the training loop (tools/data/cache_features.py).
 _base_ = '../ra_miqa_ins.py'
 train_pipeline = [
     dict(type='LoadImage'),

@@ -8,3 +8,5 @@ data_root = 'data/demo'
 task = 'cls'
 batch_size = 32
 default_hooks = dict(logger=dict(interval=5))
+selection = 0.2  # of a hundred photographs a tenth would be too few to choose by
+schedule = dict(epochs=2)  # a third changes nothing on the selection photographs (0.776 after 0.777)

@@ -1,32 +1,36 @@
 """Using models: one picture, folders of them, videos, cameras; zoo, export, command line."""
 
-from __future__ import annotations
-
-import importlib
+from miqa.utils.lazy import lazy_names
 
 #: Public names and their modules, imported when they are first asked for.
 _HOMES = {
-    'Assessment': 'model',
+    'Assessment': 'assessment',
+    'CameraLost': 'live.camera',
+    'CheckpointError': 'miqa.utils',
+    'DatabaseError': 'miqa.datasets',
+    'DownloadError': 'miqa.utils.downloads',
+    'Gate': 'gate_fit',
     'Heatmap': 'heatmap',
+    'MIQAError': 'miqa.utils',
     'MIQAModel': 'model',
-    'RealTimeIQA': 'realtime',
+    'MissingPackage': 'miqa.utils',
+    'MultiTaskModel': 'multitask',
+    'NoGate': 'gate_fit',
+    'RealTimeIQA': 'live',
     'Thresholds': 'quality',
+    'UnreadableImage': 'miqa.utils',
+    'UnreadableVideo': 'video.reading',
     'VideoMIQA': 'video',
+    'VideoNotWritten': 'video.writing',
+    'WeightsUnavailable': 'miqa.utils',
     'batch_assess': 'batch',
+    'fit_gate': 'gate_fit',
     'fit_thresholds': 'quality',
     'list_models': 'zoo',
     'quality_of': 'quality',
     'register_demo': 'zoo',
+    'register_demo_fast': 'zoo',
 }
 
 __all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(importlib.import_module(f'.{_HOMES[name]}', __name__), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from timm.layers import Attention
 from timm.models import VisionTransformer
 from torch import nn
 
 from miqa.models import RAMIQA
+
+from .runtimes.pixels import PixelsToScore
 
 
 def rollout(network: nn.Module, views: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -42,6 +45,13 @@ def rollout(network: nn.Module, views: dict[str, torch.Tensor]) -> torch.Tensor:
     weights = weights / weights.sum(dim=1, keepdim=True)
     rows, columns = transformer.patch_embed.grid_size
     return weights.view(-1, rows, columns).float()
+
+
+def rollout_of_pixels(module: PixelsToScore, pixels: np.ndarray, device: torch.device) -> np.ndarray:
+    """Compute :func:`rollout` for one prepared picture, uint8 (3, size, size): float32 (rows, columns)."""
+    with torch.inference_mode():
+        views = module.views(torch.from_numpy(pixels)[None].to(device))
+    return rollout(module.network, views)[0].cpu().numpy()
 
 
 def _anatomy(network: nn.Module) -> tuple[nn.Module, list[int], int]:

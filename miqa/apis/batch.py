@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from .inputs import Picture
 from .model import MIQAModel
+from .scoring import Scorer, load_scorer, score_images
 
 
 def batch_assess(
-    paths: Sequence[Picture], model_name: str | None = None, *, errors: str = 'raise', **options
+    paths: Sequence[Picture],
+    model: str | os.PathLike | Scorer | None = None,
+    *,
+    errors: str = 'raise',
+    model_name: str | None = None,
+    **options,
 ) -> list[float | None]:
-    """Score pictures in batches: ``batch_assess(paths, model_name='ra-miqa')``.
+    """Score pictures in batches: ``batch_assess(paths, 'ra-miqa')``.
 
     For more pictures than should be held in a list use :meth:`MIQAModel.assess_all`, which is a generator.
 
     Args:
         paths: paths, or pictures in any form that :meth:`MIQAModel.assess` takes.
-        model_name: as for :class:`MIQAModel`.
+        model: a name, a path or an object, as for :class:`MIQAModel`; or any object with a method ``assess``.
         errors: ``raise`` at the first picture that cannot be read, or ``none`` to put None in its place.
+        model_name: the older name of ``model``.
         options: further arguments of :class:`MIQAModel`: ``task``, ``label``, ``weights``, ``device``, ...
 
     Returns:
@@ -32,9 +40,11 @@ def batch_assess(
         raise ValueError(f"errors must be 'raise' or 'none', not {errors!r}.")
     if isinstance(paths, (str, bytes)):
         raise TypeError('batch_assess takes a list of pictures; for one use MIQAModel(...).assess(picture).')
-    model = MIQAModel(model_name, **options)
-    scores = []
-    for assessment in model.assess_all(paths):
+    scorer = load_scorer(model, model_name=model_name, **options)
+    if not isinstance(scorer, MIQAModel):
+        return list(score_images(scorer, paths))
+    scores: list[float | None] = []
+    for assessment in scorer.assess_all(paths):
         if assessment.error is not None and errors == 'raise':
             raise assessment.error
         scores.append(assessment.score)

@@ -1,4 +1,4 @@
-"""A model for use elsewhere: ONNX or torch.export. Normalisation and the cut of views are inside."""
+"""A model for use elsewhere: ONNX, OpenVINO or torch.export. Normalisation and the cut of views are inside."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from miqa import __version__
 from miqa.taxonomy import check_choice
-from miqa.utils import atomic_write, require
+from miqa.utils import require
+from miqa.utils.temporaries import temporary_folder
 
-from .runtime import ONNX_INPUT, ONNX_KEY, ONNX_OUTPUT, OnnxRuntime, PixelsToScore, TorchRuntime
-from .spec import ModelSpec
-
-if TYPE_CHECKING:
-    from .model import MIQAModel
+from .export_released import SUFFIX, export_released
+from .quantise import check_difference, open_file, put_in_place, quantise, scores_of
+from .runtimes.base import Runtime
+from .runtimes.exported import INPUT, KEY, OUTPUT, about
+from .runtimes.openvino_runtime import openvino_core
+from .runtimes.pixels import PixelsToScore
+from .zoo.spec import ModelSpec
 
 #: ONNX operator set: 18 is the newest that both PyTorch's exporter writes directly and older runtimes read.
 OPSET = 18
@@ -30,69 +31,97 @@ OPSET = 18
 TOLERANCE = 1e-4
 
 
-def export_model(model: MIQAModel, path: str | os.PathLike) -> Path:
+def export_model(
+    spec: ModelSpec,
+    runtime: Runtime,
+    path: str | os.PathLike,
+    *,
+    int8: bool = False,
+    pixels: np.ndarray | None = None,
+    tolerance: float | None = None,
+) -> tuple[Path, float]:
     """Write a model in the format that the suffix names, and check that it gives the same scores.
 
-    - ``.onnx``: runs in ONNX Runtime and as ``MIQAModel(weights='x.onnx')``. What must be done to pictures first is
-      in the file's metadata, as JSON under the key ``miqa``.
+    - ``.onnx``: runs in ONNX Runtime and as ``MIQAModel('x.onnx')``. What must be done to pictures first is in the
+      file's metadata, as JSON under the key ``miqa``.
+    - ``.xml`` (and ``.bin`` beside it): runs in OpenVINO and as ``MIQAModel('x.xml')``; the same JSON is in its
+      ``rt_info``.
     - ``.pt2``: ``torch.export.load(path).module()(pixels)``.
+    - ``.pth.tar``: the weights alone, as the paper's authors store theirs, for their scripts; see
+      :func:`miqa.apis.export_released.export_released`.
 
-    Both take ``pixels``, uint8 RGB (B, 3, size, size) with any B, and give ``score``, float32 (B,). To get the pixels:
-    resize with Pillow's antialiased bilinear filter so that the shorter side has ``short_side`` pixels, then cut the
-    centre. The size and ``short_side`` are in ``model.spec``. An existing file of that name is replaced.
+    All but the last take ``pixels``, uint8 RGB (B, 3, size, size) with any B, and give ``score``, float32 (B,). To get
+    the pixels: resize with Pillow's antialiased bilinear filter so that the shorter side has ``short_side`` pixels,
+    then cut the centre. The size and ``short_side`` are in ``model.spec``. An existing file of that name is replaced.
 
     Args:
-        model: runs PyTorch; at any precision, but what is exported is float32.
-        path: ends in one of the two suffixes.
+        spec: of the model.
+        runtime: of the model: PyTorch's, at any precision, but what is exported is float32.
+        path: ends in one of the suffixes.
+        int8: write 8-bit weights and activations (``.onnx`` by ONNX Runtime, ``.xml`` by NNCF).
+        pixels: with ``int8``: pictures to fit them to, see :func:`miqa.apis.calibration.calibration_pixels`.
+        tolerance: how far scores may be from PyTorch's; None for 1e-4, with ``int8`` for 0.06 on ``pixels``.
 
     Returns:
-        The path.
+        The path, and the largest difference of scores that was found.
 
     Raises:
-        ValueError: the suffix is another, the model is itself an ONNX file, or the scores differ by more than 1e-4.
-        ImportError: ONNX's packages are not installed.
+        ValueError: the suffix is another, the model is itself an exported file, or the scores differ by more.
+        MissingPackage: the packages of the format are not installed.
     """
     path = Path(path)
-    write: Callable = _FORMATS[check_choice(path.suffix.lower(), _FORMATS, 'export suffix')]
-    if not isinstance(model.runtime, TorchRuntime):
-        raise ValueError(f'{model.source} is an exported model already; export the checkpoint it was made from.')
-    module = copy.deepcopy(model.runtime.module).cpu().float().eval()
+    if path.name.lower().endswith(SUFFIX):
+        if int8 or runtime.module is None:
+            raise ValueError(
+                f'{SUFFIX} holds the weights of a checkpoint as they are: neither 8-bit numbers nor an export.'
+            )
+        return export_released(spec, runtime.module, path), 0.0
+    suffix = check_choice(path.suffix.lower(), _FORMATS, 'export suffix')
+    if int8 and (pixels is None or suffix == '.pt2'):
+        raise ValueError('8-bit numbers need pictures to fit them to (--calibrate FOLDER), and .onnx or .xml.')
+    if runtime.module is None:
+        raise ValueError('This is an exported model already; export the checkpoint it was made from.')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The writers of these formats take only paths that are Unicode: the name is given at the end.
+    with temporary_folder(path.with_name('export')) as folder:
+        made = folder / f'model{suffix}'
+        module = _plain_module(runtime.module)
+        tried = _noise(spec.view_size) if pixels is None else pixels
+        expected = _module_scores(module, tried)
+        run = _written(suffix, module, made, spec)
+        allowed = TOLERANCE if int8 or tolerance is None else tolerance
+        difference = check_difference(run, tried, expected, path, allowed)
+        if int8:
+            plain, made = made, folder / f'int8{suffix}'
+            difference = quantise(plain, made, path, pixels, expected, spec, tolerance)
+        put_in_place(made, path)
+    return path, difference
+
+
+def _plain_module(module: PixelsToScore) -> PixelsToScore:
+    module = copy.deepcopy(module).cpu().float().eval()
     module.preprocessor.channels_last = False
-    module.preprocessor._device = torch.device('cpu')
-    size = model.spec.view_size
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (3, 3, size, size), dtype=torch.uint8, generator=generator)
-    with torch.inference_mode():
-        expected = module(pixels).numpy()
-    with atomic_write(path) as temporary, warnings.catch_warnings():
+    module.preprocessor.cpu()  # it also keeps its device beside its tensors
+    return module
+
+
+def _noise(size: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, 3, size, size), dtype=np.uint8)
+
+
+@torch.inference_mode()
+def _module_scores(module: PixelsToScore, pixels: np.ndarray) -> np.ndarray:
+    return scores_of(lambda batch: module(torch.from_numpy(batch)).numpy(), pixels)
+
+
+def _written(suffix: str, module: PixelsToScore, path: Path, spec: ModelSpec) -> Callable:
+    """Write a module and return what runs the written file."""
+    with warnings.catch_warnings():
         # The exporters' notes on their own internals.
         warnings.simplefilter('ignore')
         logging.getLogger('torch.onnx').setLevel(logging.ERROR)
-        run = write(module, pixels[:2], temporary, model.spec)
-        difference = float(np.abs(run(pixels) - expected).max())
-        if not difference <= TOLERANCE:
-            raise ValueError(
-                f'The exported {path.name} differs from PyTorch by {difference:.2g} in its scores: not kept.'
-            )
-    return path
-
-
-def metadata(spec: ModelSpec) -> dict:
-    """Say what a user of an exported file must know, as JSON-ready data."""
-    return {
-        'miqa_version': __version__,
-        'spec': spec.to_dict(),
-        'input': {
-            'name': ONNX_INPUT,
-            'dtype': 'uint8',
-            'channels': 'RGB',
-            'shape': ['batch', 3, spec.view_size, spec.view_size],
-            'resize_short_side': spec.short_side,
-            'interpolation': 'bilinear, antialiased (Pillow)',
-            'crop': 'center',
-        },
-        'output': {'name': ONNX_OUTPUT, 'range': [0, 1], 'clipped': False, 'higher_is_better': True},
-    }
+        # Two pictures, or the batch size would be taken for a constant.
+        return _FORMATS[suffix](module, torch.from_numpy(_noise(spec.view_size)[:2]), path, spec)
 
 
 def _onnx(module: PixelsToScore, pixels: torch.Tensor, path: Path, spec: ModelSpec) -> Callable:
@@ -103,17 +132,28 @@ def _onnx(module: PixelsToScore, pixels: torch.Tensor, path: Path, spec: ModelSp
     program = torch.onnx.export(
         _exported(module, pixels),
         (),
-        input_names=[ONNX_INPUT],
-        output_names=[ONNX_OUTPUT],
+        input_names=[INPUT],
+        output_names=[OUTPUT],
         opset_version=OPSET,
         dynamo=True,
         verbose=False,
     )
     proto = program.model_proto
     entry = proto.metadata_props.add()
-    entry.key, entry.value = ONNX_KEY, json.dumps(metadata(spec))
+    entry.key, entry.value = KEY, json.dumps(about(spec))
     onnx.save(proto, str(path))
-    return OnnxRuntime(path)
+    return open_file(path)
+
+
+def _openvino(module: PixelsToScore, pixels: torch.Tensor, path: Path, spec: ModelSpec) -> Callable:
+    openvino = require('openvino', 'Export to OpenVINO')
+    onnx_file = path.with_suffix('.onnx')
+    _onnx(module, pixels, onnx_file, spec)
+    # Read by the core, and not by openvino.convert_model, which reports its use to its maker.
+    model = openvino_core().read_model(onnx_file)
+    model.set_rt_info(json.dumps(about(spec)), [KEY])
+    openvino.save_model(model, path, compress_to_fp16=False)
+    return open_file(path)
 
 
 def _exported(module: PixelsToScore, pixels: torch.Tensor) -> torch.export.ExportedProgram:
@@ -122,11 +162,9 @@ def _exported(module: PixelsToScore, pixels: torch.Tensor) -> torch.export.Expor
 
 
 def _torch_export(module: PixelsToScore, pixels: torch.Tensor, path: Path, spec: ModelSpec) -> Callable:
-    torch.export.save(
-        _exported(module, pixels), str(path), extra_files={f'{ONNX_KEY}.json': json.dumps(metadata(spec))}
-    )
+    torch.export.save(_exported(module, pixels), str(path), extra_files={f'{KEY}.json': json.dumps(about(spec))})
     loaded = torch.export.load(str(path)).module()
-    return lambda batch: loaded(batch).detach().numpy()
+    return lambda batch: loaded(torch.from_numpy(batch)).detach().numpy()
 
 
-_FORMATS = {'.onnx': _onnx, '.pt2': _torch_export}
+_FORMATS = {'.onnx': _onnx, '.xml': _openvino, '.pt2': _torch_export}

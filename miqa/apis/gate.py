@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from miqa.taxonomy import check_choice
-from miqa.utils import atomic_write
+from miqa.utils import atomic_write, copy_regular, sha256_of_file
 
 #: How the good pictures reach the new folder. ``link`` makes symbolic links.
 MODES = ('copy', 'link', 'hardlink')
@@ -47,7 +47,13 @@ def choose(scores: ArrayLike, keep: float | None = None, threshold: float | None
     return chosen
 
 
-def deliver(images: Sequence[str], folder: str | os.PathLike, to: str | os.PathLike, mode: str = 'copy') -> int:
+def deliver(
+    images: Sequence[str],
+    folder: str | os.PathLike,
+    to: str | os.PathLike,
+    mode: str = 'copy',
+    on_error: Callable[[Exception], object] | None = None,
+) -> int:
     """Bring pictures into a new folder, under the names that they have below ``folder``.
 
     Nothing is ever deleted, moved or overwritten. A file that is there with the same content is left, so that a
@@ -58,6 +64,7 @@ def deliver(images: Sequence[str], folder: str | os.PathLike, to: str | os.PathL
         folder: where they lie.
         to: where they go; not ``folder`` and not inside it.
         mode: one of :data:`MODES`.
+        on_error: called with why a picture did not reach the folder, and the others go on; without it, it is raised.
 
     Returns:
         How many were new.
@@ -72,22 +79,30 @@ def deliver(images: Sequence[str], folder: str | os.PathLike, to: str | os.PathL
     new = 0
     for image in images:
         source = Path(image).absolute()
-        target = to / source.relative_to(folder)
-        if target.is_symlink() or target.exists():
-            if not _same(source, target):
-                raise FileExistsError(f'{target} exists and is another file than {source}. Choose an empty folder.')
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if mode == 'copy':
-            with atomic_write(target) as temporary:
-                shutil.copyfile(source, temporary)
-            shutil.copystat(source, target)
-        elif mode == 'link':
-            target.symlink_to(source)
-        else:
-            os.link(source, target)
-        new += 1
+        try:
+            new += _deliver_one(source, to / source.relative_to(folder), mode)
+        except OSError as error:
+            if on_error is None:
+                raise
+            on_error(error)
     return new
+
+
+def _deliver_one(source: Path, target: Path, mode: str) -> bool:
+    if target.is_symlink() or target.exists():
+        if not _same(source, target):
+            raise FileExistsError(f'{target} exists and is another file than {source}. Choose an empty folder.')
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if mode == 'copy':
+        with atomic_write(target) as temporary:
+            copy_regular(source, temporary, what='image file')
+        shutil.copystat(source, target)
+    elif mode == 'link':
+        target.symlink_to(source)
+    else:
+        os.link(source, target)
+    return True
 
 
 def check_target(folder: Path, to: Path) -> None:
@@ -102,4 +117,4 @@ def _same(source: Path, target: Path) -> bool:
         return False
     if source.samefile(target):
         return True
-    return source.stat().st_size == target.stat().st_size and source.read_bytes() == target.read_bytes()
+    return source.stat().st_size == target.stat().st_size and sha256_of_file(source) == sha256_of_file(target)

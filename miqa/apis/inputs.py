@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
 from PIL import Image
 
-from miqa.datasets.transforms import PackViews, ResizeShortSide, resized_size
+from miqa.taxonomy import check_choice
 from miqa.utils import UnreadableImage, read_image
-from miqa.utils.images import grey_to_8_bits, picture_to_rgb
+from miqa.utils.images import picture_to_rgb, read_preview, read_resized
+from miqa.utils.pictures.value_range import ValueRange, check_range, to_bytes
+from miqa.utils.resizing import central_corner, cut_planes, resize_rgb, resized_size
 
-from .spec import ModelSpec
+from .zoo.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
 
 #: One picture in any of the accepted forms.
-Picture = str | os.PathLike | bytes | Image.Image | np.ndarray | torch.Tensor
+Picture: TypeAlias = 'str | os.PathLike | bytes | Image.Image | np.ndarray | torch.Tensor'
 
 #: A resized picture may have so many pixels. At a short side of 288 that is a ratio of sides of 771.
 MAX_RESIZED_PIXELS = 64_000_000
+#: How files are decoded: ``exact`` is the authors' way to the bit; ``fast`` decodes JPEG at a fraction of its size.
+DECODING = ('exact', 'fast')
+#: What of a picture counts: the central square, as in the paper, or overlapping squares that cover all of it.
+COVERAGES = ('center', 'whole')
+#: Squares of one picture; more than this is too elongated.
+MAX_VIEWS = 256
+#: Largest distance between neighbouring squares, as a share of their side: an eighth at least is seen twice.
+VIEW_STEP = 7 / 8
 
 
-def to_rgb(picture: Picture, name: str | None = None) -> np.ndarray:
+_FILES = (str, os.PathLike, bytes, bytearray, memoryview)
+
+
+def to_rgb(picture: Picture, name: str | None = None, value_range: ValueRange = None) -> np.ndarray:
     """Turn a picture into uint8 RGB of shape (H, W, 3).
 
     - Path or bytes of a file: decoded by :func:`miqa.utils.read_image`.
@@ -32,12 +49,14 @@ def to_rgb(picture: Picture, name: str | None = None) -> np.ndarray:
       dropped.
     - PyTorch tensor: **RGB as torchvision gives it**, (3, H, W), or grey (1, H, W).
 
-    Arrays and tensors are uint8; or uint16, of which the high byte counts, as in a 16-bit file; or floating point
-    in [0, 1], rounded to the nearest of 256 values.
+    Arrays and tensors are uint8; or uint16, of which the high byte counts; or floating point in [0, 1], rounded to
+    the nearest of 256 values; as in files of these types, see :mod:`miqa.utils.pictures.value_range`.
 
     Args:
         picture: the picture.
         name: what to call it in an error; the path where there is one.
+        value_range: the value of white, such as 4095, or those of black and white, where numbers of more than 8 bits
+            mean something else. Integers of other types need it.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -46,19 +65,20 @@ def to_rgb(picture: Picture, name: str | None = None) -> np.ndarray:
         ValueError: the shape or the values are none of the above.
     """
     if isinstance(picture, (str, os.PathLike)):
-        return read_image(picture, name)
+        return read_image(picture, name, value_range=value_range)
     if isinstance(picture, (bytes, bytearray, memoryview)):
-        return read_image(bytes(picture), name)
+        return read_image(bytes(picture), name, value_range=value_range)
     name = name or 'the picture'
     if isinstance(picture, Image.Image):
-        return picture_to_rgb(picture, name)
-    if isinstance(picture, torch.Tensor):
+        return picture_to_rgb(picture, name, value_range)
+    if _is_tensor(picture):
         if picture.ndim != 3 or picture.shape[0] not in (1, 3):
             raise ValueError(
                 f'A tensor must be RGB of shape (3, H, W), or grey (1, H, W); {name} has shape {tuple(picture.shape)}.'
             )
         array = picture.detach().cpu()
-        array = (array.float() if array.dtype == torch.bfloat16 else array).permute(1, 2, 0).numpy()
+        # numpy has no bfloat16.
+        array = (array.float() if str(array.dtype) == 'torch.bfloat16' else array).permute(1, 2, 0).numpy()
     elif isinstance(picture, np.ndarray):
         array = picture[:, :, None] if picture.ndim == 2 else picture
         if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
@@ -75,24 +95,18 @@ def to_rgb(picture: Picture, name: str | None = None) -> np.ndarray:
         )
     if 0 in array.shape:
         raise ValueError(f'{name} has no pixels: its shape is {tuple(picture.shape)}.')
-    array = _to_bytes(array, name)
+    array = _to_bytes(array, name, check_range(value_range))
     return np.ascontiguousarray(np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array)
 
 
-def _to_bytes(array: np.ndarray, name: str) -> np.ndarray:
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == np.uint16:
-        return grey_to_8_bits(array) if array.shape[2] == 1 else (array >> 8).astype(np.uint8)
-    if array.dtype.kind == 'f':
-        # NaN fails this comparison too.
-        if not (array.min() >= 0 and array.max() <= 1):
-            raise ValueError(
-                f'Floating-point pixels must lie in [0, 1]; those of {name} reach from {array.min():g} to '
-                f'{array.max():g}. Divide by the largest possible value, or give uint8.'
-            )
-        return np.rint(array * 255).astype(np.uint8)
-    raise TypeError(f'Pixels must be uint8, uint16 or floating point in [0, 1]; those of {name} are {array.dtype}.')
+def _to_bytes(array: np.ndarray, name: str, value_range: tuple[float, float] | None) -> np.ndarray:
+    known = array.dtype.newbyteorder('=') in (np.uint8, np.uint16) or array.dtype.kind == 'f'
+    if not known and not (value_range and array.dtype.kind in 'ui'):
+        raise TypeError(
+            f'Pixels must be uint8, uint16 or floating point in [0, 1]; those of {name} are {array.dtype}. For other '
+            'integers say which value is white, such as value_range=65535.'
+        )
+    return to_bytes(array, name, value_range)
 
 
 class Preparation:
@@ -100,46 +114,127 @@ class Preparation:
 
     Args:
         spec: the model's.
+        decode: ``exact`` for the authors' pixels, bit for bit (of pictures up to
+            :data:`miqa.utils.images.EXACT_PIXELS`), or ``fast``, which decodes JPEG files at a fraction of their size
+            wherever twice the pixels that are needed remain along each side.
+        value_range: as for :func:`to_rgb`.
+        coverage: one of :data:`COVERAGES`.
     """
 
-    def __init__(self, spec: ModelSpec):
+    def __init__(
+        self, spec: ModelSpec, decode: str = 'exact', value_range: ValueRange = None, coverage: str = 'center'
+    ):
+        check_choice(decode, DECODING, 'way of decoding')
+        check_choice(coverage, COVERAGES, 'coverage')
+        check_range(value_range)
         self.short_side = spec.short_side
         self.view, self.size = spec.view, spec.view_size
-        self._resize = ResizeShortSide(spec.short_side)
-        self._pack = PackViews(**{'image': None, 'region': None, self.view: self.size})
+        self.decode, self.value_range, self.coverage = decode, value_range, coverage
 
-    def __call__(self, picture: Picture, name: str | None = None) -> torch.Tensor:
-        """Return the pixels that the model sees: uint8 RGB of shape (3, size, size).
+    @property
+    def note(self) -> str:
+        """What is not as usual, for names of results: scores of one way are not mixed with those of another."""
+        said = '' if self.decode == 'exact' else f' decode={self.decode}'
+        said += '' if self.coverage == 'center' else f' coverage={self.coverage}'
+        return said if self.value_range is None else f'{said} value_range={self.value_range}'
+
+    def __call__(self, picture: Picture, name: str | None = None) -> np.ndarray:
+        """Return the pixels of the central square: uint8 RGB of shape (3, size, size).
 
         Raises:
             UnreadableImage: the picture is too elongated; and what :func:`to_rgb` raises.
         """
-        name = name or (str(picture) if isinstance(picture, (str, os.PathLike)) else 'the picture')
-        return self.from_rgb(to_rgb(picture, name), name)
+        return self._cut(self._resized(picture, name))
 
-    def from_rgb(self, rgb: np.ndarray, name: str = 'the picture') -> torch.Tensor:
-        """Do the same for decoded pixels, uint8 RGB (H, W, 3)."""
-        height, width = rgb.shape[:2]
-        resized = resized_size(width, height, self.short_side)
-        if resized[0] * resized[1] > MAX_RESIZED_PIXELS:
+    def views(self, picture: Picture, name: str | None = None) -> np.ndarray:
+        """Return the squares that count by :attr:`coverage`, uint8 RGB of shape (rows, columns, 3, size, size).
+
+        One square for ``center``. For ``whole`` as few as cover the resized picture, evenly spread, each overlapping
+        its neighbours by an eighth of its side or more.
+
+        Raises:
+            UnreadableImage: as for calling; or it would take more than :data:`MAX_VIEWS` squares.
+        """
+        resized = self._resized(picture, name)
+        if self.coverage == 'center':
+            return self._cut(resized)[None, None]
+        tops, lefts = (self._corners(length) for length in resized.shape[:2])
+        count = len(tops) * len(lefts)
+        if count > MAX_VIEWS:
             raise UnreadableImage(
-                f'{name} has {width} x {height} pixels, which is too elongated: with a short side of {self.short_side} '
-                f'it would have {resized[0]} x {resized[1]}. Cut it into parts that are less long.'
+                f'{name or "The picture"} is too elongated: {count} squares would be needed to cover it, '
+                f"at most {MAX_VIEWS} are taken. Cut it into shorter parts, or use coverage='center'."
             )
-        results = self._pack(self._resize({'picture': rgb, 'path': name}))
-        return results['inputs'][self.view]
+        return np.stack([np.stack([cut_planes(resized, top, left, self.size) for left in lefts]) for top in tops])
+
+    def _corners(self, length: int) -> list[int]:
+        steps = int(np.ceil((length - self.size) / (VIEW_STEP * self.size)))
+        return np.linspace(0, length - self.size, steps + 1).round().astype(int).tolist()
+
+    def _resized(self, picture: Picture, name: str | None) -> np.ndarray:
+        name = name or (str(picture) if isinstance(picture, (str, os.PathLike)) else 'the picture')
+        if not isinstance(picture, _FILES):
+            rgb = to_rgb(picture, name, self.value_range)
+            return resize_rgb(rgb, self._size_for(name)(*rgb.shape[1::-1]))
+        fast = self.decode == 'fast'
+        return read_resized(_file(picture), self._size_for(name), name, value_range=self.value_range, fast=fast)[0]
+
+    def from_rgb(self, rgb: np.ndarray, name: str = 'the picture') -> np.ndarray:
+        """Do the same for decoded pixels, uint8 RGB (H, W, 3)."""
+        size = self._size_for(name)(*rgb.shape[1::-1])
+        return self._cut(resize_rgb(rgb, size))
+
+    def _cut(self, resized: np.ndarray) -> np.ndarray:
+        height, width = resized.shape[:2]
+        return cut_planes(resized, *central_corner(height, width, self.size), self.size)
+
+    def _size_for(self, name: str) -> Callable[[int, int], tuple[int, int]]:
+        def size_of(width: int, height: int) -> tuple[int, int]:
+            resized = resized_size(width, height, self.short_side)
+            if resized[0] * resized[1] > MAX_RESIZED_PIXELS:
+                raise UnreadableImage(
+                    f'{name} has {width} x {height} pixels, which is too elongated: with a short side of '
+                    f'{self.short_side} it would have {resized[0]} x {resized[1]}. Cut it into shorter parts.'
+                )
+            return resized
+
+        return size_of
 
     def seen_box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Return the part of a picture that the model sees: left, top, right, bottom in the picture's own pixels."""
         resized = resized_size(width, height, self.short_side)
-        left, top = (round((side - self.size) / 2) for side in resized)
+        left, top = central_corner(*resized, self.size)
         across, down = width / resized[0], height / resized[1]
         return left * across, top * down, (left + self.size) * across, (top + self.size) * down
 
 
+def preview(picture: Picture, most_pixels: int, name: str | None = None, value_range: ValueRange = None) -> np.ndarray:
+    """Return a picture for people to look at, uint8 RGB (H, W, 3): whole, or made smaller to ``most_pixels``.
+
+    Raises:
+        What :func:`to_rgb` raises.
+    """
+    if isinstance(picture, _FILES):
+        return read_preview(_file(picture), most_pixels, name, value_range=value_range)
+    rgb = to_rgb(picture, name, value_range)
+    height, width = rgb.shape[:2]
+    scale = min(1.0, (most_pixels / (width * height)) ** 0.5)
+    return rgb if scale == 1 else resize_rgb(rgb, (max(1, int(width * scale)), max(1, int(height * scale))))
+
+
+def _file(picture: str | os.PathLike | bytes | bytearray | memoryview) -> str | os.PathLike | bytes:
+    return picture if isinstance(picture, (str, os.PathLike)) else bytes(picture)
+
+
+def _is_tensor(picture) -> bool:
+    """Tell whether this is a PyTorch tensor: without PyTorch there can be none."""
+    torch = sys.modules.get('torch')
+    return torch is not None and isinstance(picture, torch.Tensor)
+
+
 def is_list_of_pictures(pictures) -> bool:
     """Tell several pictures from one: a list or tuple, or an array or tensor with four dimensions."""
-    if isinstance(pictures, (np.ndarray, torch.Tensor)):
+    if isinstance(pictures, np.ndarray) or _is_tensor(pictures):
         return pictures.ndim == 4
     return isinstance(pictures, Sequence) and not isinstance(pictures, (str, bytes, bytearray, memoryview))
 

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from miqa.utils import sha256_of_file
+from miqa.utils.pictures.value_range import ValueRange
 
-from .heatmap import Heatmap, heatmap_of
+from .assessment import Assessment
 from .inputs import Picture, Preparation, is_list_of_pictures
-from .loading import agreed, locate, read_model
+from .opening import open_model
 from .quality import DEFAULT_THRESHOLDS, Thresholds, quality_of
-from .runtime import OnnxRuntime, TorchRuntime
-from .spec import ModelSpec
+from .runtimes.base import Device, Runtime
 from .stream import prepared_batches
+from .zoo.spec import ModelSpec
 
+if TYPE_CHECKING:
+    import torch
 
-class Assessment(NamedTuple):
-    """What came of one picture of many.
-
-    Attributes:
-        name: the path, or ``picture <number>`` where there is none.
-        score: raw regression value, nominally 0 to 1, higher is better; None if the picture could not be read.
-        quality: ``high``, ``medium`` or ``low``; None with the score.
-        error: why there is no score, or None.
-    """
-
-    name: str
-    score: float | None
-    quality: str | None
-    error: Exception | None = None
+    from .heatmap import Heatmap
 
 
 class MIQAModel:
@@ -44,30 +33,45 @@ class MIQAModel:
 
         model = MIQAModel('ra-miqa')                               # the paper's, fetched at first use
         model = MIQAModel('ra-miqa', task='det', label='accuracy')
-        model = MIQAModel(weights='work_dirs/x/best.pth')          # a run of your own
-        model = MIQAModel(weights='model.onnx')                    # what model.export wrote
+        model = MIQAModel('work_dirs/x/best.pth')                  # a run of your own
+        model = MIQAModel('model.onnx')                            # what model.export wrote; needs no PyTorch
         model.assess('photo.jpg')                                  # -> 0.87
         model.assess(['a.jpg', 'b.jpg'])                           # -> [0.87, 0.31]
 
     Args:
-        model_name: ``ra-miqa``, ``vit-small``, ``efficientnet-b5``, ``efficientnet-b1``, ``resnet50``, ``resnet18``
-            (case, hyphens and underscores do not matter), or ``demo`` for the quickstart's weights. None for
-            ``ra-miqa``, or for what ``weights`` holds.
-        task: ``cls`` (default), ``det`` or ``ins``: which vision task the score speaks of.
+        model: a name: ``ra-miqa``, ``vit-small``, ``efficientnet-b5``, ``efficientnet-b1``, ``resnet50``,
+            ``resnet18`` (case, hyphens and underscores do not matter), or ``demo`` and ``demo-fast`` for the
+            quickstart's weights and its camera model. Or the path of a checkpoint of your own, of a released
+            ``.pth.tar``, of an exported ``.onnx`` or ``.xml``, or of a folder that :meth:`save_pretrained` wrote. Or
+            another MIQAModel, whose runtime is shared.
+            None for ``ra-miqa``, or for what ``weights`` holds.
+        task: ``cls`` (default), ``det`` or ``ins``: which vision task the score speaks of. Or several, such as
+            ``('cls', 'det', 'ins')``: then :meth:`assess` returns a dict from task to score, and what the models share
+            is computed once, see :class:`miqa.apis.multitask.MultiTaskModel`.
         label: ``composite`` (default), ``consistency`` or ``accuracy``: what the score predicts.
-        weights: a checkpoint of your own, a released ``.pth.tar`` or an ``.onnx`` file, in place of the zoo's. Method,
-            task and label come from the file; those that are given too must agree with it.
+        weights: a path as above, beside a name that it must agree with; for several tasks a dict from task to path.
+            Method, task and label come from the file; those that are given too must agree with it.
         device: such as ``cpu``, ``cuda:1``; None for a GPU where there is one.
-        precision: ``fp32``, ``bf16`` or (on GPUs) ``fp16``.
+        precision: ``fp32``, ``bf16`` or (on GPUs) ``fp16``; ``auto``, which None means where ``$MIQA_PRECISION`` says
+            nothing else: the fastest that the processor computes in itself and whose scores stay within 0.005 of
+            float32's, measured at the first use of these weights and kept in the cache folder.
         batch_size: pictures at a time, None for 32 on a GPU and 8 on a CPU, where larger batches only miss its caches;
             scores do not depend on it beyond rounding.
         workers: decoding threads for lists of pictures; None for one a core.
         channels_last: memory layout of pictures; None for what suits the network.
         compile: compile the network with ``torch.compile``: slow to start, then faster.
         thresholds: where quality changes its name, see :class:`miqa.apis.quality.Thresholds`.
+        decode: ``exact``, or ``fast``: JPEG files are decoded at a fraction of their size wherever twice the pixels
+            that are needed remain along each side; see :class:`miqa.apis.inputs.Preparation` for what it costs.
+        coverage: ``center``: the central square counts, as in the paper, and what is at the sides of a 16:9 frame does
+            not. ``whole``: overlapping squares over the whole picture; the score is the mean of theirs.
+        value_range: the value of white, such as 4095, or those of black and white, where pictures with more than 8
+            bits mean something else than :mod:`miqa.utils.pictures.value_range` says.
+        model_name: the older name of ``model``.
 
     Attributes:
-        spec: method, task, label and preprocessing, see :class:`miqa.apis.spec.ModelSpec`.
+        spec: method, task, label and preprocessing, see :class:`miqa.apis.zoo.spec.ModelSpec`.
+        runtime: what computes, see :class:`miqa.apis.runtimes.Runtime`.
         source: the weights file.
 
     Raises:
@@ -77,51 +81,92 @@ class MIQAModel:
         CheckpointError: the file is damaged, unsafe, or of another program.
     """
 
+    def __new__(cls, model=None, *, task=None, weights=None, **options):
+        """Several tasks make a :class:`miqa.apis.multitask.MultiTaskModel` of one model for each."""
+        if task is None or isinstance(task, str):
+            return super().__new__(cls)
+        from .multitask import MultiTaskModel
+
+        tasks = tuple(dict.fromkeys(task))
+        if not tasks:
+            raise ValueError('task=() names no task. Choose some of cls, det and ins, or leave task out.')
+        several = isinstance(weights, Mapping)
+        if weights is not None and (not several or set(weights) != set(tasks)):
+            raise ValueError(f'For several tasks, weights is a dict with one file for each of {", ".join(tasks)}.')
+        return MultiTaskModel(
+            {one: cls(model, task=one, weights=weights[one] if several else None, **options) for one in tasks}
+        )
+
     def __init__(
         self,
-        model_name: str | None = None,
+        model: str | os.PathLike | MIQAModel | None = None,
         *,
         task: str | None = None,
         label: str | None = None,
         weights: str | os.PathLike | None = None,
-        device: str | torch.device | None = None,
-        precision: str = 'fp32',
+        device: str | Device | torch.device | None = None,
+        precision: str | None = None,
         batch_size: int | None = None,
         workers: int | None = None,
         channels_last: bool | None = None,
         compile: bool | str = False,
-        thresholds: Thresholds = DEFAULT_THRESHOLDS,
+        thresholds: Thresholds | None = None,
+        decode: str = 'exact',
+        value_range: ValueRange = None,
+        coverage: str = 'center',
+        model_name: str | None = None,
     ):
-        path = locate(model_name, task, label, weights)
-        if path.suffix.lower() == '.onnx':
-            if precision != 'fp32' or compile:
-                raise ValueError('An ONNX file is run as it was exported: leave out precision and compile.')
-            runtime = OnnxRuntime(path, device)
-            spec = agreed(runtime.spec, path, model_name, task, label)
+        if model_name is not None:
+            if model is not None:
+                raise ValueError(f'model={model!r} and model_name={model_name!r} are two words for one thing.')
+            model = model_name
+        if isinstance(model, MIQAModel):
+            given = dict(task=task, label=label, weights=weights, device=device, precision=precision)
+            given.update(channels_last=channels_last, compile=compile or None)
+            if settled := [name for name, value in given.items() if value is not None]:
+                raise ValueError(
+                    f'{", ".join(settled)}: settled when the given model was made. Name its weights instead.'
+                )
+            spec, runtime, source, kept = model.spec, model.runtime, model.source, model.thresholds
         else:
-            spec, state = read_model(path)
-            spec = agreed(spec, path, model_name, task, label)
-            runtime = TorchRuntime(spec.build(state, str(path)), device, precision, channels_last, compile)
-        self._set(spec, runtime, str(path), batch_size, workers, thresholds)
+            computing = dict(device=device, precision=precision, channels_last=channels_last, compile=compile)
+            spec, runtime, source, kept = open_model(model, task, label, weights, **computing)
+        self._set(spec, runtime, source, batch_size, workers, thresholds or kept, decode, value_range, coverage)
 
-    def _set(self, spec, runtime, source, batch_size, workers, thresholds) -> None:
+    def _set(
+        self,
+        spec,
+        runtime,
+        source,
+        batch_size,
+        workers,
+        thresholds,
+        decode='exact',
+        value_range=None,
+        coverage='center',
+    ) -> None:
         if batch_size is None:
             batch_size = 8 if runtime.device.type == 'cpu' else 32
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
         self.spec: ModelSpec = spec
-        self.runtime: TorchRuntime | OnnxRuntime = runtime
+        self.runtime: Runtime = runtime
         self.source: str = source
         self._identity: str | None = None
         self.batch_size = batch_size
         self.workers = workers
-        self.thresholds = Thresholds(*thresholds).checked()
-        self.prepare = Preparation(spec)
+        self.thresholds = Thresholds(*(thresholds or DEFAULT_THRESHOLDS)).checked()
+        self.prepare = Preparation(spec, decode, value_range, coverage)
 
     @property
-    def device(self) -> torch.device:
-        """Where scores are computed."""
+    def device(self) -> torch.device | Device:
+        """Where scores are really computed."""
         return self.runtime.device
+
+    @property
+    def precision(self) -> str:
+        """Number format of the arithmetic: ``fp32``, ``bf16``, ``fp16`` or ``int8``."""
+        return self.runtime.precision
 
     @property
     def identity(self) -> str:
@@ -129,8 +174,8 @@ class MIQAModel:
         if self._identity is None:
             digest = sha256_of_file(self.source) if Path(self.source).is_file() else self.source
             said = '/'.join((self.spec.method, self.spec.task or 'unknown', self.spec.label or 'unknown'))
-            precision = '' if self.runtime.precision == 'fp32' else f' {self.runtime.precision}'
-            self._identity = f'{said}@{digest[:12] if digest != self.source else digest}{precision}'
+            precision = '' if self.precision == 'fp32' else f' {self.precision}'
+            self._identity = f'{said}@{digest[:12] if digest != self.source else digest}{precision}{self.prepare.note}'
         return self._identity
 
     def __repr__(self) -> str:
@@ -146,8 +191,9 @@ class MIQAModel:
             picture: path, bytes of a file, Pillow picture, **BGR** array (H, W, 3) as OpenCV gives it, **RGB** tensor
                 (3, H, W); see :func:`miqa.apis.inputs.to_rgb` for grey, alpha, 16 bits and floats. Or a list of
                 these, or an array or tensor with one more dimension in front.
-            heatmap: True or ``'occlusion'`` to also find which parts of the picture help and hurt, by hiding one
-                after the other; ``'rollout'`` for where a transformer looks.
+            heatmap: True to also see where the score comes from: ``'views'``, the score of each square, with
+                ``coverage='whole'``, else ``'occlusion'`` to find which parts of the picture help and hurt, by hiding
+                one after the other; ``'rollout'`` for where a transformer looks.
 
         Returns:
             The raw regression value, nominally 0 to 1, higher is better; with ``heatmap`` a
@@ -159,18 +205,30 @@ class MIQAModel:
             TypeError, ValueError: an array or tensor is not as described.
         """
         if heatmap:
-            method = 'occlusion' if heatmap is True else heatmap
+            usual = 'occlusion' if self.prepare.coverage == 'center' else 'views'
+            method = usual if heatmap is True else heatmap
             if is_list_of_pictures(picture):
-                return [heatmap_of(self, one, method) for one in picture]
-            return heatmap_of(self, picture, method)
+                return [self._heatmap(one, method) for one in picture]
+            return self._heatmap(picture, method)
         if not is_list_of_pictures(picture):
-            return float(self.score_pixels(self.prepare(picture)[None])[0])
+            return float(self._view_scores([self.prepare.views(picture)])[0].mean())
         scores = []
         for assessment in self.assess_all(picture):
             if assessment.error is not None:
                 raise assessment.error
             scores.append(assessment.score)
         return scores
+
+    def _heatmap(self, picture: Picture, method: str) -> Heatmap:
+        from .heatmap import heatmap_of
+
+        return heatmap_of(picture, method, self.prepare, self.score_pixels, self.spec, self.runtime)
+
+    def _view_scores(self, pictures: list[np.ndarray]) -> list[np.ndarray]:
+        """Score squares (rows, columns, 3, size, size) of each picture: as many arrays (rows, columns)."""
+        scores = self.score_pixels(np.concatenate([views.reshape(-1, *views.shape[2:]) for views in pictures]))
+        ends = np.cumsum([views.shape[0] * views.shape[1] for views in pictures])[:-1]
+        return [part.reshape(views.shape[:2]) for part, views in zip(np.split(scores, ends), pictures, strict=True)]
 
     def assess_all(self, pictures: Iterable[Picture], on_batch=None) -> Iterator[Assessment]:
         """Score any number of pictures in batches, decoding in threads; memory does not grow with their number.
@@ -182,19 +240,21 @@ class MIQAModel:
         Yields:
             One :class:`Assessment` per picture, in order. A picture that cannot be read has its ``error`` set.
         """
-        for batch in prepared_batches(pictures, self.prepare, self.batch_size, self.workers):
+        for batch in prepared_batches(pictures, self.prepare.views, self.batch_size, self.workers):
             pixels = [item.pixels for item in batch if item.error is None]
-            scores = iter(self.score_pixels(torch.stack(pixels)).tolist() if pixels else ())
+            scores = iter(self._view_scores(pixels) if pixels else ())
             for item in batch:
                 if item.error is not None:
                     yield Assessment(item.name, None, None, item.error)
                 else:
-                    score = next(scores)
-                    yield Assessment(item.name, score, self.quality(score))
+                    views = next(scores)
+                    score = float(views.mean())
+                    kept = None if self.prepare.coverage == 'center' else views
+                    yield Assessment(item.name, score, self.quality(score), None, kept)
             if on_batch is not None:
                 on_batch(len(batch))
 
-    def score_pixels(self, pixels: torch.Tensor) -> np.ndarray:
+    def score_pixels(self, pixels: np.ndarray | torch.Tensor) -> np.ndarray:
         """Score prepared pictures, uint8 RGB (B, 3, size, size), in batches of ``batch_size``: float32 (B,).
 
         ``model.prepare(picture)`` makes one of them.
@@ -202,7 +262,9 @@ class MIQAModel:
         Raises:
             ValueError: the network gave something that is no number.
         """
-        scores = np.concatenate([self.runtime(part) for part in pixels.split(self.batch_size)])
+        pixels = np.asarray(pixels)
+        starts = range(0, len(pixels), self.batch_size)
+        scores = np.concatenate([self.runtime(pixels[start : start + self.batch_size]) for start in starts])
         if not np.isfinite(scores).all():
             raise ValueError(f'The weights {self.source} give scores that are no numbers: they are damaged.')
         return scores
@@ -211,26 +273,62 @@ class MIQAModel:
         """Return ``high``, ``medium`` or ``low`` for a score, by this model's thresholds."""
         return quality_of(score, self.thresholds)
 
-    def export(self, path: str | os.PathLike) -> Path:
-        """Write the model for use elsewhere: ``.onnx`` or ``.pt2`` (torch.export).
+    def export(
+        self,
+        path: str | os.PathLike,
+        *,
+        int8: bool = False,
+        calibrate: str | os.PathLike | None = None,
+        tolerance: float | None = None,
+    ) -> Path:
+        """Write the model for use elsewhere: ``.onnx``, ``.xml`` (OpenVINO) or ``.pt2`` (torch.export).
+
+        Args:
+            path: the file.
+            int8: write 8-bit numbers, which are fitted to the pictures of ``calibrate``.
+            calibrate: folder of pictures such as the model will see.
+            tolerance: how far scores may be from PyTorch's for the file to be kept; None for 1e-4, with ``int8`` 0.06.
 
         See :func:`miqa.apis.export.export_model`.
         """
+        return self.export_and_compare(path, int8=int8, calibrate=calibrate, tolerance=tolerance)[0]
+
+    def export_and_compare(
+        self, path: str | os.PathLike, *, int8: bool = False, calibrate=None, tolerance: float | None = None
+    ) -> tuple[Path, float]:
+        """Do the same as :meth:`export`; also return the largest difference of scores that was found."""
+        pixels = None
+        if int8:
+            if calibrate is None:
+                raise ValueError('8-bit numbers need a folder of pictures to fit them to: --calibrate FOLDER.')
+            from .calibration import calibration_pixels
+
+            pixels = calibration_pixels(calibrate, self.prepare)
+        if self.runtime.module is None and int8:
+            from .quantise import quantise_exported
+
+            return quantise_exported(self.spec, self.runtime, path, pixels, self.source, tolerance)
         from .export import export_model
 
-        return export_model(self, path)
+        options = dict(int8=int8, pixels=pixels, tolerance=tolerance)
+        return export_model(self.spec, self.runtime, path, **options)
 
     def save_pretrained(self, folder: str | os.PathLike) -> Path:
-        """Write weights, config and model card into a folder; see :func:`miqa.apis.hub.save_pretrained`."""
-        from .hub import save_pretrained
+        """Write weights, config and model card into a folder; see :func:`miqa.apis.zoo.hub.save_pretrained`."""
+        from .zoo.hub import save_pretrained
 
-        return save_pretrained(self, folder)
+        return save_pretrained(self.spec, self._network_state(), folder, self.thresholds)
 
     def push_to_hub(self, repo_id: str, **options) -> str:
-        """Upload to the Hugging Face Hub; see :func:`miqa.apis.hub.push_to_hub`."""
-        from .hub import push_to_hub
+        """Upload to the Hugging Face Hub; see :func:`miqa.apis.zoo.hub.push_to_hub`."""
+        from .zoo.hub import push_to_hub
 
-        return push_to_hub(self, repo_id, **options)
+        return push_to_hub(self.spec, self._network_state(), repo_id, self.thresholds, **options)
+
+    def _network_state(self) -> dict[str, torch.Tensor]:
+        if self.runtime.module is None:
+            raise ValueError(f'{self.source} is an exported model; save the checkpoint that it was made from.')
+        return self.runtime.module.network.state_dict()
 
     @classmethod
     def from_pretrained(cls, repo_id: str | os.PathLike, *, revision: str | None = None, token=None, **options):
@@ -241,13 +339,13 @@ class MIQAModel:
             revision: branch, tag or commit.
             token: of the Hub, for private repositories.
             options: ``device``, ``precision``, ``batch_size``, ``workers``, ``channels_last``, ``compile``,
-                ``thresholds`` as for the class.
+                ``thresholds``, ``decode``, ``value_range`` as for the class.
 
         Raises:
             WeightsUnavailable: there is no such repository, or it cannot be reached.
             CheckpointError, ValueError: its files are not those of a quality model.
         """
-        from .hub import read_pretrained
+        from .zoo.hub import read_pretrained
 
         spec, state, thresholds, source = read_pretrained(repo_id, revision, token)
         return cls.from_parts(spec, state, source, **{'thresholds': thresholds, **options})
@@ -259,16 +357,34 @@ class MIQAModel:
         state: dict[str, torch.Tensor],
         source: str,
         *,
-        device=None,
-        precision='fp32',
-        batch_size=None,
-        workers=None,
-        channels_last=None,
-        compile=False,
-        thresholds=DEFAULT_THRESHOLDS,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        thresholds: Thresholds | None = None,
+        decode: str = 'exact',
+        value_range: ValueRange = None,
+        coverage: str = 'center',
+        **computing,
     ):
         """Make a model of a spec and its tensors; ``source`` names them in errors, the rest is as for the class."""
+        from .opening import open_state
+
+        runtime = open_state(spec, state, source, **computing)
+        return cls.from_runtime(spec, runtime, source, batch_size, workers, thresholds, decode, value_range, coverage)
+
+    @classmethod
+    def from_runtime(
+        cls,
+        spec: ModelSpec,
+        runtime: Runtime,
+        source: str,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        thresholds: Thresholds | None = None,
+        decode: str = 'exact',
+        value_range: ValueRange = None,
+        coverage: str = 'center',
+    ):
+        """Make a model around a runtime of any kind; the arguments are as for the class."""
         model = cls.__new__(cls)
-        runtime = TorchRuntime(spec.build(state, source), device, precision, channels_last, compile)
-        model._set(spec, runtime, source, batch_size, workers, thresholds)
+        model._set(spec, runtime, source, batch_size, workers, thresholds, decode, value_range, coverage)
         return model

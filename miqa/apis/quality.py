@@ -26,6 +26,9 @@ class Thresholds(NamedTuple):
 
     def checked(self) -> Thresholds:
         """Return these thresholds if they are in order; else raise a ValueError."""
+        for name, value in self._asdict().items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e6:
+                raise ValueError(f'The threshold of {name} must be a number, not {str(value)[:40]!r}.')
         if not self.high >= self.medium:
             raise ValueError(f'The threshold of high ({self.high}) must not be below that of medium ({self.medium}).')
         return self

@@ -19,29 +19,32 @@ class Scorer(Protocol):
         """Score uint8 pictures of shape (H, W, 3), BGR; higher is better."""
 
 
-def load_scorer(
-    model_name: str | None = None,
-    model: Scorer | None = None,
-    *,
-    task: str | None = None,
-    label: str | None = None,
-    weights: str | os.PathLike | None = None,
-    device: str | None = None,
-    precision: str | None = None,
-    batch_size: int | None = None,
-) -> Scorer:
-    """Return ``model`` where one is given, else a :class:`miqa.apis.model.MIQAModel` of this name and options.
+def load_scorer(model: str | os.PathLike | Scorer | None = None, *, model_name: str | None = None, **options) -> Scorer:
+    """Return ``model`` where it is an object that scores, else a :class:`miqa.apis.model.MIQAModel`.
 
-    Options that are ``None`` keep the default of ``MIQAModel``, or come from the weights file.
+    Args:
+        model: a name, a path, or an object with a method ``assess``; None for the default model.
+        model_name: the older name of ``model``.
+        options: further arguments of ``MIQAModel``: ``task``, ``label``, ``weights``, ``device``, ``precision``,
+            ``batch_size``, ``workers``, ``compile``, ``thresholds``, ... Those that are None keep its defaults.
+
+    Raises:
+        ValueError: both words for the model are used, or options are given for an object that is a model already.
+        TypeError: the object does not score; or there is no such option.
     """
-    if model is not None:
-        return model
-    from .model import MIQAModel
+    given = {name: value for name, value in options.items() if value is not None}
+    if model_name is not None and model is not None:
+        raise ValueError(f'model={model!r} and model_name={model_name!r} are two words for one thing.')
+    model = model_name if model is None else model
+    if model is None or isinstance(model, (str, os.PathLike)):
+        from .model import MIQAModel
 
-    options = dict(
-        task=task, label=label, weights=weights, device=device, precision=precision, batch_size=batch_size
-    )  # fmt: skip
-    return MIQAModel(model_name, **{name: value for name, value in options.items() if value is not None})
+        return MIQAModel(model, **given)
+    if not callable(getattr(model, 'assess', None)):
+        raise TypeError(f'A model is a name, a path, or an object with a method assess; not a {type(model).__name__}.')
+    if given:
+        raise ValueError(f'{", ".join(given)}: settled when the given model was made; leave out.')
+    return model
 
 
 def score_images(model: Scorer, images: Sequence[np.ndarray], what: str = 'a picture') -> list[float]:
@@ -49,7 +52,7 @@ def score_images(model: Scorer, images: Sequence[np.ndarray], what: str = 'a pic
 
     Args:
         model: the scorer.
-        images: uint8 arrays of shape (H, W, 3), BGR; sizes may differ.
+        images: pictures that the model takes: uint8 arrays of shape (H, W, 3), BGR; sizes may differ.
         what: what the pictures are, for the error.
 
     Raises:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-import torch
+import numpy as np
 
 from .inputs import Picture, picture_name
 
@@ -20,7 +20,7 @@ class Prepared(NamedTuple):
     """A picture on its way: its name, and either the pixels that the model sees or why there are none."""
 
     name: str
-    pixels: torch.Tensor | None
+    pixels: np.ndarray | None
     error: Exception | None
 
 
@@ -31,7 +31,7 @@ def default_workers() -> int:
 
 def prepared_batches(
     pictures: Iterable[Picture],
-    prepare: Callable[[Picture, str], torch.Tensor],
+    prepare: Callable[[Picture, str], np.ndarray],
     batch_size: int,
     workers: int | None = None,
 ) -> Iterator[list[Prepared]]:

@@ -1,7 +1,9 @@
 """The one kind of error that a wrong database raises."""
 
+from miqa.utils import MIQAError
 
-class DatabaseError(ValueError):
+
+class DatabaseError(MIQAError, ValueError):
     """The database on disk is not as it should be. The message names the file and, where there is one, the row."""
 
 

@@ -13,18 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from miqa.taxonomy import IMAGE_TASKS, TASK_FOLDERS, Version, version_name
+from miqa.layout import IMAGE_COLUMNS, image_root, label_folder
+from miqa.taxonomy import KNOWN_DISTORTIONS, Version, version_name
 from miqa.utils import atomic_write
+from miqa.utils.sealed import read_batch, write_batch
 
 from .errors import DatabaseError, shorten
-from .label_files import KNOWN_DISTORTIONS, decode_version, read_labels
+from .label_files import decode_version, read_labels
 from .splits import official_split
 
 #: Raised whenever what an index holds changes, so that old ones are built again.
 FORMAT_VERSION = 1
-
-#: Columns that say which image a sample is.
-IMAGE_COLUMNS = ('source', 'distortion', 'fg_level', 'bg_level', 'suffix')
 
 #: Files of an index that name missing images: this many are named in a message.
 _NAMED_MISSING = 5
@@ -40,7 +39,7 @@ class SampleIndex:
     An Arrow IPC file without compression (``pyarrow.feather.read_table`` and ``pandas.read_feather`` read it too)
     with the columns ``source`` and ``distortion`` (dictionaries), ``fg_level``, ``bg_level`` (uint8), ``suffix``
     (dictionary), ``composite``, ``consistency`` and ``accuracy`` (float32): 18 bytes a sample. The file is mapped:
-    processes share its pages, and only those that are touched take memory.
+    processes share its pages. Its checksum is compared when it is opened.
 
     Args:
         path: the file.
@@ -53,10 +52,10 @@ class SampleIndex:
     def __init__(self, path: str | os.PathLike, signature: str | None = None):
         self.path = Path(path)
         try:
-            batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
-            self.info = json.loads(batch.schema.metadata[b'miqa'])
-        except (pa.ArrowInvalid, KeyError, TypeError, ValueError, IndexError) as error:
-            raise DatabaseError(f'The index {path} is damaged ({error}). Delete it; it will be built again.') from None
+            batch, about = read_batch(path, 'Delete it; the next command that needs it builds it again.')
+            self.info = json.loads(about)
+        except ValueError as error:
+            raise DatabaseError(f'The index {error}') from None
         self.signature = self.info['signature']
         if signature is not None and signature != self.signature:
             raise DatabaseError(f'The index {path} was built from other label or split files than those in use.')
@@ -100,17 +99,8 @@ class SampleIndex:
     def image(self, row: int) -> str:
         """Return a sample's image file, relative to the image root, with forward slashes."""
         version = self.version(row)
-        return f'{version.source}/{version_name(version, self._suffixes[self._columns["suffix"][row]])}'
-
-
-def image_root(data_root: str | os.PathLike, task: str) -> Path:
-    """Return the folder that holds a task's distorted images, one folder for each source."""
-    return Path(data_root) / TASK_FOLDERS[IMAGE_TASKS[task]] / 'images'
-
-
-def label_folder(data_root: str | os.PathLike, task: str) -> Path:
-    """Return the folder that holds a task's label files."""
-    return Path(data_root) / TASK_FOLDERS[task] / 'labels'
+        name = version_name(version, self._suffixes[self._columns['suffix'][row]])
+        return name if self.info.get('flat') else f'{version.source}/{name}'
 
 
 def build_index(
@@ -134,14 +124,15 @@ def build_index(
         DatabaseError: what :func:`read_labels` raises, or not a single image is there.
     """
     table = read_labels(label_folder(data_root, task), task, sources)
-    present, folders = _find_images(image_root(data_root, task), sources, table)
+    present, folders, flat = _find_images(image_root(data_root, task), sources, table)
     kept = np.flatnonzero(present)
     if not kept.size:
         raise DatabaseError(
             f'None of the {len(table.names)} images of {task} {split} is in {image_root(data_root, task)}; expected, '
             f'for example, {image_root(data_root, task) / sources[0] / table.name(0)}.'
         )
-    missing = [f'{sources[table.source[row]]}/{table.name(row)}' for row in np.flatnonzero(~present)]
+    lost = np.flatnonzero(~present)
+    missing = [table.name(row) if flat else f'{sources[table.source[row]]}/{table.name(row)}' for row in lost]
     report = path.with_suffix('.missing.txt')
     if missing:
         with atomic_write(report) as temporary:
@@ -157,14 +148,24 @@ def build_index(
         'missing': len(missing),
         'missing_examples': missing[:_NAMED_MISSING],
         'incomplete_folders': folders,
+        'flat': flat,
         'without_labels': without_labels,
         'official': official is not None and official.split == split,
     }
     _write(path, table, kept, sources, info)
 
 
-def _find_images(root: Path, sources: list[str], table) -> tuple[np.ndarray, dict[str, int]]:
-    """Return which rows have an image, and the modification times of folders that lack some (0: no folder)."""
+def _find_images(root: Path, sources: list[str], table) -> tuple[np.ndarray, dict[str, int], bool]:
+    """Return which rows have an image, the modification times of folders that lack some (0: no folder), and layout.
+
+    The authors also lay all images of a task flat into one folder: that is so where no source has a folder of its own
+    and a file of its name lies directly in ``root``.
+    """
+    if not any((root / source).is_dir() for source in sources):
+        there = _names_in(str(root))
+        present = np.array([name in there for name in table.names.to_pylist()], dtype=bool)
+        if present.any():
+            return present, {} if present.all() else {'': folder_time(root)}, True
     present = np.ones(len(table.names), dtype=bool)
     ends = np.searchsorted(table.source, np.arange(len(sources)), side='right')
     incomplete, start = {}, 0
@@ -175,7 +176,7 @@ def _find_images(root: Path, sources: list[str], table) -> tuple[np.ndarray, dic
             present[start:end] = [name in there for name in names]
             incomplete[source] = folder_time(root / source)
         start = end
-    return present, incomplete
+    return present, incomplete, False
 
 
 def _list_folders(folders: list[str]) -> Iterator[set[str]]:
@@ -228,9 +229,7 @@ def _write(path: Path, table, kept: np.ndarray, sources: list[str], info: dict) 
         **{label: pa.array(values[kept].astype(np.float32)) for label, values in table.values.items()},
     }
     batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
-    batch = batch.replace_schema_metadata({'miqa': json.dumps(info)})
-    with atomic_write(path) as temporary, pa.ipc.new_file(str(temporary), batch.schema) as writer:
-        writer.write_batch(batch)
+    write_batch(path, batch, json.dumps(info))
 
 
 def describe_missing(info: dict, index_path: Path, data_root: Path) -> str:

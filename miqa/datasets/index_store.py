@@ -16,18 +16,19 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from mmengine.logging import print_log
 
-from miqa.taxonomy import TASK_FOLDERS, TASKS, check_choice
+from miqa.layout import image_root, index_folder, index_name, label_folder, label_paths, split_path
+from miqa.taxonomy import DATABASE_TASKS, SPLITS, TASK_FOLDERS, check_choice, split_name
+from miqa.utils import sha256_of_file, sweep
+from miqa.utils.filed_labels import filed_labels
 from miqa.utils.files import user_cache, writable_folder
 
 from .errors import DatabaseError, shorten
-from .index import FORMAT_VERSION, SampleIndex, build_index, describe_missing, folder_time, image_root, label_folder
-from .label_files import label_paths
-from .splits import read_split, split_name, split_path
+from .index import FORMAT_VERSION, SampleIndex, build_index, describe_missing, folder_time
+from .splits import read_split
 
 #: How a missing image or label file is taken.
 MISSING = ('error', 'skip')
 
-_FOLDER = '.miqa_index'
 _SECONDS_BETWEEN_MESSAGES = 30
 
 
@@ -49,21 +50,21 @@ def open_index(data_root: str | os.PathLike, task: str, split: str, missing: str
         FileNotFoundError: the data root, the split file or (``missing='error'``) a label file is missing.
         DatabaseError: something in the database is wrong.
     """
-    check_choice(task, TASKS, 'task')
+    check_choice(task, DATABASE_TASKS, 'task')
     check_choice(missing, MISSING, "value of 'missing'")
     data_root, split = Path(data_root), split_name(split)
-    _check_layout(data_root, task)
+    check_layout(data_root, task)
     sources = read_split(data_root, task, split)
     signature, without_labels = _sign(data_root, task, split, sources)
     if without_labels and (missing == 'error' or len(without_labels) == len(sources)):
-        example = next(iter(label_paths(label_folder(data_root, task), task, without_labels[0]).values()))
+        example = _label_files(data_root, task, without_labels[:1])[0][0]
         raise FileNotFoundError(
             f'{len(without_labels)} of {len(sources)} sources of {split_path(data_root, task, split)} lack a label '
             f"file (such as {example}; sources {shorten(without_labels)}). Add them, or pass missing='skip' to leave "
             'these sources out.'
         )
     labelled = [source for source in sources if source not in set(without_labels)] if without_labels else sources
-    name = f'{task}_{split}.arrow'
+    name = index_name(task, split)
     for folder in _folders(data_root):
         index = _open_if_valid(folder / name, signature, data_root)
         if index is not None:
@@ -73,6 +74,7 @@ def open_index(data_root: str | os.PathLike, task: str, split: str, missing: str
         # Another process may have built it while this one waited.
         index = _open_if_valid(folder / name, signature, data_root)
         if index is None:
+            sweep(folder)
             started = time.monotonic()
             print_log(f'Building the index of {task} {split} from {len(labelled)} sources in {data_root}.', 'current')
             build_index(folder / name, data_root, task, split, labelled, signature, without_labels)
@@ -91,7 +93,9 @@ def _accept(index: SampleIndex, missing: str, data_root: Path) -> SampleIndex:
     return index
 
 
-def _check_layout(data_root: Path, task: str) -> None:
+def check_layout(data_root: str | os.PathLike, task: str, split: str | None = None) -> None:
+    """Raise a FileNotFoundError if the folders of a task, or its split file, are not there; reads nothing long."""
+    data_root = Path(data_root)
     if not data_root.is_dir():
         raise FileNotFoundError(
             f'There is no data root {data_root.absolute()}. It should hold miqa_cls/, miqa_det/, miqa_ins/ and splits/ '
@@ -102,6 +106,8 @@ def _check_layout(data_root: Path, task: str) -> None:
             raise FileNotFoundError(
                 f'There is no folder {folder}, which {TASK_FOLDERS[task]} needs. data/README.md shows the layout.'
             )
+    if split is not None:
+        read_split(data_root, task, split_name(split))
 
 
 def _sign(data_root: Path, task: str, split: str, sources: list[str]) -> tuple[str, list[str]]:
@@ -109,16 +115,24 @@ def _sign(data_root: Path, task: str, split: str, sources: list[str]) -> tuple[s
 
     Split files enter with their text, label files with name, size and modification time.
     """
-    splits = [split_path(data_root, task, each) for each in ('train', 'val')]
-    texts = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None for path in splits]
-    paths = [tuple(label_paths(label_folder(data_root, task), task, source).values()) for source in sources]
+    splits = [split_path(data_root, task, each) for each in SPLITS]
+    texts = [sha256_of_file(path) if path.is_file() else None for path in splits]
     facts, without = [], []
-    for source, entries in zip(sources, _stat_all(paths), strict=True):
+    for source, entries in zip(sources, _stat_all(_label_files(data_root, task, sources)), strict=True):
         if None in entries:
             without.append(source)
         facts.append((source, entries))
     value = json.dumps([FORMAT_VERSION, task, split, texts, facts])
     return hashlib.sha256(value.encode('utf-8')).hexdigest(), without
+
+
+def _label_files(data_root: Path, task: str, sources: list[str]) -> list[tuple[str, ...]]:
+    """Return the label files that each source must have."""
+    folder = label_folder(data_root, task)
+    filed = {'both', *filed_labels(folder)}
+    return [
+        tuple(path for label, path in label_paths(folder, task, source).items() if label in filed) for source in sources
+    ]
 
 
 def _stat_all(paths: list[tuple[str, ...]]) -> list[list[tuple[int, int] | None]]:
@@ -141,7 +155,7 @@ def _size_and_time(path: str) -> tuple[int, int] | None:
 
 def _folders(data_root: Path) -> tuple[Path, Path]:
     resolved = hashlib.sha256(str(data_root.resolve()).encode('utf-8')).hexdigest()[:16]
-    return data_root / _FOLDER, user_cache() / 'indexes' / resolved
+    return index_folder(data_root), user_cache() / 'indexes' / resolved
 
 
 def _folder_for_writing(data_root: Path) -> Path:
@@ -196,4 +210,7 @@ def _lock(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        # filelock gives nobody a lock on a file that is gone: those who wait make it anew.
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
         lock.release()

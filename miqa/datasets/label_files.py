@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,21 +12,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
-from miqa.taxonomy import DISTORTIONS, EXTRA_DISTORTIONS, LEVEL_PAIRS, Version, parse_version_name, version_name
+from miqa.layout import FILED_LABELS, NAME_COLUMN, label_columns, label_paths
+from miqa.taxonomy import KNOWN_DISTORTIONS, LEVEL_PAIRS, Version, parse_version_name, version_name
+from miqa.utils import read_regular
+from miqa.utils.filed_labels import filed_labels
+from miqa.utils.tables import TableError, number_of, parse_table
 
 from .errors import DatabaseError
 
-#: Every distortion that a file name may carry; a version's code is 25 * distortion + level pair.
-KNOWN_DISTORTIONS = DISTORTIONS + EXTRA_DISTORTIONS
-
-#: Columns that must be there, by task: the name's and the labels'.
-NAME_COLUMN = {'cls': 'dist_images', 'det': 'filename', 'ins': 'filename'}
-AP_COLUMN = 'AP_weighted_avg'
-CLS_COLUMNS = {'consistency': 'weighted_consistency', 'accuracy': 'weighted_accuracy'}
+# A version's code is 25 * distortion + level pair.
 
 _TAILS = [version_name(Version('', distortion, *pair))[1:] for distortion in KNOWN_DISTORTIONS for pair in LEVEL_PAIRS]
 _TAIL_SET = pa.array(_TAILS)
 _CODES = {tail.removesuffix('.png'): code for code, tail in enumerate(_TAILS)}
+
+
+#: So many files are parsed as one text. More gain nothing, and the memory of one part serves the next.
+_FILES_AT_ONCE = 256
 
 
 class LabelTable(NamedTuple):
@@ -48,16 +48,10 @@ class LabelTable(NamedTuple):
         return self.names[int(row)].as_py()
 
 
-def label_paths(folder: str | os.PathLike, task: str, source: str) -> dict[str, str]:
-    """Return the label files of a source: ``{'both': path}`` for cls, one for each label for det and ins."""
-    # Strings: thousands of Path objects take longer to make than the files to read.
-    if task == 'cls':
-        return {'both': f'{folder}/{source}_mmos.csv'}
-    return {label: f'{folder}/{source}_{label}.csv' for label in ('accuracy', 'consistency')}
-
-
 def read_labels(folder: Path, task: str, sources: Sequence[str]) -> LabelTable:
-    """Read and check the label files of ``sources``; det's and ins' two files are joined by file name.
+    """Read and check the label files of ``sources``; where there are two of a source, they are joined by file name.
+
+    A label that the database does not have (see :func:`miqa.labelling.label_files.filed_labels`) is NaN throughout.
 
     Raises:
         DatabaseError: a column is missing, a value is missing, not a number or outside [0, 1], a name does not
@@ -65,14 +59,18 @@ def read_labels(folder: Path, task: str, sources: Sequence[str]) -> LabelTable:
             rows, or the two files of a source do not list the same images.
         FileNotFoundError: a label file is missing.
     """
+    columns = {label: label_columns(task, label).weighted for label in filed_labels(folder)}
     if task == 'cls':
         paths = [label_paths(folder, task, source)['both'] for source in sources]
-        return _read_tables(paths, sources, NAME_COLUMN[task], CLS_COLUMNS)
-    tables = {}
-    for label in ('accuracy', 'consistency'):
-        paths = [label_paths(folder, task, source)[label] for source in sources]
-        tables[label] = _read_tables(paths, sources, NAME_COLUMN[task], {label: AP_COLUMN})
-    return _join(tables, folder, task, sources)
+        table = _read_tables(paths, sources, NAME_COLUMN[task], columns)
+    else:
+        tables = {}
+        for label, column in columns.items():
+            paths = [label_paths(folder, task, source)[label] for source in sources]
+            tables[label] = _read_tables(paths, sources, NAME_COLUMN[task], {label: column})
+        table = _join(tables, folder, task, sources) if len(tables) == 2 else next(iter(tables.values()))
+    absent = {label: np.full(len(table.names), np.nan) for label in FILED_LABELS if label not in columns}
+    return table._replace(values={**table.values, **absent})
 
 
 def _join(tables: dict[str, LabelTable], folder: Path, task: str, sources: Sequence[str]) -> LabelTable:
@@ -103,13 +101,11 @@ def _join(tables: dict[str, LabelTable], folder: Path, task: str, sources: Seque
 
 def _read_tables(paths: Sequence[str], sources: Sequence[str], name_column: str, columns: dict[str, str]):
     """Read files of one kind and check every row; the checks run over all files at once."""
-    blocks = [_read_bytes(path) for path in paths]
-    try:
-        table, counts = _parse_all(blocks, name_column, columns)
-    except (pa.ArrowInvalid, _NotPlain, UnicodeDecodeError):
-        # Something is unusual somewhere: read file by file, which finds out where and what.
-        parsed = [_parse_one(block, path, name_column, columns) for block, path in zip(blocks, paths, strict=True)]
-        table, counts = pa.concat_tables(parsed), np.array([part.num_rows for part in parsed], dtype=np.int64)
+    parts = [
+        _read_part(paths[start : start + _FILES_AT_ONCE], name_column, columns)
+        for start in range(0, len(paths), _FILES_AT_ONCE)
+    ]
+    table, counts = pa.concat_tables(part for part, _ in parts), np.concatenate([counts for _, counts in parts])
     if not counts.all():
         raise DatabaseError(f'The label file {paths[int(np.argmin(counts))]} has a header but no rows.')
     source = np.repeat(np.arange(len(paths)), counts)
@@ -140,14 +136,24 @@ def _read_tables(paths: Sequence[str], sources: Sequence[str], name_column: str,
     return LabelTable(source, version, names, values)
 
 
+def _read_part(paths: Sequence[str], name_column: str, columns: dict[str, str]) -> tuple[pa.Table, np.ndarray]:
+    """Return the rows of some files, and how many each has."""
+    blocks = [_read_bytes(path) for path in paths]
+    try:
+        return _parse_all(blocks, name_column, columns)
+    except (pa.ArrowInvalid, _NotPlain, UnicodeDecodeError):
+        # Something is unusual somewhere: read file by file, which finds out where and what.
+        parsed = [_parse_one(block, path, name_column, columns) for block, path in zip(blocks, paths, strict=True)]
+        return pa.concat_tables(parsed), np.array([part.num_rows for part in parsed], dtype=np.int64)
+
+
 class _NotPlain(Exception):
     """The files cannot be read as one: a quoted line break, a blank line, an unusual header."""
 
 
 def _read_bytes(path: str) -> bytes:
     try:
-        with open(path, 'rb', buffering=0) as stream:
-            return stream.read().removeprefix(b'\xef\xbb\xbf')
+        return read_regular(path, what='label file').removeprefix(b'\xef\xbb\xbf')
     except FileNotFoundError:
         raise FileNotFoundError(f'There is no label file {path}, but a split file lists its source.') from None
 
@@ -185,32 +191,22 @@ def _parse_all(blocks: list[bytes], name_column: str, columns: dict[str, str]) -
 def _parse_one(block: bytes, path: str, name_column: str, columns: dict[str, str]) -> pa.Table:
     """Parse one file, or raise a DatabaseError that names it and what is wrong."""
     try:
-        text = block.decode('utf-8')
-    except UnicodeDecodeError as error:
-        raise DatabaseError(f'The label file {path} is not UTF-8 text: {error}.') from None
-    rows = csv.reader(io.StringIO(text, newline=''))
-    fields = next(rows, [])
-    for column in (name_column, *columns.values()):
-        if fields.count(column) != 1:
-            problem = 'no' if column not in fields else 'more than one'
-            raise DatabaseError(f'The label file {path} has {problem} column {column!r}. Its columns: {fields}.')
-    at = [fields.index(column) for column in (name_column, *columns.values())]
+        table = parse_table(block, (name_column, *columns.values()), f'The label file {path}')
+    except TableError as error:
+        raise DatabaseError(str(error)) from None
     found = []
-    for number, row in enumerate((row for row in rows if row), start=1):
-        if len(row) != len(fields):
-            raise DatabaseError(f'Row {number} of {path} has {len(row)} fields; its header has {len(fields)}.')
-        found.append([row[at[0]], *(_number(row[i], fields[i], number, path) for i in at[1:])])
-    named = zip(*found, strict=True) if found else [[] for _ in at]
+    for number, row in enumerate(table.rows, start=1):
+        values = (_number(row[column], column, number, path, table.decimal_comma) for column in columns.values())
+        found.append([row[name_column].replace('\\', '/'), *values])
+    named = zip(*found, strict=True) if found else [[] for _ in range(1 + len(columns))]
     types = [pa.string(), *[pa.float64()] * len(columns)]
     arrays = [pa.array(list(column), kind) for column, kind in zip(named, types, strict=True)]
     return pa.Table.from_arrays(arrays, names=['name', *columns])
 
 
-def _number(text: str, column: str, row: int, path: str) -> float:
-    if text.strip().lower() in ('', 'na', 'nan', 'null', 'n/a'):
-        return float('nan')
+def _number(text: str, column: str, row: int, path: str, decimal_comma: bool) -> float:
     try:
-        return float(text)
+        return number_of(text, decimal_comma)
     except ValueError:
         raise DatabaseError(f'{column} in row {row} of {path} is {text!r}, not a number.') from None
 

@@ -4,7 +4,7 @@ A packed folder holds
 
 - ``packed.json``: the manifest; short side, encoding, number of images and shards, each shard's SHA-256;
 - ``images.arrow``: which images, in which order (the columns of the index without labels);
-- ``shard_00000.arrow`` and so on: Arrow IPC files with one row for each image (columns in :data:`SHARD_SCHEMA`).
+- ``shard_00000.arrow`` and so on: Arrow IPC files with one row for each image (:data:`~miqa.layout.PACKED_SCHEMA`).
 """
 
 from __future__ import annotations
@@ -17,29 +17,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from miqa.utils import UnreadableImage
+from miqa.layout import PACKED_IMAGES, PACKED_MANIFEST, PACKED_SCHEMA, packed_shard_path
+from miqa.utils import UnreadableImage, check_regular, read_regular
+from miqa.utils.sealed import DamagedFile, read_batch, read_sealed_json
 
 from .errors import DatabaseError, shorten
 from .index import SampleIndex
 from .pixel_coding import decode_pixels
 
-MANIFEST, IMAGES = 'packed.json', 'images.arrow'
 FORMAT_VERSION = 1
-
-#: Columns of a shard. ``problem`` is the reason why there are no pixels, if the file could not be read.
-SHARD_SCHEMA = pa.schema(
-    [
-        ('image', pa.string()),
-        ('width', pa.uint16()),
-        ('height', pa.uint16()),
-        ('pixels', pa.large_binary()),
-        ('pixels_crc32', pa.uint32()),
-        ('file_bytes', pa.uint64()),
-        ('file_mtime_ns', pa.int64()),
-        ('file_crc32', pa.uint32()),
-        ('problem', pa.string()),
-    ]
-)
 
 #: At opening so many of the original files, evenly spread, are compared with what was packed.
 _COMPARED_FILES = 500
@@ -66,9 +52,9 @@ class PackedPictures:
             self._compare_files(index, Path(image_root))
 
     def _open_manifest(self) -> None:
-        path = self.folder / MANIFEST
+        path = self.folder / PACKED_MANIFEST
         try:
-            self.manifest = json.loads(path.read_text(encoding='utf-8'))
+            self.manifest = read_manifest(self.folder)
         except FileNotFoundError:
             raise DatabaseError(
                 f'There is no {path}: the pictures were never packed there, or packing has not come to its end. Run '
@@ -117,8 +103,16 @@ class PackedPictures:
         number, place = divmod(row, self.manifest['images_per_batch'])
         if (shard, number) not in self._batches:
             if shard not in self._shards:
-                self._shards[shard] = open_shard(shard_path(self.folder, shard))
-            self._batches[shard, number] = _Batch(self._shards[shard], number, shard_path(self.folder, shard))
+                self._shards[shard] = open_shard(packed_shard_path(self.folder, shard))
+            batch = _Batch(self._shards[shard], number, packed_shard_path(self.folder, shard))
+            # Packed by version 0.1: only the pixels have checksums.
+            known = self.manifest['shards'][shard].get('facts_crc32')
+            if known is not None and facts_crc32(batch.batch) != known[number]:
+                raise DatabaseError(
+                    f'The shard {batch.path} is damaged: what it says of its pictures {number} x {len(batch.images)} '
+                    'and on does not fit the checksum. Delete it and run tools/data/pack.py again.'
+                )
+            self._batches[shard, number] = batch
         return self._batches[shard, number], place
 
     def _compare_files(self, index: SampleIndex, root: Path) -> None:
@@ -138,7 +132,7 @@ class _Batch:
 
     def __init__(self, shard: pa.ipc.RecordBatchFileReader, number: int, path: Path):
         batch = shard.get_batch(number)
-        self.path, self._batch = path, batch
+        self.path, self.batch = path, batch
         self.images, self.problems = batch.column('image'), batch.column('problem')
         self.widths, self.heights = batch.column('width').to_numpy(), batch.column('height').to_numpy()
         self.checksums = batch.column('pixels_crc32').to_numpy()
@@ -147,12 +141,7 @@ class _Batch:
 
     def record(self, place: int) -> dict:
         """Return the facts of one picture without its pixels."""
-        return {name: self._batch.column(name)[place].as_py() for name in SHARD_SCHEMA.names if name != 'pixels'}
-
-
-def shard_path(folder: Path, number: int) -> Path:
-    """Return the file of a shard."""
-    return folder / f'shard_{number:05d}.arrow'
+        return {name: self.batch.column(name)[place].as_py() for name in PACKED_SCHEMA.names if name != 'pixels'}
 
 
 def open_shard(path: Path) -> pa.ipc.RecordBatchFileReader:
@@ -162,7 +151,7 @@ def open_shard(path: Path) -> pa.ipc.RecordBatchFileReader:
         DatabaseError: it is missing, cut short, or no shard.
     """
     try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        reader = pa.ipc.open_file(pa.memory_map(str(check_regular(path))))
     except FileNotFoundError:
         raise DatabaseError(
             f'The shard {path} is missing. Run tools/data/pack.py again; it packs what is missing.'
@@ -171,9 +160,26 @@ def open_shard(path: Path) -> pa.ipc.RecordBatchFileReader:
         raise DatabaseError(
             f'The shard {path} is damaged ({error}). Delete it and run tools/data/pack.py again.'
         ) from None
-    if not reader.schema.equals(SHARD_SCHEMA):
+    if not reader.schema.equals(PACKED_SCHEMA):
         raise DatabaseError(f'{path} is an Arrow file, but not a shard of packed pictures.')
     return reader
+
+
+def read_manifest(folder: Path) -> dict:
+    """Read the manifest of a packed folder.
+
+    Raises:
+        FileNotFoundError: packing has not come to its end.
+        DamagedFile: it is not what was written.
+    """
+    again = 'Delete it and run tools/data/pack.py again; the shards are kept.'
+    return read_sealed_json(folder / PACKED_MANIFEST, again)
+
+
+def facts_crc32(batch: pa.RecordBatch) -> int:
+    """Return the CRC-32 of all that a record batch of a shard says of its pictures, but their pixels."""
+    facts = batch.select([name for name in batch.schema.names if name != 'pixels']).to_pylist()
+    return zlib.crc32(json.dumps(facts).encode('ascii'))
 
 
 def describe_change(root: Path, record: dict) -> str | None:
@@ -188,7 +194,7 @@ def describe_change(root: Path, record: dict) -> str | None:
         return f'{path} is gone' if record['problem'] is None else None
     if status.st_size != record['file_bytes']:
         return f'{path} has {status.st_size} bytes now and had {record["file_bytes"]}'
-    if status.st_mtime_ns != record['file_mtime_ns'] and zlib.crc32(path.read_bytes()) != record['file_crc32']:
+    if status.st_mtime_ns != record['file_mtime_ns'] and zlib.crc32(read_regular(path)) != record['file_crc32']:
         return f'the contents of {path} have changed'
     return None
 
@@ -218,12 +224,15 @@ def _rows_of(folder: Path, index: SampleIndex) -> np.ndarray | None:
 
 
 def read_image_list(folder: Path) -> pa.RecordBatch:
-    """Return which images a folder packs, in order: the columns :data:`miqa.datasets.index.IMAGE_COLUMNS`."""
-    path = folder / IMAGES
+    """Return which images a folder packs, in order: the columns :data:`miqa.layout.IMAGE_COLUMNS`."""
+    path = folder / PACKED_IMAGES
+    again = 'Pack again into an empty folder.'
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise DatabaseError(f'{path} is missing or damaged ({error}). Pack again into an empty folder.') from None
+        return read_batch(path, again)[0]
+    except FileNotFoundError:
+        raise DatabaseError(f'{path} is missing. {again}') from None
+    except DamagedFile as error:
+        raise DatabaseError(str(error)) from None
 
 
 def _keys(images: pa.RecordBatch, translate: np.ndarray | None = None) -> np.ndarray:

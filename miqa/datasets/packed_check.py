@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from tqdm import tqdm
 
+from miqa.layout import PACKED_MANIFEST, packed_shard_path
 from miqa.utils import sha256_of_file
 
 from .errors import DatabaseError
-from .packed import MANIFEST, describe_change, open_shard, shard_path
+from .packed import describe_change, open_shard, read_manifest
 
 
 def check_packed(folder: str | os.PathLike, image_root: str | os.PathLike | None, progress: bool = True) -> dict:
@@ -23,13 +23,13 @@ def check_packed(folder: str | os.PathLike, image_root: str | os.PathLike | None
         DatabaseError: something differs; the message names it.
     """
     folder = Path(folder)
-    path = folder / MANIFEST
+    path = folder / PACKED_MANIFEST
     if not path.is_file():
         raise DatabaseError(f'There is no {path}: packing has not come to its end. Run tools/data/pack.py again.')
-    manifest = json.loads(path.read_text(encoding='utf-8'))
+    manifest = read_manifest(folder)
     with tqdm(total=manifest['images'], desc='Checking', unit='image', disable=not progress) as bar:
         for number, shard in enumerate(manifest['shards']):
-            path = shard_path(folder, number)
+            path = packed_shard_path(folder, number)
             reader = open_shard(path)
             if sha256_of_file(path) != shard['sha256']:
                 raise DatabaseError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
-import json
 import os
 import shutil
 import time
@@ -18,27 +17,34 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from miqa.layout import PACKED_IMAGES, PACKED_MANIFEST, PACKED_PLAN, PACKED_SCHEMA, packed_shard_path
 from miqa.taxonomy import check_choice
-from miqa.utils import UnreadableImage, atomic_write, read_image, sha256_of_file, write_json
+from miqa.utils import (
+    NotARegularFile,
+    UnreadableImage,
+    atomic_write,
+    only_writer,
+    read_image,
+    read_regular,
+    sha256_of_file,
+)
+from miqa.utils.parallel import end_with_parent
+from miqa.utils.sealed import DamagedFile, read_sealed_json, write_batch, write_sealed_json
 
 from .errors import DatabaseError
 from .index import SampleIndex
 from .packed import (
     FORMAT_VERSION,
-    IMAGES,
-    MANIFEST,
-    SHARD_SCHEMA,
+    facts_crc32,
     open_shard,
     read_image_list,
-    shard_path,
+    read_manifest,
 )
 from .pixel_coding import ENCODINGS, encode_pixels
 from .transforms import ResizeShortSide
 
-PLAN = 'packing.json'
 _SAMPLED = 40
 #: Room that must stay free on the disk after packing, as a share of what is written.
 _RESERVE = 0.05
@@ -117,16 +123,12 @@ class Packing:
         """Pack what is missing, write the manifest, and return it.
 
         Raises:
-            DatabaseError: see the class; another process packs into the folder; the disk has too little room.
+            DatabaseError: see the class; the disk has too little room.
+            InUse: another process packs into the folder.
             UnreadableImage, FileNotFoundError: a picture cannot be read and ``bad_images`` is ``error``.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / '.lock')
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise DatabaseError(f'Another process is packing into {self.folder}.') from None
-        with lock, _pool(workers) as run_in_order:
+        with only_writer(self.folder, 'pack into another folder'), _pool(workers) as run_in_order:
             self._begin()
             manifest = self._whole()
             if manifest:
@@ -166,10 +168,10 @@ class Packing:
         )
 
     def _begin(self) -> None:
-        plan = self.folder / PLAN
+        plan = self.folder / PACKED_PLAN
         images = self.index.image_columns()
         if plan.is_file():
-            found = json.loads(plan.read_text(encoding='utf-8'))
+            found = read_sealed_json(plan, 'Pack into another, empty folder.')
             if found != self.settings:
                 changed = [
                     f'{key} was {found.get(key)}, is {value}'
@@ -184,19 +186,25 @@ class Packing:
                 raise DatabaseError(f'{self.folder} was begun with other images. Choose another folder.')
             return
         strangers = [path.name for path in self.folder.iterdir() if not path.name.startswith('.')]
-        if strangers and strangers != [IMAGES]:
+        if strangers and strangers != [PACKED_IMAGES]:
             raise DatabaseError(f'{self.folder} holds other files ({strangers[0]}). Choose an empty folder.')
-        with atomic_write(self.folder / IMAGES) as temporary, pa.ipc.new_file(str(temporary), images.schema) as writer:
-            writer.write_batch(images)
-        write_json(plan, self.settings)
+        write_batch(self.folder / PACKED_IMAGES, images)
+        write_sealed_json(plan, self.settings)
 
     def _whole(self) -> dict | None:
         """Return the manifest of an earlier run if all its shards are there; else remove it."""
-        path = self.folder / MANIFEST
+        path = self.folder / PACKED_MANIFEST
         if not path.is_file():
             return None
-        manifest = json.loads(path.read_text(encoding='utf-8'))
-        shards = [(shard_path(self.folder, number), shard['bytes']) for number, shard in enumerate(manifest['shards'])]
+        try:
+            manifest = read_manifest(self.folder)
+        except DamagedFile:
+            # The shards say all that it said.
+            path.unlink()
+            return None
+        shards = [
+            (packed_shard_path(self.folder, number), shard['bytes']) for number, shard in enumerate(manifest['shards'])
+        ]
         if all(shard.is_file() and shard.stat().st_size == size for shard, size in shards):
             return manifest
         path.unlink()
@@ -208,16 +216,16 @@ class Packing:
 
     def _is_finished(self, number: int) -> bool:
         # Shards appear whole or not at all; the images they hold are those of the plan.
-        return shard_path(self.folder, number).is_file()
+        return packed_shard_path(self.folder, number).is_file()
 
     def _write_shard(self, number: int, run_in_order, report: Callable[[int], object]) -> None:
         size = self.settings['images_per_batch']
         rows = self._rows(number)
         parts = [[self.index.image(row) for row in rows[start : start + size]] for start in range(0, len(rows), size)]
-        path = shard_path(self.folder, number)
-        with atomic_write(path) as temporary, pa.ipc.new_file(str(temporary), SHARD_SCHEMA) as writer:
+        path = packed_shard_path(self.folder, number)
+        with atomic_write(path) as temporary, pa.ipc.new_file(str(temporary), PACKED_SCHEMA) as writer:
             for records in run_in_order(self._pack_many, parts):
-                writer.write_batch(pa.RecordBatch.from_pylist(records, schema=SHARD_SCHEMA))
+                writer.write_batch(pa.RecordBatch.from_pylist(records, schema=PACKED_SCHEMA))
                 report(len(records))
 
     def _pack_many(self, images: list[str]) -> list[dict]:
@@ -226,13 +234,13 @@ class Packing:
     def _pack_one(self, image: str) -> dict:
         """Return the row of a shard for one image file."""
         path = self.image_root / image
-        record = dict.fromkeys(SHARD_SCHEMA.names)
+        record = dict.fromkeys(PACKED_SCHEMA.names)
         record.update(image=image)
         try:
-            data, status = path.read_bytes(), path.stat()
+            data, status = read_regular(path, what='image file'), path.stat()
             record.update(file_bytes=len(data), file_mtime_ns=status.st_mtime_ns, file_crc32=zlib.crc32(data))
             picture = ResizeShortSide(self.settings['short_side']).resize(read_image(data, str(path)))
-        except (UnreadableImage, FileNotFoundError) as error:
+        except (UnreadableImage, NotARegularFile, FileNotFoundError) as error:
             if self.bad_images == 'error':
                 raise
             return {**record, 'width': 0, 'height': 0, 'pixels_crc32': 0, 'problem': str(error)}
@@ -244,14 +252,16 @@ class Packing:
         """Write the manifest, the sign that the folder is whole."""
         problems, shards = 0, []
         for number in tqdm(range(self.shards), desc='Checksums', unit='shard', disable=not progress):
-            path = shard_path(self.folder, number)
-            reader = open_shard(path)
+            path = packed_shard_path(self.folder, number)
+            reader, facts = open_shard(path), []
             for batch in range(reader.num_record_batches):
-                column = reader.get_batch(batch).column('problem')
-                problems += len(column) - column.null_count
-            shards.append({'file': path.name, 'bytes': path.stat().st_size, 'sha256': sha256_of_file(path)})
+                content = reader.get_batch(batch)
+                problems += len(content) - content.column('problem').null_count
+                facts.append(facts_crc32(content))
+            digest = sha256_of_file(path)
+            shards.append({'file': path.name, 'bytes': path.stat().st_size, 'sha256': digest, 'facts_crc32': facts})
         manifest = {**self.settings, 'unreadable': problems, 'shards': shards}
-        write_json(self.folder / MANIFEST, manifest)
+        write_sealed_json(self.folder / PACKED_MANIFEST, manifest)
         return manifest
 
 
@@ -261,7 +271,8 @@ def _pool(workers: int) -> Iterator[Callable]:
     if workers <= 1:
         yield map
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
+    context = get_context('spawn')
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
 
         def run(function, tasks):
             tasks, waiting = iter(tasks), collections.deque()

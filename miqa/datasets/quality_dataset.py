@@ -11,8 +11,8 @@ import torch
 from torch.utils.data import Dataset
 
 from miqa.registry import TRANSFORMS
-from miqa.structures import QualitySample
-from miqa.taxonomy import LABELS, TASKS, check_choice
+from miqa.structures import QualitySample, SampleBatch, meta_of
+from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice
 from miqa.utils import UnreadableImage, generator_for
 
 from .splits import split_name
@@ -36,7 +36,7 @@ class QualityDataset(Dataset):
         data_root: folder of the database.
         task: ``cls``, ``det`` or ``ins``.
         label: ``composite``, ``consistency`` or ``accuracy``.
-        split: ``train`` or ``val`` (``test`` means the same).
+        split: ``train``, ``val`` (``test`` means the same) or ``all``.
         pipeline: transforms, as objects or as dicts for the registry. None gives items without ``inputs``.
         bad_images: ``error``, or ``skip``. With ``skip`` a sample whose file cannot be read is marked in its meta
             information (``bad_image``: the reason) and listed by :func:`miqa.datasets.list_bad_images`. In training
@@ -57,7 +57,7 @@ class QualityDataset(Dataset):
         bad_images: str = 'error',
         seed: int = 0,
     ):
-        self.task = check_choice(task, TASKS, 'task')
+        self.task = check_choice(task, DATABASE_TASKS, 'task')
         self.label = check_choice(label, LABELS, 'label')
         self.bad_images = check_choice(bad_images, ('error', 'skip'), "value of 'bad_images'")
         self.split = split_name(split)
@@ -76,6 +76,10 @@ class QualityDataset(Dataset):
         ``source``, ``distortion``, ``fg_level`` and ``bg_level`` are for the tables of a test; without them the image
         is its own source and the distortion unknown.
         """
+
+    def row(self, position: int) -> int:
+        """Return the row of the packed pictures that holds sample ``position``."""
+        return position
 
     @property
     def metainfo(self) -> dict:
@@ -119,16 +123,18 @@ class QualityDataset(Dataset):
         if picture is not None:
             results['packed'] = picture
         elif self.packed is not None:
-            results['packed'] = self.packed.read(info['index'])
+            results['packed'] = self.packed.read(self.row(info['index']))
         for step in self.pipeline:
             results = step(results)
         return results['inputs']
 
     @staticmethod
     def _item(info: dict, inputs: dict | None, **marks) -> dict:
-        meta = {name: value for name, value in info.items() if name not in ('path', 'gt_score')}
+        meta = {name: value for name, value in info.items() if name not in ('path', 'gt_score', 'gt_scores')}
         sample = QualitySample(metainfo={**meta, **marks})
         sample.gt_score = torch.tensor(info['gt_score'], dtype=torch.float32)
+        if 'gt_scores' in info:
+            sample.gt_scores = torch.tensor(info['gt_scores'], dtype=torch.float32)
         return {'data_sample': sample} if inputs is None else {'inputs': inputs, 'data_sample': sample}
 
     def _replace(self, info: dict, error: Exception) -> dict:
@@ -150,10 +156,7 @@ class QualityDataset(Dataset):
         ) from error
 
 
-def list_bad_images(data_samples: Sequence[QualitySample]) -> dict[str, str]:
+def list_bad_images(data_samples: SampleBatch | Sequence[QualitySample]) -> dict[str, str]:
     """Return path and reason of each unreadable file among samples that ``bad_images='skip'`` marked."""
-    return {
-        sample.get('bad_path'): sample.get('bad_image')
-        for sample in data_samples
-        if sample.get('bad_image') is not None
-    }
+    paths, reasons = meta_of(data_samples, 'bad_path'), meta_of(data_samples, 'bad_image')
+    return {path: reason for path, reason in zip(paths, reasons, strict=True) if reason is not None}

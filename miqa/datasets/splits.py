@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from miqa.taxonomy import IMAGE_TASKS, SPLITS, check_choice
+from miqa.layout import SPLIT_COLUMNS, source_of_entry, split_path
+from miqa.taxonomy import ALL_SPLITS, IMAGE_TASKS, SPLITS, split_name
+from miqa.utils.regular_files import NotARegularFile
+from miqa.utils.tables import TableError, id_of, read_table
 
 from .errors import DatabaseError
-
-#: Column of a split file that names the sources, by the task that owns the images.
-SPLIT_COLUMNS = {'cls': 'Image Name', 'det': 'Image Index'}
-
-_IMAGE_SUFFIXES = {'.jpeg', '.jpg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.gif', '.ppm'}
 
 
 class OfficialSplit(NamedTuple):
@@ -62,21 +60,6 @@ OFFICIAL_SPLITS = (
 )
 
 
-def split_name(split: str) -> str:
-    """Return ``train`` or ``val``; ``test`` is another word for ``val``.
-
-    Raises:
-        ValueError: it is none of the three.
-    """
-    check_choice(split, (*SPLITS, 'test'), 'split')
-    return 'val' if split == 'test' else split
-
-
-def split_path(data_root: str | Path, task: str, split: str) -> Path:
-    """Return where the split file of a task lies below the data root."""
-    return Path(data_root) / 'splits' / f'miqa_{IMAGE_TASKS[task]}_{split_name(split)}.csv'
-
-
 def digest_of_sources(sources: Iterable[str]) -> str:
     """Return the SHA-256 of a set of sources: sorted, one a line."""
     return hashlib.sha256('\n'.join(sorted(sources)).encode('utf-8')).hexdigest()
@@ -101,6 +84,8 @@ def read_split(data_root: str | Path, task: str, split: str) -> list[str]:
             other split has too.
     """
     split = split_name(split)
+    if split == ALL_SPLITS:
+        return [source for part in SPLITS for source in read_split(data_root, task, part)]
     rows = _read_rows(split_path(data_root, task, split), task)
     other = split_path(data_root, task, 'val' if split == 'train' else 'train')
     if other.is_file():
@@ -117,43 +102,27 @@ def read_split(data_root: str | Path, task: str, split: str) -> list[str]:
 
 def _read_rows(path: Path, task: str) -> dict[str, int]:
     """Return the row number, counted from 1 below the header, of each source."""
-    image_task = IMAGE_TASKS[task]
-    column = SPLIT_COLUMNS[image_task]
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except FileNotFoundError:
+    column = SPLIT_COLUMNS[IMAGE_TASKS[task]]
+    if not path.exists():
         raise FileNotFoundError(
             f'There is no split file {path}. Fetch the official ones with `python tools/data/download_splits.py '
-            f'--data-root {path.parent.parent}`, or write your own with tools/data/make_splits.py: a CSV file with '
-            f'the column {column!r}.'
-        ) from None
-    except UnicodeDecodeError as error:
-        raise DatabaseError(f'The split file {path} is not UTF-8 text: {error}.') from None
-    reader = csv.DictReader(text.splitlines())
-    if column not in (reader.fieldnames or ()):
-        raise DatabaseError(
-            f'The split file {path} has the columns {reader.fieldnames or "of an empty file"}; expected {column!r}.'
+            f'{shlex.quote(str(path.parent.parent))}`, or write your own with tools/data/make_splits.py: a CSV file '
+            f'with the column {column!r}.'
         )
+    try:
+        table = read_table(path, [column], 'split file')
+    except (TableError, NotARegularFile) as error:
+        raise DatabaseError(str(error)) from None
     found: dict[str, int] = {}
-    for row, entry in enumerate(reader, start=1):
-        source = _source_name(entry[column], image_task, f'row {row} of the split file {path}')
+    for row, entry in enumerate(table.rows, start=1):
+        where = f'row {row} of the split file {path}'
+        try:
+            source = source_of_entry(id_of(entry[column], f'{column!r} in {where}'), task, where)
+        except ValueError as error:
+            raise DatabaseError(str(error)) from None
         if source in found:
             raise DatabaseError(f'{source} is twice in the split file {path}: rows {found[source]} and {row}.')
         found[source] = row
     if not found:
         raise DatabaseError(f'The split file {path} lists no sources.')
     return found
-
-
-def _source_name(value: str | None, image_task: str, where: str) -> str:
-    value = (value or '').strip()
-    if image_task == 'det':
-        if not value.isascii() or not value.isdigit() or len(value) > 12:
-            raise DatabaseError(f"'Image Index' in {where} is {value!r}; expected a COCO image number such as 139.")
-        return value.zfill(12)
-    if not value or '/' in value or '\\' in value or value in ('.', '..'):
-        raise DatabaseError(
-            f"'Image Name' in {where} is {value!r}; expected a file name such as ILSVRC2012_val_00000001.JPEG."
-        )
-    name = Path(value)
-    return name.stem if name.suffix.lower() in _IMAGE_SUFFIXES else value

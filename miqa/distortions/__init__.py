@@ -5,7 +5,8 @@ distortion, ``select_levels`` picks five of them by PSNR, ``fuse`` joins two lev
 :func:`miqa.distortions.build.build_versions` writes a whole database.
 """
 
-from ..taxonomy import DISTORTIONS, EXTRA_DISTORTIONS
+from miqa.taxonomy import DISTORTIONS, EXTRA_DISTORTIONS
+
 from .apply import distort
 from .compose import fuse, soft_mask
 from .select import SelectedLevel, psnr, select_levels

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..taxonomy import DISTORTIONS, EXTRA_DISTORTIONS, check_choice
+from miqa.taxonomy import DISTORTIONS, EXTRA_DISTORTIONS, check_choice
+
 from .blur import defocus_blur, gaussian_blur, glass_blur, motion_blur
 from .digital import jpeg_compression, pixelate
 from .frost import frost

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import joblib
-from tqdm import tqdm
 
-from ..taxonomy import (
+from miqa.layout import image_task_folder, images_in, record_path, records_in, sources_in
+from miqa.taxonomy import (
+    DATABASE_TASKS,
     DISTORTIONS,
     EXTRA_DISTORTIONS,
     IMAGE_TASKS,
     LEVEL_PAIRS,
-    TASK_FOLDERS,
-    TASKS,
     check_choice,
 )
-from ..utils import require
-from .fidelity import MEASURES
-from .make_one import Order, Outcome, make_versions_of
+from miqa.utils import only_writer
+from miqa.utils.parallel import BACKENDS, check_shard, run_parallel, shard_of
+from miqa.utils.progress import Progress, open_bar
+from miqa.utils.ticks import followed
+
+from .fidelity import DEFAULT_MEASURES, MEASURES
+from .make_one import Order, make_versions_of
 from .records import settle_settings
 from .severities import LEVEL_RANKS, candidates
 from .sources import Source
-
-#: Where the work is spread: processes on this machine, or a cluster.
-BACKENDS = ('loky', 'ray', 'dask')
 
 #: How files that are already there are checked: by presence and size, or by reading every byte.
 VERIFY = ('size', 'sha256')
@@ -57,12 +58,12 @@ def build_versions(
     seed: int = 1234567,
     distortions: Sequence[str] = DISTORTIONS,
     pairs: Sequence[tuple[int, int]] = LEVEL_PAIRS,
-    measures: Sequence[str] = MEASURES,
+    measures: Sequence[str] = DEFAULT_MEASURES,
     shard: tuple[int, int] = (1, 1),
     jobs: int = 1,
     backend: str = 'loky',
     verify: str = 'size',
-    progress: bool = True,
+    progress: Progress = True,
 ) -> BuildReport:
     """Write MIQD's layout below ``root``: source copies, masks, distorted versions, quality tables, records.
 
@@ -76,21 +77,23 @@ def build_versions(
         seed: of all random numbers.
         distortions: which, by name.
         pairs: (foreground level, background level) of the versions, out of :data:`~miqa.taxonomy.LEVEL_PAIRS`.
-        measures: columns of the quality tables; none for no tables. They take far longer than the pictures.
+        measures: columns of the quality tables, out of :data:`~miqa.distortions.fidelity.MEASURES`; none for no
+            tables. All five take about four times as long as the pictures.
         shard: (i, n), the i-th of n parts of the sources, counted from 1.
         jobs: processes; -1 for all cores.
         backend: 'loky' for processes here, 'ray' or 'dask' for a cluster that is set up.
         verify: how finished sources are checked, out of :data:`VERIFY`.
-        progress: show a bar with an estimate.
+        progress: show a bar with an estimate; where the processes are on this machine it moves with every version.
 
     Returns:
         What was made and kept, and which sources are bad. Bad sources do not stop the others.
 
     Raises:
         ValueError: a setting is unknown, or differs from those the database was begun with.
+        InUse: another process makes the same shard.
     """
     for value, allowed, what in (
-        (task, TASKS, 'task'),
+        (task, DATABASE_TASKS, 'task'),
         (backend, BACKENDS, 'backend'),
         (verify, VERIFY, 'way to verify'),
         *((name, DISTORTIONS + EXTRA_DISTORTIONS, 'distortion') for name in distortions),
@@ -98,11 +101,9 @@ def build_versions(
         *((name, MEASURES, 'measure') for name in measures),
     ):
         check_choice(value, allowed, what)
-    number, count = shard
-    if not 1 <= number <= count:
-        raise ValueError(f'A shard is i/n with 1 <= i <= n, not {number}/{count}.')
+    number, count = check_shard(shard)
     owner = IMAGE_TASKS[task]
-    folder = Path(root) / TASK_FOLDERS[owner]
+    folder = image_task_folder(root, task)
     order = Order(
         folder=str(folder),
         task=owner,
@@ -113,11 +114,31 @@ def build_versions(
         verify=verify,
     )
     settle_settings(folder, _settings(order))
-    mine = list(sources)[number - 1 :: count]
+    part = f'shard-{number}-of-{count}'
+    mine = shard_of(sources, shard)
+
+    def written_to() -> list[Path]:
+        unfinished = (source.image_id for source in mine if not record_path(folder, source.image_id).is_file())
+        return [folder / 'masks', folder / 'quality', sources_in(folder), *map(images_in(folder).joinpath, unfinished)]
+
+    with only_writer(records_in(folder), 'make other shards (--shard i/n)', part, below=written_to):
+        return _build(mine, folder, order, shard, jobs, backend, progress)
+
+
+def _build(mine: list[Source], folder: Path, order: Order, shard, jobs, backend, progress) -> BuildReport:
+    number, count = shard
     made = kept = files = size = pixels = 0
     bad = []
-    with tqdm(total=len(mine), unit='source', desc=f'{folder.name} {number}/{count}', disable=not progress) as bar:
-        for outcome in _run(mine, order, jobs, backend):
+    versions = len(order.distortions) * len(order.pairs)
+    local = backend == 'loky'
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(
+            open_bar(progress, len(mine) * versions, unit='version', desc=f'{folder.name} {number}/{count}')
+        )
+        if local:
+            order = order._replace(ticks=stack.enter_context(followed(bar)), threads=_threads(jobs))
+        calls = [joblib.delayed(make_versions_of)(source, order) for source in mine]
+        for outcome in run_parallel(calls, jobs, backend):
             made += outcome.state == 'made'
             kept += outcome.state == 'kept'
             files += outcome.files
@@ -126,35 +147,15 @@ def build_versions(
             if outcome.state == 'bad':
                 bad.append((outcome.image_id, outcome.reason))
                 bar.write(f'Left out {outcome.image_id}: {outcome.reason}')
-            bar.update()
+            if not (local and outcome.state == 'made'):  # else its versions were counted one by one
+                bar.update(versions)
     return BuildReport(made, kept, sorted(bad), files, size, pixels)
 
 
-def _run(sources: list[Source], order: Order, jobs: int, backend: str) -> Iterator[Outcome]:
-    if backend == 'loky' and jobs == 1:
-        yield from (make_versions_of(source, order) for source in sources)
-        return
-    tasks = (joblib.delayed(make_versions_of)(source, order) for source in sources)
-    if backend == 'loky':
-        yield from joblib.Parallel(n_jobs=jobs, return_as='generator_unordered')(tasks)
-        return
-    _register(backend)
-    with joblib.parallel_config(backend=backend):
-        # Not every cluster backend can hand out results one by one, so the bar moves in batches.
-        tasks = list(tasks)
-        step = 4 * max(1, joblib.effective_n_jobs(jobs))
-        for first in range(0, len(tasks), step):
-            yield from joblib.Parallel(n_jobs=jobs)(tasks[first : first + step])
-
-
-def _register(backend: str) -> None:
-    """Make joblib know a cluster backend; ImportError with the command that installs it."""
-    if backend == 'ray':
-        require('ray.util.joblib', 'The ray backend').register_ray()
-    else:
-        # Importing distributed registers 'dask' with joblib; a Client without an address starts workers here, and
-        # DASK_SCHEDULER_ADDRESS in the environment names a running cluster.
-        require('distributed', 'The dask backend').Client()
+def _threads(jobs: int) -> int:
+    """Return the threads of each of ``jobs`` processes on this machine: its share of the cores."""
+    cores = len(os.sched_getaffinity(0))
+    return max(1, cores // (jobs if jobs > 0 else cores))
 
 
 def _settings(order: Order) -> dict:

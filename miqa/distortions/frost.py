@@ -45,7 +45,8 @@ def frost(
     """
     if kind not in _KINDS:
         raise ValueError(f'Frost comes in the kinds 1 to 5, not {kind!r}.')
-    layer = frost_layer(*image.shape[:2], kind, rng)
+    height, width = image.shape[:2]
+    layer = frost_layer(height, width, kind, rng)
     layer *= np.float32(255 * frost_weight)
     return add_layer(image, image_weight, layer)
 

@@ -5,29 +5,32 @@ from __future__ import annotations
 import contextlib
 import csv
 import math
-import shutil
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from ..taxonomy import Version, version_name
-from ..utils import UnreadableImage, atomic_write, read_image, sha256_of_file, write_json
+from miqa.layout import JPEG_SUFFIX, images_in, mask_path, quality_columns, quality_path, record_path, sources_in
+from miqa.taxonomy import Version, version_name
+from miqa.utils import MIQAError, UnreadableImage, atomic_write, copy_regular, read_image, sha256_of_file, sweep
+from miqa.utils.sealed import write_sealed_json
+from miqa.utils.ticks import tick
+
 from .compose import fuse, soft_mask
-from .fidelity import fidelity, why_undefined
+from .fidelity import FidelitySource, why_undefined
 from .masks import UnfitMask, make_mask
-from .records import describe_files, find_damage, read_record, record_path, versions
-from .select import select_levels
+from .records import describe_files, find_damage, read_record, versions
+from .select import SelectedLevel, select_levels
 from .sources import Source
 
 #: PNG is written with run-length matching: 3% larger than zlib's default level, and nine times as fast (measured on
 #: the released samples).
 PNG_OPTIONS = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
-
-# MIQD's ending of JPEG sources, by the task that owns the pictures.
-_JPEG_SUFFIX = {'cls': '.JPEG', 'det': '.jpg'}
 
 
 class Order(NamedTuple):
@@ -40,6 +43,10 @@ class Order(NamedTuple):
     pairs: tuple[tuple[int, int], ...]
     measures: tuple[str, ...]
     verify: str
+    #: Threads that encode and measure versions; no byte depends on it.
+    threads: int = 1
+    #: Where each version is reported, see :mod:`miqa.utils.ticks`; None for nowhere.
+    ticks: str | None = None
 
 
 class Outcome(NamedTuple):
@@ -53,7 +60,7 @@ class Outcome(NamedTuple):
     reason: str = ''
 
 
-class SourceChanged(ValueError):
+class SourceChanged(MIQAError, ValueError):
     """A finished source is not the picture that it was made from."""
 
 
@@ -98,7 +105,7 @@ def _make(source: Source, order: Order, folder: Path) -> Outcome:
         image = read_image(source.path)
     except FileNotFoundError as error:
         raise UnreadableImage(str(error)) from None
-    image_folder = folder / 'images' / source.image_id
+    image_folder = images_in(folder) / source.image_id
     _remove_leftovers(image_folder)
     source_copy = _copy_source(source, order.task, folder)
     written = [source_copy]
@@ -107,36 +114,34 @@ def _make(source: Source, order: Order, folder: Path) -> Outcome:
     mask_record = weights = None
     if any(fg != bg for fg, bg in order.pairs):
         mask, method = make_mask(source.mask, image)
-        path = folder / 'masks' / f'{source.image_id}_binary_mask.png'
+        path = mask_path(folder, source.image_id)
         _write_png(path, mask)
         written.append(path)
         mask_record = {'method': method, 'foreground_share': round(float((mask > 0).mean()), 6)}
         weights = soft_mask(mask)
 
-    for name in order.distortions:
-        levels = select_levels(image, name, order.seed, source.image_id)
-        levels_made[name] = [
-            {
-                'level': chosen.level,
-                'candidate': chosen.candidate,
-                'params': chosen.params,
-                # JSON has no infinity: null says that nothing changed.
-                'psnr': None if math.isinf(chosen.psnr) else round(chosen.psnr, 6),
-            }
-            for chosen in levels
-        ]
-        for fg, bg in order.pairs:
-            version = levels[fg - 1].image
-            if fg != bg:
-                version = fuse(version, levels[bg - 1].image, weights)
-            path = image_folder / version_name(Version(source.image_id, name, fg, bg))
-            _write_png(path, version)
-            written.append(path)
-            if order.measures:
-                quality.append((path.name, fidelity(image, version, order.measures, undefined='nan')))
+    measuring = FidelitySource(image, order.measures, undefined='nan') if order.measures else None
+
+    def finished() -> Iterator[tuple[Path, Callable[[], _Finished]]]:
+        for name in order.distortions:
+            levels = select_levels(image, name, order.seed, source.image_id)
+            levels_made[name] = [_level_record(chosen) for chosen in levels]
+            for fg, bg in order.pairs:
+                path = image_folder / version_name(Version(source.image_id, name, fg, bg))
+                parts = levels[fg - 1].image, levels[bg - 1].image if fg != bg else None
+                yield path, partial(_finish, path, *parts, weights, measuring)
+
+    for path, (data, values) in _in_threads(finished(), order.threads):
+        # The record, which is written last, holds the sizes and checksums by which a power cut would show.
+        with atomic_write(path, durable=False) as temporary:
+            temporary.write_bytes(data)
+        written.append(path)
+        if values is not None:
+            quality.append((path.name, values))
+        tick(order.ticks)
 
     if order.measures:
-        path = folder / 'quality' / f'{source.image_id}.csv'
+        path = quality_path(folder, source.image_id)
         _write_quality(path, quality, order.measures)
         written.append(path)
     files = describe_files(folder, written)
@@ -156,42 +161,89 @@ def _make(source: Source, order: Order, folder: Path) -> Outcome:
         'versions': versions(),
         'files': files,
     }
-    write_json(record_path(folder, source.image_id), record)
+    write_sealed_json(record_path(folder, source.image_id), record)
     size = sum(entry['bytes'] for entry in files.values())
     return Outcome(source.image_id, 'made', len(files), size, image.shape[0] * image.shape[1])
 
 
 def _remove_leftovers(image_folder: Path) -> None:
-    # Temporary files of a run that was killed; only one process works on a source.
-    if image_folder.is_dir():
-        for path in image_folder.glob('.*.part.png'):
-            path.unlink()
+    # Temporary files of a run that was killed.
+    sweep(image_folder)
 
 
 def _copy_source(source: Source, task: str, folder: Path) -> Path:
     """Copy the source byte by byte; JPEG files get MIQD's ending, others keep theirs."""
     path = Path(source.path)
-    suffix = _JPEG_SUFFIX[task] if path.suffix.lower() in ('.jpg', '.jpeg') else path.suffix
-    copy = folder / 'src_images' / f'{source.image_id}{suffix}'
+    suffix = JPEG_SUFFIX[task] if path.suffix.lower() in ('.jpg', '.jpeg') else path.suffix
+    copy = sources_in(folder) / f'{source.image_id}{suffix}'
     with atomic_write(copy) as temporary:
-        shutil.copyfile(path, temporary)
+        copy_regular(path, temporary, what='image file')
     return copy
 
 
-def _write_png(path: Path, image: np.ndarray) -> None:
+def _level_record(chosen: SelectedLevel) -> dict:
+    return {
+        'level': chosen.level,
+        'candidate': chosen.candidate,
+        'params': chosen.params,
+        # JSON has no infinity: null says that nothing changed.
+        'psnr': None if math.isinf(chosen.psnr) else round(chosen.psnr, 6),
+    }
+
+
+class _Finished(NamedTuple):
+    """A version as bytes of a PNG file, and its measures where they are wanted."""
+
+    data: bytes
+    values: dict[str, float] | None
+
+
+def _finish(
+    path: Path,
+    foreground: np.ndarray,
+    background: np.ndarray | None,
+    weights: np.ndarray | None,
+    measuring: FidelitySource | None,
+) -> _Finished:
+    version = foreground if background is None else fuse(foreground, background, weights)
+    return _Finished(_png(path, version), measuring.measure(version) if measuring else None)
+
+
+def _in_threads(tasks: Iterable[tuple[Path, Callable]], threads: int) -> Iterator[tuple[Path, Any]]:
+    """Run tasks in threads and yield their results in order, a few ahead: OpenCV and NumPy let others work."""
+    if threads <= 1:
+        yield from ((path, task()) for path, task in tasks)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        pending: deque = deque()
+        for path, task in tasks:
+            pending.append((path, pool.submit(task)))
+            if len(pending) > 2 * threads:
+                done, future = pending.popleft()
+                yield done, future.result()
+        while pending:
+            done, future = pending.popleft()
+            yield done, future.result()
+
+
+def _png(path: Path, image: np.ndarray) -> bytes:
     channels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     done, data = cv2.imencode('.png', channels, PNG_OPTIONS)
     if not done:
         raise RuntimeError(f'OpenCV could not encode {path} ({image.shape[1]} x {image.shape[0]} pixels) as PNG.')
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(data)
+    return data.tobytes()
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    with atomic_write(path, durable=False) as temporary:
+        temporary.write_bytes(_png(path, image))
 
 
 def _write_quality(path: Path, rows: list[tuple[str, dict[str, float]]], measures: Sequence[str]) -> None:
     """Write one row per version; a measure that is not defined for so small a picture stays empty."""
     with atomic_write(path) as temporary, open(temporary, 'w', encoding='utf-8', newline='') as stream:
         writer = csv.writer(stream, lineterminator='\n')
-        writer.writerow(['filename', *measures])
+        writer.writerow(quality_columns(measures))
         for name, values in rows:
             cells = ['' if math.isnan(values[measure]) else values[measure] for measure in measures]
             writer.writerow([name, *cells])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..utils import read_image, require
+from miqa.layout import mask_name
+from miqa.utils import MIQAError, read_image, require
+from miqa.utils.annotations import Annotations
+from miqa.utils.coco_shapes import packed
+
 from .saliency import SALIENCY_METHOD, salient_foreground
 
 
-class UnfitMask(ValueError):
+class UnfitMask(MIQAError, ValueError):
     """A mask or annotation that does not belong to its picture."""
 
 
@@ -22,49 +24,14 @@ class MaskRecipe(NamedTuple):
 
     #: 'coco', 'folder' or 'saliency'.
     kind: str
-    #: coco: (width, height, segmentations); folder: the path of the mask; saliency: None.
+    #: coco: ((width, height) or None, segmentations); folder: the path of the mask; saliency: None.
     payload: Any = None
 
 
-class CocoInstances:
-    """The instances of a COCO annotation file, by the image's file name.
-
-    Raises:
-        ValueError: the file is not COCO's format, or two of its images have the same name.
-    """
-
-    def __init__(self, annotation_file: str | Path):
-        self.path = Path(annotation_file)
-        data = json.loads(self.path.read_text(encoding='utf-8'))
-        if not isinstance(data, dict) or 'images' not in data:
-            raise ValueError(f'{self.path} is not a COCO annotation file: it has no list of images.')
-        self._images = {}
-        for image in data['images']:
-            name = Path(image['file_name']).name
-            if name in self._images:
-                raise ValueError(f'{self.path} lists two images with the file name {name}; names have to be unique.')
-            self._images[name] = image
-        self._segmentations = defaultdict(list)
-        for annotation in data.get('annotations', []):
-            if annotation.get('segmentation'):
-                self._segmentations[annotation['image_id']].append(annotation['segmentation'])
-
-    def image_id(self, file_name: str) -> int:
-        """Return COCO's number of an image; KeyError with a sentence where the file does not list it."""
-        return self._entry(file_name)['id']
-
-    def recipe(self, file_name: str) -> MaskRecipe:
-        """The union of all instances of an image (crowds too); saliency where there is none."""
-        entry = self._entry(file_name)
-        segmentations = self._segmentations.get(entry['id'])
-        if not segmentations:
-            return MaskRecipe('saliency')
-        return MaskRecipe('coco', (entry['width'], entry['height'], segmentations))
-
-    def _entry(self, file_name: str) -> dict:
-        if file_name not in self._images:
-            raise KeyError(f'{self.path} lists no image with the file name {file_name}.')
-        return self._images[file_name]
+def coco_recipe(annotations: Annotations, key: int | str) -> MaskRecipe:
+    """The union of all instances of an image (crowds too); saliency where there is none with a shape."""
+    shapes = [thing.segmentation for thing in annotations.objects[key] if thing.segmentation is not None]
+    return MaskRecipe('coco', (annotations.images[key].size, shapes)) if shapes else MaskRecipe('saliency')
 
 
 def folder_recipe(folder: str | Path, names: tuple[str, ...]) -> MaskRecipe:
@@ -73,7 +40,7 @@ def folder_recipe(folder: str | Path, names: tuple[str, ...]) -> MaskRecipe:
     Raises:
         FileNotFoundError: there is none.
     """
-    tried = [Path(folder) / f'{name}{tail}' for name in names for tail in ('_binary_mask.png', '.png')]
+    tried = [Path(folder) / file for name in names for file in (mask_name(name), f'{name}.png')]
     for path in tried:
         if path.is_file():
             return MaskRecipe('folder', str(path))
@@ -106,24 +73,24 @@ def make_mask(recipe: MaskRecipe, image: np.ndarray) -> tuple[np.ndarray, str]:
         # Masks are stored with 255 or with 1 for the foreground.
         threshold = 0 if mask.max() == 1 else 127
         return np.where(mask > threshold, 255, 0).astype(np.uint8), 'mask folder'
-    width, height, segmentations = recipe.payload
-    if (height, width) != size:
+    annotated, shapes = recipe.payload
+    if annotated is not None and annotated != (size[1], size[0]):
         raise UnfitMask(
-            f'COCO annotates a picture of {width} x {height} pixels, but the file has {size[1]} x {size[0]}.'
+            f'COCO annotates a picture of {annotated[0]} x {annotated[1]} pixels, '
+            f'but the file has {size[1]} x {size[0]}.'
         )
-    return _draw_instances(segmentations, height, width), 'COCO instances'
+    return _draw_instances(shapes, size[0], size[1]), 'COCO instances'
 
 
-def _draw_instances(segmentations: list, height: int, width: int) -> np.ndarray:
-    rle = require('pycocotools.mask', 'Drawing COCO instances')
+def _draw_instances(shapes: list, height: int, width: int) -> np.ndarray:
+    decode = require('pycocotools.mask', 'Drawing COCO instances').decode
     mask = np.zeros((height, width), np.uint8)
-    for segmentation in segmentations:
-        if isinstance(segmentation, list):
-            parts = rle.frPyObjects(segmentation, height, width)
-            code = rle.merge(parts)
-        elif isinstance(segmentation['counts'], list):
-            code = rle.frPyObjects(segmentation, height, width)
-        else:
-            code = segmentation
-        mask |= rle.decode(code)
+    for shape in shapes:
+        drawn = decode(packed(shape, (width, height)))
+        if drawn.shape != mask.shape:
+            raise UnfitMask(
+                f'COCO gives a shape for {drawn.shape[1]} x {drawn.shape[0]} pixels, '
+                f'but the file has {width} x {height}.'
+            )
+        mask |= drawn
     return mask * np.uint8(255)

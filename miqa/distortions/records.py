@@ -7,17 +7,22 @@ written when all files of a source are whole; it is the proof that the source is
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from pathlib import Path
 
-from ..utils import sha256_of_file
-from ..utils.versions import versions_in_use
+from miqa.layout import build_settings_path, record_path
+from miqa.utils import MIQAError, sha256_of_file
+from miqa.utils.sealed import DamagedFile, read_sealed_json, sealed
+from miqa.utils.versions import versions_in_use
+
+LOGGER = logging.getLogger('miqa')
 
 _PACKAGES = ('miqa', 'numpy', 'scipy', 'opencv-python', 'opencv-python-headless', 'pillow', 'piq', 'torch')
 
 
-class SettingsChanged(ValueError):
+class SettingsChanged(MIQAError, ValueError):
     """The database was begun with other settings than those of this run."""
 
 
@@ -34,9 +39,11 @@ def settle_settings(folder: Path, settings: dict) -> None:
     Raises:
         SettingsChanged: the file exists and differs; the message names every difference.
     """
-    path = folder / 'manifests' / 'build.json'
+    path = build_settings_path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(settings, indent=2, allow_nan=False) + '\n'
+    # Tuples become lists, as they are when they are read again.
+    wanted = json.loads(json.dumps(settings, allow_nan=False))
+    text = json.dumps(sealed(wanted), indent=2, allow_nan=False) + '\n'
     handle, temporary = tempfile.mkstemp(prefix='.build.', suffix='.part.json', dir=path.parent)
     try:
         with os.fdopen(handle, 'w', encoding='utf-8') as stream:
@@ -55,8 +62,7 @@ def settle_settings(folder: Path, settings: dict) -> None:
                 return
     finally:
         Path(temporary).unlink(missing_ok=True)
-    there = json.loads(path.read_text(encoding='utf-8'))
-    wanted = json.loads(text)
+    there = read_sealed_json(path, 'Delete it; the same command writes it again.')
     differences = [
         f'{key}: {_brief(there.get(key))} there, {_brief(wanted.get(key))} now'
         for key in sorted(set(there) | set(wanted))
@@ -74,16 +80,14 @@ def _brief(value) -> str:
     return text if len(text) <= 200 else text[:200] + '...'
 
 
-def record_path(folder: Path, image_id: str) -> Path:
-    """Path of the record of a source."""
-    return folder / 'manifests' / f'{image_id}.json'
-
-
 def read_record(folder: Path, image_id: str) -> dict | None:
-    """Return the record of a finished source, None where it is not finished."""
+    """Return the record of a finished source, None where it is not finished or the record is damaged."""
     try:
-        return json.loads(record_path(folder, image_id).read_text(encoding='utf-8'))
+        return read_sealed_json(record_path(folder, image_id), 'The source is made again.')
     except FileNotFoundError:
+        return None
+    except DamagedFile as error:
+        LOGGER.warning('%s', error)
         return None
 
 

@@ -8,9 +8,11 @@ table; the levels of an image are chosen by measured PSNR (see :mod:`miqa.distor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from ..taxonomy import DISTORTIONS, EXTRA_DISTORTIONS, check_choice
+from miqa.taxonomy import DISTORTIONS, EXTRA_DISTORTIONS, check_choice
 
 #: Candidates per distortion.
 CANDIDATES = 12
@@ -154,7 +156,7 @@ _SATURATE = [
 ]
 
 # distortion -> names of its parameters, their values
-_TABLE = {
+_TABLE: dict[str, tuple[tuple[str, ...], Sequence]] = {
     'contrast': (('factor',), _CONTRAST),
     'pixelate': (('scale',), _PIXELATE),
     'jpeg_compression': (('quality',), _JPEG_QUALITY),

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..taxonomy import LEVELS
+from miqa.taxonomy import LEVELS
+
 from .compose import fuse, soft_mask
 from .select import select_levels
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import csv
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..taxonomy import IMAGE_TASKS
-from .masks import CocoInstances, MaskRecipe, folder_recipe
+from miqa.layout import PICTURE_SUFFIXES, SPLIT_COLUMNS, coco_source
+from miqa.taxonomy import IMAGE_TASKS
+from miqa.utils.annotations import Annotations
+from miqa.utils.coco import read_coco
+from miqa.utils.names import printable
+from miqa.utils.pictures.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
+from miqa.utils.regular_files import read_regular_text
+from miqa.utils.tables import id_of, read_table
 
-#: File name endings that count as pictures, in lower case.
-SUFFIXES = ('.jpeg', '.jpg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+from .annotated_sizes import check_turned
+from .masks import MaskRecipe, coco_recipe, folder_recipe
 
-# Columns of MIQD's split files that name a picture.
-_NAME_COLUMNS = ('Image Name', 'Image Index')
+logger = logging.getLogger(__name__)
 
 
 class Source(NamedTuple):
@@ -29,6 +34,8 @@ class Source(NamedTuple):
 def list_images(folder: str | Path, names: Sequence[str] | None = None) -> list[Path]:
     """List the pictures in a folder (not below it), sorted by name.
 
+    Other pictures in it, of endings that databases are not made from, and what is no file are named in the log.
+
     Args:
         folder: where the pictures are.
         names: only these, by file name, or by stem with any known ending; a number matches a stem that is the
@@ -40,9 +47,21 @@ def list_images(folder: str | Path, names: Sequence[str] | None = None) -> list[
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'There is no folder {folder}.')
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths, others = [], []
+    for path in sorted(folder.iterdir()):
+        known = path.suffix.lower() in PICTURE_SUFFIXES
+        if known and path.is_file():
+            paths.append(path)
+        elif not path.name.startswith('.') and (known or path.suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES):
+            others.append(path.name)
+    if others:
+        logger.warning(
+            f'{len(others)} entries of {folder} are left out: they are no files, or their endings are not among '
+            f'{", ".join(PICTURE_SUFFIXES)}. Convert or mend them if they are wanted: '
+            f'{printable(", ".join(others[:20]))}{", ..." if len(others) > 20 else "."}'
+        )
     if not paths:
-        raise FileNotFoundError(f'There is no picture in {folder}; known endings are {", ".join(SUFFIXES)}.')
+        raise FileNotFoundError(f'There is no picture in {folder}; known endings are {", ".join(PICTURE_SUFFIXES)}.')
     if names is None:
         return paths
     by_name = {}
@@ -60,15 +79,19 @@ def list_images(folder: str | Path, names: Sequence[str] | None = None) -> list[
 def read_names(path: str | Path) -> list[str]:
     """Read names of pictures: a text file with one per line, or a split CSV with ``Image Name`` or ``Image Index``."""
     path = Path(path)
-    with open(path, encoding='utf-8-sig', newline='') as stream:
-        if path.suffix.lower() != '.csv':
-            names = [line.strip() for line in stream]
-        else:
-            reader = csv.DictReader(stream)
-            column = next((name for name in _NAME_COLUMNS if name in (reader.fieldnames or ())), None)
-            if column is None:
-                raise ValueError(f'{path} has the columns {reader.fieldnames}; one of {_NAME_COLUMNS} is needed.')
-            names = [row[column].strip() for row in reader]
+    if path.suffix.lower() != '.csv':
+        text = read_regular_text(path, what='list of pictures', encoding='utf-8-sig')
+        names = [line.strip() for line in text.splitlines()]
+    else:
+        columns = tuple(dict.fromkeys(SPLIT_COLUMNS.values()))
+        table = read_table(path, [], 'list of pictures', optional=columns)
+        column = next((name for name in columns if table.rows and name in table.rows[0]), None)
+        if column is None:
+            raise ValueError(f'{path} has the columns {table.columns}; one of {columns} is needed.')
+        names = [
+            id_of(row[column], f'{column!r} in row {number} of {path}')
+            for number, row in enumerate(table.rows, start=1)
+        ]
     names = [name for name in names if name]
     if not names:
         raise ValueError(f'{path} names no picture.')
@@ -86,37 +109,45 @@ def plan_sources(
     Args:
         paths: the pictures.
         task: 'cls', 'det' or 'ins'; the last two name pictures by COCO's numbers.
-        annotations: COCO file with instances; pictures without any get a mask by saliency.
+        annotations: COCO file with instances, which is read and checked whole; pictures without any instance get a
+            mask by saliency.
         mask_folder: with one mask per picture; goes before annotations.
 
     Returns:
         The sources, sorted by name.
 
     Raises:
-        ValueError: two pictures would have the same name, or a picture of ``det`` has no number.
+        ValueError: two pictures would have the same name, a picture of ``det`` has no number, or the annotations are
+            wrong, do not list a picture, or are those of a picture before it was turned by its EXIF orientation.
     """
-    coco = CocoInstances(annotations) if annotations else None
+    coco = read_coco(annotations, objects=False) if annotations else None
+    keys = [coco.find(str(path)) for path in paths] if coco else [None] * len(paths)
+    if coco:
+        check_turned(paths, coco.path, [coco.images[key].size for key in keys])
+    else:
+        check_turned(paths, str(mask_folder) if mask_folder else None)
     sources = {}
-    for path in map(Path, paths):
-        image_id = path.stem if IMAGE_TASKS[task] == 'cls' else _number(path, coco)
+    for path, key in zip(map(Path, paths), keys, strict=True):
+        image_id = path.stem if IMAGE_TASKS[task] == 'cls' else _number(path, coco, key)
         if image_id in sources:
             raise ValueError(f'{path} and {sources[image_id].path} would both be called {image_id}; rename one.')
         if mask_folder:
             mask = folder_recipe(mask_folder, tuple(dict.fromkeys((image_id, path.stem))))
         elif coco:
-            mask = coco.recipe(path.name)
+            mask = coco_recipe(coco, key)
         else:
             mask = MaskRecipe('saliency')
         sources[image_id] = Source(image_id, str(path), mask)
     return [sources[image_id] for image_id in sorted(sources)]
 
 
-def _number(path: Path, coco: CocoInstances | None) -> str:
-    if coco:
-        return f'{coco.image_id(path.name):012d}'
-    if path.stem.isascii() and path.stem.isdigit():
-        return path.stem.zfill(12)
-    raise ValueError(
-        f'Pictures of a detection database are called by their COCO number, and {path.name} is no number. '
-        f'Give the annotation file that lists it, or rename it.'
-    )
+def _number(path: Path, coco: Annotations | None, key: int | str | None) -> str:
+    try:
+        return coco_source(path.stem)
+    except ValueError:
+        if coco and (number := coco.number(key)) is not None:
+            return number
+        raise ValueError(
+            f'Pictures of a detection database are called by their COCO number, and {path.name} is no number. '
+            f'Give an annotation file (--annotations) that lists it with a number as its id, or rename it.'
+        ) from None

@@ -71,7 +71,8 @@ def snow(
     layer[layer < threshold] = 0
     np.clip(layer, 0, 1, out=layer)
     layer *= np.float32(255)
-    layer = blur_along_line(layer, _snow_weights(radius, sigma, angle, layer.shape), angle)[:height, :width]
+    # ImageNet-C hands the flakes to ImageMagick as bytes.
+    layer = blur_along_line(truncate(layer), _snow_weights(radius, sigma, angle, layer.shape), angle)[:height, :width]
     layer = cv2.addWeighted(layer, 1, np.ascontiguousarray(layer[::-1, ::-1]), 1, 0, dtype=cv2.CV_32F)
 
     out = np.empty_like(image)

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict
 
-from miqa.taxonomy import LABELS, TASKS, check_choice
+from miqa.datasets import STACK_SAMPLES
+from miqa.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    HOOKS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    TRANSFORMS,
+)
+from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice, did_you_mean
+from miqa.utils.config_files import read_config_file
+from miqa.utils.configs import find_config
+from miqa.utils.signatures import options_of
 
 from .launch import ddp_options, start_processes_group
 from .precision import mixed_precision
+from .selection import settle_selection
 
 #: Knobs at the top of every config (configs/_base_/default_runtime.py).
 KNOBS = ('task', 'label', 'data_root', 'batch_size', 'seed')
@@ -23,18 +39,18 @@ KNOBS = ('task', 'label', 'data_root', 'batch_size', 'seed')
 def load_config(path: str | Path, options: Mapping | None = None) -> Config:
     """Read a config file and merge dotted ``options`` into it.
 
+    Args:
+        path: a file, or the name of one of ours, see :func:`miqa.utils.configs.find_config`.
+        options: dotted key -> value, as of ``--cfg-options``.
+
     Raises:
-        FileNotFoundError: there is no such file; the message names the nearest one beside it.
+        FileNotFoundError: there is no such file; the message names the nearest one beside it. Or one that it builds
+            on is missing.
+        ValueError: it is not Python, or what it says cannot be computed.
         KeyError: an option names a key that the config does not have (a dict with a ``type`` may get new keys:
             they are checked when the object is built).
     """
-    path = Path(path)
-    if not path.is_file():
-        beside = [str(p) for p in path.parent.glob('*.py')] if path.parent.is_dir() else []
-        near = difflib.get_close_matches(str(path), beside, n=1)
-        hint = f' Did you mean {near[0]}?' if near else ' The configs are in configs/.'
-        raise FileNotFoundError(f'There is no config file {path}.{hint}')
-    config = Config.fromfile(path)
+    config = read_config_file(find_config(path))
     for key in options or {}:
         _check_option(config, key)
     if options:
@@ -43,7 +59,7 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
 
 
 def _check_option(config: Config, dotted: str) -> None:
-    node, walked = config._cfg_dict, []
+    node, walked = config._cfg_dict, list[str]()
     for part in dotted.split('.'):
         if isinstance(node, (list, tuple)):
             if not part.isdigit() or int(part) >= len(node):
@@ -52,13 +68,41 @@ def _check_option(config: Config, dotted: str) -> None:
         elif isinstance(node, Mapping) and part in node:
             node = node[part]
         elif isinstance(node, Mapping) and 'type' in node:
+            options = _options_of(node['type'])
+            if options is not None and part not in options:
+                hint = did_you_mean(part, [*node, *options], lambda near: '.'.join([*walked, near]))
+                raise KeyError(f'--cfg-options {dotted}: {node["type"]} has no option {part!r}.{hint}')
             return
         else:
             known = list(node) if isinstance(node, Mapping) else []
-            near = difflib.get_close_matches(part, known, n=1)
-            hint = f' Did you mean {".".join([*walked, near[0]])}?' if near else ''
+            hint = did_you_mean(part, known, lambda near: '.'.join([*walked, near]))
             raise KeyError(f'--cfg-options {dotted}: the config has no such key.{hint}')
         walked.append(part)
+
+
+def _options_of(kind: object) -> set[str] | None:
+    """Return the names of the arguments of a registered class; None where they are not known."""
+    if not isinstance(kind, str):
+        return None
+    found = None
+    for registry in (MODELS, DATASETS, TRANSFORMS, DATA_SAMPLERS, METRICS, HOOKS, LOOPS, OPTIM_WRAPPERS):
+        with contextlib.suppress(KeyError):
+            found = found or registry.get(kind)
+    return options_of(found)
+
+
+def check_said_once(options: Mapping | None, given: Mapping) -> None:
+    """Raise a ValueError if ``--cfg-options`` says something else than an option of its own for the same key.
+
+    Args:
+        options: of ``--cfg-options``, or None.
+        given: key of the config -> value of the option of its own; None where it was not given.
+    """
+    for key, value in (options or {}).items():
+        own = given.get(key)
+        if own is not None and own != value:
+            name = key.rpartition('.')[2].replace('_', '-')
+            raise ValueError(f'--{name} says {own}, but --cfg-options {key}={value}. Leave one of them out.')
 
 
 def settle(config: Config, processes: int = 1) -> Config:
@@ -72,18 +116,21 @@ def settle(config: Config, processes: int = 1) -> Config:
 
     Raises:
         KeyError: a knob is missing.
-        ValueError: a task or label is unknown, or ``batch_size`` cannot be shared equally.
+        ValueError: a task, label or selection is unknown, or ``batch_size`` cannot be shared equally.
     """
     config = copy.deepcopy(config)
     missing = [name for name in (*KNOBS, 'schedule') if name not in config]
     if missing:
         raise KeyError(f'The config lacks {", ".join(missing)}; build on configs/_base_/default_runtime.py.')
-    check_choice(config.task, TASKS, 'task')
+    check_choice(config.task, DATABASE_TASKS, 'task')
     check_choice(config.label, LABELS, 'label')
+    settle_selection(config)
+    _settle_label(config)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         dataset = config[name]['dataset']
         for knob in ('task', 'label', 'data_root'):
             dataset.setdefault(knob, config[knob])
+        config[name].setdefault('collate_fn', {'type': STACK_SAMPLES})
         _fit_machine(config[name])
     config.train_dataloader.dataset.setdefault('seed', config.seed)
     config.train_dataloader.sampler.setdefault('seed', config.seed)
@@ -99,6 +146,28 @@ def settle(config: Config, processes: int = 1) -> Config:
     config.setdefault('param_scheduler', ConfigDict(config.schedule))
     config.setdefault('randomness', {'seed': config.seed})
     return config
+
+
+def check_data(config: Config, *parts: str) -> None:
+    """Raise a FileNotFoundError if the data of a config are plainly not there, before a run leaves anything behind.
+
+    Args:
+        config: as :func:`load_config` gives it.
+        parts: which of ``train``, ``val`` and ``test`` are needed.
+    """
+    settled = settle(config)
+    for part in parts:
+        dataset = settled[f'{part}_dataloader']['dataset']
+        check = getattr(DATASETS.get(dataset['type']), 'check_place', None)
+        if check is not None:
+            check(dataset['data_root'], dataset['task'], dataset.get('split', 'train'))
+
+
+def _settle_label(config: Config) -> None:
+    """Tell a network with heads for several labels which one to score."""
+    network = config.model.get('network')
+    if isinstance(network, dict) and 'heads' in network:
+        network.setdefault('label', config.label)
 
 
 def _fit_machine(loader: ConfigDict) -> None:
@@ -148,4 +217,13 @@ def build_runner(
     if start is not None and not Path(start).is_file():
         raise FileNotFoundError(f'There is no checkpoint file {start}.')
     config.load_from = str(start) if start is not None else None
-    return QualityRunner.from_cfg(config)
+    try:
+        return QualityRunner.from_cfg(config)
+    except TypeError as error:
+        unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+        if unknown is None:
+            raise
+        hint = did_you_mean(unknown[2], sorted(_options_of(unknown[1]) or ()))
+        raise ValueError(
+            f'The config gives {unknown[1]} an option that it does not have: {unknown[2]!r}.{hint}'
+        ) from error

@@ -5,32 +5,18 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from mmengine.dist import get_rank, is_distributed, is_main_process, master_only
+from mmengine.dist import get_rank, is_distributed, master_only
 from mmengine.hooks import Hook
 
 from miqa.registry import HOOKS
 from miqa.utils import generator_for, write_json
+from miqa.utils.versions import versions_in_use
 
-_PACKAGES = (
-    'miqa',
-    'torch',
-    'torchvision',
-    'timm',
-    'onedl-mmengine',
-    'onedl-mmcv',
-    'onedl-mmsegmentation',
-    'onedl-mmdetection',
-    'numpy',
-    'scipy',
-    'pillow',
-    'opencv-python',
-    'opencv-python-headless',
-)
+from .screen import describe_training
 
 
 @HOOKS.register_module()
@@ -65,75 +51,8 @@ class ShareBuffers(Hook):
 
 
 @HOOKS.register_module()
-class SaveCheckpoint(Hook):
-    """Keep ``latest.pth``, from which a killed run goes on, and ``best.pth``, the best validated weights.
-
-    ``latest.pth`` is written after each validation and ``per_epoch`` times an epoch between; ``best.pth`` holds
-    no optimiser. Both are replaced atomically: a kill at any moment leaves the previous file whole.
-    ``last_checkpoint`` names the latest one, as MMEngine expects.
-
-    Args:
-        per_epoch: about how many times an epoch to save between validations.
-        metric: the name of the score that decides, higher is better.
-    """
-
-    priority = 'VERY_LOW'
-
-    def __init__(self, per_epoch: int = 10, metric: str = 'SRCC'):
-        if per_epoch < 1:
-            raise ValueError(f'per_epoch must be at least 1, not {per_epoch}.')
-        self.per_epoch = per_epoch
-        self.metric = metric
-        self.interval = 1
-
-    def before_train(self, runner) -> None:
-        """Choose the interval: a whole number of optimiser updates, so that no half-summed gradient is lost."""
-        updates = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
-        steps = -(-len(runner.train_dataloader) // self.per_epoch)
-        self.interval = -(-steps // updates) * updates
-
-    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Save where the interval says so, unless a validation (which saves) follows at once."""
-        done = runner.iter + 1
-        if done % self.interval == 0 and not runner.train_loop.validates_at(done):
-            self._save(runner, 'latest.pth', iteration=done)
-
-    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
-        """Keep the weights if they are the best so far, then save the state of the run."""
-        if self.metric not in (metrics or {}):
-            raise KeyError(
-                f'SaveCheckpoint compares {self.metric}, but the validation gave {sorted(metrics or {})}. '
-                'Set default_hooks.checkpoint.metric to one of these.'
-            )
-        score = float(metrics[self.metric])
-        known = runner.message_hub.runtime_info
-        if 'best_score' not in known or score > known['best_score']:
-            runner.message_hub.update_info('best_score', score)
-            runner.message_hub.update_info('best_iter', runner.iter)
-            self._save(runner, 'best.pth', runner.iter, optimizer=False, scores=metrics)
-            runner.logger.info(f'Best {self.metric} so far: {score:.4f}, kept as best.pth.')
-        self._save(runner, 'latest.pth', runner.iter)
-
-    def after_train(self, runner) -> None:
-        """Save the final state where no validation has."""
-        if not runner.train_loop.validates_at(runner.iter):
-            self._save(runner, 'latest.pth', runner.iter)
-
-    def _save(self, runner, name, iteration, optimizer=True, scores=None):
-        meta = {'epoch': runner.epoch, 'iter': iteration}
-        if scores is not None:
-            meta['scores'] = {key: float(value) for key, value in scores.items()}
-        runner.save_checkpoint(
-            runner.work_dir, name, save_optimizer=optimizer, save_param_scheduler=optimizer, meta=meta, by_epoch=False
-        )
-        if name == 'latest.pth' and is_main_process():
-            folder = Path(runner.work_dir)
-            (folder / 'last_checkpoint').write_text(str((folder / name).resolve()), encoding='utf-8')
-
-
-@HOOKS.register_module()
 class RecordEnvironment(Hook):
-    """Write ``environment.json``: command, versions, hardware and the state of the source tree."""
+    """Write ``environment.json``: command, versions, hardware and the state of the source tree; say what is trained."""
 
     priority = 'VERY_HIGH'
 
@@ -142,18 +61,18 @@ class RecordEnvironment(Hook):
         """Write the file into the work directory."""
         write_json(Path(runner.work_dir) / 'environment.json', describe_environment())
 
+    @master_only
+    def before_train(self, runner) -> None:
+        """Say what is trained on what, for how long, and where the results will be."""
+        runner.logger.info(describe_training(runner))
+
 
 def describe_environment() -> dict:
     """Describe what a run depends on beyond its config."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+    versions = versions_in_use()
     return {
         'command': sys.argv,
-        'python': platform.python_version(),
+        'python': versions.pop('python'),
         'platform': platform.platform(),
         'gpus': [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         'packages': versions,

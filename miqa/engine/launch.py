@@ -2,16 +2,66 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import itertools
 import os
 import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 from miqa.taxonomy import check_choice
+from miqa.utils import only_writer
 
 #: ``none``: this process alone. ``pytorch``: started by torchrun. ``slurm``: started by srun.
 LAUNCHERS = ('none', 'pytorch', 'slurm')
+
+
+def show_only_gpus(chosen: Sequence[str]) -> int:
+    """Let this process and its children see only some of the GPUs that it may use, and return how many.
+
+    Within an allocation (``CUDA_VISIBLE_DEVICES=4,5``) GPU 0 is its first, 4, as everywhere in CUDA. Call it before
+    anything asks CUDA: afterwards the variable is read no more.
+
+    Args:
+        chosen: numbers, also several in one text (``0,1``); or names that ``nvidia-smi -L`` prints (``GPU-...``,
+            ``MIG-...``).
+
+    Raises:
+        ValueError: a number is none, is given twice, or is not there.
+    """
+    ids = [part.strip() for text in chosen for part in str(text).split(',') if part.strip()]
+    variable = os.environ.get('CUDA_VISIBLE_DEVICES')
+    # CUDA itself reads no further than the first -1; an empty variable hides every GPU.
+    listed = itertools.takewhile(lambda part: part != '-1', (part.strip() for part in (variable or '').split(',')))
+    allocated = [part for part in listed if part]
+    visible = []
+    for name in ids:
+        if name.startswith(('GPU-', 'MIG-')):
+            if variable is not None and name not in allocated:
+                raise ValueError(f'There is no GPU {name} among those of CUDA_VISIBLE_DEVICES ({variable or "none"}).')
+            visible.append(name)
+        elif not name.isdecimal():
+            raise ValueError(f'A GPU is chosen by its number, as in --gpu-ids 0 1, not by {name!r}.')
+        elif variable is not None and int(name) >= len(allocated):
+            raise ValueError(
+                f'There is no GPU {name}: CUDA_VISIBLE_DEVICES allows {len(allocated)} ({variable or "none"}), which '
+                'are counted from 0.'
+            )
+        else:
+            visible.append(allocated[int(name)] if allocated else str(int(name)))
+    if len(set(visible)) < len(visible) or not visible:
+        raise ValueError(f'--gpu-ids needs one or more GPUs, each once; got {" ".join(ids) or "none"}.')
+    os.environ['CUDA_VISIBLE_DEVICES'] = ','.join(visible)
+    if (there := torch.cuda.device_count()) < len(visible):
+        raise ValueError(
+            f'--gpu-ids {" ".join(ids)} asks for {len(visible)} GPUs, but PyTorch finds {there} of them here. Compare '
+            '`nvidia-smi -L`; leave --gpu-ids out to train on the CPU.'
+        )
+    return len(visible)
 
 
 def start_processes_group(launcher: str) -> int:
@@ -44,9 +94,37 @@ def start_processes_group(launcher: str) -> int:
 
 
 def leave_processes_group() -> None:
-    """Leave the group of processes, if there is one."""
+    """Leave the group of processes, if there is one, together with the others: the caller has let its network go.
+
+    What still holds the group when Python ends, such as a network of DDP, makes the process abort now and then.
+    """
     if dist.is_available() and dist.is_initialized():
+        gc.collect()
+        dist.barrier()
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def one_process_per_folder(folder: str | os.PathLike, launcher: str, advice: str) -> Iterator[None]:
+    """Keep other runs out of a folder of results; of several processes of one run, the first does it for all.
+
+    Raises:
+        InUse: another run writes there; see :func:`miqa.utils.only_writer`.
+    """
+    variable = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}.get(launcher, '')
+    if int(os.environ.get(variable, 0)):
+        yield
+        return
+    made = not Path(folder).exists()
+    try:
+        with only_writer(folder, advice):
+            yield
+    except BaseException:
+        if made:
+            # What ended before it wrote anything leaves nothing behind.
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
+        raise
 
 
 def ddp_options() -> dict:

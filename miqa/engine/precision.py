@@ -9,6 +9,7 @@ from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
 
 from miqa.registry import OPTIM_WRAPPERS
+from miqa.utils.devices import gpu_has_bfloat16
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -29,6 +30,6 @@ class AutocastOptimWrapper(OptimWrapper):
 
 def mixed_precision(optim_wrapper: dict) -> dict:
     """Return the config of ``optim_wrapper`` with mixed precision for this machine switched on."""
-    if torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
+    if torch.cuda.is_available() and not gpu_has_bfloat16():
         return {**optim_wrapper, 'type': 'AmpOptimWrapper', 'dtype': 'float16'}
     return {**optim_wrapper, 'type': 'AutocastOptimWrapper'}

@@ -6,6 +6,7 @@ import os
 from typing import NamedTuple
 
 from miqa.models import parse_released_name, read_checkpoint
+from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice
 from miqa.utils.config_text import read_config_text
 
 
@@ -26,10 +27,14 @@ def provenance_of(path: str | os.PathLike) -> Provenance:
     Raises:
         FileNotFoundError: there is no such file.
         CheckpointError: it is damaged, unsafe or of another program.
+        ValueError: its config cannot be read, or names no task or label of this field.
     """
     meta = read_checkpoint(path).get('meta', {})
     if 'cfg' in meta:
         config = read_config_text(meta['cfg'], str(path))
+        for what, allowed in (('task', DATABASE_TASKS), ('label', LABELS)):
+            if config.get(what) is not None:
+                check_choice(str(config[what]), allowed, f'{what} in {path}')
         return Provenance(config.get('task'), config.get('label'), config)
     try:
         name = parse_released_name(path)

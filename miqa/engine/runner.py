@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmengine.device import get_device
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from miqa.models import load_checkpoint, read_checkpoint
 from miqa.utils import atomic_write
 
+from .finite import StopAtNonFinite
+from .formatted_config import FormattedOnce
+from .resuming import BEST, LATEST, forward, place_of, progress_of, same_schedule
 from .schedule import warmup_cosine
+from .screen import keep_dumps_in_the_file
 
 
 class QualityRunner(Runner):
@@ -19,9 +24,44 @@ class QualityRunner(Runner):
 
     It differs from MMEngine's Runner in this: a checkpoint is either whole or not there; it is read without
     executing code from it; every tensor must fit; released ``.pth.tar`` files are checkpoints too; pretrained
-    weights are not fetched when a checkpoint replaces them; and ``schedule`` in the config becomes
-    per-step schedulers.
+    weights are not fetched when a checkpoint replaces them; ``schedule`` in the config becomes per-step schedulers; a
+    run goes on from ``latest.pth`` of its own folder, wherever that folder is now; and it stops at a loss that is
+    not finite.
     """
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.cfg = FormattedOnce.of(self.cfg)
+
+    @property
+    def latest(self) -> Path:
+        """The checkpoint from which a run in this folder goes on."""
+        return Path(self.work_dir) / LATEST
+
+    @property
+    def goes_on_here(self) -> bool:
+        """Whether this run continues the one whose files are in the work directory."""
+        if not self._resume or not self.latest.is_file():
+            return False
+        return self._load_from is None or self.latest.samefile(self._load_from)
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the network alone, in place, for training.
+
+        The names of its weights stay as they are, and what surrounds it stays plain Python: MMEngine would compile
+        the step with the optimiser's wrapper.
+        """
+        options = self.cfg.get('compile', False)
+        if target != 'train_step' or options is False or options is None:
+            return
+        network = (self.model.module if is_model_wrapper(self.model) else self.model).network
+        network.compile(**({} if options is True else dict(options)))
+        self.logger.info(f'{type(network).__name__} is compiled at the first step, which takes minutes.')
+
+    def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
+        """Register the hooks of the config, and the one that stops at a loss that is not finite."""
+        super().register_hooks(default_hooks, custom_hooks)
+        self.register_hook(StopAtNonFinite())
 
     def build_param_scheduler(self, scheduler):
         """Turn the recipe's ``dict(epochs=..., lr=..., ...)`` into schedulers; pass others to MMEngine."""
@@ -35,11 +75,59 @@ class QualityRunner(Runner):
         super()._check_scheduler_cfg(param_scheduler)
 
     def _init_model_weights(self) -> None:
-        if self._resume and self._load_from is None and find_latest_checkpoint(self.work_dir) is None:
-            self.logger.info(f'There is no checkpoint in {self.work_dir} yet: training starts at the beginning.')
+        if self._resume and self._load_from is None and not self.latest.is_file():
+            self.logger.info(f'There is no {self.latest} yet: training starts at the beginning.')
         elif self._resume or self._load_from is not None:
             return
         super()._init_model_weights()
+
+    def load_or_resume(self) -> None:
+        """Go on from the checkpoint that was named, or else from this folder's own latest one; or load weights."""
+        if self._has_loaded:
+            return
+        source = self._load_from or (str(self.latest) if self._resume and self.latest.is_file() else None)
+        if source is None:
+            return
+        if self._resume:
+            self.resume(source)
+        else:
+            self.load_checkpoint(source)
+
+    def resume(self, filename, resume_optimizer=True, resume_param_scheduler=True, map_location='default') -> None:
+        """Restore weights, optimiser, schedule and place of a run; see :func:`miqa.engine.resuming.place_of`.
+
+        Raises:
+            FileNotFoundError, CheckpointError: the file is not there or not whole.
+            ResumeError: it cannot go on with these settings.
+        """
+        checkpoint = self.load_checkpoint(filename, map_location=get_device())
+        if not {'epoch', 'iter'} <= set(checkpoint.get('meta', {})) or 'optimizer' not in checkpoint:
+            raise ValueError(
+                f'{filename} holds weights, but not the state of a run. Go on from a latest.pth, or begin anew.'
+            )
+        now = progress_of(self, 0)
+        updates = getattr(self.optim_wrapper, '_accumulative_counts', 1)
+        epoch, step = place_of(checkpoint, now, self.max_epochs, updates, Path(filename))
+        self.train_loop._epoch, self.train_loop._iter = epoch, step
+        self.message_hub.load_state_dict(checkpoint['message_hub'])
+        if not (Path(self.work_dir) / BEST).is_file():
+            # The best weights so far were not brought along: the next ones are the best that this folder has.
+            for name in ('best_score', 'best_iter'):
+                self.message_hub.runtime_info.pop(name, None)
+        rates = [{key: group[key] for key in ('lr', 'initial_lr') if key in group} for group in self._groups()]
+        self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
+        if same_schedule(checkpoint, now):
+            for scheduler, state in zip(self.param_schedulers or (), checkpoint['param_schedulers'], strict=True):
+                scheduler.load_state_dict(state)
+        else:
+            for group, rate in zip(self._groups(), rates, strict=True):
+                group.update(rate)
+            forward(self.param_schedulers or [], epoch, step)
+            self.logger.info(f'Batch size or schedule changed: the run goes on at step {step} of the new schedule.')
+        self.logger.info(f'Resumed {filename}: {epoch} epochs and {step} steps are done.')
+
+    def _groups(self) -> list[dict]:
+        return self.optim_wrapper.param_groups
 
     def load_checkpoint(self, filename, map_location='cpu', strict=True, revise_keys=()):
         """Load weights from our own checkpoints or a released file and return the checkpoint.
@@ -49,6 +137,8 @@ class QualityRunner(Runner):
             ValueError: tensors are missing, unexpected or of another shape.
         """
         checkpoint = read_checkpoint(filename, map_location=map_location)
+        # MMEngine's resume would run a text under this key, which only its old versions wrote, as Python.
+        checkpoint.get('meta', {}).pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = self.model.module if is_model_wrapper(self.model) else self.model
         load_checkpoint(model, checkpoint, source=str(filename))
@@ -65,9 +155,12 @@ class QualityRunner(Runner):
             super().save_checkpoint(str(temporary.parent), temporary.name, *args, **kwargs)
 
     def build_logger(self, *args, **kwargs):
-        """Build MMEngine's logger without the notices that MMEngine sends itself about its own file access."""
+        """Build MMEngine's logger: what fills screens goes into the log file alone, and notices that MMEngine sends
+        itself about its own file access nowhere.
+        """
         logger = super().build_logger(*args, **kwargs)
         logger.addFilter(lambda record: not str(record.msg).startswith(('"FileClient" will', '"HardDiskBackend" is')))
+        keep_dumps_in_the_file(logger)
         return logger
 
     def get_hooks_info(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 
-def test_and_tabulate(runner) -> tuple[dict, pd.DataFrame | None]:
+def predict_and_tabulate(runner) -> tuple[dict, pd.DataFrame | None]:
     """Test with ``runner`` and return its metrics and, on the main process, one row for each image.
 
     The columns are ``image, source, task, label, distortion, fg_level, bg_level, ground_truth, prediction``;

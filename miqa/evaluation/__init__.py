@@ -1,6 +1,6 @@
 """How well predictions follow the labels."""
 
-from .correlation import MAPPINGS, quality_correlations
+from .correlation import MAPPINGS, SCORES, UndefinedScores, quality_correlations
 from .metric import QualityCorrelation
 
-__all__ = ['MAPPINGS', 'QualityCorrelation', 'quality_correlations']
+__all__ = ['MAPPINGS', 'SCORES', 'QualityCorrelation', 'UndefinedScores', 'quality_correlations']

@@ -10,6 +10,13 @@ from miqa.taxonomy import check_choice
 
 from .mapping import MAPPINGS, fit_mapping
 
+#: Scores in the order of the paper's tables.
+SCORES = ('SRCC', 'PLCC', 'KRCC', 'RMSE')
+
+
+class UndefinedScores(ValueError):
+    """No correlation is defined for these numbers: too few, constant, NaN or infinite."""
+
 
 def quality_correlations(pred: ArrayLike, gt: ArrayLike, mapping: str | None = 'linear') -> dict[str, float]:
     """Compare predicted with true quality scores.
@@ -34,8 +41,9 @@ def quality_correlations(pred: ArrayLike, gt: ArrayLike, mapping: str | None = '
         where lower is better has negative correlations (after a logistic map PLCC is positive by construction).
 
     Raises:
-        ValueError: shapes differ, there are fewer than 3 pairs, a value is NaN or infinite, all predictions or all
-            labels are the same (no correlation is defined), or ``mapping`` is unknown.
+        UndefinedScores: a ValueError: there are fewer than 3 pairs, a value is NaN or infinite, or all predictions or
+            all labels are the same.
+        ValueError: shapes differ, or ``mapping`` is unknown.
     """
     check_choice(mapping, MAPPINGS, 'mapping')
     pred, gt = _checked(pred, 'predictions'), _checked(gt, 'labels')
@@ -43,10 +51,12 @@ def quality_correlations(pred: ArrayLike, gt: ArrayLike, mapping: str | None = '
         raise ValueError(f'Predictions and labels must pair up, but their shapes are {pred.shape} and {gt.shape}.')
     pred, gt = pred.ravel(), gt.ravel()
     if pred.size < 3:
-        raise ValueError(f'Correlations need at least 3 pairs; there are {pred.size}.')
+        raise UndefinedScores(f'Correlations need at least 3 pairs; there are {pred.size}.')
     for values, name in ((pred, 'predictions'), (gt, 'labels')):
         if values.min() == values.max():
-            raise ValueError(f'All {values.size} {name} are {values[0]:g}: no correlation is defined for a constant.')
+            raise UndefinedScores(
+                f'All {values.size} {name} are {values[0]:g}: no correlation is defined for a constant.'
+            )
     mapped = fit_mapping(pred, gt, mapping)(pred)
     linear_pred = mapped if mapping in ('logistic4', 'logistic5') else pred
     return {
@@ -63,7 +73,7 @@ def _checked(values: ArrayLike, name: str) -> np.ndarray:
     array = np.asarray(values, dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(array.ravel()))
     if bad.size:
-        raise ValueError(
+        raise UndefinedScores(
             f'{bad.size} of {array.size} {name} are NaN or infinite, the first at position {bad[0]} '
             f'({array.ravel()[bad[0]]}). Scores are only computed from finite numbers.'
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from mmengine.logging import print_log
 
 from miqa.registry import METRICS
 
-from .correlation import quality_correlations
+from .correlation import SCORES, UndefinedScores, quality_correlations
 
 
 @METRICS.register_module()
@@ -34,7 +35,9 @@ class QualityCorrelation(BaseMetric):
     def __init__(self, mapping: str | None = 'linear', prefix: str | None = None):
         super().__init__(collect_device='cpu', prefix=prefix)
         self.mapping = mapping
-        self.positions = self.predictions = self.labels = None
+        self.positions: np.ndarray | None = None
+        self.predictions: np.ndarray | None = None
+        self.labels: np.ndarray | None = None
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Keep (position, prediction, label) of each sample; samples marked as bad images are only counted."""
@@ -47,15 +50,17 @@ class QualityCorrelation(BaseMetric):
     def evaluate(self, size: int) -> dict[str, float]:
         """Gather, check that all ``size`` samples are there, compute, and clear.
 
+        Scores that are not defined (constant or NaN predictions, constant labels) are NaN, and the log says why: a
+        model may be so for a while without being lost.
+
         Raises:
             RuntimeError: a sample is missing, or there are more than ``size`` of them.
-            ValueError: what :func:`quality_correlations` raises.
         """
         rows = np.array(self.results, dtype=np.float64).reshape(-1, 4)
         self.results.clear()
         gathered = all_gather_object(rows)
         # An error on the main process must reach the others, or they would wait for it forever.
-        outcome = [None]
+        outcome: list[dict[str, float] | Exception] = [{}]
         if is_main_process():
             try:
                 outcome = [self._compute(np.concatenate(gathered), size)]
@@ -86,6 +91,11 @@ class QualityCorrelation(BaseMetric):
         if bad.any():
             print_log(f'{bad.sum()} of {size} images could not be read and are not in the scores.', 'current')
         rows = rows[~bad]
-        self.positions, self.predictions, self.labels = rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2]
-        scores = quality_correlations(self.predictions, self.labels, self.mapping)
+        predictions, labels = rows[:, 1], rows[:, 2]
+        self.positions, self.predictions, self.labels = rows[:, 0].astype(np.int64), predictions, labels
+        try:
+            scores = quality_correlations(predictions, labels, self.mapping)
+        except UndefinedScores as error:
+            print_log(f'The scores are not defined: {error}', 'current', logging.WARNING)
+            scores = dict.fromkeys(SCORES, float('nan'))
         return {f'{self.prefix}/{name}' if self.prefix else name: value for name, value in scores.items()}

@@ -1,10 +1,14 @@
-"""Labels of a database: consistency and accuracy of vision systems, averaged over systems, in MIQD's files."""
+"""Labels of a database: consistency and accuracy of machines, averaged over machines, in MIQD's files."""
+
+from miqa.layout import ground_truth_path as default_ground_truth
+from miqa.layout import scores_folder
+from miqa.utils.coco import read_coco
 
 from .aggregation import Aggregation, Summary, composite, summarise
 from .build import label_database
 from .classification import soft_consistency, top1_accuracy, top1_consistency
-from .ground_truth import default_ground_truth, read_classes, read_coco
-from .scores import ScoreFolder, ScoreOptions, scores_folder
+from .ground_truth import read_classes
+from .scores import ScoreFolder, ScoreOptions
 
 __all__ = [
     'Aggregation',

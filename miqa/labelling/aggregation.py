@@ -1,4 +1,4 @@
-"""From the scores of single systems to a label of the image: pure functions of arrays."""
+"""From the scores of single machines to a label of the image: pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 
 class Summary(NamedTuple):
-    """Scores of M systems for N images, summarised; NaN where no system has a score.
+    """Scores of M machines for N images, summarised; NaN where no machine has a score.
 
     Attributes:
-        weighted: float64 (N,), weighted average over the systems.
+        weighted: float64 (N,), weighted average over the machines.
         mean: float64 (N,), plain average.
-        std: float64 (N,), standard deviation over the systems (divided by their number).
-        votes: int64 (N,), how many systems have a score.
+        std: float64 (N,), standard deviation over the machines (divided by their number).
+        votes: int64 (N,), how many machines have a score.
     """
 
     weighted: np.ndarray
@@ -24,9 +24,9 @@ class Summary(NamedTuple):
 
 
 class Aggregation:
-    """Average of systems' scores that are added one system at a time, so that memory does not grow with systems.
+    """Average of machines' scores that are added one machine at a time, so that memory does not grow with machines.
 
-    Formulas, over the systems m that have a score ``s_mi`` for image i (the others abstain)::
+    Formulas, over the machines m that have a score ``s_mi`` for image i (the others abstain)::
 
         weighted_i = sum_m w_m s_mi / sum_m w_m        mean_i = sum_m s_mi / n_i
         std_i = sqrt(sum_m (s_mi - mean_i)^2 / n_i)
@@ -41,13 +41,13 @@ class Aggregation:
         self.votes = np.zeros(count, np.int64)
 
     def add(self, scores: np.ndarray, weight: float) -> None:
-        """Add one system's scores, float (N,), NaN where it abstains.
+        """Add one machine's scores, float (N,), NaN where it abstains.
 
         Raises:
             ValueError: the weight is not positive, or the number of scores differs.
         """
         if not weight > 0:
-            raise ValueError(f'The weight of a system must be positive, not {weight}.')
+            raise ValueError(f'The weight of a machine must be positive, not {weight}.')
         if scores.shape != self.mean.shape:
             raise ValueError(f'Expected {len(self.mean)} scores, got an array of shape {scores.shape}.')
         known = np.flatnonzero(~np.isnan(scores))
@@ -55,7 +55,7 @@ class Aggregation:
         self.weighted[known] += weight * values
         self.weights[known] += weight
         self.votes[known] += 1
-        # Welford's update keeps the variance exact where all systems agree.
+        # Welford's update keeps the variance exact where all machines agree.
         step = values - self.mean[known]
         self.mean[known] += step / self.votes[known]
         self.squares[known] += step * (values - self.mean[known])
@@ -74,7 +74,7 @@ class Aggregation:
 
 
 def summarise(scores: np.ndarray, weights: np.ndarray) -> Summary:
-    """Summarise scores of M systems, float (M, N) in [0, 1] or NaN, with ``weights`` (M,)."""
+    """Summarise scores of M machines, float (M, N) in [0, 1] or NaN, with ``weights`` (M,)."""
     total = Aggregation(scores.shape[1])
     for row, weight in zip(scores, weights, strict=True):
         total.add(np.asarray(row, np.float64), float(weight))

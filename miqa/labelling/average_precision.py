@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..machines.base import DetectionPrediction
-from ..utils import require
+from miqa.machines.base import DetectionPrediction
+from miqa.utils import require
 
 #: COCO's ten thresholds of intersection over union.
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
@@ -23,7 +23,7 @@ class Objects:
     Attributes:
         boxes: float (M, 4), left, top, right, bottom in pixels.
         labels: int (M,), category.
-        crowd: bool (M,): a crowd region, in which detections count neither for nor against a system.
+        crowd: bool (M,): a crowd region, in which detections count neither for nor against a machine.
         masks: M masks in COCO's run-length encoding, or None.
     """
 
@@ -46,7 +46,7 @@ class AveragePrecision(NamedTuple):
 
 
 def average_precision(found: DetectionPrediction, objects: Objects) -> AveragePrecision | None:
-    """Compare a system's detections in one image with its objects.
+    """Compare a machine's detections in one image with its objects.
 
     This is what ``pycocotools`` computes for a data set of this one image (area: all, at most 100 detections)::
 
@@ -72,7 +72,7 @@ def average_precision(found: DetectionPrediction, objects: Objects) -> AveragePr
         size = objects.masks[0]['size'] if objects.masks else (0, 0)  # the size matters to masks alone
         truth.dataset = _dataset(_annotations(objects, objects.crowd), categories, size)
         keep = np.isin(found.labels, categories)
-        masks = None if objects.masks is None else [found.masks[i] for i in np.flatnonzero(keep)]
+        masks = None if objects.masks is None else [found.masks[i] for i in np.flatnonzero(keep)]  # type: ignore[index]
         relevant = DetectionPrediction(found.boxes[keep], found.scores[keep], found.labels[keep], masks)
         answer.dataset = _dataset(_annotations(relevant, np.zeros(keep.sum(), bool)), categories, size)
         for annotation, score in zip(answer.dataset['annotations'], relevant.scores.tolist(), strict=True):

@@ -1,27 +1,43 @@
-"""Labels of a whole database: responses -> scores of systems -> label files, with a manifest."""
+"""Labels of a whole database: responses -> scores of machines -> label files, with a manifest."""
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from joblib import delayed
-from tqdm.auto import tqdm
 
-from ..machines.image_list import SourceImages, list_sources, task_root
-from ..machines.responses import ResponseFolder, answered_systems
-from ..taxonomy import TASKS, check_choice
-from ..utils import sha256_of_file, write_json
-from ..utils.parallel import run_parallel
-from ..utils.versions import versions_in_use
+from miqa.layout import (
+    FILED_LABELS,
+    MANIFEST,
+    NAME_COLUMN,
+    SCORE_COLUMNS,
+    LabelColumns,
+    ground_truth_path,
+    label_columns,
+    label_folder,
+    machines_in,
+    scores_folder,
+)
+from miqa.machines.image_list import SourceImages, list_sources
+from miqa.machines.responses import ResponseFolder, answered_machines
+from miqa.taxonomy import DATABASE_TASKS, check_choice
+from miqa.utils import only_writer, sha256_of_file
+from miqa.utils.parallel import run_parallel
+from miqa.utils.progress import Progress, bar_over
+from miqa.utils.sealed import read_sealed_json, write_sealed_json
+from miqa.utils.versions import versions_in_use
+
 from .aggregation import Aggregation, Summary
-from .ground_truth import check_sources_known, default_ground_truth, read_classes
-from .label_files import write_cls_labels, write_detection_labels
-from .scores import ScoreFolder, ScoreOptions, Scorer, score_classes, score_columns, score_part, scores_folder
+from .class_maps import digest_of_maps
+from .ground_truth import check_sources_known, read_classes
+from .label_files import write_labels
+from .scores import ScoreFolder, ScoreOptions, Scorer, score_classes, score_part
+from .segmentation_scores import segmentation_scorers
 
 
 def label_database(
@@ -31,81 +47,108 @@ def label_database(
     ground_truth: str | os.PathLike | None = None,
     weights: dict[str, float] | None = None,
     options: ScoreOptions | None = None,
+    labels: Sequence[str] = FILED_LABELS,
     jobs: int = 1,
     backend: str = 'loky',
     overwrite: bool = False,
-    progress: bool = True,
+    progress: Progress = True,
 ) -> dict:
-    """Write the label files of a task from the responses of all systems.
+    """Write the label files of a task from the responses of all machines.
 
     Args:
         data_root: the database.
-        task: ``cls``, ``det`` or ``ins``.
-        ground_truth: CSV of classes or COCO JSON; None: ``ground_truth.csv`` or ``.json`` beside the images.
-        weights: system -> weight, which also selects the systems; None: all that have responses, each with the weight
+        task: ``cls``, ``det``, ``ins`` or ``seg``.
+        ground_truth: CSV of classes, COCO JSON or folder of maps; None: what lies beside the images.
+        weights: machine -> weight, which also selects the machines; None: all that have responses, each with the weight
             in its manifest.
         options: how responses become scores.
+        labels: ``accuracy`` and ``consistency``, or one of them; without accuracy no ground truth is needed.
         jobs: processes; -1: one per core.
         backend: where they run, out of :data:`miqa.utils.parallel.BACKENDS`.
         overwrite: replace labels that were made in another way or elsewhere.
-        progress: show progress bars.
+        progress: show progress bars, or the one line that shows them.
 
     Returns:
         The manifest that is written beside the labels.
 
     Raises:
+        InUse: another process makes labels of this task.
         FileExistsError: the folder has labels that were made in another way or elsewhere, and not ``overwrite``.
-        ValueError: a system lacks responses, or the ground truth lacks a source.
+        ValueError: a machine lacks responses, or the ground truth lacks a source.
     """
-    check_choice(task, TASKS, 'task')
-    options = options or ScoreOptions()
-    systems = _systems(data_root, task, weights)
+    check_choice(task, DATABASE_TASKS, 'task')
+    labels = tuple(
+        label for label in FILED_LABELS if label in {check_choice(name, FILED_LABELS, 'label') for name in labels}
+    )
+    if not labels:
+        raise ValueError(f'Name at least one label out of {", ".join(FILED_LABELS)}.')
+    folder = label_folder(data_root, task)
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = [scores_folder(data_root, task) / machine.folder.name for machine in answered_machines(data_root, task)]
+    with only_writer(folder, 'stop that one', below=lambda: scores):
+        return _label(
+            data_root, task, folder, ground_truth, weights, options or ScoreOptions(), labels,
+            (jobs, backend), overwrite, progress,
+        )  # fmt: skip
+
+
+def _label(data_root, task, folder, ground_truth, weights, options, labels, where, overwrite, progress) -> dict:
+    machines = _machines(data_root, task, weights)
     sources = [source for source in list_sources(data_root, task) if source.versions]
     if not sources:
         raise ValueError(f'No source in {data_root} has distorted versions, so there is nothing to label.')
-    truth = Path(ground_truth) if ground_truth else default_ground_truth(data_root, task)
+    beside = Path(ground_truth) if ground_truth else ground_truth_path(data_root, task)
+    truth = beside if 'accuracy' in labels else None
     scorer_for = _scorers(task, truth, [source.source for source in sources], options)
-    folder = task_root(data_root, task) / 'labels'
     manifest = {
         'task': task,
         'options': _used_options(task, options),
-        'ground_truth': {'file': truth.name, 'sha256': sha256_of_file(truth)},
-        'systems': {
-            system.folder.name: {'weight': weight, 'fingerprint': system.manifest['machine']['fingerprint']}
-            for system, weight in systems
+        'labels': list(labels),
+        'ground_truth': {'file': truth.name, 'sha256': _digest(truth)} if truth is not None else None,
+        'machines': {
+            machine.folder.name: {'weight': weight, 'fingerprint': machine.manifest['machine']['fingerprint']}
+            for machine, weight in machines
         },
         'versions': versions_in_use(),
     }
     _claim(folder, manifest, overwrite)
-    _make_scores(
-        data_root, task, systems, scorer_for, options, manifest['ground_truth']['sha256'], (jobs, backend), progress
-    )
-    summaries, notes = _aggregate(data_root, task, systems, sources)
-    manifest.update(_write_labels(folder, task, sources, summaries, notes, progress), complete=True)
-    write_json(folder / 'manifest.json', manifest)
+    digest = manifest['ground_truth']['sha256'] if truth is not None else 'none'
+    _make_scores(data_root, task, machines, scorer_for, options, digest, where, progress)
+    summaries, notes = _aggregate(data_root, task, machines, sources)
+    manifest.update(_write_labels(folder, task, labels, sources, summaries, notes, progress), complete=True)
+    write_sealed_json(folder / MANIFEST, manifest)
     return manifest
 
 
 def _used_options(task: str, options: ScoreOptions) -> dict:
+    if task == 'seg':
+        return {}
     return {'consistency': options.consistency} if task == 'cls' else {'confidence': options.confidence}
 
 
-def _systems(data_root, task: str, weights: dict[str, float] | None) -> list[tuple[ResponseFolder, float]]:
-    found = {system.folder.name: system for system in answered_systems(data_root, task)}
+def _digest(truth: Path) -> str:
+    return digest_of_maps(truth) if truth.is_dir() else sha256_of_file(truth)
+
+
+def _machines(data_root, task: str, weights: dict[str, float] | None) -> list[tuple[ResponseFolder, float]]:
+    found = {machine.folder.name: machine for machine in answered_machines(data_root, task)}
     if weights is None:
-        return [(system, float(system.manifest['machine']['weight'])) for system in found.values()]
+        return [(machine, float(machine.manifest['machine']['weight'])) for machine in found.values()]
     missing = sorted(set(weights) - set(found))
     if missing:
         raise ValueError(f'There are no responses of {missing[0]}; there are those of: {", ".join(found)}.')
     return [(found[name], float(weight)) for name, weight in sorted(weights.items())]
 
 
-def _scorers(task: str, truth: Path, sources: list[str], options: ScoreOptions):
-    """Return a function: manifest of a system -> scorer of its parts."""
+def _scorers(task: str, truth: Path | None, sources: list[str], options: ScoreOptions):
+    """Return a function: manifest of a machine -> scorer of its parts."""
     if task == 'cls':
-        classes = read_classes(truth)
-        check_sources_known(sources, classes, truth)
+        classes = None if truth is None else read_classes(truth)
+        if classes is not None:
+            check_sources_known(sources, classes, truth)
         return lambda manifest: partial(score_classes, classes=classes, options=options)
+    if task == 'seg':
+        return segmentation_scorers(truth, sources)
     from .detection_scores import detection_scorers
 
     return detection_scorers(task, truth, sources, options)
@@ -113,11 +156,13 @@ def _scorers(task: str, truth: Path, sources: list[str], options: ScoreOptions):
 
 def _claim(folder: Path, manifest: dict, overwrite: bool) -> None:
     """Make sure that the label files in ``folder`` may be (re)written, and note what is about to make them."""
-    path = folder / 'manifest.json'
-    same = ('task', 'options', 'ground_truth', 'systems')
+    path = folder / MANIFEST
+    same = ('task', 'options', 'labels', 'ground_truth', 'machines')
     if not overwrite:
         if path.is_file():
-            old = json.loads(path.read_text(encoding='utf-8'))
+            old = read_sealed_json(path, 'Say --overwrite to make the labels again.')
+            # Manifests of version 0.1 do not say which labels: both.
+            old = {'labels': list(FILED_LABELS), **old, 'machines': machines_in(old)}
             changed = [key for key in same if old.get(key) != manifest[key]]
             if changed:
                 raise FileExistsError(
@@ -126,43 +171,42 @@ def _claim(folder: Path, manifest: dict, overwrite: bool) -> None:
                 )
         elif any(folder.glob('*.csv')):
             raise FileExistsError(
-                f'{folder} holds label files that were not made here (there is no manifest.json). '
+                f'{folder} holds label files that were not made here (there is no {MANIFEST}). '
                 f'Say --overwrite to replace them, or move that folder away.'
             )
-    write_json(path, {**manifest, 'complete': False})
+    write_sealed_json(path, {**manifest, 'complete': False})
 
 
-def _make_scores(data_root, task, systems, scorer_for, options, truth_sha256, where, progress) -> None:
+def _make_scores(data_root, task, machines, scorer_for, options, truth_sha256, where, progress) -> None:
     todo = []
-    for system, _ in systems:
-        manifest = system.manifest
-        scores = ScoreFolder(scores_folder(data_root, task) / system.folder.name)
-        scores.start(manifest['machine']['fingerprint'], _used_options(task, options), truth_sha256)
-        known = {part.name for part in system.parts()}
-        for part in scores.parts():
-            if part.name not in known:
-                part.unlink()
+    for machine, _ in machines:
+        manifest = machine.manifest
+        scores = ScoreFolder(scores_folder(data_root, task) / machine.folder.name)
+        names = manifest['machine']['classes'] if task != 'cls' and truth_sha256 != 'none' else None
+        scores.start(manifest['machine']['fingerprint'], _used_options(task, options), truth_sha256, names)
+        known = {part.name for part in machine.parts()}
+        scores.keep_only(known)
         scorer: Scorer = scorer_for(manifest)
-        listed = system.checksums()
+        listed = machine.checksums()
         for name in sorted(known):
-            digest = listed[name]['sha256'] if name in listed else system.checksum(name)
+            digest = listed[name]['sha256'] if name in listed else machine.checksum(name)
             if not scores.has(name, digest):
-                todo.append(delayed(score_part)(system.folder, name, scores.folder, scorer))
-    for _ in tqdm(run_parallel(todo, *where), total=len(todo), desc='scores', unit='part', disable=not progress):
+                todo.append(delayed(score_part)(machine.folder, name, scores.folder, scorer))
+    for _ in bar_over(run_parallel(todo, *where), progress, total=len(todo), desc='scores', unit='part'):
         pass
 
 
-def _aggregate(data_root, task, systems, sources: list[SourceImages]) -> tuple[dict[str, Summary], np.ndarray]:
-    """Return the summaries of each score column, and per image the reason of the last system that abstained."""
+def _aggregate(data_root, task, machines, sources: list[SourceImages]) -> tuple[dict[str, Summary], np.ndarray]:
+    """Return the summaries of each score column, and per image the reason of the last machine that abstained."""
     index = pd.Index([name for source in sources for name in source.versions])
-    totals = {column: Aggregation(len(index)) for column in score_columns(task)}
-    notes = np.full(len(index), None, object)
-    for system, weight in systems:
-        table = ScoreFolder(scores_folder(data_root, task) / system.folder.name).read()
+    totals = {column: Aggregation(len(index)) for column in SCORE_COLUMNS[task]}
+    notes: np.ndarray = np.full(len(index), None, object)
+    for machine, weight in machines:
+        table = ScoreFolder(scores_folder(data_root, task) / machine.folder.name).read()
         rows = pd.Index(table['filename'].to_pylist()).get_indexer(index)
         if (rows < 0).any():
             raise ValueError(
-                f'{system.folder.name} has no response to {int((rows < 0).sum())} of {len(index)} images, for example '
+                f'{machine.folder.name} has no response to {int((rows < 0).sum())} of {len(index)} images, for example '
                 f'{index[int(np.argmax(rows < 0))]}. Finish tools/data/run_machines.py first.'
             )
         for column, total in totals.items():
@@ -172,34 +216,30 @@ def _aggregate(data_root, task, systems, sources: list[SourceImages]) -> tuple[d
     return {column: total.summary() for column, total in totals.items()}, notes
 
 
-def _write_labels(folder, task, sources, summaries: dict[str, Summary], notes, progress) -> dict:
+def _write_labels(folder, task, labels, sources, summaries: dict[str, Summary], notes, progress) -> dict:
     """Write the files of all sources; return counts, label statistics and what was left out."""
     start, excluded, labelled = 0, {}, 0
-    for source in tqdm(sources, desc='labels', unit='source', disable=not progress):
+    for source in bar_over(sources, progress, total=len(sources), desc='labels', unit='source'):
         rows = range(start, start + len(source.versions))
         start = rows.stop
-        # An image needs both labels: a database with half of them would give composites of nothing.
-        kept = [i for i in rows if summaries['consistency'].votes[i] and summaries['accuracy'].votes[i]]
+        # An image needs both labels, if both are made: half of them would give composites of nothing.
+        kept = [i for i in rows if all(summaries[label].votes[i] for label in labels)]
         names = dict(zip(rows, source.versions, strict=True))
         left_out = set(rows).difference(kept)
         excluded.update({names[i]: notes[i] for i in sorted(left_out)})
         labelled += len(kept)
         if task == 'cls':
-            files = [write_cls_labels(folder, source.source, [_cls_row(source, names[i], summaries, i) for i in kept])]
+            found = {'both': [_cls_row(source, names[i], labels, summaries, i) for i in kept]}
         else:
-            files = [
-                write_detection_labels(
-                    folder, source.source, label, [_detection_row(names[i], summaries, label, i) for i in kept]
-                )
-                for label in ('accuracy', 'consistency')
-            ]
+            found = {label: [_file_row(task, names[i], summaries, label, i) for i in kept] for label in labels}
+        files = write_labels(folder, task, source.source, found)
         if not kept:
             # A file with a header alone would be taken for a source with labels.
             for file in files:
                 file.unlink()
-    both = (summaries['consistency'].votes > 0) & (summaries['accuracy'].votes > 0)
+    both = np.logical_and.reduce([summaries[label].votes > 0 for label in labels])
     statistics = {}
-    for label in ('consistency', 'accuracy'):
+    for label in reversed(labels):
         values = summaries[label].weighted[both]
         statistics[label] = {'mean': float(values.mean()), 'std': float(values.std())} if len(values) else None
     return {
@@ -211,19 +251,21 @@ def _write_labels(folder, task, sources, summaries: dict[str, Summary], notes, p
     }
 
 
-def _cls_row(source: SourceImages, name: str, summaries: dict[str, Summary], i: int) -> dict:
-    row = {'dist_images': f'{source.source}/{name}'}
-    for label in ('consistency', 'accuracy'):
-        summary = summaries[label]
-        row[f'weighted_{label}'] = float(summary.weighted[i])
-        row[f'mean_{label}'], row[f'std_{label}'] = float(summary.mean[i]), float(summary.std[i])
+def _cls_row(source: SourceImages, name: str, labels, summaries: dict[str, Summary], i: int) -> dict:
+    row: dict = {NAME_COLUMN['cls']: f'{source.source}/{name}'}
+    for label in labels:
+        row.update(_entries(label_columns('cls', label), summaries[label], i))
     return row
 
 
-def _detection_row(name: str, summaries: dict[str, Summary], label: str, i: int) -> dict:
-    row = {'filename': name}
-    for prefix, column in (('AP', label), ('AP75', f'{label}_75')):
-        summary = summaries[column]
-        row[f'{prefix}_weighted_avg'] = float(summary.weighted[i])
-        row[f'{prefix}_mean'], row[f'{prefix}_std'] = float(summary.mean[i]), float(summary.std[i])
+def _file_row(task: str, name: str, summaries: dict[str, Summary], label: str, i: int) -> dict:
+    row: dict = {NAME_COLUMN[task]: name}
+    for at_75, score in ((False, label), (True, f'{label}_75')):
+        if score not in summaries:
+            continue
+        row.update(_entries(label_columns(task, label, at_75), summaries[score], i))
     return row
+
+
+def _entries(columns: LabelColumns, summary: Summary, i: int) -> dict[str, float]:
+    return dict(zip(columns, (float(summary.weighted[i]), float(summary.mean[i]), float(summary.std[i])), strict=True))

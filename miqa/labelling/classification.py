@@ -12,7 +12,7 @@ def top1_consistency(distorted: np.ndarray, clean: np.ndarray) -> np.ndarray:
 
     Args:
         distorted: int (N,), top-1 class of each distorted image.
-        clean: int (N,), the same system's top-1 class of the clean image of the same source.
+        clean: int (N,), the same machine's top-1 class of the clean image of the same source.
 
     Returns:
         float64 (N,), 0 or 1.
@@ -28,7 +28,7 @@ def soft_consistency(distorted: np.ndarray, clean: np.ndarray) -> np.ndarray:
 
     Args:
         distorted: float (N, K), probabilities.
-        clean: float (N, K), the same system's probabilities for the clean image of the same source.
+        clean: float (N, K), the same machine's probabilities for the clean image of the same source.
 
     Returns:
         float64 (N,), in [0, 1].

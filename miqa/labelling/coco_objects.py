@@ -1,16 +1,19 @@
-"""Objects of the source images, from COCO annotations."""
+"""Objects of the source images, from their annotations."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ..utils import require
+from miqa.utils.annotations import AnnotatedObject, AnnotationError, Annotations
+from miqa.utils.coco import read_coco
+from miqa.utils.coco_shapes import packed
+
 from .average_precision import Objects
-from .ground_truth import read_coco
 
 
 class CocoObjects(NamedTuple):
@@ -18,25 +21,25 @@ class CocoObjects(NamedTuple):
 
     Attributes:
         objects: source -> its objects, labelled with COCO's category ids.
-        sizes: source -> (width, height) by the annotations.
+        sizes: source -> (width, height) by the annotations; None where they do not say.
         categories: category name -> id.
     """
 
     objects: dict[str, Objects]
-    sizes: dict[str, tuple[int, int]]
+    sizes: dict[str, tuple[int, int] | None]
     categories: dict[str, int]
 
 
 def coco_objects(path: str, with_masks: bool) -> CocoObjects:
     """Read the objects of every image from a COCO file, once per process.
 
-    An image is known by the stem of its file name and by its COCO number filled to 12 digits.
-
-    An annotation with ``iscrowd`` is a crowd region (see :class:`Objects`); one without area is left out, as it
-    cannot be found. An image without annotations has no objects.
+    What an image is called is said at :meth:`miqa.utils.annotations.Annotations.names`. An annotation with ``iscrowd``
+    is a crowd region (see :class:`Objects`); one without area is left out, as it cannot be found. An image without
+    annotations has no objects.
 
     Raises:
-        ValueError: an annotation lacks what is needed, or belongs to no image.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not as it must be; see :func:`miqa.utils.coco.read_coco`.
     """
     stamp = Path(path).stat() if Path(path).is_file() else None
     return _read(path, with_masks, (stamp.st_mtime_ns, stamp.st_size) if stamp else None)
@@ -45,47 +48,46 @@ def coco_objects(path: str, with_masks: bool) -> CocoObjects:
 @lru_cache(maxsize=2)
 def _read(path: str, with_masks: bool, stamp: tuple[int, int] | None) -> CocoObjects:
     """Read the file; ``stamp`` makes a changed file another entry of the cache."""
-    content = read_coco(path)
-    images = {image['id']: image for image in content['images']}
-    grouped: dict[int, list[dict]] = {key: [] for key in images}
-    for annotation in content['annotations']:
-        if annotation['image_id'] not in grouped:
-            raise ValueError(
-                f'{path}: annotation {annotation.get("id")} belongs to image {annotation["image_id"]}, '
-                f'which is not in "images".'
-            )
-        grouped[annotation['image_id']].append(annotation)
-    objects, sizes = {}, {}
-    for key, image in images.items():
-        size = (int(image['width']), int(image['height']))
-        things = _objects(grouped[key], size, with_masks, path)
-        # MIQD calls a detection image by its COCO number; a file may also keep its own name.
-        for name in {Path(image['file_name']).stem, f'{int(key):012d}'}:
-            if name in objects:
-                raise ValueError(f'{path} has two images that could be called {name}.')
-            sizes[name], objects[name] = size, things
-    return CocoObjects(objects, sizes, {item['name']: item['id'] for item in content['categories']})
+    return objects_of(read_coco(path), with_masks)
 
 
-def _objects(annotations: list[dict], size: tuple[int, int], with_masks: bool, path: str) -> Objects:
-    annotations = [item for item in annotations if item['bbox'][2] > 0 and item['bbox'][3] > 0]
-    boxes = np.array([item['bbox'] for item in annotations], np.float64).reshape(-1, 4)
+def objects_of(annotations: Annotations, with_masks: bool) -> CocoObjects:
+    """Turn annotations into what detections are compared with.
+
+    Args:
+        annotations: of any reader.
+        with_masks: for ins.
+
+    Raises:
+        AnnotationError: two images have one name; or masks are wanted, and an object has no shape or its image no
+            size.
+    """
+    made = {key: _objects(annotations, key, things, with_masks) for key, things in annotations.objects.items()}
+    names = annotations.names()
+    return CocoObjects(
+        {name: made[key] for name, key in names.items()},
+        {name: annotations.images[key].size for name, key in names.items()},
+        dict(annotations.categories),
+    )
+
+
+def _objects(annotations: Annotations, key: int | str, things: Sequence[AnnotatedObject], with_masks: bool) -> Objects:
+    boxes = np.array([thing.box for thing in things], np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    masks = [_mask(item, size, path) for item in annotations] if with_masks else None
-    labels = np.array([item['category_id'] for item in annotations], np.int64)
-    return Objects(boxes, labels, np.array([bool(item.get('iscrowd', 0)) for item in annotations], bool), masks)
+    masks = [_mask(annotations, key, thing) for thing in things] if with_masks else None
+    labels = np.array([thing.category for thing in things], np.int64)
+    return Objects(boxes, labels, np.array([thing.crowd for thing in things], bool), masks)
 
 
-def _mask(annotation: dict, size: tuple[int, int], path: str) -> dict:
-    """Return an annotation's mask in run-length encoding, of polygons or of either kind of encoding."""
-    mask = require('pycocotools.mask', 'Masks of COCO annotations')
-    shape = annotation.get('segmentation')
-    if not shape:
-        raise ValueError(f'{path}: annotation {annotation.get("id")} has no segmentation, which ins needs.')
-    width, height = size
-    if isinstance(shape, list):
-        return mask.merge(mask.frPyObjects(shape, height, width))
-    if isinstance(shape['counts'], list):
-        return mask.frPyObjects(shape, height, width)
-    counts = shape['counts']
-    return {'size': shape['size'], 'counts': counts.encode() if isinstance(counts, str) else counts}
+def _mask(annotations: Annotations, key: int | str, thing: AnnotatedObject) -> dict:
+    image = annotations.images[key]
+    if thing.segmentation is None:
+        raise AnnotationError(
+            f'{annotations.path}: an object of image {key} ({image.file_name}) has no segmentation, which ins needs. '
+            'Add it, or make labels for det.'
+        )
+    if isinstance(thing.segmentation, list) and image.size is None:
+        raise AnnotationError(
+            f'{annotations.path}: image {key} ({image.file_name}) has no width and height, which masks need. Add them.'
+        )
+    return packed(thing.segmentation, image.size)

@@ -9,39 +9,52 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..machines.base import DetectionPrediction
-from ..machines.responses import read_detections
+from miqa.machines.base import DetectionPrediction
+from miqa.machines.responses import read_detections
+
 from .average_precision import Objects, average_precision
-from .coco_objects import coco_objects
+from .coco_objects import CocoObjects, coco_objects
 from .ground_truth import check_sources_known
-from .scores import CLEAN_UNREADABLE, NO_CLEAN_DETECTIONS, NO_OBJECTS, UNREADABLE, ScoreOptions, Scorer
+from .scores import (
+    CLEAN_UNREADABLE,
+    NO_CLEAN_DETECTIONS,
+    NO_OBJECTS,
+    UNKNOWN_CLASSES,
+    UNREADABLE,
+    ScoreOptions,
+    Scorer,
+)
 
 
-def detection_scorers(task: str, truth: Path, sources: list[str], options: ScoreOptions) -> Callable[[dict], Scorer]:
-    """Check the ground truth, and return a function from a system's manifest to the scorer of its parts.
+def detection_scorers(
+    task: str, truth: Path | None, sources: list[str], options: ScoreOptions
+) -> Callable[[dict], Scorer]:
+    """Check the ground truth, and return a function from a machine's manifest to the scorer of its parts.
 
     Raises:
         ValueError: the ground truth lacks a source.
     """
-    check_sources_known(sources, coco_objects(str(truth), task == 'ins').objects, truth)
+    if truth is not None:
+        check_sources_known(sources, coco_objects(str(truth), task == 'ins').objects, truth)
 
     def scorer_for(manifest: dict) -> Scorer:
-        category_of = category_ids(manifest['machine'], truth, task)
-        return partial(score_detections, task=task, truth=str(truth), category_of=category_of, options=options)
+        category_of = None if truth is None else category_ids(manifest['machine'], truth, task)
+        path = None if truth is None else str(truth)
+        return partial(score_detections, task=task, truth=path, category_of=category_of, options=options)
 
     return scorer_for
 
 
 def category_ids(machine: dict, truth: Path, task: str) -> list[int] | None:
-    """Return the COCO category id of each of a system's classes, matched by name; -1 where there is none.
+    """Return the COCO category id of each of a machine's classes, matched by name; -1 where there is none.
 
     Args:
-        machine: the system's entry in the manifest of its responses.
+        machine: its entry in the manifest of its responses.
         truth: COCO annotations.
         task: det or ins.
 
     Returns:
-        The ids, or None if the system names no classes: then its labels are category ids.
+        The ids, or None if the machine names no classes: then its labels are category ids.
 
     Raises:
         ValueError: not one name is among the annotations' categories.
@@ -62,25 +75,25 @@ def score_detections(
     table: pa.Table,
     clean: dict[str, dict],
     task: str,
-    truth: str,
+    truth: str | None,
     category_of: list[int] | None,
     options: ScoreOptions,
 ) -> dict[str, list]:
-    """Score one part of a system's responses.
+    """Score one part of a machine's responses.
 
     accuracy: average precision of the detections on the distorted image against the ground truth, over the categories
-    that both the system and the annotations know. It is not defined, and the system abstains, where the image has
+    that both the machine and the annotations know. It is not defined, and the machine abstains, where the image has
     no object of such a category apart from crowds.
 
-    consistency: average precision of the detections on the distorted image against the same system's detections on
-    the clean image with a score of at least ``options.confidence``. The system abstains where there are none: nothing
+    consistency: average precision of the detections on the distorted image against the same machine's detections on
+    the clean image with a score of at least ``options.confidence``. The machine abstains where there are none: nothing
     that it could be consistent with was seen.
 
     Args:
         table: distorted rows of the part.
-        clean: source -> the same system's row of the clean image.
+        clean: source -> the same machine's row of the clean image.
         task: det (boxes are compared) or ins (masks).
-        truth: path of the COCO annotations.
+        truth: path of the COCO annotations, or None for consistency alone.
         category_of: see :func:`category_ids`.
         options: the confidence.
 
@@ -90,33 +103,34 @@ def score_detections(
     Raises:
         ValueError: an image does not have the size that the annotations of its source say.
     """
-    ground = coco_objects(truth, task == 'ins')
+    ground = None if truth is None else coco_objects(truth, task == 'ins')
     columns = {name: np.full(table.num_rows, np.nan) for name in _COLUMNS}
     notes: list[str | None] = []
-    references: dict[str, tuple[Objects, Objects]] = {}
+    references: dict[str, tuple[Objects, Objects | None]] = {}
     for i, row in enumerate(table.to_pylist()):
         source = row['source']
         if row['error'] is not None or clean[source]['error'] is not None:
             notes.append(UNREADABLE if row['error'] is not None else CLEAN_UNREADABLE)
             continue
-        for seen in (row, clean[source]):
-            if (seen['width'], seen['height']) != ground.sizes[source]:
-                raise ValueError(
-                    f'{seen["filename"]} has {seen["width"]}x{seen["height"]} pixels, but {truth} says '
-                    f'{ground.sizes[source][0]}x{ground.sizes[source][1]} for {source}.'
-                )
+        if ground is not None:
+            _check_sizes(ground, source, str(truth), row, clean[source])
         if source not in references:
             references[source] = (
                 clean_reference(read_detections(clean[source], task), options.confidence),
-                _known_objects(ground.objects[source], category_of),
+                None if ground is None else _known_objects(ground.objects[source], category_of),
             )
+        seen, known = references[source]
         found = read_detections(row, task)
-        consistency = average_precision(found, references[source][0])
-        accuracy = average_precision(_with_ids(found, category_of), references[source][1])
-        for label, value in (('consistency', consistency), ('accuracy', accuracy)):
+        values = {'consistency': average_precision(found, seen)}
+        note = NO_CLEAN_DETECTIONS if values['consistency'] is None else None
+        if ground is not None and known is not None:
+            values['accuracy'] = average_precision(_with_ids(found, category_of), known)
+            if values['accuracy'] is None:
+                note = UNKNOWN_CLASSES if ground.objects[source].categories else NO_OBJECTS
+        for label, value in values.items():
             if value is not None:
                 columns[label][i], columns[f'{label}_75'][i] = value
-        notes.append(NO_OBJECTS if accuracy is None else NO_CLEAN_DETECTIONS if consistency is None else None)
+        notes.append(note)
     names = {name: table[name].to_pylist() for name in ('source', 'filename')}
     return {**names, **columns, 'note': notes}
 
@@ -124,8 +138,18 @@ def score_detections(
 _COLUMNS = ('consistency', 'accuracy', 'consistency_75', 'accuracy_75')
 
 
+def _check_sizes(ground: CocoObjects, source: str, truth: str, *rows: dict) -> None:
+    size = ground.sizes[source]
+    for seen in rows:
+        if size is not None and size != (seen['width'], seen['height']):
+            raise ValueError(
+                f'{seen["filename"]} has {seen["width"]}x{seen["height"]} pixels, but {truth} says '
+                f'{size[0]}x{size[1]} for {source}.'
+            )
+
+
 def clean_reference(detections: DetectionPrediction, confidence: float) -> Objects:
-    """Turn a system's detections on the clean image with at least ``confidence`` into objects to compare with."""
+    """Turn a machine's detections on the clean image with at least ``confidence`` into objects to compare with."""
     kept = detections.above(confidence)
     return Objects(kept.boxes, kept.labels, np.zeros(len(kept.scores), bool), kept.masks)
 
@@ -141,4 +165,9 @@ def _known_objects(objects: Objects, category_of: list[int] | None) -> Objects:
 def _with_ids(found: DetectionPrediction, category_of: list[int] | None) -> DetectionPrediction:
     if category_of is None or not len(found.labels):
         return found
+    if found.labels.min() < 0 or found.labels.max() >= len(category_of):
+        raise ValueError(
+            f'An answer speaks of class {int(found.labels.max())}, but its machine names {len(category_of)} classes. '
+            'Correct classes= in its config, then run the machine again.'
+        )
     return DetectionPrediction(found.boxes, found.scores, np.asarray(category_of)[found.labels], found.masks)

@@ -1,21 +1,12 @@
-"""Ground truth files: classes of images, and COCO annotations."""
+"""Ground truth files: classes of images."""
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from ..machines.image_list import image_root
-
-#: Where ground truth lies in a database if no other file is named.
-DEFAULT_FILES = {'cls': 'ground_truth.csv', 'det': 'ground_truth.json', 'ins': 'ground_truth.json'}
-
-
-def default_ground_truth(data_root: str | os.PathLike, task: str) -> Path:
-    """Return the place of ground truth beside the images, such as ``miqa_cls/ground_truth.csv``."""
-    return image_root(data_root, task) / DEFAULT_FILES[task]
+from miqa.layout import CLASS_FILE, CLASS_INDEX
+from miqa.utils.tables import id_of, read_table
 
 
 def read_classes(path: str | os.PathLike) -> dict[str, int]:
@@ -28,23 +19,21 @@ def read_classes(path: str | os.PathLike) -> dict[str, int]:
         FileNotFoundError: there is no such file.
         ValueError: a column is missing, a class is not a number from 0, or a source has two classes.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise FileNotFoundError(
-            f'There is no ground truth {path}. It is a CSV with the columns filename (of the clean image) and '
-            f'class_index (0 to K - 1, in the order of the classifiers).'
+            f'There is no ground truth {path}. It is a CSV with the columns {CLASS_FILE} (of the clean image) and '
+            f'{CLASS_INDEX} (0 to K - 1, in the order of the classifiers).'
         )
     classes: dict[str, int] = {}
-    with open(path, newline='', encoding='utf-8-sig') as stream:
-        reader = csv.DictReader(stream)
-        missing = {'filename', 'class_index'} - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(f'{path} lacks the column {sorted(missing)[0]}; it has {reader.fieldnames}.')
-        for row in reader:
-            stem, text = Path(row['filename']).stem, (row['class_index'] or '').strip()
-            if not text.isdigit():
-                raise ValueError(f'{path}, line {reader.line_num}: class_index is {text!r}, not a whole number from 0.')
-            if classes.setdefault(stem, int(text)) != int(text):
-                raise ValueError(f'{path} gives {stem} two classes, {classes[stem]} and {text}.')
+    for number, row in enumerate(read_table(path, [CLASS_FILE, CLASS_INDEX], 'ground truth').rows, start=1):
+        stem = PurePosixPath(row[CLASS_FILE].replace('\\', '/')).stem
+        text = id_of(row[CLASS_INDEX], f'{CLASS_INDEX} in row {number} of {path}')
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise ValueError(f'{path}, row {number}: {CLASS_INDEX} is {text!r}, not a whole number from 0.')
+        if not stem:
+            raise ValueError(f'{path}, row {number}: {CLASS_FILE} is empty.')
+        if classes.setdefault(stem, int(text)) != int(text):
+            raise ValueError(f'{path} gives {stem} two classes, {classes[stem]} and {text}.')
     if not classes:
         raise ValueError(f'{path} holds no rows.')
     return classes
@@ -58,22 +47,3 @@ def check_sources_known(sources, known, path) -> None:
             f'{path} has no ground truth for {len(missing)} of {len(set(sources))} sources, '
             f'for example {missing[0]}. Add them, or name the right file.'
         )
-
-
-def read_coco(path: str | os.PathLike) -> dict:
-    """Read COCO instance annotations (``images``, ``annotations``, ``categories``).
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not such a file.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'There are no COCO annotations {path}.')
-    try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
-    except json.JSONDecodeError as error:
-        raise ValueError(f'{path} is not JSON: {error}') from None
-    missing = [key for key in ('images', 'annotations', 'categories') if key not in content]
-    if missing:
-        raise ValueError(f'{path} is not a COCO instance file: it has no {missing[0]!r}.')
-    return content

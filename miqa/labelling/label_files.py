@@ -5,56 +5,37 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from ..utils import atomic_write
+from miqa.layout import label_file_columns, label_paths
+from miqa.utils import atomic_write
 
 
-def write_cls_labels(folder: Path, source: str, rows: list[dict]) -> Path:
-    """Write ``{source}_mmos.csv``.
-
-    Args:
-        folder: ``miqa_cls/labels``.
-        source: stem of the clean image.
-        rows: one per version, with ``dist_images``, ``weighted_consistency``, ``weighted_accuracy``,
-            ``mean_consistency``, ``std_consistency``, ``mean_accuracy`` and ``std_accuracy``.
-    """
-    columns = (
-        'dist_images',
-        'weighted_consistency',
-        'weighted_accuracy',
-        'mean_consistency',
-        'std_consistency',
-        'mean_accuracy',
-        'std_accuracy',
-    )
-    return _write(folder / f'{source}_mmos.csv', columns, rows)
-
-
-def write_detection_labels(folder: Path, source: str, label: str, rows: list[dict]) -> Path:
-    """Write ``{source}_accuracy.csv`` or ``{source}_consistency.csv`` of det or ins.
+def write_labels(folder: Path, task: str, source: str, rows: dict[str, list[dict]]) -> list[Path]:
+    """Write the label files of a source; files of labels that ``rows`` do not have are removed.
 
     Args:
-        folder: ``miqa_det/labels`` or ``miqa_ins/labels``.
+        folder: such as ``miqa_cls/labels``.
+        task: ``cls``, ``det`` or ``ins``.
         source: stem of the clean image.
-        label: ``accuracy`` or ``consistency``.
-        rows: one per version, with ``filename``, ``AP_weighted_avg``, ``AP_mean``, ``AP_std`` and the same with
-            ``AP75`` in place of ``AP``.
+        rows: for each file, as :func:`miqa.layout.label_paths` calls it, one row for each version, with the columns
+            :func:`miqa.layout.label_file_columns`, or those of them that the database has.
+
+    Returns:
+        The files.
     """
-    columns = (
-        'filename',
-        'AP_weighted_avg',
-        'AP_mean',
-        'AP_std',
-        'AP75_weighted_avg',
-        'AP75_mean',
-        'AP75_std',
-    )
-    return _write(folder / f'{source}_{label}.csv', columns, rows)
-
-
-def _write(path: Path, columns: tuple[str, ...], rows: list[dict]) -> Path:
-    with atomic_write(path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator='\n')
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: f'{row[key]:.6f}' if isinstance(row[key], float) else row[key] for key in columns})
-    return path
+    paths = []
+    for label, path in label_paths(folder, task, source).items():
+        if label not in rows:
+            Path(path).unlink(missing_ok=True)
+            continue
+        columns = label_file_columns(task, label)
+        if rows[label]:
+            columns = tuple(column for column in columns if column in rows[label][0])
+        with atomic_write(path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as stream:
+            writer = csv.DictWriter(stream, columns, lineterminator='\n')
+            writer.writeheader()
+            for row in rows[label]:
+                writer.writerow(
+                    {key: f'{row[key]:.6f}' if isinstance(row[key], float) else row[key] for key in columns}
+                )
+        paths.append(Path(path))
+    return paths

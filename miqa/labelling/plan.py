@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -10,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..distortions.build import build_versions
-from ..distortions.fidelity import MEASURES, fidelity
-from ..distortions.sources import list_images, plan_sources
-from ..machines.base import Machine
-from ..machines.image_list import list_sources
-from ..machines.responses import ResponseFolder
-from ..machines.runner import run_machine, time_machine
-from ..taxonomy import DISTORTIONS, LEVEL_PAIRS
-from ..utils import read_image
+from miqa.distortions.build import build_versions
+from miqa.distortions.fidelity import DEFAULT_MEASURES, FidelitySource
+from miqa.distortions.sources import Source, list_images, plan_sources
+from miqa.machines.base import Machine
+from miqa.machines.image_list import list_sources
+from miqa.machines.responses import ResponseFolder
+from miqa.machines.runner import run_machine, time_machine
+from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS
+from miqa.utils import read_image
 
 VERSIONS = len(DISTORTIONS) * len(LEVEL_PAIRS)
 
@@ -34,6 +35,7 @@ class ImageCosts:
         decode_seconds: decoding all images once.
         bytes: on disk, all versions, masks and the source.
         sampled: how many sources were made.
+        versions: of each source.
     """
 
     megapixels: float
@@ -42,14 +44,15 @@ class ImageCosts:
     decode_seconds: float
     bytes: float
     sampled: int
+    versions: int = VERSIONS
 
 
 @dataclass(frozen=True)
 class MachineCosts:
-    """What one system costs, per image.
+    """What one machine costs, per image.
 
     Attributes:
-        name: the system.
+        name: the machine.
         seconds: network and preparation of an image, on ``device``: of one core, or of the GPU.
         device: where that was measured, ``cpu`` or ``cuda``.
         bytes: of its response on disk.
@@ -69,9 +72,9 @@ class Plan:
         images: sources and versions.
         distort_hours: of one core.
         measure_hours: of one core.
-        decode_hours: of one core, once per system.
-        machine_hours: system -> hours of one core or of the GPU, by where it was measured.
-        gpu_hours: of one GPU for all systems, or None where nothing is known of GPUs.
+        decode_hours: of one core, once per machine.
+        machine_hours: machine -> hours of one core or of the GPU, by where it was measured.
+        gpu_hours: of one GPU for all machines, or None where nothing is known of GPUs.
         image_bytes: images on disk.
         response_bytes: responses on disk.
     """
@@ -87,37 +90,50 @@ class Plan:
 
 
 def measure_images(
-    paths: Sequence[Path],
+    paths: Sequence[Path | Source],
     root: Path,
     task: str,
     annotations: str | None = None,
+    distortions: Sequence[str] = DISTORTIONS,
+    pairs: Sequence[tuple[int, int]] = LEVEL_PAIRS,
+    measures: Sequence[str] = DEFAULT_MEASURES,
     clock: Callable[[], float] = time.process_time,
 ) -> ImageCosts:
-    """Make the full database of a few sources below ``root`` and time each step on one core.
+    """Make the database of a few sources below ``root`` and time each step on one core.
 
     Args:
-        paths: the sample.
+        paths: the sample: pictures, or sources that are planned already.
         root: an empty folder.
         task: cls, det or ins.
         annotations: COCO file for masks, or None for masks by saliency.
+        distortions: which.
+        pairs: levels of foreground and background.
+        measures: columns of the quality tables.
         clock: seconds of the processor, which do not count what other programs take.
     """
     start = clock()
-    report = build_versions(plan_sources(paths, task, annotations), root, task, measures=(), progress=False)
+    sample = [path for path in paths if isinstance(path, Source)]
+    if not sample:
+        sample = plan_sources([path for path in paths if not isinstance(path, Source)], task, annotations)
+    report = build_versions(sample, root, task, distortions=distortions, pairs=pairs, measures=(), progress=False)
+    if not report.made:
+        raise ValueError(f'Not one picture of the sample can be read: {report.bad[0][1]}')
+    versions = len(distortions) * len(pairs)
     distort = (clock() - start) / report.made
     sources = list_sources(root, task)
     start, decoded = clock(), []
     for source in sources:
         decoded.append([read_image(path) for path in source.paths[:26]])
-    decode = (clock() - start) / sum(map(len, decoded)) * (VERSIONS + 1)
+    decode = (clock() - start) / sum(map(len, decoded)) * (versions + 1)
     start, measured = clock(), 0
     for images in decoded:
+        source_measures = FidelitySource(images[0], measures, undefined='nan')
         for image in images[1:4]:
-            fidelity(images[0], image, MEASURES, undefined='nan')
+            source_measures.measure(image)
             measured += 1
-    measure = (clock() - start) / measured * VERSIONS
+    measure = (clock() - start) / measured * versions
     megapixels = float(np.mean([images[0].shape[0] * images[0].shape[1] for images in decoded])) / 1e6
-    return ImageCosts(megapixels, distort, measure, decode, report.bytes / report.made, report.made)
+    return ImageCosts(megapixels, distort, measure, decode, report.bytes / report.made, report.made, versions)
 
 
 def measure_machine(
@@ -127,11 +143,11 @@ def measure_machine(
     images: int,
     batch_size: int,
 ) -> MachineCosts:
-    """Time a system on ``images`` of the sample below ``root`` and weigh its responses, kept in ``folder``."""
+    """Time a machine on ``images`` of the sample below ``root`` and weigh its responses, kept in ``folder``."""
     sources = list_sources(root, machine.task)
     paths = [path for source in sources for path in source.paths]
     chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, images).astype(int)]
-    device = 'cuda' if 'cuda' in str(getattr(machine, 'device', 'cpu')) else 'cpu'
+    device = 'cuda' if str(machine.device).startswith('cuda') else 'cpu'
     # Time of the processor does not count what other programs take; a GPU's work is not in it.
     clock = time.perf_counter if device == 'cuda' else time.process_time
     seconds = time_machine(machine, [read_image(path) for path in chosen], batch_size, clock)
@@ -151,11 +167,11 @@ def extrapolate(
 
     Args:
         costs: of the images.
-        machines: of the systems.
+        machines: what each of them costs.
         sources: how many sources the database will have.
-        gpu_images_per_second: how fast a GPU runs one of the systems, on average, where none was measured.
+        gpu_images_per_second: how fast a GPU runs one of the machines, on average, where none was measured.
     """
-    images = sources * (VERSIONS + 1)
+    images = sources * (costs.versions + 1)
     hours = {item.name: item.seconds * images / 3600 for item in machines}
     gpu = None
     if gpu_images_per_second:
@@ -183,3 +199,42 @@ def sample_images(folder: Path, count: int) -> list[Path]:
 def temporary_root() -> tempfile.TemporaryDirectory:
     """Return a folder for a sample that goes away by itself."""
     return tempfile.TemporaryDirectory(prefix='miqa_plan_')
+
+
+def plan_text(
+    costs: ImageCosts, machines: Sequence[MachineCosts], sources: int, gpu_images_per_second: float | None = None
+) -> str:
+    """Say what was measured and what a database of ``sources`` will cost, in lines for people."""
+    plan = extrapolate(costs, machines, sources, gpu_images_per_second)
+    lines = [
+        f'Measured here on {costs.sampled} sources of {costs.megapixels:.2f} megapixels on average '
+        f'(time of the processor; {os.cpu_count()} cores here):',
+        f'  per source: distort {costs.distort_seconds:.1f} s, quality table {costs.measure_seconds:.1f} s, decode '
+        f'{costs.decode_seconds:.1f} s of one core; {costs.bytes / 1e6:.1f} MB',
+    ]
+    for item in machines:
+        where = 'the GPU' if item.device == 'cuda' else 'one core'
+        lines.append(
+            f'  per image: {item.name} {1000 * item.seconds:.1f} ms of {where}, {item.bytes:.0f} bytes of response'
+        )
+    lines += [
+        '',
+        f'{sources} sources, {plan.images} images:',
+        f'  distortions     {plan.distort_hours:10.1f} CPU core hours',
+        f'  quality tables  {plan.measure_hours:10.1f} CPU core hours (with --measures none: 0)',
+    ]
+    if machines:
+        lines.append(
+            f'  decoding        {plan.decode_hours * len(machines):10.1f} CPU core hours ({len(machines)} machines)'
+        )
+        on = {item.name: item.device for item in machines}
+        for name, hours in plan.machine_hours.items():
+            lines.append(f'  {name:30s} {hours:10.1f} {"GPU hours" if on[name] == "cuda" else "CPU core hours"}')
+        if plan.gpu_hours is None:
+            lines.append('  GPU hours       not known: no GPU here; state --gpu-images-per-second')
+        else:
+            stated = gpu_images_per_second
+            basis = f'as stated, {stated:g} images per second and machine' if stated else 'as measured here'
+            lines.append(f'  GPU hours       {plan.gpu_hours:10.1f} ({basis})')
+    disk = f'{plan.image_bytes / 1e9:10.1f} GB images, {plan.response_bytes / 1e9:.2f} GB responses'
+    return '\n'.join([*lines, f'  disk            {disk}'])

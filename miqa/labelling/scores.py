@@ -1,17 +1,17 @@
-"""Scores of every single system for every distorted image, in Parquet: between responses and labels.
+"""Scores of every single machine for every distorted image, in Parquet: between responses and labels.
 
-``{task folder}/scores/{system}/`` mirrors the parts of ``responses/{system}/``: each part of responses becomes one part
-of scores, so that a killed run goes on where it stopped. Columns: ``source``, ``filename``, ``consistency``,
+``{task folder}/scores/{machine}/`` mirrors the parts of ``responses/{machine}/``: each part of responses becomes one
+part of scores, so that a killed run goes on where it stopped. Columns: ``source``, ``filename``, ``consistency``,
 ``accuracy``, for det and ins also ``consistency_75`` and ``accuracy_75`` (IoU 0.75 alone), and ``note``: why a score is
-null (the system abstains): :data:`UNREADABLE`, :data:`CLEAN_UNREADABLE`, :data:`NO_OBJECTS` or
-:data:`NO_CLEAN_DETECTIONS`.
+null (the machine abstains): :data:`UNREADABLE`, :data:`CLEAN_UNREADABLE`, :data:`NO_OBJECTS`, :data:`UNKNOWN_CLASSES`
+or :data:`NO_CLEAN_DETECTIONS`. Without ground truth ``accuracy`` is null throughout.
 Clean images have no row: their labels would be 1 by definition.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,16 +20,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..machines.image_list import task_root
-from ..machines.responses import ResponseFolder
-from ..taxonomy import check_choice
-from ..utils import atomic_write, write_json
+from miqa.layout import MANIFEST
+from miqa.machines.responses import ResponseFolder
+from miqa.taxonomy import check_choice
+from miqa.utils.sealed import DamagedFile, check_part, list_parts, read_sealed_json, write_part, write_sealed_json
+
 from .classification import soft_consistency, top1_accuracy, top1_consistency
 
-UNREADABLE = 'image is unreadable'
-CLEAN_UNREADABLE = 'clean image is unreadable'
+LOGGER = logging.getLogger('miqa')
+
+UNREADABLE = 'image is unreadable or gets no answer'
+CLEAN_UNREADABLE = 'clean image is unreadable or gets no answer'
 NO_OBJECTS = 'image has no objects in the ground truth'
-NO_CLEAN_DETECTIONS = 'system detects nothing on the clean image'
+UNKNOWN_CLASSES = 'no machine knows a class that is annotated in the image'
+NO_CLEAN_DETECTIONS = 'machine detects nothing on the clean image'
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class ScoreOptions:
 
     Attributes:
         consistency: cls: ``top1`` (agreement of the top-1 class) or ``soft`` (overlap of the probability vectors).
-        confidence: det, ins: detections on the clean image with at least this score are what the system's detections
+        confidence: det, ins: detections on the clean image with at least this score are what the machine's detections
             on the distorted image are compared with. 0.3, MMDetection's threshold for drawing detections.
     """
 
@@ -51,27 +55,15 @@ class ScoreOptions:
             raise ValueError(f'confidence must lie in [0, 1), not {self.confidence}.')
 
 
-def score_columns(task: str) -> tuple[str, ...]:
-    """Return the names of the score columns of a task."""
-    return (
-        ('consistency', 'accuracy') if task == 'cls' else ('consistency', 'accuracy', 'consistency_75', 'accuracy_75')
-    )
-
-
-def scores_folder(data_root, task: str) -> Path:
-    """Return the folder that holds one folder of scores for each system."""
-    return task_root(data_root, task) / 'scores'
-
-
 def score_classes(
-    table: pa.Table, clean: dict[str, dict], classes: dict[str, int], options: ScoreOptions
+    table: pa.Table, clean: dict[str, dict], classes: dict[str, int] | None, options: ScoreOptions
 ) -> dict[str, list]:
     """Score one part of a classifier's responses.
 
     Args:
         table: distorted rows of the part.
-        clean: source -> the same system's row of the clean image.
-        classes: source -> class index.
+        clean: source -> the same machine's row of the clean image.
+        classes: source -> class index; None for consistency alone.
         options: the kind of consistency.
 
     Returns:
@@ -83,7 +75,7 @@ def score_classes(
     columns = table.select(['source', 'filename', 'error', 'top1', 'probabilities']).to_pydict()
     count = table.num_rows
     consistency, accuracy = np.full(count, np.nan), np.full(count, np.nan)
-    notes = [None] * count
+    notes: list[str | None] = [None] * count
     sound = []
     for i, source in enumerate(columns['source']):
         if columns['error'][i] is not None:
@@ -101,7 +93,8 @@ def score_classes(
             _vectors([columns['probabilities'][i] for i in sound]),
             _vectors([row['probabilities'] for row in reference]),
         )
-    accuracy[sound] = top1_accuracy(top1, np.array([classes[columns['source'][i]] for i in sound], np.int64))
+    if classes is not None:
+        accuracy[sound] = top1_accuracy(top1, np.array([classes[columns['source'][i]] for i in sound], np.int64))
     return {
         'source': columns['source'],
         'filename': columns['filename'],
@@ -112,35 +105,48 @@ def score_classes(
 
 
 def _vectors(kept: list[bytes | None]) -> np.ndarray:
-    if any(value is None for value in kept):
+    vectors = [value for value in kept if value is not None]
+    if len(vectors) < len(kept):
         raise ValueError(
             'Soft consistency needs the whole probability vectors, which were not kept. '
-            'Run the systems again with --store-probabilities (into a new folder), or use top-1 consistency.'
+            'Run the machines again with --store-probabilities (into a new folder), or use top-1 consistency.'
         )
     if not kept:
         return np.zeros((0, 1))
-    return np.frombuffer(b''.join(kept), '<f2').reshape(len(kept), -1)
+    return np.frombuffer(b''.join(vectors), '<f2').reshape(len(kept), -1)
 
 
 class ScoreFolder:
-    """The scores of one system.
+    """The scores of one machine.
 
     Args:
-        folder: ``{task folder}/scores/{system}``.
+        folder: ``{task folder}/scores/{machine}``.
     """
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
 
-    def start(self, fingerprint: str, options: dict, truth_sha256: str) -> None:
-        """Note what the scores come from; throw away scores that came from something else (they can be redone)."""
+    def start(self, fingerprint: str, options: dict, truth_sha256: str, classes: Sequence[str] | None = None) -> None:
+        """Note what the scores come from; throw away scores that came from something else (they can be redone).
+
+        Args:
+            fingerprint: of the machine.
+            options: that were used.
+            truth_sha256: of the ground truth, or ``none``.
+            classes: the machine's names of classes, where these decide what an answer is compared with.
+        """
         manifest = {'fingerprint': fingerprint, 'options': options, 'ground_truth_sha256': truth_sha256}
-        path = self.folder / 'manifest.json'
-        if path.is_file() and json.loads(path.read_text(encoding='utf-8')) == manifest:
-            return
+        if classes is not None:
+            manifest['classes'] = list(classes)
+        path = self.folder / MANIFEST
+        try:
+            if path.is_file() and read_sealed_json(path, '') == manifest:
+                return
+        except DamagedFile as error:
+            LOGGER.warning('%s The scores are computed again.', error)
         for part in self.folder.glob('*.parquet'):
             part.unlink()
-        write_json(path, manifest)
+        write_sealed_json(path, manifest)
 
     def write(self, name: str, columns: dict, responses_sha256: str) -> None:
         """Write the part ``name``, made from the part of responses with that checksum; NaN becomes null."""
@@ -152,17 +158,31 @@ class ScoreFolder:
         arrays['source'] = pa.array(arrays['source'], pa.string())
         arrays['filename'] = pa.array(arrays['filename'], pa.string())
         table = pa.table(arrays).replace_schema_metadata({'responses_sha256': responses_sha256})
-        with atomic_write(self.folder / name) as temporary:
-            pq.write_table(table, temporary, compression='zstd')
+        write_part(self.folder / name, lambda path: pq.write_table(table, path, compression='zstd'))
 
     def has(self, name: str, responses_sha256: str) -> bool:
         """Tell whether the part ``name`` is there and was made from the part of responses with that checksum."""
-        path = self.folder / name
-        return path.is_file() and pq.read_schema(path).metadata[b'responses_sha256'].decode() == responses_sha256
+        path = self.parts().get(Path(name).stem)
+        if path is None:
+            return False
+        try:
+            check_part(path, '')
+        except DamagedFile as error:
+            LOGGER.warning('%s It is computed again.', error)
+            path.unlink()
+            return False
+        return pq.read_schema(path).metadata[b'responses_sha256'].decode() == responses_sha256
 
-    def parts(self) -> list[Path]:
-        """Paths of the parts that are done."""
-        return sorted(path for path in self.folder.glob('*.parquet') if not path.name.startswith('.'))
+    def parts(self) -> dict[str, Path]:
+        """Paths of the parts that are done, by the stem of the part of responses that each was made from."""
+        return list_parts(self.folder, '.parquet')
+
+    def keep_only(self, names: set[str]) -> None:
+        """Remove parts made from other parts of responses than these, and those of version 0.1: without checksum."""
+        stems, parts = {Path(name).stem for name in names}, self.parts()
+        kept = {path for stem, path in parts.items() if stem in stems}
+        for path in set(self.folder.glob('[!.]*.parquet')) - kept:
+            path.unlink()
 
     def read(self) -> pa.Table:
         """Return the scores of all images.
@@ -173,33 +193,34 @@ class ScoreFolder:
         parts = self.parts()
         if not parts:
             raise FileNotFoundError(f'There are no scores in {self.folder}. Make them with tools/data/make_labels.py.')
-        return pa.concat_tables([pq.read_table(part) for part in parts])
+        again = 'Delete it and run tools/data/make_labels.py again.'
+        return pa.concat_tables([pq.read_table(check_part(part, again)) for part in parts.values()])
 
 
 Scorer = Callable[[pa.Table, dict[str, dict]], dict]
 
 
 def score_part(responses: Path, name: str, scores: Path, scorer: Scorer) -> str:
-    """Score one part of a system's responses, write the scores and return the part's name.
+    """Score one part of a machine's responses, write the scores and return the part's name.
 
     Args:
-        responses: the system's folder of responses.
+        responses: the machine's folder of responses.
         name: file name of the part.
-        scores: the system's folder of scores.
+        scores: the machine's folder of scores.
         scorer: (distorted rows, source -> clean row) -> columns.
 
     Raises:
         ValueError: the clean image of a source has no response.
     """
     store = ResponseFolder(responses)
-    table = pq.read_table(responses / name)
+    table = store.read(responses / name)
     distorted = table.filter(pc.field('distortion').is_valid())
     clean = _clean_rows(table)
     wanted = set(pc.unique(distorted['source']).to_pylist())
     if wanted - clean.keys():
         # The versions were made in a later run than their clean image, which then lies in another part.
         for other in store.parts():
-            clean.update(_clean_rows(pq.read_table(other, filters=pc.field('distortion').is_null())))
+            clean.update(_clean_rows(store.read(other, filters=pc.field('distortion').is_null())))
     missing = sorted(wanted - clean.keys())
     if missing:
         raise ValueError(

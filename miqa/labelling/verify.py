@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import zlib
 from collections import Counter
@@ -13,14 +11,32 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from joblib import delayed
-from tqdm.auto import tqdm
 
-from ..distortions.records import find_damage
-from ..machines.image_list import SourceImages, image_root, list_sources, task_root
-from ..machines.responses import ResponseFolder, responses_folder
-from ..taxonomy import IMAGE_TASKS, SPLITS
-from ..utils import UnreadableImage, read_image, sha256_of_file
-from ..utils.parallel import run_parallel
+from miqa.distortions.records import find_damage
+from miqa.layout import (
+    MANIFEST,
+    NAME_COLUMN,
+    SPLIT_COLUMNS,
+    build_settings_path,
+    image_task_folder,
+    label_columns,
+    label_folder,
+    label_paths,
+    record_path,
+    records_in,
+    responses_folder,
+    source_of_entry,
+    split_path,
+)
+from miqa.machines.image_list import SourceImages, list_sources
+from miqa.machines.responses import ResponseFolder
+from miqa.taxonomy import CAPTURED, IMAGE_TASKS, SPLITS
+from miqa.utils import UnreadableImage, read_image, read_regular, sha256_of_file
+from miqa.utils.filed_labels import filed_labels
+from miqa.utils.parallel import run_parallel
+from miqa.utils.progress import Progress, bar_over
+from miqa.utils.sealed import DamagedFile, read_sealed_json
+from miqa.utils.tables import read_table
 
 #: At most so many examples of one kind of problem are printed.
 EXAMPLES = 5
@@ -53,7 +69,7 @@ def verify_database(
     decode: bool = False,
     checksums: bool = False,
     jobs: int = 1,
-    progress: bool = True,
+    progress: Progress = True,
 ) -> Report:
     """Check the images, responses, labels and splits of a task.
 
@@ -61,7 +77,7 @@ def verify_database(
         data_root: the database.
         task: cls, det or ins.
         decode: decode every image.
-        checksums: read every file, and compare it with the record of the build and with what the systems saw.
+        checksums: read every file, and compare it with the record of the build and with what the machines saw.
         jobs: processes for ``decode`` and ``checksums``.
         progress: show progress bars.
 
@@ -85,6 +101,10 @@ def verify_database(
 
 
 def _check_numbers(report: Report, sources: list[SourceImages]) -> None:
+    # Cameras take as many pictures of a scene as they do.
+    sources = [source for source in sources if not all(f'_{CAPTURED}_' in name for name in source.versions)]
+    if not sources:
+        return
     usual, _ = Counter(len(source.versions) for source in sources).most_common(1)[0]
     odd = [
         f'{source.folder} holds {len(source.versions)} versions; most sources have {usual}.'
@@ -95,28 +115,32 @@ def _check_numbers(report: Report, sources: list[SourceImages]) -> None:
 
 
 def _check_files(report, data_root, task, sources, decode, checksums, jobs, progress) -> None:
-    root = image_root(data_root, task)
-    records = root / 'manifests'
-    if not (records / 'build.json').is_file():
-        report.facts.append(f'no record of how the images were made ({records / "build.json"}); taken as they are')
+    root = image_task_folder(data_root, task)
+    settings, records = build_settings_path(root), records_in(root)
+    if not settings.is_file():
+        report.facts.append(f'no record of how the images were made ({settings}); taken as they are')
     else:
         missing = [f'{source.source} has no record in {records}.' for source in sources
-                   if not (records / f'{source.source}.json').is_file()]  # fmt: skip
+                   if not record_path(root, source.source).is_file()]  # fmt: skip
         report.add('sources without a record', missing)
     calls = [delayed(check_source)(source, root, decode, checksums) for source in sources]
     findings: list[str] = []
     results = run_parallel(calls, jobs if decode or checksums else 1)
-    for found in tqdm(results, total=len(calls), desc='images', unit='source', disable=not progress):
+    for found in bar_over(results, progress, len(calls), desc='images', unit='source'):
         findings += found
     report.add('damaged images', sorted(findings))
 
 
 def check_source(source: SourceImages, root: Path, decode: bool, checksums: bool) -> list[str]:
     """Return what is wrong with the files of one source, by its record (if any) and by decoding them."""
-    record = root / 'manifests' / f'{source.source}.json'
+    record = record_path(root, source.source)
     findings = []
     if record.is_file():
-        findings += find_damage(root, json.loads(record.read_text(encoding='utf-8')), checksums)
+        again = 'Delete it and run tools/data/make_distortions.py again.'
+        try:
+            findings += find_damage(root, read_sealed_json(record, again), checksums)
+        except DamagedFile as error:
+            findings.append(str(error))
     if decode:
         for path in source.paths:
             try:
@@ -128,15 +152,16 @@ def check_source(source: SourceImages, root: Path, decode: bool, checksums: bool
 
 def _check_responses(report, data_root, task, sources, checksums, jobs, progress) -> None:
     folder = responses_folder(data_root, task)
-    systems = sorted(folder.iterdir()) if folder.is_dir() else []
+    machines = sorted(folder.iterdir()) if folder.is_dir() else []
     paths = {source.clean.name: source.clean for source in sources}
     paths.update({name: source.folder / name for source in sources for name in source.versions})
-    for system in systems:
-        store = ResponseFolder(system)
-        if not (system / 'manifest.json').is_file():
-            report.problems.append(f'{system} has no manifest.json; it does not hold responses.')
+    for machine in machines:
+        store = ResponseFolder(machine)
+        if not (machine / MANIFEST).is_file():
+            report.problems.append(f'{machine} has no {MANIFEST}; it does not hold responses.')
             continue
-        listed, names, stamps, errors = store.checksums(), [], {}, 0
+        listed, names, errors = store.checksums(), [], 0
+        stamps: dict[str, int] = {}
         for part in store.parts():
             if part.name not in listed:
                 report.problems.append(f'{part} is not in the list of checksums; run run_machines.py again.')
@@ -148,42 +173,42 @@ def _check_responses(report, data_root, task, sources, checksums, jobs, progress
             errors += int(table['error'].notna().sum())
             stamps.update(zip(table['filename'], table['crc32'], strict=True))
         for gone in sorted(listed.keys() - {part.name for part in store.parts()}):
-            report.problems.append(f'{system / gone} is listed but missing. Run run_machines.py again.')
+            report.problems.append(f'{machine / gone} is listed but missing. Run run_machines.py again.')
         twice = [name for name, count in Counter(names).items() if count > 1]
-        report.add(f'double responses of {system.name}', [f'{system.name} has two responses to {n}.' for n in twice])
+        report.add(f'double responses of {machine.name}', [f'{machine.name} has two responses to {n}.' for n in twice])
         missing = sorted(paths.keys() - set(names))
         report.add(
-            f'missing responses of {system.name}', [f'{system.name} has no response to {name}.' for name in missing]
+            f'missing responses of {machine.name}', [f'{machine.name} has no response to {name}.' for name in missing]
         )
         if checksums:
             calls = [delayed(_changed)(str(paths[name]), int(crc)) for name, crc in stamps.items() if name in paths]
             results = run_parallel(calls, jobs)
-            bar = tqdm(results, total=len(calls), desc=system.name, unit='image', disable=not progress)
+            bar = bar_over(results, progress, len(calls), desc=machine.name, unit='image')
             report.add('changed images', sorted(filter(None, bar)))
-        report.facts.append(f'responses of {system.name}: {len(names)} images, {errors} of them unreadable')
-    if not systems:
-        report.facts.append('no responses of vision systems')
+        report.facts.append(f'responses of {machine.name}: {len(names)} images, {errors} of them unreadable')
+    if not machines:
+        report.facts.append('no responses of machines')
 
 
 def _changed(path: str, crc: int) -> str | None:
-    same = zlib.crc32(Path(path).read_bytes()) == crc
-    return None if same else f'{path} was changed after the vision systems saw it.'
+    same = zlib.crc32(read_regular(path)) == crc
+    return None if same else f'{path} was changed after the machines saw it.'
 
 
 def _check_labels(report: Report, data_root, task: str, sources: list[SourceImages]) -> None:
-    folder = task_root(data_root, task) / 'labels'
+    folder = label_folder(data_root, task)
     if not folder.is_dir():
         report.facts.append('no labels')
         return
     excluded: set[str] = set()
-    path = folder / 'manifest.json'
+    path = folder / MANIFEST
     if path.is_file():
-        manifest = json.loads(path.read_text(encoding='utf-8'))
+        manifest = read_sealed_json(path, 'Run tools/data/make_labels.py again, with --overwrite.')
         excluded = set(manifest.get('excluded', {}))
         if not manifest['complete']:
             report.problems.append(f'{folder}: make_labels.py was interrupted. Run it again.')
         report.facts.append(f'{len(excluded)} images are left out of the labels, for reasons in {path}')
-    values: dict[str, list[float]] = {'consistency': [], 'accuracy': []}
+    values: dict[str, list[float]] = {label: [] for label in reversed(filed_labels(folder))}
     findings = []
     for source in sources:
         wanted = [name for name in source.versions if name not in excluded]
@@ -198,10 +223,10 @@ def _check_labels(report: Report, data_root, task: str, sources: list[SourceImag
 
 
 def _check_label_files(folder: Path, task: str, source: str, wanted: list[str], values: dict) -> list[str]:
-    findings = []
+    findings, paths = [], label_paths(folder, task, source)
     for label in values:
-        path = folder / (f'{source}_mmos.csv' if task == 'cls' else f'{source}_{label}.csv')
-        column, names = (f'weighted_{label}', 'dist_images') if task == 'cls' else ('AP_weighted_avg', 'filename')
+        path = Path(paths.get(label) or paths['both'])
+        column, names = label_columns(task, label).weighted, NAME_COLUMN[task]
         try:
             table = pd.read_csv(path)
         except FileNotFoundError:
@@ -229,20 +254,24 @@ def _check_label_files(folder: Path, task: str, source: str, wanted: list[str], 
 
 def _check_splits(report: Report, data_root, task: str, sources: set[str]) -> None:
     members: dict[str, set[str]] = {}
-    owner = IMAGE_TASKS[task]
     for split in SPLITS:
-        path = Path(data_root) / 'splits' / f'miqa_{owner}_{split}.csv'
+        path = split_path(data_root, task, split)
         if not path.is_file():
             report.facts.append(f'no split file {path}')
             continue
-        column = 'Image Name' if owner == 'cls' else 'Image Index'
-        with open(path, newline='', encoding='utf-8-sig') as stream:
-            reader = csv.DictReader(stream)
-            if column not in (reader.fieldnames or ()):
-                report.problems.append(f'{path} has no column {column!r}.')
-                continue
-            names = [row[column] for row in reader]
-        members[split] = {Path(name).stem if owner == 'cls' else name.zfill(12) for name in names}
+        column = SPLIT_COLUMNS[IMAGE_TASKS[task]]
+        try:
+            names = [row[column] for row in read_table(path, [column], 'split file').rows]
+        except ValueError as error:
+            report.problems.append(str(error))
+            continue
+        members[split], wrong = set(), []
+        for number, name in enumerate(names, start=1):
+            try:
+                members[split].add(source_of_entry(name, task, f'row {number} of {path}'))
+            except ValueError as error:
+                wrong.append(str(error))
+        report.add(f'wrong rows of {path}', wrong)
         absent = sorted(members[split] - sources)
         report.add(
             f'sources of {path} that are missing', [f'{path} names {name}, which is missing.' for name in absent]

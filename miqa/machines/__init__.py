@@ -1,35 +1,52 @@
-"""Vision systems whose behaviour labels a database: images in, predictions out, every response kept."""
+"""Machines, vision models whose behaviour labels a database: images in, predictions out, every response kept."""
 
-from .base import ClassPrediction, DetectionPrediction, Machine, Prediction
+from miqa.layout import image_root, responses_folder
+from miqa.layout import task_folder as task_root
+from miqa.utils.parallel import parse_shard, shard_of
+
+from .base import ClassPrediction, DetectionPrediction, Machine, Prediction, SegmentationPrediction
 from .callable_machine import CallableMachine
-from .configs import build_machine, load_machine_configs, machine_name
-from .image_list import SourceImages, image_root, list_sources, parse_shard, shard_of, task_root
+from .configs import build_machine, load_machine_configs, machine_configs_of, machine_name
+from .image_list import SourceImages, list_sources
 from .mmdet_machine import MMDetMachine
+from .mmseg_machine import MMSegMachine
 from .onnx_machine import OnnxMachine
-from .responses import ResponseFolder, answered_systems, responses_folder
+from .responses import ResponseFolder, answered_machines
+from .responses import answered_machines as answered_systems
 from .runner import run_machine
 from .timm_classifier import TimmClassifier
+from .torchvision_machine import TorchvisionMachine, torchvision_models
+from .transformers_machine import TransformersMachine
+from .ultralytics_machine import UltralyticsMachine
 
 __all__ = [
     'CallableMachine',
     'ClassPrediction',
     'DetectionPrediction',
     'MMDetMachine',
+    'MMSegMachine',
     'Machine',
     'OnnxMachine',
     'Prediction',
     'ResponseFolder',
+    'SegmentationPrediction',
     'SourceImages',
     'TimmClassifier',
+    'TorchvisionMachine',
+    'TransformersMachine',
+    'UltralyticsMachine',
+    'answered_machines',
     'answered_systems',
     'build_machine',
     'image_root',
     'list_sources',
     'load_machine_configs',
+    'machine_configs_of',
     'machine_name',
     'parse_shard',
     'responses_folder',
     'run_machine',
     'shard_of',
     'task_root',
+    'torchvision_models',
 ]

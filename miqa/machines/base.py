@@ -1,17 +1,17 @@
-"""What a vision system is to this package: uint8 pictures in, predictions out."""
+"""What a machine, a vision model whose behaviour is labelled, is here: uint8 pictures in, predictions out."""
 
 from __future__ import annotations
 
-import hashlib
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from ..taxonomy import TASKS, check_choice
+from miqa.taxonomy import DATABASE_TASKS, check_choice
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ClassPrediction:
     Attributes:
         probabilities: float32 (K,), each in [0, 1], summing to 1; index = class index.
         logsumexp: natural log of the sum of the exponentials of the logits, the negative of the free energy of
-            Liu et al. ("Energy-based Out-of-distribution Detection", NeurIPS 2020); NaN where a system gives
+            Liu et al. ("Energy-based Out-of-distribution Detection", NeurIPS 2020); NaN where a machine gives
             only probabilities.
     """
 
@@ -35,7 +35,7 @@ class ClassPrediction:
         if not np.isfinite(values).all() or values.min() < -1e-4 or abs(float(values.sum()) - 1) > 1e-2:
             raise ValueError(
                 f'Class probabilities must lie in [0, 1] and sum to 1; these sum to {float(values.sum()):.4f}, with a '
-                f'minimum of {float(values.min()):.4f}. Does the system return logits? Then apply a softmax.'
+                f'minimum of {float(values.min()):.4f}. Does the machine return logits? Then apply a softmax.'
             )
 
 
@@ -46,7 +46,7 @@ class DetectionPrediction:
     Attributes:
         boxes: float32 (N, 4), left, top, right, bottom (xyxy).
         scores: float32 (N,), confidence in [0, 1].
-        labels: int64 (N,), index into the system's ``classes``.
+        labels: int64 (N,), index into the machine's ``classes``.
         masks: N masks in COCO's run-length encoding (dicts ``size`` [H, W] and ``counts`` bytes), or None.
     """
 
@@ -75,7 +75,24 @@ class DetectionPrediction:
         return DetectionPrediction(self.boxes[keep], self.scores[keep], self.labels[keep], masks)
 
 
-Prediction = ClassPrediction | DetectionPrediction
+@dataclass(frozen=True)
+class SegmentationPrediction:
+    """A semantic segmenter's answer to one image.
+
+    Attributes:
+        labels: uint8 or uint16 (H, W), index into the machine's ``classes`` of each pixel of the image it was given.
+    """
+
+    labels: np.ndarray
+
+    def __post_init__(self):
+        if self.labels.ndim != 2 or self.labels.dtype not in (np.uint8, np.uint16):
+            raise ValueError(
+                f'A map of classes must be uint8 or uint16 (H, W), not {self.labels.dtype} {self.labels.shape}.'
+            )
+
+
+Prediction = ClassPrediction | DetectionPrediction | SegmentationPrediction
 
 
 def unchanged(image: np.ndarray) -> np.ndarray:
@@ -84,35 +101,40 @@ def unchanged(image: np.ndarray) -> np.ndarray:
 
 
 class Machine(ABC):
-    """A vision system: uint8 RGB images in, one prediction per image out.
+    """A vision model whose behaviour is labelled: uint8 RGB images in, one prediction per image out.
 
     Decoding and ``prepare`` (resizing, normalising) run in worker processes; ``predict_prepared`` runs the network
     on a batch of what they return. :meth:`predict` does both, for callers with a few images.
 
     Args:
-        name: what responses and labels call the system; also a folder name.
-        task: ``cls``, ``det`` or ``ins``.
-        weight: share of the system in weighted labels (any positive scale), such as its published accuracy.
-        classes: class names for ``labels`` of detections, or None.
+        name: what responses and labels call the machine; also a folder name.
+        task: ``cls``, ``det``, ``ins`` or ``seg``.
+        weight: share of the machine in weighted labels (any positive scale), such as its published accuracy.
+        classes: class names for ``labels`` of detections and of pixels, or None.
     """
 
     #: Picklable function from one uint8 RGB array (H, W, 3) to whatever ``predict_prepared`` wants.
     prepare: Callable[[np.ndarray], Any] = staticmethod(unchanged)
 
+    #: Where the network computes; a subclass that computes elsewhere says so.
+    device: Any = 'cpu'
+
     def __init__(self, name: str, task: str, weight: float = 1.0, classes: Sequence[str] | None = None):
-        check_choice(task, TASKS, 'task')
+        check_choice(task, DATABASE_TASKS, 'task')
         if not name or any(sign in name for sign in '/\\') or name.startswith('.'):
-            raise ValueError(f'{name!r} cannot name a vision system: it must be usable as the name of a folder.')
+            raise ValueError(f'{name!r} cannot name a machine: it must be usable as the name of a folder.')
         if not weight > 0:
             raise ValueError(f'The weight of {name} is {weight}; it must be positive.')
         self.name, self.task, self.weight = name, task, float(weight)
-        self.classes = tuple(classes) if classes is not None else None
+        if classes is not None and (isinstance(classes, str) or not len(classes)):
+            raise ValueError(f'classes of {name} must be a list of names, not {classes!r}.')
+        self.classes = tuple(map(str, classes)) if classes is not None else None
 
     @abstractmethod
-    def predict_prepared(self, batch: list) -> list[Prediction]:
+    def predict_prepared(self, batch: list) -> Sequence[Prediction]:
         """Return one prediction for each prepared image of ``batch``."""
 
-    def predict(self, images: list[np.ndarray]) -> list[Prediction]:
+    def predict(self, images: list[np.ndarray]) -> Sequence[Prediction]:
         """Return one prediction for each image, a uint8 RGB array (H, W, 3) of any size."""
         return self.predict_prepared([self.prepare(image) for image in images])
 
@@ -122,7 +144,7 @@ class Machine(ABC):
         """64 hexadecimal digits that change when the weights or the preparation of images change."""
 
     def describe(self) -> dict:
-        """Return what a manifest should say about the system, as JSON values."""
+        """Return what a manifest should say about the machine, as JSON values."""
         return {
             'name': self.name,
             'type': type(self).__name__,
@@ -133,13 +155,11 @@ class Machine(ABC):
         }
 
 
-def hash_of_weights(state: dict[str, torch.Tensor] | Iterable[tuple[str, torch.Tensor]], *more: str) -> str:
-    """Return the SHA-256 of named tensors (names, shapes, types and values) and of further texts."""
-    digest = hashlib.sha256()
-    for name, value in dict(state).items():
-        value = value.detach().cpu().contiguous()
-        digest.update(f'{name}{tuple(value.shape)}{value.dtype}'.encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy() if value.numel() else b'')
-    for text in more:
-        digest.update(text.encode())
-    return digest.hexdigest()
+def name_of_model(model: str | os.PathLike) -> str:
+    """Return what a machine is called after its model: a library's name, a folder's, or one of a hub or a function.
+
+    Slashes and colons, which names of folders cannot have everywhere, become dashes and dots.
+    """
+    if model and Path(model).is_dir():
+        return Path(model).resolve().name
+    return str(model).replace('/', '-').replace(':', '.')

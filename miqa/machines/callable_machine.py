@@ -1,4 +1,4 @@
-"""Any Python function as a vision system."""
+"""Any Python function as a machine."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import inspect
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
-from ..registry import MACHINES
-from .base import ClassPrediction, DetectionPrediction, Machine, Prediction
+from miqa.registry import MACHINES
+
+from .answers import small_integers
+from .base import ClassPrediction, DetectionPrediction, Machine, Prediction, SegmentationPrediction
 from .masks import encode_masks
 
 
@@ -20,13 +23,14 @@ class CallableMachine(Machine):
     """Any function ``f(images) -> answers``: list of uint8 RGB arrays (H, W, 3) in, one answer per image out.
 
     An answer for cls is an array (K,) of probabilities; for det a dict with ``boxes`` (N, 4) in pixels (left, top,
-    right, bottom), ``scores`` (N,) and ``labels`` (N,); for ins also ``masks``, binary (N, H, W) or run-length encoded.
+    right, bottom), ``scores`` (N,) and ``labels`` (N,); for ins also ``masks``, binary (N, H, W) or run-length encoded;
+    for seg an integer array (H, W), the class of each pixel.
     A :class:`ClassPrediction` or :class:`DetectionPrediction` will do as well.
 
     Args:
         function: ``'package.module:function'``, or the function itself.
-        task: cls, det or ins.
-        name: what responses call the system.
+        task: cls, det, ins or seg.
+        name: what responses call the machine.
         weight: share in weighted labels.
         classes: class names that ``labels`` count; None: labels are category ids of the annotations.
         version: any text that changes when the function's answers change, such as the checksum of its weights.
@@ -50,10 +54,14 @@ class CallableMachine(Machine):
         device: str = 'cpu',
     ):
         super().__init__(name, task, weight, classes)
-        self.origin = function if isinstance(function, str) else f'{function.__module__}:{function.__qualname__}'
+        self.origin = function if isinstance(function, str) else name_of_callable(function)
         self.function = find_function(function) if isinstance(function, str) else function
         self.version, self.options = version, dict(options or {})
-        parameters = inspect.signature(self.function).parameters
+        self.device = device
+        try:
+            parameters = inspect.signature(self.function).parameters
+        except ValueError:  # of a function in C that says nothing about itself
+            parameters = {}
         extra = {'device': device} if 'device' in parameters and 'device' not in self.options else {}
         self._call = functools.partial(self.function, **self.options, **extra)
 
@@ -89,22 +97,46 @@ def find_function(name: str):
     module, colon, attribute = name.partition(':')
     if not (module and colon and attribute):
         raise ValueError(f"A function is named 'package.module:function', not {name!r}.")
-    found = importlib.import_module(module)
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module + '.').startswith(error.name + '.'):
+            raise  # the module is there, and imports one that is not
+        raise ImportError(
+            f'There is no module {module} for the function {name!r}: it is neither installed nor in a folder where '
+            f'Python looks. Is it in the folder where you are? Then: export PYTHONPATH=.'
+        ) from None
     if not callable(getattr(found, attribute, None)):
         raise ImportError(f'{module} ({found.__file__}) has no function {attribute!r}.')
     return getattr(found, attribute)
 
 
+def name_of_callable(function) -> str:
+    """Return ``package.module:function`` of a function, or that of the class of another thing that can be called.
+
+    Raises:
+        ValueError: it cannot be called.
+    """
+    if not callable(function):
+        raise ValueError(f'A machine is made from a function; {function!r} cannot be called.')
+    while isinstance(function, functools.partial):
+        function = function.func
+    named = function if hasattr(function, '__qualname__') else type(function)
+    return f'{named.__module__}:{named.__qualname__}'
+
+
 def as_prediction(answer, task: str, origin: str) -> Prediction:
-    """Turn the answer of a user's system to one image into a prediction.
+    """Turn the answer of a user's machine to one image into a prediction.
 
     Raises:
         ValueError: it is not what the task needs.
     """
-    if isinstance(answer, ClassPrediction | DetectionPrediction):
+    if isinstance(answer, ClassPrediction | DetectionPrediction | SegmentationPrediction):
         return answer
     if task == 'cls':
-        return ClassPrediction(np.asarray(answer, np.float32))
+        return ClassPrediction(_array(answer).astype(np.float32))
+    if task == 'seg':
+        return SegmentationPrediction(small_integers(_whole(_array(answer), 'The classes of pixels')))
     wanted = {'boxes', 'scores', 'labels'} | ({'masks'} if task == 'ins' else set())
     if not isinstance(answer, dict) or not wanted <= set(answer):
         has = f'a dict with {sorted(answer)}' if isinstance(answer, dict) else type(answer).__name__
@@ -113,10 +145,22 @@ def as_prediction(answer, task: str, origin: str) -> Prediction:
     if task == 'ins':
         masks = answer['masks']
         if not (isinstance(masks, list) and all(isinstance(mask, dict) for mask in masks)):
-            masks = encode_masks(np.asarray(masks))
+            masks = encode_masks(_array(masks))
+    boxes = _array(answer['boxes'])
     return DetectionPrediction(
-        np.asarray(answer['boxes'], np.float32).reshape(-1, 4),
-        np.asarray(answer['scores'], np.float32).reshape(-1),
-        np.asarray(answer['labels'], np.int64).reshape(-1),
+        boxes.astype(np.float32).reshape(-1, 4) if not boxes.size else boxes.astype(np.float32),
+        _array(answer['scores']).astype(np.float32).reshape(-1),
+        _whole(_array(answer['labels']).reshape(-1), 'Labels').astype(np.int64),
         masks,
     )
+
+
+def _array(value) -> np.ndarray:
+    """Return an array of whatever holds numbers; a tensor may lie on a GPU and know its gradient."""
+    return value.detach().cpu().numpy() if torch.is_tensor(value) else np.asarray(value)
+
+
+def _whole(values: np.ndarray, what: str) -> np.ndarray:
+    if values.size and not (np.isfinite(values).all() and (values == np.round(values)).all()):
+        raise ValueError(f'{what} must be whole numbers, each the index of a class.')
+    return values

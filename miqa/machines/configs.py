@@ -1,15 +1,25 @@
-"""Lists of vision systems in config files, and the systems built from them."""
+"""Lists of machines in config files, and the machines built from them."""
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mmengine.config import Config
+import timm
 
-from ..registry import MACHINES
-from .base import Machine
+from miqa.registry import MACHINES
+from miqa.taxonomy import did_you_mean
+from miqa.utils.config_files import read_config_file
+from miqa.utils.devices import usable_device
+from miqa.utils.packaged_weights import PACKAGED_LITES
+from miqa.utils.signatures import options_of
+from miqa.utils.torch_settings import settings_kept
+
+from .base import Machine, name_of_model
+from .torchvision_machine import torchvision_models
 
 
 def load_machine_configs(path: str | os.PathLike, names: Iterable[str] | None = None) -> list[dict]:
@@ -17,42 +27,123 @@ def load_machine_configs(path: str | os.PathLike, names: Iterable[str] | None = 
 
     Args:
         path: a file such as ``configs/machines/cls_efficientnet_lite.py``.
-        names: keep only the systems so named; None: all.
+        names: keep only the machines so named; None: all.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it has no ``machines``, two systems share a name, or one of ``names`` is missing.
+        ValueError: it has no ``machines``, two machines share a name, or one of ``names`` is missing.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'There is no config of vision systems {path}. See configs/machines/.')
-    machines = Config.fromfile(path).get('machines')
-    if not machines:
-        raise ValueError(f'{path} lists no systems. It must define machines = [dict(type=..., ...), ...].')
+        raise FileNotFoundError(f'There is no config of machines {path}. See configs/machines/.')
+    machines = read_config_file(path).get('machines')
+    if not machines or not isinstance(machines, list) or not all(isinstance(item, Mapping) for item in machines):
+        raise ValueError(f'{path} lists no machines. It must define machines = [dict(type=..., ...), ...].')
     machines = [machine.to_dict() if hasattr(machine, 'to_dict') else dict(machine) for machine in machines]
     known = [machine_name(machine) for machine in machines]
     twice = sorted({name for name in known if known.count(name) > 1})
     if twice:
-        raise ValueError(f'{path} lists {twice[0]} twice. Give each system its own name=...')
+        raise ValueError(f'{path} lists {twice[0]} twice. Give each machine its own name=...')
     if names is None:
         return machines
     missing = sorted(set(names) - set(known))
     if missing:
-        raise ValueError(f'{path} has no system {missing[0]}. It has: {", ".join(known)}.')
+        raise ValueError(f'{path} has no machine {missing[0]}. It has: {", ".join(known)}.')
     return [machine for machine, name in zip(machines, known, strict=True) if name in set(names)]
 
 
 def machine_name(config: dict) -> str:
-    """Return the name that a system built from ``config`` will have."""
-    name = config.get('name') or config.get('model') or Path(config.get('config') or config.get('file') or '').stem
+    """Return the name that a machine built from ``config`` will have."""
+    name = config.get('name') or name_of_model(config.get('model') or '')
+    name = name or Path(config.get('config') or config.get('file') or '').stem
     if not name:
-        raise ValueError(f'This system has no name: {config}. Say name=...')
+        raise ValueError(f'This machine has no name: {config}. Say name=...')
     return str(name)
 
 
+def machine_configs_of(names: Iterable[str], task: str) -> list[dict]:
+    """Return the configs of machines that a user names in a word each.
+
+    Args:
+        names: each a config file (``.py``) with a list of machines; a file of Ultralytics (``.pt``, ``.engine``); a
+            folder or ``owner/name`` of transformers; a model of torchvision; or, for cls, a model of timm.
+        task: cls, det, ins or seg.
+
+    Raises:
+        FileNotFoundError, ValueError: it is none of these. The nearest name of a library's model is suggested.
+    """
+    found = []
+    for name in map(str, names):
+        suffix = Path(name).suffix.lower()
+        if suffix == '.py':
+            found += load_machine_configs(name)
+        elif suffix in ('.pt', '.engine'):
+            found.append({'type': 'UltralyticsMachine', 'file': name, 'task': task})
+        elif suffix in ('.onnx', '.pth', '.safetensors'):
+            raise ValueError(
+                f'{name} alone does not say how it is to be used. Describe it in a config, such as mine.py with: '
+                f"machines = [dict(type='{'OnnxMachine' if suffix == '.onnx' else 'TorchvisionMachine'}', ...)]; "
+                'docs/your_own_models.md shows each kind.'
+            )
+        elif name in torchvision_models():
+            found.append({'type': 'TorchvisionMachine', 'model': name, 'task': task})
+        elif Path(name).is_dir() or re.fullmatch(r'[\w.-]+/[\w.-]+', name):
+            found.append({'type': 'TransformersMachine', 'model': name, 'task': task})
+        elif task == 'cls' and timm.is_model(name):
+            weights = 'packaged' if name in PACKAGED_LITES else 'pretrained'
+            found.append({'type': 'TimmClassifier', 'model': name, 'weights': weights})
+        else:
+            raise ValueError(_unknown(name, task))
+    known = [machine_name(config) for config in found]
+    twice = sorted({name for name in known if known.count(name) > 1})
+    if twice:
+        raise ValueError(f'Two machines are called {twice[0]}. Give each its own name=... in a config.')
+    return found
+
+
+def _unknown(name: str, task: str) -> str:
+    """Say that a word names no machine for a task, what is near, and what may be named."""
+    does = {task, 'ins'} if task == 'det' else {task}
+    known = sorted(model for model, of in torchvision_models().items() if of in does)
+    near = [*known, *timm.list_models()] if task == 'cls' else known
+    return (
+        f'{name!r} is no machine for {task}: there is no file or folder of that name, and no such model.'
+        f'{did_you_mean(name, near)} Name a model of torchvision ({", ".join(known[:3])}, ...), '
+        f'{"a model of timm, " if task == "cls" else ""}a .pt or .engine of Ultralytics, a folder or OWNER/NAME of '
+        'transformers, or a config (.py).'
+    )
+
+
+def _check_keys(config: Mapping) -> None:
+    """Raise a ValueError where a config has no type, or lacks keys or has others than a machine of its type."""
+    kind = config.get('type')
+    if not isinstance(kind, str) and not inspect.isclass(kind):
+        raise ValueError(f"This machine has no type: {dict(config)}. Say type='TorchvisionMachine', say.")
+    made = MACHINES.get(kind) if isinstance(kind, str) else kind
+    kind = made.__name__
+    options = options_of(made)
+    unknown = sorted(set(config) - {'type', '_scope_'} - (options or set(config)))
+    if unknown:
+        raise ValueError(
+            f'{kind} has no option {unknown[0]!r}.{did_you_mean(unknown[0], options or ())} It has: '
+            f'{", ".join(sorted(options or ()))}.'
+        )
+    for name, parameter in inspect.signature(made).parameters.items():
+        needed = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        if needed and name not in config:
+            raise ValueError(f'{kind} needs {name}=..., which this config lacks: {dict(config)}.')
+
+
 def build_machine(config: dict, device: str = 'cpu') -> Machine:
-    """Build one system on ``device``.
+    """Build one machine on ``device``.
 
     Raises:
         KeyError: its type is not registered.
+        ValueError: it has no type, or keys that its type does not have or lacks; or there is no such device here.
     """
-    return MACHINES.build({**config, 'device': config.get('device', device)})
+    _check_keys(config)
+    where = config.get('device', device)
+    # ONNX Runtime has devices of its own, and says itself what it cannot do.
+    if config.get('type') != 'OnnxMachine':
+        usable_device(where)
+    with settings_kept():
+        return MACHINES.build({**config, 'device': where})

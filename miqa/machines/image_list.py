@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..taxonomy import IMAGE_TASKS, TASK_FOLDERS, parse_version_name
+from miqa.layout import image_root, source_root
+from miqa.taxonomy import parse_version_name
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,6 @@ class SourceImages:
         return [self.clean, *(self.folder / name for name in self.versions)]
 
 
-def task_root(data_root: str | os.PathLike, task: str) -> Path:
-    """Return the folder of a task's responses, scores and labels, such as ``data_root/miqa_ins``."""
-    return Path(data_root) / TASK_FOLDERS[task]
-
-
-def image_root(data_root: str | os.PathLike, task: str) -> Path:
-    """Return the folder of a task's images: its own, or det's for ins."""
-    return Path(data_root) / TASK_FOLDERS[IMAGE_TASKS[task]]
-
-
 def list_sources(data_root: str | os.PathLike, task: str) -> list[SourceImages]:
     """List the sources of a database with their distorted versions, sorted by name.
 
@@ -62,14 +53,13 @@ def list_sources(data_root: str | os.PathLike, task: str) -> list[SourceImages]:
         FileNotFoundError: there are no clean source images, or a folder of versions has no clean source.
         ValueError: a file below ``images`` is not named as MIQD names versions, or lies in another source's folder.
     """
-    root = image_root(data_root, task)
-    clean = _clean_images(root / 'src_images')
-    images = root / 'images'
+    clean = _clean_images(source_root(data_root, task))
+    images = image_root(data_root, task)
     folders = {entry.name for entry in _entries(images) if entry.is_dir()} if images.is_dir() else set()
     orphans = sorted(folders - clean.keys())
     if orphans:
         raise FileNotFoundError(
-            f'{len(orphans)} folders below {images} have no clean image in {root / "src_images"}, '
+            f'{len(orphans)} folders below {images} have no clean image in {source_root(data_root, task)}, '
             f'for example {orphans[0]}. Consistency compares with the clean image, so it must be there.'
         )
     found = []
@@ -101,21 +91,3 @@ def _clean_images(folder: Path) -> dict[str, Path]:
 def _entries(folder: Path) -> Iterable[os.DirEntry]:
     with os.scandir(folder) as entries:
         return [entry for entry in entries if not entry.name.startswith('.')]
-
-
-def shard_of(items: list, shard: tuple[int, int]) -> list:
-    """Return every n-th item, beginning with the i-th: the part (i, n), i from 0 to n - 1, of a list."""
-    index, count = shard
-    return items[index::count]
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """Read ``'i/n'`` with 1 <= i <= n, as people count, into (i - 1, n).
-
-    Raises:
-        ValueError: it is not written so.
-    """
-    parts = text.split('/')
-    if len(parts) != 2 or not all(part.isdigit() for part in parts) or not 1 <= int(parts[0]) <= int(parts[1]):
-        raise ValueError(f"A shard is written i/n with 1 <= i <= n, such as 1/4, not '{text}'.")
-    return int(parts[0]) - 1, int(parts[1])

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..utils import require
+from miqa.utils import require
 
 
 def encode_masks(masks: np.ndarray) -> list[dict]:
-    """Turn binary masks (N, H, W) into COCO's run-length encoding."""
+    """Turn binary masks into COCO's run-length encoding.
+
+    Args:
+        masks: (N, H, W), bool, or numbers that are 0 outside an object and 1 (or another whole number) within.
+
+    Raises:
+        ValueError: they are of another shape, or soft: shares in place of yes and no.
+        ImportError: pycocotools is not installed.
+    """
     coder = require('pycocotools.mask', 'Masks of instance segmenters')
     if not len(masks):
         return []
+    if masks.ndim != 3:
+        raise ValueError(f'Masks must have the shape (N, H, W), not {masks.shape}.')
+    if masks.dtype != bool:
+        inside = masks != 0
+        within = masks[inside]
+        if within.size and not ((within == within[0]).all() and (masks.dtype.kind in 'iu' or within[0] == 1)):
+            raise ValueError(
+                'Masks must be binary; these hold other values. Compare them with a threshold, such as 0.5.'
+            )
+        masks = inside
     return coder.encode(np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8)))

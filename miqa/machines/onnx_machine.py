@@ -1,70 +1,91 @@
-"""Networks in ONNX files as vision systems, through onnxruntime."""
+"""Networks in ONNX files as machines, through onnxruntime."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+import torch
 
-from ..registry import MACHINES
-from ..taxonomy import check_choice
-from ..utils import require, sha256_of_file
-from .base import ClassPrediction, DetectionPrediction, Machine, Prediction
+from miqa.registry import MACHINES
+from miqa.taxonomy import DATABASE_TASKS, check_choice
+from miqa.utils import sha256_of_file
+from miqa.utils.onnx_session import open_onnx
+
+from .answers import digest_of, small_integers
+from .base import ClassPrediction, DetectionPrediction, Machine, Prediction, SegmentationPrediction
+from .onnx_layouts import CORNERS, LAYOUTS, LayoutOptions
+from .onnx_preparation import OnnxPreparation, Placement
+
+#: Types of inputs -> NumPy's. Whole numbers are pixels from 0 to 255, and the network normalises them itself.
+_TYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(uint8)': np.uint8}
+
+#: Sides of pictures for a network that says none.
+_USUAL_SIZE = (224, 224)
+
+#: Inputs beside the image that common exports have: the original size (width, height), and which pixels are image.
+_SIZE, _MASK = 'orig_target_sizes', 'pixel_mask'
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-class OnnxPreparation:
-    """Resize an image for a network with a fixed input, and normalise it, as a picklable function.
+class _ImageInput(NamedTuple):
+    """The input for images: its name and type, whether it takes one image, channels last, and fixed sides or None."""
 
-    Args:
-        size: (height, width) that the image is stretched to, or None to keep its size.
-        mean: per channel, on values in [0, 1].
-        std: per channel, on values in [0, 1].
-    """
-
-    def __init__(self, size: tuple[int, int] | None, mean: Sequence[float], std: Sequence[float]):
-        self.size, self.mean, self.std = size, tuple(mean), tuple(std)
-
-    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
-        """Return float32 (3, h, w), RGB, and the factors (x, y) from its pixels to the image's."""
-        height, width = image.shape[:2]
-        if self.size is not None:
-            target = (self.size[1], self.size[0])
-            image = np.asarray(Image.fromarray(image).resize(target, Image.Resampling.BILINEAR))
-        values = (image.astype(np.float32) / 255 - self.mean) / self.std
-        scale = (width / image.shape[1], height / image.shape[0])
-        return np.ascontiguousarray(values.transpose(2, 0, 1), np.float32), scale
+    name: str
+    type: type
+    one: bool
+    channels_last: bool
+    size: tuple[int | None, int | None]
 
 
 @MACHINES.register_module()
 class OnnxMachine(Machine):
-    """A classifier or detector in an ONNX file, run by onnxruntime.
+    """A classifier, detector or segmenter in an ONNX file, run by onnxruntime.
 
-    The input is float32 (B, 3, h, w), RGB. Outputs by ``task``: cls: the first output, (B, K) ``logits`` or
-    ``probabilities``. det: outputs called ``boxes_name``, ``scores_name`` and ``labels_name``, (N, 4), (N,) and (N,)
-    with or without a leading 1, boxes in pixels of the network's input; images are then run one at a time.
+    The input is float32, float16 or uint8 (pixels as they are), (B, 3, h, w) or (B, h, w, 3), RGB. Outputs by ``task``:
+    cls: the first output, (B, K) ``logits`` or ``probabilities``; seg: the first output, (1, K, h, w) logits (or
+    (1, h, w, K) where the input has its channels last) or whole numbers (1, h, w), the class of each pixel; det and
+    ins: by ``layout``, one image at a time:
+
+    - ``boxes_scores_labels``: finished detections, such as torchvision's exports (mean=(0, 0, 0), std=(1, 1, 1), and
+      size=None if the export takes any size);
+    - ``yolo``: the bare head of YOLOv5 to 11, with suppression by torchvision here (resize='letterbox');
+    - ``detr``: logits and boxes of queries, such as DETR and RT-DETR from transformers.
 
     Args:
         file: path of the ONNX file.
-        task: cls or det.
+        task: cls, det, ins or seg.
         name: defaults to the file's stem.
         weight: share in weighted labels.
-        size: (height, width) of the input, or None to keep each image's size (det, with a network that allows it).
-        mean: normalisation per channel, on values in [0, 1].
-        std: normalisation per channel, on values in [0, 1].
+        size: (height, width) of the input, or one number for both; None to keep each image's size (with a network that
+            allows it). Default: what the file says, else 224.
+        mean: normalisation per channel, on values in [0, 1]. Default: ImageNet's; none for ``yolo``, nor for uint8.
+        std: the same.
         outputs: cls: ``logits`` or ``probabilities``.
-        boxes_name: name of det's output of boxes.
-        scores_name: name of det's output of scores.
-        labels_name: name of det's output of labels.
+        layout: det, ins: see above.
+        resize: ``stretch`` or ``letterbox``, which keeps proportions and fills up with grey.
+        boxes_name: name of the output of boxes, where it is not the layout's usual one.
+        scores_name: the same for scores.
+        labels_name: the same for labels.
+        masks_name: the same for masks.
+        logits_name: the same for ``detr``'s logits; cls, seg: of the output that is read, where it is not the first.
         classes: class names that labels count.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``cuda:1``; the session computes there, or it is an error.
+        device_id: number of the GPU, where ``device`` has none.
+        threshold: det, ins: answers with a lower score are dropped at once.
+        layout_options: further values of :class:`miqa.machines.onnx_layouts.LayoutOptions`, such as
+            ``dict(iou=0.6, objectness=True)``.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ImportError: onnxruntime is not installed.
+        CheckpointError: it is not a whole ONNX file.
+        MissingPackage: onnxruntime is not installed.
+        ValueError: it cannot compute on the device, or the file has other inputs or outputs than the layout's.
     """
 
     def __init__(
@@ -73,54 +94,184 @@ class OnnxMachine(Machine):
         task: str = 'cls',
         name: str | None = None,
         weight: float = 1.0,
-        size: tuple[int, int] | None = (224, 224),
-        mean: Sequence[float] = (0.485, 0.456, 0.406),
-        std: Sequence[float] = (0.229, 0.224, 0.225),
+        size: tuple[int, int] | int | str | None = 'file',
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
         outputs: str = 'logits',
-        boxes_name: str = 'boxes',
-        scores_name: str = 'scores',
-        labels_name: str = 'labels',
+        layout: str = 'boxes_scores_labels',
+        resize: str = 'stretch',
+        boxes_name: str | None = None,
+        scores_name: str | None = None,
+        labels_name: str | None = None,
+        masks_name: str | None = None,
+        logits_name: str | None = None,
         classes: Sequence[str] | None = None,
         device: str = 'cpu',
+        device_id: int | None = None,
+        threshold: float = 0.01,
+        layout_options: dict | None = None,
     ):
-        check_choice(task, ('cls', 'det'), 'task of an ONNX file')
+        check_choice(task, DATABASE_TASKS, 'task of an ONNX file')
         check_choice(outputs, ('logits', 'probabilities'), 'kind of outputs')
+        check_choice(layout, LAYOUTS, 'layout of outputs')
         super().__init__(name or Path(file).stem, task, weight, classes)
-        if not Path(file).is_file():
-            raise FileNotFoundError(f'There is no ONNX file {file}.')
-        runtime = require('onnxruntime', 'Networks in ONNX files')
+        if device_id is not None and device == 'cuda':
+            device = f'cuda:{device_id}'
+        self.session, self.device = open_onnx(file, device)
         self.file, self.outputs = Path(file), outputs
-        self.names = (boxes_name, scores_name, labels_name)
-        providers = ['CUDAExecutionProvider'] if device.startswith('cuda') else []
-        self.session = runtime.InferenceSession(str(file), providers=[*providers, 'CPUExecutionProvider'])
-        self.input = self.session.get_inputs()[0].name
-        self.prepare = OnnxPreparation(tuple(size) if size else None, mean, std)
+        self.read, usual = LAYOUTS[layout]
+        roles = {'boxes': boxes_name, 'scores': scores_name, 'labels': labels_name, 'masks': masks_name}
+        given = {key: value for key, value in {**roles, 'logits': logits_name}.items() if value is not None}
+        options = {'classes': len(classes) if classes is not None else None, **(layout_options or {})}
+        known = {field.name for field in fields(LayoutOptions)} - {'names', 'masks', 'threshold'}
+        for key in options:
+            check_choice(key, known, 'key of layout_options')
+        names = {**usual, **given}
+        self.layout, self.options = layout, LayoutOptions(names, task == 'ins', threshold, **options)
+        self._check_outputs(names, logits_name)
+        #: cls, seg: the output that is read.
+        self.output = logits_name or self._outputs()[0]
+        self.input = self._check_inputs()
+        plain = ((0.0,) * 3, (1.0,) * 3) if task in ('det', 'ins') and layout == 'yolo' else IMAGENET
+        if self.input.type is np.uint8:
+            if mean is not None or std is not None:
+                raise ValueError(
+                    f'{file} takes pixels from 0 to 255 and normalises them itself: leave mean and std out.'
+                )
+            plain = ((0.0,) * 3, (1 / 255,) * 3)
+        normal = (mean if mean is not None else plain[0], std if std is not None else plain[1])
+        self.prepare = OnnxPreparation(self._size(size), *normal, resize)
 
-    def predict_prepared(self, batch: list[tuple[np.ndarray, tuple[float, float]]]) -> list[Prediction]:
+    def _size(self, wanted: tuple[int, int] | int | str | None) -> tuple[int, int] | None:
+        """Return (height, width) that pictures get, or None.
+
+        Raises:
+            ValueError: it is no size, or not the one that the file fixes.
+        """
+        fixed = self.input.size
+        if wanted == 'file':
+            return (fixed[0] or _USUAL_SIZE[0], fixed[1] or _USUAL_SIZE[1])
+        sides = (wanted, wanted) if isinstance(wanted, int) else None if wanted is None else tuple(wanted)
+        if sides is not None and not (len(sides) == 2 and all(isinstance(s, int) and s > 0 for s in sides)):
+            raise ValueError(f'size must be (height, width) in pixels, one number for both, or None, not {wanted!r}.')
+        if any(side not in (None, given) for side, given in zip(fixed, sides or (None, None), strict=True)):
+            takes = ' x '.join('any' if side is None else str(side) for side in fixed)
+            raise ValueError(
+                f'{self.file} takes pictures of {takes} pixels (height x width), but size={wanted!r} '
+                f'{"keeps the size of each picture" if sides is None else "makes others"}. Leave size out.'
+            )
+        return sides
+
+    def _check_inputs(self) -> _ImageInput:
+        inputs = {item.name: item for item in self.session.get_inputs()}
+        images = [item for item in inputs.values() if len(item.shape or ()) == 4 and item.name != _MASK]
+        strangers = sorted(set(inputs) - {item.name for item in images[:1]} - {_SIZE, _MASK})
+        if len(images) != 1 or strangers or images[0].type not in _TYPES:
+            found = ', '.join(f'{item.name} {item.type}{item.shape}' for item in inputs.values())
+            raise ValueError(
+                f'{self.file} must have one input for images, float or uint8 (B, 3, h, w) or (B, h, w, 3), and beside '
+                f'it at most {_SIZE} and {_MASK}; it has: {found}.'
+            )
+        batch, *sides = images[0].shape
+        if isinstance(batch, int) and batch != 1:
+            raise ValueError(f'{self.file} takes exactly {batch} images at a time. Export it for 1 or for any number.')
+        channels_last = sides[2] == 3 and sides[0] != 3
+        channels = sides.pop(2 if channels_last else 0)
+        if isinstance(channels, int) and channels != 3:
+            raise ValueError(f'{self.file} takes pictures of {channels} channels; pictures here are RGB, of 3.')
+        height, width = (side if isinstance(side, int) else None for side in sides)
+        return _ImageInput(
+            images[0].name, _TYPES[images[0].type], isinstance(batch, int), channels_last, (height, width)
+        )
+
+    def _outputs(self) -> list[str]:
+        return [item.name for item in self.session.get_outputs()]
+
+    def _check_outputs(self, names: dict[str, str], logits_name: str | None) -> None:
+        there = self._outputs()
+        needed = {name for role, name in names.items() if role != 'masks' or self.task == 'ins'}
+        missing = sorted(needed - set(there))
+        if self.task in ('cls', 'seg'):
+            if logits_name is not None and logits_name not in there:
+                raise ValueError(f'{self.file} has no output {logits_name!r}; it has {", ".join(there)}.')
+        elif missing:
+            raise ValueError(
+                f'{self.file} has no output {missing[0]!r}, which layout {self.layout!r} reads for {self.task}; it has '
+                f'{", ".join(there)}. Give its name, such as boxes_name={there[0]!r}, or another layout.'
+            )
+
+    def predict_prepared(self, batch: list[tuple[np.ndarray, Placement]]) -> list[Prediction]:
         """Return predictions for prepared images."""
         if self.task == 'cls':
-            values = self.session.run(None, {self.input: np.stack([image for image, _ in batch])})[0]
-            return [self._classes(row.astype(np.float64)) for row in values]
-        return [self._detections(image, scale) for image, scale in batch]
+            images = [image for image, _ in batch]
+            groups = [[image] for image in images] if self.input.one else [images]
+            return [self._classes(row) for group in groups for row in self._first(np.stack(group))]
+        return [self._finish(image, place) for image, place in batch]
+
+    def _first(self, images: np.ndarray) -> np.ndarray:
+        return self.session.run([self.output], {self.input.name: self._fed(images)})[0].astype(np.float64)
+
+    def _fed(self, images: np.ndarray) -> np.ndarray:
+        """Return prepared images, float (B, 3, h, w), as the input takes them."""
+        if self.input.channels_last:
+            images = images.transpose(0, 2, 3, 1)
+        if self.input.type is np.uint8:
+            images = np.rint(images)
+        return np.ascontiguousarray(images, self.input.type)
 
     def _classes(self, row: np.ndarray) -> ClassPrediction:
         if self.outputs == 'probabilities':
             return ClassPrediction(row.astype(np.float32))
+        if len(row) > 1 and row.min() > 0 and abs(float(row.sum()) - 1) < 1e-4:
+            raise ValueError(
+                f"{self.file} gives probabilities, not logits: they sum to 1. Say outputs='probabilities'."
+            )
         total = float(np.logaddexp.reduce(row))
         return ClassPrediction(np.exp(row - total).astype(np.float32), total)
 
-    def _detections(self, image: np.ndarray, scale: tuple[float, float]) -> DetectionPrediction:
-        boxes, scores, labels = self.session.run(list(self.names), {self.input: image[None]})
-        boxes = boxes.reshape(-1, 4).astype(np.float32) * np.array([*scale, *scale], np.float32)
-        return DetectionPrediction(boxes, scores.reshape(-1).astype(np.float32), labels.reshape(-1).astype(np.int64))
+    def _finish(self, image: np.ndarray, place: Placement) -> DetectionPrediction | SegmentationPrediction:
+        feeds = {self.input.name: self._fed(image[None])}
+        for item in self.session.get_inputs():
+            if item.name == _SIZE:
+                feeds[_SIZE] = np.array([place.image[::-1]], np.int64)
+            elif item.name == _MASK:
+                feeds[_MASK] = np.ones((1, *place.canvas), np.int64)
+        found = dict(zip(self._outputs(), self.session.run(None, feeds), strict=True))
+        if self.task == 'seg':
+            return SegmentationPrediction(small_integers(self._map(found[self.output], place)))
+        return self.read(found, place, self.options)
+
+    def _map(self, found: np.ndarray, place: Placement) -> np.ndarray:
+        """Return the class of each pixel of the image, (H, W), from logits or from classes of pixels of the input."""
+        if found.dtype.kind in 'iu':
+            labels = torch.from_numpy(found.reshape(-1, *found.shape[-2:]).astype(np.float32))
+            if len(labels) == 1:
+                return place.maps_to_image(labels, 'nearest-exact')[0].numpy().astype(np.int64)
+        elif found.ndim == 4 and len(found) == 1:
+            logits = found[0].transpose(2, 0, 1) if self.input.channels_last else found[0]
+            if len(logits) > 1:
+                return place.maps_to_image(torch.from_numpy(logits.astype(np.float32))).argmax(0).numpy()
+        raise ValueError(
+            f'Output {self.output} of {self.file} is {found.dtype} {found.shape}; a map of classes is read from logits '
+            '(1, K, h, w) of at least two classes, or from whole numbers (1, h, w). Another output? Say logits_name=...'
+        )
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the file and of the preparation's values."""
-        text = f'{sha256_of_file(self.file)}{self.prepare.size}{self.prepare.mean}{self.prepare.std}{self.outputs}'
-        return hashlib.sha256(text.encode()).hexdigest()
+        """SHA-256 of the file, the preparation's values and the meaning of outputs."""
+        prepared = str(sorted(vars(self.prepare).items()))
+        # What came later, or was computed in another way before, counts only where it is used.
+        more = ['scale of each side'] if self.prepare.resize == 'letterbox' and self.prepare.size else []
+        more += [self.options.corners] if self.options.corners != CORNERS[0] else []
+        more += [self.output] if self.task in ('cls', 'seg') and self.output != self._outputs()[0] else []
+        return digest_of(sha256_of_file(self.file), prepared, self.outputs, self.layout, str(self.options), *more)
 
     def describe(self) -> dict:
-        """Return the manifest's entry, with the file's name and the preparation."""
-        preparation = {'size': self.prepare.size, 'mean': self.prepare.mean, 'std': self.prepare.std}
-        return {**super().describe(), 'file': self.file.name, 'preparation': str(preparation)}
+        """Return the manifest's entry, with the file's name, the preparation, the layout and where it runs."""
+        return {
+            **super().describe(),
+            'file': self.file.name,
+            'preparation': str(vars(self.prepare)),
+            'layout': self.layout if self.task in ('det', 'ins') else self.outputs,
+            'device': str(self.device),
+        }

@@ -1,6 +1,6 @@
-"""The raw response of every system to every image, in Parquet: the record from which labels are computed.
+"""The raw response of every machine to every image, in Parquet: the record from which labels are computed.
 
-``{task folder}/responses/{system}/`` holds ``manifest.json`` (what made the responses), parts
+``{task folder}/responses/{machine}/`` holds ``manifest.json`` (what made the responses), parts
 ``{shard}-of-{shards}-{number}.parquet`` with whole sources each, and ``checksums-{shard}-of-{shards}.json`` with rows
 and SHA-256 of each part. A part is either whole or not there. Columns of every task:
 
@@ -10,7 +10,7 @@ and SHA-256 of each part. A part is either whole or not there. Columns of every 
 ``distortion``        name of the distortion, null for the clean image
 ``fg_level bg_level`` levels 1 to 5, 0 for the clean image
 ``width height``      pixels of the decoded image, 0 if it could not be decoded
-``crc32``             CRC-32 of the image file, to notice that an image was changed after the system saw it
+``crc32``             CRC-32 of the image file, to notice that an image was changed after the machine saw it
 ``error``             why the image could not be read, else null (then all further columns are null)
 ====================  ===========================================================================================
 
@@ -21,67 +21,60 @@ whole vector, float16, K * 2 bytes, little-endian).
 det, ins: ``scores`` (float32, best first), ``labels`` (index into the manifest's ``classes``), ``boxes`` (float32, four
 per detection: left, top, right, bottom in pixels) and for ins ``masks`` (COCO run-length ``counts``; the size is
 ``height``, ``width``).
+
+seg: ``class_map``: the index of each pixel's class, as a PNG of 8 or 16 bits.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..utils import atomic_write, sha256_of_file, write_json
-from .base import ClassPrediction, DetectionPrediction, Prediction
-from .image_list import task_root
+from miqa.layout import MANIFEST, RESPONSE_SCHEMAS, part_name, responses_folder, shard_prefix
+from miqa.taxonomy import TASK_FOLDERS
+from miqa.utils import InUse, atomic_write, only_writer, sha256_of_file
+from miqa.utils.locks import describe_owner, is_held, owner_of
+from miqa.utils.sealed import check_sha256, damaged, read_sealed_json, write_sealed_json
 
-_COMMON = [
-    ('source', pa.string()),
-    ('filename', pa.string()),
-    ('distortion', pa.string()),
-    ('fg_level', pa.int8()),
-    ('bg_level', pa.int8()),
-    ('width', pa.int32()),
-    ('height', pa.int32()),
-    ('crc32', pa.uint32()),
-    ('error', pa.string()),
-]
-_CLASSES = [
-    ('top1', pa.int32()),
-    ('max_probability', pa.float32()),
-    ('entropy', pa.float32()),
-    ('logsumexp', pa.float32()),
-    ('true_probability', pa.float32()),
-    ('probabilities', pa.binary()),
-]
-_DETECTIONS = [
-    ('scores', pa.list_(pa.float32())),
-    ('labels', pa.list_(pa.int32())),
-    ('boxes', pa.list_(pa.float32())),
-]
-SCHEMAS = {
-    'cls': pa.schema(_COMMON + _CLASSES),
-    'det': pa.schema(_COMMON + _DETECTIONS),
-    'ins': pa.schema([*_COMMON, *_DETECTIONS, ('masks', pa.list_(pa.binary()))]),
-}
+from .base import ClassPrediction, DetectionPrediction, Prediction, SegmentationPrediction
 
 
-def responses_folder(data_root, task: str) -> Path:
-    """Return the folder that holds one folder of responses for each system."""
-    return task_root(data_root, task) / 'responses'
+@contextlib.contextmanager
+def only_shard(folder: Path, shard: tuple[int, int]) -> Iterator[None]:
+    """Be the only process that makes the responses of shard (i, n), i from 1.
+
+    The n shards of one division may run at the same time; two divisions may not, as they share images.
+
+    Raises:
+        InUse: another process works on the same images.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder, 'run other shards (--shard i/n) or other machines (--only)', shard_prefix(shard)):
+        for path in folder.glob('.*-of-*.lock'):
+            if not path.name.endswith(f'-of-{shard[1]:04d}.lock') and is_held(path):
+                raise InUse(
+                    f'{folder} is in use by {describe_owner(owner_of(path))}, which divides the images into another '
+                    'number of shards. Wait for it to end, or use its number of shards.'
+                )
+        yield
 
 
 def class_columns(answer: ClassPrediction, true_class: int | None, store_probabilities: bool) -> dict:
     """Return the cls columns of one answer. ``true_class`` is None where there is no ground truth.
 
     Raises:
-        ValueError: the system does not know the ground truth's class index.
+        ValueError: the machine does not know the ground truth's class index.
     """
     p = answer.probabilities.astype(np.float32)
     if true_class is not None and not 0 <= true_class < len(p):
-        raise ValueError(f'The ground truth says class {true_class}, but the system knows classes 0 to {len(p) - 1}.')
+        raise ValueError(f'The ground truth says class {true_class}, but the machine knows classes 0 to {len(p) - 1}.')
     positive = p[p > 0].astype(np.float64)
     return {
         'top1': int(p.argmax()),
@@ -97,7 +90,7 @@ def detection_columns(answer: DetectionPrediction, task: str, score_threshold: f
     """Return the det or ins columns of one answer: at most ``limit`` detections of at least ``score_threshold``.
 
     Raises:
-        ValueError: the task is ins and the system gave no masks.
+        ValueError: the task is ins and the machine gave no masks.
     """
     kept = answer.above(score_threshold, limit)
     columns = {
@@ -107,7 +100,7 @@ def detection_columns(answer: DetectionPrediction, task: str, score_threshold: f
     }
     if task == 'ins':
         if kept.masks is None:
-            raise ValueError('An instance segmenter must return masks; this system returned boxes alone.')
+            raise ValueError('An instance segmenter must return masks; this machine returned boxes alone.')
         columns['masks'] = [
             mask['counts'] if isinstance(mask['counts'], bytes) else mask['counts'].encode() for mask in kept.masks
         ]
@@ -128,26 +121,36 @@ def read_detections(row: dict, task: str) -> DetectionPrediction:
     )
 
 
+def read_segmentation(row: dict) -> SegmentationPrediction:
+    """Turn a row of a seg part (as a dict) back into a :class:`SegmentationPrediction`."""
+    return SegmentationPrediction(cv2.imdecode(np.frombuffer(row['class_map'], np.uint8), cv2.IMREAD_UNCHANGED))
+
+
 def answer_columns(answer: Prediction, task: str, true_class, options: dict) -> dict:
     """Return the columns of one answer for ``task``; ``options`` as kept in the manifest's ``parameters``."""
     if task == 'cls':
         if not isinstance(answer, ClassPrediction):
             raise ValueError(f'A classifier must return ClassPrediction, not {type(answer).__name__}.')
         return class_columns(answer, true_class, options['store_probabilities'])
+    if task == 'seg':
+        if not isinstance(answer, SegmentationPrediction):
+            raise ValueError(f'A semantic segmenter must return SegmentationPrediction, not {type(answer).__name__}.')
+        return {'class_map': cv2.imencode('.png', answer.labels)[1].tobytes()}
     if not isinstance(answer, DetectionPrediction):
         raise ValueError(f'A detector must return DetectionPrediction, not {type(answer).__name__}.')
     return detection_columns(answer, task, options['score_threshold'], options['max_detections'])
 
 
 class ResponseFolder:
-    """The parts of one system's responses.
+    """The parts of one machine's responses.
 
     Args:
-        folder: ``{task folder}/responses/{system}``; made by :meth:`start`.
+        folder: ``{task folder}/responses/{machine}``; made by :meth:`start`.
     """
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
+        self._listed: dict[str, dict] = {}
 
     @property
     def manifest(self) -> dict:
@@ -156,18 +159,29 @@ class ResponseFolder:
         Raises:
             FileNotFoundError: the folder is not one of responses.
         """
-        path = self.folder / 'manifest.json'
+        path = self.folder / MANIFEST
         if not path.is_file():
-            raise FileNotFoundError(f'{self.folder} has no manifest.json, so it does not hold responses of a system.')
-        return json.loads(path.read_text(encoding='utf-8'))
+            raise FileNotFoundError(f'{self.folder} has no {MANIFEST}, so it does not hold responses of a machine.')
+        return read_sealed_json(path, self._again('that file'))
+
+    def _again(self, what: str) -> str:
+        """Say how something in this folder is made again."""
+        task = next((task for task, name in TASK_FOLDERS.items() if name in self.folder.parts[-3:-2]), 'TASK')
+        return (
+            f'Delete {what} and make it again: python tools/data/run_machines.py '
+            f'{shlex.quote(str(Path(*self.folder.parts[:-3])))} --task {task} --only {shlex.quote(self.folder.name)} '
+            '--machines CONFIG'
+        )
 
     def start(self, manifest: dict) -> None:
         """Write the manifest, or check that responses kept from an earlier run were made in the same way.
 
+        Names of classes and the weight may have been corrected since: responses hold indices, which mean the new names.
+
         Raises:
             ValueError: they were made with other weights or parameters.
         """
-        path = self.folder / 'manifest.json'
+        path = self.folder / MANIFEST
         if path.is_file():
             old = self.manifest
             for what, before, now in (
@@ -176,11 +190,14 @@ class ResponseFolder:
             ):
                 if before != now:
                     raise ValueError(
-                        f'{self.folder} holds responses made with other {what} ({before}, now {now}). Give the system '
+                        f'{self.folder} holds responses made with other {what} ({before}, now {now}). Give the machine '
                         f'another name in its config, or delete that folder to make all its responses again.'
                     )
+            said = {key: manifest['machine'].get(key) for key in ('classes', 'weight')}
+            if any(old['machine'].get(key) != value for key, value in said.items()):
+                write_sealed_json(path, {**old, 'machine': {**old['machine'], **said}})
             return
-        write_json(path, manifest)
+        write_sealed_json(path, manifest)
 
     def parts(self) -> list[Path]:
         """Paths of all whole parts, sorted."""
@@ -190,34 +207,57 @@ class ResponseFolder:
         """File names of all images that have a response."""
         names: set[str] = set()
         for path in self.parts():
-            names.update(pq.read_table(path, columns=['filename']).column(0).to_pylist())
+            names.update(self.read(path, columns=['filename']).column(0).to_pylist())
         return names
 
     def write_part(self, rows: list[dict], task: str, shard: tuple[int, int]) -> Path:
-        """Write one part of shard (i, n), i from 0, and its checksum."""
-        prefix = f'{shard[0] + 1:04d}-of-{shard[1]:04d}'
+        """Write one part of shard (i, n), i from 1, and its checksum."""
+        prefix = shard_prefix(shard)
         numbers = [int(path.stem.rsplit('-', 1)[1]) for path in self.folder.glob(f'{prefix}-*.parquet')]
-        path = self.folder / f'{prefix}-{max(numbers, default=-1) + 1:05d}.parquet'
-        table = pa.Table.from_pylist(rows, schema=SCHEMAS[task])
+        path = self.folder / part_name(max(numbers, default=-1) + 1, prefix)
+        table = pa.Table.from_pylist(rows, schema=RESPONSE_SCHEMAS[task])
         with atomic_write(path) as temporary:
             pq.write_table(table, temporary, compression='zstd')
-        self._write_checksums(prefix)
+        self._write_checksums(prefix, path.name)
         return path
 
-    def _write_checksums(self, prefix: str) -> None:
+    def read(self, path: Path, **options) -> pa.Table:
+        """Read a part, once its SHA-256 is the one that was noted when it was written.
+
+        Args:
+            path: one of :meth:`parts`.
+            options: of :func:`pyarrow.parquet.read_table`.
+
+        Raises:
+            DamagedFile: the part is not what was written.
+        """
+        again = self._again('it')
+        if path.name not in self._listed:
+            self._listed = self.checksums()
+        if path.name in self._listed:
+            check_sha256(path, self._listed[path.name]['sha256'], again)
+        try:
+            return pq.read_table(path, **options)
+        except pa.ArrowException as error:
+            raise damaged(path, str(error).splitlines()[0], again) from None
+
+    def _write_checksums(self, prefix: str, new: str) -> None:
         path = self.folder / f'checksums-{prefix}.json'
-        known = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+        known = read_sealed_json(path, 'Delete it; the next run writes it again.') if path.is_file() else {}
+        # A part that was deleted may have had the name of the new one.
+        known = {name: entry for name, entry in known.items() if name != new and (self.folder / name).is_file()}
         # A run that was killed between a part and its checksum left a part that is whole but not listed.
         for part in sorted(self.folder.glob(f'{prefix}-*.parquet')):
             if part.name not in known:
                 known[part.name] = {'rows': pq.read_metadata(part).num_rows, 'sha256': sha256_of_file(part)}
-        write_json(path, known)
+        write_sealed_json(path, known)
+        self._listed = {}
 
     def checksums(self) -> dict[str, dict]:
         """Rows and SHA-256 of the listed parts, by file name."""
         found: dict[str, dict] = {}
         for path in sorted(self.folder.glob('checksums-*.json')):
-            found.update(json.loads(path.read_text(encoding='utf-8')))
+            found.update(read_sealed_json(path, 'Delete it; the next run writes it again.'))
         return found
 
     def checksum(self, name: str) -> str:
@@ -229,24 +269,24 @@ class ResponseFolder:
         """File name -> (reason, part) of every image that could not be read."""
         found = {}
         for path in self.parts():
-            table = pq.read_table(path, columns=['filename', 'error'], filters=[('error', '!=', '')])
+            table = self.read(path, columns=['filename', 'error'], filters=[('error', '!=', '')])
             found.update({row['filename']: (row['error'], path.name) for row in table.to_pylist()})
         return found
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Yield the table of each part."""
         for path in self.parts():
-            yield pq.read_table(path, columns=columns)
+            yield self.read(path, columns=columns)
 
 
-def answered_systems(data_root, task: str) -> list[ResponseFolder]:
-    """List the systems that have responses, sorted by name.
+def answered_machines(data_root, task: str) -> list[ResponseFolder]:
+    """List the machines that have responses, sorted by name.
 
     Raises:
         FileNotFoundError: there are none.
     """
     folder = responses_folder(data_root, task)
-    found = sorted(path.parent for path in folder.glob('*/manifest.json')) if folder.is_dir() else []
+    found = sorted(path.parent for path in folder.glob(f'*/{MANIFEST}')) if folder.is_dir() else []
     if not found:
         raise FileNotFoundError(f'There are no responses in {folder}. Make them with tools/data/run_machines.py.')
     return [ResponseFolder(path) for path in found]

@@ -1,26 +1,28 @@
-"""Run a vision system over a database: workers decode, the network sees batches, whole parts go to disk."""
+"""Run a machine over a database: workers decode, the network sees batches, whole parts go to disk."""
 
 from __future__ import annotations
 
-import logging
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch.utils.data import DataLoader, Dataset
-from tqdm.auto import tqdm
 
-from ..taxonomy import parse_version_name
-from ..utils import UnreadableImage, read_image
-from ..utils.versions import versions_in_use
+from miqa.taxonomy import parse_version_name
+from miqa.utils import NotARegularFile, UnreadableImage, read_image, read_regular
+from miqa.utils.progress import Progress, open_bar
+from miqa.utils.regular_files import PICTURE_BYTES
+from miqa.utils.torch_settings import settings_kept
+from miqa.utils.versions import versions_in_use
+
+from .answering import Answering, unanswered
 from .base import Machine
 from .image_list import SourceImages
-from .responses import ResponseFolder, answer_columns
-
-LOGGER = logging.getLogger('miqa')
+from .responses import ResponseFolder, only_shard
 
 
 class _Images(Dataset):
@@ -46,17 +48,21 @@ class _Images(Dataset):
     def __getitem__(self, index: int) -> tuple[dict, object]:
         source, clean, folder = self.places[self.owners[index]]
         row, path = _identify(source, clean, folder, self.names[index].as_py())
-        data = path.read_bytes()
-        row.update(crc32=zlib.crc32(data), width=0, height=0, error=None)
+        row.update(crc32=0, width=0, height=0, error=None)
         try:
+            data = read_regular(path, PICTURE_BYTES, what='image file')
+            row['crc32'] = zlib.crc32(data)
             image = read_image(data, name=str(path))
-        except UnreadableImage as error:
+        except (UnreadableImage, NotARegularFile) as error:
             return {**row, 'error': str(error)}, None
         row['height'], row['width'] = image.shape[:2]
-        return row, self.prepare(image)
+        try:
+            return row, self.prepare(image)
+        except Exception as error:  # noqa: BLE001  of any library; one picture never ends a run of many
+            return {**row, 'error': unanswered(path, image.shape, error)}, None
 
 
-def _collate(samples: list[tuple[dict, object]]) -> tuple[list[dict], object]:
+def _collate(samples: list[tuple[dict, Any]]) -> tuple[list[dict], Any]:
     rows = [row for row, _ in samples]
     prepared = [value for row, value in samples if row['error'] is None]
     if prepared and all(torch.is_tensor(value) and value.shape == prepared[0].shape for value in prepared):
@@ -86,23 +92,23 @@ def run_machine(
     folder: str | Path,
     *,
     true_classes: dict[str, int] | None = None,
-    shard: tuple[int, int] = (0, 1),
+    shard: tuple[int, int] = (1, 1),
     batch_size: int = 32,
     workers: int = 0,
     sources_per_part: int = 16,
     store_probabilities: bool = False,
     score_threshold: float = 0.01,
     max_detections: int = 100,
-    progress: bool = True,
+    progress: Progress = True,
 ) -> dict[str, int]:
     """Write the responses of ``machine`` to all images of ``sources`` that have none yet.
 
     Args:
-        machine: the system.
+        machine: what looks at the pictures.
         sources: the images of this shard; other shards may run at the same time.
-        folder: the system's folder of responses.
+        folder: the machine's folder of responses.
         true_classes: source -> class index (cls), for ``true_probability``; or None.
-        shard: (i, n), which names the files of this process.
+        shard: (i, n), the i-th of n parts of the sources, counted from 1; it names the files of this process.
         batch_size: images for the network at a time.
         workers: processes that decode and prepare images; 0: this one.
         sources_per_part: sources in one Parquet file; after a kill at most these are done again.
@@ -116,13 +122,23 @@ def run_machine(
 
     Raises:
         ValueError: responses in ``folder`` were made with other weights or parameters, or an answer is not valid.
+        InUse: another process makes responses of the same machine to the same images.
     """
-    store = ResponseFolder(Path(folder))
-    parameters = (
-        {'store_probabilities': store_probabilities}
-        if machine.task == 'cls'
-        else {'score_threshold': score_threshold, 'max_detections': max_detections}
-    )
+    with only_shard(Path(folder), shard), settings_kept():
+        return _run(
+            machine, sources, Path(folder), true_classes, shard, batch_size, workers, sources_per_part,
+            store_probabilities, score_threshold, max_detections, progress,
+        )  # fmt: skip
+
+
+def _run(
+    machine, sources, folder, true_classes, shard, batch_size, workers, sources_per_part,
+    store_probabilities, score_threshold, max_detections, progress,
+) -> dict[str, int]:  # fmt: skip
+    store = ResponseFolder(folder)
+    detects = {'score_threshold': score_threshold, 'max_detections': max_detections}
+    parameters = {'cls': {'store_probabilities': store_probabilities}, 'det': detects, 'ins': detects, 'seg': {}}
+    parameters = parameters[machine.task]
     store.start({'machine': machine.describe(), 'parameters': parameters, 'versions': versions_in_use()})
     done = store.done()
     counts = {'images': 0, 'kept': 0, 'unreadable': 0}
@@ -143,15 +159,18 @@ def run_machine(
         collate_fn=_collate,
         worker_init_fn=_one_thread,
     )
+    answering = Answering(machine, true_classes, parameters)
     sizes, rows = iter(sizes), []
     size = next(sizes, 0)
     total = counts['kept'] + len(names)
-    with tqdm(total=total, initial=counts['kept'], unit='image', disable=not progress) as bar:
-        bar.set_description(machine.name)
+    with open_bar(progress, total, initial=counts['kept'], unit='image', desc=machine.name) as bar:
         for batch_rows, prepared in loader:
-            rows += _answers(machine, batch_rows, prepared, true_classes, parameters)
+            rows += answering.complete(batch_rows, list(prepared))
             bar.update(len(batch_rows))
             while size and len(rows) >= size:
+                if not counts['kept']:
+                    # Before the first part is kept: what a broken machine answered is not to be kept for good.
+                    answering.check_some_valid()
                 part, rows = rows[:size], rows[size:]
                 store.write_part(part, machine.task, shard)
                 counts['images'] += len(part)
@@ -162,27 +181,6 @@ def run_machine(
 
 def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
-
-
-def _answers(machine: Machine, rows: list[dict], prepared: Iterable, true_classes, parameters: dict) -> list[dict]:
-    """Complete the identifying columns ``rows`` with the answers of ``machine``."""
-    batch = list(prepared)
-    answers = machine.predict_prepared(batch) if batch else []
-    if len(answers) != len(batch):
-        raise ValueError(f'{machine.name} returned {len(answers)} predictions for {len(batch)} images.')
-    answers, complete = iter(answers), []
-    for row in rows:
-        if row['error'] is not None:
-            LOGGER.warning('%s', row['error'])
-            complete.append(row)
-            continue
-        true_class = None if true_classes is None else true_classes[row['source']]
-        try:
-            columns = answer_columns(next(answers), machine.task, true_class, parameters)
-        except ValueError as error:
-            raise ValueError(f'{machine.name} on {row["filename"]}: {error}') from error
-        complete.append({**row, **columns})
-    return complete
 
 
 def time_machine(machine: Machine, images: list[np.ndarray], batch_size: int, clock: Callable[[], float]) -> float:

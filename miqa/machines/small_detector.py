@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..utils import atomic_write, require
+from miqa.utils import atomic_write, require
+from miqa.utils.config_files import read_config_file
 
 
 def train_small_detector(
@@ -15,7 +16,7 @@ def train_small_detector(
     out: str | os.PathLike,
     epochs: int,
 ) -> Path:
-    """Train the detector of ``config`` on COCO annotations and write a config of systems that names it.
+    """Train the detector of ``config`` on COCO annotations and write a config of machines that names it.
 
     The classes are those that the annotations use. Nothing is held out: a detector trained on fifty images knows
     these by heart and little else. A finished training in ``out`` is kept.
@@ -37,18 +38,17 @@ def train_small_detector(
     """
     for module in ('mmdet', 'mmcv._ext'):
         require(module, 'Training a detector')
-    from mmengine.config import Config
     from mmengine.runner import Runner
     from pycocotools.coco import COCO
 
     out = Path(out).absolute()
-    systems, checkpoint = out / 'machines.py', out / f'epoch_{epochs}.pth'
-    if systems.is_file() and checkpoint.is_file():
-        return systems
+    machines, checkpoint = out / 'machines.py', out / f'epoch_{epochs}.pth'
+    if machines.is_file() and checkpoint.is_file():
+        return machines
     truth = COCO(str(annotations))
     used = {item['category_id'] for item in truth.dataset['annotations']}
     names = [item['name'] for item in truth.dataset['categories'] if item['id'] in used]
-    settings = Config.fromfile(config)
+    settings = read_config_file(config)
     settings.model.bbox_head.num_classes = len(names)
     for loader in ('train_dataloader', 'test_dataloader'):
         settings[loader].dataset.update(
@@ -68,10 +68,10 @@ def train_small_detector(
     # The config keeps its test loader for later use; the Runner wants none without a test loop.
     settings.test_dataloader = None
     Runner.from_cfg(settings).train()
-    with atomic_write(systems) as temporary:
+    with atomic_write(machines) as temporary:
         temporary.write_text(
             f"machines = [dict(type='MMDetMachine', config={str(out / 'detector.py')!r}, "
             f"checkpoint={str(checkpoint)!r}, task='det', name='small_detector')]\n",
             encoding='utf-8',
         )
-    return systems
+    return machines

@@ -8,10 +8,12 @@ import torch
 from mmengine.model import BaseModel
 from torch import nn
 
-from ..registry import MODELS
-from ..structures import QualitySample
-from ..taxonomy import check_choice
-from .region_feature_cache import region_identity
+from miqa.registry import MODELS
+from miqa.structures import QualitySample, SampleBatch, labels_of
+from miqa.taxonomy import LABELS, check_choice
+
+from .data_preprocessor import IDENTITY_ENDING
+from .frozen_identity import frozen_identity
 
 MODES = ('tensor', 'loss', 'predict')
 
@@ -22,6 +24,8 @@ class QualityAssessor(BaseModel):
 
     Args:
         network: config of a network that turns ``dict[view, (B, 3, h, w) float]`` into scores (B,), or the network.
+            One with ``heads``, a list of labels, and ``member_scores``, which gives (B, members, heads), is trained
+            on all these labels at once, every member by itself.
         loss: config of a loss of :mod:`miqa.models.losses`, or a list of such configs, which are summed.
         data_preprocessor: config of a :class:`~miqa.models.ViewPreprocessor`, or the preprocessor itself.
     """
@@ -55,7 +59,7 @@ class QualityAssessor(BaseModel):
     def forward(
         self,
         inputs: Mapping[str, torch.Tensor],
-        data_samples: Sequence[QualitySample] | None = None,
+        data_samples: SampleBatch | Sequence[QualitySample] | None = None,
         mode: str = 'tensor',
     ) -> torch.Tensor | dict[str, torch.Tensor] | list[QualitySample]:
         """Score a batch.
@@ -71,37 +75,62 @@ class QualityAssessor(BaseModel):
                 another encoder than this network's.
         """
         check_choice(mode, MODES, 'mode')
-        scores = self.network(self._without_identity(inputs))
+        inputs = self.checked_inputs(inputs)
+        if mode == 'loss' and hasattr(self.network, 'member_scores'):
+            return self._losses_of_heads(self.network.member_scores(inputs), data_samples)
+        scores = self.network(inputs)
         if mode == 'tensor':
             return scores
         if mode == 'loss':
             return self._loss(scores, data_samples)
         return _with_scores(scores, data_samples)
 
-    def _loss(self, scores: torch.Tensor, samples: Sequence[QualitySample] | None) -> dict[str, torch.Tensor]:
-        if not samples:
+    def checked_inputs(self, inputs: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Check that cached features are those of this model's frozen encoders, and drop the inputs that say so."""
+        for view in [name.removesuffix(IDENTITY_ENDING) for name in inputs if name.endswith(IDENTITY_ENDING)]:
+            own = frozen_identity(self.network.frozen_encoders()[view], self.data_preprocessor, view)
+            given = {bytes(row).hex() for row in inputs[view + IDENTITY_ENDING].cpu().numpy()} - {own}
+            if given:
+                raise ValueError(
+                    f'The cached features of view {view} were made by another frozen encoder or from another view '
+                    f'({min(given)}) than those of this model ({own}): delete the cache and make it again '
+                    'with tools/data/cache_features.py.'
+                )
+        return {name: value for name, value in inputs.items() if not name.endswith(IDENTITY_ENDING)}
+
+    def _loss(
+        self, scores: torch.Tensor, samples: SampleBatch | Sequence[QualitySample] | None
+    ) -> dict[str, torch.Tensor]:
+        labels = labels_of(samples, 'gt_score')
+        if labels is None:
             raise ValueError("mode='loss' needs data samples with a gt_score.")
-        labels = torch.stack([sample.gt_score for sample in samples]).to(scores.device, non_blocking=True)
+        labels = labels.to(scores.device, non_blocking=True)
         if len(self.losses) == 1:
             return {'loss': self.losses[0](scores, labels)}
         return {f'loss_{loss.name}': loss(scores, labels) for loss in self.losses}
 
-    def _without_identity(self, inputs: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-        """Check that cached region features are this model's own, and drop the input that says so."""
-        if 'region_identity' not in inputs:
-            return inputs
-        own = region_identity(self.network.mask_encoder, self.data_preprocessor)
-        given = {bytes(row).hex() for row in inputs['region_identity'].cpu().numpy()} - {own}
-        if given:
+    def _losses_of_heads(
+        self, scores: torch.Tensor, samples: SampleBatch | Sequence[QualitySample] | None
+    ) -> dict[str, torch.Tensor]:
+        """Return the mean losses over members and heads of scores (B, members, heads)."""
+        labels = labels_of(samples, 'gt_scores')
+        if labels is None:
             raise ValueError(
-                f'The cached region features were made by another region encoder or from another view '
-                f'({min(given)}) than those of this model ({own}): delete the cache and make it again '
-                'with tools/data/cache_region_features.py.'
+                "mode='loss' of a network with several heads needs data samples with gt_scores, the labels of all "
+                'kinds: let MIQDDataset give them.'
             )
-        return {name: value for name, value in inputs.items() if name != 'region_identity'}
+        columns = [LABELS.index(head) for head in self.network.heads]
+        labels = labels[:, columns].to(scores.device, non_blocking=True)
+        means = {
+            loss.name: torch.stack(
+                [loss(scores[:, m, h], labels[:, h]) for m in range(scores.shape[1]) for h in range(scores.shape[2])]
+            ).mean()
+            for loss in self.losses
+        }
+        return {'loss': means.popitem()[1]} if len(means) == 1 else {f'loss_{name}': v for name, v in means.items()}
 
 
-def _with_scores(scores: torch.Tensor, samples: Sequence[QualitySample] | None) -> list[QualitySample]:
+def _with_scores(scores: torch.Tensor, samples: SampleBatch | Sequence[QualitySample] | None) -> list[QualitySample]:
     # One transfer for the batch; `.item()` per sample would wait for the device as often.
     scores = scores.detach().float().cpu()
     samples = [QualitySample() for _ in scores] if samples is None else list(samples)

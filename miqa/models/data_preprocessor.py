@@ -8,7 +8,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torchvision.transforms.functional import center_crop
 
-from ..registry import MODELS
+from miqa.registry import MODELS
 
 #: ImageNet's channel means and deviations, RGB, for values in [0, 1]: the ResNet, EfficientNet and region views.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -72,12 +72,13 @@ class ViewPreprocessor(BaseDataPreprocessor):
 
         Args:
             data: ``inputs``: per view a list of uint8 RGB tensors (3, size, size), or one stacked uint8 tensor
-                (B, 3, size, size). ``data_samples`` or ``data_sample``: list of QualitySample, or nothing.
+                (B, 3, size, size). ``data_samples`` or ``data_sample``: a SampleBatch, a list of QualitySample, or
+                nothing.
             training: makes no difference; nothing random happens here.
 
         Returns:
             ``inputs``: per view float32 (B, 3, size, size), normalised, on the model's device;
-            ``data_samples``: the list, untouched and still on the CPU, or None.
+            ``data_samples``: what was given, untouched and still on the CPU, or None.
 
         Raises:
             KeyError: a view is missing.
@@ -87,7 +88,7 @@ class ViewPreprocessor(BaseDataPreprocessor):
         given = data['inputs']
         pixels = {name: self._pixels(name, given[name]) for name in self.sizes if name in given}
         if 'image' in self.sizes and 'image' not in pixels and 'region' in pixels:
-            pixels['image'] = self._central(pixels['region'])
+            pixels['image'] = self.central(pixels['region'])
         inputs = {}
         for name in self.sizes:
             features = name + FEATURES_ENDING
@@ -96,7 +97,7 @@ class ViewPreprocessor(BaseDataPreprocessor):
                 if name + IDENTITY_ENDING in given:
                     inputs[name + IDENTITY_ENDING] = _stacked(given[name + IDENTITY_ENDING])
             if name in pixels:
-                inputs[name] = self._normalise(name, pixels[name])
+                inputs[name] = self.normalise(name, pixels[name])
             elif features not in given:
                 raise KeyError(
                     f'The batch lacks view {name!r}; it carries {sorted(given)}. Let PackViews in the pipeline make it.'
@@ -104,13 +105,18 @@ class ViewPreprocessor(BaseDataPreprocessor):
         samples = data.get('data_samples', data.get('data_sample'))
         return {'inputs': inputs, 'data_samples': samples}
 
+    def view_batch(self, name: str, pictures: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
+        """Stack and normalise one view alone, as :meth:`forward` does: float32 (B, 3, size, size)."""
+        return self.normalise(name, self._pixels(name, pictures))
+
     def region_batch(self, pictures: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
-        """Stack and normalise view ``region`` alone, as :meth:`forward` does: float32 (B, 3, size, size)."""
-        return self._normalise('region', self._pixels('region', pictures))
+        """Stack and normalise view ``region`` alone, see :meth:`view_batch`."""
+        return self.view_batch('region', pictures)
 
     def _pixels(self, name: str, pictures: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
         size = self.sizes[name]
-        for picture in pictures:
+        stacked = isinstance(pictures, torch.Tensor) and pictures.ndim == 4
+        for picture in pictures[:1] if stacked else pictures:
             if picture.dtype != torch.uint8:
                 raise TypeError(
                     f'View {name!r} must be uint8 values 0 to 255, not {picture.dtype}: '
@@ -123,13 +129,22 @@ class ViewPreprocessor(BaseDataPreprocessor):
                 )
         return self.cast_data(_stacked(pictures))
 
-    def _central(self, region: torch.Tensor) -> torch.Tensor:
+    def central(self, region: torch.Tensor) -> torch.Tensor:
+        """Cut view ``image`` from the centre of view ``region``: (B, 3, size, size) of the same numbers.
+
+        Raises:
+            ValueError: ``image`` is the larger one.
+        """
         size, outer = self.sizes['image'], self.sizes['region']
         if size > outer:
             raise ValueError(f"View 'image' of {size} pixels cannot be cut from view 'region' of {outer} pixels.")
         return center_crop(region, [size, size])
 
-    def _normalise(self, name: str, pixels: torch.Tensor) -> torch.Tensor:
+    def normalise(self, name: str, pixels: torch.Tensor) -> torch.Tensor:
+        """Return 8-bit values (B, 3, size, size) of view ``name`` as float32, less the mean, over the deviation.
+
+        Nothing is checked: this is what an exported graph holds.
+        """
         if self.channels_last:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         # Division and not multiplication by 1/255, subtraction before division: torchvision's rounding.

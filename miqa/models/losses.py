@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..registry import MODELS
+from miqa.registry import MODELS
 
 
 class _Loss(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import safetensors.torch
@@ -10,7 +11,10 @@ import torch
 import torchvision
 from torch import nn
 
-from .checkpoint_files import CheckpointError, fit_state, read_torch_file, state_dict_of
+from miqa.utils import check_regular
+from miqa.utils.checkpoint_files import CheckpointError, fit_state, read_torch_file, state_dict_of
+from miqa.utils.hub import hub_or_cache
+
 from .weight_files import WeightsUnavailable, weight_file
 
 #: What a config may say: True for the zoo's weights, False for random ones, or the path of a file.
@@ -41,7 +45,8 @@ def load_timm_pretrained(model: nn.Module, name: str, pretrained: Pretrained, op
     # With the number of classes that the weights have, timm checks every name; with another it would only log.
     whole = {**options, 'num_classes': zoo.num_classes}
     try:
-        donor = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **whole)
+        with hub_or_cache() if pretrained is True else contextlib.nullcontext():
+            donor = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **whole)
     except Exception as error:
         # What an unreachable hub raises depends on the versions of timm, of the hub client and of its HTTP library.
         source = f'https://huggingface.co/{zoo.hf_hub_id}' if pretrained is True else pretrained
@@ -60,19 +65,22 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix != '.safetensors':
         return state_dict_of(read_torch_file(path), path)
     try:
-        return safetensors.torch.load_file(path)
+        return safetensors.torch.load_file(check_regular(path))
     except safetensors.SafetensorError as error:
         raise CheckpointError(f'{path} is not a whole safetensors file ({error}). Fetch it again.') from error
 
 
-def load_torchvision_pretrained(model: nn.Module, name: str, pretrained: Pretrained, head: str) -> None:
-    """Load torchvision's ImageNet weights into ``model``, all but the classifier.
+def load_torchvision_pretrained(
+    model: nn.Module, name: str, pretrained: Pretrained, head: str | tuple[str, ...] | None, zoo: str = 'IMAGENET1K_V1'
+) -> None:
+    """Load torchvision's published weights into ``model``, all but the classifier.
 
     Args:
         model: the network to fill, with the tensor names of ``torchvision.models.get_model(name)``.
         name: torchvision's model name, such as ``resnet50``.
-        pretrained: True for the weights IMAGENET1K_V1, a path or URL of a file of such weights, or False.
-        head: name of the classifier, whose tensors are left alone.
+        pretrained: True for the weights ``zoo``, a path or URL of a file of such weights, or False.
+        head: name of the classifier, or names of parts, whose tensors are left alone; None to load all.
+        zoo: torchvision's name of the weights.
 
     Raises:
         WeightsUnavailable: there is no such file, or it cannot be downloaded.
@@ -81,12 +89,21 @@ def load_torchvision_pretrained(model: nn.Module, name: str, pretrained: Pretrai
     if pretrained is False:
         return
     if pretrained is True:
-        pretrained = torchvision.models.get_model_weights(name)['IMAGENET1K_V1'].url
+        pretrained = torchvision.models.get_model_weights(name)[zoo].url
     path = weight_file(pretrained)
-    state = {k: v for k, v in state_dict_of(read_torch_file(path), path).items() if not k.startswith(f'{head}.')}
+    state = {k: v for k, v in state_dict_of(read_torch_file(path), path).items() if not _is_of(k, head)}
     own = model.state_dict()
-    wanted = {key: value for key, value in own.items() if not key.startswith(f'{head}.')}
+    wanted = {key: value for key, value in own.items() if not _is_of(key, head)}
     # The oldest files lack BatchNorm's counters, which nothing reads.
     counters = {k: v for k, v in wanted.items() if k.endswith('num_batches_tracked') and k not in state}
-    own.update(fit_state({**state, **counters}, wanted, path, f'torchvision {name} without its classifier'))
+    own.update(fit_state({**state, **counters}, wanted, path, f'{name}{f" without {_named(head)}" if head else ""}'))
     model.load_state_dict(own)
+
+
+def _is_of(key: str, head: str | tuple[str, ...] | None) -> bool:
+    names = (head,) if isinstance(head, str) else head or ()
+    return key.startswith(tuple(f'{name}.' for name in names))
+
+
+def _named(head: str | tuple[str, ...]) -> str:
+    return 'its classifier' if isinstance(head, str) else ', '.join(head)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..registry import MODELS
-from ..taxonomy import check_choice
+from miqa.registry import MODELS
+from miqa.taxonomy import check_choice
+from miqa.utils.checked_values import Choice, Part, Real, Whole
+
+from .frozen import FrozenEncoder
 from .heads import quality_regressor, region_projector
 
 #: Where the pretrained CLS row of the position embedding goes.
@@ -34,6 +37,15 @@ class RAMIQA(nn.Module):
     Raises:
         ValueError: ``pos_embed_order`` is unknown.
     """
+
+    foreign_part = 'network'
+    foreign_options = {
+        'base': Part(('base',)),
+        'region_encoder': Part(('region_encoder',)),
+        'hidden': Whole(1, 16384, optional=True),
+        'dropout': Real(0, 1),
+        'pos_embed_order': Choice(POS_EMBED_ORDERS),
+    }
 
     def __init__(
         self,
@@ -72,6 +84,15 @@ class RAMIQA(nn.Module):
         self.pos_embed[:, cls] = pretrained[:, 0]
         nn.init.normal_(self.pos_embed[:, region], std=0.02)
         self.pos_embed[:, 2:] = pretrained[:, 1:]
+
+    @property
+    def region_encoder(self) -> FrozenEncoder:
+        """The frozen encoder; its tensors keep the released name ``mask_encoder``."""
+        return self.mask_encoder
+
+    def frozen_encoders(self) -> dict[str, FrozenEncoder]:
+        """Return the frozen network by the view that it looks at; its vectors can be cached."""
+        return {'region': self.mask_encoder}
 
     def region_features(self, region: torch.Tensor) -> torch.Tensor:
         """Return the frozen encoder's features (B, C) of normalised pictures (B, 3, H, W)."""

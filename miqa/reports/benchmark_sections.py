@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from miqa.labelling import scores_folder
-from miqa.taxonomy import LABELS, TASKS
+from miqa.benchmark.run import ALL_MACHINES
+from miqa.layout import scores_folder
+from miqa.taxonomy import DATABASE_TASKS, IMAGE_TASKS, LABELS
+from miqa.utils import read_regular_text
+from miqa.utils.json_text import read_settings
 
-from .benchmark import ALL_SYSTEMS
 from .breakdown_plots import heat_map
 from .breakdowns import score_groups, score_matrix
-from .filter_benefit import ORACLE, RANDOM, RESULT_NAMES, compare_filters, comparison_plot, system_plot, system_results
+from .filter_benefit import (
+    ORACLE,
+    RANDOM,
+    RESULT_NAMES,
+    compare_filters,
+    comparison_plot,
+    machine_plot,
+    machine_results,
+)
 from .plots import REMOVED_SHARES, save_figure
-from .report_page import data_table, paragraph, pictures
+from .report_page import data_table, heading, paragraph, pictures, preformatted
 
 #: Columns of predictions_{task}_{label}.parquet that are not methods.
 _FIXED = {'image', 'source', 'distortion', 'fg_level', 'bg_level', 'task', 'label', 'ground_truth'}
@@ -41,21 +51,37 @@ def benchmark_sections(folder: Path, data_root: str | None) -> list[tuple[str, l
         folder: the results.
         data_root: the database with the stored responses, for filter curves; None: the one that was measured.
     """
-    settings = json.loads((folder / 'settings.json').read_text(encoding='utf-8'))
+    settings = _settings(folder)
     cells = _read_cells(folder)
-    root = data_root or settings.get('data_root')
+    root = data_root or settings['data_root']
     sections = [
-        (f'{folder.name}: tables', [(folder / 'tables.html').read_text(encoding='utf-8'), _command(settings)]),
+        (f'{folder.name}: tables', [_tables(folder), _command(settings)]),
         (f'{folder.name}: intervals', [_intervals(cells), *_parts(folder)]),
     ]
-    filters = [text for task in TASKS for text in _filters(folder, root, task)]
+    filters = [text for task in DATABASE_TASKS for text in _filters(folder, root, task)]
     if filters:
         sections.append((f'{folder.name}: does filtering help?', filters))
     return sections
 
 
-def _command(settings: dict) -> str:
-    return f'<h3>Command</h3><pre>{settings["command"].replace("&", "&amp;").replace("<", "&lt;")}</pre>'
+def _settings(folder: Path) -> dict:
+    path = folder / 'settings.json'
+    settings = read_settings(path)
+    if not isinstance(settings, dict) or not {'data_root', 'command'} <= set(settings):
+        raise ValueError(
+            f'{path} is not what a benchmark writes: it lacks data_root or command. Run the benchmark again: '
+            f'python tools/analysis/benchmark.py DATABASE --out {folder}'
+        )
+    return settings
+
+
+def _tables(folder: Path) -> Markup:
+    """Return the tables that the benchmark wrote as HTML; :func:`miqa.reports.table_formats.to_html` escaped them."""
+    return Markup(read_regular_text(folder / 'tables.html', what='file of tables'))  # noqa: S704
+
+
+def _command(settings: dict) -> Markup:
+    return heading('Command') + preformatted(settings['command'])
 
 
 def interval_plot(cells: pd.DataFrame, title: str) -> Figure:
@@ -86,8 +112,8 @@ def interval_figures(cells: pd.DataFrame) -> dict[str, tuple[Figure, str]]:
     figures = {}
     for (task, label, labels_from), part in cells.groupby(['task', 'label', 'labels_from'], sort=False):
         if part.SRCC.notna().any():
-            apart = labels_from != ALL_SYSTEMS
-            title = f'{task}, {label}' + (' (other systems)' if apart else '')
+            apart = labels_from != ALL_MACHINES
+            title = f'{task}, {label}' + (' (other machines)' if apart else '')
             where = f' Labels from {labels_from}.' if apart else ''
             name = f'intervals_{task}_{label}' + (f'_{len(figures)}' if apart else '')
             caption = f'Grey: human vision; orange: confidence; blue: others.{where}'
@@ -105,12 +131,12 @@ def _intervals(cells: pd.DataFrame) -> str:
 
 def _parts(folder: Path) -> list[str]:
     figures, labels, predictions = [], {}, {}
-    for task in TASKS:
+    for task in DATABASE_TASKS:
         for label in LABELS:
             scored = read_scored_images(folder, task, label)
             if scored is None:
                 continue
-            keys = ('cls/' if task == 'cls' else 'det/') + scored.image
+            keys = f'{IMAGE_TASKS[task]}/' + scored.image
             labels[f'{task} {label}'] = pd.Series(scored.ground_truth.to_numpy(), index=keys)
             parts = {}
             for name in method_columns(scored):
@@ -120,22 +146,22 @@ def _parts(folder: Path) -> list[str]:
             if parts:
                 text = f'SRCC of each method within each distortion, {task}, {label}.'
                 figures.append((heat_map(pd.DataFrame(parts).T, title=f'{task}, {label}', low=0.0), text))
-    out = ['<h3>By distortion</h3>' + pictures(*figures)] if figures else []
+    out = [heading('By distortion') + pictures(*figures)] if figures else []
     if len(labels) > 1:
         agreement, _ = score_matrix(labels, labels)
         caption = 'SRCC between sets of labels on the images that they share.'
-        out.append('<h3>Agreement of labels</h3>' + pictures((heat_map(agreement), caption)))
+        out.append(heading('Agreement of labels') + pictures((heat_map(agreement), caption)))
     return out
 
 
 def filter_figures(folder: Path, root: str, task: str) -> tuple[dict[str, tuple[Figure, str]], pd.DataFrame | None]:
     """Return name -> (figure, caption) of a task's filter curves, and the areas gained; nothing without predictions.
 
-    One figure compares all methods with a random order and the oracle, on average over the vision systems; one shows
-    every vision system, for consistency and accuracy scores of the first trained method where the benchmark has them.
+    One figure compares all methods with a random order and the oracle, on average over the machines; one shows
+    every machine, for consistency and accuracy scores of the first trained method where the benchmark has them.
 
     Raises:
-        FileNotFoundError: the database has no stored scores of vision systems.
+        FileNotFoundError: the database has no stored scores of machines.
     """
     scored = {label: read_scored_images(folder, task, label) for label in LABELS}
     scored = {label: table for label, table in scored.items() if table is not None and method_columns(table)}
@@ -143,7 +169,7 @@ def filter_figures(folder: Path, root: str, task: str) -> tuple[dict[str, tuple[
         return {}, None
     label, table = next(iter(scored.items()))
     names = table.image.str.rpartition('/')[2]
-    results = system_results(root, task, pd.DataFrame({'filename': names}))
+    results = machine_results(root, task, pd.DataFrame({'filename': names}))
     result = RESULT_NAMES[task]
     curves, areas = compare_filters({method: table[method].to_numpy() for method in method_columns(table)}, results)
     trained = [method for method in method_columns(table) if _is_trained(folder, method)]
@@ -159,13 +185,13 @@ def filter_figures(folder: Path, root: str, task: str) -> tuple[dict[str, tuple[
     if not panels:
         best = trained[0] if trained else areas.area_gained.drop([ORACLE, RANDOM]).idxmax()
         panels = {best: table[best].to_numpy()}
-    title = f'{task}: mean of {results.shape[1]} vision systems'
+    title = f'{task}: mean of {results.shape[1]} machines'
     caption = f'{result} of the images kept, scored by each method ({label} models where a method is trained).'
     figures = {
         f'filter_{task}': (comparison_plot(curves, title=title, ylabel=result), caption),
-        f'filter_{task}_systems': (
-            system_plot(panels, results, title=task, ylabel=result),
-            f'One line for each vision system: {result}.',
+        f'filter_{task}_machines': (
+            machine_plot(panels, results, title=task, ylabel=result),
+            f'One line for each machine: {result}.',
         ),
     }
     areas = areas.sort_values('area_gained', ascending=False)
@@ -179,23 +205,22 @@ def _filters(folder: Path, root: str | None, task: str) -> list[str]:
     try:
         figures, areas = filter_figures(folder, root, task)
     except FileNotFoundError as error:
-        return [f'<h3>{task}</h3>', paragraph(str(error))]
+        return [heading(task), paragraph(str(error))]
     if areas is None:
         return []
     caption = (
         f'Area gained: mean rise of {RESULT_NAMES[task]} over removed shares of 0 to {REMOVED_SHARES[-1]:g}, mean over '
-        f'systems; the oracle removes what each system itself gets wrong.'
+        f'machines; the oracle removes what each machine itself gets wrong.'
     )
-    return [f'<h3>{task}</h3>', pictures(*figures.values()), data_table(areas, caption=caption)]
+    return [heading(task), pictures(*figures.values()), data_table(areas, caption=caption)]
 
 
 def save_figures(folder: Path, data_root: str | None = None) -> list[Path]:
     """Write the interval plots and filter curves of a benchmark as PNG files into its folder; return their paths.
 
-    Filter curves are left out where the database has no stored scores of vision systems.
+    Filter curves are left out where the database has no stored scores of machines.
     """
-    settings = json.loads((folder / 'settings.json').read_text(encoding='utf-8'))
-    root = data_root or settings['data_root']
+    root = data_root or _settings(folder)['data_root']
     cells = _read_cells(folder)
     figures = interval_figures(cells)
     for task in cells.task.unique():

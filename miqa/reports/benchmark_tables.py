@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from miqa.benchmark.run import ALL_MACHINES, Benchmark, better
+from miqa.evaluation import SCORES
+from miqa.evaluation.published import SOURCE
 from miqa.utils import atomic_write, write_json
 
-from .benchmark import ALL_SYSTEMS, Benchmark, better
-from .published import SOURCE
 from .table_formats import SAME, Cell, Row, ScoreTable, to_html, to_latex, to_markdown
-from .tables import SCORES
 
-TASK_NAMES = {'cls': 'classification', 'det': 'object detection', 'ins': 'instance segmentation'}
+TASK_NAMES = {
+    'cls': 'classification',
+    'det': 'object detection',
+    'ins': 'instance segmentation',
+    'seg': 'semantic segmentation',
+}
 
 #: Table 2 of the paper has no KRCC; the CSV file has it.
 TABLE_2_SCORES = ('SRCC', 'PLCC', 'RMSE')
@@ -24,14 +29,14 @@ def score_tables(benchmark: Benchmark) -> list[ScoreTable]:
     """Lay the results out as tables.
 
     Table 1 holds the composite label of all tasks, as the paper's does, and Table 2 the other labels, one table a task.
-    Where a method has run vision systems that made the labels, further tables hold all methods on labels
+    Where a method has run machines that made the labels, further tables hold all methods on labels
     without them.
     """
     tables = []
     for number, labels_from in enumerate(dict.fromkeys(benchmark.cells.labels_from)):
         part = benchmark.cells[benchmark.cells.labels_from == labels_from]
-        letter = '' if labels_from == ALL_SYSTEMS else f' ({chr(96 + number)})'
-        where = '' if labels_from == ALL_SYSTEMS else f', labels from {labels_from}'
+        letter = '' if labels_from == ALL_MACHINES else f' ({chr(96 + number)})'
+        where = '' if labels_from == ALL_MACHINES else f', labels from {labels_from}'
         tasks = list(dict.fromkeys(part.task))
         if 'composite' in set(part.label):
             blocks = [(task, 'composite') for task in tasks]
@@ -73,13 +78,18 @@ def _table(benchmark: Benchmark, title, labels_from, blocks, scores, names) -> S
 
 
 def _note(entry: pd.Series) -> str:
-    if not entry.systems_run:
-        return ''
-    return {
-        'yes': 'runs a system that made the labels',
-        'no': 'runs a system that did not make these labels',
-        'unknown': 'runs a system; which made the labels is not said',
-    }[entry.made_labels]
+    notes = []
+    if entry.machines_run:
+        made = {
+            'yes': 'runs a machine that made the labels',
+            'no': 'runs a machine that did not make these labels',
+            'unknown': 'runs a machine; which made the labels is not said',
+        }
+        notes.append(made[entry.made_labels])
+    # Results of earlier versions do not say.
+    if entry.get('chosen_on_test', False):
+        notes.append("weights chosen on the test split (the paper's recipe)")
+    return '; '.join(notes)
 
 
 def _cell(entry: pd.Series, name: str, rank: float) -> Cell:
@@ -90,7 +100,7 @@ def _cell(entry: pd.Series, name: str, rank: float) -> Cell:
         value=known(entry[name]),
         low=known(entry[f'{name}_low']),
         high=known(entry[f'{name}_high']),
-        published=known(entry[f'{name}_published']) if entry.labels_from == ALL_SYSTEMS else None,
+        published=known(entry[f'{name}_published']) if entry.labels_from == ALL_MACHINES else None,
         difference=known(entry[f'{name}_difference']),
         rank=int(rank) if rank in (1, 2) else 0,
         same_as_best=bool(entry[f'{name}_same_as_best']),
@@ -111,11 +121,11 @@ def _caption(benchmark: Benchmark, labels_from: str, blocks) -> list[str]:
             f'σ = {item.label_deviation:.4f} (paper: {item.paper_deviation:.4f});'
         )
     lines[-1] = lines[-1][:-1] + '.'
-    if labels_from == ALL_SYSTEMS and len({item.label_systems for item in sets}) == 1:
-        lines.append(f'Vision systems behind the labels: {sets[0].label_systems}.')
+    if labels_from == ALL_MACHINES and len({item.label_machines for item in sets}) == 1:
+        lines.append(f'Machines behind the labels: {sets[0].label_machines}.')
     if all(item.official for item in sets):
         lines.append(f'"paper": number printed in {SOURCE}, and ours minus it.')
-    elif labels_from == ALL_SYSTEMS:
+    elif labels_from == ALL_MACHINES:
         lines.append(
             f'"paper": number printed in {SOURCE} for MIQD-2.5M; where the test set is another one (its size or σ '
             f'differs), no difference is given, as the numbers cannot be compared.'
@@ -177,8 +187,32 @@ def write_benchmark(benchmark: Benchmark, folder: str | os.PathLike, command: st
     write_json(folder / 'settings.json', {**benchmark.settings, 'command': command})
     paths = [folder / name for name in (*texts, 'settings.json')]
     for (task, label, labels_from), scores in benchmark.scores.items():
-        if labels_from == ALL_SYSTEMS:
+        if labels_from == ALL_MACHINES:
             paths.append(folder / f'predictions_{task}_{label}.parquet')
             with atomic_write(paths[-1]) as temporary:
                 scores.to_parquet(temporary, index=False)
     return paths
+
+
+def write_gains(table: pd.DataFrame, method: str, folder: Path) -> Path:
+    """Write the table of :func:`miqa.benchmark.gains.gains_of` as ``gains.csv`` and ``gains.md``; return the latter."""
+    with atomic_write(folder / 'gains.csv') as temporary:
+        table.to_csv(temporary, index=False, float_format='%.6f')
+    lines = [
+        f'### What {method} gains over the best confidence, by kind of damage',
+        '',
+        '| label | labels from | damage | images | SRCC | best confidence | its SRCC | gain | 95 % interval |',
+        '|---|---|---|---:|---:|---|---:|---:|---|',
+    ]
+    for row in table.itertuples(index=False):
+        gain = f'**{row.gain:+.3f}**' if row.is_difference else f'{row.gain:+.3f}'
+        lines.append(
+            f'| {row.label} | {row.labels_from} | {row.part} | {row.images} | {row.SRCC:.3f} | {row.best_other} | '
+            f'{row.SRCC_other:.3f} | {gain} | [{row.low:+.3f}, {row.high:+.3f}] |'
+        )
+    note = (
+        'Bold: the paired bootstrap by source shows a difference. The best confidence is chosen in each row by itself.'
+    )
+    with atomic_write(folder / 'gains.md') as temporary:
+        temporary.write_text('\n'.join([*lines, '', note, '']), encoding='utf-8')
+    return folder / 'gains.md'

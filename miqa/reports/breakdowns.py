@@ -7,11 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from miqa.evaluation import quality_correlations
+from miqa.evaluation import SCORES, quality_correlations
 from miqa.evaluation.mapping import fit_mapping
 from miqa.taxonomy import LEVELS
-
-from .tables import SCORES
 
 
 def score_groups(predictions: pd.DataFrame, by: str | list[str], mapping: str | None = 'linear') -> pd.DataFrame:

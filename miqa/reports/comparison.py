@@ -10,30 +10,33 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from miqa.benchmark.run import ALL_MACHINES, Benchmark
+from miqa.evaluation import SCORES
 from miqa.taxonomy import check_choice
 from miqa.utils import atomic_write
 
-from .benchmark import ALL_SYSTEMS, Benchmark
 from .plots import filter_plot, save_figure, scatter_plot
-from .tables import SCORES
 
 # What a filter curve shows on the vertical axis, by task.
 _RESULTS = {
     'cls': 'mean top-1 accuracy of the rest',
     'det': 'mean AP of the rest',
     'ins': 'mean AP of the rest',
+    'seg': 'mean IoU of the rest',
 }
 
 
 def print_comparison(benchmark: Benchmark, task: str, label: str, console: Console | None = None) -> None:
     """Print a table for each set of labels of a task and label, the best SRCC first, with its 95% interval.
 
-    Methods that could not be scored follow below with the reason. A method that asks one of the vision systems
+    Methods that could not be scored follow below with the reason. A method that asks one of the machines
     behind the labels is marked, for it knows a part of the answer.
     """
     console = console or Console(width=None if Console().is_terminal else 110)
     cells = benchmark.cells[(benchmark.cells.task == task) & (benchmark.cells.label == label)]
-    for labels_from, rows in cells.groupby('labels_from', sort=False):
+    # First the labels that no method has helped to make.
+    groups = sorted(cells.groupby('labels_from', sort=False), key=lambda group: group[0] == ALL_MACHINES)
+    for labels_from, rows in groups:
         sets = benchmark.test_sets
         sets = sets[(sets.task == task) & (sets.label == label) & (sets.labels_from == labels_from)].iloc[0]
         table = Table(
@@ -51,7 +54,7 @@ def print_comparison(benchmark: Benchmark, task: str, label: str, console: Conso
             table.add_row(row.method + mark, *numbers, f'{row.SRCC_low:.2f} to {row.SRCC_high:.2f}')
         console.print(table)
         if (scored.made_labels == 'yes').any():
-            console.print('* asks one of the systems that made these labels, so it knows a part of the answer.')
+            console.print('* asks one of the machines that made these labels, so it knows a part of the answer.')
         for row in rows[rows.failure != ''].itertuples(index=False):
             console.print(f'{row.method} was not scored: {row.failure}')
 
@@ -62,8 +65,8 @@ def save_comparison(
     """Write ``comparison.csv``, ``scatter_{method}.png`` and ``filter_curve.png`` below ``out``.
 
     Args:
-        benchmark: from :func:`miqa.reports.benchmark.run_benchmark`.
-        images: from :func:`miqa.evaluation.baselines.read_test_images`; the filter curve averages ``accuracy``.
+        benchmark: from :func:`miqa.benchmark.run.run_benchmark`.
+        images: from :func:`miqa.benchmark.baselines.read_test_images`; the filter curve averages ``accuracy``.
         task: one of the tasks of ``benchmark``.
         label: one of its labels.
         out: folder, made where missing; earlier results in it are replaced.
@@ -74,11 +77,11 @@ def save_comparison(
     Raises:
         ValueError: the task and label were not scored.
     """
-    known = [f'{key[0]}, {key[1]}' for key in benchmark.scores if key[2] == ALL_SYSTEMS]
+    known = [f'{key[0]}, {key[1]}' for key in benchmark.scores if key[2] == ALL_MACHINES]
     check_choice(f'{task}, {label}', known, 'task and label')
-    scores = benchmark.scores[task, label, ALL_SYSTEMS]
+    scores = benchmark.scores[task, label, ALL_MACHINES]
     cells = benchmark.cells[(benchmark.cells.task == task) & (benchmark.cells.label == label)]
-    scored = cells[(cells.labels_from == ALL_SYSTEMS) & (cells.failure == '')]
+    scored = cells[(cells.labels_from == ALL_MACHINES) & (cells.failure == '')]
     methods = list(scored.sort_values('SRCC', ascending=False).method)
     correct = images.set_index('image').accuracy.reindex(scores.image).to_numpy()
     out = Path(out)

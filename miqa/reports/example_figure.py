@@ -21,7 +21,7 @@ class Example:
     Attributes:
         image: uint8 RGB (H, W, 3).
         title: what was done to it.
-        answers: (vision system, what it says, whether that is right) for each system.
+        answers: (machine, what it says, whether that is right) for each machine.
         scores: name of a score -> value in [0, 1].
     """
 
@@ -32,7 +32,7 @@ class Example:
 
 
 def example_figure(examples: Sequence[Example], title: str, footer: str = '') -> Figure:
-    """Draw examples side by side: the image, the answers of the systems below it, the scores as bars.
+    """Draw examples side by side: the image, the answers of the machines below it, the scores as bars.
 
     Raises:
         ValueError: there are no examples, or they have different scores.
@@ -81,10 +81,10 @@ def _square(image: np.ndarray) -> np.ndarray:
 def _draw_answers(axes, example: Example, rows: int) -> None:
     axes.set(xlim=(0, 1), ylim=(rows, 0))
     axes.set_axis_off()
-    for row, (system, answer, right) in enumerate(example.answers):
+    for row, (machine, answer, right) in enumerate(example.answers):
         color = _RIGHT if right else _WRONG
         axes.text(0.0, row + 0.5, '\u2713' if right else '\u2717', color=color, va='center', fontsize=12, weight='bold')
-        text = textwrap.shorten(f'{system}: {answer}', 30, placeholder='\u2026')
+        text = textwrap.shorten(f'{machine}: {answer}', 30, placeholder='\u2026')
         axes.text(0.09, row + 0.5, text, color=color, va='center', fontsize=9)
 
 

@@ -1,8 +1,8 @@
-"""Does a score help? What vision systems get right on the images that are left when the worst-scored are removed.
+"""Does a score help? What machines get right on the images that are left when the worst-scored are removed.
 
-For each vision system, top-1 (cls) or average precision at IoU 0.75 (det, ins) of single images is averaged over the
-images kept, against the share removed. A useful score makes the curve rise; a random order leaves it flat; the oracle,
-which removes the images that the system itself gets most wrong, is the most that any order can do.
+For each machine, top-1 (cls), average precision at IoU 0.75 (det, ins) or mean IoU (seg) of single images is averaged
+over the images kept, against the share removed. A useful score makes the curve rise; a random order leaves it flat; the
+oracle, which removes the images that the machine itself gets most wrong, is the most that any order can do.
 """
 
 from __future__ import annotations
@@ -16,28 +16,30 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.integrate import trapezoid
 
-from miqa.labelling import ScoreFolder, scores_folder
+from miqa.labelling import ScoreFolder
+from miqa.layout import scores_folder
 from miqa.utils import generator_for
 
 from .plots import REMOVED_SHARES, filter_curve
 
 #: What is averaged, by task.
-RESULT_NAMES = {'cls': 'top-1 accuracy', 'det': 'AP@0.75', 'ins': 'AP@0.75'}
+RESULT_NAMES = {'cls': 'top-1 accuracy', 'det': 'AP@0.75', 'ins': 'AP@0.75', 'seg': 'mIoU'}
 
-_COLUMNS = {'cls': 'accuracy', 'det': 'accuracy_75', 'ins': 'accuracy_75'}
+_COLUMNS = {'cls': 'accuracy', 'det': 'accuracy_75', 'ins': 'accuracy_75', 'seg': 'accuracy'}
 ORACLE, RANDOM = 'oracle', 'random order'
 
 
-def system_results(data_root: str | os.PathLike, task: str, images: pd.DataFrame) -> pd.DataFrame:
-    """Return what each vision system got right on each image, from its stored scores.
+def machine_results(data_root: str | os.PathLike, task: str, images: pd.DataFrame) -> pd.DataFrame:
+    """Return what each machine got right on each image, from its stored scores.
 
     Args:
         data_root: the database.
-        task: ``cls`` (0 or 1), ``det`` or ``ins`` (average precision of the image at IoU 0.75, in [0, 1]).
+        task: ``cls`` (0 or 1), ``det`` or ``ins`` (average precision of the image at IoU 0.75, in [0, 1]) or
+            ``seg`` (mean intersection over union, in [0, 1]).
         images: with the column ``filename``.
 
     Returns:
-        float64, one column for each system, rows as in ``images``; NaN where a system has no result.
+        float64, one column for each machine, rows as in ``images``; NaN where a machine has no result.
 
     Raises:
         FileNotFoundError: there are no stored scores.
@@ -46,8 +48,7 @@ def system_results(data_root: str | os.PathLike, task: str, images: pd.DataFrame
     folders = sorted(path.parent for path in root.glob('*/manifest.json')) if root.is_dir() else []
     if not folders:
         raise FileNotFoundError(
-            f'There are no scores of vision systems in {root}. Make them with tools/data/run_machines.py and '
-            f'make_labels.py.'
+            f'There are no scores of machines in {root}. Make them with tools/data/run_machines.py and make_labels.py.'
         )
     columns = {}
     for folder in folders:
@@ -59,17 +60,17 @@ def system_results(data_root: str | os.PathLike, task: str, images: pd.DataFrame
     return pd.DataFrame(columns, index=images.index)
 
 
-def system_curves(
+def machine_curves(
     scores: np.ndarray, results: pd.DataFrame, shares: Sequence[float] = REMOVED_SHARES
 ) -> dict[str, np.ndarray]:
-    """Return for each vision system the curve of its mean result on the images kept, (len(shares),).
+    """Return for each machine the curve of its mean result on the images kept, (len(shares),).
 
-    Images on which a system has no result do not count for it.
+    Images on which a machine has no result do not count for it.
     """
     curves = {}
-    for system in results:
-        known = results[system].notna().to_numpy()
-        curves[system] = filter_curve(scores[known], results[system].to_numpy()[known], shares)
+    for machine in results:
+        known = results[machine].notna().to_numpy()
+        curves[machine] = filter_curve(scores[known], results[machine].to_numpy()[known], shares)
     return curves
 
 
@@ -85,11 +86,11 @@ def area_gained(curve: np.ndarray, shares: Sequence[float] = REMOVED_SHARES) -> 
 def compare_filters(
     scores: Mapping[str, np.ndarray], results: pd.DataFrame, shares: Sequence[float] = REMOVED_SHARES, seed: int = 0
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
-    """Compare ways of scoring, averaged over the vision systems, with a random order and the oracle.
+    """Compare ways of scoring, averaged over the machines, with a random order and the oracle.
 
     Args:
         scores: name -> scores (N,), finite, higher is better.
-        results: from :func:`system_results`.
+        results: from :func:`machine_results`.
         shares: shares removed.
         seed: of the random order.
 
@@ -100,10 +101,10 @@ def compare_filters(
     order = generator_for('random order', seed, len(results)).permutation(len(results)).astype(float)
     curves = {}
     for name, values in {**scores, RANDOM: order}.items():
-        curves[name] = np.mean(list(system_curves(np.asarray(values, np.float64), results, shares).values()), axis=0)
+        curves[name] = np.mean(list(machine_curves(np.asarray(values, np.float64), results, shares).values()), axis=0)
     oracles = []
-    for system in results:
-        known = results[system].dropna().to_numpy()
+    for machine in results:
+        known = results[machine].dropna().to_numpy()
         oracles.append(filter_curve(known, known, shares))
     curves[ORACLE] = np.mean(oracles, axis=0)
     areas = pd.Series({name: area_gained(curve, shares) for name, curve in curves.items()})
@@ -124,23 +125,23 @@ def comparison_plot(curves: Mapping[str, np.ndarray], shares=REMOVED_SHARES, *, 
     return figure
 
 
-def system_plot(
+def machine_plot(
     panels: Mapping[str, np.ndarray], results: pd.DataFrame, shares=REMOVED_SHARES, *, title='', ylabel=''
 ) -> Figure:
-    """Draw one line for each vision system, one panel for each kind of score, as the paper does.
+    """Draw one line for each machine, one panel for each kind of score, as the paper does.
 
     Args:
         panels: name of a panel (``consistency scores``, ``accuracy scores``) -> scores (N,).
-        results: from :func:`system_results`.
+        results: from :func:`machine_results`.
         shares: shares removed.
         title: text above.
         ylabel: name of the result.
     """
     figure, all_axes = _figure(len(panels))
     for axes, (name, scores) in zip(all_axes, panels.items(), strict=True):
-        for system, curve in system_curves(np.asarray(scores, np.float64), results, shares).items():
+        for machine, curve in machine_curves(np.asarray(scores, np.float64), results, shares).items():
             gained = area_gained(curve, shares)
-            axes.plot(shares, curve, marker='o', ms=3, lw=1.8, label=f'{system} ({gained:+.3f})')
+            axes.plot(shares, curve, marker='o', ms=3, lw=1.8, label=f'{machine} ({gained:+.3f})')
         axes.set(xlabel='share of lowest-scored images removed', title=name)
         axes.legend(frameon=False, fontsize=7, title='in brackets: area gained', title_fontsize=7)
     all_axes[0].set_ylabel(f'{ylabel} of the rest')

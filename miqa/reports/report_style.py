@@ -10,7 +10,7 @@ STYLE = """
   --card: #1a212a; --accent: #6cb6ff; --best: #5fd39a; --fail: #ff8a80; --stripe: #1f2731; }
 :root[data-theme=light] { color-scheme: light; }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.55 system-ui, -apple-system, "Segoe UI",
+body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.55 machine-ui, -apple-machine, "Segoe UI",
   Roboto, "Helvetica Neue", Arial, sans-serif; }
 .layout { display: grid; grid-template-columns: 230px minmax(0, 1fr); max-width: 1380px; margin: 0 auto; gap: 36px;
   padding: 0 28px 60px; }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from mmengine.config import Config
 
-from .predictions import read_predictions
+from miqa.evaluation.predictions import read_predictions
+from miqa.utils import open_regular
+from miqa.utils.config_text import LONGEST, read_config_text
+from miqa.utils.json_text import parse_json, read_settings
 
 
 @dataclass(frozen=True)
@@ -35,32 +38,65 @@ class RunFolder:
         file = self.predictions_file
         return None if file is None else read_predictions(file).dropna(subset=['prediction', 'ground_truth'])
 
-    def config(self) -> Config | None:
-        """Return the config that the run dumped, the newest of them, or None."""
-        files = [*self.path.glob('*.py'), *self.path.glob('test/*.py')]
-        return Config.fromfile(max(files, key=lambda file: file.stat().st_mtime)) if files else None
+    @property
+    def config_file(self) -> Path | None:
+        """The config that the run dumped, the newest of them, or None."""
+        files = [file for file in (*self.path.glob('*.py'), *self.path.glob('test/*.py')) if file.is_file()]
+        return max(files, key=lambda file: file.stat().st_mtime) if files else None
+
+    def config_text(self) -> str | None:
+        """Return the text of the config that the run dumped, or None."""
+        if self.config_file is None:
+            return None
+        with open_regular(self.config_file, encoding='utf-8') as stream:
+            return stream.read(LONGEST + 1)
+
+    def config(self) -> dict | None:
+        """Return the config that the run dumped, or None. It is parsed, not run: the run may be somebody else's.
+
+        Raises:
+            ValueError: it holds more than values, so it is not what a run dumps.
+        """
+        text = self.config_text()
+        return None if text is None else read_config_text(text, str(self.config_file))
 
     def environment(self) -> dict | None:
         """Return ``environment.json``, or None."""
         for place in ('environment.json', 'test/environment.json'):
             if (self.path / place).is_file():
-                return json.loads((self.path / place).read_text(encoding='utf-8'))
+                found = read_settings(self.path / place)
+                return found if isinstance(found, dict) else None
         return None
 
     def curves(self) -> pd.DataFrame:
         """Return logged values, one row a step, over all starts of the run: ``step``, ``loss``, ``lr``, ``SRCC``, ...
 
-        A step that was logged again after a resume keeps its last value.
+        A step that was logged again after a resume keeps its last value. Lines that a killed start has cut or a disk
+        has damaged are left out with a warning.
         """
         rows: dict[int, dict] = {}
         for file in sorted(self.path.glob('*/vis_data/scalars.json')):
             if file.parts[-4:-3] == ('test',):
                 continue
-            for line in file.read_text(encoding='utf-8').splitlines():
-                entry = json.loads(line)
-                if 'step' in entry:
-                    rows.setdefault(entry['step'], {}).update(entry)
+            for entry in _logged(file):
+                rows.setdefault(entry['step'], {}).update(entry)
         return pd.DataFrame(list(rows.values())).sort_values('step') if rows else pd.DataFrame(columns=['step'])
+
+
+def _logged(file: Path) -> Iterator[dict]:
+    broken = 0
+    with open_regular(file) as stream:
+        for line in stream:
+            try:
+                entry = parse_json(line.decode('utf-8', 'replace'), str(file))
+            except ValueError:
+                broken += bool(line.strip())
+                continue
+            step = entry.get('step') if isinstance(entry, dict) else None
+            if isinstance(step, int):
+                yield entry
+    if broken:
+        warnings.warn(f'{broken} lines of {file} are no JSON, as a kill or a damaged disk leaves them.', stacklevel=3)
 
 
 def is_run(path: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,16 +10,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from miqa.datasets import label_fingerprint
-from miqa.datasets.index import image_root
-from miqa.evaluation import quality_correlations
-from miqa.taxonomy import TASKS
+from miqa.evaluation import SCORES, quality_correlations
+from miqa.layout import CATEGORY_COLUMN, SPLIT_COLUMNS, image_root, source_of_entry, split_path
+from miqa.taxonomy import DATABASE_TASKS, IMAGE_TASKS
 
 from .breakdown_plots import contact_sheet, heat_map, residual_plot
 from .breakdowns import level_grid, residuals, score_groups, score_matrix, worst_predictions
 from .plots import scatter_plot
-from .report_page import data_table, folded, paragraph, pictures, tiles
+from .report_page import data_table, failure, folded, heading, paragraph, pictures, tiles
 from .run_folder import RunFolder
-from .tables import SCORES, score_parts
+from .tables import score_parts
 
 #: Lowest and highest categories that are shown: MIQD-2.5M's cls has 1,000 of them.
 _CATEGORIES = 10
@@ -37,7 +36,7 @@ def run_sections(run: RunFolder, data_root: str | None, mapping: str | None = 'l
     config = run.config()
     root = data_root or (config.get('data_root') if config is not None else None)
     predictions = run.predictions()
-    about = _about(run, config)
+    about = _about(run)
     if predictions is None:
         text = paragraph('This run has not been tested yet: tools/test.py writes its predictions.')
         return [(run.path.name, [_curves(run), text, *about])]
@@ -54,7 +53,7 @@ def _results(part: pd.DataFrame, task: str, label: str, root: str | None, mappin
     try:
         scores = quality_correlations(part.prediction, part.ground_truth, mapping)
     except ValueError as error:
-        return [f'<p class="failure">{error}</p>']
+        return [failure(str(error))]
     fragments = [
         tiles({**{name: f'{value:.4f}' for name, value in scores.items()}, 'images': f'{len(part):,}'}),
         paragraph(
@@ -82,9 +81,9 @@ def _results(part: pd.DataFrame, task: str, label: str, root: str | None, mappin
     )
     table = score_parts(part, mapping).set_index(['group', 'part'])
     table.index.names = [None, None]
-    fragments.append('<h3>Parts of the test set</h3>' + data_table(table))
+    fragments.append(heading('Parts of the test set') + data_table(table))
     fragments.append(_categories(part, task, root, mapping))
-    fragments.append('<h3>Worst predictions</h3>' + _worst(part, task, root, mapping))
+    fragments.append(heading('Worst predictions') + _worst(part, task, root, mapping))
     return fragments
 
 
@@ -107,7 +106,7 @@ def _categories(part: pd.DataFrame, task: str, root: str | None, mapping: str | 
     if len(table) < 2:
         return ''
     table = table.sort_values('SRCC')
-    title = '<h3>Categories of the source</h3>'
+    title = heading('Categories of the source')
     if len(table) <= 2 * _CATEGORIES:
         return title + data_table(table)
     shown = pd.concat([table.head(_CATEGORIES), table.dropna(subset=['SRCC']).tail(_CATEGORIES)])
@@ -116,13 +115,17 @@ def _categories(part: pd.DataFrame, task: str, root: str | None, mapping: str | 
 
 def source_categories(data_root: str, task: str) -> dict[str, str] | None:
     """Return source -> category from the split file of cls, or None where the database names none."""
-    path = Path(data_root) / 'splits' / f'miqa_{task}_val.csv'
+    path = split_path(data_root, task, 'val')
     if task != 'cls' or not path.is_file():
         return None
-    table = pd.read_csv(path, dtype=str)
-    if not {'Image Name', 'Category'} <= set(table.columns):
+    table, names = pd.read_csv(path, dtype=str), SPLIT_COLUMNS['cls']
+    if not {names, CATEGORY_COLUMN} <= set(table.columns):
         return None
-    return {Path(name).stem: category for name, category in zip(table['Image Name'], table['Category'], strict=True)}
+    named = table.dropna(subset=[names])
+    return {
+        source_of_entry(name, task, str(path)): category
+        for name, category in zip(named[names], named[CATEGORY_COLUMN], strict=True)
+    }
 
 
 def _curves(run: RunFolder) -> str:
@@ -138,13 +141,13 @@ def _curves(run: RunFolder) -> str:
         axes.set(title=name, xlabel='step')
         axes.spines[['top', 'right']].set_visible(False)
         axes.grid(alpha=0.25)
-    return '<h3>Training</h3>' + pictures((figure, 'Logged values by step.'))
+    return heading('Training') + pictures((figure, 'Logged values by step.'))
 
 
-def _about(run: RunFolder, config) -> list[str]:
-    environment = run.environment()
+def _about(run: RunFolder) -> list[str]:
+    environment, config = run.environment(), run.config_text()
     return [
-        folded('Config', config.pretty_text) if config is not None else '',
+        folded('Config', config) if config is not None else '',
         folded('Environment', json.dumps(environment, indent=2)) if environment else '',
     ]
 
@@ -158,14 +161,14 @@ def matrix_fragments(runs: list[RunFolder]) -> list[str]:
         if table is None:
             continue
         # Images of det and ins are the same files; those of cls are others.
-        names = pd.Series(np.where(table.task == 'cls', 'cls/', 'det/'), index=table.index) + table.image
+        names = table.task.map(IMAGE_TASKS) + '/' + table.image
         table = table.assign(key=names)
         for (task, label), part in table.groupby(['task', 'label'], sort=False):
             truths.setdefault(f'{task} {label}', part.drop_duplicates('key').set_index('key').ground_truth)
         predicted[run.path.name] = table.drop_duplicates('key').set_index('key').prediction
     if len(truths) < 2:
         return []
-    order = sorted(truths, key=lambda name: (TASKS.index(name.split()[0]), name))
+    order = sorted(truths, key=lambda name: (DATABASE_TASKS.index(name.split()[0]), name))
     truths = {name: truths[name] for name in order}
     crossed, _ = score_matrix(predicted, truths)
     agreement, counts = score_matrix(truths, truths)

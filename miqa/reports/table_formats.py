@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from html import escape
+
+from markupsafe import Markup
+
+from miqa.utils.templates import render
 
 #: What stands before a score that the bootstrap cannot tell from the best one.
 SAME = '≈'
@@ -116,44 +119,18 @@ def _published(cell: Cell) -> str | None:
     return text if cell.difference is None else f'{text} ({cell.difference:+.4f})'
 
 
-def to_html(table: ScoreTable) -> str:
+def to_html(table: ScoreTable) -> Markup:
     """Write a table as an HTML fragment (``<figure class="scores">``) without styles."""
-    out = ['<figure class="scores">', f'<h3>{escape(table.title)}</h3>', '<div class="wide"><table><thead>']
-    if table.groups:
-        out.append('<tr><th></th>')
-        out += [f'<th colspan="{count}" class="group">{escape(name)}</th>' for name, count in table.groups]
-        out.append('</tr>')
-    out.append('<tr><th></th>' + ''.join(f'<th>{escape(column)}</th>' for column in table.columns) + '</tr>')
-    out.append('</thead><tbody>')
-    for row in table.rows:
-        note = f'<small>{escape(row.note)}</small>' if row.note else ''
-        out.append(f'<tr><th scope="row">{escape(row.name)}{note}</th>')
-        if row.failure:
-            out.append(f'<td colspan="{len(row.cells)}" class="failure">{escape(row.failure)}</td>')
-        else:
-            out += [_html_cell(cell) for cell in row.cells]
-        out.append('</tr>')
-    out.append('</tbody></table></div>')
     reasons = dict.fromkeys(cell.failure for row in table.rows if not row.failure for cell in row.cells if cell.failure)
-    if reasons:
-        out.append('<ul class="failure">' + ''.join(f'<li>{escape(reason)}</li>' for reason in reasons) + '</ul>')
-    out.append(f'<figcaption>{escape(" ".join(table.caption))}</figcaption></figure>')
-    return '\n'.join(out)
-
-
-def _html_cell(cell: Cell) -> str:
-    below = []
-    if cell.value is None:
-        text = f'<span class="failure" title="{escape(cell.failure)}">failed</span>' if cell.failure else '–'
-    else:
-        text = f'{cell.value:.4f}'
-        text = {1: f'<b>{text}</b>', 2: f'<u>{text}</u>'}.get(cell.rank, text)
-        text = f'<span class="same">{SAME}</span> {text}' if cell.same_as_best else text
-        if cell.low is not None:
-            below.append(f'<small>{_interval(cell)}</small>')
-    if (published := _published(cell)) is not None:
-        below.append(f'<small class="paper">{escape(published)}</small>')
-    return f'<td>{text}{"".join(below)}</td>'
+    return render(
+        'miqa.reports',
+        'score_table.html',
+        table=table,
+        same=SAME,
+        interval=_interval,
+        published=_published,
+        reasons=list(reasons),
+    )
 
 
 def to_latex(table: ScoreTable, label: str) -> str:

@@ -6,29 +6,22 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from miqa.evaluation import quality_correlations
-
-#: Scores in the order of the paper's tables.
-SCORES = ('SRCC', 'PLCC', 'KRCC', 'RMSE')
+from miqa.evaluation import SCORES, UndefinedScores, quality_correlations
 
 
 def score_parts(predictions: pd.DataFrame, mapping: str | None = 'linear') -> pd.DataFrame:
     """Score predictions whole and by distortion, level of uniform versions, and region pattern.
 
     Args:
-        predictions: with the columns of :data:`miqa.reports.predictions.COLUMNS` and ``region_pattern``.
+        predictions: with the columns of :data:`miqa.evaluation.predictions.COLUMNS` and ``region_pattern``.
         mapping: fitted for each part by itself, see :func:`miqa.evaluation.quality_correlations`.
 
     Returns:
         One row a part: ``group`` (overall, distortion, level, region_pattern), ``part``, ``n``, the four scores and
-        ``note``. A part on which no correlation is defined (constant, or under 3 images) has NaN scores and
-        the reason in ``note``.
-
-    Raises:
-        ValueError: the whole test set cannot be scored.
+        ``note``. Where no correlation is defined (constant, NaN, or under 3 images) the scores are NaN and ``note``
+        is the reason.
     """
-    whole = quality_correlations(predictions.prediction, predictions.ground_truth, mapping)
-    rows = [{'group': 'overall', 'part': 'all', 'n': len(predictions), **whole, 'note': ''}]
+    rows = [{'group': 'overall', 'part': 'all', 'n': len(predictions), **_score(predictions, mapping)}]
     uniform = predictions[predictions.region_pattern == 'uniform']
     for group, column, table in (
         ('distortion', 'distortion', predictions),
@@ -43,7 +36,7 @@ def score_parts(predictions: pd.DataFrame, mapping: str | None = 'linear') -> pd
 def _score(members: pd.DataFrame, mapping: str | None) -> dict:
     try:
         return {**quality_correlations(members.prediction, members.ground_truth, mapping), 'note': ''}
-    except ValueError as error:
+    except UndefinedScores as error:
         return {**dict.fromkeys(SCORES, float('nan')), 'note': str(error)}
 
 

@@ -7,29 +7,51 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from .regular_files import open_regular
+from .temporaries import make_temporary
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write(
+    path: str | os.PathLike, durable: bool = True, named: Callable[[Path], Path] | None = None
+) -> Iterator[Path]:
     """Give a temporary path beside ``path``; move it into place when the block ends without an error.
 
     A reader therefore never sees half a file, and a killed writer leaves no file under the final name.
-    The parent folder is made where it is missing. The temporary file keeps the suffix of ``path``.
+    The parent folder is made where it is missing. The temporary file keeps the suffix of ``path``. What a killed
+    writer leaves is removed by the next process that writes into the folder.
+
+    Args:
+        path: the file.
+        durable: wait until the disk has the contents, so that a power cut leaves the old file or the new one. Not
+            needed where a record of sizes and checksums, written afterwards, tells whether a file is whole.
+        named: returns the final path when it is given the whole temporary file; None: it is ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f'.{path.stem}.', suffix=f'.part{path.suffix}', dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    handle, temporary = make_temporary(path)
     try:
         yield temporary
         # mkstemp makes files private; a result is as readable as any other file of the user's.
         temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        if durable:
+            _to_disk(temporary)
+        temporary.replace(named(temporary) if named else path)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _to_disk(path: Path) -> None:
+    # Some writers put another file in the place of the one that was made here, so that its handle is of no use.
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:
@@ -65,7 +87,7 @@ def keep_previous(path: str | os.PathLike) -> Path | None:
 
 def sha256_of_file(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
-    with open(path, 'rb') as stream:
+    with open_regular(path, None) as stream:
         return hashlib.file_digest(stream, 'sha256').hexdigest() if hasattr(hashlib, 'file_digest') else _digest(stream)
 
 
@@ -77,9 +99,13 @@ def _digest(stream) -> str:
     return digest.hexdigest()
 
 
+#: The environment variable that moves the cache folder.
+HOME_VARIABLE = 'MIQA_HOME'
+
+
 def user_cache() -> Path:
     """Return the folder for files that can be made again: ``$MIQA_HOME``, else ``~/.cache/miqa`` (not created)."""
-    home = os.environ.get('MIQA_HOME')
+    home = os.environ.get(HOME_VARIABLE)
     if home:
         return Path(home).expanduser()
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'miqa'

@@ -14,6 +14,9 @@ from .requirements import require
 EFFICIENTNET_LITE_MEAN = (127 / 255,) * 3
 EFFICIENTNET_LITE_STD = (128 / 255,) * 3
 
+#: timm's names of the networks, by size.
+PACKAGED_LITES = tuple(f'tf_efficientnet_lite{size}' for size in (0, 1, 2))
+
 
 def efficientnet_lite(size: int, **timm_options) -> nn.Module:
     """Build timm's ``tf_efficientnet_lite{size}`` with the ImageNet-1k weights of the package that ships them.

@@ -13,6 +13,7 @@ PACKAGES = (
     'timm',
     'onedl-mmengine',
     'onedl-mmcv',
+    'onedl-mmsegmentation',
     'onedl-mmdetection',
     'numpy',
     'scipy',

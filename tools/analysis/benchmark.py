@@ -10,11 +10,13 @@ Examples:
   python tools/analysis/benchmark.py DATA --tasks cls --methods SSIM confidence:tf_efficientnet_lite0 \
       'ours=work_dirs/mini_ra_miqa_cls_{label}/test/predictions.csv'
 
-A method is name=predictions.csv, name=CONFIG:CHECKPOINT, a measure of human vision (PSNR SSIM VSI LPIPS DISTS HyperIQA
-MANIQA, or pyiqa:NAME) or the confidence of a vision system with stored responses (max_probability:SYSTEM,
-negative_entropy:SYSTEM, energy:SYSTEM, mean_score:SYSTEM, sum_scores:SYSTEM, expected_count:SYSTEM, or
-confidence:SYSTEM for all of them). Paths may hold {task} and {label}. A method that is named as in the paper (RA-MIQA,
-ResNet-50, ...) gets the published numbers beside its own. One that cannot be scored stays there, with the reason.
+A method is name=predictions.csv or name=CONFIG:CHECKPOINT (name@MACHINE=... where it runs a machine inside, as
+response-aware models do), a measure of human vision (PSNR SSIM VSI LPIPS DISTS HyperIQA MANIQA, or pyiqa:NAME), a rival
+that needs no training (sharpness brightness contrast blur-exposure tta:CLASSIFIER ccs:MACHINES.py encoder:MODEL), or
+the confidence of a machine with stored responses (max_probability:MACHINE, negative_entropy:MACHINE, energy:MACHINE,
+mean_score:MACHINE, sum_scores:MACHINE, expected_count:MACHINE, or confidence:MACHINE for all of them). Paths may hold
+{task} and {label}. A method that is named as in the paper (RA-MIQA, ResNet-50, ...) gets the published numbers beside
+its own. One that cannot be scored stays there, with the reason.
 
 Measures are kept beside the images (or in the user's cache) and continued after an interruption.
 HyperIQA, MANIQA and pyiqa:NAME need pyiqa (pip install pyiqa), whose licence does not allow commercial use.
@@ -29,22 +31,36 @@ from mmengine.config import DictAction
 from rich.console import Console
 from rich.markdown import Markdown
 
+from miqa.benchmark.gains import gains_of
+from miqa.benchmark.methods import parse_methods
+from miqa.benchmark.run import run_benchmark
 from miqa.evaluation import MAPPINGS
-from miqa.reports.benchmark import run_benchmark
 from miqa.reports.benchmark_sections import save_figures
-from miqa.reports.benchmark_tables import write_benchmark
-from miqa.reports.methods import parse_methods
-from miqa.taxonomy import LABELS, TASKS
-from miqa.utils.command_line import run_command
+from miqa.reports.benchmark_tables import write_benchmark, write_gains
+from miqa.taxonomy import DATABASE_TASKS, LABELS
+from miqa.utils import only_writer
+from miqa.utils.allocator import keep_freed_memory
+from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
+from miqa.utils.devices import usable_device
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('data_root', metavar='DATA', help='folder with miqa_cls/ ... and splits/')
     parser.add_argument('--methods', nargs='+', required=True, metavar='METHOD', help='rows of the tables, see above')
-    parser.add_argument('--tasks', nargs='+', choices=TASKS, help='default: those that the database has')
-    parser.add_argument('--labels', nargs='+', choices=LABELS, default=list(LABELS), help='default: all three')
+    parser.add_argument(
+        '--tasks', '--task', nargs='+', choices=DATABASE_TASKS, help='default: those that the database has'
+    )
+    parser.add_argument(
+        '--labels', '--label', nargs='+', choices=LABELS, default=list(LABELS), help='default: all three'
+    )
+    parser.add_argument(
+        '--split',
+        choices=('val', 'all'),
+        default='val',
+        help='images to score on: the test split, or all for predictions of a cross-validation (default: val)',
+    )
     parser.add_argument('--out', default='work_dirs/benchmark', help='folder of the results (default: %(default)s)')
     parser.add_argument(
         '--mapping', choices=['none', *filter(None, MAPPINGS)], default='linear', help='map before RMSE'
@@ -54,8 +70,15 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     parser.add_argument('--missing', choices=['error', 'skip'], default='error', help='images that are not there')
     parser.add_argument('--cache', help='folder of measured baselines (default: beside the images)')
     parser.add_argument('--device', default='cpu', help="where the baselines' networks run (default: cpu)")
-    parser.add_argument('--jobs', type=int, default=-1, help='processes that measure (default: one per core)')
+    parser.add_argument(
+        '--jobs', '--workers', type=int, default=-1, help='processes that measure (default: one per core)'
+    )
     parser.add_argument('--plots', action='store_true', help='also draw intervals and filter curves as PNG files')
+    parser.add_argument(
+        '--gains-of',
+        metavar='NAME',
+        help='also compare this method with the best confidence for subtle, background-only and other damage',
+    )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='config keys for CONFIG:CHECKPOINT')
     return parser.parse_args(arguments)
 
@@ -63,9 +86,19 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 def main() -> None:
     """Run the benchmark and print its tables."""
     args = parse_arguments()
-    tasks = args.tasks or [task for task in TASKS if (Path(args.data_root) / f'miqa_{task}' / 'labels').is_dir()]
+    keep_freed_memory()
+    tasks = args.tasks or [
+        task for task in DATABASE_TASKS if (Path(args.data_root) / f'miqa_{task}' / 'labels').is_dir()
+    ]
     if not tasks:
         raise FileNotFoundError(f'{args.data_root} has no labels: expected miqa_cls/labels, miqa_det/labels, ...')
+    Path(args.out).mkdir(parents=True, exist_ok=True)
+    with only_writer(args.out, 'name another --out'):
+        run(args, tasks)
+
+
+def run(args: argparse.Namespace, tasks: list[str]) -> None:
+    """Run the benchmark on these tasks, save and print its tables."""
     benchmark = run_benchmark(
         args.data_root,
         parse_methods(args.methods, args.data_root, tasks),
@@ -75,9 +108,10 @@ def main() -> None:
         resamples=args.resamples,
         seed=args.seed,
         missing=args.missing,
+        split=args.split,
         report=lambda text: print(text, file=sys.stderr),
         cache=args.cache,
-        device=args.device,
+        device=str(usable_device(args.device)),
         jobs=args.jobs,
         options=args.cfg_options,
     )
@@ -86,6 +120,10 @@ def main() -> None:
     if args.plots:
         paths += save_figures(Path(args.out))
     text = paths[0].read_text(encoding='utf-8')
+    if args.gains_of:
+        table = gains_of(benchmark, args.gains_of)
+        paths.append(write_gains(table, args.gains_of, Path(args.out)))
+        text += '\n' + paths[-1].read_text(encoding='utf-8')
     if Console().is_terminal:
         text = (
             text.replace('<br>', ' ').replace('<sub>', '').replace('</sub>', '').replace('<u>', '').replace('</u>', '')
@@ -97,4 +135,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run_command(main)
+    run_command(main, SAME_AGAIN)

@@ -12,14 +12,14 @@ import time
 
 import numpy as np
 
-from miqa.reports.bootstrap import MAX_SOURCES, SourceBootstrap
-from miqa.reports.tables import SCORES
-from miqa.utils.command_line import run_command
+from miqa.benchmark.bootstrap import MAX_SOURCES, SourceBootstrap
+from miqa.evaluation import SCORES
+from miqa.utils.command_line import ToolParser, run_command
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('--images', type=int, default=250_000, help='test images (default: 250000)')
     parser.add_argument('--sources', type=int, default=1000, help='source images (default: 1000)')
     parser.add_argument('--methods', type=int, default=16, help='methods (default: 16)')

@@ -9,7 +9,6 @@ two count processor time, the last the clock.
 import argparse
 import importlib.util
 import os
-import sys
 import time
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +20,7 @@ import numpy as np
 
 from miqa.distortions import DISTORTIONS, EXTRA_DISTORTIONS, candidates, distort
 from miqa.utils import generator_for, read_image, require
+from miqa.utils.command_line import ToolParser, run_command
 
 EXAMPLES = """
 examples
@@ -159,9 +159,7 @@ def print_scaling(image: np.ndarray, workers: list[int], pictures: int) -> None:
 
 def main() -> int:
     """Run the tool."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--image', help="photograph to distort (default: scikit-image's astronaut)")
     parser.add_argument('--sizes', nargs='+', default=['500x375', '2048x1365'], help='default: 500x375 2048x1365')
     parser.add_argument('--repeats', type=int, default=5, help='runs of which the shortest counts (default: 5)')
@@ -189,4 +187,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_command(main)

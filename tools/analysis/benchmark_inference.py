@@ -1,81 +1,277 @@
 #!/usr/bin/env python
-"""Measure how fast a model scores image files on this machine.
+"""Measure how fast networks score on this machine: PyTorch, ONNX Runtime and OpenVINO, each in its number formats.
 
-One run compares, in turns: one image at a time with a resize for each view (as the released demo script does it);
-one at a time with this package; folders in batches of 1, 8 and 32; PyTorch and ONNX Runtime; with latencies.
+Without a model the published RA-MIQA is measured at full size (random tensors of the released shapes), the
+quickstart's CNN and a student for cameras (packaged ImageNet weights, random heads); heads are scaled so that scores
+spread as labels do (deviation 0.25), which makes differences of scores comparable. One run takes all runtimes in
+turns, so that other load hits all alike. Decoding is left out: benchmark_files.py measures files.
 
 Examples:
-  python tools/analysis/benchmark_inference.py --model demo
-  python tools/analysis/benchmark_inference.py --weights work_dirs/x/best.pth --images shots/ --out speed.json
-  python tools/analysis/benchmark_inference.py --model ra-miqa --device cuda --precision bf16 --count 256
+  python tools/analysis/benchmark_inference.py
+  python tools/analysis/benchmark_inference.py --model demo --images shots/ --out speed.json
+  python tools/analysis/benchmark_inference.py --nncf-python ~/nncf/bin/python    # NNCF in its own environment
 """
+
+from __future__ import annotations
 
 import argparse
 import itertools
+import os
+import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+import torch
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
-from miqa.apis.benchmark import benchmark, make_pictures
+from miqa.apis.commands.files import find_images
 from miqa.apis.commands.options import add_model_options, load_model
-from miqa.apis.files import find_images
-from miqa.utils import write_json
+from miqa.apis.model import MIQAModel
+from miqa.apis.opening import open_exported
+from miqa.apis.runtimes import Runtime
+from miqa.apis.runtimes.pixels import PixelsToScore
+from miqa.apis.runtimes.probes import probe_pixels
+from miqa.apis.zoo.methods import METHODS, SHORT_SIDE
+from miqa.apis.zoo.spec import ModelSpec
+from miqa.engine import load_config
+from miqa.models import QualityAssessor
+from miqa.utils import MissingPackage, write_json
 from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import run_command
+from miqa.utils.command_line import ToolParser, run_command
+from miqa.utils.configs import config_folder
+from miqa.utils.processor import processor
+
+#: Spread of scores over the pictures that are tried: about that of the paper's labels (0.27 to 0.36).
+SPREAD = 0.25
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        '--images', nargs='+', metavar='PATH', help='images or folders (default: made, 1280 x 960 JPEG)'
+def random_models() -> dict[str, MIQAModel]:
+    """Return the networks that are measured where none is named."""
+    torch.manual_seed(0)
+    method = METHODS['ra_miqa']
+    published = ModelSpec('ra_miqa', 'cls', 'composite', method.network, method.views, SHORT_SIDE)
+    found = {'RA-MIQA, full size': _with_spread(published, _build(published, pretrained=False))}
+    for title, path in (('CNN of the quickstart', 'mini/cnn_cls.py'), ('student for cameras', 'distill/lite0.py')):
+        config = load_config(config_folder() / path)
+        config.model.network.pretrained = True
+        small = ModelSpec.from_config(config.to_dict(), f'configs/{path}')
+        found[title] = _with_spread(small, _build(small, pretrained=True))
+    return found
+
+
+def _build(spec: ModelSpec, pretrained: bool) -> QualityAssessor:
+    model = QualityAssessor(dict(spec.network), {'type': 'ViewPreprocessor', 'views': dict(spec.views)})
+    if pretrained:
+        model.init_weights()
+    return model.eval()
+
+
+def _with_spread(spec: ModelSpec, assessor: QualityAssessor) -> MIQAModel:
+    """Scale the last layer so that scores of the probe pictures have mean 0.5 and deviation :data:`SPREAD`."""
+    head = [layer for layer in assessor.modules() if isinstance(layer, nn.Linear) and layer.out_features == 1][-1]
+    with torch.no_grad():
+        head.weight.normal_()
+        head.bias.zero_()
+    source = f'random {spec.method}'
+    options = dict(precision='fp32', device='cpu')
+    _standardise(assessor, probe_pixels(spec.view_size))
+    scores = MIQAModel.from_parts(spec, assessor.state_dict(), source, **options).score_pixels(
+        probe_pixels(spec.view_size)
     )
-    parser.add_argument('--count', type=int, default=64, help='how many images (default: 64)')
+    with torch.no_grad():
+        scale = SPREAD / float(scores.std())
+        head.weight.mul_(scale)
+        head.bias.fill_(0.5 - scale * float(scores.mean()))
+    return MIQAModel.from_parts(spec, assessor.state_dict(), source, **options)
+
+
+def _standardise(assessor: QualityAssessor, pixels: np.ndarray) -> None:
+    """Give the statistics of a head's BatchNorm the values that training gives them: those of the pictures."""
+    norms = [layer for layer in assessor.modules() if isinstance(layer, nn.BatchNorm1d)]
+    for norm in norms:
+        norm.momentum = None  # the plain mean
+        norm.train()
+    with torch.no_grad():
+        PixelsToScore(assessor)(torch.from_numpy(pixels))
+    for norm in norms:
+        norm.eval()
+
+
+def open_runtimes(
+    model: MIQAModel, folder: Path, shots: Path, nncf_python: str | None, progress: Callable[[str], None]
+) -> tuple[dict[str, Runtime], list[str]]:
+    """Open a model in every runtime and format; return them by name, and why others are left out."""
+    runtimes: dict[str, Runtime] = {'PyTorch fp32': model.runtime}
+    left_out: list[str] = []
+
+    def add(name: str, make: Callable[[], Runtime]) -> None:
+        progress(f'open {name}')
+        try:
+            runtimes[name] = make()
+        except (MissingPackage, ValueError, subprocess.CalledProcessError) as error:
+            left_out.append(f'{name}: {error}')
+
+    def in_torch(precision: str) -> Runtime:
+        state = {f'network.{key}': value for key, value in model.runtime.module.network.state_dict().items()}
+        return MIQAModel.from_parts(model.spec, state, model.source, device=model.device, precision=precision).runtime
+
+    def exported(name: str, precision: str | None = None, **options) -> Runtime:
+        path = folder / name
+        if not path.exists():
+            model.export(path, **options)
+        return open_exported(path, precision=precision)[1]
+
+    def quantised() -> Runtime:
+        path = folder / 'int8.xml'
+        options = ['--int8', '--calibrate', str(shots), '--tolerance', '10']
+        if nncf_python is None:
+            return exported('int8.xml', int8=True, calibrate=shots, tolerance=10.0)
+        command = [
+            nncf_python,
+            '-m',
+            'miqa.apis.commands.cli',
+            'export',
+            str(path),
+            '--model',
+            str(folder / 'model.xml'),
+        ]
+        paths = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get('PYTHONPATH'))))
+        environment = {**os.environ, 'PYTHONPATH': paths}
+        subprocess.run([*command, *options], check=True, env=environment, stdout=subprocess.DEVNULL)
+        return open_exported(path)[1]
+
+    add('PyTorch bf16', lambda: in_torch('bf16'))
+    add('PyTorch auto', lambda: in_torch('auto'))
+    add('ONNX Runtime fp32', lambda: exported('model.onnx'))
+    add('ONNX Runtime int8', lambda: exported('int8.onnx', int8=True, calibrate=shots, tolerance=10.0))
+    add('OpenVINO fp32', lambda: exported('model.xml', 'fp32'))
+    add('OpenVINO bf16', lambda: exported('model.xml', 'bf16'))
+    add('OpenVINO int8', quantised)
+    return runtimes, left_out
+
+
+def measure(
+    runtimes: dict[str, Runtime], pixels: np.ndarray, batch_sizes: Sequence[int], repeats: int, progress
+) -> Iterator[dict]:
+    """Measure runtimes in turns; yield one row for each and each batch size, as soon as a size is measured.
+
+    Yields:
+        ``runtime``, ``batch``, ``pictures_per_second`` (by the median), ``ratio`` to the first runtime at that size,
+        ``p50_ms`` and ``p95_ms`` of a batch, ``cpu_ms``: processor time of all threads per picture, which tells more
+        than the clock where other programs run; and ``largest_difference`` of scores from the first runtime.
+    """
+    scores = {name: np.concatenate([run(part) for part in np.array_split(pixels, 8)]) for name, run in runtimes.items()}
+    first = next(iter(runtimes))
+    for size in batch_sizes:
+        progress(f'batches of {size}')
+        batch = pixels[np.arange(size) % len(pixels)]
+        wall: dict[str, list[float]] = {name: [] for name in runtimes}
+        cpu: dict[str, list[float]] = {name: [] for name in runtimes}
+        # Small batches are short: more of them cost nothing and make the percentiles firm.
+        for turn in range(max(repeats, 24 // size) + 1):
+            for name, run in runtimes.items():
+                run(batch[:1])  # the threads of the runtime before it still wait for work in a loop
+                begin, used = time.perf_counter(), time.process_time()
+                run(batch)
+                if turn:  # the first turn warms up
+                    wall[name].append(time.perf_counter() - begin)
+                    cpu[name].append(time.process_time() - used)
+        slow = np.median(wall[first])
+        for name in runtimes:
+            p50, p95 = np.quantile(wall[name], (0.5, 0.95))
+            yield {
+                'runtime': name,
+                'batch': size,
+                'pictures_per_second': float(size / p50),
+                'ratio': float(slow / p50),
+                'p50_ms': float(1000 * p50),
+                'p95_ms': float(1000 * p95),
+                'cpu_ms': float(1000 * np.median(cpu[name]) / size),
+                'largest_difference': float(np.abs(scores[name] - scores[first]).max()),
+            }
+
+
+def pictures_to_try(args: argparse.Namespace, model: MIQAModel, shots: Path) -> np.ndarray:
+    """Prepare the pictures whose scores are compared, and write those that 8-bit numbers are fitted to."""
+    if args.images:
+        paths = list(itertools.islice(find_images(args.images), 2 * args.count))
+        for place, path in enumerate(paths[1::2] or paths):
+            (shots / f'{place:05d}{Path(path).suffix}').symlink_to(Path(path).absolute())
+        return np.stack([model.prepare(path) for path in paths[::2]])
+    made = probe_pixels(model.spec.short_side, 2 * args.count).transpose(0, 2, 3, 1)
+    for place, picture in enumerate(made[1::2]):
+        Image.fromarray(picture).save(shots / f'{place:05d}.png')
+    return np.stack([model.prepare.from_rgb(picture) for picture in made[::2]])
+
+
+def parse_arguments(arguments=None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = ToolParser(description=__doc__)
+    parser.add_argument('--images', nargs='+', metavar='PATH', help='images or folders (default: made)')
+    parser.add_argument('--count', type=int, default=32, help='images whose scores are compared (default: 32)')
     parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 8, 32], metavar='N', help='default: 1 8 32')
-    parser.add_argument('--repeats', type=int, default=3, help='rounds, of which the median counts (default: 3)')
-    parser.add_argument('--no-onnx', action='store_true', help='leave out ONNX Runtime')
-    parser.add_argument('--out', metavar='FILE', help='also write the figures as JSON')
+    parser.add_argument('--repeats', type=int, default=9, help='least batches of each size and runtime (default: 9)')
+    parser.add_argument('--only', nargs='+', metavar='WORD', help='only runtimes whose name has one of these words')
+    parser.add_argument('--nncf-python', metavar='FILE', help='Python of an environment that has NNCF')
+    parser.add_argument('--out', metavar='FILE', help='also write the figures as JSON, after each model')
     add_model_options(parser)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Measure and print."""
+    args = parse_arguments()
+    keep_freed_memory()  # as `miqa image` does
+    models = {'model': load_model(args)} if args.model or args.weights else random_models()
+    found = {'processor': processor()[0], 'threads': torch.get_num_threads(), 'torch': torch.__version__, 'models': {}}
+    for title, model in models.items():
+        if model.runtime.module is None:
+            raise ValueError('Name a checkpoint; the benchmark exports it itself.')
+        with tempfile.TemporaryDirectory() as folder:
+            shots = Path(folder, 'shots')
+            shots.mkdir()
+
+            def progress(step: str, title: str = title) -> None:
+                print(f'{title}: {step}', file=sys.stderr)
+
+            pixels = pictures_to_try(args, model, shots)
+            runtimes, left_out = open_runtimes(model, Path(folder), shots, args.nncf_python, progress)
+            if args.only:
+                runtimes = {n: r for n, r in runtimes.items() if r is model.runtime or any(w in n for w in args.only)}
+            rows: list[dict] = []
+            try:
+                rows.extend(measure(runtimes, pixels, args.batch_sizes, args.repeats, progress))
+            finally:
+                # After Ctrl-C, too: what has been measured is shown and kept.
+                if rows:
+                    found['models'][title] = {'auto': runtimes_auto(runtimes), 'rows': rows, 'left_out': left_out}
+                    show(f'{title} ({found["processor"]}, {found["threads"]} threads)', rows)
+                    print(''.join(f'Left out: {sentence}\n' for sentence in left_out), end='')
+                    if args.out:
+                        write_json(args.out, found)
+
+
+def runtimes_auto(runtimes: dict[str, Runtime]) -> str | None:
+    """Return the format that ``auto`` chose."""
+    return runtimes['PyTorch auto'].precision if 'PyTorch auto' in runtimes else None
 
 
 def show(title: str, rows: list[dict]) -> None:
     """Print rows as a table."""
     table = Table(title=title, title_justify='left')
-    names = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
-    for name in names:
-        table.add_column(name.replace('_', ' '), justify='left' if name in ('way', 'runtime') else 'right')
+    for name in rows[0]:
+        table.add_column(name.replace('_', ' '), justify='left' if name == 'runtime' else 'right')
     for row in rows:
-        cells = (row.get(name, '') for name in names)
-        table.add_row(*(f'{cell:.2f}' if isinstance(cell, float) else str(cell) for cell in cells))
+        digits = {'largest_difference': 4, 'ratio': 2}
+        table.add_row(*(f'{v:.{digits.get(k, 1)}f}' if isinstance(v, float) else str(v) for k, v in row.items()))
     Console(width=None if Console().is_terminal else 130).print(table)
-
-
-def main() -> None:
-    """Measure and print."""
-    keep_freed_memory()  # as `miqa image` does
-    args = parse_arguments()
-    model = load_model(args)
-    with tempfile.TemporaryDirectory() as folder:
-        if args.images:
-            paths = list(itertools.islice(itertools.cycle(list(find_images(args.images))), args.count))
-        else:
-            print(f'Making {args.count} pictures ...', file=sys.stderr)
-            paths = make_pictures(Path(folder), args.count)
-
-        def progress(step: str) -> None:
-            print(f'Measuring: {step}', file=sys.stderr)
-
-        found = benchmark(model, paths, args.batch_sizes, args.repeats, not args.no_onnx, progress)
-    about = f'{found["model"]}, {found["device"]}, {found["precision"]}, {found["threads"]} threads'
-    show(f'Files to scores: {found["images"]} images, {about}', found['files'])
-    show('Network alone, pixels to scores', found['network'])
-    if args.out:
-        write_json(args.out, found)
-        print(f'Saved {args.out}.')
 
 
 if __name__ == '__main__':

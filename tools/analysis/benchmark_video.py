@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from miqa.apis.video import VideoMIQA
-from miqa.utils.command_line import run_command
+from miqa.apis.video.assess import VideoMIQA
+from miqa.utils.command_line import ToolParser, run_command
 
 EPILOG = """\
 examples:
@@ -85,9 +85,7 @@ def measure(path: Path, model, batch_size: int) -> dict:
 
 def main() -> None:
     """Make a video, measure, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--frames', type=int, default=10_000, help='length of the video (default 10000)')
     parser.add_argument('--size', type=int, nargs=2, default=(320, 240), metavar=('WIDTH', 'HEIGHT'))
     parser.add_argument('--batch-size', type=int, default=8)

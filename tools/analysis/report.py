@@ -17,12 +17,12 @@ from pathlib import Path
 from miqa.evaluation import MAPPINGS
 from miqa.reports.html_report import write_report
 from miqa.utils import keep_previous
-from miqa.utils.command_line import run_command
+from miqa.utils.command_line import ToolParser, run_command
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('folders', nargs='+', metavar='WORK_DIR', help='runs, benchmarks, or folders that hold them')
     parser.add_argument('--out', default='work_dirs/report.html', help='the page (default: %(default)s)')
     parser.add_argument('--data-root', help='the database, where it is not where the runs say')

@@ -16,7 +16,7 @@ import argparse
 import time
 from pathlib import Path
 
-from miqa.utils.command_line import run_command
+from miqa.utils.command_line import ToolParser, run_command
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 MODELS = ('resnet18', 'resnet50', 'efficientnet_b1', 'efficientnet_b5', 'vit_small', 'ra_miqa')
@@ -27,7 +27,7 @@ EPOCHS, VALIDATIONS = 5, 10
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('--models', nargs='+', choices=MODELS, default=list(MODELS), help='default: all six')
     parser.add_argument('--batch-size', type=int, default=8, help='pictures in a step (default: 8)')
     parser.add_argument('--repeats', type=int, default=3, help='timed steps, of which the best counts (default: 3)')
@@ -41,12 +41,13 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 def measure(name: str, args: argparse.Namespace) -> tuple[float, float]:
     """Return seconds for one image of a training step and of a validation."""
     import torch
+    from benchmark_train import make_batch
 
     from miqa.engine import load_config
-    from miqa.models.step_benchmark import make_batch
     from miqa.registry import MODELS as REGISTRY
+    from miqa.utils.devices import usable_device
 
-    device = torch.device(args.device)
+    device = usable_device(args.device)
     model = REGISTRY.build(load_config(CONFIGS / f'{name}_cls.py').model).to(device).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-6)
     batch = make_batch(model, args.batch_size, cached=False)

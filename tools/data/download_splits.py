@@ -6,11 +6,9 @@ miqa_det_val.csv (952); ins uses det's. Files of your own are never overwritten.
 which file to put where.
 """
 
-import argparse
-
 from miqa.datasets.split_files import OFFICIAL_URL, download_splits
 from miqa.taxonomy import TASKS
-from miqa.utils.command_line import run_command
+from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
 
 EPILOG = """\
 examples:
@@ -22,9 +20,7 @@ examples:
 
 def main():
     """Parse the command line and fetch."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(description=__doc__, epilog=EPILOG)
     parser.add_argument('data_root', help='the database; DATA/splits is made')
     parser.add_argument('--task', nargs='+', choices=TASKS, default=TASKS, help='default: all')
     parser.add_argument('--url', default=OFFICIAL_URL, help='another address of the folder with the four files')
@@ -34,4 +30,4 @@ def main():
 
 
 if __name__ == '__main__':
-    run_command(main)
+    run_command(main, SAME_AGAIN)

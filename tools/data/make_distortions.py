@@ -5,22 +5,25 @@ import argparse
 import sys
 import time
 
-from miqa.distortions.build import BACKENDS, VERIFY, build_versions
-from miqa.distortions.fidelity import MEASURES
+from miqa.distortions.build import VERIFY, build_versions
+from miqa.distortions.fidelity import DEFAULT_MEASURES, MEASURES
 from miqa.distortions.sources import list_images, plan_sources, read_names
-from miqa.taxonomy import DISTORTIONS, EXTRA_DISTORTIONS, LEVEL_PAIRS, REGION_PATTERNS, TASKS, region_pattern
+from miqa.taxonomy import DATABASE_TASKS, DISTORTIONS, EXTRA_DISTORTIONS, LEVEL_PAIRS, REGION_PATTERNS, region_pattern
+from miqa.utils.allocator import keep_some_freed_memory
+from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command, sentence
+from miqa.utils.parallel import BACKENDS, parse_shard
 
 EXAMPLES = """
 what is written
   OUT/miqa_cls/src_images/{id}.JPEG      the sources, byte by byte (det: miqa_det/src_images/{id}.jpg)
   OUT/miqa_cls/images/{id}/*.png         250 versions per source: 10 distortions x 25 level pairs
   OUT/miqa_cls/masks/{id}_binary_mask.png
-  OUT/miqa_cls/quality/{id}.csv          PSNR, SSIM, MS-SSIM, VIF-p, VSI of every version
+  OUT/miqa_cls/quality/{id}.csv          PSNR and SSIM of every version; others by --measures
   OUT/miqa_cls/manifests/                settings; per source the chosen parameters, their PSNR, sha256 of every file
 
 examples
   # everything, on all cores; run it again after an interruption and it goes on
-  python tools/data/make_distortions.py photos/ --out data/mine --jobs -1
+  python tools/data/make_distortions.py photos/ --out data/mine
 
   # COCO images with masks from their instances
   python tools/data/make_distortions.py coco/val2017 --out data/mine --task det \\
@@ -30,19 +33,9 @@ examples
   python tools/data/make_distortions.py photos/ --out data/mine --shard 1/4 \\
       --distortions snow fog --patterns uniform --measures none
 
-The measures take about ten times as long as the pictures (0.2 s of a core per version of 500 x 333 pixels).
+PSNR and SSIM take about twice as long as the pictures, all five (--measures PSNR SSIM MS-SSIM VIF-p VSI) four times.
+`python tools/analysis/benchmark_fidelity.py` measures it here.
 """
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """Read 'i/n'."""
-    try:
-        number, count = map(int, text.split('/'))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form i/n, such as '1/4'.") from None
-    if not 1 <= number <= count:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a shard: i has to be from 1 to n.')
-    return number, count
 
 
 def parse_pair(text: str) -> tuple[int, int]:
@@ -58,12 +51,12 @@ def parse_pair(text: str) -> tuple[int, int]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('sources', help='folder of source pictures')
     parser.add_argument('--out', required=True, help='data root to write to')
-    parser.add_argument('--task', choices=TASKS, default='cls', help='layout and names (default: cls; ins = det)')
+    parser.add_argument(
+        '--task', choices=DATABASE_TASKS, default='cls', help='layout and names (default: cls; ins = det)'
+    )
     parser.add_argument('--list', help='only these: a text file of names, or a split CSV of MIQD')
     parser.add_argument('--annotations', help='COCO file; its instances become the masks')
     parser.add_argument('--masks', help='folder of masks, {id}_binary_mask.png or {id}.png')
@@ -88,13 +81,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--measures',
         nargs='+',
-        default=list(MEASURES),
+        default=list(DEFAULT_MEASURES),
         choices=(*MEASURES, 'none'),
-        help='columns of the quality tables, or none (default: all)',
+        help=f'columns of the quality tables, or none (default: {" ".join(DEFAULT_MEASURES)})',
     )
     parser.add_argument('--seed', type=int, default=1234567, help='of all random numbers (default: 1234567)')
-    parser.add_argument('--shard', type=parse_shard, default=(1, 1), metavar='I/N', help='do only the I-th of N parts')
-    parser.add_argument('--jobs', type=int, default=1, help='processes; -1 for all cores (default: 1)')
+    parser.add_argument(
+        '--shard', type=sentence(parse_shard), default=(1, 1), metavar='I/N', help='do only the I-th of N parts'
+    )
+    parser.add_argument('--jobs', '--workers', type=int, default=-1, help='processes (default: one per core)')
     parser.add_argument('--backend', choices=BACKENDS, default='loky', help='loky: here; ray, dask: a cluster')
     parser.add_argument(
         '--verify', choices=VERIFY, default='size', help='how pictures that are there are checked (default: size)'
@@ -106,6 +101,7 @@ def main() -> int:
     """Run the tool; 0 if every source was made, 1 if some could not be read, 2 for wrong options."""
     parser = build_parser()
     args = parser.parse_args()
+    keep_some_freed_memory()
     pairs = args.pairs or [pair for pair in LEVEL_PAIRS if region_pattern(*pair) in args.patterns]
     measures = [] if 'none' in args.measures else args.measures
     started = time.monotonic()
@@ -141,4 +137,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_command(main, SAME_AGAIN)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Compute labels from the responses of vision systems, in the files of MIQD-2.5M."""
+"""Compute labels from the responses of machines, in the files of MIQD-2.5M."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import argparse
 
 from miqa.labelling import ScoreOptions, label_database
 from miqa.machines import load_machine_configs, machine_name
-from miqa.taxonomy import TASKS
-from miqa.utils.command_line import run_command
+from miqa.taxonomy import DATABASE_TASKS
+from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
 from miqa.utils.parallel import BACKENDS
 
 EPILOG = """\
@@ -16,28 +16,27 @@ examples:
   python tools/data/make_labels.py DATA --task cls
   python tools/data/make_labels.py DATA --task det --ground-truth instances_val2017.json --jobs 8
 
-  # other weights or another choice of systems: no system is run again, and no score is computed again
+  # other weights or another choice of machines: no machine is run again, and no score is computed again
   python tools/data/make_labels.py DATA --task cls --machines configs/machines/my_choice.py --overwrite
 
-consistency compares a system's answer to the distorted image with its own answer to the clean one; accuracy compares it
-with the ground truth. Both are averaged over the systems, weighted by the weight of each. See docs/your_own_models.md.
+consistency compares a machine's answer to the distorted image with its own answer to the clean one; accuracy compares
+it with the ground truth. Both are averaged over the machines, weighted by the weight of each. See
+docs/your_own_models.md.
 """
 
 
 def parse_args(argv=None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(description=__doc__, epilog=EPILOG)
     parser.add_argument('data_root', help='the database, with responses made by run_machines.py')
-    parser.add_argument('--task', required=True, choices=TASKS)
+    parser.add_argument('--task', required=True, choices=DATABASE_TASKS)
     parser.add_argument(
         '--ground-truth',
         metavar='FILE',
         help='cls: CSV with filename, class_index; det, ins: COCO JSON (default: ground_truth.csv or .json '
         'beside src_images)',
     )
-    parser.add_argument('--machines', metavar='CONFIG', help='take systems and weights from this config')
+    parser.add_argument('--machines', metavar='CONFIG', help='take machines and weights from this config')
     parser.add_argument('--consistency', choices=('top1', 'soft'), default='top1', help='cls (default: top1)')
     parser.add_argument(
         '--confidence',
@@ -45,7 +44,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         default=0.3,
         help='det, ins: detections on the clean image with at least this score are the reference (default 0.3)',
     )
-    parser.add_argument('--jobs', type=int, default=-1, help='processes (default: one per core)')
+    parser.add_argument('--jobs', '--workers', type=int, default=-1, help='processes (default: one per core)')
     parser.add_argument('--backend', choices=BACKENDS, default='loky', help='loky: here; ray, dask: a cluster')
     parser.add_argument('--overwrite', action='store_true', help='replace labels that were made otherwise')
     return parser.parse_args(argv)
@@ -67,7 +66,7 @@ def main(argv=None) -> None:
         backend=args.backend,
         overwrite=args.overwrite,
     )
-    print(f'{manifest["images"]} images of {manifest["sources"]} sources, {len(manifest["systems"])} systems')
+    print(f'{manifest["images"]} images of {manifest["sources"]} sources, {len(manifest["machines"])} machines')
     for label, values in manifest['statistics'].items():
         if values:
             print(f'  {label:12s} mean {values["mean"]:.4f}, standard deviation {values["std"]:.4f}')
@@ -77,4 +76,4 @@ def main(argv=None) -> None:
 
 
 if __name__ == '__main__':
-    run_command(main)
+    run_command(main, SAME_AGAIN)

@@ -6,12 +6,10 @@ Sources are those that have label files. Existing split files are never overwrit
 official files with tools/data/download_splits.py: other splits give other numbers than the paper's.
 """
 
-import argparse
-
 from miqa.datasets.split_files import make_splits
-from miqa.datasets.splits import split_path
-from miqa.taxonomy import TASKS
-from miqa.utils.command_line import run_command
+from miqa.layout import split_path
+from miqa.taxonomy import DATABASE_TASKS
+from miqa.utils.command_line import ToolParser, run_command
 
 EPILOG = """\
 examples:
@@ -22,12 +20,12 @@ examples:
 
 def main():
     """Parse the command line and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(description=__doc__, epilog=EPILOG)
     parser.add_argument('data_root', help='the database, with label files')
-    parser.add_argument('--task', required=True, choices=TASKS)
-    parser.add_argument('--val-share', type=float, default=0.2, help='share of the sources for val (default: 0.2)')
+    parser.add_argument('--task', required=True, choices=DATABASE_TASKS)
+    parser.add_argument(
+        '--val-share', '--held-out', type=float, default=0.2, help='share of the sources for val (default: 0.2)'
+    )
     parser.add_argument('--seed', type=int, default=0, help='decides which sources (default: 0)')
     args = parser.parse_args()
     for split, sources in make_splits(args.data_root, args.task, args.val_share, args.seed).items():

@@ -19,35 +19,41 @@ Examples:
   python tools/data/pack.py data/miqd --task det --split train --out data/packed/det_train --check
 """
 
-import argparse
 import os
 from pathlib import Path
 
-from miqa.taxonomy import SPLITS, TASKS
-from miqa.utils.command_line import run_command
+from miqa.taxonomy import DATABASE_TASKS, SPLITS
+from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
 
 
 def main():
     """Parse the command line and pack, check or estimate."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('data_root', type=Path, help='the database')
-    parser.add_argument('--task', choices=TASKS, required=True)
+    parser.add_argument('--task', choices=DATABASE_TASKS, required=True)
     parser.add_argument('--split', choices=(*SPLITS, 'test'), required=True)
     parser.add_argument('--out', type=Path, required=True, help='folder of the shards: empty, or of a killed run')
     parser.add_argument('--short-side', type=int, default=288, help='pixels of the shorter side (default: 288)')
     parser.add_argument('--encoding', choices=('zstd', 'none'), default='zstd', help='default: zstd')
     parser.add_argument('--images-per-shard', type=int, default=4096, help='a multiple of 64 (default: 4096)')
-    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes (default: one for each core)')
+    parser.add_argument(
+        '--jobs',
+        '--workers',
+        dest='workers',
+        type=int,
+        default=os.cpu_count(),
+        help='processes (default: one for each core)',
+    )
     parser.add_argument('--missing', choices=('error', 'skip'), default='error', help='images that are not there')
     parser.add_argument('--bad-images', choices=('error', 'skip'), default='error', help='images that cannot be read')
     what = parser.add_mutually_exclusive_group()
     what.add_argument('--dry-run', action='store_true', help='only estimate size and time')
     what.add_argument('--check', action='store_true', help='compare shards with their checksums and with the originals')
     args = parser.parse_args()
-    from miqa.datasets.index import image_root
     from miqa.datasets.index_store import open_index
     from miqa.datasets.packed_check import check_packed
     from miqa.datasets.packing import Packing
+    from miqa.layout import image_root
 
     if args.check:
         manifest = check_packed(args.out, image_root(args.data_root, args.task))
@@ -75,4 +81,4 @@ def main():
 
 
 if __name__ == '__main__':
-    run_command(main)
+    run_command(main, SAME_AGAIN)

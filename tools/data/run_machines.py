@@ -1,18 +1,23 @@
 #!/usr/bin/env python
-"""Run vision systems over a database and keep every raw response, in Parquet."""
+"""Run machines over a database and keep every raw response, in Parquet."""
 
 from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 
-import torch
-
-from miqa.labelling.ground_truth import check_sources_known, default_ground_truth, read_classes
-from miqa.machines import build_machine, list_sources, load_machine_configs, parse_shard, responses_folder, shard_of
+from miqa.labelling.class_maps import known_maps
+from miqa.labelling.coco_objects import coco_objects
+from miqa.labelling.ground_truth import check_sources_known, read_classes
+from miqa.layout import ground_truth_path, responses_folder
+from miqa.machines import build_machine, list_sources, load_machine_configs
 from miqa.machines.runner import run_machine
-from miqa.taxonomy import TASKS
-from miqa.utils.command_line import run_command
+from miqa.taxonomy import DATABASE_TASKS
+from miqa.utils.allocator import keep_freed_memory
+from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command, sentence
+from miqa.utils.devices import usable_device
+from miqa.utils.parallel import parse_shard, shard_of
 
 EPILOG = """\
 examples:
@@ -25,7 +30,7 @@ examples:
   # all GPUs of a computer: each process takes its part of the shard
   torchrun --nproc_per_node 8 tools/data/run_machines.py DATA --task cls --machines configs/machines/cls_paper.py
 
-Responses go to DATA/miqa_{task}/responses/{system}/. Run the same command again after an interruption: what is done is
+Responses go to DATA/miqa_{task}/responses/{machine}/. Run the same command again after an interruption: what is done is
 kept, and at most one unfinished part of each process is done again. Images that cannot be read are recorded
 with the reason and counted; their labels are left out.
 """
@@ -33,15 +38,21 @@ with the reason and counted; their labels are left out.
 
 def parse_args(argv=None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(description=__doc__, epilog=EPILOG)
     parser.add_argument('data_root', help='the database: holds miqa_cls/ or miqa_det/ with images/ and src_images/')
-    parser.add_argument('--task', required=True, choices=TASKS)
-    parser.add_argument('--machines', required=True, metavar='CONFIG', help='config that lists the systems')
-    parser.add_argument('--only', nargs='+', metavar='NAME', help='run only these systems of the config')
-    parser.add_argument('--ground-truth', metavar='CSV', help='cls: classes of the sources, for true_probability')
-    parser.add_argument('--shard', default='1/1', metavar='I/N', help='run part I of N of the sources')
+    parser.add_argument('--task', required=True, choices=DATABASE_TASKS)
+    parser.add_argument(
+        '--machines', required=True, metavar='CONFIG', help='config that lists the machines: vision models'
+    )
+    parser.add_argument('--only', nargs='+', metavar='NAME', help='run only these machines of the config')
+    parser.add_argument(
+        '--ground-truth',
+        metavar='FILE',
+        help='cls: CSV of classes, for true_probability; det, ins: COCO file, seg: folder of maps, only checked',
+    )
+    parser.add_argument(
+        '--shard', type=sentence(parse_shard), default='1/1', metavar='I/N', help='run part I of N of the sources'
+    )
     parser.add_argument('--limit', type=int, metavar='N', help='take only the first N sources')
     parser.add_argument('--device', help='cpu, cuda, cuda:1; default: a GPU if there is one')
     parser.add_argument('--batch-size', type=int, default=32, help='images for a network at a time (default 32)')
@@ -56,31 +67,45 @@ def parse_args(argv=None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _checked_truth(args: argparse.Namespace, sources: list[str]) -> dict[str, int] | None:
+    """Read the ground truth where there is one, so that what is wrong with it shows before days of work.
+
+    Only cls needs its content here: the classes. Seg has a folder of maps.
+    """
+    truth = Path(args.ground_truth or ground_truth_path(args.data_root, args.task))
+    if not args.ground_truth and not truth.exists():
+        return None
+    if args.task == 'cls':
+        known = read_classes(truth)
+    elif args.task == 'seg':
+        known = known_maps(truth)
+    else:
+        known = coco_objects(str(truth), args.task == 'ins').objects
+    check_sources_known(sources, known, truth)
+    return known if args.task == 'cls' else None
+
+
 def main(argv=None) -> None:
-    """Run the systems one after another on this process's part of the sources."""
+    """Run the machines one after another on this process's part of the sources."""
     args = parse_args(argv)
+    keep_freed_memory()
     rank, ranks = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
     local, locals_ = int(os.environ.get('LOCAL_RANK', 0)), int(os.environ.get('LOCAL_WORLD_SIZE', 1))
-    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    device = str(usable_device(args.device))
     if device == 'cuda':
-        device = f'cuda:{local}'
-    index, count = parse_shard(args.shard)
-    shard = (index * ranks + rank, count * ranks)
+        device = str(usable_device(f'cuda:{local}'))
+    number, count = args.shard
+    shard = ((number - 1) * ranks + rank + 1, count * ranks)
     workers = args.workers if args.workers is not None else max(1, (os.cpu_count() or 1) // (2 * locals_))
     sources = list_sources(args.data_root, args.task)[: args.limit]
-    classes = None
-    if args.task == 'cls':
-        truth = args.ground_truth or default_ground_truth(args.data_root, 'cls')
-        if args.ground_truth or truth.is_file():
-            classes = read_classes(truth)
-            check_sources_known([source.source for source in sources], classes, truth)
+    classes = _checked_truth(args, [source.source for source in sources])
     mine = shard_of(sources, shard)
     unreadable = 0
     configs = load_machine_configs(args.machines, args.only)
-    for number, config in enumerate(configs, 1):
+    for place, config in enumerate(configs, 1):
         machine = build_machine(config, device)
         if machine.task != args.task:
-            raise ValueError(f'{machine.name} is a system for {machine.task}, not for {args.task}.')
+            raise ValueError(f'{machine.name} is a machine for {machine.task}, not for {args.task}.')
         folder = responses_folder(args.data_root, args.task) / machine.name
         counts = run_machine(
             machine,
@@ -96,7 +121,7 @@ def main(argv=None) -> None:
         )
         unreadable = max(unreadable, counts['unreadable'])
         print(
-            f'[{number}/{len(configs)}] {machine.name}, shard {shard[0] + 1}/{shard[1]}: {counts["images"]} images '
+            f'[{place}/{len(configs)}] {machine.name}, shard {shard[0]}/{shard[1]}: {counts["images"]} images '
             f'now, {counts["kept"]} before, {counts["unreadable"]} unreadable -> {folder}'
         )
     if unreadable:
@@ -104,4 +129,4 @@ def main(argv=None) -> None:
 
 
 if __name__ == '__main__':
-    run_command(main)
+    run_command(main, SAME_AGAIN)

@@ -2,7 +2,6 @@
 """Save contact sheets: every distortion at its five levels, and all foreground/background pairs of one of them."""
 
 import argparse
-import sys
 
 from PIL import Image
 
@@ -10,6 +9,7 @@ from miqa.distortions.saliency import salient_foreground
 from miqa.distortions.sheet import fit_width, fused_sheet, levels_sheet
 from miqa.taxonomy import DISTORTIONS, EXTRA_DISTORTIONS
 from miqa.utils import atomic_write, read_image
+from miqa.utils.command_line import ToolParser, run_command
 
 EXAMPLES = """
 examples
@@ -21,9 +21,7 @@ examples
 
 def main() -> int:
     """Run the tool."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     known = DISTORTIONS + EXTRA_DISTORTIONS
     parser.add_argument('image', help='the source picture')
     parser.add_argument('--out', required=True, help='sheet to write, .jpg or .png')
@@ -57,4 +55,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_command(main)

@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from miqa.labelling.verify import verify_database
-from miqa.taxonomy import TASKS
-from miqa.utils.command_line import run_command
+from miqa.taxonomy import DATABASE_TASKS
+from miqa.utils.command_line import ToolParser, run_command
 
 EPILOG = """\
 examples:
   python tools/data/verify.py DATA --task cls                        # names, sizes, responses, labels, splits
-  python tools/data/verify.py DATA --task det --decode --jobs -1     # also decode every image
-  python tools/data/verify.py DATA --task det --checksums --jobs -1  # also compare every byte with the records
+  python tools/data/verify.py DATA --task det --decode     # also decode every image
+  python tools/data/verify.py DATA --task det --checksums  # also compare every byte with the records
 
 exit status: 0 if all is well, 1 if something is wrong.
 """
@@ -22,14 +21,18 @@ exit status: 0 if all is well, 1 if something is wrong.
 
 def main() -> None:
     """Check the tasks asked for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(description=__doc__, epilog=EPILOG)
     parser.add_argument('data_root', help='the database')
-    parser.add_argument('--task', required=True, nargs='+', choices=TASKS)
+    parser.add_argument('--task', required=True, nargs='+', choices=DATABASE_TASKS)
     parser.add_argument('--decode', action='store_true', help='decode every image')
     parser.add_argument('--checksums', action='store_true', help='read every file and compare it with the records')
-    parser.add_argument('--jobs', type=int, default=1, help='processes for --decode and --checksums (-1: all cores)')
+    parser.add_argument(
+        '--jobs',
+        '--workers',
+        type=int,
+        default=-1,
+        help='processes for --decode and --checksums (default: one per core)',
+    )
     args = parser.parse_args()
     wrong = 0
     for task in args.task:

@@ -9,16 +9,15 @@ Examples:
   python tools/demo/filter_images.py shots/ --threshold 0.5 > good.txt             # only list them
 """
 
-import argparse
 import sys
 
 from miqa.apis.commands.filter import add_arguments, run
-from miqa.utils.command_line import run_command
+from miqa.utils.command_line import ToolParser, run_command
 
 
 def main() -> None:
     """Filter as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__)
     add_arguments(parser)
     if status := run(parser.parse_args()):
         sys.exit(status)

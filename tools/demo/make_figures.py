@@ -14,13 +14,14 @@ import pandas as pd
 import timm.data
 
 from miqa.distortions.fidelity import fidelity
-from miqa.labelling import default_ground_truth, read_classes
-from miqa.machines import answered_systems, image_root, list_sources
+from miqa.evaluation.predictions import read_predictions
+from miqa.labelling import read_classes
+from miqa.layout import ground_truth_path, image_root
+from miqa.machines import answered_machines, list_sources
 from miqa.reports.example_figure import Example, example_figure
 from miqa.reports.plots import save_figure
-from miqa.reports.predictions import read_predictions
 from miqa.utils import read_image
-from miqa.utils.command_line import run_command
+from miqa.utils.command_line import ToolParser, run_command
 
 TITLE = 'How well will vision models do on this image?'
 FOOTER = (
@@ -32,7 +33,7 @@ FOOTER = (
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('--data-root', default='data/demo', help='the demo database (default: %(default)s)')
     parser.add_argument(
         '--predictions',
@@ -90,19 +91,19 @@ def main() -> None:
     ssim = measure_ssim(args.data_root, predictions)
     names = args.images or choose(predictions, ssim)
     rows = predictions.set_index([[Path(image).name for image in predictions.image]])
-    truth = read_classes(default_ground_truth(args.data_root, 'cls'))
+    truth = read_classes(ground_truth_path(args.data_root, 'cls'))
     info = timm.data.ImageNetInfo()
-    systems = []
-    for folder in answered_systems(args.data_root, 'cls'):
+    machines = []
+    for folder in answered_machines(args.data_root, 'cls'):
         answers = pd.concat(table.to_pandas() for table in folder.tables(['filename', 'top1']))
-        systems.append((folder.folder.name.rpartition('_')[2].title(), answers.set_index('filename').top1))
+        machines.append((folder.folder.name.rpartition('_')[2].title(), answers.set_index('filename').top1))
     examples = []
     for name in names:
         row = rows.loc[name]
-        image = read_image(image_root(args.data_root, 'cls') / 'images' / row.source / name)
+        image = read_image(image_root(args.data_root, 'cls') / row.source / name)
         answers = [
-            (system, info.index_to_description(int(top1[name])).split(',')[0], int(top1[name]) == truth[row.source])
-            for system, top1 in systems
+            (machine, info.index_to_description(int(top1[name])).split(',')[0], int(top1[name]) == truth[row.source])
+            for machine, top1 in machines
         ]
         scores = {'label': row.ground_truth, 'quality model': row.prediction, 'SSIM': ssim[name]}
         examples.append(Example(image, describe(row), answers, scores))

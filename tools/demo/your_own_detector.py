@@ -25,19 +25,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from miqa.evaluation.predictions import read_predictions
 from miqa.machines.small_detector import train_small_detector
-from miqa.reports.filter_benefit import compare_filters, comparison_plot, system_results
+from miqa.reports.filter_benefit import compare_filters, comparison_plot, machine_results
 from miqa.reports.plots import REMOVED_SHARES, save_figure
-from miqa.reports.predictions import read_predictions
-from miqa.utils import atomic_write
-from miqa.utils.command_line import run_command
+from miqa.utils import atomic_write, open_regular
+from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('--images', required=True, help='folder of images')
     parser.add_argument('--annotations', required=True, help='COCO JSON of their objects')
     parser.add_argument('--machines', help='config of your detector; without it a small one is trained here')
@@ -49,10 +49,19 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
         default=['jpeg_compression', 'gaussian_noise', 'motion_blur', 'darkness'],
         help='which of the ten (default: four of them, for time)',
     )
-    parser.add_argument('--config', default='configs/mini/cnn_det.py', help='the gate (default: small, for a CPU)')
+    parser.add_argument(
+        '--config', default='configs/mini/plain_cnn_det.py', help='the gate (default: small, for a CPU)'
+    )
     parser.add_argument('--epochs', type=int, default=3, help='of the gate (default 3)')
-    parser.add_argument('--held-out', type=float, default=0.25, help='share of sources to test on (default 0.25)')
-    parser.add_argument('--jobs', type=int, default=-1, help='processes (default: one per core)')
+    parser.add_argument(
+        '--val-share',
+        '--held-out',
+        dest='held_out',
+        type=float,
+        default=0.25,
+        help='share of sources to test on (default 0.25)',
+    )
+    parser.add_argument('--jobs', '--workers', type=int, default=-1, help='processes (default: one per core)')
     return parser.parse_args(arguments)
 
 
@@ -69,7 +78,7 @@ def show_benefit(data: Path, predictions: Path, out: Path) -> None:
     """Draw the filter curve of the gate on held-out sources, and print what it gains."""
     table = read_predictions(predictions)
     table['filename'] = [Path(image).name for image in table['image']]
-    results = system_results(data, 'det', table)
+    results = machine_results(data, 'det', table)
     curves, areas = compare_filters({'gate': table['prediction'].to_numpy()}, results)
     figure = comparison_plot(curves, title='What the gate is worth to the detector', ylabel='AP@0.75')
     save_figure(figure, out / 'filter_curve.png')
@@ -100,7 +109,7 @@ def main() -> None:
         )
     truth = data / 'miqa_det/ground_truth.json'
     if not truth.is_file():
-        with open(args.annotations, encoding='utf-8') as stream:
+        with open_regular(args.annotations, encoding='utf-8') as stream:
             json.load(stream)
         truth.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(truth) as temporary:
@@ -126,4 +135,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run_command(main)
+    run_command(main, SAME_AGAIN)

@@ -20,11 +20,11 @@ else the scores are printed. A summary with latency and dropped frames comes at 
 _EXAMPLES = """
 Examples:
   miqa camera                                          # camera 0
-  miqa camera 1 --alert-below 0.4                      # say when quality falls below 0.4
-  miqa camera rtsp://10.0.0.2/live --no-window --log scores.csv
-  miqa camera drive.mp4 --every-frame --no-window      # a file, each frame of it
+  miqa camera 1 --alert-below 0.4 --model demo         # say when quality falls below 0.4
+  miqa camera rtsp://10.0.0.2/live --no-window --log scores.csv --model demo
+  miqa camera drive.mp4 --every-frame --no-window --model demo  # a file, each frame of it
 """
-_COLUMNS = ('index', 'seconds', 'score', 'smoothed', 'latency', 'captured', 'dropped', 'alert')
+_COLUMNS = ('index', 'seconds', 'score', 'smoothed', 'latency', 'captured', 'dropped', 'alert', 'passed')
 _EXTREMES = (('mean', 'mean'), ('lowest', 'min'), ('highest', 'max'))
 
 
@@ -41,6 +41,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         '--alert-below', type=float, metavar='SCORE', help='say when the smoothed score falls below this'
     )
+    parser.add_argument('--gate', metavar='FILE', help='say of each frame whether this gate passes it')
     parser.add_argument(
         '--smoothing', type=int, default=5, metavar='N', help='frames to average for alerts (default: 5)'
     )
@@ -49,6 +50,10 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         '--stall', type=float, default=10.0, metavar='SECONDS', help='give a silent source up (default: 10)'
     )
+    parser.add_argument(
+        '--reconnect', type=float, default=60.0, metavar='SECONDS',
+        help='how long a network stream that broke is tried again (default: 60)',
+    )  # fmt: skip
     parser.add_argument('--log', metavar='CSV', help='write every score into this new file')
     parser.add_argument('--no-window', action='store_true', help='print scores, even where there is a screen')
     parser.add_argument('--quiet', '-q', action='store_true', help='print only alerts and the summary')
@@ -58,13 +63,13 @@ def add_parser(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Follow the source; returns the exit status."""
-    from ..camera import CameraLost
-    from ..realtime import RealTimeIQA
-    from ..window import why_no_window
+    from miqa.apis.live.camera import CameraLost
+    from miqa.apis.live.realtime import RealTimeIQA
+    from miqa.apis.live.window import why_no_window
 
     if args.log and Path(args.log).exists():
         raise FileExistsError(f'{args.log} exists already; name another file for --log.')
-    live = RealTimeIQA(model=load_model(args), alert_below=args.alert_below, smoothing=args.smoothing)
+    live = RealTimeIQA(model=load_model(args), alert_below=args.alert_below, smoothing=args.smoothing, gate=args.gate)
     no_window = None if args.no_window else why_no_window()
     if no_window:
         print(f'No window is opened. {no_window}', file=sys.stderr)
@@ -76,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             if log is not None:
                 log.add(result)
             if printing:
-                mark = '  ALERT' if result.alert else ''
+                mark = ('  ALERT' if result.alert else '') + ('  stopped' if result.passed is False else '')
                 print(
                     f'{result.seconds:8.2f} s  frame {result.index:>6}  {result.score:.4f}  '
                     f'{1000 * result.latency:5.0f} ms late{mark}',
@@ -87,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
             summary = live.run(
                 args.source, display='none' if args.no_window or no_window else 'window', every_frame=args.every_frame,
                 max_frames=args.max_frames, on_result=on_result, stall_seconds=args.stall,
+                reconnect_seconds=args.reconnect,
             )  # fmt: skip
         except CameraLost as error:
             if error.summary and error.summary['frames_scored']:
@@ -114,9 +120,11 @@ def _text(summary: dict) -> str:
     speed = f'{summary["seconds"]:.1f} s ({summary["frames_per_second"]:.1f} per second)'
     frames = f'{summary["frames_scored"]} of {summary["frames_captured"]} frames scored in {speed}'
     scores = ', '.join(f'{word} {summary[f"{key}_score"]:.4f}' for word, key in _EXTREMES)
+    passed = '' if summary['frames_passed'] is None else f', the gate passed {summary["frames_passed"]} frames'
     late = {name: f'{1000 * seconds:.0f} ms' for name, seconds in summary['latency'].items()}
+    breaks = f' The stream broke {summary["breaks"]} times.' if summary['breaks'] else ''
     return (
-        f'{summary["ended"]} {frames}, {summary["frames_dropped"]} dropped.\n'
-        f'Score: {scores}; {summary["alerts"]} alerts.\n'
+        f'{summary["ended"]}{breaks} {frames}, {summary["frames_dropped"]} dropped.\n'
+        f'Score: {scores}; {summary["alerts"]} alerts{passed}.\n'
         f'Latency: median {late["p50"]}, 95% below {late["p95"]}, longest {late["max"]}.'
     )

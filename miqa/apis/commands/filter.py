@@ -6,7 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from .options import SOME_FAILED, add_model_options, load_model
+from miqa.utils.names import printable, read_name, write_name
+
+from .options import SOME_FAILED, add_model_options, add_reading_options, load_model
 
 _DESCRIPTION = """\
 Score the images of a folder, with all folders below, and copy, link or list the good ones.
@@ -15,10 +17,11 @@ Nothing is ever deleted, moved or overwritten. Images that cannot be read are ne
 """
 _EXAMPLES = """
 Examples:
-  miqa filter shots/ --keep 0.8 --to good/                      # copy the best four fifths
-  miqa filter shots/ --threshold 0.5 --to good/ --mode link     # symbolic links
-  miqa filter shots/ --threshold 0.5 > good.txt                 # only list them
-  miqa filter shots/ --keep 0.8 --to good/ --scores scores.csv  # keep the scores: the next run has no need to compute
+  miqa filter shots/ --keep 0.8 --to good/ --model demo         # copy the best four fifths
+  miqa filter shots/ --threshold 0.5 --to good/ --mode link --model demo  # symbolic links
+  miqa filter shots/ --gate gate.json --to good/ --model demo   # a threshold with a promise, see `miqa gate --help`
+  miqa filter shots/ --threshold 0.5 --model demo > good.txt                 # only list them
+  miqa filter shots/ --keep 0.8 --to good/ --scores scores.csv --model demo  # and keep the scores for the next run
 """
 
 
@@ -39,11 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('folder', metavar='FOLDER', help='folder with images')
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument('--keep', type=float, metavar='SHARE', help='share of images to keep: the best, such as 0.8')
+    which.add_argument('--gate', metavar='FILE', help='let through what a gate of `miqa gate fit` promises to be good')
     which.add_argument('--threshold', type=float, metavar='SCORE', help='keep images with at least this score')
     parser.add_argument('--to', metavar='DIR', help='new folder for the good images (default: print their paths)')
     parser.add_argument('--mode', choices=('copy', 'link', 'hardlink'), default='copy', help='default: copy')
     parser.add_argument('--scores', metavar='FILE', help='keep scores in this .csv, .json, .jsonl or .parquet file')
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress bar and no summary')
+    add_reading_options(parser)
     add_model_options(parser)
     parser.set_defaults(run=run)
 
@@ -52,18 +57,31 @@ def run(args: argparse.Namespace) -> int:
     """Filter; returns the exit status."""
     from tqdm import tqdm
 
-    from ..files import find_images
-    from ..gate import check_target, choose, deliver
-    from ..results import ResultFile, read_rows
+    from miqa.apis.gate import check_target, choose, deliver
+
+    from .files import LeftOut, find_images
+    from .results import ResultFile, read_rows, try_out
 
     if not Path(args.folder).is_dir():
         raise NotADirectoryError(f'{args.folder} is not a folder of images.')
     if args.to:
         check_target(Path(args.folder), Path(args.to))
+    gate = None
+    if args.gate:
+        # Gates are fitted with scipy; what only scores does without.
+        from miqa.apis.gate_fit import Gate
+
+        gate = Gate.load(args.gate)
+    threshold = gate.threshold if gate else args.threshold
     # A wrong share must not show after an hour of scoring.
-    choose([0.0], args.keep, args.threshold)
-    images = list(find_images([args.folder]))
+    choose([0.0], args.keep, threshold)
+    left_out = LeftOut()
+    images = list(find_images([args.folder], left_out=left_out))
+    if args.scores:
+        try_out(args.scores)
     model = load_model(args)
+    if gate:
+        gate.check_model(model.identity)
     scores: dict[str, float] = {}
     failed: list[Exception] = []
     results = ResultFile(args.scores, model.identity) if args.scores else None
@@ -75,26 +93,34 @@ def run(args: argparse.Namespace) -> int:
             else:
                 failed.append(found.error)
             if results is not None:
-                results.add(found.name, found.score, found.quality, found.error)
+                results.add(found.name, found.score, found.quality, found.error, **found.extra)
     if results is not None:
         results.finish()
         wanted = set(images)
-        known = {row['image']: row['score'] for row in read_rows(Path(args.scores)) if row['image'] in wanted}
+        rows = ((read_name(row['image']), row['score']) for row in read_rows(Path(args.scores)))
+        known = {image: score for image, score in rows if image in wanted}
         scores = {image: score for image, score in known.items() if score is not None}
     names = [image for image in images if image in scores]
-    good = choose([scores[name] for name in names], args.keep, args.threshold)
+    good = choose([scores[name] for name in names], args.keep, threshold)
     kept = [name for name, is_good in zip(names, good, strict=True) if is_good]
+    unwritten: list[Exception] = []
     if args.to:
-        new = deliver(kept, args.folder, args.to, args.mode)
+        new = deliver(kept, args.folder, args.to, args.mode, unwritten.append)
         words = f' to {args.to} ({new} new)'
     else:
-        print('\n'.join(kept))
+        print('\n'.join(map(write_name, kept)))
         words = ''
     if not args.quiet:
         lowest = f', the lowest of them scored {min(scores[name] for name in kept):.4f}' if kept else ''
         print(f'Let {len(kept)} of {len(images)} images through{words}{lowest}.', file=sys.stderr)
     for error in failed[:20]:
-        print(f'Cannot read: {error}', file=sys.stderr)
+        print(f'Cannot read: {printable(str(error))}', file=sys.stderr)
     if failed:
         print(f'{len(failed)} files could not be read and were left out.', file=sys.stderr)
-    return SOME_FAILED if failed else 0
+    for error in unwritten[:20]:
+        print(f'Not delivered: {printable(str(error))}', file=sys.stderr)
+    if unwritten:
+        print(f'{len(unwritten)} good images did not reach {args.to}.', file=sys.stderr)
+    for sentence in left_out.lines():
+        print(f'Left out: {sentence}', file=sys.stderr)
+    return SOME_FAILED if failed or unwritten or left_out.count else 0

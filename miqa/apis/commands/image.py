@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from .options import SOME_FAILED, add_model_options, load_model
+from miqa.utils import command_line
+from miqa.utils.names import printable, write_name
+from miqa.utils.parallel import parse_shard
+
+from .options import SOME_FAILED, add_model_options, add_reading_options, load_model
+from .remote import RemoteFiles, add_download_option
 
 _DESCRIPTION = """\
 Score images: nominally 0 (useless to vision models) to 1 (as good as undistorted), not clipped.
@@ -19,10 +26,11 @@ same command again does only what is missing, new, changed or could not be read 
 _EXAMPLES = """
 Examples:
   miqa image a.jpg b.png --model demo
-  miqa image shots/ --out scores.csv                      # with all folders below
-  miqa image 'shots/**/*_night.JPG' --out night.parquet   # quoted pattern
+  miqa image shots/ --out scores.csv --model demo         # with all folders below
+  miqa image 'shots/**/*_night.JPG' --out night.parquet --model demo  # quoted pattern
   find . -name '*.png' | miqa image - --out scores.jsonl
-  miqa image shots/ --annotated marked/ --heatmaps heat/
+  miqa image shots/ --annotated marked/ --heatmaps heat/ --model demo
+  miqa image - --shard 3/16 --out part3.parquet --model demo < list.txt   # one of sixteen processes; see docs/scale.md
 """
 
 
@@ -35,14 +43,22 @@ def add_parser(subparsers) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('paths', nargs='+', metavar='PATH', help='file, folder, quoted pattern, or - for stdin')
+    parser.add_argument(
+        'paths', nargs='+', metavar='PATH', help='file, folder, quoted pattern, http(s) address, or - for stdin'
+    )
     parser.add_argument('--out', '-o', metavar='FILE', help='.csv, .json, .jsonl or .parquet')
     parser.add_argument('--overwrite', action='store_true', help='begin anew where --out exists')
+    parser.add_argument(
+        '--shard', type=command_line.sentence(parse_shard), default=(1, 1), metavar='I/N',
+        help='only the I-th of N parts of the images (as many processes or computers may do the others)',
+    )  # fmt: skip
     parser.add_argument('--json', action='store_true', help='print JSON Lines (without --out)')
     parser.add_argument('--annotated', metavar='DIR', help='also save each image with its score on a colour scale')
     parser.add_argument('--heatmaps', metavar='DIR', help='also save which parts help (blue) and hurt (red)')
     parser.add_argument('--heatmap-method', choices=('occlusion', 'rollout'), default='occlusion')
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress bar and no summary')
+    add_download_option(parser, 200)
+    add_reading_options(parser)
     add_model_options(parser)
     parser.set_defaults(run=run)
 
@@ -51,32 +67,43 @@ def run(args: argparse.Namespace) -> int:
     """Score the images; returns the exit status."""
     from tqdm import tqdm
 
-    from ..files import find_images
-    from ..gate import check_target
-    from ..results import ResultFile
-    from ..summary import Summary
+    from miqa.apis.gate import check_target
 
-    images: Iterator[str] | list[str] = find_images(args.paths)
+    from .drawn import DrawnPictures
+    from .files import LeftOut, find_images
+    from .results import ResultFile, try_out
+    from .summary import Summary
+
+    left_out = LeftOut()
+    images: Iterator[str] | list[str] = find_images(args.paths, left_out=left_out)
+    number, count = args.shard
+    images = itertools.islice(images, number - 1, None, count)
     if '-' not in args.paths:
         images = list(images)
     for folder in filter(None, (args.annotated, args.heatmaps)):
         for path in args.paths:
             if Path(path).is_dir():
                 check_target(Path(path), Path(folder))
+    if args.out:
+        try_out(args.out)
     model = load_model(args)
     results = ResultFile(args.out, model.identity, args.overwrite) if args.out else None
-    pictures = _Pictures(model, args)
+    pictures = DrawnPictures(model, args.annotated, args.heatmaps, args.heatmap_method)
     summary = Summary()
     total = len(images) if isinstance(images, list) else None
-    with tqdm(total=total, unit='image', disable=True if args.quiet else None) as bar:
+    with (
+        RemoteFiles(args.max_download, seconds=60) as remote,
+        tqdm(total=total, unit='image', disable=True if args.quiet else None) as bar,
+    ):
 
-        def pending() -> Iterator[str]:
+        def pending() -> Iterator[str | os.PathLike]:
             for image in images:
-                if results is not None and results.has(image) and pictures.made(image):
+                given = remote.given(image)
+                if results is not None and results.has(str(given)) and pictures.made(str(given)):
                     summary.skipped += 1
                     bar.update()
                 else:
-                    yield image
+                    yield given
 
         def after_batch(count: int) -> None:
             bar.update(count)
@@ -87,15 +114,17 @@ def run(args: argparse.Namespace) -> int:
             for found in model.assess_all(pending(), after_batch):
                 if found.error is None:
                     summary.add(found.score, found.quality)
-                    pictures.make(found)
-                else:
-                    summary.fail(found.name, found.error)
+                    # A picture that cannot be written is its image's error; the score stays.
+                    found = found._replace(error=pictures.make(found, remote.path(found.name)))
+                if found.error is not None:
+                    summary.fail(found.name, found.error, found.score is not None)
+                remote.done(found.name)
                 if results is not None:
-                    results.add(found.name, found.score, found.quality, found.error)
+                    results.add(found.name, found.score, found.quality, found.error, **found.extra)
                 elif args.json:
                     print(_json_line(found))
-                elif found.error is None:
-                    print(f'{found.score:.4f}  {found.quality:<6}  {found.name}')
+                elif found.score is not None:
+                    print(f'{found.score:.4f}  {found.quality:<6}  {write_name(found.name, sys.stdout.encoding)}')
         except BaseException:
             if results is not None:
                 results.close()
@@ -103,54 +132,17 @@ def run(args: argparse.Namespace) -> int:
     if results is not None:
         results.finish()
     if not args.quiet:
-        print(summary.text(), file=sys.stderr)
+        if text := summary.text():
+            print(text, file=sys.stderr)
         if args.out:
-            print(f'Saved {args.out}.', file=sys.stderr)
+            print(f'Saved {printable(args.out)}.', file=sys.stderr)
     elif summary.failed:
-        print(f'{summary.failed} files could not be read.', file=sys.stderr)
-    return SOME_FAILED if summary.failed else 0
+        print(f'{summary.failed} files could not be read, or their pictures not be written.', file=sys.stderr)
+    for sentence in left_out.lines():
+        print(f'Left out: {sentence}', file=sys.stderr)
+    return SOME_FAILED if summary.failed or left_out.count else 0
 
 
 def _json_line(found) -> str:
-    error = None if found.error is None else str(found.error)
-    return json.dumps({'image': found.name, 'score': found.score, 'quality': found.quality, 'error': error})
-
-
-class _Pictures:
-    """The pictures that --annotated and --heatmaps ask for."""
-
-    def __init__(self, model, args: argparse.Namespace):
-        self._model, self._method = model, args.heatmap_method
-        self._annotated, self._heatmaps = args.annotated, args.heatmaps
-
-    def made(self, image: str) -> bool:
-        """Tell whether an image's pictures are there."""
-        return all(_output(folder, image).is_file() for folder in (self._annotated, self._heatmaps) if folder)
-
-    def make(self, found) -> None:
-        """Save an image's pictures."""
-        from miqa.utils import read_image
-
-        from ..annotate import annotated
-
-        if self._annotated:
-            _save(annotated(read_image(found.name), found.score, found.quality), _output(self._annotated, found.name))
-        if self._heatmaps:
-            overlay = self._model.assess(found.name, heatmap=self._method).overlay()
-            _save(overlay, _output(self._heatmaps, found.name))
-
-
-def _output(folder: str, image: str) -> Path:
-    """Name a picture made from ``image``: its path from here (or from the root) below ``folder``, with .png added."""
-    path = Path(image).absolute()
-    here = Path.cwd()
-    below = path.relative_to(here) if path.is_relative_to(here) else path.relative_to(path.anchor)
-    below = Path(*(part for part in below.parts if part != '..'))
-    return Path(folder) / below.with_name(f'{below.name}.png')
-
-
-def _save(picture, path: Path) -> None:
-    from miqa.utils import atomic_write
-
-    with atomic_write(path) as temporary:
-        picture.save(temporary)
+    error = None if found.error is None else printable(str(found.error))
+    return json.dumps({'image': write_name(found.name), 'score': found.score, 'quality': found.quality, 'error': error})

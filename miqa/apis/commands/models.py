@@ -29,6 +29,9 @@ def add_parser(subparsers) -> None:
     parser.add_argument('--method', help='only of this method, in any spelling')
     parser.add_argument('--json', action='store_true', help='print everything that is known, as JSON')
     parser.add_argument('--register-demo', metavar='CHECKPOINT', help="make this checkpoint the model 'demo' and stop")
+    parser.add_argument(
+        '--register-demo-fast', metavar='FILE', help="make this .onnx file the model 'demo-fast' and stop"
+    )
     parser.set_defaults(run=run)
 
 
@@ -37,10 +40,16 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from .. import zoo
+    from miqa.apis import zoo
+    from miqa.apis.zoo.catalogue import demo_path
+    from miqa.utils.files import HOME_VARIABLE, user_cache
 
     if args.register_demo:
         print(f'The model `demo` is now {args.register_demo}, copied to {zoo.register_demo(args.register_demo)}.')
+        return 0
+    if args.register_demo_fast:
+        place = zoo.register_demo_fast(args.register_demo_fast)
+        print(f'The model `demo-fast` is now {args.register_demo_fast}, copied to {place}.')
         return 0
     found = zoo.list_models(args.task, args.label, args.method)
     if args.json:
@@ -58,12 +67,12 @@ def run(args: argparse.Namespace) -> int:
         table.add_row(entry.preprocessing.title, entry.task, entry.label, *figures, here)
     console = Console(width=None if Console().is_terminal else 100)
     console.print(table)
-    demo = zoo.home() / zoo.DEMO_FILE
+    demo = demo_path(task=args.task)
     here = f'is at {demo}' if demo.is_file() else 'is made by `bash tools/quickstart.sh`'
     console.print(
         f'Scores are raw regression values, nominally 0 to 1, higher is better. SRCC and PLCC are the figures of the '
-        f'paper. The authors publish no checksums. Weights are kept in {zoo.home()} (change it with '
-        f'{zoo.HOME_VARIABLE}). The model `demo` {here}.',
+        f'paper. The authors publish no checksums. Weights are kept in {user_cache()} (change it with '
+        f'{HOME_VARIABLE}). The model `demo` {here}.',
         highlight=False,
         soft_wrap=True,
     )

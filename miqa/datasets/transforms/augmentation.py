@@ -5,6 +5,8 @@ The view ``region`` has no randomness: it is cut from the picture as it was befo
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from PIL import Image
 
@@ -61,13 +63,17 @@ class RandomRotation:
             raise ValueError(f'degrees must be between 0 and 180, not {degrees}.')
         self.degrees = degrees
 
+    def check_packed(self, short_side: int, folder: str | os.PathLike = 'FOLDER') -> None:
+        """Raise a ValueError: packed pictures of any size cannot be used."""
+        raise ValueError(
+            f'RandomRotation turns the original picture, before the resize; packed pictures ({folder}) are already '
+            'resized. Leave out one of the two.'
+        )
+
     def __call__(self, results: dict) -> dict:
         """Rotate ``picture``."""
         if 'packed' in results:
-            raise ValueError(
-                'RandomRotation turns the original picture, before the resize; packed pictures are already resized. '
-                'Leave out one of the two.'
-            )
+            self.check_packed(0)
         angle = results['rng'].uniform(-self.degrees, self.degrees)
         results.setdefault('plain', results['picture'])
         rotated = Image.fromarray(results['picture']).rotate(angle, Image.Resampling.NEAREST, fillcolor=(0, 0, 0))

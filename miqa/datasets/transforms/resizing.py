@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
-from PIL import Image
 
 from miqa.registry import TRANSFORMS
+from miqa.utils.resizing import resize_short_side, resized_size
 
-
-def resized_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """Return (width, height) after the shorter side became ``short_side``; the longer one is rounded down.
-
-    As torchvision's ``Resize(short_side)``.
-    """
-    if width <= height:
-        return short_side, int(short_side * height / width)
-    return int(short_side * width / height), short_side
+__all__ = ['ResizeShortSide', 'resized_size']
 
 
 @TRANSFORMS.register_module()
@@ -35,20 +29,21 @@ class ResizeShortSide:
 
     def resize(self, picture: np.ndarray) -> np.ndarray:
         """Return ``picture``, uint8 (H, W, 3), resized."""
-        height, width = picture.shape[:2]
-        size = resized_size(width, height, self.size)
-        if size == (width, height):
-            return picture
-        return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+        return resize_short_side(picture, self.size)
+
+    def check_packed(self, short_side: int, folder: str | os.PathLike = 'FOLDER') -> None:
+        """Raise a ValueError if pictures packed with ``short_side`` cannot be used in place of resized ones."""
+        if short_side != self.size:
+            raise ValueError(
+                f'The packed pictures ({folder}) have a short side of {short_side} pixels, but the config resizes to '
+                f'{self.size}. Pack them for it with tools/data/pack.py --short-side {self.size}, or leave '
+                'train_dataloader.dataset.packed out.'
+            )
 
     def __call__(self, results: dict) -> dict:
         """Resize ``picture``; leave ``resize``, the function, for a view of the picture before augmentation."""
         if 'packed' in results:
-            side = min(results['picture'].shape[:2])
-            if side != self.size:
-                raise ValueError(
-                    f'The packed pictures have a short side of {side} pixels; the pipeline asks for {self.size}.'
-                )
+            self.check_packed(min(results['picture'].shape[:2]))
         else:
             results['picture'] = self.resize(results['picture'])
             results['resize'] = self.resize

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 
 from miqa.registry import TRANSFORMS
+from miqa.utils.resizing import central_corner, cut_planes
 
 
 @TRANSFORMS.register_module()
@@ -57,9 +57,7 @@ class PackViews:
 
 
 def _central_corner(picture: np.ndarray, size: int, results: dict) -> tuple[int, int]:
-    # Python rounds halves to even, as torchvision's CenterCrop does.
-    height, width = _checked(picture, size, results)
-    return round((height - size) / 2), round((width - size) / 2)
+    return central_corner(*_checked(picture, size, results), size)
 
 
 def _random_corner(picture: np.ndarray, size: int, results: dict) -> tuple[int, int]:
@@ -79,11 +77,4 @@ def _checked(picture: np.ndarray, size: int, results: dict) -> tuple[int, int]:
 
 
 def _cut(picture: np.ndarray, top: int, left: int, size: int) -> torch.Tensor:
-    part = picture[top : top + size, left : left + size]
-    if part.strides[2] != 1:
-        # Packed pictures are stored as planes already.
-        return torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)))
-    planes = np.empty((3, size, size), dtype=np.uint8)
-    # Several times as fast as a transposing copy.
-    cv2.split(part, list(planes))
-    return torch.from_numpy(planes)
+    return torch.from_numpy(cut_planes(picture, top, left, size))

@@ -1,0 +1,2 @@
+_base_ = 'plain_cnn_det.py'
+task = 'seg'

@@ -1,0 +1,9 @@
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/mini_response_detector.py',
+    '../_base_/models/mini_response_detector.py',
+    '../_base_/schedules/mini_response.py',
+]
+data_root = 'data/demo'
+task = 'ins'
+selection = 0.2  # of a hundred photographs a tenth would be too few to choose by

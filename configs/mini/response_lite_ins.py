@@ -1,0 +1,2 @@
+_base_ = 'response_lite_det.py'
+task = 'ins'

@@ -1,0 +1,2 @@
+_base_ = 'response_ra_miqa_cls.py'
+task = 'ins'

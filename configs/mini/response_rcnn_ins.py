@@ -1,0 +1,2 @@
+_base_ = 'response_rcnn_det.py'
+task = 'ins'

@@ -1,0 +1,7 @@
+_base_ = [
+    '_base_/default_runtime.py',
+    '_base_/datasets/two_views.py',
+    '_base_/models/response_ra_miqa.py',
+    '_base_/schedules/paper.py',
+]
+task = 'cls'

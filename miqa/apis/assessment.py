@@ -1,0 +1,36 @@
+"""What came of one picture of many."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Assessment(NamedTuple):
+    """A score, or why there is none.
+
+    Attributes:
+        name: the path, or ``picture <number>`` where there is none.
+        score: raw regression value, nominally 0 to 1, higher is better; None if the picture could not be read.
+        quality: ``high``, ``medium`` or ``low``; None with the score.
+        error: why there is no score, or None.
+        views: scores of the picture's squares, float32 (rows, columns), with ``coverage='whole'``; else None. The
+            score is their mean.
+    """
+
+    name: str
+    score: float | None
+    quality: str | None
+    error: Exception | None = None
+    views: np.ndarray | None = None
+
+    @property
+    def minimum(self) -> float | None:
+        """The lowest score of the picture's squares; the score itself where there is one square."""
+        return self.score if self.views is None else float(self.views.min())
+
+    @property
+    def extra(self) -> dict[str, float | None]:
+        """Further columns of result files: ``minimum``, where the whole picture counts."""
+        return {} if self.views is None else {'minimum': self.minimum}

@@ -1,0 +1,45 @@
+"""Pictures that 8-bit numbers are fitted to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .commands.files import LeftOut, find_images
+from .inputs import Preparation
+from .stream import PICTURE_ERRORS
+
+#: Pictures that are taken from a folder: NNCF's own default, beyond which its statistics hardly move.
+MOST = 300
+#: Fewer say nothing about how far scores move.
+LEAST = 16
+
+
+def calibration_pixels(folder: str | os.PathLike, prepare: Preparation, most: int = MOST) -> np.ndarray:
+    """Prepare up to ``most`` pictures of a folder, spread evenly over it: uint8 RGB (N, 3, size, size).
+
+    The pictures should be such as the model will see, good ones and bad ones. Those that cannot be read are passed
+    over.
+
+    Raises:
+        NotADirectoryError, FileNotFoundError: there is no such folder, or no picture in it.
+        ValueError: it holds fewer than :data:`LEAST` pictures that can be read.
+    """
+    if not Path(folder).is_dir():
+        raise NotADirectoryError(f'{folder} is not a folder of pictures to calibrate with.')
+    paths = list(find_images([os.fspath(folder)], left_out=LeftOut()))
+    places = np.unique(np.linspace(0, max(len(paths) - 1, 0), min(most, len(paths))).astype(int))
+    pixels, failed = [], 0
+    for place in places:
+        try:
+            pixels.append(prepare(paths[place]))
+        except PICTURE_ERRORS:
+            failed += 1
+    if len(pixels) < LEAST:
+        raise ValueError(
+            f'{folder} has {len(pixels)} pictures that can be read ({failed} cannot); 8-bit numbers need at least '
+            f'{LEAST}, better {MOST}, such as the model will see.'
+        )
+    return np.stack(pixels)

@@ -1,0 +1,84 @@
+"""A model as the paper's authors store theirs, so that their scripts run it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from miqa.models import QualityAssessor, parse_released_name, to_released
+from miqa.models.checkpoints import identify_method, read_checkpoint
+from miqa.taxonomy import RELEASED_METHODS
+from miqa.utils import atomic_write
+from miqa.utils.checkpoint_files import fit_state
+
+from .zoo.methods import METHODS, SHORT_SIDE
+from .zoo.spec import ModelSpec
+
+#: How the names of such files end.
+SUFFIX = '.pth.tar'
+
+
+def export_released(spec: ModelSpec, module: nn.Module, path: str | os.PathLike) -> Path:
+    """Write ``epoch``, ``arch``, ``state_dict`` and ``best_srcc`` with the released tensor names.
+
+    Args:
+        spec: of the model.
+        module: the model, whose ``network`` is one of the six published ones.
+        path: ends in ``.pth.tar``. Where it is named as the released files are,
+            ``miqa_{method}_{task}_{label}_metric.pth.tar``, the name must say what the model is.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: the network is none of the six or differs from it in tensors, it sees other views than the authors'
+            scripts give it, or the file name says that it is something else.
+    """
+    path = Path(path)
+    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in to_released(module).items()}
+    released = identify_method(state)
+    method = METHODS[RELEASED_METHODS[released]]
+    _check_name(path, released, spec)
+    views = {name: {key: _plain(view[key]) for key in ('size', 'mean', 'std')} for name, view in spec.views.items()}
+    theirs = {name: {key: _plain(value) for key, value in view.items()} for name, view in method.views.items()}
+    if views != theirs or spec.short_side != SHORT_SIDE:
+        raise ValueError(
+            f"The authors' scripts give {method.title} the views {theirs} of pictures of a short side of {SHORT_SIDE} "
+            f'pixels; this model sees {views} of {spec.short_side}, so its scores there would be wrong.'
+        )
+    like = to_released(QualityAssessor(dict(method.network), {'type': 'ViewPreprocessor', 'views': method.views}))
+    fit_state(state, like, 'The model', f'the released {method.title}')
+    with atomic_write(path) as temporary:
+        # Nothing is known of the SRCC that their training would have found.
+        torch.save({'epoch': 0, 'arch': released, 'state_dict': state, 'best_srcc': float('nan')}, temporary)
+        again = to_released_names(read_checkpoint(temporary))
+        if any(not torch.equal(again[name], tensor) for name, tensor in state.items()):
+            raise ValueError(f'{path} does not hold what was written: not kept.')
+    return path
+
+
+def to_released_names(checkpoint: dict) -> dict[str, torch.Tensor]:
+    """Return the tensors of a checkpoint that :func:`miqa.models.read_checkpoint` read, under the released names."""
+    prefix = 'network.' if checkpoint['meta']['released'] == 'ra_miqa' else 'network.backbone.'
+    return {name.removeprefix(prefix): tensor for name, tensor in checkpoint['state_dict'].items()}
+
+
+def _check_name(path: Path, released: str, spec: ModelSpec) -> None:
+    try:
+        name = parse_released_name(path)
+    except ValueError:
+        return  # a name of the user's own says nothing
+    for what, said, true in (
+        ('method', name.method, released),
+        ('task', name.task, spec.task),
+        ('label', name.label, spec.label),
+    ):
+        if true is not None and said != true:
+            raise ValueError(f'{path.name} says {what} {said}, but the model is of {what} {true}: choose another name.')
+
+
+def _plain(value):
+    return [round(float(item), 6) for item in value] if isinstance(value, (list, tuple)) else int(value)

@@ -1,0 +1,9 @@
+"""Cameras and streams while they run."""
+
+from miqa.utils.lazy import lazy_names
+
+#: Public names and their modules, imported when they are first asked for.
+_HOMES = {'CameraLost': 'camera', 'RealTimeIQA': 'realtime'}
+
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,191 @@
+"""Streams from the network: those that end, those that break and come back, and those that are lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPException
+
+import cv2
+import numpy as np
+
+from miqa.apis.video.opencv_reader import capture_options
+from miqa.utils import MIQAError
+from miqa.utils.addresses import is_web_address, redact_url
+from miqa.utils.fetching import open_address
+
+logger = logging.getLogger(__name__)
+
+#: How network streams begin.
+STREAM_PREFIXES = ('rtsp://', 'rtsps://', 'rtmp://', 'http://', 'https://', 'udp://', 'tcp://', 'srt://')
+# What FFmpeg may use for them; a playlist from the network thus opens no files of this computer.
+_PROTOCOLS = 'http,https,httpproxy,tcp,tls,udp,rtp,srtp,rtsp,rtsps,rtmp,rtmps,rtmpt,srt,crypto'
+# A live source may miss a frame now and then; so many in a row mean that it is gone.
+_MISSES = 5
+# A file may be damaged somewhere; so many pieces without a frame mean that it has ended.
+_MISSES_OF_A_FILE = 200
+_SECONDS_TO_OPEN, _SECONDS_TO_READ = 10, 10
+# Waits between attempts to connect again, in seconds: the first, and the longest.
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
+# So much of a file's announced end may be rounding: a share of its frames, and seconds.
+_SLACK_SHARE, _SLACK_SECONDS = 0.02, 1.0
+
+
+class CameraLost(MIQAError, ConnectionError):
+    """A live source cannot be opened or stopped giving frames.
+
+    Attributes:
+        summary: what :meth:`miqa.apis.live.realtime.RealTimeIQA.run` had counted until then, or ``None``.
+    """
+
+    summary: dict | None = None
+
+
+def open_stream(url: str):
+    """Open a network stream as a ``cv2.VideoCapture``; it may not be opened (``isOpened``)."""
+    options = {'protocol_whitelist': _PROTOCOLS}
+    if url.lower().startswith('rtsp'):
+        options['rtsp_transport'] = 'tcp'  # OpenCV's own default, which options of ours replace
+    timeouts = [
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 1000 * _SECONDS_TO_OPEN, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 1000 * _SECONDS_TO_READ
+    ]  # fmt: skip
+    with capture_options(options, keep=True):
+        return cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts)
+
+
+def read_frame(capture) -> tuple[bool, np.ndarray | None]:
+    """Return whether an open ``cv2.VideoCapture`` gave a frame, and the frame.
+
+    A damaged one of another size than those before makes OpenCV raise an error; it is a frame that did not come.
+    """
+    try:
+        return capture.read()
+    except cv2.error:
+        return False, None
+
+
+class NetworkStream:
+    """The frames of a network stream, whatever happens on the way.
+
+    A stream that breaks is connected to again, with growing waits; breaks are counted. A file behind an address
+    (a web server says how long it is) ends where it ends.
+
+    Args:
+        url: the address.
+        reconnect_seconds: how long a stream that broke is tried to be reached again; 0 for not at all.
+        opener: url -> capture.
+
+    Attributes:
+        name: for messages, without secrets.
+        breaks: how often the stream broke so far.
+        reconnecting: whether it is being tried to be reached again now.
+        interval: seconds between frames of a file, which is played at its own speed; None for a live stream.
+
+    Raises:
+        CameraLost: it cannot be opened.
+    """
+
+    def __init__(self, url: str, reconnect_seconds: float = 60.0, opener: Callable = open_stream):
+        self.name = f'the stream {redact_url(url)}'
+        self.breaks, self.reconnecting = 0, False
+        self._url, self._reconnect_seconds, self._opener = url, reconnect_seconds, opener
+        self._closing = threading.Event()
+        self._count, self._broke, self._wait = 0, 0.0, _FIRST_WAIT
+        self._capture = opener(url)
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise CameraLost(f'{self._Name} cannot be opened. Check the address, the password and the network.')
+        self._announced = self._frames_announced()
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.interval = 1 / fps if self._announced is not None and 0 < fps <= 1000 else None
+
+    @property
+    def _Name(self) -> str:  # noqa: N802 - the name at the beginning of a sentence
+        return self.name[0].upper() + self.name[1:]
+
+    def _frames_announced(self) -> int | None:
+        """Return about how many frames there are in all; None for a live stream, and where nobody knows."""
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        return int(count) if 0 < count < 2**40 else None
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield uint8 BGR pictures until the stream ends.
+
+        Raises:
+            CameraLost: it broke and did not come back.
+        """
+        misses = 0
+        while not self._closing.is_set():
+            read, image = read_frame(self._capture)
+            if read:
+                self._count, misses = self._count + 1, 0
+                self.reconnecting = False
+                yield image
+                continue
+            misses += 1
+            if misses < (_MISSES if self._announced is None else _MISSES_OF_A_FILE):
+                if self._announced is None:
+                    time.sleep(0.02)
+                continue
+            if self._announced is not None:
+                self._check_end()
+                return
+            # Asked only now: a camera may serve one connection at a time.
+            if not self.breaks and _is_file_of_known_size(self._url):
+                return
+            self._reconnect()
+            misses = 0
+
+    def _check_end(self) -> None:
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        left = self._announced - self._count
+        # The last position says more where the frame rate varies.
+        reached = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        seconds = self._announced / fps - reached if 0 < fps <= 1000 else 0.0
+        if left > max(2, _SLACK_SHARE * self._announced) and seconds > _SLACK_SECONDS:
+            raise CameraLost(f'{self._Name} ended early: {self._count} of about {self._announced} frames came.')
+
+    def _reconnect(self) -> None:
+        if not self.reconnecting:
+            self.breaks += 1
+            self._broke, self._wait = time.monotonic(), _FIRST_WAIT
+        self.reconnecting = True
+        self._capture.release()
+        end = self._broke + self._reconnect_seconds
+        while time.monotonic() + self._wait <= end:
+            logger.warning(f'{self._Name} broke after {self._count} frames; connecting again in {self._wait:g} s.')
+            waited, self._wait = self._wait, min(2 * self._wait, _LONGEST_WAIT)
+            if self._closing.wait(waited):
+                return
+            capture = self._opener(self._url)
+            if capture.isOpened():
+                self._capture = capture
+                return
+            capture.release()
+        self.reconnecting = False
+        back = f' and did not come back within {self._reconnect_seconds:g} seconds' if self._reconnect_seconds else ''
+        raise CameraLost(f'{self._Name} stopped giving frames after {self._count} of them{back}.')
+
+    def interrupt(self) -> None:
+        """End a wait for the stream to come back."""
+        self._closing.set()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._closing.set()
+        self._capture.release()
+
+
+def _is_file_of_known_size(url: str) -> bool:
+    """Whether a web server says how long the answer is: then it is a file, and no stream without an end."""
+    if not is_web_address(url):
+        return False
+    try:
+        with open_address(url, _SECONDS_TO_OPEN) as answer:
+            listed = 'mpegurl' in (answer.headers.get_content_type() or '').lower() or '.m3u' in url.lower()
+            return answer.headers.get('Content-Length') is not None and not listed
+    except (HTTPException, OSError, ValueError) as error:
+        logger.info(f'{redact_url(url)} does not say whether it ends ({type(error).__name__}).')
+        return False

@@ -1,0 +1,144 @@
+"""Scores for several vision tasks of each picture, with one decoding, one resize and one pass of what is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from .inputs import Picture, Preparation, is_list_of_pictures
+from .runtimes.base import Runtime
+from .stream import prepared_batches
+
+
+class OneTaskModel(Protocol):
+    """As much of a :class:`miqa.apis.MIQAModel` as is used here."""
+
+    prepare: Preparation
+    runtime: Runtime
+    batch_size: int
+    workers: int | None
+    source: str
+
+    @property
+    def identity(self) -> str:
+        """A short name of exactly these weights."""
+
+
+class TaskAssessment(NamedTuple):
+    """What came of one picture of many.
+
+    Attributes:
+        name: the path, or ``picture <number>`` where there is none.
+        scores: by task, nominally 0 to 1, higher is better; None if the picture could not be read.
+        error: why there are no scores, or None.
+    """
+
+    name: str
+    scores: dict[str, float] | None
+    error: Exception | None = None
+
+
+class MultiTaskModel:
+    """Predicts how well models of several vision tasks will do on a picture.
+
+    ``MIQAModel('ra-miqa', task=('cls', 'det', 'ins'))`` makes one. Pictures are decoded and resized once where the
+    models prepare them alike, and frozen encoders with equal tensors run once.
+
+    Args:
+        models: by task; they run on one device.
+
+    Attributes:
+        models: the same.
+        tasks: their names, in the order that was asked for.
+    """
+
+    def __init__(self, models: Mapping[str, OneTaskModel]):
+        self.models = dict(models)
+        self.tasks = tuple(self.models)
+        first = next(iter(self.models.values()))
+        self.batch_size, self.workers = first.batch_size, first.workers
+        # Models that see the same pixels, and for each group what computes their scores: (B, ...) -> (B, models).
+        groups: dict[tuple, list[str]] = {}
+        for task, model in self.models.items():
+            prepare = model.prepare
+            key = (prepare.short_side, prepare.size, prepare.decode, str(prepare.value_range), prepare.coverage)
+            groups.setdefault(key, []).append(task)
+        self._groups = [(tasks, self._runner(tasks)) for tasks in groups.values()]
+
+    def _runner(self, tasks: list[str]):
+        runtimes = [self.models[task].runtime for task in tasks]
+        if len(runtimes) > 1 and all(runtime.module is not None for runtime in runtimes):
+            from .runtimes.shared import SharedRuntime
+
+            return SharedRuntime(runtimes)
+        return lambda pixels: np.stack([runtime(pixels) for runtime in runtimes], axis=1)
+
+    @property
+    def identity(self) -> str:
+        """The identities of all models, for result files."""
+        return ' + '.join(model.identity for model in self.models.values())
+
+    def __repr__(self) -> str:
+        """Name the models."""
+        return f'MultiTaskModel({self.models})'
+
+    def assess(self, picture: Picture | list[Picture]) -> dict[str, float] | list[dict[str, float]]:
+        """Score one picture, or each of a list: a dict from task to score for each.
+
+        Args:
+            picture: as for :meth:`miqa.apis.MIQAModel.assess`.
+
+        Raises:
+            What :meth:`miqa.apis.MIQAModel.assess` raises.
+        """
+        if not is_list_of_pictures(picture):
+            return self._scores([self._prepare(picture, None)])[0]
+        results = []
+        for found in self.assess_all(picture):
+            if found.error is not None:
+                raise found.error
+            results.append(found.scores)
+        return results
+
+    def assess_all(self, pictures: Iterable[Picture], on_batch=None) -> Iterator[TaskAssessment]:
+        """Score any number of pictures in batches, decoding in threads; memory does not grow with their number.
+
+        Args:
+            pictures: read as needed; a generator will do.
+            on_batch: called with the number of pictures done, after each batch.
+
+        Yields:
+            One :class:`TaskAssessment` per picture, in order. A picture that cannot be read has its ``error`` set.
+        """
+        for batch in prepared_batches(pictures, self._prepare, self.batch_size, self.workers):
+            good = [item.pixels for item in batch if item.error is None]
+            scores = iter(self._scores(good) if good else ())
+            for item in batch:
+                if item.error is not None:
+                    yield TaskAssessment(item.name, None, item.error)
+                else:
+                    yield TaskAssessment(item.name, next(scores))
+            if on_batch is not None:
+                on_batch(len(batch))
+
+    def _prepare(self, picture: Picture, name: str | None) -> list[np.ndarray]:
+        return [self.models[tasks[0]].prepare.views(picture, name) for tasks, _ in self._groups]
+
+    def _scores(self, pictures: list[list[np.ndarray]]) -> list[dict[str, float]]:
+        found: list[dict[str, float]] = [{} for _ in pictures]
+        for number, (tasks, run) in enumerate(self._groups):
+            views = [prepared[number] for prepared in pictures]
+            flat = np.concatenate([one.reshape(-1, *one.shape[2:]) for one in views])
+            starts = range(0, len(flat), self.batch_size)
+            scores = np.concatenate([run(flat[start : start + self.batch_size]) for start in starts])
+            ends = np.cumsum([one.shape[0] * one.shape[1] for one in views])[:-1]
+            for result, part in zip(found, np.split(scores, ends), strict=True):
+                result.update(zip(tasks, part.mean(axis=0).tolist(), strict=True))
+        for scores in found:
+            for task, score in scores.items():
+                if not np.isfinite(score):
+                    source = self.models[task].source
+                    raise ValueError(f'The weights {source} give scores that are no numbers: they are damaged.')
+        return [{task: scores[task] for task in self.tasks} for scores in found]

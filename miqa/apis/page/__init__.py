@@ -1,0 +1,5 @@
+"""A page to try it in the browser."""
+
+from .desk import Desk, Limits
+
+__all__ = ['Desk', 'Limits']

@@ -1,0 +1,34 @@
+"""What every runtime is: something that turns pixels into scores."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from miqa.utils.devices import Device
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Runtime(ABC):
+    """Scores pixels.
+
+    Attributes:
+        name: of the software, for people: ``PyTorch``, ``ONNX Runtime``, ``OpenVINO``.
+        device: where it really computes, with ``type`` and ``index`` as in PyTorch.
+        precision: number format of the arithmetic: ``fp32``, ``bf16``, ``fp16`` or ``int8``.
+        module: the network as a PyTorch module, see :class:`miqa.apis.runtimes.pixels.PixelsToScore`; None for
+            runtimes of exported files, in which it is no longer there.
+    """
+
+    name: str
+    device: torch.device | Device
+    precision: str = 'fp32'
+    module: torch.nn.Module | None = None
+
+    @abstractmethod
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Score uint8 RGB pixels (B, 3, size, size): float32 (B,), nominally 0 to 1, higher is better."""

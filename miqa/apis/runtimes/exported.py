@@ -1,0 +1,123 @@
+"""What stands in an exported file beside the network: everything that must be known to use it, as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from miqa import __version__
+from miqa.apis.zoo.spec import ModelSpec
+from miqa.taxonomy import check_choice
+from miqa.utils import CheckpointError
+
+#: Key of the file's metadata under which the JSON text is stored.
+KEY = 'miqa'
+#: Names of the input and the output.
+INPUT, OUTPUT = 'pixels', 'score'
+#: Suffixes of exported files that can be scored with, and what runs them.
+SUFFIXES = {'.onnx': 'ONNX Runtime', '.xml': 'OpenVINO'}
+#: Number formats that an exported network's own numbers may have.
+STORED_PRECISIONS = ('fp32', 'int8')
+# JSON of a spec takes some kilobytes.
+_MOST_CHARACTERS = 1 << 20
+
+
+def about(spec: ModelSpec, precision: str = 'fp32') -> dict:
+    """Say what a user of an exported file must know, as JSON-ready data.
+
+    Args:
+        spec: of the model.
+        precision: of the numbers in the file, one of :data:`STORED_PRECISIONS`.
+    """
+    return {
+        'miqa_version': __version__,
+        'spec': spec.to_dict(),
+        'precision': precision,
+        'input': {
+            'name': INPUT,
+            'dtype': 'uint8',
+            'channels': 'RGB',
+            'shape': ['batch', 3, spec.view_size, spec.view_size],
+            'resize_short_side': spec.short_side,
+            'interpolation': 'bilinear, antialiased (Pillow)',
+            'crop': 'center',
+        },
+        'output': {'name': OUTPUT, 'range': [0, 1], 'clipped': False, 'higher_is_better': True},
+    }
+
+
+def read_about(text: str | None, path: str) -> tuple[ModelSpec, str]:
+    """Return the spec and the number format that a file's metadata name.
+
+    Args:
+        text: what stands under :data:`KEY`; None where there is no such key.
+        path: of the file, for errors.
+
+    Raises:
+        CheckpointError: the metadata are not those of an exported quality model.
+        ValueError: the spec in them is not one.
+    """
+    if text is None:
+        raise CheckpointError(
+            f'{path} does not say how to prepare pictures for it: its metadata lack the key {KEY!r}. Only files that '
+            '`miqa export` wrote can be used.'
+        )
+    try:
+        if len(text) > _MOST_CHARACTERS:
+            raise ValueError(f'they are {len(text)} characters long')
+        data = json.loads(text)
+        spec, precision = data['spec'], data.get('precision', 'fp32')
+        check_choice(precision, STORED_PRECISIONS, 'precision')
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f'{path} does not say how to prepare pictures for it: its metadata under {KEY!r} are not what '
+            f'`miqa export` writes ({error!r}). Export the model again.'
+        ) from None
+    return ModelSpec.from_dict(spec, path, to_build=False), precision
+
+
+def check_ends(found: Sequence[tuple], types: tuple[str, str], size: int, path: str) -> None:
+    """Check that a network takes pixels and gives scores as `miqa export` writes it, before anything is scored.
+
+    Args:
+        found: name, type and shape of the inputs and then of the outputs; a dimension that may be any is no int.
+        types: what the runtime calls uint8 and float32.
+        size: of the view, in pixels.
+        path: of the file.
+
+    Raises:
+        CheckpointError: they are others.
+    """
+    wanted = [(INPUT, types[0], (None, 3, size, size)), (OUTPUT, types[1], (None,))]
+    shapes = [(name, kind, tuple(n if isinstance(n, int) else None for n in shape)) for name, kind, shape in found]
+    if shapes != wanted:
+        said = ', '.join(f'{name} {kind} {list(shape)}' for name, kind, shape in shapes)
+        raise CheckpointError(
+            f'{path} does not take {INPUT} (any number of uint8 RGB squares of {size} pixels) and give {OUTPUT} (as '
+            f'many float32 numbers): it has {said[:500]}. Export the model again with `miqa export`.'
+        )
+
+
+def cannot_run(path: str, pictures: int, error: Exception) -> CheckpointError:
+    """Return the error for a network that fails while it computes."""
+    reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+    return CheckpointError(
+        f'{path} cannot score {pictures} pictures at once: {reason[:400].rstrip(".")}. Where memory is short, say a '
+        'smaller --batch-size (in Python batch_size=...); else export the model again with `miqa export`.'
+    )
+
+
+def checked_scores(scores: np.ndarray, pictures: int, path: str) -> np.ndarray:
+    """Return what a network gave as float32 (B,).
+
+    Raises:
+        CheckpointError: it is not one number for each picture.
+    """
+    if scores.shape != (pictures,):
+        raise CheckpointError(
+            f'{path} gives numbers of shape {scores.shape} for {pictures} pictures, not one for each: export the model '
+            'again with `miqa export`.'
+        )
+    return scores.astype(np.float32, copy=False)

@@ -1,0 +1,63 @@
+"""Scores by ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from miqa.utils.devices import Device
+from miqa.utils.onnx_session import open_onnx
+
+from .base import Runtime
+from .exported import INPUT, KEY, OUTPUT, cannot_run, check_ends, checked_scores, read_about
+from .onnx_scan import check_onnx
+
+if TYPE_CHECKING:
+    import torch
+
+
+class OnnxRuntime(Runtime):
+    """Scores by ONNX Runtime from a file that :meth:`miqa.apis.MIQAModel.export` wrote; needs no PyTorch.
+
+    Args:
+        path: the ONNX file.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt``; None for a GPU where ONNX Runtime can use one.
+        threads: threads of one operator; None for one a core.
+
+    Attributes:
+        spec: of the model in the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is not an ONNX file, or not one of this project's; or it holds what none of these does.
+        MissingPackage: ONNX Runtime is not installed.
+        ValueError: ONNX Runtime cannot compute on the device.
+    """
+
+    name = 'ONNX Runtime'
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        device: str | Device | torch.device | None = None,
+        threads: int | None = None,
+    ):
+        check_onnx(path)
+        self._path = str(path)
+        self._session, self.device = open_onnx(path, device, threads, limited=True)
+        text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+        self.spec, self.precision = read_about(text, str(path))
+        found = [
+            (item.name, item.type, item.shape) for item in (*self._session.get_inputs(), *self._session.get_outputs())
+        ]
+        check_ends(found, ('tensor(uint8)', 'tensor(float)'), self.spec.view_size, self._path)
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Score uint8 pixels (B, 3, size, size): float32 (B,)."""
+        try:
+            scores = self._session.run([OUTPUT], {INPUT: pixels})[0]
+        except Exception as error:  # ONNX Runtime's errors share no base class but this one
+            raise cannot_run(self._path, len(pixels), error) from error
+        return checked_scores(scores, len(pixels), self._path)

@@ -1,0 +1,94 @@
+"""Pictures that a runtime is tried on: photographs of the demo's test set where it is installed, else made ones."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from miqa.demo.package_photos import held_out, in_order, installed_photos
+
+#: Pictures that are made; one more octave than needed for a view of 288 pixels.
+COUNT, _OCTAVES = 16, 9
+
+
+def probe_pixels(size: int, count: int = COUNT) -> np.ndarray:
+    """Make pictures with structure at all scales, each damaged in another way: uint8 RGB (count, 3, size, size).
+
+    Their spectra fall as those of photographs do, and what is done to them (blur, noise, JPEG, darkness, contrast,
+    pixels) is what the scores are about: differences between number formats show on them as on photographs.
+    """
+    damages = tuple(_DAMAGES)
+    pictures = []
+    for index in range(count):
+        generator = np.random.default_rng(index)
+        picture = _cloud(size, generator)
+        pictures.append(damages[index % len(damages)](picture, 1 + index // len(damages), generator))
+    return np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2))
+
+
+def pixels_to_try(size: int, count: int = 2 * COUNT) -> tuple[np.ndarray, str]:
+    """Return pictures to compare number formats on, uint8 RGB (count, 3, size, size), and what they are.
+
+    They are photographs of the demo's test set, each damaged in another way, where the packages that ship them are
+    installed as they were tested; else :func:`probe_pixels`.
+    """
+    try:
+        photos = in_order(installed_photos())
+        pictures = [photo.read() for photo in photos[: min(held_out(photos), count)]]
+    except (ImportError, OSError, ValueError):  # not installed, or in another version
+        return probe_pixels(size, count), 'made pictures'
+    damages, found = tuple(_DAMAGES), []
+    for index in range(count):
+        picture = _square(pictures[index % len(pictures)], size)
+        strength = 1 + index // len(damages) % 3
+        found.append(damages[index % len(damages)](picture, strength, np.random.default_rng(index)))
+    return np.ascontiguousarray(np.stack(found).transpose(0, 3, 1, 2)), "photographs of the demo's test set"
+
+
+def _square(picture: np.ndarray, size: int) -> np.ndarray:
+    """Return the middle of a photograph (H, W, 3), its shorter side made ``size`` pixels."""
+    side = min(picture.shape[:2])
+    top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
+    return np.asarray(Image.fromarray(picture[top : top + side, left : left + side]).resize((size, size)))
+
+
+def _cloud(size: int, generator: np.random.Generator) -> np.ndarray:
+    picture = np.zeros((size, size, 3), np.float32)
+    for octave in range(1, _OCTAVES):
+        cells = generator.normal(0, 0.7 ** (octave - 1), (2**octave, 2**octave, 3)).astype(np.float32)
+        for channel in range(3):
+            layer = Image.fromarray(cells[:, :, channel]).resize((size, size), Image.Resampling.BICUBIC)
+            picture[:, :, channel] += np.asarray(layer)
+    # Channels of photographs go together.
+    picture = 0.7 * picture.mean(axis=2, keepdims=True) + 0.3 * picture
+    return _bytes(128 + 55 * picture)
+
+
+def _bytes(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _scaled(picture: np.ndarray, strength: int, resample: Image.Resampling) -> np.ndarray:
+    size = picture.shape[0]
+    small = Image.fromarray(picture).resize((max(2, size // (2 + 4 * strength)),) * 2, Image.Resampling.BOX)
+    return np.asarray(small.resize((size, size), resample))
+
+
+def _jpeg(picture: np.ndarray, strength: int) -> np.ndarray:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, 'JPEG', quality=max(2, 24 // strength))
+    return np.asarray(Image.open(buffer, formats=('JPEG',)).convert('RGB'))
+
+
+_DAMAGES: tuple[Callable[[np.ndarray, int, np.random.Generator], np.ndarray], ...] = (
+    lambda picture, strength, generator: picture,
+    lambda picture, strength, generator: _scaled(picture, strength, Image.Resampling.BICUBIC),
+    lambda picture, strength, generator: _scaled(picture, strength, Image.Resampling.NEAREST),
+    lambda picture, strength, generator: _jpeg(picture, strength),
+    lambda picture, strength, generator: _bytes(picture + generator.normal(0, 25 * strength, picture.shape)),
+    lambda picture, strength, generator: _bytes(picture * (0.5 / strength)),
+    lambda picture, strength, generator: _bytes(128 + (picture - 128.0) * (0.4 / strength)),
+)

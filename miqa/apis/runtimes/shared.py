@@ -1,0 +1,61 @@
+"""Several networks on the same pixels: what their frozen encoders say is computed once where the encoders are equal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from miqa.models.frozen_identity import frozen_identity
+
+from .torch_runtime import TorchRuntime
+
+
+class SharedRuntime:
+    """Scores by several networks of PyTorch at once.
+
+    Args:
+        runtimes: on the same device, in the same number format, for pixels of the same size.
+
+    Raises:
+        ValueError: they are not.
+    """
+
+    def __init__(self, runtimes: Sequence[TorchRuntime]):
+        kinds = {(str(runtime.device), runtime.precision) for runtime in runtimes}
+        if len(kinds) != 1:
+            raise ValueError(
+                f'Networks that share pixels must compute in one place and format, not in {sorted(kinds)}.'
+            )
+        self._first = runtimes[0]
+        self._modules = [runtime.module for runtime in runtimes]
+        # For each network: view -> what its vectors depend on. Equal ones are computed once for all.
+        self._shared = [
+            {
+                view: frozen_identity(encoder, module.preprocessor, view)
+                for view, encoder in _frozen_encoders(module.network).items()
+            }
+            for module in self._modules
+        ]
+
+    @torch.inference_mode()
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Score uint8 pixels (B, 3, size, size): float32 (B, networks)."""
+        with self._first.arithmetic():
+            batch = self._first.on_device(pixels)
+            known: dict[str, torch.Tensor] = {}
+            scores = []
+            for module, identities in zip(self._modules, self._shared, strict=True):
+                inputs = module.views(batch)
+                for view, identity in identities.items():
+                    if identity not in known:
+                        known[identity] = _frozen_encoders(module.network)[view](inputs[view])
+                    inputs[f'{view}_features'] = known[identity]
+                scores.append(module.network(inputs))
+        return torch.stack(scores, dim=1).float().cpu().numpy()
+
+
+def _frozen_encoders(network) -> dict:
+    found = getattr(network, 'frozen_encoders', None)
+    return found() if callable(found) else {}

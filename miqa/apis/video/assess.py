@@ -1,0 +1,310 @@
+"""Score a video: frames in, a curve of quality and its statistics out."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from miqa.apis.quality import quality_of
+from miqa.apis.scoring import Scorer, describe_scorer, load_scorer, score_images, scorer_thresholds
+from miqa.utils.names import printable, write_name
+
+from .reading import Frame, UnreadableVideo, VideoReader, count_frames, open_video
+from .sampling import Sampling
+from .statistics import named_score, overall_statistics, per_second, temporal_consistency, worst_segments
+
+logger = logging.getLogger(__name__)
+
+#: A batch holds at most so many pixels: 300 MB of them.
+_BATCH_PIXELS = 100_000_000
+
+
+class VideoMIQA:
+    """Scores videos frame by frame.
+
+    ``VideoMIQA('ra-miqa').assess_video('drive.mp4')['mean_score']``
+
+    Frames are decoded one after another in a thread while the model scores the batch before, so memory holds two
+    batches of frames whatever the length of the video.
+
+    Args:
+        model: a name, a path or an object: as for :class:`miqa.apis.MIQAModel`; or any object whose ``assess``
+            takes a list of BGR uint8 pictures.
+        batch_size: frames per batch.
+        sampling, num_frames, fps, every: which frames are scored, see
+            :class:`miqa.apis.video.sampling.Sampling`; the default is 30 frames, equally far apart.
+        backend: ``'opencv'``, ``'pyav'``, or ``'auto'``: PyAV where it is installed; key frames always take PyAV.
+        sample_fps, model_name: the older names of ``fps`` and ``model``.
+        options: further arguments of :class:`miqa.apis.MIQAModel`: ``task``, ``label``, ``weights``, ``device``,
+            ``precision``, ``compile``, ``thresholds``, ...
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike | Scorer | None = None,
+        *,
+        batch_size: int = 8,
+        sampling: str = 'uniform',
+        num_frames: int = 30,
+        fps: float = 2.0,
+        every: int = 1,
+        backend: str = 'auto',
+        sample_fps: float | None = None,
+        model_name: str | None = None,
+        **options,
+    ):
+        if batch_size < 1:
+            raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
+        self.sampling = Sampling(sampling, num_frames, fps if sample_fps is None else sample_fps, every)
+        self.batch_size = batch_size
+        self.backend = backend
+        if model is None or isinstance(model, (str, os.PathLike)):
+            options['batch_size'] = batch_size
+        self.model = load_scorer(model, model_name=model_name, **options)
+
+    def assess_video(
+        self,
+        path: str | os.PathLike,
+        *,
+        assume_fps: float | None = None,
+        segment_seconds: float = 2.0,
+        on_frame: Callable[[dict], None] | None = None,
+        progress: bool = False,
+        max_seconds: float | None = None,
+    ) -> dict:
+        """Score the chosen frames of a video file.
+
+        Args:
+            path: the file.
+            assume_fps: frames per second to believe instead of what the file says.
+            segment_seconds: length of the worst segments.
+            on_frame: called with each entry of ``frame_results`` as soon as it is known. Where a file announces a
+                wrong number of frames, it is read again, and some of those entries are left out in the end.
+            progress: show a progress bar.
+            max_seconds: give up footage that is longer, whatever it announces.
+
+        Returns:
+            A dict that is ready for JSON:
+
+            - ``mean_score``: mean over the scored frames; ``quality``: its word (``high``, ``medium``, ``low``).
+            - ``average_quality``, ``min_quality``, ``max_quality``, ``std_quality``: over the per-second means, as
+              in the released scripts.
+            - ``metadata``: ``total_frames``, ``fps``, ``duration`` (s) as declared by the file, or measured where it
+              declares nothing; ``width``, ``height`` of the upright picture, ``codec``, ``fps_assumed``; and
+              ``frames_read``, the frames that were really decoded; ``frames_missing``, those that the file should have
+              besides; ``frames_damaged``, those of the former that are known to be damaged (PyAV knows more of them);
+              ``transfer``, ``PQ`` or ``HLG`` for HDR footage, which is tone-mapped, else None. Where the numbers that
+              a file announces are wrong, the measured ones stand in their place.
+            - ``frame_results``: ``index``, ``timestamp`` (s), ``score`` of each scored frame; ``quality_score`` is the
+              same number under the released scripts' name.
+            - ``per_second_results``: mean (``score``, also ``quality_score``), ``min_score``, ``max_score``,
+              ``std_score``, ``num_frames`` of each second that has a scored frame.
+            - ``overall_statistics``, ``temporal_consistency``, ``worst_segments``: see
+              :mod:`miqa.apis.video.statistics`.
+            - ``video_path``, ``video_name``, written by :func:`miqa.utils.names.write_name`; ``type`` ('video'),
+              ``num_frames_analyzed``, ``num_seconds``, ``sampling``, ``model``, ``thresholds`` of the quality words.
+            - ``complete``: False where frames are missing or damaged; ``warnings``: sentences.
+
+        Raises:
+            FileNotFoundError, UnreadableVideo, ImportError: see :func:`miqa.apis.video.reading.open_video`; also a
+                video without a frame that can be decoded is an ``UnreadableVideo``.
+            ValueError: the model gave something that is not a score.
+        """
+        path = Path(path)
+        options = dict(
+            backend=self.backend, keyframes_only=self.sampling.strategy == 'keyframes', assume_fps=assume_fps
+        )  # fmt: skip
+        found: dict[int, dict] = {}
+        with open_video(path, **options) as reader:
+            total = self._total(reader)
+            choose = _until(self.sampling.chooser(total), max_seconds, path)
+            self._score_into(found, reader, choose, on_frame, progress)
+        if self.sampling.needs_total and _differ(total, reader.frames_read):
+            # What was announced is not what came. The frames that are meant are chosen anew, of those that there are.
+            choose = self.sampling.chooser(reader.frames_read)
+            wanted = {index for index in range(reader.frames_read) if choose(index, 0.0)}
+            size = reader.size
+            with open_video(path, **options) as reader:
+                missing = wanted - set(found)
+                self._score_into(found, reader, lambda index, time: index in missing, on_frame, progress)
+            found = {index: found[index] for index in wanted & set(found)}
+            reader.size = reader.size or size
+        frame_results = [found[index] for index in sorted(found)]
+        if not frame_results:
+            reason = f': {reader.stopped_by}' if reader.stopped_by else ''
+            raise UnreadableVideo(
+                f'{path} has no frame that can be decoded{reason}. It may be cut off or hold sound only.'
+            )
+        sentences = video_sentences(reader, assume_fps)
+        for sentence in sentences:
+            logger.warning(sentence)
+        return self._result(path, reader, frame_results, sentences, segment_seconds)
+
+    def _total(self, reader: VideoReader) -> int:
+        total = reader.info.total_frames
+        return count_frames(reader.path) if self.sampling.needs_total and not total else total
+
+    def _score_into(self, found: dict[int, dict], reader: VideoReader, choose, on_frame, progress: bool) -> None:
+        for result in self._score(reader, choose, progress):
+            found[result['index']] = result
+            if on_frame is not None:
+                on_frame(result)
+
+    def _score(self, reader: VideoReader, choose, progress: bool) -> Iterator[dict]:
+        frames = reader.frames(choose)
+        name = reader.path.name
+        # The decoder's thread is one batch ahead; leaving the block waits for it, so the reader is never closed
+        # under its feet.
+        with ThreadPoolExecutor(1) as pool, tqdm(desc=printable(name), unit=' frames', disable=not progress) as bar:
+            pending = pool.submit(_take, frames, self.batch_size)
+            while batch := pending.result():
+                pending = pool.submit(_take, frames, self.batch_size)
+                what = f'frames {batch[0].index} to {batch[-1].index} of {name}'
+                scores = score_images(self.model, [frame.image for frame in batch], what)
+                for frame, score in zip(batch, scores, strict=True):
+                    yield {'index': frame.index, 'timestamp': frame.timestamp, **named_score(score)}
+                bar.update(len(batch))
+
+    def _result(self, path, reader, frame_results, sentences, segment_seconds) -> dict:
+        seconds = per_second(frame_results)
+        thresholds = scorer_thresholds(self.model)
+        means = [second['score'] for second in seconds]
+        overall = overall_statistics([frame['score'] for frame in frame_results])
+        return {
+            'video_path': write_name(str(path)),
+            'video_name': write_name(path.name),
+            'type': 'video',
+            'mean_score': overall['mean'],
+            'quality': quality_of(overall['mean'], thresholds),
+            'average_quality': float(np.mean(means)),
+            'min_quality': float(np.min(means)),
+            'max_quality': float(np.max(means)),
+            'std_quality': float(np.std(means)),
+            'num_frames_analyzed': len(frame_results),
+            'num_seconds': len(seconds),
+            'complete': reader.complete,
+            'warnings': sentences,
+            'model': describe_scorer(self.model),
+            'thresholds': thresholds._asdict(),
+            'sampling': asdict(self.sampling),
+            'metadata': _metadata(reader, frame_results),
+            'overall_statistics': overall,
+            'temporal_consistency': temporal_consistency(frame_results),
+            'worst_segments': worst_segments(frame_results, seconds=segment_seconds),
+            'per_second_results': seconds,
+            'frame_results': frame_results,
+        }
+
+    def annotate_video(
+        self,
+        path: str | os.PathLike,
+        output: str | os.PathLike,
+        *,
+        result: dict | None = None,
+        overwrite: bool = False,
+        progress: bool = False,
+    ) -> Path:
+        """Write the footage with a side panel: the score of the moment and the curve as it grows.
+
+        Args:
+            path: the video.
+            output: the file to write; see :func:`miqa.apis.video.annotation.annotate_video`.
+            result: what :meth:`assess_video` returned for the same video; computed where it is not given.
+            overwrite: replace an existing ``output``.
+            progress: show progress bars.
+
+        Returns:
+            The file that was written; its ending differs from ``output`` where only another container could be
+            written.
+        """
+        from .annotation import annotate_video, check_output
+
+        check_output(path, output, overwrite)  # before the long part
+        result = result or self.assess_video(path, progress=progress)
+        return annotate_video(path, output, result, overwrite=overwrite, progress=progress)
+
+
+def _take(frames: Iterator[Frame], count: int) -> list[Frame]:
+    """Take a batch of frames; of large ones fewer, so that memory is bounded."""
+    batch, pixels = [], 0
+    for frame in itertools.islice(frames, count):
+        batch.append(frame)
+        pixels += frame.image.size // 3
+        if pixels >= _BATCH_PIXELS:
+            break
+    return batch
+
+
+def _until(choose: Callable[[int, float], bool], max_seconds: float | None, path: Path) -> Callable[[int, float], bool]:
+    def bounded(index: int, time: float) -> bool:
+        if max_seconds is not None and time > max_seconds:
+            raise UnreadableVideo(f'{path} lasts longer than {max_seconds / 60:g} minutes.')
+        return choose(index, time)
+
+    return bounded
+
+
+def _differ(announced: int, read: int) -> bool:
+    # Containers without an index give an estimated number of frames; a difference of 1 % is rounding.
+    return read > 0 and abs(announced - read) > max(1, 0.01 * announced)
+
+
+def _metadata(reader: VideoReader, frame_results: list[dict]) -> dict:
+    metadata = {**reader.info.as_dict(), 'frames_read': reader.frames_read}
+    metadata.update(
+        frames_missing=reader.frames_missing, frames_damaged=reader.frames_damaged, transfer=reader.transfer
+    )  # fmt: skip
+    metadata['width'], metadata['height'] = reader.size
+    last = frame_results[-1]['index'] + 1
+    if reader.keyframes_only:
+        metadata['total_frames'] = max(metadata['total_frames'], last)
+    else:
+        metadata['total_frames'] = max(reader.frames_read + reader.frames_missing, last)
+    if _differ(reader.info.total_frames, metadata['total_frames']) or not metadata['duration']:
+        # What the file announces is wrong, or nothing.
+        measured = metadata['total_frames'] / metadata['fps'] if metadata['fps_assumed'] else reader.end
+        metadata['duration'] = measured if reader.complete else max(measured, metadata['duration'])
+    return metadata
+
+
+def video_sentences(reader: VideoReader, assume_fps: float | None = None) -> list[str]:
+    """Say what a reader that has come to the end of its video found wrong."""
+    name, sentences = reader.path.name, []
+    if reader.info.fps_assumed and assume_fps is None:
+        sentences.append(
+            f'{name} declares no usable frame rate: {reader.info.fps:g} frames per '
+            'second are assumed; times may be wrong. Say assume_fps=... if you know better.'
+        )
+    if reader.transfer is not None:
+        sentences.append(
+            f'{name} is HDR footage ({reader.transfer}): it is tone-mapped to standard range before it is scored, and '
+            'its scores are less certain.'
+        )
+    if reader.frames_missing or reader.stopped_by:
+        reason = f' ({reader.stopped_by})' if reader.stopped_by else ''
+        announced = f'of {reader.announced} announced ' if reader.announced else ''
+        told = max(reader.info.duration, reader.announced / reader.info.fps)
+        at_the_end = (told - reader.end) * reader.info.fps > 0.5 * reader.frames_missing
+        where = 'ends early' if at_the_end else f'misses {reader.frames_missing} frames'
+        sentences.append(
+            f'{name} {where}: {reader.frames_read} frames {announced}could be read{reason}. The results '
+            'cover what is there.'
+        )
+    if reader.frames_damaged:
+        sentences.append(
+            f'{name} is damaged: {reader.frames_damaged} of the {reader.frames_read} frames that were read are.'
+        )
+    if not reader.knows_damage:
+        sentences.append(
+            f'{name} was read by OpenCV, which repairs damaged frames without telling of them: that it is complete is '
+            "said of missing frames alone. With PyAV (pip install 'miqa[video]') damaged ones are counted, too."
+        )
+    return sentences

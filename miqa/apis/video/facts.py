@@ -1,0 +1,180 @@
+"""What PyAV, where it is installed, knows of a video file beyond what OpenCV tells."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from .containers import Container, UnreadableVideo
+from .tone_mapping import TRANSFERS
+
+# PyAV hands FFmpeg's complaints to this logger; where nobody listens, they are not printed.
+logging.getLogger('libav').addHandler(logging.NullHandler())
+# Of FFmpeg's dispositions: a picture that belongs to a song (AV_DISPOSITION_ATTACHED_PIC).
+_ATTACHED_PICTURE = 0x400
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a file says about its video.
+
+    Attributes:
+        counted: frames that the file says it holds, 0 where it does not say.
+        end: seconds at which the video ends by the file's own words, None where it does not say.
+        whole_end: likewise, but of the file: its sound may be longer than its video.
+        transfer: ``PQ``, ``HLG``, or None for standard footage.
+    """
+
+    counted: int
+    end: float | None
+    whole_end: float | None
+    transfer: str | None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What lies in a file's packets, whether they can be decoded or not.
+
+    Attributes:
+        passed_over: packets of the video that are not meant to be shown.
+        damaged: packets of the video that the container knows to be damaged.
+        end: seconds at which the last packet of any stream ends.
+        patched: frames that the decoder knows to be damaged; 0 where none were decoded.
+        resized: whether the decoded frames are of several sizes.
+    """
+
+    passed_over: int
+    damaged: int
+    end: float
+    patched: int = 0
+    resized: bool = False
+
+
+def open_container(av: ModuleType, path: Path, container: Container):
+    """Open a file with the one demuxer that its first bytes call for; it can open nothing else.
+
+    Raises:
+        UnreadableVideo: it cannot be opened.
+    """
+    options = {'protocol_whitelist': 'file', 'format_whitelist': container.demuxer}
+    try:
+        return av.open(str(path), format=container.demuxer, options=options)
+    except (av.error.FFmpegError, OSError) as error:
+        raise UnreadableVideo(f'{path} is not a video that PyAV can open: {error.strerror or error}') from error
+
+
+def video_stream(opened, path: Path):
+    """Return a file's stream of video; pictures of covers are none.
+
+    Raises:
+        UnreadableVideo: there is no such stream.
+    """
+    for stream in opened.streams.video:
+        if not int(stream.disposition) & _ATTACHED_PICTURE and stream.codec_context is not None:
+            return stream
+    raise UnreadableVideo(f'{path} has no video stream (it may hold sound only, with a picture of its cover).')
+
+
+def facts_of(opened, stream, container: Container) -> VideoFacts:
+    """Return what an opened file says."""
+    metadata = {name.upper().split('-')[0]: value for name, value in stream.metadata.items()}
+    counted = stream.frames if container.counts_frames else 0
+    if metadata.get('NUMBER_OF_FRAMES', '').isdecimal():  # mkvmerge writes it
+        counted = int(metadata['NUMBER_OF_FRAMES'])
+    whole = opened.duration / 1e6 if container.announces_end and opened.duration else None
+    return VideoFacts(
+        counted, _seconds(metadata.get('DURATION', '')), whole, TRANSFERS.get(int(stream.codec_context.color_trc or 0))
+    )
+
+
+def facts_where_possible(path: Path, container: Container) -> VideoFacts | None:
+    """Return a file's facts; None where PyAV is not installed, or cannot open what OpenCV may.
+
+    Raises:
+        UnreadableVideo: the file has no video.
+    """
+    try:
+        import av
+    except ImportError:
+        return None
+    try:
+        opened = open_container(av, path, container)
+    except UnreadableVideo:
+        return None
+    with opened:
+        return facts_of(opened, video_stream(opened, path), container)
+
+
+def survey(path: Path, container: Container) -> Survey | None:
+    """Decode a file to its end and keep nothing of it; None where PyAV is not installed or cannot open it."""
+    try:
+        import av
+    except ImportError:
+        return None
+    try:
+        opened = open_container(av, path, container)
+    except UnreadableVideo:
+        return None
+    count = PacketCount()
+    with opened:
+        stream = video_stream(opened, path)
+        stream.thread_type = 'AUTO'
+        try:
+            for packet in opened.demux():
+                is_video = packet.stream_index == stream.index
+                count.add(packet, is_video)
+                if is_video:
+                    count.decode(packet, av.error.FFmpegError)
+        except av.error.FFmpegError:
+            count.damaged += 1  # what cannot be demuxed any more is not there
+    return count.survey()
+
+
+class PacketCount:
+    """Counts what passes by while a file is demuxed."""
+
+    def __init__(self):
+        self.passed_over = self.damaged = self.patched = 0
+        self._size, self._resized = None, False
+        self._seen = False
+        self._start, self._end = None, 0.0
+
+    def add(self, packet, is_video: bool) -> None:
+        """Count a packet of any stream."""
+        if packet.pts is not None and packet.time_base:
+            start = float(packet.pts * packet.time_base)
+            self._start = start if self._start is None else min(self._start, start)
+            self._end = max(self._end, start + float((packet.duration or 0) * packet.time_base))
+        if is_video and packet.size:
+            self.passed_over += packet.is_discard
+            self.damaged += packet.is_corrupt
+
+    def decode(self, packet, error: type[Exception]) -> None:
+        """Decode a packet of the video, to count the frames that the decoder patches."""
+        try:
+            for frame in packet.decode():
+                self.patched += self.is_patched(frame)
+                size = frame.width, frame.height
+                self._resized = self._resized or self._size not in (None, size)
+                self._size = size
+        except error:
+            return  # whoever reads the pixels counts what cannot be decoded
+
+    def is_patched(self, frame) -> bool:
+        """Whether a decoded frame, the next one in order, is known to be damaged."""
+        # Before the first key frame of a recording there is nothing to build on.
+        patched = bool(frame.is_corrupt) and self._seen
+        self._seen = self._seen or bool(frame.key_frame)
+        return patched
+
+    def survey(self) -> Survey:
+        """Return what was counted."""
+        return Survey(self.passed_over, self.damaged, self._end, self.patched, self._resized)
+
+
+def _seconds(text: str) -> float | None:
+    found = re.fullmatch(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)', text.strip())
+    return None if found is None else 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3])

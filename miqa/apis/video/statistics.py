@@ -1,0 +1,144 @@
+"""What a series of frame scores says about a video. Pure functions over lists of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def named_score(score: float) -> dict[str, float]:
+    """Return a score under its name, and under the name that it has in the released scripts' result files."""
+    return {'score': score, 'quality_score': score}
+
+
+def per_second(frame_results: Sequence[dict]) -> list[dict]:
+    """Gather frame scores by the second of the video they fall into.
+
+    Args:
+        frame_results: dicts with ``timestamp`` (seconds) and ``score``.
+
+    Returns:
+        One dict per second that has a scored frame, in order: ``second``, ``timestamp`` (the same as a float),
+        ``score`` (the mean; also as ``quality_score``), ``min_score``, ``max_score``, ``std_score`` (population),
+        ``num_frames``.
+    """
+    groups: dict[int, list[float]] = {}
+    for frame in frame_results:
+        groups.setdefault(int(frame['timestamp']), []).append(frame['score'])
+    return [
+        {
+            'second': second,
+            'timestamp': float(second),
+            **named_score(float(np.mean(scores))),
+            'min_score': float(np.min(scores)),
+            'max_score': float(np.max(scores)),
+            'std_score': float(np.std(scores)),
+            'num_frames': len(scores),
+        }
+        for second, scores in sorted(groups.items())
+    ]
+
+
+def overall_statistics(scores: Sequence[float]) -> dict:
+    """Describe the distribution of frame scores: count, mean, population deviation, extremes, quantiles."""
+    values = np.asarray(scores, dtype=np.float64)
+    low, first, median, third, high = np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)).tolist()
+    return {
+        'num_frames': len(values),
+        'mean': float(values.mean()),
+        'std': float(values.std()),
+        'min': float(values.min()),
+        'max': float(values.max()),
+        'median': median,
+        'p05': low,
+        'p25': first,
+        'p75': third,
+        'p95': high,
+    }
+
+
+def temporal_consistency(frame_results: Sequence[dict]) -> dict:
+    """Describe how steady the scores are from one scored frame to the next.
+
+    Returns:
+        ``score``: 1 minus the mean absolute change, at least 0; 1 is perfectly steady.
+        ``mean_absolute_change``, ``largest_drop`` and ``largest_rise`` (both at least 0) with the times in seconds at
+        which they end, and ``lag1_autocorrelation`` (Pearson, of each score with the next). Changes depend on how far
+        apart the scored frames are: ``mean_interval`` in seconds says so. Values that a video with too few frames
+        or constant scores does not have are ``None``.
+    """
+    scores = np.asarray([frame['score'] for frame in frame_results], dtype=np.float64)
+    times = np.asarray([frame['timestamp'] for frame in frame_results], dtype=np.float64)
+    if len(scores) < 2:
+        names = (
+            'score', 'mean_absolute_change', 'largest_drop', 'largest_drop_at', 'largest_rise', 'largest_rise_at',
+            'lag1_autocorrelation', 'mean_interval',
+        )  # fmt: skip
+        return dict.fromkeys(names)
+    change = np.diff(scores)
+    drop, rise = int(change.argmin()), int(change.argmax())
+    before, after = scores[:-1], scores[1:]
+    varies = before.std() > 0 and after.std() > 0
+    mean_change = float(np.abs(change).mean())
+    return {
+        'score': max(0.0, 1.0 - mean_change),
+        'mean_absolute_change': mean_change,
+        'largest_drop': max(0.0, float(-change[drop])),
+        'largest_drop_at': float(times[drop + 1]) if change[drop] < 0 else None,
+        'largest_rise': max(0.0, float(change[rise])),
+        'largest_rise_at': float(times[rise + 1]) if change[rise] > 0 else None,
+        'lag1_autocorrelation': float(np.corrcoef(before, after)[0, 1]) if varies else None,
+        'mean_interval': float(np.diff(times).mean()),
+    }
+
+
+def worst_segments(frame_results: Sequence[dict], *, seconds: float = 2.0, count: int = 3) -> list[dict]:
+    """Find the stretches of a video with the lowest mean score.
+
+    A segment begins at a scored frame and holds the scored frames of the following ``seconds``. The worst is taken,
+    then the worst that does not overlap it, and so on. A segment is never cut short by the end of the video, so that
+    a single bad frame at the end does not win, unless the whole video is shorter than a segment.
+
+    Args:
+        frame_results: dicts with ``index``, ``timestamp`` and ``score``, in order.
+        seconds: length of a segment.
+        count: how many segments, at most.
+
+    Returns:
+        Worst first: ``start`` and ``end`` (times of the first and last scored frame in it), ``mean_score``,
+        ``min_score``, ``worst_frame`` (index in the video), ``num_frames``.
+    """
+    if not seconds > 0 or count < 1:
+        raise ValueError(f'Segments must be longer than 0 s and at least 1, not {seconds} s and {count}.')
+    times = np.asarray([frame['timestamp'] for frame in frame_results], dtype=np.float64)
+    scores = np.asarray([frame['score'] for frame in frame_results], dtype=np.float64)
+    ends = np.searchsorted(times, times + seconds, side='left')  # first frame after each segment
+    sums = np.concatenate([[0.0], scores.cumsum()])
+    starts = np.arange(len(scores))
+    means = (sums[ends] - sums[starts]) / (ends - starts)
+    free = np.ones(len(scores), dtype=bool)
+    segments = []
+    # The last frame lasts about as long as the others.
+    end_of_video = times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 0.0)
+    whole = times + seconds <= end_of_video + 1e-6
+    whole[0] = True
+    for start in np.argsort(means, kind='stable'):
+        end = int(ends[start])
+        if len(segments) == count:
+            break
+        if not whole[start] or not free[start:end].all():
+            continue
+        free[start:end] = False
+        worst = int(start + scores[start:end].argmin())
+        segments.append(
+            {
+                'start': float(times[start]),
+                'end': float(times[end - 1]),
+                'mean_score': float(means[start]),
+                'min_score': float(scores[worst]),
+                'worst_frame': int(frame_results[worst]['index']),
+                'num_frames': int(end - start),
+            }
+        )
+    return segments

@@ -1,0 +1,142 @@
+"""From a name or a file to a model that can score."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from miqa.taxonomy import LABELS, RELEASED_METHODS, TASKS, check_choice
+from miqa.utils import CheckpointError
+from miqa.utils.config_text import read_config_text
+
+from .catalogue import DEFAULT_TASK, demo_weights, fetch, find
+from .methods import DEMOS, METHODS, SHORT_SIDE, is_method_name, labels_of_network, method_name
+from .spec import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+#: What a model is when nothing else is said: the paper's.
+DEFAULT_METHOD, DEFAULT_LABEL = 'ra_miqa', 'composite'
+#: Endings of weights files, by which a text is known as a path where no file of that name is there.
+_WEIGHT_ENDINGS = ('.pth', '.pt', '.tar', '.onnx', '.xml', '.safetensors', '.ckpt', '.bin', '.pt2')
+
+
+def name_and_weights(
+    model: str | os.PathLike | None, weights: str | os.PathLike | None = None
+) -> tuple[str | None, str | os.PathLike | None]:
+    """Tell whether ``model`` is a name or a path; return (name, path), either of which may be None.
+
+    A known name is a name, whatever files there are; anything else is a path if it is there or looks like one.
+
+    Raises:
+        ValueError: ``model`` and ``weights`` are two paths; or it is neither a known name nor a path.
+    """
+    if model is None:
+        return None, weights
+    if isinstance(model, str) and is_method_name(model):
+        return model, weights
+    text = os.fspath(model)
+    if isinstance(model, str) and not _looks_like_path(text):
+        method_name(text)  # says what names there are
+    if weights is not None:
+        raise ValueError(f'Two weights files are named, {text} and {os.fspath(weights)}: leave out one.')
+    return None, model
+
+
+def _looks_like_path(text: str) -> bool:
+    separators = {os.sep, os.altsep or os.sep}
+    return any(sign in text for sign in separators) or text.lower().endswith(_WEIGHT_ENDINGS) or Path(text).exists()
+
+
+def locate(name: str | None, task: str | None, label: str | None, weights: str | os.PathLike | None) -> Path:
+    """Find the weights file that is meant, fetching it at first use where it belongs to the zoo.
+
+    Returns:
+        The file; or a folder that :meth:`miqa.apis.MIQAModel.save_pretrained` wrote.
+
+    Raises:
+        ValueError: name, task or label is unknown.
+        FileNotFoundError: there is no such file, or it is in the zoo and cannot be fetched.
+    """
+    for value, allowed, what in ((task, TASKS, 'task'), (label, LABELS, 'label')):
+        if value is not None:
+            check_choice(value, allowed, what)
+    if weights is not None:
+        path = Path(weights).expanduser()
+        if path.is_dir() and not (path / 'config.json').is_file():
+            raise FileNotFoundError(f'{path} is a folder; name the weights file in it, such as {path / "best.pth"}.')
+        if not path.exists():
+            raise FileNotFoundError(f'There is no weights file {path}.')
+        return path
+    method = method_name(name or DEFAULT_METHOD)
+    if method in DEMOS:
+        return demo_weights(method, task)
+    return fetch(find(method, task or DEFAULT_TASK, label or DEFAULT_LABEL))
+
+
+def read_model(path: Path) -> tuple[ModelSpec, dict[str, torch.Tensor]]:
+    """Read a checkpoint of our own or a released file; no code in the file is run.
+
+    Our own checkpoints hold their config. Of a released file the tensor names tell the method and the file name
+    the task and label; if it was renamed, these two are None.
+
+    Raises:
+        CheckpointError: the file is damaged, unsafe, or of another program.
+        ValueError: its config cannot be read.
+    """
+    # PyTorch is imported here: exported files are scored without it.
+    from miqa.models.checkpoints import parse_released_name, read_checkpoint
+
+    checkpoint = read_checkpoint(path)
+    meta = checkpoint.get('meta', {})
+    released = meta.get('released')
+    if released is None:
+        if not isinstance(meta.get('cfg'), str):
+            raise CheckpointError(f'{path} holds weights of this project but no config, so the model is not known.')
+        config = read_config_text(meta['cfg'], str(path))
+        return ModelSpec.from_config(config, str(path)), checkpoint['state_dict']
+    method = METHODS[RELEASED_METHODS[released]]
+    task = label = None
+    try:
+        name = parse_released_name(path)
+    except ValueError:
+        name = None  # renamed: the tensors alone speak
+    if name is not None:
+        if name.method != released:
+            raise CheckpointError(
+                f'{path} is named as weights of {name.method}, but its tensors are those of {released}: rename it.'
+            )
+        task, label = name.task, name.label
+    return ModelSpec(method.name, task, label, method.network, method.views, SHORT_SIDE), checkpoint['state_dict']
+
+
+def agreed(
+    spec: ModelSpec, path: Path, name: str | None, task: str | None, label: str | None, exported: bool = False
+) -> ModelSpec:
+    """Return ``spec`` with what only the caller knows, after checking that what both know is the same.
+
+    A network with heads for several labels scores the one that is asked for, unless it was ``exported`` for another.
+
+    Raises:
+        ValueError: the file is of another method, task or label than the caller asks for.
+    """
+    wanted = {'task': task, 'label': label}
+    if name is not None and (method := method_name(name)) not in DEMOS:
+        wanted['method'] = method
+    found = {}
+    for field, value in wanted.items():
+        if value is None:
+            continue
+        known = getattr(spec, field)
+        if field == 'label' and not exported and value in labels_of_network(spec.network):
+            found['network'] = {**spec.network, 'label': value}
+        elif known is not None and known != value:
+            raise ValueError(
+                f'{path} holds a model of {field} {known}, but {value} was asked for. Leave out {field}, or '
+                'choose other weights.'
+            )
+        found[field] = value
+    return replace(spec, **found)

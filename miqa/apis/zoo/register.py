@@ -1,0 +1,57 @@
+"""Make a run of one's own the model `demo`, and an exported file the model `demo-fast`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from miqa.utils import CheckpointError, atomic_write, copy_regular
+from miqa.utils.regular_files import WEIGHTS_BYTES
+
+from .catalogue import demo_path
+from .loading import read_model
+from .methods import DEMO, DEMO_FAST
+
+
+def register_demo(checkpoint: str | os.PathLike) -> Path:
+    """Make a run's checkpoint the zoo's ``demo`` model of its task, in place of the one before.
+
+    Args:
+        checkpoint: such as ``work_dirs/quickstart/best.pth``. It is copied, so the run may be deleted.
+
+    Returns:
+        Where the copy is.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is not a checkpoint that can be used.
+    """
+    spec, _ = read_model(Path(checkpoint))
+    return _copied(checkpoint, demo_path(DEMO, spec.task))
+
+
+def register_demo_fast(file: str | os.PathLike) -> Path:
+    """Make an exported ``.onnx`` file the zoo's ``demo-fast`` model of its task, in place of the one before.
+
+    Args:
+        file: what ``miqa export`` wrote. It is copied.
+
+    Returns:
+        Where the copy is.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is no ONNX file of this project.
+        MissingPackage: ONNX Runtime is not installed.
+    """
+    from miqa.apis.runtimes.onnx_runtime import OnnxRuntime
+
+    if Path(file).suffix.lower() != '.onnx':
+        raise CheckpointError(f'{file} is no .onnx file: write one with `miqa export student.onnx --model best.pth`.')
+    return _copied(file, demo_path(DEMO_FAST, OnnxRuntime(file, 'cpu').spec.task))
+
+
+def _copied(file: str | os.PathLike, path: Path) -> Path:
+    with atomic_write(path) as temporary:
+        copy_regular(file, temporary, WEIGHTS_BYTES, what='model')
+    return path

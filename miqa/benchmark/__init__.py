@@ -1,0 +1,1 @@
+"""What runs models to compare them: methods, resampling by source, baselines, and the benchmark itself."""

@@ -1,0 +1,242 @@
+"""What people use today to judge frames for machines, without any training.
+
+* ``sharpness``, ``brightness``, ``contrast`` and ``blur-exposure``: the checks of frame validators in robotics.
+* ``tta:CLASSIFIER``: agreement of a classifier with itself when it sees the picture mirrored and at another scale.
+* ``ccs:MACHINES.py``: agreement of a detector's kept boxes with those it finds in the mirrored and rescaled picture, in
+  the spirit of the Cumulative Consensus Score (arXiv 2509.12871).
+* ``encoder:MODEL``: cosine similarity with the clean source in the features of any frozen timm encoder, in the spirit
+  of ML-CLIPSim (arXiv 2605.09479).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+
+import cv2
+import numpy as np
+import timm
+import torch
+
+from miqa.machines import Machine, TimmClassifier, build_machine, load_machine_configs
+from miqa.machines.base import DetectionPrediction
+from miqa.taxonomy import DATABASE_TASKS, check_choice
+from miqa.utils.packaged_weights import PACKAGED_LITES
+
+from .human_vision import HumanVisionMetric
+
+#: Variance of the Laplacian of an 8-bit picture below which frame validators commonly call it blurred: the threshold of
+#: 100 goes back to A. Rosebrock's tutorial "Blur detection with OpenCV" (2015) on Pech-Pacheco et al., "Diatom
+#: autofocusing in brightfield microscopy" (ICPR 2000).
+BLURRED = 100.0
+#: Mean grey values outside of which a picture is commonly called under- or over-exposed.
+DARK, BRIGHT = 40.0, 220.0
+#: RMS contrast below which a picture is commonly called flat.
+FLAT = 20.0
+#: Detections with less do not count: MMDetection's default for drawing them.
+KEPT_SCORE = 0.3
+
+
+def sharpness(grey: np.ndarray) -> float:
+    """Return the variance of the Laplacian of a uint8 grey picture."""
+    return float(cv2.Laplacian(grey, cv2.CV_64F).var())
+
+
+def brightness(grey: np.ndarray) -> float:
+    """Return how near the mean grey value is to the middle: minus its distance from 127.5."""
+    return -abs(float(grey.mean()) - 127.5)
+
+
+def contrast(grey: np.ndarray) -> float:
+    """Return the RMS contrast: the standard deviation of the grey values."""
+    return float(grey.std())
+
+
+def blur_exposure(grey: np.ndarray) -> float:
+    """Return the worst of three checks, each 1 at its threshold and beyond: sharp, well exposed, not flat; 0 to 1."""
+    mean = float(grey.mean())
+    exposed = min(mean / DARK, (255 - mean) / (255 - BRIGHT))
+    return min(1.0, sharpness(grey) / BLURRED, exposed, contrast(grey) / FLAT)
+
+
+_CHECKS: dict[str, Callable[[np.ndarray], float]] = {
+    'sharpness': sharpness,
+    'brightness': brightness,
+    'contrast': contrast,
+    'blur-exposure': blur_exposure,
+}
+
+
+class FrameCheck(HumanVisionMetric):
+    """One of the checks of frame validators: a few numbers of the grey picture."""
+
+    needs_reference = False
+
+    def __init__(self, name: str, device: str = 'cpu'):
+        self.name, self.version = name, f'opencv {cv2.__version__}'
+
+    def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
+        """See :class:`HumanVisionMetric`."""
+        return np.array([_CHECKS[self.name](cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for image in images])
+
+
+def _shown_again(image: np.ndarray) -> list[np.ndarray]:
+    """Return the picture mirrored, and at 3/4 of its size."""
+    height, width = image.shape[:2]
+    smaller = cv2.resize(image, (max(1, width * 3 // 4), max(1, height * 3 // 4)), interpolation=cv2.INTER_AREA)
+    return [np.ascontiguousarray(image[:, ::-1]), smaller]
+
+
+class SelfAgreement(HumanVisionMetric):
+    """Mean overlap of a classifier's probabilities for the picture with those for it mirrored and smaller; 0 to 1.
+
+    Raises:
+        OSError: the classifier's weights cannot be fetched.
+    """
+
+    needs_reference = False
+
+    def __init__(self, name: str, device: str = 'cpu'):
+        self.name, self.device = name, device
+        self.version = f'timm {timm.__version__}'
+        model = name.partition(':')[2]
+        self.machine = TimmClassifier(model, 'packaged' if model in PACKAGED_LITES else 'pretrained', device=device)
+
+    def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
+        """See :class:`HumanVisionMetric`."""
+        values = []
+        for image in images:
+            answers = np.stack([answer.probabilities for answer in self.machine.predict([image, *_shown_again(image)])])
+            values.append(np.minimum(answers[:1], answers[1:]).sum(1).mean())
+        return np.array(values, np.float64)
+
+
+class BoxAgreement(HumanVisionMetric):
+    """How well a detector's kept boxes are found again in the mirrored and the smaller picture; 0 to 1.
+
+    For each kept box the best overlap (IoU) with a box of the same class in the other view, times the mean of both
+    scores; averaged over the boxes of both views and over the two views. Without any box there is nothing to agree on,
+    and the score is 0.
+    """
+
+    needs_reference = False
+
+    def __init__(self, name: str, device: str = 'cpu'):
+        self.name, self.device = name, device
+        self.version = 'miqa 1'
+        self.config = name.partition(':')[2]
+        # Read here, so that a missing file is named before the pictures are.
+        self._machine_config = load_machine_configs(self.config)[0]
+
+    @cached_property
+    def machine(self) -> Machine:
+        """The first machine of the config file."""
+        return build_machine(self._machine_config)
+
+    def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
+        """See :class:`HumanVisionMetric`."""
+        values = []
+        for image in images:
+            plain, mirrored, smaller = self.machine.predict([image, *_shown_again(image)])
+            width = image.shape[1]
+            flipped = mirrored.boxes.copy()
+            flipped[:, [0, 2]] = width - mirrored.boxes[:, [2, 0]]
+            scale = np.float32(width / max(1, width * 3 // 4))
+            again = replace(mirrored, boxes=flipped), replace(smaller, boxes=smaller.boxes * scale)
+            values.append(np.mean([agreement(plain, other) for other in again]))
+        return np.array(values, np.float64)
+
+
+def agreement(first: DetectionPrediction, second: DetectionPrediction) -> float:
+    """Return the mean, over the kept boxes of both, of the best overlap with the other times the mean of the scores."""
+    a, b = ([kept[part] for part in ('boxes', 'scores', 'labels')] for kept in (_kept(first), _kept(second)))
+    if not len(a[0]) or not len(b[0]):
+        return 0.0
+    overlap = _iou(a[0], b[0]) * (a[2][:, None] == b[2][None, :])
+    weight = (a[1][:, None] + b[1][None, :]) / 2
+    found = overlap * weight
+    return float(np.concatenate([found.max(1), found.max(0)]).mean())
+
+
+def _kept(answer: DetectionPrediction) -> dict[str, np.ndarray]:
+    kept = answer.scores >= KEPT_SCORE
+    return {'boxes': answer.boxes[kept], 'scores': answer.scores[kept], 'labels': answer.labels[kept]}
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the overlap of every two boxes (N, 4) and (M, 4), x1 y1 x2 y2: float (N, M)."""
+    corner = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inner = np.clip(corner[1] - corner[0], 0, None).prod(2)
+    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1) for boxes in (a, b)]
+    return inner / np.maximum(areas[0][:, None] + areas[1][None, :] - inner, 1e-9)
+
+
+class EncoderSimilarity(HumanVisionMetric):
+    """Cosine similarity of the pooled features of a picture and of its clean source, by a frozen timm encoder.
+
+    Raises:
+        OSError: the encoder's weights cannot be fetched.
+    """
+
+    needs_reference = True
+
+    def __init__(self, name: str, device: str = 'cpu'):
+        self.name, self.device = name, device
+        self.version = f'timm {timm.__version__}'
+        model = name.partition(':')[2]
+        machine = TimmClassifier(model, 'packaged' if model in PACKAGED_LITES else 'pretrained', device=device)
+        self.network, self.prepare = machine.network, machine.prepare
+
+    @torch.inference_mode()
+    def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
+        """See :class:`HumanVisionMetric`."""
+        features = []
+        for start in range(0, len(images) + 1, 16):
+            batch = torch.stack([self.prepare(image) for image in [reference, *images][start : start + 16]])
+            maps = self.network.forward_features(batch.to(self.device))
+            features.append(self.network.forward_head(maps, pre_logits=True).float().cpu())
+        whole = torch.nn.functional.normalize(torch.cat(features), dim=1).double()
+        return (whole[1:] @ whole[0]).numpy()
+
+
+#: First part of a name -> its measure; the part after the colon names a network or a file.
+_NETWORKS: dict[str, Callable[[str, str], HumanVisionMetric]] = {
+    'tta': SelfAgreement,
+    'ccs': BoxAgreement,
+    'encoder': EncoderSimilarity,
+}
+#: Tasks that a measure is for, by the first part of its name; all where it is not listed.
+_TASKS = {'tta': ('cls',), 'ccs': ('det', 'ins')}
+
+RIVALS = (*_CHECKS, 'tta:CLASSIFIER', 'ccs:MACHINES.py', 'encoder:MODEL')
+
+
+def is_rival_name(name: str) -> bool:
+    """Tell whether :func:`build_rival` takes the name."""
+    first, colon, rest = name.partition(':')
+    return name in _CHECKS or (first in _NETWORKS and bool(colon and rest) and '=' not in name)
+
+
+def build_rival(name: str, device: str = 'cpu') -> HumanVisionMetric:
+    """Build one of :data:`RIVALS` by name.
+
+    Raises:
+        ValueError: there is no such measure or network.
+        OSError: weights cannot be fetched, or a file is missing.
+    """
+    first = name.partition(':')[0]
+    if first in _NETWORKS:
+        return _NETWORKS[first](name, device)
+    return FrameCheck(check_choice(name, _CHECKS, 'check of frames'), device)
+
+
+def tasks_of_rival(name: str) -> tuple[str, ...]:
+    """Return the tasks that a measure is for."""
+    return _TASKS.get(name.partition(':')[0], DATABASE_TASKS)
+
+
+def machine_of_rival(name: str) -> str | None:
+    """Return the machine that a measure asks about the picture itself, or None."""
+    first, _, rest = name.partition(':')
+    return rest if first == 'tta' else None

@@ -1,0 +1,94 @@
+"""What the demo databases have in common: few versions of each source, made by the functions of any database."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from miqa.distortions.make_one import Order, make_versions_of
+from miqa.distortions.severities import LEVEL_RANKS, candidates
+from miqa.distortions.sources import plan_sources
+from miqa.layout import image_task_folder
+from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS
+from miqa.utils import atomic_write
+
+_FUSED_PAIRS = tuple(pair for pair in LEVEL_PAIRS if pair[0] != pair[1])
+
+
+def plan_versions(number: int, distortions: int = 8) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    """Choose the versions of the ``number``-th source: some distortions, each at three level pairs.
+
+    Over the sources all distortions, all uniform levels and all fused pairs come round equally often.
+
+    Args:
+        number: of the source, from 0.
+        distortions: how many distortions a source gets.
+
+    Returns:
+        Names of distortions, and (foreground, background) levels: a mild uniform pair, a strong uniform one, and one
+        where foreground and background differ.
+    """
+    names = tuple(DISTORTIONS[(number * distortions + i) % len(DISTORTIONS)] for i in range(distortions))
+    mild, strong = 1 + number % 3, 4 + number % 2
+    # 7 has no factor in common with the 20 fused pairs, so their order is mixed and each comes round.
+    return names, ((mild, mild), (strong, strong), _FUSED_PAIRS[7 * number % len(_FUSED_PAIRS)])
+
+
+def build_settings(purpose: str, sources: Sequence[str], distortions: int, seed: int, **others) -> dict:
+    """Return what a demo database is made by, for :func:`miqa.distortions.records.settle_settings`.
+
+    Args:
+        purpose: which demo it is.
+        sources: names of the photographs that it is made of.
+        distortions: of each source, see :func:`plan_versions`.
+        seed: of everything random.
+        others: settings of this demo alone, as JSON values.
+    """
+    return {
+        'purpose': purpose,
+        'seed': seed,
+        **others,
+        'distortions_per_source': distortions,
+        'sources': list(sources),
+        'level_ranks': list(LEVEL_RANKS),
+        'candidates': {name: candidates(name) for name in DISTORTIONS},
+    }
+
+
+def make_versions(
+    original: Path, number: int, root: Path, task: str, distortions: int, seed: int, truth: Path | None = None
+) -> int:
+    """Make the planned versions of one source, without measures of fidelity; what is done is kept.
+
+    Args:
+        original: the source picture.
+        number: of the source, from 0, see :func:`plan_versions`.
+        root: the data root.
+        task: the image task: cls or det.
+        distortions: how many distortions.
+        seed: of everything random.
+        truth: annotations of det, whose objects are the foreground.
+
+    Returns:
+        How many versions it has.
+
+    Raises:
+        OSError: the picture cannot be used.
+    """
+    (source,) = plan_sources([original], task, truth)
+    names, pairs = plan_versions(number, distortions)
+    folder = str(image_task_folder(root, task))
+    order = Order(folder, task=task, seed=seed, distortions=names, pairs=pairs, measures=(), verify='size')
+    outcome = make_versions_of(source, order)
+    if outcome.state == 'bad':
+        raise OSError(f'{original} cannot be used: {outcome.reason} Delete it and run this again.')
+    return len(names) * len(pairs)
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence]) -> None:
+    """Write a CSV file of ``rows`` under ``header``, whole or not at all."""
+    with atomic_write(path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as stream:
+        writer = csv.writer(stream, lineterminator='\n')
+        writer.writerow(header)
+        writer.writerows(rows)

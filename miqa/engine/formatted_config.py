@@ -1,0 +1,30 @@
+"""A config whose text is made once for all checkpoints that hold it."""
+
+from __future__ import annotations
+
+from mmengine.config import Config
+
+
+class FormattedOnce(Config):
+    """A config that keeps its text until one of its values changes.
+
+    MMEngine formats the config anew for every checkpoint, which takes a fifth of a second: more than the rest of
+    saving a small model.
+    """
+
+    @classmethod
+    def of(cls, config: Config) -> FormattedOnce:
+        """Return a config with the values of ``config``, which it shares."""
+        made = cls.__new__(cls)
+        made.__dict__.update(config.__dict__)
+        return made
+
+    @property
+    def pretty_text(self) -> str:
+        """The config as Python text, see :attr:`mmengine.config.Config.pretty_text`."""
+        state = repr(self._cfg_dict)
+        known = self.__dict__.get('_formatted')
+        if known is None or known[0] != state:
+            known = (state, super().pretty_text)
+            self.__dict__['_formatted'] = known
+        return known[1]

@@ -1,0 +1,120 @@
+"""Where a run goes on: its own ``latest.pth``, counted in samples, so that the size of a batch may change between."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+LATEST, BEST = 'latest.pth', 'best.pth'
+
+
+class ResumeError(ValueError):
+    """A run cannot go on with the settings that were given. The message says which, and what to do."""
+
+
+def progress_of(runner, iteration: int) -> dict:
+    """Describe how far a run is, in numbers that do not depend on batch size or number of processes.
+
+    Args:
+        runner: of the training.
+        iteration: steps that are done.
+
+    Returns:
+        ``samples`` of the current epoch that all processes have seen together, ``epoch_samples`` of the training
+        split, ``step_samples`` of one step, ``steps`` of an epoch, ``seed``, ``task``, ``label`` and the ``schedule``
+        with its base learning rates, as JSON.
+    """
+    loader = runner.train_dataloader
+    dataset, step = loader.dataset, loader.batch_size * runner.world_size
+    return {
+        'samples': (iteration - runner.epoch * len(loader)) * step,
+        'epoch_samples': len(dataset),
+        'step_samples': step,
+        'steps': len(loader),
+        'seed': getattr(loader.sampler, 'seed', None),
+        'task': getattr(dataset, 'task', None),
+        'label': getattr(dataset, 'label', None),
+        'schedule': json.dumps(_schedule(runner), sort_keys=True),
+    }
+
+
+def place_of(checkpoint: dict, now: dict, epochs: int, updates: int, path: Path) -> tuple[int, int]:
+    """Return (epoch, steps since the start of the run) at which a run goes on with the settings of now.
+
+    With another size of batch, the steps are those in which the new batches would have seen the same samples; what is
+    left of a half-seen batch is seen again.
+
+    Args:
+        checkpoint: as read from ``path``.
+        now: :func:`progress_of` of the new run before its first step.
+        epochs: of the new run.
+        updates: steps whose gradients are summed; a run never goes on between them.
+        path: of the checkpoint, for messages.
+
+    Raises:
+        ResumeError: a setting differs that decides which samples have been seen or what is learnt; or more epochs
+            are done than are wanted; or the checkpoint says nothing of its progress.
+    """
+    meta = checkpoint['meta']
+    epoch, then = int(meta['epoch']), meta.get('progress')
+    if then is None:
+        # Written by version 0.1: right if nothing was changed.
+        done = int(meta['iter']) - epoch * now['steps']
+        if not 0 <= done <= now['steps']:
+            raise ResumeError(
+                f'{path} was written after step {meta["iter"]} with another batch size than {now["step_samples"]} '
+                'images a step, and does not say which. Repeat the command with the batch size and the number of '
+                'processes that the run was started with.'
+            )
+        return epoch, int(meta['iter'])
+    _check_same(then, now, path)
+    if epoch > epochs or (epoch == epochs and then['samples'] > 0):
+        raise ResumeError(
+            f'{path} has {epoch} epochs behind it, but --epochs says {epochs}. Ask for at least {epoch + 1}, or '
+            'begin anew in another --work-dir.'
+        )
+    steps = int(then['samples']) // now['step_samples']
+    return epoch, epoch * now['steps'] + min(steps - steps % updates, now['steps'])
+
+
+def _check_same(then: dict, now: dict, path: Path) -> None:
+    for key, option in (('task', 'task'), ('label', '--label'), ('seed', '--seed')):
+        if then.get(key) != now[key]:
+            raise ResumeError(
+                f'{path} belongs to a run with {option} {then.get(key)}, but this one has {now[key]}. Go on with '
+                f'{then.get(key)}, or begin anew in another --work-dir.'
+            )
+    if then['samples'] and then['epoch_samples'] != now['epoch_samples']:
+        raise ResumeError(
+            f'{path} is in the middle of an epoch of {then["epoch_samples"]} images, but the training split has '
+            f'{now["epoch_samples"]} now, so that it is not known which of them were seen. Bring the database back '
+            'to what it was, or begin anew in another --work-dir.'
+        )
+
+
+def same_schedule(checkpoint: dict, now: dict) -> bool:
+    """Whether the states of the schedulers in a checkpoint fit those of now: equal steps and rates."""
+    then = checkpoint['meta'].get('progress')
+    return then is None or all(then[key] == now[key] for key in ('schedule', 'steps', 'step_samples'))
+
+
+def forward(schedulers: list, epochs: int, steps: int) -> None:
+    """Bring fresh schedulers to where they are after so many epochs and steps.
+
+    Their optimiser must have the rates of the first step.
+    """
+    for scheduler in schedulers:
+        # A scheduler takes its first step when it is made.
+        for _ in range(epochs if scheduler.by_epoch else 0):
+            scheduler.step()
+    by_step = [scheduler for scheduler in schedulers if not scheduler.by_epoch]
+    for _ in range(steps):
+        for scheduler in by_step:
+            scheduler.step()
+
+
+def _schedule(runner) -> dict:
+    scheduler = runner.cfg.get('param_scheduler')
+    optimizer = runner.cfg.optim_wrapper.get('optimizer', {})
+    lengths = {'epochs': runner.max_epochs, 'lr': optimizer.get('lr')}
+    return {**lengths, 'schedulers': json.loads(json.dumps(scheduler, default=str))}

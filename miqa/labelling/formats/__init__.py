@@ -1,0 +1,21 @@
+"""Ground truth as other programs write it: read strictly, and turned into the files of a database."""
+
+from .boxes_csv import read_boxes_csv
+from .classes import image_folder_classes, read_class_table
+from .coco_writing import Picture, coco_content, number_pictures
+from .detect import FORMATS, format_of
+from .voc import read_voc
+from .yolo import read_yolo
+
+__all__ = [
+    'FORMATS',
+    'Picture',
+    'coco_content',
+    'format_of',
+    'image_folder_classes',
+    'number_pictures',
+    'read_boxes_csv',
+    'read_class_table',
+    'read_voc',
+    'read_yolo',
+]

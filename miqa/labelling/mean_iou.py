@@ -1,0 +1,47 @@
+"""Mean intersection over union of two maps of classes: a pure function of arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Pixels of an annotation that belong to no class and do not count, as in Cityscapes, ADE20K and Pascal VOC.
+IGNORED = 255
+
+
+def mean_iou(found: np.ndarray, truth: np.ndarray, classes: int, ignored: int | None = IGNORED) -> float | None:
+    """Compare the classes of pixels.
+
+    Formula, over the classes c that occur in one of the maps (N_ab: pixels of a in ``truth`` and b in ``found``)::
+
+        mIoU = mean_c N_cc / (sum_b N_cb + sum_a N_ac - N_cc)
+
+    which is MMSegmentation's ``IoUMetric`` and torchmetrics' ``MeanIoU`` for a data set of this one image.
+
+    Args:
+        found: int (H, W), class indices; indices from ``classes`` on are of no class that the annotation has.
+        truth: int (H, W), class indices below ``classes``, or ``ignored``.
+        classes: number of classes K.
+        ignored: index in ``truth`` of pixels that do not count; None: all count.
+
+    Returns:
+        A value in [0, 1], or None where no pixel counts.
+
+    Raises:
+        ValueError: the maps have different shapes, or ``truth`` has an index from ``classes`` on besides ``ignored``.
+    """
+    if found.shape != truth.shape:
+        raise ValueError(f'The maps have {found.shape} and {truth.shape} pixels.')
+    truth, found = truth.astype(np.int64).ravel(), found.astype(np.int64).ravel()
+    if ignored is not None:
+        counts = truth != ignored
+        truth, found = truth[counts], found[counts]
+    if not truth.size:
+        return None
+    if truth.max() >= classes:
+        raise ValueError(f'The annotation has class {truth.max()}, but there are only {classes} classes.')
+    pairs = np.bincount(truth * (classes + 1) + np.minimum(found, classes), minlength=classes * (classes + 1))
+    pairs = pairs.reshape(classes, classes + 1)
+    both = np.diagonal(pairs).astype(np.float64)
+    either = pairs.sum(1) + pairs.sum(0)[:classes] - both
+    seen = either > 0
+    return float((both[seen] / either[seen]).mean()) if seen.any() else None

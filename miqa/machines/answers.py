@@ -1,0 +1,85 @@
+"""From the tensors of networks to predictions: what several families of machines share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Iterable
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from .base import ClassPrediction, DetectionPrediction, SegmentationPrediction
+from .masks import encode_masks
+
+
+def runs_batches(device: str, batched: bool | None) -> bool:
+    """Tell whether images of one size go through a detector or segmenter together: as asked, or on GPUs alone.
+
+    On a CPU a batch of large images takes as long as its images one by one, and what it rounds depends on the
+    neighbours: then answers would not be the same for every way to share out the work.
+    """
+    return not str(device).startswith('cpu') if batched is None else batched
+
+
+def digest_of(*texts: str) -> str:
+    """Return the SHA-256 of texts."""
+    return hashlib.sha256('\0'.join(texts).encode()).hexdigest()
+
+
+def alike(keys: Iterable[Hashable], together: bool = True) -> list[list[int]]:
+    """Group positions whose keys are equal, in the order of their first; one by one if not ``together``.
+
+    Networks that pad a batch to a common size let neighbours change a result; images of one size are never padded.
+    """
+    if not together:
+        return [[position] for position, _ in enumerate(keys)]
+    groups: dict[Hashable, list[int]] = {}
+    for position, key in enumerate(keys):
+        groups.setdefault(key, []).append(position)
+    return list(groups.values())
+
+
+def class_predictions(logits: torch.Tensor) -> list[ClassPrediction]:
+    """Turn logits, float (B, K), into probabilities by a softmax."""
+    logits = logits.float()
+    probabilities, energies = logits.softmax(1).cpu().numpy(), logits.logsumexp(1).cpu().tolist()
+    return [ClassPrediction(row, energy) for row, energy in zip(probabilities, energies, strict=True)]
+
+
+def detections(boxes, scores, labels, masks=None) -> DetectionPrediction:
+    """Turn tensors into a prediction.
+
+    Args:
+        boxes: (N, 4), left, top, right, bottom in pixels of the image.
+        scores: (N,).
+        labels: (N,), class indices.
+        masks: bool (N, H, W), or N masks in run-length encoding, or None.
+    """
+    return DetectionPrediction(
+        boxes.detach().float().cpu().numpy().reshape(-1, 4),
+        scores.detach().float().cpu().numpy(),
+        labels.detach().cpu().numpy().astype(np.int64),
+        encode_masks(masks.detach().cpu().numpy()) if torch.is_tensor(masks) else masks,
+    )
+
+
+def class_map(logits: torch.Tensor, size: tuple[int, int]) -> SegmentationPrediction:
+    """Turn logits, float (K, h, w), into the class of each pixel of an image of ``size`` (H, W).
+
+    Logits are enlarged bilinearly before the best is taken, as MMSegmentation and transformers do.
+    """
+    whole = functional.interpolate(logits[None].float(), size, mode='bilinear', align_corners=False)[0]
+    return SegmentationPrediction(small_integers(whole.argmax(0).cpu().numpy()))
+
+
+def small_integers(labels: np.ndarray) -> np.ndarray:
+    """Store a map of class indices, (H, W), as uint8 where that suffices, else as uint16.
+
+    Raises:
+        ValueError: an index is negative or above 65535.
+    """
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high > 65535:
+        raise ValueError(f'Class indices of pixels must lie in 0 to 65535; these go from {low} to {high}.')
+    return labels.astype(np.uint8 if high < 256 else np.uint16)

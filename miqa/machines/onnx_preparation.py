@@ -1,0 +1,147 @@
+"""Images for networks in ONNX files: resized by stretching or letterboxing, normalised, and the way back to pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from miqa.taxonomy import check_choice
+
+from .masks import encode_masks
+
+RESIZES = ('stretch', 'letterbox')
+
+#: Grey of the borders of a letterbox, as YOLO networks are trained.
+BORDER = 114
+
+
+class Placement(NamedTuple):
+    """Where an image lies in the input of a network.
+
+    Attributes:
+        image: (height, width) of the image.
+        canvas: (height, width) of the input.
+        content: (height, width) of the part of the input that shows the image.
+        corner: (top, left) of that part.
+        scale: (vertical, horizontal) pixels of the input for one of the image.
+    """
+
+    image: tuple[int, int]
+    canvas: tuple[int, int]
+    content: tuple[int, int]
+    corner: tuple[int, int]
+    scale: tuple[float, float]
+
+    def boxes_to_image(self, boxes: torch.Tensor) -> torch.Tensor:
+        """Turn boxes, (N, 4) xyxy in pixels of the input, into pixels of the image, cut at its border."""
+        (top, left), (y, x), (height, width) = self.corner, self.scale, self.image
+        moved = (boxes - boxes.new_tensor([left, top, left, top])) / boxes.new_tensor([x, y, x, y])
+        return moved.clamp(boxes.new_zeros(4), boxes.new_tensor([width, height, width, height]))
+
+    def maps_to_image(self, maps: torch.Tensor, mode: str = 'bilinear') -> torch.Tensor:
+        """Turn maps (N, h, w) that cover the input, at any resolution, into maps (N, H, W) of the image.
+
+        Args:
+            maps: float.
+            mode: of :func:`torch.nn.functional.interpolate`; ``nearest-exact`` for indices of classes.
+        """
+        if self.content != self.canvas:
+            # Borders end between pixels of a coarse map, so it is enlarged before they are cut off.
+            maps = _resize(maps, self.canvas, mode)
+            (top, left), (height, width) = self.corner, self.content
+            maps = maps[:, top : top + height, left : left + width]
+        return _resize(maps, self.image, mode)
+
+    def masks_to_image(
+        self, maps: torch.Tensor, threshold: float, boxes: torch.Tensor | None = None
+    ) -> tuple[list[dict], torch.Tensor]:
+        """Turn maps (N, h, w) that cover the input into masks of the image where they exceed ``threshold``.
+
+        One at a time, because a hundred masks of a large image would not fit into memory.
+
+        Args:
+            maps: at any resolution.
+            threshold: what a pixel of the object exceeds.
+            boxes: (N, 4) in pixels of the image; each mask is cut at its box.
+
+        Returns:
+            The masks that are not empty, run-length encoded, and bool (N,): which these are.
+        """
+        found, seen = [], torch.zeros(len(maps), dtype=torch.bool)
+        for i in range(len(maps)):
+            mask = self.maps_to_image(maps[i : i + 1])[0] > threshold
+            if boxes is not None:
+                rows, columns = torch.arange(mask.shape[0])[:, None], torch.arange(mask.shape[1])[None]
+                left, top, right, bottom = boxes[i]
+                mask &= (columns >= left) & (columns < right) & (rows >= top) & (rows < bottom)
+            if mask.any():
+                seen[i] = True
+                found += encode_masks(mask[None].numpy())
+        return found, seen
+
+
+def _resize(maps: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
+    if tuple(maps.shape[1:]) == tuple(size) or not len(maps):
+        return maps.reshape(-1, *size)
+    return functional.interpolate(
+        maps[None], tuple(size), mode=mode, align_corners=False if mode == 'bilinear' else None
+    )[0]
+
+
+class OnnxPreparation:
+    """Resize an image for a network with a fixed input, and normalise it, as a picklable function.
+
+    Args:
+        size: (height, width) of the input, or None to keep the image's.
+        mean: per channel, on values in [0, 1].
+        std: per channel, on values in [0, 1].
+        resize: ``stretch`` (Pillow's antialiased bilinear filter) or ``letterbox`` (OpenCV's bilinear filter and grey
+            borders, as Ultralytics).
+
+    Raises:
+        ValueError: mean or std are not a number for each channel, or std is not positive.
+    """
+
+    def __init__(
+        self, size: tuple[int, int] | None, mean: Sequence[float], std: Sequence[float], resize: str = 'stretch'
+    ):
+        check_choice(resize, RESIZES, 'way to resize')
+        if len(mean) != 3 or len(std) != 3 or not min(std) > 0:
+            raise ValueError(f'mean and std must be three numbers each, std above 0; they are {mean} and {std}.')
+        self.size, self.mean, self.std, self.resize = size, tuple(mean), tuple(std), resize
+
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, Placement]:
+        """Return float32 (3, h, w), RGB, and where the image lies in it."""
+        shape = image.shape[:2]
+        if self.size is None:
+            placement = Placement(shape, shape, shape, (0, 0), (1.0, 1.0))
+        elif self.resize == 'stretch':
+            image = np.asarray(Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BILINEAR))
+            scale = (self.size[0] / shape[0], self.size[1] / shape[1])
+            placement = Placement(shape, self.size, self.size, (0, 0), scale)
+        else:
+            image, placement = letterbox(image, self.size)
+        values = (image.astype(np.float32) / 255 - np.float32(self.mean)) / np.float32(self.std)
+        return np.ascontiguousarray(values.transpose(2, 0, 1), np.float32), placement
+
+
+def letterbox(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Placement]:
+    """Fit an image, uint8 (H, W, 3), into ``size`` (h, w) with its proportions; grey borders fill the rest."""
+    height, width = image.shape[:2]
+    scale = min(size[0] / height, size[1] / width)
+    content = (max(1, round(height * scale)), max(1, round(width * scale)))
+    if content != (height, width):
+        image = cv2.resize(image, content[::-1], interpolation=cv2.INTER_LINEAR)
+    # Halves go to the bottom and the right, as with Ultralytics.
+    top, left = (round((whole - part) / 2 - 0.1) for whole, part in zip(size, content, strict=True))
+    canvas = np.full((*size, 3), BORDER, np.uint8)
+    canvas[top : top + content[0], left : left + content[1]] = image
+    # Each side is rounded to whole pixels by itself, so that the two scales differ a little (Ultralytics from 8.4 on).
+    scales = (content[0] / height, content[1] / width)
+    return canvas, Placement((height, width), tuple(size), content, (top, left), scales)

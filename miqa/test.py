@@ -1,0 +1,175 @@
+"""Test a quality model: predictions.csv, metrics.json and a table by distortion, level and region pattern.
+
+Examples:
+  python tools/test.py configs/ra_miqa_det.py work_dirs/ra_miqa_det_composite/best.pth --data-root /data/miqd
+  python tools/test.py configs/ra_miqa_cls.py miqa_ra_miqa_cls_composite_metric.pth.tar     # the authors' weights
+  python tools/test.py configs/ra_miqa_cls.py best.pth --datasets miqa_cls miqa_det miqa_ins  # other databases too
+  bash tools/dist_test.sh configs/ra_miqa_det.py best.pth 8                                # eight GPUs
+
+RMSE is taken after a least-squares line from predictions to labels, as in the paper; --mapping chooses another map.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from miqa.apis.zoo.testing_config import config_of_weights
+from miqa.engine import build_runner, check_data, leave_processes_group, load_config, selected_on
+from miqa.engine.experiment import check_said_once
+from miqa.engine.launch import LAUNCHERS, one_process_per_folder
+from miqa.engine.provenance import Provenance, provenance_of
+from miqa.engine.testing import predict_and_tabulate
+from miqa.evaluation import MAPPINGS
+from miqa.evaluation.predictions import with_region_pattern, write_predictions
+from miqa.reports.tables import print_scores, score_parts, scores_as_json
+from miqa.taxonomy import LABELS, TASK_FOLDERS
+from miqa.utils import keep_previous, write_json
+from miqa.utils.allocator import keep_freed_memory
+from miqa.utils.command_line import ToolParser, run_command
+from miqa.utils.configs import is_config
+
+DATASETS = {folder: task for task, folder in TASK_FOLDERS.items()}
+
+
+def parse_arguments(arguments=None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = ToolParser(description=__doc__)
+    parser.add_argument('config_file', nargs='?', metavar='CONFIG', help='config file or name, such as ra_miqa_det')
+    parser.add_argument(
+        'checkpoint_file', nargs='?', metavar='CHECKPOINT', help='best.pth of a run, or a released .pth.tar'
+    )
+    parser.add_argument('--config', help='the config file, where it is not the first argument')
+    parser.add_argument(
+        '--model_path', '--model-path', '--checkpoint', dest='checkpoint', help='the same as CHECKPOINT'
+    )
+    parser.add_argument(
+        '--data-root',
+        '--data_root',
+        '--data_path',
+        '--test_data',
+        '--test-data',
+        help='folder with miqa_cls/ ... and splits/',
+    )
+    parser.add_argument(
+        '--datasets', nargs='+', choices=DATASETS, help="databases to test on (default: the config's task)"
+    )
+    parser.add_argument(
+        '--label', choices=LABELS, help="the labels to compare with (default: the checkpoint's, else the config's)"
+    )
+    parser.add_argument(
+        '--mapping', choices=['none', *filter(None, MAPPINGS)], default='linear', help='map before RMSE'
+    )
+    parser.add_argument(
+        '--out', help='folder of the results (default: test/ beside best.pth, test_NAME/ beside another checkpoint)'
+    )
+    parser.add_argument('--batch-size', '--batch_size', type=int, help='images at a time on each process')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='any other config key: key.sub=value ...')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who started this process')
+    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args(arguments)
+    # With --config the only positional argument is the checkpoint.
+    if args.config and args.config_file and not args.checkpoint_file:
+        args.config_file, args.checkpoint_file = None, args.config_file
+    # One file that is no config is a checkpoint, which holds what must be known of its config.
+    if args.config_file and not is_config(args.config_file) and not (args.checkpoint_file or args.checkpoint):
+        args.config_file, args.checkpoint_file = None, args.config_file
+    for name, what in (('config', 'config file'), ('checkpoint', 'checkpoint')):
+        positional = getattr(args, f'{name}_file')
+        if positional is not None and getattr(args, name) is not None:
+            parser.error(f'name one {what}')
+        setattr(args, name, getattr(args, name) or positional)
+    if args.checkpoint is None:
+        parser.error('name one checkpoint')
+    return args
+
+
+def main() -> None:
+    """Test as the command line says."""
+    args = parse_arguments()
+    keep_freed_memory()
+    if args.config:
+        config = load_config(args.config, args.cfg_options)
+    else:
+        config = config_of_weights(args.checkpoint, args.cfg_options)
+    trained = provenance_of(args.checkpoint)
+    check_said_once(args.cfg_options, vars(args))
+    if 'label' not in (args.cfg_options or {}):
+        config.label = args.label or trained.label or config.label
+    if args.data_root:
+        config.data_root = args.data_root
+    if args.batch_size:
+        config.test_dataloader.batch_size = args.batch_size
+    config.test_evaluator.mapping = None if args.mapping == 'none' else args.mapping
+    for name in args.datasets or [TASK_FOLDERS[config.task]]:
+        check_data(Config({**config.to_dict(), 'task': DATASETS[name]}), 'test')
+    out = Path(args.out) if args.out else folder_beside(args.checkpoint, trained, config.label)
+    with one_process_per_folder(out, args.launcher, 'name another --out'):
+        test(args, config, trained, out)
+    leave_processes_group()
+
+
+def folder_beside(checkpoint: str | Path, trained: Provenance, label: str) -> Path:
+    """Return where results go that no ``--out`` names: a folder of their own beside the checkpoint.
+
+    A run's ``best.pth`` has ``test/``, where the report looks; another file ``test_NAME/``, and labels that it was not
+    trained on their own. Where nothing can be written there, the folder is in ``work_dirs/``.
+    """
+    checkpoint = Path(checkpoint)
+    name = checkpoint.name.removesuffix('.tar').removesuffix('.pth')
+    parts = ['test', *([] if name == 'best' else [name]), *([] if label == (trained.label or label) else [label])]
+    parent = checkpoint.parent
+    if not os.access(parent, os.W_OK):
+        parent = Path('work_dirs') / parent.name
+    return parent / '_'.join(parts)
+
+
+def test(args: argparse.Namespace, config, trained, out: Path) -> None:
+    """Predict and score each database."""
+    tables, metrics = [], {}
+    for name in args.datasets or [TASK_FOLDERS[config.task]]:
+        config.task = DATASETS[name]
+        runner = build_runner(config, out, args.launcher, checkpoint=args.checkpoint)
+        _, table = predict_and_tabulate(runner)
+        if table is None:
+            continue
+        scores = score_parts(with_region_pattern(table), config.test_evaluator.mapping)
+        title = f'{Path(args.checkpoint).name} on {name}, {config.label} ({len(table)} images)'
+        if trained.task not in (None, config.task):
+            title += f'; trained for {trained.task}'
+        if trained.label not in (None, config.label):
+            title += f'; trained on {trained.label}'
+        if trained.config is not None:
+            title += f'; weights chosen on {selected_on(trained.config)}'
+        print_scores(scores, title)
+        tables.append(table)
+        metrics[name] = scores_as_json(scores)
+    if tables:
+        save(out, args, config, tables, metrics, trained)
+
+
+def save(out: Path, args: argparse.Namespace, config, tables: list, metrics: dict, trained: Provenance) -> None:
+    """Write predictions.csv and metrics.json; earlier ones are kept under another name."""
+    import pandas as pd
+
+    kept = [keep_previous(out / name) for name in ('predictions.csv', 'metrics.json')]
+    for path in filter(None, kept):
+        print(f'Kept earlier results as {path}.')
+    write_predictions(out / 'predictions.csv', pd.concat(tables, ignore_index=True))
+    facts = {'config': args.config, 'checkpoint': str(args.checkpoint), 'label': config.label, 'mapping': args.mapping}
+    if trained.config is not None:
+        facts['weights_chosen_on'] = selected_on(trained.config)
+    write_json(out / 'metrics.json', {**facts, 'datasets': metrics})
+    print(f'Saved {out / "predictions.csv"} and {out / "metrics.json"}.')
+
+
+def command() -> None:
+    """Run :func:`main` as a command: an expected error is a sentence, and nothing is left running."""
+    run_command(main)
+
+
+if __name__ == '__main__':
+    command()

@@ -1,0 +1,186 @@
+"""Train a quality model.
+
+Examples:
+  python tools/train.py configs/ra_miqa_det.py --data-root /data/miqd
+  python tools/train.py configs/resnet50_cls.py --label accuracy --batch-size 128 --amp
+  python tools/train.py configs/ra_miqa_det.py --resume auto        # go on after a kill
+  python tools/train.py configs/ra_miqa_det.py --gpu-ids 0 1        # two GPUs of this machine
+  bash tools/dist_train.sh configs/ra_miqa_det.py 8                 # eight GPUs, several nodes
+  python -m miqa.train ra_miqa_det --data-root /data/miqd           # a config by its name, from any folder
+
+Results are in work_dirs/<config>_<label>/: best.pth, latest.pth, log, TensorBoard events, config, environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from miqa.engine import build_runner, check_data, leave_processes_group, load_config, selected_on
+from miqa.engine.experiment import check_said_once
+from miqa.engine.launch import LAUNCHERS, one_process_per_folder, show_only_gpus
+from miqa.engine.selection import ON_TEST_SPLIT
+from miqa.taxonomy import LABELS
+from miqa.utils import WeightsUnavailable
+from miqa.utils.allocator import keep_freed_memory
+from miqa.utils.command_line import ToolParser, as_typed, run_command
+from miqa.utils.configs import find_config
+
+
+def parse_arguments(arguments=None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = ToolParser(description=__doc__)
+    parser.add_argument('config_file', nargs='?', metavar='CONFIG', help='config file or name, such as ra_miqa_det')
+    parser.add_argument('--config', help='the config file, where it is not the first argument')
+    parser.add_argument('--work-dir', '--work_dir', help='folder of results (default: work_dirs/<config>_<label>)')
+    parser.add_argument('--label', choices=LABELS, help='what the scores predict (default: composite)')
+    parser.add_argument(
+        '--data-root',
+        '--data_root',
+        '--data_path',
+        '--data-path',
+        '--test_data',
+        help='folder that holds miqa_cls/ ... and splits/',
+    )
+    parser.add_argument('--batch-size', '--batch_size', type=int, help='images per update, over all processes')
+    parser.add_argument('--lr', '--learning-rate', '--learning_rate', type=float, help='highest learning rate')
+    parser.add_argument('--epochs', type=int, help='passes over the training split')
+    parser.add_argument('--gpu-ids', '--gpu_ids', nargs='+', help='GPUs of this machine, one process each')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='go on from the latest checkpoint of the work dir (auto) or from a file',
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16 on CPUs and newer GPUs')
+    parser.add_argument(
+        '--selection',
+        type=_share_or_test,
+        help="share of training photographs that choose best.pth (default: the config's); or test, the paper's way",
+    )
+    parser.add_argument('--seed', type=int, help='seed of everything random')
+    parser.add_argument('--deterministic', action='store_true', help='choose deterministic GPU algorithms (slower)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='any other config key: key.sub=value ...')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who started this process')
+    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args(arguments)
+    if (args.config_file is None) == (args.config is None):
+        parser.error('name one config file, such as configs/ra_miqa_det.py')
+    args.config = args.config or args.config_file
+    return args
+
+
+def _share_or_test(text: str) -> str | float:
+    """Read ``test`` or a number; whether the number is a share is checked with the config."""
+    return text if text == ON_TEST_SPLIT else float(text)
+
+
+def use_gpus(args: argparse.Namespace) -> None:
+    """Show only the chosen GPUs to this process; restart under torchrun where there are several."""
+    if not args.gpu_ids or args.launcher != 'none':
+        return
+    count = show_only_gpus(args.gpu_ids)
+    if count > 1:
+        torchrun = ['-m', 'miqa.utils.torchrun', '--standalone', f'--nproc_per_node={count}', '-m', 'miqa.train']
+        os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv[1:], '--launcher', 'pytorch'])
+
+
+def test_command(config: str, checkpoint: Path) -> str:
+    """Return the command that tests what was trained, with the options that were given for data and config."""
+    options = as_typed('--data-root', '--data_root', '--data_path', '--data-path', '--test_data', '--cfg-options')
+    return f'{_program("test.py", sys.argv[0])} {shlex.quote(str(config))} {shlex.quote(str(checkpoint))}{options}'
+
+
+def resume_command(words: Sequence[str] | None = None) -> str:
+    """Return the sentence for an interruption, with the command that goes on: this one, with ``--resume``.
+
+    Args:
+        words: the command line; None: this process's.
+    """
+    words = list(sys.argv if words is None else words)
+    if '--launcher' in words:
+        # torchrun's or Slurm's doing.
+        place = words.index('--launcher')
+        del words[place : place + 2]
+    given = words[1:]
+    if not any(word.partition('=')[0] == '--resume' for word in given):
+        given += ['--resume']
+    several = int(os.environ.get('WORLD_SIZE', 1)) > 1 and not {'--gpu-ids', '--gpu_ids'} & set(given)
+    if several and 'SLURM_PROCID' in os.environ:
+        job = [os.environ.get('SLURM_JOB_PARTITION', 'PARTITION'), os.environ.get('SLURM_JOB_NAME', 'JOB_NAME')]
+        return f'Go on with: bash tools/slurm_train.sh {shlex.join([*job, *given])}'
+    if several:
+        config, *options = given
+        return f'Go on with: bash tools/dist_train.sh {shlex.join([config, os.environ["WORLD_SIZE"], *options])}'
+    return f'Go on with: {_program("train.py", words[0])} {shlex.join(given)}'
+
+
+def _program(name: str, started: str) -> str:
+    """Return how a script of ours is called: as this one was, as a file or as a module."""
+    if started.endswith('tools/train.py'):
+        return f'python {shlex.quote(str(Path(started).with_name(name)))}'
+    return f'python -m miqa.{name.removesuffix(".py")}'
+
+
+def random_weights(node: object, walked: tuple[str, ...] = ('model',)) -> Iterator[str]:
+    """Yield the options that start each part of a config's model with random weights in place of fetched ones."""
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        path = '.'.join([*walked, key])
+        if key == 'pretrained' and value not in (False, None):
+            yield f'{path}=False'
+        elif key == 'weights' and isinstance(value, str):
+            yield f'{path}=None'
+        else:
+            yield from random_weights(value, (*walked, key))
+
+
+def main() -> None:
+    """Train as the command line says."""
+    args = parse_arguments()
+    use_gpus(args)  # before anything asks CUDA, which settles the choice
+    keep_freed_memory()
+    config = load_config(args.config, args.cfg_options)
+    check_said_once(args.cfg_options, {**vars(args), 'schedule.lr': args.lr, 'schedule.epochs': args.epochs})
+    for knob in ('label', 'data_root', 'batch_size', 'selection', 'seed'):
+        if getattr(args, knob) is not None:
+            config[knob] = getattr(args, knob)
+    for knob in ('lr', 'epochs'):
+        if getattr(args, knob) is not None:
+            config.schedule[knob] = getattr(args, knob)
+    if args.deterministic:
+        config.randomness = {'seed': config.seed, 'deterministic': True}
+        config.env_cfg.cudnn_benchmark = False
+    check_data(config, 'train', 'val')
+    work_dir = args.work_dir or Path('work_dirs') / f'{find_config(args.config).stem}_{config.label}'
+    with one_process_per_folder(work_dir, args.launcher, 'name another --work-dir'):
+        runner = build_runner(config, work_dir, args.launcher, resume=args.resume or False, amp=args.amp)
+        try:
+            runner.train()
+        except WeightsUnavailable as error:
+            keys = ' '.join(random_weights(config.model))
+            raise WeightsUnavailable(f'{error} For this config: --cfg-options {keys}') from error
+    best = runner.message_hub.runtime_info.get('best_score')
+    if runner.rank == 0 and best is not None:
+        print(
+            f'Done. Best SRCC {best:.4f}: {Path(work_dir) / "best.pth"}, chosen on {selected_on(runner.cfg)}. Test it: '
+            f'{test_command(args.config, Path(work_dir) / "best.pth")}'
+        )
+    elif runner.rank == 0:
+        print(f'Done. No validation gave a score that is defined; the last weights are {runner.latest}.')
+    del runner  # its network holds the group
+    leave_processes_group()
+
+
+def command() -> None:
+    """Run :func:`main` as a command: an expected error is a sentence, and nothing is left running."""
+    run_command(main, resume_command)
+
+
+if __name__ == '__main__':
+    command()

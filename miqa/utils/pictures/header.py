@@ -1,0 +1,84 @@
+"""What the beginning of a picture file says, without decoding it and without trusting it."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from .parts import Part
+
+#: Metadata above this many bytes is not looked at: an orientation needs some dozens.
+METADATA_BYTES = 4 << 20
+
+
+class DamagedPicture(ValueError):
+    """A header that contradicts itself or the file; the message says how, and names no file."""
+
+
+class OtherFormat(ValueError):
+    """A picture of a format that is not read; the message says what to do, and names no file."""
+
+
+@dataclass
+class Header:
+    """What a file says of its picture.
+
+    Attributes:
+        kind: the format, by Pillow's name: ``JPEG``, ``PNG``, ...; ``HEIF`` for what pi-heif reads.
+        width, height: in pixels, as stored: before any turning.
+        orientation: how to turn it, 1 to 8, by EXIF's tag 274; 1 where nothing can be made out.
+        bits: of one value of one channel.
+        channels: of TIFF and JPEG files; elsewhere decoders know what to do.
+        numbers: ``unsigned``, ``signed`` or ``float``.
+        stated_range: the values of black and white, where the file states them.
+        scaled: the decoder stretches the values to all of its bits (PNM, JPEG 2000), whatever the file's are.
+        inverted: black is the highest value.
+        parts: the file without its metadata, which decoders get in its place; None: the file as it is.
+        coefficients: for each pixel, that a progressive JPEG must hold all at once to be decoded; 0 for all others.
+        animated: a WebP of several frames.
+        lossless: a WebP that was not compressed by leaving things out.
+    """
+
+    kind: str
+    width: int
+    height: int
+    orientation: int = 1
+    bits: int = 8
+    channels: int = 1
+    numbers: str = 'unsigned'
+    stated_range: tuple[float, float] | None = None
+    scaled: bool = False
+    inverted: bool = False
+    parts: list[Part] | None = None
+    coefficients: float = 0.0
+    animated: bool = False
+    lossless: bool = False
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Width and height after turning."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def read_at(stream: BinaryIO, position: int, count: int) -> bytes:
+    """Return exactly ``count`` bytes from a position on.
+
+    Raises:
+        DamagedPicture: the file ends before.
+    """
+    stream.seek(position)
+    data = stream.read(count)
+    if len(data) < count:
+        raise DamagedPicture('it ends in the middle of its header')
+    return data
+
+
+def unpack_at(stream: BinaryIO, position: int, layout: str) -> tuple:
+    """Return numbers from a position on; ``layout`` as for :mod:`struct`."""
+    return struct.unpack(layout, read_at(stream, position, struct.calcsize(layout)))
+
+
+def size_of_stream(stream: BinaryIO) -> int:
+    """Return the number of bytes."""
+    return stream.seek(0, 2)

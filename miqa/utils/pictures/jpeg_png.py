@@ -1,0 +1,195 @@
+"""The two common formats, segment by segment: size, orientation, and the file without its metadata."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from typing import BinaryIO
+
+from .header import METADATA_BYTES, DamagedPicture, Header, read_at, size_of_stream, unpack_at
+from .orientation import orientation_in_exif, orientation_in_xmp
+from .parts import Part, joined
+
+# More segments than any program writes; a file made of empty ones must not take for ever.
+_MOST_SEGMENTS = 1_000_000
+_STANDALONE = {0x01, *range(0xD0, 0xD8)}
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+#: JFIF (APP0) and Adobe (APP14) say what the colours mean; the other application segments and comments do not.
+_DROPPED = ({*range(0xE0, 0xF0)} - {0xE0, 0xEE}) | {0xFE}
+_XMP_PREFIX = b'http://ns.adobe.com/xap/1.0/\0'
+
+_KEPT_CHUNKS = {b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND'}
+#: Frames that are stored in several passes over the whole picture.
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+#: Passes over the picture: programs write up to some 15. More of them may go over so many pixels together, which takes
+#: seconds: a file of 300 kB can ask for 20,000.
+_ORDINARY_SCANS, _MOST_PASSED = 20, 2_000_000_000
+#: What begins a segment: within a pass 0xFF is followed by 0, or by the number of a restart (T.81, B.1.1.2).
+_MARKER = re.compile(rb'\xff+([\x01-\xcf\xd8-\xfe])')
+_IEND = b'\0\0\0\0IEND\xaeB`\x82'
+
+
+def read_jpeg(stream: BinaryIO) -> Header:
+    """Read a JPEG file's segments up to its pixels.
+
+    Raises:
+        DamagedPicture: they are not what they should be.
+    """
+    size, at = size_of_stream(stream), 2
+    parts: list[Part] = [(0, 2)]
+    frame, orientation, from_xmp, coefficients, progressive = None, None, None, 0.0, False
+    for _ in range(_MOST_SEGMENTS):
+        start = at
+        (byte,) = unpack_at(stream, at, 'B')
+        if byte != 0xFF:
+            at += 1  # filling that some programs leave; decoders pass over it as well
+            continue
+        while byte == 0xFF:
+            at += 1
+            (byte,) = unpack_at(stream, at, 'B')
+        at += 1
+        if byte in _STANDALONE or byte == 0:
+            continue
+        if byte == 0xD9:
+            raise DamagedPicture('it ends before its pixels')
+        (length,) = unpack_at(stream, at, '>H')
+        if byte in _FRAMES and frame is None:
+            bits, height, width, channels = unpack_at(stream, at + 2, '>BHHB')
+            frame = (width, height, bits)
+            progressive = byte in _PROGRESSIVE
+            if progressive:
+                coefficients = _samples_of(read_at(stream, at + 8, min(3 * channels, max(length - 8, 0))))
+        if byte == 0xE1 and orientation is None:
+            body = read_at(stream, at + 2, min(max(length - 2, 0), size - at - 2))
+            if body.startswith(b'Exif\0'):
+                orientation = orientation_in_exif(body)
+            elif body.startswith(_XMP_PREFIX):
+                from_xmp = orientation_in_xmp(body)
+        if byte == 0xDA:
+            if frame is None or not frame[0] or not frame[1]:
+                raise DamagedPicture('its pixels begin before their size is said')
+            (in_scan,) = unpack_at(stream, at + 2, 'B')
+            if progressive or in_scan < channels:
+                _check_scans(stream, start, frame[0] * frame[1])
+            parts.append((start, size))
+            header = Header('JPEG', *frame[:2], orientation or from_xmp or 1, bits=frame[2], channels=channels)
+            header.coefficients = coefficients
+            header.parts = joined(parts)
+            return header
+        at += length
+        if byte not in _DROPPED:
+            parts.append((start, at))
+    raise DamagedPicture('it has more segments than a picture has')
+
+
+def _check_scans(stream: BinaryIO, start: int, pixels: int) -> None:
+    """Refuse a file of so many passes over the picture that a decoder would be at it for minutes.
+
+    What follows the end of the picture, such as the film that a phone appends, is not looked at.
+    """
+    stream.seek(start)
+    data, at, scans = stream.read(), 0, 0
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if found is None or found[1] == b'\xd9':
+            return
+        at = found.end()
+        if found[1] in b'\x01\xd8':
+            continue
+        if found[1] == b'\xda':
+            scans += 1
+            if scans > _ORDINARY_SCANS and scans * pixels > _MOST_PASSED:
+                raise DamagedPicture(f'it takes {scans} passes or more over {pixels} pixels, which no program writes')
+        at += int.from_bytes(data[at : at + 2], 'big')
+    raise DamagedPicture('it has more segments than a picture has')
+
+
+def _samples_of(components: bytes) -> float:
+    """Return the samples that a frame stores for each pixel; the table gives each channel 3 bytes (T.81, B.2.2)."""
+    factors = [(side >> 4, side & 15) for side in components[1::3]]
+    # What factors a header must not have, decoders refuse.
+    most = max((x for x, _ in factors), default=1) * max((y for _, y in factors), default=1)
+    return sum(x * y for x, y in factors) / max(1, most)
+
+
+def read_png(stream: BinaryIO) -> Header:
+    """Read a PNG file's chunks.
+
+    Raises:
+        DamagedPicture: they are not what they should be.
+    """
+    size, at = size_of_stream(stream), 8
+    length, kind, width, height, bits = unpack_at(stream, at, '>I4sIIB')
+    if kind != b'IHDR' or length != 13 or not width or not height:
+        raise DamagedPicture('it does not begin with its size')
+    parts: list[Part] = [(0, 8)]
+    found: dict[str, int | None] = {}
+    ended = False
+    for _ in range(_MOST_SEGMENTS):
+        if at + 8 > size:
+            break
+        length, kind = unpack_at(stream, at, '>I4s')
+        end = min(at + 12 + length, size)
+        if kind in _KEPT_CHUNKS:
+            parts.append((at, end))
+        elif kind in (b'eXIf', b'tEXt', b'zTXt', b'iTXt') and length <= METADATA_BYTES and at + 12 + length <= size:
+            source, value = _png_orientation(kind, read_at(stream, at + 8, length))
+            found.setdefault(source, value)
+        at += 12 + length
+        if kind == b'IEND':
+            ended = True
+            break
+    if not ended:
+        parts.append(_IEND)
+    orientation = found.get('exif') or found.get('raw') or found.get('xmp') or 1
+    return Header('PNG', width, height, orientation, bits, parts=joined(parts))
+
+
+def _png_orientation(kind: bytes, body: bytes) -> tuple[str, int | None]:
+    if kind == b'eXIf':
+        return 'exif', orientation_in_exif(body)
+    keyword, _, rest = body.partition(b'\0')
+    if keyword == b'Raw profile type exif':
+        # As ImageMagick writes it: a line with the name, one with the length, then hexadecimal digits.
+        lines = _text(kind, rest).split(b'\n')
+        try:
+            return 'raw', orientation_in_exif(bytes.fromhex(b''.join(lines[3:]).decode('ascii')))
+        except ValueError:
+            return 'raw', None
+    if keyword == b'XML:com.adobe.xmp':
+        return 'xmp', orientation_in_xmp(_text(kind, rest))
+    return 'other', None
+
+
+def _text(kind: bytes, rest: bytes) -> bytes:
+    packed = kind == b'zTXt'
+    if kind == b'iTXt':
+        packed = rest[:1] == b'\1'
+        rest = rest[2:].split(b'\0', 2)[-1]
+    elif packed:
+        rest = rest[1:]
+    if not packed:
+        return rest
+    try:
+        return zlib.decompressobj().decompress(rest, METADATA_BYTES)
+    except zlib.error:
+        return b''
+
+
+def checksums_hold(stream: BinaryIO, header: Header) -> bool:
+    """Tell whether the chunks of a PNG file that make its pixels are undamaged, by their CRC-32."""
+    for part in header.parts or ():
+        if isinstance(part, bytes):
+            continue
+        at, stop = part
+        at += 8 if at == 0 else 0
+        while at < stop:
+            (length,) = unpack_at(stream, at, '>I')
+            if at + 12 + length > stop:
+                return False
+            checksum = zlib.crc32(read_at(stream, at + 4, length + 4))
+            if checksum != struct.unpack('>I', read_at(stream, at + 8 + length, 4))[0]:
+                return False
+            at += 12 + length
+    return True

@@ -1,0 +1,68 @@
+"""The one resize of a picture and the cut of its views, on arrays alone."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from PIL import Image
+
+
+def resized_size(width: int, height: int, short_side: int) -> tuple[int, int]:
+    """Return (width, height) after the shorter side became ``short_side``; the longer one is rounded down.
+
+    As torchvision's ``Resize(short_side)``.
+    """
+    if width <= height:
+        return short_side, int(short_side * height / width)
+    return int(short_side * width / height), short_side
+
+
+def resize_short_side(picture: np.ndarray, short_side: int) -> np.ndarray:
+    """Return ``picture``, uint8 (H, W, 3), resized by Pillow's antialiased bilinear filter.
+
+    The pixels are those of torchvision's ``Resize(short_side)`` on PIL images.
+    """
+    height, width = picture.shape[:2]
+    return resize_rgb(picture, resized_size(width, height, short_side))
+
+
+def resize_rgb(
+    picture: Image.Image | np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
+    """Resize a picture to (width, height) with Pillow's antialiased bilinear filter.
+
+    Args:
+        picture: RGB, as Pillow's or uint8 (H, W, 3); an array of that size already is returned as it is.
+        size: in pixels.
+        box: the part of a Pillow picture that is meant: left, top, right, bottom; None for all of it.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    if isinstance(picture, np.ndarray):
+        if picture.shape[1::-1] == tuple(size):
+            return picture
+        picture = Image.fromarray(picture)
+    if box is None and picture.size == tuple(size):
+        return np.array(picture)
+    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box))
+
+
+def central_corner(height: int, width: int, size: int) -> tuple[int, int]:
+    """Return top and left of the central square of ``size`` pixels.
+
+    Python rounds halves to even, as torchvision's ``CenterCrop`` does.
+    """
+    return round((height - size) / 2), round((width - size) / 2)
+
+
+def cut_planes(picture: np.ndarray, top: int, left: int, size: int) -> np.ndarray:
+    """Cut a square out of ``picture``, uint8 (H, W, 3), as planes (3, size, size) of their own memory."""
+    part = picture[top : top + size, left : left + size]
+    if part.strides[2] != 1:
+        # Packed pictures are stored as planes already.
+        return np.ascontiguousarray(part.transpose(2, 0, 1))
+    planes = np.empty((3, size, size), dtype=np.uint8)
+    # Several times as fast as a transposing copy.
+    cv2.split(part, list(planes))
+    return planes

@@ -1,0 +1,47 @@
+"""Settings of the process that computations depend on, kept as they are around what others wrote."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import cv2
+import torch
+
+
+@contextlib.contextmanager
+def settings_kept() -> Iterator[None]:
+    """Put back, after the block, what it changed for the whole process.
+
+    Threads of PyTorch and OpenCV, the default type of numbers, whether gradients are kept, how precisely and by which
+    algorithms a GPU multiplies, and which GPU is meant where none is named. A library that changes them when it is
+    imported, or a model that does when it runs, would otherwise decide about the speed and the last digits of all that
+    follow.
+    """
+    before = {name: read() for name, (read, _) in _SETTINGS.items()}
+    device = torch.cuda.current_device() if torch.cuda.is_initialized() else None
+    try:
+        yield
+    finally:
+        for name, (read, write) in _SETTINGS.items():
+            if read() != before[name]:
+                write(before[name])
+        if device is not None:
+            torch.cuda.set_device(device)
+
+
+def _attribute(owner: object, name: str):
+    """Return what reads and what writes an attribute."""
+    return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
+
+
+_SETTINGS = {
+    'threads of PyTorch': (torch.get_num_threads, torch.set_num_threads),
+    'threads of OpenCV': (cv2.getNumThreads, cv2.setNumThreads),
+    'type': (torch.get_default_dtype, torch.set_default_dtype),
+    'gradients': (torch.is_grad_enabled, torch.set_grad_enabled),
+    'precision': (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    'benchmark': _attribute(torch.backends.cudnn, 'benchmark'),
+    'deterministic': _attribute(torch.backends.cudnn, 'deterministic'),
+    'TF32 of convolutions': _attribute(torch.backends.cudnn, 'allow_tf32'),
+}

@@ -1,0 +1,155 @@
+"""The one way in which folders are walked: links are followed, each place once, and nothing is lost without a word."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Callable, Collection, Iterator
+
+#: Called with a path and why what is there is left out.
+OnProblem = Callable[[str, OSError], None]
+_MAGIC = re.compile(r'[*?\[]')
+
+
+def is_pattern(path: str) -> bool:
+    """Tell whether a path has wildcards of the shell."""
+    return bool(_MAGIC.search(path))
+
+
+def suffix_of(name: str) -> str:
+    """Return the ending of a file name from its last dot on, in lower case; empty for names without one."""
+    stem, dot, ending = name.rpartition('.')
+    return f'.{ending.lower()}' if dot and stem else ''
+
+
+class Walker:
+    """Finds files, each once, whatever links and detours lead to it.
+
+    A folder is known by the numbers of its device and inode, and a file by its folder and its name in it. So a file
+    with several names counts once for each, and a folder with several names counts once.
+
+    Args:
+        on_problem: told of every folder that cannot be read.
+    """
+
+    def __init__(self, on_problem: OnProblem):
+        self._on_problem = on_problem
+        self._seen: set[tuple] = set()
+        self._parents: dict[str, tuple] = {}
+
+    def is_new(self, path: str) -> bool:
+        """Tell whether a file has not been met before, by this path or by another one; remember it."""
+        folder, name = os.path.split(path)  # noqa: PTH206  names are not changed
+        if name in ('', '.', '..'):
+            folder, name = path, ''
+        place = self._parents.get(folder)
+        if place is None:
+            if len(self._parents) > 10_000:
+                self._parents.clear()
+            place = self._parents[folder] = _identity(folder or '.') or ('', os.path.abspath(folder))  # noqa: PTH100
+        key = (*place, name)
+        new = key not in self._seen
+        self._seen.add(key)
+        return new
+
+    def below(self, folder: str, suffixes: Collection[str]) -> Iterator[str]:
+        """Yield the files in a folder and below it that end in one of ``suffixes``, sorted within each folder.
+
+        Names that begin with a dot are left out: they belong to other programs. What has such an ending and is no
+        regular file (a broken link, a pipe) is yielded, too: whoever opens it reports it.
+        """
+        yield from self._below(folder, suffixes, set())
+
+    def _below(self, folder: str, suffixes: Collection[str], walked: set[tuple]) -> Iterator[str]:
+        folders = []
+        for entry in self._entries(folder, walked):
+            if entry.name.startswith('.'):
+                continue
+            if _is_folder(entry):
+                folders.append(entry)
+            elif suffix_of(entry.name) in suffixes:
+                yield _join(folder, entry.name)
+        for entry in folders:
+            yield from self._below(_join(folder, entry.name), suffixes, walked)
+
+    def matching(self, pattern: str) -> Iterator[str]:
+        """Yield the files and folders that a pattern with ``*``, ``?``, ``[...]`` and ``**`` means, sorted.
+
+        A part of the pattern that is there under exactly this name is taken by its name: ``shots [1]/*.jpg``.
+        ``**`` stands for a folder and all below it, each once. Names that begin with a dot must be asked for.
+        """
+        drive, rest = os.path.splitdrive(pattern)
+        root = drive + rest[: len(rest) - len(rest.lstrip('/'))]
+        parts = [part for part in rest.split('/') if part]
+        yield from self._matching(root, parts)
+
+    def _matching(self, base: str, parts: list[str]) -> Iterator[str]:
+        if not parts:
+            yield base
+            return
+        part, rest = parts[0], parts[1:]
+        literal = _join(base, part)
+        if not is_pattern(part) or os.path.lexists(literal):
+            if os.path.lexists(literal):
+                yield from self._matching(literal, rest)
+        elif part == '**':
+            for folder in self._folders(base, set()):
+                if rest:
+                    yield from self._matching(folder, rest)
+                else:
+                    yield from (
+                        _join(folder, entry.name)
+                        for entry in self._entries(folder, set())
+                        if not entry.name.startswith('.') and not _is_folder(entry)
+                    )
+        else:
+            expression = re.compile(fnmatch.translate(part))
+            for entry in self._entries(base, set()):
+                hidden = entry.name.startswith('.') and not part.startswith('.')
+                if not hidden and expression.match(entry.name) and (not rest or _is_folder(entry)):
+                    yield from self._matching(_join(base, entry.name), rest)
+
+    def _folders(self, folder: str, walked: set[tuple]) -> Iterator[str]:
+        entries = [entry for entry in self._entries(folder, walked) if not entry.name.startswith('.')]
+        if _identity(folder or '.') in walked:
+            yield folder
+        for entry in entries:
+            if _is_folder(entry):
+                inner = _join(folder, entry.name)
+                if _identity(inner) not in walked:
+                    yield from self._folders(inner, walked)
+
+    def _entries(self, folder: str, walked: set[tuple]) -> list[os.DirEntry]:
+        """Return what is in a folder, sorted by name; nothing where it was walked already or cannot be read."""
+        place = _identity(folder or '.')
+        if place is not None and place in walked:
+            return []
+        try:
+            with os.scandir(folder or '.') as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            self._on_problem(folder or '.', error)
+            return []
+        if place is not None:
+            walked.add(place)
+        return found
+
+
+def _join(folder: str, name: str) -> str:
+    return os.path.join(folder, name) if folder else name  # noqa: PTH118  names are not changed
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

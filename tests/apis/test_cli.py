@@ -1,0 +1,248 @@
+"""The command line from end to end, on small models."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers_apis import photo, write_photos, write_ra_miqa, write_run
+from PIL import Image
+
+from machine_iqa import MIQAModel
+from miqa.apis.commands.annotate import annotated, scale_position
+from miqa.apis.commands.cli import COMMANDS, main
+from miqa.apis.commands.files import find_images
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp('weights') / 'best.pth'
+    write_ra_miqa(path)
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('MIQA_HOME', str(tmp_path / 'home'))
+    monkeypatch.chdir(tmp_path)
+
+
+def status_of(*arguments) -> int:
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def test_scores_are_printed_in_order_and_are_those_of_the_model(tmp_path, weights, capsys):
+    paths = write_photos(tmp_path / 'shots', 3)
+    assert status_of('image', *reversed(paths), '--weights', weights) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[2] for line in lines] == paths[::-1]
+    expected = MIQAModel(weights=weights).assess(paths[::-1])
+    assert [float(line[0]) for line in lines] == pytest.approx(expected, abs=6e-5)
+    assert status_of('image', paths[0], '--weights', weights, '--json', '--thresholds', 9, -9) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row['quality'] == 'medium' and row['score'] == pytest.approx(expected[-1], abs=1e-6)
+
+
+def test_a_folder_is_scored_once_bad_files_are_counted_and_a_second_run_does_the_rest(tmp_path, weights, capsys):
+    write_photos(tmp_path / 'shots' / 'deep' / 'er', 3)
+    (tmp_path / 'shots' / 'BAD.JPG').write_text('nothing')
+    (tmp_path / 'shots' / 'notes.txt').write_text('no image')
+    Image.fromarray(photo()).save(tmp_path / 'shots' / 'loud.JPG', 'JPEG')
+    command = ('image', 'shots', '--weights', weights, '--out', 'scores.csv')
+    assert status_of(*command) == 3
+    said = capsys.readouterr().err
+    assert '4 images scored, 1 could not be read' in said and 'BAD.JPG is not an image' in said
+    table = pd.read_csv('scores.csv')
+    assert len(table) == 5 and table.error.notna().sum() == 1
+    shutil.copy('shots/loud.JPG', 'shots/BAD.JPG')
+    write_photos(tmp_path / 'shots' / 'new', 1)
+    assert status_of(*command) == 0
+    assert '2 images scored, 4 skipped (done before)' in capsys.readouterr().err
+    table = pd.read_csv('scores.csv')
+    assert len(table) == 6 and table.error.isna().all()
+    assert status_of('image', 'shots', '--weights', weights, '--out', 'scores.csv', '--batch-size', 1) == 0
+    assert '0 images scored, 6 skipped' in capsys.readouterr().err
+
+
+def test_patterns_stdin_and_parquet(tmp_path, weights, monkeypatch, capsys):
+    paths = write_photos(tmp_path / 'shots', 2)
+    assert status_of('image', 'shots/**/*.png', '--weights', weights, '--out', 'a.parquet', '--quiet') == 0
+    assert sorted(pd.read_parquet('a.parquet').image) == ['shots/000.png', 'shots/001.png']
+    monkeypatch.setattr('sys.stdin', io.StringIO('\n'.join([paths[1], '', paths[0], paths[1]])))
+    assert status_of('image', '-', '--weights', weights) == 0
+    assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == [paths[1], paths[0]]
+
+
+def test_files_are_found_without_regard_to_case_and_without_others_files(tmp_path):
+    for name in ('B.PNG', 'a.jpeg', '.hidden.png', 'x.txt', 'sub/C.TiFf', '.git/d.png'):
+        path = tmp_path / 'shots' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = [Path(path).relative_to('shots').as_posix() for path in find_images(['shots', 'shots/a.jpeg'])]
+    assert found == ['B.PNG', 'a.jpeg', 'sub/C.TiFf']
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(FileNotFoundError, match='no images in the folder empty'):
+        list(find_images(['empty']))
+    with pytest.raises(FileNotFoundError, match='No file matches'):
+        list(find_images(['shots/*.gif']))
+
+
+def test_annotated_images_and_heat_maps_are_made_and_made_again_if_missing(tmp_path, weights, capsys):
+    write_photos(tmp_path / 'shots', 2)
+    before = {path: path.read_bytes() for path in (tmp_path / 'shots').iterdir()}
+    command = (
+        'image',
+        'shots',
+        '--weights',
+        weights,
+        '--out',
+        's.jsonl',
+        '--annotated',
+        'marked',
+        '--heatmaps',
+        'heat',
+    )
+    assert status_of(*command) == 0
+    assert Image.open('marked/shots/000.png.png').height > 90
+    assert Image.open('heat/shots/001.png.png').size == Image.open('shots/001.png').size
+    Path('heat/shots/001.png.png').unlink()
+    assert status_of(*command) == 0
+    assert '1 images scored, 1 skipped' in capsys.readouterr().err
+    assert Path('heat/shots/001.png.png').is_file()
+    assert {path: path.read_bytes() for path in (tmp_path / 'shots').iterdir()} == before
+    assert status_of('image', 'shots', '--weights', weights, '--annotated', 'shots/marked') == 1
+    assert 'lies in the input folder' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('score', [0.0, 0.25, 0.5, 1.0, -0.3, 1.4])
+def test_the_mark_stands_where_the_score_is_on_a_scale_from_0_to_1(score):
+    picture = np.zeros((100, 300, 3), np.uint8)
+    drawn = np.asarray(annotated(picture, score, 'low')).astype(int)
+    assert np.array_equal(drawn[:100, :300], picture)
+    row = drawn[112]
+    coloured = np.flatnonzero(row.max(axis=1) - row.min(axis=1) > 25)
+    white = np.flatnonzero((row > 250).all(axis=1) & (np.arange(len(row)) > 90))
+    left, right = min(coloured.min(), white.min()), max(coloured.max(), white.max())
+    assert white.mean() == pytest.approx(left + min(max(score, 0), 1) * (right - left), abs=4)
+    assert scale_position(score, 10, 110) == round(10 + 100 * min(max(score, 0), 1))
+    red, green = row[coloured[2]], row[coloured[-3]]
+    assert red[0] > red[1] + 50 and green[1] > green[0] + 50
+
+
+def test_the_gate_copies_the_best_and_deletes_nothing(tmp_path, weights, capsys):
+    paths = write_photos(tmp_path / 'shots', 5)
+    (tmp_path / 'shots' / 'bad.png').write_text('bad')
+    before = sorted((tmp_path / 'shots').iterdir())
+    scores = dict(zip(paths, MIQAModel(weights=weights).assess(paths), strict=True))
+    best = sorted(Path(path).name for path in sorted(paths, key=scores.get)[-3:])
+    command = ('filter', 'shots', '--keep', 0.6, '--weights', weights, '--to', 'good', '--scores', 'scores.json')
+    assert status_of(*command) == 3
+    assert sorted(path.name for path in Path('good').iterdir()) == best
+    assert sorted((tmp_path / 'shots').iterdir()) == before
+    said = capsys.readouterr().err
+    assert 'Let 3 of 6 images through to good (3 new)' in said and 'bad.png is not an image' in said
+    assert status_of(*command) == 3
+    assert '(0 new)' in capsys.readouterr().err
+    middle = sorted(scores.values())[2]
+    assert status_of('filter', 'shots', '--threshold', middle, '--weights', weights, '--quiet') == 3
+    assert sorted(Path(line).name for line in capsys.readouterr().out.splitlines()) == best
+
+
+def test_the_tool_does_what_the_command_does(tmp_path, weights):
+    write_photos(tmp_path / 'shots', 2)
+    tool = [
+        sys.executable,
+        str(ROOT / 'tools' / 'demo' / 'filter_images.py'),
+        'shots',
+        '--keep',
+        '0.5',
+        '--weights',
+        weights,
+    ]
+    done = subprocess.run([*tool, '--to', 'good', '--mode', 'link'], capture_output=True, text=True, check=True)
+    assert 'Let 1 of 2 images through' in done.stderr
+    assert [path.is_symlink() for path in Path('good').iterdir()] == [True]
+    wrong = subprocess.run([*tool, '--to', 'shots/good'], capture_output=True, text=True)
+    assert wrong.returncode == 1 and 'lies in the input folder' in wrong.stderr and 'Traceback' not in wrong.stderr
+
+
+def test_models_are_listed(capsys):
+    assert status_of('models', '--task', 'ins', '--label', 'consistency') == 0
+    said = capsys.readouterr().out
+    assert 'RA-MIQA' in said and '0.8632' in said and 'no checksums' in said
+    assert status_of('models', '--method', 'ra-miqa', '--json') == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found) == 9
+    assert found[0]['views']['image']['mean'] == [0.5, 0.5, 0.5] and found[0]['score_range'] == [0, 1]
+    assert status_of('models', '--task', 'det', '--label', 'accuracy', '--method', 'resnet18') == 0
+
+
+def test_the_demo_model_is_used_by_name(tmp_path, weights, capsys):
+    paths = write_photos(tmp_path / 'shots', 1)
+    assert status_of('image', paths[0], '--model', 'demo') == 1
+    assert 'bash tools/quickstart.sh' in capsys.readouterr().err
+    assert status_of('models', '--register-demo', weights) == 0
+    assert status_of('image', paths[0], '--model', 'demo') == 0
+
+
+def test_export_writes_once(tmp_path, capsys):
+    pytest.importorskip('onnxscript', reason="needs the extra 'export'")
+    write_run(tmp_path / 'best.pth')
+    assert status_of('export', 'm.onnx', '--weights', 'best.pth') == 0
+    assert 'pixels uint8 (batch, 3, 64, 64) RGB' in capsys.readouterr().out
+    assert status_of('export', 'm.onnx', '--weights', 'best.pth') == 1
+    assert '--overwrite' in capsys.readouterr().err
+    path = write_photos(tmp_path / 'shots', 1)[0]
+    scores = []
+    for model in ('best.pth', 'm.onnx'):
+        assert status_of('image', path, '--weights', model, '--json') == 0
+        scores.append(json.loads(capsys.readouterr().out)['score'])
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+
+def test_errors_are_sentences_and_statuses(tmp_path, weights, capsys):
+    path = write_photos(tmp_path / 'shots', 1)[0]
+    for arguments, words in (
+        (('image', path, '--weights', 'gone.pth'), 'no weights file gone.pth'),
+        (('image', path, '--model', 'ra-miqua'), "Did you mean 'ra_miqa'"),
+        (('image', path, '--weights', weights, '--out', 'x.xls'), "Unknown suffix of a result file '.xls'"),
+        (('image', 'empty*', '--weights', weights), 'No file matches'),
+        (('filter', path, '--keep', '0.5', '--weights', weights), 'is not a folder'),
+        (('filter', 'shots', '--keep', '1.5', '--weights', weights), 'at most 1, not 1.5'),
+    ):
+        assert status_of(*arguments) == 1, arguments
+        assert words in capsys.readouterr().err
+    assert status_of('image', 'gone.png', '--weights', weights) == 3
+    assert 'There is no image file gone.png' in capsys.readouterr().err
+    assert status_of('imago', path) == 2
+    assert status_of() == 2
+
+
+def test_help_answers_without_importing_pytorch():
+    code = (
+        'import sys\nfrom miqa.apis.commands.cli import main\n'
+        'try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n'
+        'print("HEAVY", sorted({"torch", "timm", "mmengine", "pandas", "matplotlib"} & set(sys.modules)))'
+    )
+    for arguments in (
+        ['--help'],
+        ['image', '--help'],
+        ['filter', '--help'],
+        ['models', '--help'],
+        ['export', '--help'],
+    ):
+        done = subprocess.run([sys.executable, '-c', code, *arguments], capture_output=True, text=True, check=True)
+        assert 'HEAVY []' in done.stdout, arguments
+        assert 'Examples:' in done.stdout
+    assert set(COMMANDS) >= {'image', 'video', 'camera', 'filter', 'models', 'export'}

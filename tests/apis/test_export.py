@@ -1,0 +1,107 @@
+"""Exported models give the same scores, at any batch size, with all that must be known inside the file."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from helpers_apis import photo, write_photos, write_ra_miqa
+
+from machine_iqa import MIQAModel
+from miqa.models import CheckpointError
+
+onnx = pytest.importorskip('onnx', reason="needs the extra 'export'")
+onnxruntime = pytest.importorskip('onnxruntime', reason="needs the extra 'export'")
+pytest.importorskip('onnxscript', reason="needs the extra 'export'")
+
+
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('exported')
+    write_ra_miqa(folder / 'best.pth')
+    model = MIQAModel(weights=folder / 'best.pth')
+    return model, model.export(folder / 'model.onnx')
+
+
+def test_onnx_runtime_gives_the_scores_of_pytorch_at_any_batch_size(exported, tmp_path):
+    model, path = exported
+    paths = write_photos(tmp_path, 7)
+    expected = model.assess(paths)
+    for batch_size in (1, 3, 7):
+        assert MIQAModel(weights=path, batch_size=batch_size).assess(paths) == pytest.approx(expected, abs=1e-4)
+    assert np.ptp(expected) > 1e-3
+
+
+def test_the_file_tells_a_stranger_how_to_use_it(exported):
+    model, path = exported
+    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    about = json.loads(session.get_modelmeta().custom_metadata_map['miqa'])
+    assert about['input']['resize_short_side'] == 48 and about['input']['crop'] == 'center'
+    assert about['input']['shape'] == ['batch', 3, 48, 48] and about['input']['channels'] == 'RGB'
+    assert about['spec']['task'] == 'det' and about['output']['higher_is_better'] is True
+    (taken,) = session.get_inputs()
+    assert (taken.name, taken.type, taken.shape[1:]) == ('pixels', 'tensor(uint8)', [3, 48, 48])
+    assert isinstance(taken.shape[0], str), 'the batch size must be free'
+    pixels = model.prepare(photo()[:, :, ::-1])[None]
+    ours = model.assess(photo()[:, :, ::-1])
+    assert session.run(['score'], {'pixels': pixels})[0][0] == pytest.approx(ours, abs=1e-4)
+    onnx.checker.check_model(str(path))
+
+
+def test_an_onnx_model_has_the_names_of_what_it_was_made_from(exported):
+    model, path = exported
+    again = MIQAModel('ra-miqa', weights=path, task='det')
+    assert again.spec == model.spec
+    assert again.identity.startswith('ra_miqa/det/accuracy@')
+    with pytest.raises(ValueError, match='task det, but cls'):
+        MIQAModel(weights=path, task='cls')
+    with pytest.raises(ValueError, match='as it was exported'):
+        MIQAModel(weights=path, precision='bf16')
+    with pytest.raises(ValueError, match='exported model already'):
+        again.export(path.with_name('again.onnx'))
+    with pytest.raises(ValueError, match='exported model'):
+        again.save_pretrained(path.with_name('saved'))
+    with pytest.raises(ValueError, match='not an exported file'):
+        again.assess(photo(), heatmap='rollout')
+    assert again.assess(photo(), heatmap=True).values.shape == (9, 9)
+
+
+def test_a_torch_export_file_gives_the_scores_at_any_batch_size(exported, tmp_path):
+    model, _ = exported
+    path = model.export(tmp_path / 'model.pt2')
+    extra = {'miqa.json': ''}
+    module = torch.export.load(path, extra_files=extra).module()
+    assert json.loads(extra['miqa.json'])['input']['resize_short_side'] == 48
+    pixels = np.stack([model.prepare(photo(seed=seed)) for seed in range(5)])
+    for count in (1, 5):
+        found = module(torch.from_numpy(pixels[:count])).detach().numpy()
+        assert found == pytest.approx(model.score_pixels(pixels[:count]), abs=1e-4)
+
+
+def test_files_of_others_and_wrong_suffixes_are_refused(exported, tmp_path):
+    model, path = exported
+    with pytest.raises(ValueError, match=r'Unknown export suffix .*\.onnx'):
+        model.export(tmp_path / 'model.trt')
+    strange = onnx.load(path)
+    del strange.metadata_props[:]
+    onnx.save(strange, tmp_path / 'strange.onnx')
+    with pytest.raises(CheckpointError, match="lack the key 'miqa'"):
+        MIQAModel(weights=tmp_path / 'strange.onnx')
+    (tmp_path / 'cut.onnx').write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match='not a whole ONNX file'):
+        MIQAModel(weights=tmp_path / 'cut.onnx')
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match='ONNX Runtime has no provider for device cuda'):
+            MIQAModel(weights=path, device='cuda')
+
+
+def test_an_export_whose_scores_differ_is_not_kept(exported, tmp_path, monkeypatch):
+    model, _ = exported
+
+    def wrong(module, pixels, path, spec):
+        return lambda batch: module(torch.from_numpy(batch)).numpy() + 0.01
+
+    monkeypatch.setattr('miqa.apis.export._FORMATS', {'.onnx': wrong})
+    with pytest.raises(ValueError, match='differs from PyTorch by 0.01'):
+        model.export(tmp_path / 'model.onnx')
+    assert not (tmp_path / 'model.onnx').exists()

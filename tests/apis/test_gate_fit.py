@@ -1,0 +1,228 @@
+"""A gate with a promise: how often it is broken, what it keeps, its file and its command."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import binom, binomtest
+
+from miqa.apis import Gate, fit_gate
+from miqa.apis.commands.cli import main
+from miqa.apis.gate_fit import NoGate
+from miqa.evaluation.risk_control import p_value, weigh
+
+SETS = 500
+
+
+def world(rng, sources, versions, soft=False):
+    """Scores, outcomes and sources of pictures: damage and the source's own difficulty decide the outcome."""
+    source = np.repeat(np.arange(sources), versions)
+    difficulty = rng.normal(0, 0.8 if versions > 1 else 0, sources)[source]
+    damage = rng.uniform(-3, 4, len(source))
+    chance = 1 / (1 + np.exp(-1.5 * (1.2 * damage + difficulty + 1.2)))
+    scores = 1 / (1 + np.exp(-(0.9 * damage + rng.normal(0, 0.5, len(source)))))
+    outcomes = np.clip(chance + rng.normal(0, 0.05, len(source)), 0, 1) if soft else rng.random(len(source)) < chance
+    return scores, outcomes.astype(float), source
+
+
+def truth(sources, versions, soft):
+    scores, outcomes, _ = world(np.random.default_rng(10**6), sources, versions, soft)
+    order = np.argsort(-scores)
+    return scores[order], np.cumsum(outcomes[order]) / np.arange(1, len(order) + 1)
+
+
+@pytest.mark.parametrize(
+    ('sources', 'versions', 'soft', 'target'),
+    [(1000, 1, False, 0.9), (1000, 1, False, 0.95), (1000, 1, True, 0.9), (150, 12, False, 0.9), (150, 12, True, 0.9)],
+)
+def test_the_promise_is_broken_no_more_often_than_said_and_most_of_what_is_possible_is_kept(
+    sources, versions, soft, target
+):
+    all_scores, means = truth(300_000 // versions, versions, soft)
+    possible = (np.flatnonzero(means >= target)[-1] + 1) / len(means)
+    broken, kept = 0, []
+    for number in range(SETS):
+        scores, outcomes, source = world(np.random.default_rng(number), sources, versions, soft)
+        gate = fit_gate(scores, outcomes, target=target, groups=source if versions > 1 else None)
+        passing = np.searchsorted(-all_scores, -gate.threshold, side='right')
+        broken += means[passing - 1] < target
+        kept.append(passing / len(means))
+    assert broken <= binom.ppf(0.999, SETS, 0.05)
+    assert np.mean(kept) >= 0.8 * possible
+
+
+@pytest.mark.parametrize('versions', [1, 20])
+def test_a_score_that_tells_nothing_hardly_ever_gets_a_promise_that_is_not_true(versions):
+    false_promises = 0
+    for number in range(SETS):
+        rng = np.random.default_rng(number)
+        source = np.repeat(np.arange(400), versions)
+        # Every version of a source has the same outcome: 20 times as many pictures know nothing more.
+        outcomes = (rng.random(400) < 0.949).astype(float)[source]
+        try:
+            fit_gate(rng.random(len(source)), outcomes, target=0.95, groups=source)
+            false_promises += 1
+        except NoGate:
+            pass
+    assert false_promises <= binom.ppf(0.999, SETS, 0.05)
+
+
+def test_single_pictures_of_outcome_0_and_1_get_the_exact_binomial_p_value():
+    for hits, n in ((95, 100), (100, 100), (480, 500), (30, 60)):
+        outcomes = np.r_[np.ones(hits), np.zeros(n - hits)]
+        expected = binomtest(hits, n, 0.9, alternative='greater').pvalue if hits / n > 0.9 else 1.0
+        assert p_value(weigh(outcomes, None, 0.05), 0.9) == pytest.approx(expected, abs=1e-12)
+
+
+def test_copies_of_a_picture_are_worth_no_more_than_the_picture():
+    rng = np.random.default_rng(0)
+    once = (rng.random(200) < 0.97).astype(float)
+    source = np.arange(200)
+    alone = p_value(weigh(once, None, 0.05), 0.95)
+    copied = p_value(weigh(np.repeat(once, 30), np.repeat(source, 30), 0.05), 0.95)
+    assert copied >= alone * 0.9
+    assert p_value(weigh(np.repeat(once, 30), None, 0.05), 0.95) < alone / 10
+
+
+def test_too_few_pictures_get_a_sentence_with_how_many_would_do():
+    scores, outcomes, _ = world(np.random.default_rng(1), 120, 1)
+    with pytest.raises(NoGate, match=r'from 120 calibration pictures. About \d+ more like them') as caught:
+        fit_gate(scores, outcomes, target=0.97)
+    needed = caught.value.needed
+    enough = [world(np.random.default_rng(number), 2 * needed, 1)[:2] for number in range(20)]
+    fitted = sum(fits(*sample, target=0.97) for sample in enough)
+    assert fitted >= 15
+    with pytest.raises(NoGate, match='More pictures would hardly help'):
+        fit_gate(np.arange(500) / 500, np.tile([0.0, 1.0], 250), target=0.95)
+
+
+def fits(scores, outcomes, **options):
+    try:
+        fit_gate(scores, outcomes, **options)
+    except NoGate:
+        return False
+    return True
+
+
+def test_false_alarms_are_limited_as_promised():
+    all_scores, all_outcomes, _ = world(np.random.default_rng(10**6), 300_000, 1)
+    good = np.sort(all_scores[all_outcomes == 1])
+    broken = 0
+    for number in range(SETS):
+        scores, outcomes, _ = world(np.random.default_rng(number), 400, 1)
+        gate = fit_gate(scores, outcomes, target=None, max_false_alarms=0.05)
+        broken += np.searchsorted(good, gate.threshold) / len(good) > 0.05
+        assert gate.false_alarms <= 0.05
+    assert 0 < broken <= binom.ppf(0.999, SETS, 0.05)
+
+
+def test_both_promises_hold_together_or_are_refused_together():
+    scores, outcomes, _ = world(np.random.default_rng(2), 5000, 1)
+    gate = fit_gate(scores, outcomes, target=0.8, max_false_alarms=0.2)
+    assert gate.mean_outcome >= 0.8 and gate.false_alarms <= 0.2
+    with pytest.raises(NoGate, match='cannot promise both'):
+        fit_gate(scores, outcomes, target=0.99, max_false_alarms=0.01)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'scores': [0.1, np.nan]}, 'finite'),
+        ({'outcomes': [0.5, 1.5]}, 'from 0 to 1'),
+        ({'outcomes': [0.5]}, '2 and 1'),
+        ({'target': 1.0}, 'between 0 and 1, not 1.0'),
+        ({'groups': ['a']}, '2 scores but 1 groups'),
+        ({'target': None}, 'what to promise'),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(change, message):
+    options = {'scores': [0.1, 0.2], 'outcomes': [0.0, 1.0], **change}
+    with pytest.raises(ValueError, match=message):
+        fit_gate(options.pop('scores'), options.pop('outcomes'), **options)
+
+
+@pytest.fixture
+def gate_file(tmp_path):
+    scores, outcomes, source = world(np.random.default_rng(3), 100, 12)
+    return fit_gate(scores, outcomes, target=0.9, groups=source, model='m@1').save(tmp_path / 'gate.json')
+
+
+def test_a_gate_comes_back_from_its_file_and_passes_from_its_threshold_on(gate_file):
+    gate = Gate.load(gate_file)
+    assert gate.groups == 100 and gate.pictures == 1200 and gate.model == 'm@1'
+    assert gate.passes([gate.threshold, np.nextafter(gate.threshold, 0)]).tolist() == [True, False]
+    gate.check_model('m@1')
+    with pytest.raises(ValueError, match='scores of the model m@1, and these are of m@2'):
+        gate.check_model('m@2')
+
+
+@pytest.mark.parametrize(
+    ('edit', 'message'),
+    [
+        (lambda data: data['gate'].update(threshold=0.1), 'damaged or edited'),
+        (lambda data: data['gate'].update(threshold='0.1'), "threshold is '0.1'"),
+        (lambda data: data['gate'].update(kept=7), 'kept is 7'),
+        (lambda data: data['gate'].update(more=1), 'keys are not those of a gate'),
+        (lambda data: data.update(format=99), 'not a gate file of format'),
+        (lambda data: data.update(gate=[1]), 'keys are not those of a gate'),
+    ],
+)
+def test_a_changed_gate_file_is_refused(gate_file, edit, message):
+    data = json.loads(gate_file.read_text())
+    edit(data)
+    gate_file.write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=message):
+        Gate.load(gate_file)
+
+
+@pytest.mark.parametrize('content', [b'', b'\x00\xff', b'[' * 100_000, b'{"format": NaN}', b'null'])
+def test_a_file_that_is_no_gate_is_refused_in_a_sentence(tmp_path, content):
+    (tmp_path / 'x.json').write_bytes(content)
+    with pytest.raises(ValueError, match='gate file'):
+        Gate.load(tmp_path / 'x.json')
+
+
+def write_csv(path, separator=',', begin=''):
+    scores, outcomes, source = world(np.random.default_rng(4), 100, 12)
+    rows = [separator.join(map(str, row)) for row in zip(scores, outcomes, source, strict=True)]
+    head = separator.join(['score', ' outcome', 'group'])
+    path.write_text(begin + '\n'.join([head, *rows, separator.join(['', '1', '3'])]) + '\n', encoding='utf-8')
+
+
+@pytest.mark.parametrize(('separator', 'begin'), [(',', ''), (';', '\ufeff')])
+def test_the_command_fits_and_shows_a_gate(tmp_path, capsys, separator, begin):
+    write_csv(tmp_path / 'c.csv', separator, begin)
+    main(['gate', 'fit', str(tmp_path / 'c.csv'), '--target', '0.9', '--out', str(tmp_path / 'gate.json')])
+    said = capsys.readouterr()
+    assert '1 rows without a score or an outcome are left out.' in said.err
+    assert 'With 95 % confidence, the mean outcome of what passes is at least 0.9.' in said.out
+    main(['gate', 'show', str(tmp_path / 'gate.json')])
+    assert capsys.readouterr().out == said.out
+    with pytest.raises(SystemExit):
+        main(['gate', 'fit', str(tmp_path / 'c.csv'), '--out', str(tmp_path / 'gate.json')])
+    assert 'is there already' in capsys.readouterr().err
+
+
+def test_a_promise_that_nothing_can_keep_is_no_mistake_of_the_callers_and_leaves_no_file(tmp_path, capsys):
+    (tmp_path / 'c.csv').write_text('score,outcome\n' + '0.5,1\n0.4,0\n' * 5)
+    with pytest.raises(SystemExit) as ended:
+        main(['gate', 'fit', str(tmp_path / 'c.csv'), '--out', str(tmp_path / 'gate.json')])
+    assert ended.value.code == 3 and not (tmp_path / 'gate.json').exists()
+    said = capsys.readouterr()
+    assert said.err.startswith('Error: No threshold can promise') and not said.out
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('score,outcome\n0.5,good\n', "row 2: outcome is 'good', which is no number"),
+        ('quality,outcome\n0.5,1\n', "has no column 'score'"),
+        ('', 'is not a CSV file'),
+        ('score,outcome,group\n0.5,1,\n', 'row 2: group is empty'),
+    ],
+)
+def test_the_command_says_what_is_wrong_with_a_file(tmp_path, capsys, text, message):
+    (tmp_path / 'c.csv').write_text(text)
+    with pytest.raises(SystemExit):
+        main(['gate', 'fit', str(tmp_path / 'c.csv')])
+    assert message in capsys.readouterr().err

@@ -1,0 +1,331 @@
+"""``miqa label``: from a folder and a machine to a labelled database, with any annotations, and after any stop."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from helpers_machines import save, square
+from PIL import Image
+
+from miqa.apis import own_database
+from miqa.apis.commands.cli import main
+from miqa.apis.own_database import Order, make_database
+from miqa.datasets import MIQDDataset
+from miqa.labelling import ScoreOptions
+from miqa.labelling.verify import verify_database
+from miqa.machines import load_machine_configs
+
+SIZE = (64, 48)
+BOXES = {'shots/a.png': (10, 6, 40, 30), 'shots/b.png': (20, 10, 60, 40), 'c.png': (5, 5, 25, 45)}
+#: Fast, and each has its effect on the bright square.
+DISTORTIONS = ('darkness', 'gaussian_noise')
+QUICK = ['--distortions', *DISTORTIONS, '--patterns', 'uniform', '--jobs', '1', '--quiet']
+
+
+@pytest.fixture
+def shots(tmp_path):
+    """Pictures of bright squares, annotations of these in every format, and a config of the machine that sees them."""
+    folder, names = tmp_path / 'in', {}
+    # The numbers that pictures get by their names, so that noise, which depends on these, is the same.
+    for number, (name, box) in enumerate(sorted(BOXES.items()), 1):
+        save(folder / name, square(box, SIZE, 230))
+        left, top, right, bottom = box
+        middle = ((left + right) / 2 / SIZE[0], (top + bottom) / 2 / SIZE[1])
+        sides = ((right - left) / SIZE[0], (bottom - top) / SIZE[1])
+        stem = Path(name).stem
+        write(tmp_path / 'yolo/labels' / f'{stem}.txt', f'0 {middle[0]} {middle[1]} {sides[0]} {sides[1]}\n')
+        write(
+            tmp_path / 'voc' / f'{stem}.xml',
+            VOC.format(width=SIZE[0], height=SIZE[1], box=box, left=left + 1, top=top + 1),
+        )
+        names[name] = number
+    write(tmp_path / 'yolo/data.yaml', 'names: [square]\n')
+    lines = ['filename;class;xmin;ymin;xmax;ymax', *(f'{n};square;{";".join(map(str, b))}' for n, b in BOXES.items())]
+    write(tmp_path / 'boxes.csv', '\ufeff' + '\n'.join(lines))
+    write(tmp_path / 'coco.json', json.dumps({
+        'images': [{'id': i, 'file_name': n, 'width': SIZE[0], 'height': SIZE[1]} for n, i in names.items()],
+        'annotations': [
+            {'id': i, 'image_id': i, 'category_id': 3, 'bbox': [x, y, right - x, bottom - y]}
+            for i, (x, y, right, bottom) in ((i, BOXES[n]) for n, i in names.items())
+        ],
+        'categories': [{'id': 3, 'name': 'square'}],
+    }))  # fmt: skip
+    write(
+        tmp_path / 'mine.py',
+        "machines = [dict(type='CallableMachine', function='helpers_machines:bright_squares', task='det', name='eyes', "
+        "classes=['square'])]",
+    )
+    return tmp_path
+
+
+VOC = """<annotation><size><width>{width}</width><height>{height}</height></size><object><name>square</name>
+<bndbox><xmin>{left}</xmin><ymin>{top}</ymin><xmax>{box[2]}</xmax><ymax>{box[3]}</ymax></bndbox></object></annotation>"""
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding='utf-8')
+    return path
+
+
+def label(shots, out, *more, annotations: str | None = 'coco.json', task='det'):
+    given = ['--annotations', str(shots / annotations)] if annotations else []
+    main(
+        ['label', str(shots / 'in'), '--out', str(shots / out), '--task', task, '--machine', str(shots / 'mine.py'),
+         *given, *QUICK, *more]
+    )  # fmt: skip
+    return shots / out
+
+
+def labels_in(root, task='det') -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((root / f'miqa_{task}/labels').glob('*.csv'))}
+
+
+def order_for(shots, out, **more) -> Order:
+    return Order(
+        shots / 'in', shots / out, 'det', load_machine_configs(shots / 'mine.py'), shots / 'coco.json',
+        distortions=DISTORTIONS, level_pairs=[(i, i) for i in range(1, 6)], jobs=1, options=ScoreOptions(), **more,
+    )  # fmt: skip
+
+
+def test_a_folder_and_a_detector_become_a_database_that_trains(shots, capsys):
+    root = label(shots, 'out')
+    said = capsys.readouterr().out
+    assert '30 labelled pictures of 3 sources' in said and 'PROBLEM' not in said
+    assert f'python tools/train.py configs/ra_miqa_det.py --data-root {root}' in said
+    assert verify_database(root, 'det', decode=True, progress=False).problems == []
+    data = MIQDDataset(root, 'det', 'composite', 'train')
+    assert len(data) == 20 and np.isfinite(data.labels).all()
+
+
+def test_every_kind_of_annotations_gives_the_same_labels(shots):
+    wanted = labels_in(label(shots, 'coco'))
+    assert len(wanted) == 6
+    for number, kind in enumerate(('yolo/labels', 'yolo/data.yaml', 'voc', 'boxes.csv')):
+        assert labels_in(label(shots, f'out{number}', annotations=kind)) == wanted, kind
+
+
+def test_average_precision_is_that_of_pycocotools_on_the_whole_set(shots):
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    root = label(shots, 'out')
+    (part,) = (root / 'miqa_det/responses/eyes').glob('*.parquet')
+    scores = {row['filename']: row for row in read_scores(root, 'eyes')}
+    rows = [row for row in pq.read_table(part).to_pylist() if row['distortion'] is not None]
+    truth = json.loads((root / 'miqa_det/ground_truth.json').read_text())
+    by_source = {f'{item["image_id"]:012d}': item for item in truth['annotations']}
+    whole = {'images': [], 'annotations': [], 'categories': truth['categories']}
+    found = []
+    for number, row in enumerate(rows, 1):
+        whole['images'].append({'id': number, 'width': SIZE[0], 'height': SIZE[1]})
+        item = by_source[row['source']]
+        area = item['bbox'][2] * item['bbox'][3]
+        whole['annotations'].append({**item, 'id': number, 'image_id': number, 'iscrowd': 0, 'area': area})
+        for box, score in zip(np.reshape(row['boxes'], (-1, 4)), row['scores'], strict=True):
+            xywh = [*box[:2], *(box[2:] - box[:2])]
+            found.append({'image_id': number, 'category_id': 3, 'bbox': list(map(float, xywh)), 'score': score})
+    coco = COCO()
+    coco.dataset = whole
+    coco.createIndex()
+    results, seen = coco.loadRes(found), []
+    for number, row in enumerate(rows, 1):
+        run = COCOeval(coco, results, 'bbox')
+        run.params.imgIds = [number]
+        run.evaluate()
+        run.accumulate()
+        expected = float(run.eval['precision'][:, :, 0, 0, 2].mean())
+        assert scores[row['filename']]['accuracy'] == pytest.approx(expected, abs=1e-9)
+        seen.append(expected)
+    assert len(set(seen)) > 2
+
+
+def read_scores(root, machine):
+    return [
+        row for part in sorted((root / f'miqa_det/scores/{machine}').glob('*.parquet'))
+        for row in pq.read_table(part).to_pylist()
+    ]  # fmt: skip
+
+
+def test_without_annotations_there_is_consistency_alone(shots):
+    root = label(shots, 'out', annotations=None)
+    assert {name.rpartition('_')[2] for name in labels_in(root)} == {'consistency.csv'}
+    assert len(MIQDDataset(root, 'det', 'consistency', 'val')) == 10
+    with pytest.raises(ValueError, match='hold consistency alone. Choose that: --label consistency'):
+        MIQDDataset(root, 'det', 'composite', 'train')
+    assert verify_database(root, 'det', progress=False).problems == []
+
+
+def test_pairs_of_a_clean_and_a_degraded_picture_take_the_place_of_distortions(shots):
+    save(shots / 'in/dark/a1.png', square((12, 6, 40, 30), SIZE, 210))
+    save(shots / 'in/dark/a2.png', square((10, 6, 40, 30), SIZE, 100))
+    save(shots / 'in/dark/c1.png', square((5, 5, 20, 45), SIZE, 220))
+    pairs = write(
+        shots / 'pairs.csv', 'clean,degraded\nshots/a.png,dark/a1.png\nshots/a.png,dark/a2.png\nc.png,dark/c1.png\n'
+    )
+    root = label(shots, 'out', '--pairs', str(pairs))
+    text = (root / 'miqa_det/labels/000000000002_accuracy.csv').read_text().splitlines()
+    assert [line.split(',')[:2] for line in text[1:]] == [
+        ['000000000002_captured_1.png', '0.900000'], ['000000000002_captured_2.png', '0.000000']
+    ]  # fmt: skip
+    assert len(labels_in(root)) == 4
+    assert verify_database(root, 'det', progress=False).problems == []
+
+
+def test_single_pictures_with_annotations_give_accuracy_alone(shots):
+    root = label(shots, 'out', '--unpaired')
+    found = labels_in(root)
+    assert len(found) == 3 and all(name.endswith('_accuracy.csv') for name in found)
+    assert len(MIQDDataset(root, 'det', 'accuracy', 'train')) == 2
+
+
+class Stop(Exception):
+    """In the place of a kill."""
+
+
+@pytest.mark.parametrize(
+    'stage', ['build_versions', 'run_machine', 'label_database', 'renew_splits', 'verify_database']
+)
+@pytest.mark.parametrize('when', ['before', 'after'])
+def test_a_run_that_was_stopped_goes_on_to_the_same_labels(shots, monkeypatch, stage, when):
+    wanted = labels_in(shots / 'whole') or labels_in(
+        make_database(order_for(shots, 'whole'), False) and shots / 'whole'
+    )
+    real = getattr(own_database, stage)
+
+    def stopped(*args, **options):
+        if when == 'after':
+            real(*args, **options)
+        raise Stop
+
+    monkeypatch.setattr(own_database, stage, stopped)
+    with pytest.raises(Stop):
+        make_database(order_for(shots, 'out'), False)
+    monkeypatch.setattr(own_database, stage, real)
+    made = make_database(order_for(shots, 'out'), False)
+    assert labels_in(shots / 'out') == wanted and made.problems == []
+
+
+def test_two_shards_and_a_last_run_give_the_same_labels(shots):
+    wanted = labels_in(make_database(order_for(shots, 'whole'), False) and shots / 'whole')
+    for number in (2, 1):
+        made = make_database(order_for(shots, 'out', shard=(number, 2)), False)
+        assert made.manifest is None and not labels_in(shots / 'out')
+    make_database(order_for(shots, 'out'), False)
+    assert labels_in(shots / 'out') == wanted
+
+
+def test_a_plan_says_what_it_will_cost_and_makes_nothing(shots, capsys):
+    label(shots, 'out', '--plan')
+    said = capsys.readouterr().out
+    assert '3 pictures in' in said and '33 images:' in said and 'eyes' in said and 'GB images' in said
+    assert not (shots / 'out').exists()
+
+
+def test_classes_come_from_folders_or_a_table(shots):
+    for name, value in (('dark/1.png', 30), ('bright/1.png', 220)):
+        save(shots / 'classes' / name, np.full((30, 40, 3), value))
+    write(
+        shots / 'cls.py',
+        "machines = [dict(type='CallableMachine', function='helpers_machines:brightness_classes', task='cls', "
+        "name='eyes', classes=['dark', 'medium', 'bright'])]",
+    )
+    table = write(shots / 'classes.csv', 'image,class_index\ndark/1.png,0\nbright/1.png,2\n')
+    found = []
+    for number, truth in enumerate((shots / 'classes', table)):
+        root = shots / f'cls{number}'
+        main(
+            ['label', str(shots / 'classes'), '--out', str(root), '--task', 'cls', '--machine', str(shots / 'cls.py'),
+             '--annotations', str(truth), *QUICK]
+        )  # fmt: skip
+        found.append(labels_in(root, 'cls'))
+    assert found[0] == found[1] and sorted(found[0]) == ['bright_1_mmos.csv', 'dark_1_mmos.csv']
+    assert (root / 'miqa_cls/ground_truth.csv').read_text() == 'filename,class_index\nbright_1.png,2\ndark_1.png,0\n'
+
+
+def see_halves(images):
+    """A segmenter of two classes: bright or not."""
+    return [(image.mean(2) > 128).astype(np.uint8) for image in images]
+
+
+def test_a_semantic_segmenter_gives_mean_iou(shots):
+    from miqa.machines import CallableMachine
+    from miqa.registry import MACHINES
+
+    for name in BOXES:
+        bright = np.asarray(Image.open(shots / 'in' / name)).mean(2) > 128
+        save(shots / 'maps' / f'{Path(name).stem}.png', bright)
+    write(shots / 'maps/classes.txt', 'dark\nlight\n')
+    machine = {
+        'type': CallableMachine,
+        'function': see_halves,
+        'task': 'seg',
+        'name': 'eyes',
+        'classes': ['dark', 'light'],
+    }
+    assert MACHINES.get('CallableMachine') is CallableMachine
+    order = Order(
+        shots / 'in', shots / 'out', 'seg', [machine], shots / 'maps', distortions=('darkness', 'gaussian_noise'),
+        level_pairs=[(1, 1), (5, 5)], jobs=1,
+    )  # fmt: skip
+    made = make_database(order, False)
+    assert made.problems == [] and made.manifest['images'] == 12
+    text = (shots / 'out/miqa_seg/labels/a_accuracy.csv').read_text().splitlines()
+    assert text[0] == 'filename,mIoU_weighted_avg,mIoU_mean,mIoU_std'
+    data = MIQDDataset(shots / 'out', 'seg', 'composite', 'train')
+    assert len(data) == 8 and data.labels.min() < 1
+
+
+@pytest.mark.parametrize(
+    ('change', 'annotations', 'message'),
+    [
+        (('yolo/labels/a.txt', '0 0.5 0.5 0.2\n'), 'yolo/labels', r'a\.txt, line 1: there are 3 values'),
+        (('yolo/labels/a.txt', '0 0.5 0.5 1.5 0.2\n'), 'yolo/labels', r'a\.txt, line 1: 1\.5 is no share'),
+        (('yolo/labels/a.txt', '4 0.5 0.5 0.2 0.2\n'), 'yolo/labels', r'class is 4; there are 1 classes'),
+        (('yolo/data.yaml', 'nc: 1\n'), 'yolo/data.yaml', '"names"'),
+        (('voc/a.xml', '<annotation><object>'), 'voc', r'a\.xml is not XML'),
+        (('voc/a.xml', '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'), 'voc', 'declares entities'),
+        (('voc/a.xml', VOC.format(width=9, height=9, box=(1, 1, 2, 2), left=1, top=1)), 'voc', '9x9 pixels'),
+        (('boxes.csv', 'filename,class,xmin,ymin,xmax\na.png,x,1,2,3'), 'boxes.csv', "no column 'ymax'"),
+        (('boxes.csv', 'filename,class,xmin,ymin,xmax,ymax\nz.png,x,1,2,3,4'), 'boxes.csv', "no picture 'z.png'"),
+        (('boxes.csv', 'filename,class,xmin,ymin,xmax,ymax\nc.png,x,1,2,300,4'), 'boxes.csv', 'not inside the picture'),
+        (('notes.md', ''), 'notes.md', 'none that is known. For det they may be'),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_annotations_is_said_before_anything_is_made(shots, capsys, change, annotations, message):
+    write(shots / change[0], change[1])
+    with pytest.raises((SystemExit, ValueError)) as caught:
+        label(shots, 'out', annotations=annotations)
+    import re
+
+    said = str(caught.value) + capsys.readouterr().err
+    assert re.search(message, said), said
+    assert not (shots / 'out/miqa_det/images').exists()
+
+
+def test_a_machine_that_knows_no_annotated_class_is_told_so(shots):
+    write(
+        shots / 'mine.py',
+        "machines = [dict(type='CallableMachine', function='helpers_machines:bright_squares', task='det', name='eyes', "
+        "classes=['circle', 'square'])]",
+    )
+    content = json.loads((shots / 'coco.json').read_text())
+    content['categories'].append({'id': 9, 'name': 'star'})
+    content['annotations'][0]['category_id'] = 9
+    write(shots / 'coco.json', json.dumps(content))
+    root = label(shots, 'out')
+    manifest = json.loads((root / 'miqa_det/labels/manifest.json').read_text())
+    assert manifest['excluded_images'] == 10
+    assert set(manifest['excluded'].values()) == {'no machine knows a class that is annotated in the image'}
+
+
+def test_other_ground_truth_never_replaces_what_labels_were_made_with(shots, capsys):
+    label(shots, 'out')
+    content = json.loads((shots / 'coco.json').read_text())
+    content['annotations'][0]['bbox'] = [0, 0, 5, 5]
+    write(shots / 'coco.json', json.dumps(content))
+    with pytest.raises((SystemExit, ValueError)) as caught:
+        label(shots, 'out')
+    assert 'other ground truth' in str(caught.value) + capsys.readouterr().err

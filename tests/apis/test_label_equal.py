@@ -1,0 +1,106 @@
+"""The same folder labelled here, on Ray, on Dask, in shards and after kills: equal labels."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers_machines import save, square
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = [str(ROOT), str(ROOT / 'tests/helpers')]
+QUICK = ['--distortions', 'darkness', 'gaussian_noise', '--patterns', 'uniform', '--jobs', '2']
+MACHINE = """\
+machines = [dict(type='CallableMachine', function='helpers_machines:bright_squares', task='det', name='eyes',
+                 classes=['square'])]
+"""
+#: What a run makes one after the other; a kill when one appears falls into the stage that makes the next.
+STAGES = ('miqa_det/images/*/*', 'miqa_det/responses/eyes/*.parquet', 'miqa_det/scores/eyes/*', 'splits/*', None)
+
+
+@pytest.fixture
+def shots(tmp_path):
+    for number in range(6):
+        save(tmp_path / f'in/{number}.png', square((5 + number, 6, 40 + number, 30), (96, 64), 230))
+    boxes = [f'{n}.png,square,{5 + n},6,{40 + n},30' for n in range(6)]
+    (tmp_path / 'boxes.csv').write_text('\n'.join(['filename,class,xmin,ymin,xmax,ymax', *boxes]))
+    (tmp_path / 'mine.py').write_text(MACHINE)
+    return tmp_path
+
+
+def command(shots: Path, out: str, *more: str) -> list[str]:
+    return [
+        sys.executable, '-m', 'miqa.apis.commands.cli', 'label', str(shots / 'in'), '--out', str(shots / out),
+        '--task', 'det', '--machine', str(shots / 'mine.py'), '--annotations', str(shots / 'boxes.csv'), *QUICK, *more,
+    ]  # fmt: skip
+
+
+def environment() -> dict:
+    return {**os.environ, 'PYTHONPATH': os.pathsep.join(FOLDERS), 'OMP_NUM_THREADS': '1'}
+
+
+def run(shots: Path, out: str, *more: str) -> None:
+    done = subprocess.run(command(shots, out, *more), env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def made(root: Path) -> dict[str, bytes]:
+    """Every picture, mask, label and split file; records of answers hold times and versions."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob('*'))
+        if path.suffix in ('.png', '.csv') and path.is_file()
+    }
+
+
+def stop_when(shots: Path, out: str, pattern: str | None, number: int) -> bool:
+    """Begin the command and send a signal to it and its workers as soon as files of ``pattern`` are there.
+
+    Returns:
+        False where it was done before.
+    """
+    process = subprocess.Popen(
+        command(shots, out, '--quiet'), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        while process.poll() is None:
+            if pattern is None or any((shots / out).glob(pattern)):
+                os.killpg(process.pid, number)
+                break
+            time.sleep(0.002)
+        _, said = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    if number == signal.SIGINT and process.returncode:
+        assert b'Traceback' not in said, said.decode()[-2000:]
+    return process.returncode != 0
+
+
+@pytest.mark.slow
+def test_every_way_to_share_out_the_work_gives_the_same_bytes(shots):
+    pytest.importorskip('ray', reason="ray is missing: pip install -e '.[cluster]'")
+    pytest.importorskip('distributed', reason="dask is missing: pip install -e '.[cluster]'")
+    run(shots, 'loky')
+    wanted = made(shots / 'loky')
+    assert sum('/labels/' in name for name in wanted) == 12 and sum('/images/' in name for name in wanted) == 60
+    for backend in ('ray', 'dask'):
+        run(shots, backend, '--backend', backend)
+        assert made(shots / backend) == wanted, backend
+    for part in ('2/2', '1/2'):
+        run(shots, 'shards', '--shard', part)
+        assert not any('/labels/' in name for name in made(shots / 'shards'))
+    run(shots, 'shards')
+    assert made(shots / 'shards') == wanted
+    stopped = 0
+    for number, pattern in enumerate(STAGES):
+        for sign in (signal.SIGKILL, signal.SIGINT):
+            out = f'stopped_{number}_{sign.name}'
+            stopped += stop_when(shots, out, pattern, sign)
+            run(shots, out)
+            assert made(shots / out) == wanted, out
+    assert stopped >= 6

@@ -1,0 +1,145 @@
+"""Result files survive stops, changes and other models."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from miqa.apis.commands.results import COLUMNS, ResultFile, read_rows
+from miqa.apis.commands.summary import Summary
+
+SUFFIXES = ['.csv', '.json', '.jsonl', '.parquet']
+
+
+@pytest.fixture
+def images(tmp_path):
+    paths = [tmp_path / name for name in ('a.png', 'b, "odd".png', 'ü\u200b.png')]
+    for path in paths:
+        path.write_text(path.name)
+    return [str(path) for path in paths]
+
+
+def fill(results, images):
+    for index, image in enumerate(images):
+        results.add(image, 0.125 * index, 'low', None)
+
+
+@pytest.mark.parametrize('suffix', SUFFIXES)
+def test_all_formats_hold_the_same_and_can_be_gone_on_with(tmp_path, images, suffix):
+    out = tmp_path / f'out{suffix}'
+    first = ResultFile(out, 'm')
+    fill(first, images[:2])
+    first.add('gone.png', None, None, FileNotFoundError('There is no image file gone.png.'))
+    first.finish()
+    second = ResultFile(out, 'm')
+    assert [second.has(image) for image in (*images, 'gone.png')] == [True, True, False, False]
+    fill(second, images[2:])
+    second.finish()
+    rows = list(read_rows(out))
+    assert [row['image'] for row in rows] == [images[0], images[1], 'gone.png', images[2]]
+    assert [row['score'] for row in rows] == [0.0, 0.125, None, 0.0]
+    assert rows[2]['error'] == 'There is no image file gone.png.' and rows[2]['bytes'] is None
+    assert rows[0]['bytes'] == len('a.png')
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith('out')} == {f'out{suffix}'}
+
+
+def test_other_programs_can_read_them(tmp_path, images):
+    for suffix in SUFFIXES:
+        results = ResultFile(tmp_path / f'out{suffix}', 'm')
+        fill(results, images)
+        results.finish()
+    tables = [
+        pd.read_csv(tmp_path / 'out.csv'),
+        pd.read_json(tmp_path / 'out.json'),
+        pd.read_json(tmp_path / 'out.jsonl', lines=True),
+        pd.read_parquet(tmp_path / 'out.parquet'),
+    ]
+    for table in tables:
+        assert list(table.columns) == list(COLUMNS)
+        assert table.image.tolist() == images
+        assert table.score.tolist() == [0.0, 0.125, 0.25]
+    with open(tmp_path / 'out.csv', newline='') as stream:
+        assert len(list(csv.reader(stream))) == 4
+    assert len(json.loads((tmp_path / 'out.json').read_text())) == 3
+
+
+@pytest.mark.parametrize('suffix', SUFFIXES)
+def test_a_killed_run_loses_nothing_but_its_torn_line(tmp_path, images, suffix):
+    out = tmp_path / f'out{suffix}'
+    killed = ResultFile(out, 'm')
+    fill(killed, images)
+    killed.close()
+    journal = out if suffix == '.jsonl' else tmp_path / f'out{suffix}.part.jsonl'
+    journal.write_bytes(journal.read_bytes()[:-25])
+    again = ResultFile(out, 'm')
+    assert [again.has(image) for image in images] == [True, True, False]
+    again.add(images[2], 0.25, 'low', None)
+    again.finish()
+    assert [row['image'] for row in read_rows(out)] == images
+
+
+def test_a_changed_or_repaired_picture_is_done_again(tmp_path, images):
+    out = tmp_path / 'out.csv'
+    results = ResultFile(out, 'm')
+    fill(results, images[:1])
+    results.add(images[1], None, None, ValueError('damaged'))
+    results.finish()
+    status = Path(images[0]).stat()
+    os.utime(images[0], ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    again = ResultFile(out, 'm')
+    assert [again.has(image) for image in images[:2]] == [False, False]
+    again.add(images[0], 0.5, 'medium', None)
+    again.add(images[1], 0.75, 'medium', None)
+    again.finish()
+    assert [(row['image'], row['score'], row['error']) for row in read_rows(out)] == [
+        (images[0], 0.5, None),
+        (images[1], 0.75, None),
+    ]
+
+
+def test_results_of_another_model_are_not_mixed_in(tmp_path, images):
+    out = tmp_path / 'out.csv'
+    results = ResultFile(out, 'mine')
+    fill(results, images)
+    results.finish()
+    with pytest.raises(ValueError, match='holds results of the model mine, not of yours'):
+        ResultFile(out, 'yours')
+    fresh = ResultFile(out, 'yours', overwrite=True)
+    assert not fresh.has(images[0])
+    fresh.finish()
+    assert list(read_rows(out)) == []
+
+
+def test_files_of_others_are_left_alone(tmp_path):
+    for name, text in (('a.csv', 'x,y\n1,2\n'), ('b.json', '{"x": 1}'), ('c.jsonl', 'hello'), ('d.parquet', 'no')):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match='is not a file of results'):
+            ResultFile(tmp_path / name, 'm')
+        assert (tmp_path / name).read_text() == text
+    with pytest.raises(ValueError, match="Unknown suffix of a result file '.xlsx'"):
+        ResultFile(tmp_path / 'out.xlsx', 'm')
+
+
+def test_the_summary_counts_as_numpy_does():
+    import numpy as np
+
+    scores = np.random.default_rng(0).normal(0.5, 0.4, 500)
+    summary = Summary()
+    for score in scores:
+        summary.add(float(score), 'high')
+    assert summary.mean == pytest.approx(scores.mean())
+    assert summary.deviation == pytest.approx(scores.std())
+    inside = scores[(scores >= 0) & (scores <= 1)]
+    assert summary.bins[1:-1] == np.histogram(inside, bins=10, range=(0, 1))[0].tolist()
+    assert (summary.bins[0], summary.bins[-1]) == ((scores < 0).sum(), (scores > 1).sum())
+    edges = Summary()
+    for score in (0.0, 1.0, -0.001, 1.001) * 5:
+        edges.add(score, 'low')
+    assert (edges.bins[0], edges.bins[1], edges.bins[10], edges.bins[11]) == (5, 5, 5, 5)
+    edges.fail('x.png', ValueError('x.png is empty'))
+    text = edges.text()
+    assert '20 images scored, 1 could not be read' in text and 'x.png is empty' in text and 'below 0' in text
+    assert Summary().text() == '0 images scored'

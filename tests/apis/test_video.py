@@ -1,0 +1,333 @@
+"""Videos: reading, sampling, scores and statistics."""
+
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+from helpers_videos import Brightness, ffmpeg, frame_times_ok, video_with_sound, write_video
+from PIL import Image
+
+from miqa.apis.video.assess import VideoMIQA
+from miqa.apis.video.reading import UnreadableVideo, count_frames, open_video
+from miqa.apis.video.sampling import Sampling
+from miqa.apis.video.statistics import overall_statistics, per_second, temporal_consistency, worst_segments
+
+RAMP = [i / 49 for i in range(50)]
+
+
+def results(scores, interval=0.5):
+    return [{'index': i, 'timestamp': i * interval, 'score': s} for i, s in enumerate(scores)]
+
+
+@pytest.fixture
+def ramp(tmp_path):
+    """Five seconds at 10 frames per second, from black to white."""
+    return write_video(tmp_path / 'ramp.avi', RAMP)
+
+
+def assess(path, **options):
+    arguments = {name: options.pop(name) for name in ('assume_fps', 'on_frame', 'segment_seconds') if name in options}
+    return VideoMIQA(model=Brightness(), **options).assess_video(path, **arguments)
+
+
+def test_every_frame_gets_the_score_that_the_model_gives_it_at_its_time(ramp):
+    result = assess(ramp, sampling='every')
+    frames = result['frame_results']
+    assert [frame['index'] for frame in frames] == list(range(50))
+    assert frame_times_ok([frame['timestamp'] for frame in frames], 10)
+    np.testing.assert_allclose([frame['quality_score'] for frame in frames], RAMP, atol=0.01)
+    assert result['mean_score'] == pytest.approx(0.5, abs=0.01)
+    assert result['complete'] and result['warnings'] == []
+
+
+def test_the_keys_of_the_released_scripts_are_there_and_the_result_is_json(ramp):
+    result = assess(ramp)
+    released = {
+        'video_path', 'video_name', 'type', 'metadata', 'frame_results', 'per_second_results', 'num_frames_analyzed',
+        'num_seconds', 'average_quality', 'min_quality', 'max_quality', 'std_quality',
+    }  # fmt: skip
+    assert released <= set(result)
+    assert {'total_frames', 'fps', 'duration', 'width', 'height'} <= set(result['metadata'])
+    assert {'timestamp', 'quality_score'} <= set(result['frame_results'][0])
+    second = {'second', 'timestamp', 'score', 'quality_score', 'min_score', 'max_score', 'num_frames', 'std_score'}
+    assert second == set(result['per_second_results'][0])
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_averages_over_seconds_and_over_frames_are_those_of_numpy(ramp):
+    result = assess(ramp, sampling='every')
+    scores = np.array([frame['quality_score'] for frame in result['frame_results']])
+    by_second = scores.reshape(5, 10)
+    for number, second in enumerate(result['per_second_results']):
+        assert (second['second'], second['num_frames']) == (number, 10)
+        assert second['quality_score'] == pytest.approx(by_second[number].mean())
+        assert second['std_score'] == pytest.approx(by_second[number].std())
+        assert (second['min_score'], second['max_score']) == (by_second[number].min(), by_second[number].max())
+    assert result['average_quality'] == pytest.approx(by_second.mean(axis=1).mean())
+    assert result['std_quality'] == pytest.approx(by_second.mean(axis=1).std())
+    assert result['mean_score'] == pytest.approx(scores.mean())
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        (dict(sampling='uniform', num_frames=5), [0, 10, 20, 30, 40]),
+        (dict(sampling='uniform', num_frames=7), [int(i * 50 / 7) for i in range(7)]),
+        (dict(sampling='uniform', num_frames=500), list(range(50))),
+        (dict(sampling='every', every=7), list(range(0, 50, 7))),
+        (dict(sampling='fps', fps=2), list(range(0, 50, 5))),
+        (dict(sampling='fps', fps=4), [i for i in range(50) if i % 5 in (0, 3)]),
+        (dict(sampling='fps', sample_fps=100), list(range(50))),
+    ],
+)  # fmt: skip
+def test_a_sampling_takes_these_frames(ramp, options, expected):
+    assert [frame['index'] for frame in assess(ramp, **options)['frame_results']] == expected
+
+
+@pytest.mark.parametrize('total', [31, 59, 60, 61, 1000, 99_999])
+def test_uniform_sampling_takes_the_positions_of_the_released_scripts(total):
+    choose = Sampling('uniform', num_frames=30).chooser(total)
+    taken = [index for index in range(total) if choose(index, index / 25)]
+    assert taken == [int(i * (total / 30) + 1e-9) for i in range(30)]
+
+
+def test_frames_come_in_batches_and_the_scores_do_not_depend_on_them(ramp):
+    scores = {}
+    for size in (1, 8, 64):
+        model = Brightness()
+        result = VideoMIQA(model=model, sampling='every', batch_size=size).assess_video(ramp)
+        scores[size] = [frame['quality_score'] for frame in result['frame_results']]
+        assert sum(model.batches) == 50 and max(model.batches) == min(size, 50)
+    assert scores[1] == scores[8] == scores[64]
+
+
+def test_frames_are_reported_while_the_video_is_scored(ramp):
+    seen = []
+    result = assess(ramp, sampling='every', on_frame=seen.append)
+    assert seen == result['frame_results']
+
+
+def test_key_frames_come_without_the_frames_between(tmp_path):
+    pytest.importorskip('av', reason='no PyAV (pip install av)')
+    path = video_with_sound(tmp_path / 'sound.mp4', seconds=3)
+    result = assess(path, sampling='keyframes')
+    assert [frame['index'] for frame in result['frame_results']] == [0, 10, 20]
+    assert [frame['timestamp'] for frame in result['frame_results']] == pytest.approx([0, 1, 2])
+    assert result['metadata']['frames_read'] == 3 and result['complete']
+
+
+def test_key_frames_without_pyav_say_what_to_install(ramp, monkeypatch):
+    monkeypatch.setitem(__import__('sys').modules, 'av', None)
+    with pytest.raises(ImportError, match=r"Reading key frames needs av.*pip install -e '\.\[video\]'"):
+        assess(ramp, sampling='keyframes')
+
+
+def test_pyav_and_opencv_read_the_same_frames_at_the_same_times(tmp_path):
+    pytest.importorskip('av', reason='no PyAV (pip install av)')
+    path = tmp_path / 'varying.mp4'
+    # A frame rate that varies: half of the frames after the first two seconds are left out.
+    ffmpeg(
+        '-f', 'lavfi', '-i', 'testsrc=size=64x48:rate=10:duration=5',
+        '-vf', "select='lt(n,20)+not(mod(n,2))'", '-fps_mode', 'vfr', '-pix_fmt', 'yuv420p', path,
+    )  # fmt: skip
+    read = {}
+    for backend in ('opencv', 'pyav'):
+        with open_video(path, backend=backend) as reader:
+            read[backend] = list(reader.frames())
+    times = [i / 10 for i in range(50) if i < 20 or i % 2 == 0]
+    for frames in read.values():
+        assert [frame.timestamp for frame in frames] == pytest.approx(times, abs=2e-3)
+    for one, other in zip(*read.values(), strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+
+
+@pytest.mark.parametrize('degrees', [90, 180, 270])
+def test_a_video_that_was_filmed_turned_is_scored_upright_by_both_readers(tmp_path, degrees):
+    pytest.importorskip('av', reason='no PyAV (pip install av)')
+    plain, turned = video_with_sound(tmp_path / 'a.mp4', seconds=1), tmp_path / 'b.mp4'
+    ffmpeg('-display_rotation', str(degrees), '-i', plain, '-c', 'copy', turned)
+    with open_video(plain) as reader:
+        upright = next(reader.frames()).image
+    for backend in ('opencv', 'pyav'):
+        with open_video(turned, backend=backend) as reader:
+            np.testing.assert_array_equal(next(reader.frames()).image, np.rot90(upright, degrees // 90))
+            assert reader.size == ((48, 64) if degrees != 180 else (64, 48))
+
+
+def test_a_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'There is no video file .*nothing\.mp4\.'):
+        assess(tmp_path / 'nothing.mp4')
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'sentence'),
+    [
+        ('empty.mp4', b'', 'is empty'),
+        ('text.mp4', b'hello ' * 100, 'is not a video in a container that is read here'),
+        ('notes.txt', b'hello ' * 100, 'is not a video in a container that is read here'),
+        ('picture.mp4', cv2.imencode('.png', np.zeros((9, 9, 3), np.uint8))[1].tobytes(), 'is a single picture'),
+    ],
+)
+def test_what_is_no_video_is_said_in_a_sentence(tmp_path, name, content, sentence):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UnreadableVideo, match=sentence):
+        assess(tmp_path / name)
+
+
+def test_a_folder_is_no_video(tmp_path):
+    with pytest.raises(UnreadableVideo, match='is a folder'):
+        assess(tmp_path)
+
+
+def test_a_file_with_sound_only_is_no_video(tmp_path):
+    path = tmp_path / 'sound.m4a'
+    ffmpeg('-f', 'lavfi', '-i', 'sine=440:duration=1', path)
+    with pytest.raises(UnreadableVideo, match='OpenCV can open|has no video stream'):
+        assess(path)
+    pytest.importorskip('av', reason='no PyAV (pip install av)')
+    with pytest.raises(UnreadableVideo, match='has no video stream'):
+        assess(path, backend='pyav')
+
+
+def test_a_video_that_ends_early_keeps_its_partial_results_and_says_so(ramp):
+    whole = assess(ramp, sampling='every')
+    data = ramp.read_bytes()
+    cut = ramp.with_name('cut.avi')
+    cut.write_bytes(data[: len(data) // 2])
+    result = assess(cut, sampling='every')
+    read = result['metadata']['frames_read']
+    assert 5 < read < 45 and not result['complete']
+    assert result['frame_results'] == whole['frame_results'][:read]
+    assert result['warnings'] == [
+        f'cut.avi ends early: {read} frames of 50 announced could be read. The results cover what is there.'
+    ]
+
+
+def test_a_video_without_a_frame_says_so(ramp):
+    data = ramp.read_bytes()
+    cut = ramp.with_name('none.avi')
+    cut.write_bytes(data[: data.index(b'movi') + 4])
+    with pytest.raises(UnreadableVideo, match=r'none\.avi (has no frame that can be decoded|is not a video)'):
+        assess(cut)
+
+
+class FakeCapture:
+    """What a capture of OpenCV's would be that declares a broken frame rate and count."""
+
+    def __init__(self, frames, fps, count):
+        self.frames, self.left = frames, frames
+        self.answers = {cv2.CAP_PROP_FPS: fps, cv2.CAP_PROP_FRAME_COUNT: count, cv2.CAP_PROP_POS_MSEC: math.nan}
+
+    def isOpened(self):  # noqa: N802 - OpenCV's name
+        return True
+
+    def get(self, what):
+        return self.answers.get(what, 0.0)
+
+    def grab(self):
+        self.left -= 1
+        return self.left >= 0
+
+    def retrieve(self):
+        return True, np.full((4, 6, 3), 100, np.uint8)
+
+    def release(self):
+        self.left = self.frames
+
+
+@pytest.mark.parametrize('fps', [math.nan, 0.0, -1.0, math.inf, 90_000.0])
+@pytest.mark.parametrize('count', [math.nan, -9.2e18, 0.0])
+def test_a_frame_rate_that_is_none_is_replaced_and_named(ramp, monkeypatch, fps, count):
+    monkeypatch.setattr(cv2, 'VideoCapture', lambda *a: FakeCapture(60, fps, count))
+    result = assess(ramp, backend='opencv')
+    assert result['metadata']['fps'] == 25 and result['metadata']['fps_assumed']
+    assert result['metadata']['total_frames'] == 60 and result['metadata']['duration'] == pytest.approx(2.4)
+    assert [frame['index'] for frame in result['frame_results']] == list(range(0, 60, 2))
+    assert result['frame_results'][1]['timestamp'] == pytest.approx(2 / 25)
+    assert 'declares no usable frame rate' in result['warnings'][0]
+    told = assess(ramp, assume_fps=50, backend='opencv')
+    assert told['metadata']['duration'] == pytest.approx(1.2) and told['warnings'] == []
+
+
+def test_a_wrong_frame_rate_given_by_the_user_is_refused(ramp):
+    with pytest.raises(ValueError, match='assume_fps must be above 0'):
+        assess(ramp, assume_fps=math.nan)
+
+
+def test_an_animated_gif_is_a_video(tmp_path):
+    pictures = [Image.new('L', (32, 24), value) for value in (0, 100, 200)]
+    pictures[0].save(tmp_path / 'a.gif', save_all=True, append_images=pictures[1:], duration=200, loop=0)
+    scores = [frame['quality_score'] for frame in assess(tmp_path / 'a.gif')['frame_results']]
+    np.testing.assert_allclose(scores, [0, 100 / 255, 200 / 255], atol=0.02)
+
+
+def test_frames_are_counted_by_decoding(ramp):
+    assert count_frames(ramp) == 50
+
+
+@pytest.mark.parametrize(
+    'options', [dict(sampling='best'), dict(num_frames=0), dict(every=0), dict(sample_fps=-1), dict(batch_size=0)]
+)
+def test_settings_that_make_no_sense_are_refused(options):
+    with pytest.raises(ValueError, match='not|choose'):
+        VideoMIQA(model=Brightness(), **options)
+
+
+@pytest.mark.parametrize(('answer', 'sentence'), [([math.nan] * 8, 'not a finite number'), ([0.5], '1 scores for 8')])
+def test_a_model_that_gives_no_scores_is_found_out(ramp, answer, sentence):
+    class Broken:
+        def assess(self, images):
+            return answer
+
+    with pytest.raises(ValueError, match=sentence):
+        VideoMIQA(model=Broken()).assess_video(ramp)
+
+
+def test_overall_statistics_are_those_of_numpy():
+    scores = np.random.default_rng(0).random(101)
+    found = overall_statistics(scores)
+    assert found['std'] == pytest.approx(scores.std()) and found['median'] == pytest.approx(np.median(scores))
+    assert found['p05'] == pytest.approx(np.percentile(scores, 5))
+
+
+def test_temporal_consistency_sees_the_largest_changes_and_when_they_were():
+    found = temporal_consistency(results([0.5, 0.6, 0.2, 0.4]))
+    assert found['mean_absolute_change'] == pytest.approx(0.7 / 3)
+    assert found['score'] == pytest.approx(1 - 0.7 / 3)
+    assert (found['largest_drop'], found['largest_drop_at']) == (pytest.approx(0.4), 1.0)
+    assert (found['largest_rise'], found['largest_rise_at']) == (pytest.approx(0.2), 1.5)
+    assert found['lag1_autocorrelation'] == pytest.approx(np.corrcoef([0.5, 0.6, 0.2], [0.6, 0.2, 0.4])[0, 1])
+
+
+def test_a_steady_video_is_perfectly_consistent_and_a_single_frame_has_no_consistency():
+    steady = temporal_consistency(results([0.7] * 5))
+    assert steady['score'] == 1 and steady['largest_drop'] == 0 and steady['lag1_autocorrelation'] is None
+    assert set(temporal_consistency(results([0.7])).values()) == {None}
+    assert set(temporal_consistency(results([0.7]))) == set(steady)
+
+
+def test_worst_segments_are_found_worst_first_and_do_not_overlap():
+    scores = [0.9] * 40
+    scores[10:14] = [0.2, 0.1, 0.2, 0.2]
+    scores[30:34] = [0.4] * 4
+    first, second, third = worst_segments(results(scores), seconds=2, count=3)
+    assert (first['start'], first['end'], first['worst_frame']) == (5.0, 6.5, 11)
+    assert first['mean_score'] == pytest.approx(0.175) and first['min_score'] == 0.1
+    assert (second['start'], second['end']) == (15.0, 16.5)
+    assert third['mean_score'] == pytest.approx(0.9) and third['num_frames'] == 4
+
+
+def test_one_bad_frame_at_the_very_end_does_not_make_a_segment_of_its_own():
+    worst = worst_segments(results([0.9] * 19 + [0.1]), seconds=2, count=1)[0]
+    assert worst['num_frames'] == 4 and worst['end'] == 9.5
+
+
+def test_a_video_shorter_than_a_segment_is_one_segment():
+    assert [s['num_frames'] for s in worst_segments(results([0.5, 0.6]), seconds=10)] == [2]
+
+
+def test_seconds_without_a_scored_frame_are_left_out():
+    found = per_second(results([0.1, 0.2, 0.3], interval=1.5))
+    assert [second['second'] for second in found] == [0, 1, 3]

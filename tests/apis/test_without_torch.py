@@ -1,0 +1,113 @@
+"""Exported files are scored where there is no PyTorch."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_apis import photo, write_photos, write_ra_miqa
+
+from machine_iqa import MIQAModel
+
+pytest.importorskip('onnxruntime', reason="needs the extra 'export'")
+pytest.importorskip('onnxscript', reason="needs the extra 'export'")
+
+ROOT = Path(__file__).parents[2]
+#: What an environment for exported files alone lacks; importing one of these is an ImportError.
+ABSENT = (
+    'torch', 'torchvision', 'timm', 'mmengine', 'mmcv', 'mmseg', 'safetensors', 'huggingface_hub', 'scipy', 'pandas',
+    'piq', 'kornia_rs', 'tensorboard', 'joblib', 'onnx', 'onnxscript', 'matplotlib', 'pyarrow', 'rich',
+)  # fmt: skip
+
+
+def without_torch(code: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run Python code in a process that cannot import what needs PyTorch."""
+    block = f'import sys; sys.modules.update(dict.fromkeys({ABSENT!r}))\n'
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'MIQA_TRACEBACK': '1'}
+    return subprocess.run(
+        [sys.executable, '-c', block + code, *map(str, arguments)], env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('exported')
+    write_ra_miqa(folder / 'best.pth')
+    model = MIQAModel(folder / 'best.pth')
+    files = [model.export(folder / 'model.onnx')]
+    with contextlib.suppress(ImportError):  # the case of OpenVINO is skipped below
+        files.append(model.export(folder / 'model.xml'))
+    return model, {path.suffix: path for path in files}
+
+
+@pytest.mark.parametrize('suffix', ['.onnx', '.xml'])
+def test_python_scores_an_exported_file_without_torch(exported, suffix, tmp_path):
+    model, files = exported
+    if suffix not in files:
+        pytest.skip('OpenVINO is not installed.')
+    paths = write_photos(tmp_path, 3)
+    code = (
+        'import json; from machine_iqa import MIQAModel, batch_assess, quality_of\n'
+        'model = MIQAModel(sys.argv[1])\n'
+        'scores = model.assess(sys.argv[2:])\n'
+        "print(json.dumps([scores, batch_assess(sys.argv[2:], sys.argv[1]), str(model.device), 'torch' in sys.modules\n"
+        "    and sys.modules['torch'] is not None]))"
+    )
+    done = without_torch(code, files[suffix], *paths)
+    assert done.returncode == 0, done.stderr[-3000:]
+    scores, again, device, has_torch = json.loads(done.stdout)
+    assert scores == pytest.approx(model.assess(paths), abs=1e-4) and again == scores
+    assert device == 'cpu' and not has_torch
+
+
+@pytest.mark.parametrize('suffix', ['.onnx', '.xml'])
+def test_the_command_scores_an_exported_file_without_torch(exported, suffix, tmp_path):
+    model, files = exported
+    if suffix not in files:
+        pytest.skip('OpenVINO is not installed.')
+    paths = write_photos(tmp_path, 3)
+    code = 'from miqa.apis.commands.cli import main; main(sys.argv[1:])'
+    done = without_torch(code, 'image', *paths, '--model', files[suffix], '--json', '--quiet')
+    assert done.returncode == 0, done.stderr[-3000:]
+    scores = [json.loads(line)['score'] for line in done.stdout.splitlines()]
+    assert scores == pytest.approx(model.assess(paths), abs=1e-4)
+
+
+def test_a_camera_and_a_video_are_scored_without_torch(exported, tmp_path):
+    _, files = exported
+    code = (
+        'import numpy as np; from machine_iqa import RealTimeIQA\n'
+        'live = RealTimeIQA(sys.argv[1])\n'
+        'frames = [np.full((48, 64, 3), value, np.uint8) for value in (0, 100, 200)]\n'
+        "print(live.run(iter(frames), display='none', every_frame=True)['frames_scored'])"
+    )
+    done = without_torch(code, files['.onnx'])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip() == '3'
+
+
+def test_a_checkpoint_without_torch_is_a_sentence(exported):
+    model, _ = exported
+    done = without_torch('from machine_iqa import MIQAModel; MIQAModel(sys.argv[1])', model.source)
+    assert done.returncode == 1 and 'torch' in done.stderr.splitlines()[-1]
+
+
+def test_help_does_not_import_what_computes():
+    code = (
+        'from miqa.apis.commands.cli import main\n'
+        "try:\n    main(['--help'])\n"
+        'finally:\n    print(sorted({"numpy", "cv2", "PIL", "torch"} & {k for k, v in sys.modules.items() if v}))'
+    )
+    done = without_torch(code)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == '[]'
+
+
+def test_the_score_without_torch_is_that_of_a_picture_in_memory(exported):
+    model, files = exported
+    assert MIQAModel(files['.onnx']).assess(photo()) == pytest.approx(model.assess(photo()), abs=1e-4)
+    assert np.isfinite(model.assess(photo()))

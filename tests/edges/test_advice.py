@@ -1,0 +1,162 @@
+"""What a message advises works: its scripts are there, its options are known, and it repeats the user's own."""
+
+import argparse
+import ast
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers_config import write_tiny_config
+from helpers_database import write_database
+from helpers_tools import home_of
+
+from miqa.apis.commands.cli import COMMANDS, build_parser
+from miqa.datasets import open_index
+from miqa.engine import build_runner, load_config
+from miqa.engine.experiment import check_said_once
+from miqa.engine.precision import mixed_precision
+from miqa.machines import ResponseFolder
+from miqa.train import test_command as command_that_tests
+from miqa.utils.command_line import as_typed
+from miqa.utils.devices import usable_device
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [*(ROOT / 'miqa').rglob('*.py'), *(ROOT / 'tools').rglob('*.py')]
+SCRIPT = re.compile(r'tools/[\w/]+\.(?:py|sh)')
+OPTION = re.compile(r'(?<![\w-])--[a-z][\w-]+')
+# Words that a message puts where the user's own belong.
+PLACEHOLDER = 'X'
+
+
+def messages():
+    """Every text of the source that names a script of ours or a sub-command, with what stands for its values."""
+    for path in SOURCES:
+        tree = ast.parse(path.read_text(encoding='utf-8'))
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if id(node) in docs:
+                continue
+            if isinstance(node, ast.JoinedStr):
+                text = ''.join(
+                    str(part.value) if isinstance(part, ast.Constant) else PLACEHOLDER for part in node.values
+                )
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = node.value
+            else:
+                continue
+            if SCRIPT.search(text) or re.search(r'`miqa [a-z]|pip install', text):
+                yield f'{path.relative_to(ROOT)}:{node.lineno}', text
+
+
+ALL = list(messages())
+
+
+def test_there_are_messages_to_look_at():
+    assert len(ALL) > 40
+
+
+@pytest.mark.parametrize(('place', 'text'), ALL, ids=[place for place, _ in ALL])
+def test_scripts_options_commands_and_extras_of_a_message_are_there(place, text):
+    for script in SCRIPT.findall(text):
+        assert (ROOT / script).is_file(), script
+    for command in re.findall(r'`miqa ([a-z]+)', text):
+        assert command in COMMANDS, command
+    for part in re.findall(r'(?:python|bash|torchrun[^\n]*?) (tools/[^`\n]*)', text):
+        script = SCRIPT.match(part)
+        if script is None or not script[0].endswith('.py'):
+            continue
+        known = home_of(script[0]).read_text(encoding='utf-8')
+        if 'add_model_options' in known:
+            known += (ROOT / 'miqa/apis/commands/options.py').read_text(encoding='utf-8')
+        for option in OPTION.findall(re.split(r'[.;:] |#|, or ', part)[0]):
+            assert f"'{option}'" in known, f'{script[0]} has no {option}'
+    extras = (ROOT / 'setup.py').read_text(encoding='utf-8')
+    for extra in re.findall(r"\[([a-z]+)\]'", text):
+        assert f"'{extra}'" in extras, extra
+
+
+class Parsed(BaseException):
+    """A command line was understood."""
+
+
+def understand(command, monkeypatch):
+    """Parse a command with the real parser, and return its values."""
+    words = shlex.split(command)
+    real = argparse.ArgumentParser.parse_args
+
+    def parse_args(self, *arguments, **options):
+        raise Parsed(real(self, *arguments, **options))
+
+    if words[0] == 'miqa':
+        return build_parser(words[1]).parse_args(words[1:])
+    assert words[0] == 'python'
+    with monkeypatch.context() as patch, pytest.raises(Parsed) as parsed:
+        patch.setattr(argparse.ArgumentParser, 'parse_args', parse_args)
+        patch.setattr(sys, 'argv', words[1:])
+        runpy.run_path(str(ROOT / words[1]), run_name='__main__')
+    return parsed.value.args[0]
+
+
+def test_the_command_for_missing_split_files_is_understood(tmp_path, monkeypatch):
+    root = write_database(tmp_path / 'my data', 'cls', sources=4)
+    (root / 'splits' / 'miqa_cls_train.csv').unlink()
+    with pytest.raises(FileNotFoundError) as error:
+        open_index(root, 'cls', 'train')
+    command = re.search('`(python .*?)`', str(error.value))[1]
+    assert understand(command, monkeypatch).data_root in (root, str(root))
+
+
+def test_the_command_for_damaged_responses_is_understood(tmp_path, monkeypatch):
+    folder = tmp_path / 'my data' / 'miqa_det' / 'responses' / 'my machine'
+    folder.mkdir(parents=True)
+    (folder / 'manifest.json').write_text('{')
+    with pytest.raises(ValueError) as error:
+        _ = ResponseFolder(folder).manifest
+    args = understand(re.search('python .*', str(error.value))[0], monkeypatch)
+    assert (args.data_root, args.task, args.only) == (str(tmp_path / 'my data'), 'det', ['my machine'])
+
+
+def test_training_repeats_the_users_options_in_the_command_that_tests(monkeypatch):
+    given = '--data-root "/my data" --epochs 1 --cfg-options val_dataloader.num_workers=0 model.x=[1,2] --amp'
+    monkeypatch.setattr(sys, 'argv', ['tools/train.py', 'configs/ra_miqa_det.py', *shlex.split(given)])
+    command = command_that_tests('configs/ra_miqa_det.py', Path('work dirs/a/best.pth'))
+    args = understand(command, monkeypatch)
+    assert args.data_root == '/my data'
+    assert args.checkpoint_file == 'work dirs/a/best.pth'
+    assert args.cfg_options == {'val_dataloader.num_workers': 0, 'model.x': [1, 2]}
+    assert as_typed('--amp', words=['--data-root=x', '--amp', '--lr', '1']) == ' --amp'
+
+
+def test_an_option_that_is_said_twice_and_differently_is_a_sentence():
+    check_said_once({'label': 'accuracy'}, {'label': 'accuracy', 'seed': None})
+    with pytest.raises(ValueError, match='--label says composite, but --cfg-options label=accuracy'):
+        check_said_once({'label': 'accuracy'}, {'label': 'composite'})
+    with pytest.raises(ValueError, match='--lr says 0.1, but --cfg-options schedule.lr=0.2'):
+        check_said_once({'schedule.lr': 0.2}, {'schedule.lr': 0.1})
+
+
+def test_an_unknown_key_of_a_class_is_a_sentence_with_the_nearest_one(tmp_path):
+    with pytest.raises(KeyError, match="QualityAssessor has no option 'netwrk'. Did you mean 'model.network'"):
+        load_config(ROOT / 'configs/ra_miqa_det.py', {'model.netwrk': 3})
+    load_config(ROOT / 'configs/ra_miqa_det.py', {'train_dataloader.dataset.packed': 'folder'})
+    root = write_database(tmp_path / 'data', 'det', sources=4)
+    path = write_tiny_config(tmp_path / 'c.py', root, more='model["netwrk"] = 3\n')
+    with pytest.raises(ValueError, match="QualityAssessor an option that it does not have: 'netwrk'. Did you mean"):
+        build_runner(load_config(path), tmp_path / 'run')
+
+
+def test_a_device_that_is_not_there_is_a_sentence():
+    assert usable_device('cpu').type == 'cpu'
+    for device in ('cuda:99', 'gpu', 'cuda:x'):
+        with pytest.raises(ValueError, match=r'Cannot compute on device .*choose cpu, or leave the device out'):
+            usable_device(device)
+
+
+def test_bfloat16_that_a_gpu_only_emulates_does_not_count(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda including_emulation=True: including_emulation)
+    assert mixed_precision({'type': 'OptimWrapper'})['dtype'] == 'float16'

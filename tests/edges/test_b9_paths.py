@@ -1,0 +1,166 @@
+"""One way to walk: links followed once, each file once, and what cannot be read is named."""
+
+# Names are bytes here, and paths are left as they are.
+# ruff: noqa: PTH100, PTH102, PTH103, PTH113, PTH119, PTH207, PTH208, PTH211
+
+import os
+from pathlib import Path
+
+import pytest
+from helpers_apis import write_run
+from helpers_pictures import file_of, smooth
+
+from miqa.apis.commands import video
+from miqa.apis.commands.cli import main
+from miqa.apis.commands.files import LeftOut, find_images
+from miqa.distortions.sources import list_images
+from miqa.utils import walking
+
+PICTURE = file_of(smooth(), 'PNG')
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('MIQA_HOME', str(tmp_path / 'home'))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def put(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(PICTURE)
+
+
+@pytest.fixture
+def locked(monkeypatch):
+    """Makes folders that nobody may read, not even root, whom permissions do not bind."""
+    names = set()
+    real = os.scandir
+
+    def scandir(path='.'):
+        if os.path.basename(os.fspath(path)) in names:
+            raise PermissionError(13, 'Permission denied', path)
+        return real(path)
+
+    monkeypatch.setattr(walking.os, 'scandir', scandir)
+    return names
+
+
+def test_linked_folders_are_followed_once():
+    put('elsewhere/a.png', 'elsewhere/deep/b.png', 'shots/c.png')
+    os.symlink(os.path.abspath('elsewhere'), 'shots/linked')
+    os.symlink(os.path.abspath('elsewhere'), 'shots/twice')
+    assert list(find_images(['shots'])) == ['shots/c.png', 'shots/linked/a.png', 'shots/linked/deep/b.png']
+    # The same pictures, by their own folder.
+    assert list(find_images(['shots', 'elsewhere'])) == list(find_images(['shots']))
+
+
+def test_loops_of_links_end():
+    put(*(f'shots/{name}.png' for name in 'abcdefg'), 'shots/in/h.png')
+    for link, target in (('shots/loop', '.'), ('shots/in/up', '..'), ('shots/in/self', '../in')):
+        os.symlink(target, link)
+    for paths in (['shots'], ['shots/**/*.png'], ['shots/**'], ['shots/**/*.png', 'shots'], ['shots/*/../*.png']):
+        found = list(find_images(paths))
+        assert len(found) == 8 - (paths == ['shots/*/../*.png']), paths
+
+
+def test_detours_count_once_and_names_stay_as_they_were_given():
+    put('shots/a.png', 'shots/in/b.png')
+    detours = ['shots/a.png', './shots/a.png', 'shots/in/../a.png', os.path.abspath('shots/a.png'), 'shots//a.png']
+    assert list(find_images(detours)) == ['shots/a.png']
+    assert list(find_images(['shots/../shots', 'shots'])) == ['shots/../shots/a.png', 'shots/../shots/in/b.png']
+    assert list(find_images(['gone.png', './gone.png'])) == ['gone.png']
+
+
+def test_two_names_of_one_file_are_two_pictures():
+    put('shots/a.png')
+    os.link('shots/a.png', 'shots/b.png')
+    os.symlink('a.png', 'shots/c.png')
+    assert list(find_images(['shots'])) == ['shots/a.png', 'shots/b.png', 'shots/c.png']
+
+
+def test_names_with_brackets_are_themselves_where_they_exist():
+    put('shots [1]/a.png', 'shots [1]/b [2].png', 'shots 1/c.png', 'x*/d.png')
+    assert list(find_images(['shots [1]/*.png'])) == ['shots [1]/a.png', 'shots [1]/b [2].png']
+    assert list(find_images(['shots [1]/b [2].png'])) == ['shots [1]/b [2].png']
+    assert list(find_images(['shots [12]/*.png'])) == ['shots 1/c.png']
+    assert list(find_images(['x*/*.png'])) == ['x*/d.png']
+    assert list(find_images([os.path.abspath('shots [1]') + '/*.png']))[0].endswith('/shots [1]/a.png')
+
+
+@pytest.mark.parametrize('pattern', ['shots/*', 'shots/**/*.png', 'sho*/[ab].png', '**/?.png', 'shots/**/in/*'])
+def test_patterns_find_what_globs_of_the_standard_library_find(pattern):
+    import glob
+
+    put('shots/a.png', 'shots/b.png', 'shots/in/c.png', 'shots/in/deep/d.png', 'shots/.hidden/e.png', 'shots/.f.png')
+    expected = {name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)}
+    found = set(find_images([pattern]))
+    # A folder that a pattern means is walked, as it is when the shell expands the pattern.
+    assert expected <= found and all(name.startswith('shots/') for name in found)
+    if not pattern.endswith('*'):
+        assert found == expected
+
+
+def test_a_folder_that_cannot_be_read_is_counted_and_named(locked, tmp_path, capsys):
+    put('shots/a.png', 'shots/private/b.png')
+    locked.add('private')
+    left_out = LeftOut()
+    assert list(find_images(['shots'], left_out=left_out)) == ['shots/a.png']
+    assert left_out.count == 1 and 'shots/private' in left_out.sentences[0]
+    assert list(find_images(['shots/**/*.png'], left_out=LeftOut())) == ['shots/a.png']
+    with pytest.raises(PermissionError):
+        list(find_images(['shots']))
+    write_run(tmp_path / 'best.pth')
+    for command in (['image', 'shots'], ['filter', 'shots', '--keep', '1'], ['image', 'shots/private']):
+        with pytest.raises(SystemExit) as end:
+            main([*command, '--weights', str(tmp_path / 'best.pth')])
+        assert end.value.code == 3
+        assert 'shots/private cannot be read: Permission denied' in capsys.readouterr().err
+
+
+def test_pictures_that_are_not_read_here_are_reported_and_not_passed_over(tmp_path, capsys):
+    put('shots/a.png')
+    Path('shots/b.JXL').write_bytes(b'\xff\x0a' + bytes(30))
+    Path('shots/c.dng').write_bytes(b'II*\0' + bytes(30))
+    Path('shots/notes.txt').write_text('no picture')
+    os.symlink('gone.png', 'shots/broken.png')
+    os.mkfifo('shots/pipe.jpg')
+    write_run(tmp_path / 'best.pth')
+    with pytest.raises(SystemExit) as end:
+        main(['image', 'shots', '--weights', str(tmp_path / 'best.pth')])
+    said = capsys.readouterr().err
+    assert end.value.code == 3 and '1 images scored, 4 could not be read' in said
+    for name in ('b.JXL', 'c.dng', 'broken.png', 'pipe.jpg'):
+        assert f'shots/{name}' in said
+
+
+def test_videos_are_found_in_the_same_way(locked):
+    for name in ('clips/a.mp4', 'elsewhere/b.mp4', 'clips/private/c.mp4'):
+        put(name)
+    os.symlink(os.path.abspath('elsewhere'), 'clips/linked')
+    os.symlink('.', 'clips/loop')
+    locked.add('private')
+    left_out = LeftOut()
+    found = video.find_videos(['clips', 'clips/../clips/a.mp4'], left_out)
+    assert list(map(str, found)) == ['clips/a.mp4', 'clips/linked/b.mp4'] and left_out.count == 1
+
+
+def test_sources_of_a_database_that_cannot_be_used_are_named(caplog):
+    put('sources/a.png', 'sources/b.png')
+    Path('sources/c.heic').write_bytes(b'x')
+    os.symlink('gone.png', 'sources/d.png')
+    with caplog.at_level('WARNING'):
+        assert [path.name for path in list_images('sources')] == ['a.png', 'b.png']
+    assert 'c.heic' in caplog.text and 'd.png' in caplog.text
+
+
+def test_an_empty_folder_or_a_pattern_without_files_among_other_paths_is_named_and_the_rest_goes_on(tmp_path):
+    (tmp_path / 'empty.jpg').mkdir()
+    (tmp_path / 'a.png').write_bytes(b'')
+    left_out = LeftOut()
+    paths = [str(tmp_path / 'empty.jpg'), str(tmp_path / '*.webp'), str(tmp_path / 'a.png')]
+    assert list(find_images(paths, left_out=left_out)) == [str(tmp_path / 'a.png')]
+    assert left_out.count == 2 and 'empty.jpg' in left_out.sentences[0] and '*.webp' in left_out.sentences[1]
+    with pytest.raises(FileNotFoundError, match='no images in the folder'):
+        list(find_images(paths[:1], left_out=LeftOut()))

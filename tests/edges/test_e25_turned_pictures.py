@@ -1,0 +1,91 @@
+"""Pictures that EXIF turns follow one rule, whatever kind of annotations lies beside them."""
+
+import json
+import warnings
+
+import pytest
+from PIL import Image
+
+from miqa.distortions.annotated_sizes import TurnedPictures
+from miqa.distortions.sources import plan_sources
+from miqa.labelling.own_pictures import prepare_pictures
+from miqa.utils.annotations import AnnotationError
+
+VOC = (
+    '<annotation><size><width>{}</width><height>{}</height></size><object><name>x</name><bndbox><xmin>1</xmin>'
+    '<ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>'
+)
+
+
+def picture(folder, size=(40, 20), orientation=6, name='7.jpg'):
+    exif = Image.Exif()
+    exif[274] = orientation
+    folder.mkdir(exist_ok=True)
+    Image.new('RGB', size, (9, 99, 200)).save(folder / name, exif=exif)
+    return folder
+
+
+def annotated(tmp_path, kind, size=(40, 20)):
+    """Annotations of the picture 7.jpg, which say this size where they say one."""
+    folder = tmp_path / kind
+    folder.mkdir()
+    if kind == 'voc':
+        (folder / '7.xml').write_text(VOC.format(*size))
+    elif kind == 'yolo':
+        (folder / '7.txt').write_text('0 0.5 0.5 0.2 0.2\n')
+        (folder / 'classes.txt').write_text('x\n')
+    elif kind == 'boxes':
+        folder = folder / 'boxes.csv'
+        folder.write_text('filename,class,xmin,ymin,xmax,ymax\n7.jpg,x,1,1,9,9\n')
+    return folder
+
+
+@pytest.mark.parametrize('kind', ['yolo', 'boxes'])
+@pytest.mark.parametrize('size', [(40, 20), (30, 30)])
+def test_annotations_that_give_no_size_are_warned_of(tmp_path, kind, size):
+    shots = picture(tmp_path / 'in', size)
+    with pytest.warns(TurnedPictures, match=r'1 pictures are turned .*must be of the picture as shown'):
+        prepare_pictures(shots, tmp_path / 'out', 'det', annotated(tmp_path, kind))
+
+
+def test_boxes_of_voc_must_be_of_the_picture_as_shown(tmp_path):
+    shots = picture(tmp_path / 'in')
+    with pytest.raises(ValueError, match='says 40x20 pixels, but .*7.jpg has 20x40, as it is shown'):
+        prepare_pictures(shots, tmp_path / 'out', 'det', annotated(tmp_path, 'voc'))
+    (tmp_path / 'voc' / '7.xml').write_text(VOC.format(20, 40))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        prepare_pictures(shots, tmp_path / 'out', 'det', tmp_path / 'voc')
+    square = picture(tmp_path / 'square', (30, 30))
+    (tmp_path / 'voc' / '7.xml').write_text(VOC.format(30, 30))
+    with pytest.warns(TurnedPictures, match='must be of the picture as shown'):
+        prepare_pictures(square, tmp_path / 'other', 'det', tmp_path / 'voc')
+
+
+@pytest.mark.parametrize('task', ['cls', 'det', 'ins', 'seg'])
+def test_without_annotations_the_copied_original_is_warned_of(tmp_path, task):
+    with pytest.warns(TurnedPictures, match='programs that ignore EXIF see the originals unturned'):
+        prepare_pictures(picture(tmp_path / 'in'), tmp_path / 'out', task)
+
+
+@pytest.mark.parametrize('task', ['cls', 'det'])
+def test_pictures_that_are_not_turned_are_not_spoken_of(tmp_path, task):
+    shots = picture(tmp_path / 'in', orientation=1)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter('always')
+        prepare_pictures(shots, tmp_path / 'out', task)
+    assert [warning for warning in said if issubclass(warning.category, TurnedPictures)] == []
+
+
+@pytest.mark.parametrize('size', [(80, 40), (39, 20), (20, 41)])
+def test_annotations_of_another_size_are_refused_before_anything_is_made(tmp_path, size):
+    shots = picture(tmp_path / 'in', orientation=1)
+    truth = tmp_path / 'truth.json'
+    image = {'id': 7, 'file_name': '7.jpg', 'width': size[0], 'height': size[1]}
+    truth.write_text(json.dumps({'images': [image], 'annotations': [], 'categories': []}))
+    for _ in range(2):
+        with pytest.raises(AnnotationError, match=r'annotates .*7\.jpg as a picture of .* but the file has 40 x 20'):
+            plan_sources([shots / '7.jpg'], 'det', truth)
+        with pytest.raises(AnnotationError, match=r'truth\.json annotates .*7\.jpg'):
+            prepare_pictures(shots, tmp_path / 'out', 'det', truth)
+    assert not (tmp_path / 'out').exists()

@@ -1,0 +1,275 @@
+"""Every reader answers a damaged or made-up file with a sentence, soon, and touches nothing else.
+
+Each test damages a good file at places that hypothesis chooses (bytes changed, cut out, doubled, cut off), or replaces
+it by bytes of its own. What comes back must be a result or an error that readers promise: MIQAError, ValueError or
+OSError.
+"""
+
+import io
+import json
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers_apis import CNN, write_run
+from helpers_database import write_database
+from helpers_videos import write_video
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from machine_iqa import MIQAModel
+from miqa.apis.commands.results import read_rows, write_rows
+from miqa.apis.gate_fit import Gate
+from miqa.apis.gate_fit import _digest as gate_digest
+from miqa.apis.runtimes.exported import read_about
+from miqa.apis.video.reading import count_frames
+from miqa.datasets.index import SampleIndex
+from miqa.datasets.index_store import open_index
+from miqa.models import read_checkpoint
+from miqa.utils import MIQAError, read_image
+from miqa.utils.coco import read_coco
+from miqa.utils.json_text import read_settings
+from miqa.utils.tables import parse_table
+
+PROMISED = (MIQAError, ValueError, OSError)
+#: Seconds that reading a small file may take on a busy machine.
+SOON = 20
+few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@st.composite
+def damage(draw):
+    """A function from bytes to other bytes."""
+    kind = draw(st.sampled_from(['change', 'remove', 'double', 'cut', 'replace', 'insert']))
+    place = draw(st.floats(0, 1))
+    length = draw(st.integers(1, 64))
+    fresh = draw(st.binary(min_size=1, max_size=64))
+
+    def apply(data: bytes) -> bytes:
+        at = int(place * len(data))
+        if kind == 'change':
+            return data[:at] + fresh + data[at + len(fresh) :]
+        if kind == 'remove':
+            return data[:at] + data[at + length :]
+        if kind == 'double':
+            return data[:at] + data[at : at + length] * 2 + data[at + length :]
+        if kind == 'insert':
+            return data[:at] + fresh + data[at:]
+        return data[:at] if kind == 'cut' else fresh
+
+    return apply
+
+
+def read(reader, data: bytes, suffix: str) -> None:
+    """Call a reader with a file of these bytes; anything but a promised error, or a long time, fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f'x{suffix}')
+        path.write_bytes(data)
+        started = time.monotonic()
+        try:
+            reader(path)
+        except PROMISED as error:
+            assert path.name in str(error), 'an error must name the file'
+        assert time.monotonic() - started < SOON
+        # Locks and journals of our own may lie beside the file; nothing that the file asked for.
+        assert {item.name.lstrip('.').partition('.')[0] for item in Path(folder).iterdir()} <= {'x'}
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('run')
+    write_run(folder / 'best.pth', CNN)
+    return (folder / 'best.pth').read_bytes()
+
+
+@few
+@given(change=damage())
+def test_checkpoints(checkpoint, change):
+    read(read_checkpoint, change(checkpoint), '.pth')
+
+
+@few
+@given(change=damage())
+def test_checkpoints_of_the_old_format(change):
+    stream = io.BytesIO()
+    torch.save({'network.x': torch.zeros(3), 'meta': {'a': 1}}, stream, _use_new_zipfile_serialization=False)
+    read(read_checkpoint, change(stream.getvalue()), '.pth')
+
+
+@few
+@given(change=damage())
+def test_weights_and_configs_of_a_folder(checkpoint, change):
+    with tempfile.TemporaryDirectory() as folder:
+        good = Path(folder, 'good.pth')
+        good.write_bytes(checkpoint)
+        saved = MIQAModel(weights=good).save_pretrained(Path(folder, 'saved'))
+        for name in ('config.json', 'model.safetensors'):
+            whole = (saved / name).read_bytes()
+            (saved / name).write_bytes(change(whole))
+            try:
+                MIQAModel.from_pretrained(saved)
+            except PROMISED as error:
+                assert str(error).strip()
+            (saved / name).write_bytes(whole)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@many
+@given(change=damage())
+def test_settings(change):
+    read(read_settings, change(json.dumps({'a': [1, {'b': None}], 'c': 'd'}).encode()), '.json')
+
+
+@many
+@given(value=json_values, key=st.sampled_from(['spec', 'precision', 'input']))
+def test_the_metadata_of_exported_files(value, key):
+    spec = {'method': 'x', 'task': None, 'label': None, 'network': {}, 'views': value, 'short_side': 288}
+    for about in ({key: value}, {'spec': value}, {'spec': spec}, {'spec': {**spec, 'network': value, 'method': value}}):
+        try:
+            read_about(json.dumps(about), 'x.onnx')
+        except PROMISED as error:
+            assert 'x.onnx' in str(error)
+
+
+@pytest.fixture(scope='module')
+def index(tmp_path_factory):
+    root = write_database(tmp_path_factory.mktemp('db'), 'cls', sources=3)
+    return open_index(root, 'cls', 'train').path.read_bytes()
+
+
+@few
+@given(change=damage())
+def test_indexes(index, change):
+    def use(path):
+        found = SampleIndex(path)
+        return [found.image(row) for row in range(len(found))], found.labels('composite').sum()
+
+    read(use, change(index), '.arrow')
+
+
+@many
+@given(change=damage(), entry=json_values)
+def test_coco_files(change, entry):
+    thing = {'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [1, 2, 3, 4], 'segmentation': [[1, 2, 3, 4, 5, 6]]}
+    whole = {
+        'images': [{'id': 1, 'file_name': 'a.jpg', 'width': 9, 'height': 9}],
+        'annotations': [thing, {**thing, 'id': 2, 'segmentation': {'size': [9, 9], 'counts': [40, 41]}}],
+        'categories': [{'id': 1, 'name': 'x'}],
+    }
+    read(read_coco, change(json.dumps(whole).encode()), '.json')
+    for kind, fields in (('images', 4), ('annotations', 5), ('categories', 2)):
+        for field in list(whole[kind][0])[:fields]:
+            odd = {**whole, kind: [{**whole[kind][0], field: entry}]}
+            read(read_coco, json.dumps(odd).encode(), '.json')
+
+
+@many
+@given(data=st.binary(max_size=200) | st.text(max_size=200).map(str.encode), change=damage())
+def test_tables(data, change):
+    for content in (data, change('a;b,c\n1;2,3\r\n"x",y\n'.encode('utf-8-sig'))):
+        try:
+            parse_table(content, ['a'], 'The file x', optional=['b'])
+        except PROMISED as error:
+            assert 'The file x' in str(error)
+
+
+GATE = Gate(0.5, 0.9, None, 0.95, 0.8, 0.93, 0.1, 120, 12, None)
+
+
+def written(gate: dict) -> bytes:
+    """The bytes of a gate file with these fields, whose checksum fits; of NaN and infinity there is none."""
+    try:
+        digest = gate_digest(gate)
+    except ValueError:
+        digest = 'none'
+    return json.dumps({'format': 1, 'gate': gate, 'sha256': digest}).encode()
+
+
+def test_the_gate_that_is_damaged_below_is_whole():
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'x.json')
+        path.write_bytes(written(asdict(GATE)))
+        assert Gate.load(path) == GATE
+
+
+@many
+@given(change=damage())
+def test_gates(change):
+    read(Gate.load, change(written(asdict(GATE))), '.json')
+
+
+@many
+@given(field=st.sampled_from(sorted(asdict(GATE))), value=json_values)
+def test_a_gate_with_any_value_in_a_field_is_a_gate_or_a_sentence(field, value):
+    def use(path):
+        gate = Gate.load(path)
+        assert gate.passes([0.0, 1.0]).dtype == bool
+        assert gate.describe().startswith('Pictures with a score')
+
+    read(use, written({**asdict(GATE), field: value}), '.json')
+
+
+@many
+@given(value=json_values)
+def test_gates_of_any_content(value):
+    read(Gate.load, json.dumps(value).encode(), '.json')
+    read(Gate.load, json.dumps({'format': 1, 'gate': value, 'sha256': 'x'}).encode(), '.json')
+
+
+PICTURES = {}
+for suffix, options in (
+    ('png', {}),
+    ('jpg', {'exif': b'Exif\0\0MM\0*\0\0\0\x08\0\0'}),
+    ('webp', {}),
+    ('tif', {}),
+    ('bmp', {}),
+    ('gif', {}),
+):
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    Image.fromarray(noise).save(stream, {'jpg': 'jpeg', 'tif': 'tiff'}.get(suffix, suffix), **options)
+    PICTURES[suffix] = stream.getvalue()
+
+
+@pytest.mark.parametrize('suffix', PICTURES)
+@few
+@given(change=damage())
+def test_pictures(suffix, change):
+    read(read_image, change(PICTURES[suffix]), f'.{suffix}')
+
+
+@pytest.fixture(scope='module', params=['.csv', '.jsonl', '.json'])
+def results(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp('results') / f'x{request.param}'
+    row = {'image': 'a.jpg', 'score': 0.5, 'quality': 'high', 'model': 'm', 'error': None}
+    write_rows(path, [row, {**row, 'image': 'b, "c".jpg'}])
+    return path
+
+
+@few
+@given(change=damage())
+def test_results(results, change):
+    read(lambda path: list(read_rows(path)), change(results.read_bytes()), results.suffix)
+
+
+@pytest.fixture(scope='module')
+def video(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp('video') / 'x.avi', [0.1, 0.5, 0.9]).read_bytes()
+
+
+@settings(few, max_examples=15)
+@given(change=damage())
+def test_videos(video, change):
+    read(count_frames, change(video), '.avi')

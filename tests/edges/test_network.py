@@ -1,0 +1,352 @@
+"""Addresses: files behind them, streams that end, break and come back, and secrets that stay secret."""
+
+import json
+import logging
+import threading
+import time
+
+import cv2
+import pytest
+from helpers_apis import write_photos, write_run
+from helpers_serving import files, web_server
+from helpers_videos import Brightness, grey, write_video
+
+from miqa.apis.commands.cli import main
+from miqa.apis.live.network import CameraLost, NetworkStream
+from miqa.apis.live.realtime import RealTimeIQA
+from miqa.utils import read_image
+from miqa.utils.addresses import AddressRefused, AllowedAddresses, is_public, redact_url
+from miqa.utils.fetching import FetchError, fetch, file_name_of
+
+SECRETS = ('hunter2', 's3cret', 't0ken')
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('rtsp://me:hunter2@10.0.0.2:554/live?token=t0ken', 'rtsp://10.0.0.2:554/live?...'),
+        ('https://host/a.jpg?X-Amz-Signature=s3cret#part', 'https://host/a.jpg?...'),
+        ('https://host/a.jpg', 'https://host/a.jpg'),
+        ('http://t0ken@host', 'http://host'),
+        ('http://me:hun@ter2s3cret@host/x', 'http://host/x'),
+        ('http://me:s3cret/hunter2@host/x', 'http://host/x'),
+        ('http://me:s3cret?hunter2@host:80/x?t0ken', 'http://host:80/x?...'),
+        ('http://me:s3cret#hunter2@host/x', 'http://host/x'),
+        ('http://host/x?mail=me@s3cret', 'http://host/x?...'),
+        ('http://[::1]:80/x?s3cret', 'http://[::1]:80/x?...'),
+        ("cannot open 'rtsp://a:hunter2@b/c': refused", "cannot open 'rtsp://b/c': refused"),
+        ('one http://a:s3cret@b/ and http://c/?t0ken two', 'one http://b/ and http://c/?... two'),
+        ('/home/me/https:/me:hunter2@host/a?t0ken', '/home/me/https://host/a?...'),
+        ('/home/me/a.jpg C:/x@y', '/home/me/a.jpg C:/x@y'),
+    ],
+)
+def test_addresses_are_named_without_their_secrets(text, expected):
+    assert redact_url(text) == expected
+    assert not any(secret in redact_url(text) for secret in SECRETS)
+
+
+def test_a_file_is_fetched_with_its_password_sent_to_that_host_only(tmp_path):
+    with web_server(files({'/a b.bin': b'x' * 1000, '/a%20b.bin': b'x' * 1000})) as (host, seen):
+        found = fetch(f'http://me:hunter2@{host}/a%20b.bin?s=t0ken', tmp_path / 'a', max_bytes=1000)
+        assert found.read_bytes() == b'x' * 1000
+        assert seen[0][0] == '/a%20b.bin?s=t0ken' and seen[0][1]['Authorization'] == 'Basic bWU6aHVudGVyMg=='
+
+        def leads_on(handler):
+            handler.send_response(302)
+            handler.send_header('Location', f'http://localhost:{host.partition(":")[2]}/a%20b.bin')
+            handler.end_headers()
+
+        with web_server(leads_on) as (first, _):
+            fetch(f'http://me:hunter2@{first}/x', tmp_path / 'b', max_bytes=1000)
+        assert 'Authorization' not in seen[1][1]
+    assert file_name_of('http://h/a/b%2F..%2Fc d.jpg?x') == 'c_d.jpg' and file_name_of('http://h/') == 'unnamed'
+
+
+def endless(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(b'x' * 65536)
+
+
+def short(handler):
+    handler.send_response(200)
+    handler.send_header('Content-Length', '1000')
+    handler.end_headers()
+    handler.wfile.write(b'x' * 10)
+
+
+def slow(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(40):
+        handler.wfile.write(b'x')
+        handler.wfile.flush()
+        time.sleep(0.05)
+
+
+def to_a_file(handler):
+    handler.send_response(302)
+    handler.send_header('Location', 'file:///etc/passwd')
+    handler.end_headers()
+
+
+@pytest.mark.parametrize(
+    ('answer', 'sentence'),
+    [
+        (endless, 'is too large: at most 5,000 bytes'),
+        (files({'/x': b'x' * 5001}), 'is too large: 5,001 bytes'),
+        (files({}), 'the server answers 404'),
+        (short, 'ended early|IncompleteRead'),
+        (slow, 'takes too long'),
+        (to_a_file, 'leads to something that is not a web address|answers 302'),
+    ],
+)
+def test_downloads_are_bounded_and_their_errors_name_no_secret(tmp_path, answer, sentence):
+    with web_server(answer) as (host, _), pytest.raises(FetchError, match=sentence) as caught:
+        fetch(f'http://me:hunter2@{host}/x?key=t0ken', tmp_path / 'a', max_bytes=5000, seconds=1)
+    assert f'http://{host}/x?...' in str(caught.value)
+    assert not any(secret in str(caught.value) for secret in SECRETS) and not (tmp_path / 'a').exists()
+
+
+def test_only_addresses_on_the_list_are_asked_for_others():
+    allowed = AllowedAddresses(['https://images.example.com/public/', 'http://10.0.0.5:8080/'])
+    for url in (
+        'https://images.example.com/public/a.jpg?x=1',
+        'http://10.0.0.5:8080/a',
+        'HTTPS://IMAGES.example.com/public/',
+    ):
+        allowed.check(url)
+    for url in (
+        'https://images.example.com/private/a', 'http://images.example.com/public/a', 'https://images.example.com:444/public/a',
+        'https://images.example.com.evil.example/public/a', 'https://images.example.com@evil.example/public/a',
+        'https://evil.example\\@images.example.com/public/a', 'https://images.example.com/public/../private/a',
+        'https://images.example.com/public/%2e%2e/private/a', 'https://images.example.com/public/%252e%252e/a',
+        'file:///etc/passwd', 'ftp://images.example.com/public/a', '//images.example.com/public/a', '',
+        'http://10.0.0.5/a', 'https://images.example.com/public/a\r\nX: y', 'gopher://10.0.0.5:8080/',
+    ):  # fmt: skip
+        with pytest.raises(AddressRefused, match='is not on the list'):
+            allowed.check(url)
+    for entry in ('images.example.com', 'ftp://a/', 'https://me:s3cret@a/', 'https://a/?x'):
+        with pytest.raises(ValueError, match='cannot be on the list') as caught:
+            AllowedAddresses([entry])
+        assert 's3cret' not in str(caught.value)
+
+
+def test_names_on_the_list_lead_into_no_private_network(tmp_path):
+    with web_server(files({'/x': b'abc'})) as (host, seen):
+        port = host.partition(':')[2]
+        allowed = AllowedAddresses([f'http://localhost:{port}/'])
+        with pytest.raises(AddressRefused, match='localhost leads to an address that this server may not ask'):
+            fetch(f'http://localhost:{port}/x', tmp_path / 'a', max_bytes=9, allowed=allowed)
+        assert seen == []
+        private = AllowedAddresses([f'http://localhost:{port}/'], private=True)
+        fetch(f'http://localhost:{port}/x', tmp_path / 'b', max_bytes=9, allowed=private)
+        fetch(f'http://{host}/x', tmp_path / 'c', max_bytes=9, allowed=AllowedAddresses([f'http://{host}/']))
+        assert len(seen) == 2
+
+    def leads_on(handler):
+        handler.send_response(302)
+        handler.send_header('Location', '/x')
+        handler.end_headers()
+
+    with web_server(leads_on) as (host, seen), pytest.raises(AddressRefused, match='leads elsewhere'):
+        fetch(f'http://{host}/y', tmp_path / 'd', max_bytes=9, allowed=AllowedAddresses([f'http://{host}/']))
+
+
+def test_addresses_that_hold_private_ones_are_private():
+    private = (
+        '127.0.0.1', '10.1.2.3', '169.254.169.254', '::1', 'fe80::1%eth0', 'fd00::1', '::ffff:127.0.0.1', '0.0.0.0',
+        '2002:7f00:1::', '64:ff9b::7f00:1', '100.64.0.1', '224.0.0.1', 'ff02::1', '192.168.0.1',
+    )  # fmt: skip
+    assert not any(map(is_public, private))
+    assert all(map(is_public, ('8.8.8.8', '2606:4700::1111', '64:ff9b::808:808')))
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp('model') / 'best.pth'
+    write_run(path)
+    return str(path)
+
+
+def run(arguments):
+    """Run the command line; return its exit status."""
+    try:
+        main(arguments)
+    except SystemExit as error:
+        return error.code
+    return 0
+
+
+def test_pictures_behind_addresses_are_scored_like_files_and_named_without_secrets(tmp_path, weights, capsys):
+    photo = write_photos(tmp_path / 'photos', 1)[0]
+    with open(photo, 'rb') as stream:
+        content = stream.read()
+    options = ['--weights', weights, '--workers', '0', '--quiet']
+    with web_server(files({'/a.png': content})) as (host, _):
+        url = f'http://me:hunter2@{host}/a.png?sig=t0ken'
+        assert run(['image', photo, url, '--json', *options]) == 0
+        local, remote = map(json.loads, capsys.readouterr().out.splitlines())
+        assert (
+            local['score'] == pytest.approx(remote['score'], abs=1e-5) and remote['image'] == f'http://{host}/a.png?...'
+        )
+        out = tmp_path / 'scores.csv'
+        made = ['--annotated', str(tmp_path / 'marked')]
+        assert run(['image', url, f'http://{host}/missing?t0ken', '--out', str(out), *made, *options]) == 3
+        assert run(['image', url, '--max-download', '0.0001', *options]) == 3
+    told = capsys.readouterr()
+    everything = told.out + told.err + out.read_text() + ' '.join(map(str, tmp_path.rglob('*')))
+    assert 'the server answers 404' in everything and not any(secret in everything for secret in SECRETS)
+    assert len(list((tmp_path / 'marked').rglob('*.png'))) == 1
+
+
+def test_a_video_behind_an_address_is_scored_like_a_file(tmp_path, weights, capsys):
+    path = write_video(tmp_path / 'a.avi', [0.3, 0.6] * 10)
+    options = ['--weights', weights, '--quiet', '--json']
+    with web_server(files({'/v/a.avi': path.read_bytes(), '/b.avi': b'#EXTM3U\nhttp://127.0.0.1/'})) as (host, _):
+        url = f'http://me:hunter2@{host}/v/a.avi?sig=t0ken'
+        assert run(['video', str(path), *options]) == 0
+        assert run(['video', url, '--out', str(tmp_path / 'reports'), *options]) == 0
+        local, remote = map(json.loads, capsys.readouterr().out.splitlines())
+        assert remote['frame_results'] == local['frame_results']
+        assert remote['video_path'] == f'http://{host}/v/a.avi?...' and remote['video_name'] == 'a.avi'
+        assert run(['video', f'http://{host}/b.avi?t0ken', *options]) == 3
+    told = capsys.readouterr()
+    assert f'http://{host}/b.avi?... is not a video' in told.err
+    written = ''.join(file.read_text() for file in (tmp_path / 'reports').iterdir() if file.suffix in ('.json', '.csv'))
+    assert not any(secret in told.out + told.err + written for secret in SECRETS)
+
+
+def test_a_path_that_is_an_address_is_named_without_secrets_where_files_are_read():
+    from miqa.apis.video.assess import VideoMIQA
+
+    for read in (read_image, VideoMIQA(model=Brightness()).assess_video):
+        with pytest.raises(FileNotFoundError, match=r'https://host/a\?\.\.\. is an address') as caught:
+            read('https://me:hunter2@host/a?t0ken')
+        assert not any(secret in str(caught.value) for secret in SECRETS)
+
+
+# Streams.
+
+
+def jpeg(value):
+    """The bytes of a grey JPEG."""
+    return cv2.imencode('.jpg', grey(value, (64, 48)))[1].tobytes()
+
+
+def camera_answer(counts):
+    """Answer as a camera does, with parts of JPEG frames: at the n-th connection with the n-th count of frames."""
+    left = list(counts)
+
+    def answer(handler):
+        count = left.pop(0) if left else 0
+        if not count:
+            handler.send_error(503)
+            return
+        handler.send_response(200)
+        handler.send_header('Content-Type', 'multipart/x-mixed-replace; boundary=frame')
+        handler.end_headers()
+        for _ in range(count):
+            data = jpeg(0.5)
+            handler.wfile.write(b'--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n' % len(data))
+            handler.wfile.write(data + b'\r\n')
+
+    return answer
+
+
+class Capture:
+    """A capture that gives so many frames and then none."""
+
+    def __init__(self, frames, opened=True, **answers):
+        self.left, self.opened, self.released, self.read_so_far = frames, opened, 0, 0
+        self.answers = answers
+
+    def isOpened(self):  # noqa: N802 - OpenCV's name
+        return self.opened
+
+    def get(self, what):
+        if what == cv2.CAP_PROP_POS_MSEC:
+            return 1000 * self.read_so_far / 25
+        return {cv2.CAP_PROP_FRAME_COUNT: self.answers.get('count', -1), cv2.CAP_PROP_FPS: 25}[what]
+
+    def read(self):
+        if self.read_so_far >= self.left:
+            return False, None
+        self.read_so_far += 1
+        return True, grey(0.5)
+
+    def release(self):
+        self.released += 1
+
+
+def opener(*captures):
+    waiting = list(captures)
+    return lambda url: waiting.pop(0) if waiting else Capture(0, opened=False)
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch):
+    monkeypatch.setattr('miqa.apis.live.network._FIRST_WAIT', 0.01)
+
+
+def test_a_stream_that_comes_back_goes_on_and_its_breaks_are_counted(caplog):
+    captures = [Capture(5), Capture(0, opened=False), Capture(0), Capture(7), Capture(3)]
+    stream = NetworkStream('rtsp://me:hunter2@camera/live?t0ken', 0.4, opener(*captures))
+    frames = []
+    with caplog.at_level(logging.WARNING), pytest.raises(CameraLost) as caught:
+        for frame in stream.frames():
+            frames.append(frame)
+    assert len(frames) == 15 and stream.breaks == 3
+    assert str(caught.value) == (
+        'The stream rtsp://camera/live?... stopped giving frames after 15 of them and did not come back within 0.4 '
+        'seconds.'
+    )
+    assert all(capture.released >= 1 for capture in captures[:4])
+    assert not any(secret in caplog.text for secret in SECRETS) and 'rtsp://camera/live?...' in caplog.text
+
+
+def test_a_stream_is_not_tried_again_where_nobody_wants_that():
+    stream = NetworkStream('rtsp://camera/live', 0, opener(Capture(5), Capture(5)))
+    with pytest.raises(CameraLost, match=r'stopped giving frames after 5 of them\.$'):
+        list(stream.frames())
+
+
+def test_a_file_behind_an_address_ends_where_it_ends_and_is_lost_where_it_breaks():
+    whole = NetworkStream('http://127.0.0.1:9/a.mp4', 0, opener(Capture(100, count=101)))
+    assert len(list(whole.frames())) == 100 and whole.breaks == 0 and whole.interval == pytest.approx(0.04)
+    broken = NetworkStream('http://127.0.0.1:9/a.mp4', 0, opener(Capture(30, count=100)))
+    with pytest.raises(CameraLost, match='ended early: 30 of about 100 frames came'):
+        list(broken.frames())
+
+
+@pytest.mark.parametrize('suffix', ['.avi', '.mp4'])
+def test_a_finite_file_behind_a_real_address_is_no_lost_camera_at_its_end(tmp_path, suffix):
+    path = write_video(tmp_path / f'a{suffix}', [0.5] * 30, fps=100, fourcc='MJPG' if suffix == '.avi' else 'mp4v')
+    with web_server(files({f'/a{suffix}': path.read_bytes()})) as (host, _):
+        live = RealTimeIQA(model=Brightness())
+        summary = live.run(f'http://{host}/a{suffix}', display='none', every_frame=True, reconnect_seconds=1)
+    assert summary['frames_captured'] == 30 and summary['breaks'] == 0 and summary['ended'] == 'The source ended.'
+
+
+def test_a_real_camera_that_comes_back_goes_on():
+    with web_server(camera_answer([20, 1, 20])) as (host, seen):
+        live = RealTimeIQA(model=Brightness())
+        with pytest.raises(CameraLost, match='did not come back within 2 seconds') as caught:
+            live.run(f'http://{host}/video?token=t0ken', display='none', every_frame=True, reconnect_seconds=2)
+    summary = caught.value.summary
+    assert summary['breaks'] == 2 and 30 <= summary['frames_scored'] <= 40 and 't0ken' not in str(caught.value)
+
+
+def test_a_reader_that_waits_for_a_stream_can_be_ended_at_once():
+    with web_server(camera_answer([20, 1])) as (host, _):
+        start = time.monotonic()
+        stream = NetworkStream(f'http://{host}/x', 600)
+        thread = threading.Thread(target=lambda: list(stream.frames()), daemon=True)
+        thread.start()
+        while not stream.reconnecting:
+            assert time.monotonic() - start < 30
+            time.sleep(0.01)
+        stream.interrupt()
+        thread.join(20)
+        assert not thread.is_alive()

@@ -1,0 +1,76 @@
+"""Nothing that is derived from two inputs overwrites or skips one of them without a word."""
+
+# Names are bytes here, and paths are left as they are.
+# ruff: noqa: PTH100, PTH102, PTH103, PTH113, PTH119, PTH207, PTH208, PTH211
+
+import os
+from pathlib import Path
+
+import pytest
+from helpers_apis import write_run
+from helpers_pictures import file_of, smooth
+from helpers_videos import Brightness, write_video
+
+from miqa.apis.commands import cli, video
+from miqa.apis.commands.drawn import drawn_path
+
+
+class Named(Brightness):
+    identity = 'brightness@1'
+
+
+@pytest.fixture
+def miqa(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(video, 'load_model', lambda args: Named())
+    monkeypatch.setenv('MIQA_HOME', str(tmp_path / 'home'))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        status = 0
+        try:
+            cli.main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            status = stop.code or 0
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def test_two_videos_of_one_stem_give_two_annotated_ones(miqa, tmp_path):
+    write_video(tmp_path / 'a.mp4', [0.2] * 10)
+    write_video(tmp_path / 'a.avi', [0.8] * 10)
+    command = ('video', 'a.mp4', 'a.avi', '--annotate', 'out', '--quiet')
+    assert miqa(*command)[0] == 0
+    assert sorted(os.listdir('out')) == ['a.avi_quality.mp4', 'a.mp4_quality.mp4']
+    status, _, said = miqa(*command)
+    assert status == 0 and said.count('--overwrite writes it anew') == 2
+    status, _, said = miqa('video', 'a.avi', '--annotate', 'out', '--quiet')
+    assert 'Saved out/a_quality.mp4' in said
+
+
+def test_annotated_names_that_would_still_be_one_are_an_error():
+    names = video.annotated_names([Path('a.mp4'), Path('a.avi'), Path('b.avi')])
+    assert sorted(names.values()) == ['a.avi_quality.mp4', 'a.mp4_quality.mp4', 'b_quality.mp4']
+    with pytest.raises(ValueError, match='same name'):
+        video.annotated_names([Path('x/a.mp4'), Path('y/a.mp4')])
+
+
+def test_annotated_pictures_of_one_name_are_an_error_of_the_second(miqa, tmp_path):
+    inside = tmp_path / 'work' / str(tmp_path).strip('/') / 'a.png'
+    outside = tmp_path / 'a.png'
+    inside.parent.mkdir(parents=True)
+    for path in (inside, outside):
+        path.write_bytes(file_of(smooth(), 'PNG'))
+    os.chdir(tmp_path / 'work')
+    assert drawn_path('out', str(inside)) == drawn_path('out', str(outside))
+    write_run(tmp_path / 'best.pth')
+    command = ('image', inside, outside, '--annotated', 'out', '--weights', tmp_path / 'best.pth')
+    status, out, said = miqa(*command)
+    assert status == 3 and len(out.splitlines()) == 2 and 'is the picture of' in said
+
+
+def test_detours_lead_to_one_derived_name_and_others_to_others():
+    assert drawn_path('out', 'x/../a.png') == drawn_path('out', 'a.png')
+    assert drawn_path('out', '../a.png') != drawn_path('out', 'a.png')
+    assert drawn_path('out', 'a.png') != drawn_path('out', 'a.jpg')

@@ -1,0 +1,286 @@
+"""One flipped byte in a file that was kept is noticed where the file is read; the message says how to make it again."""
+
+import json
+import re
+import warnings
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from helpers_database import write_database
+from helpers_responses import write_responses
+
+from miqa.apis.commands.results import ResultFile, read_rows
+from miqa.benchmark.baselines import read_test_images, score_images
+from miqa.datasets import DatabaseError, open_index
+from miqa.datasets.index import SampleIndex
+from miqa.datasets.packed import PackedPictures
+from miqa.datasets.packing import Packing
+from miqa.datasets.transforms.cached_features import FeatureCache, block_crc, image_key
+from miqa.labelling import label_database
+from miqa.layout import image_root, responses_folder, scores_folder
+from miqa.machines import ResponseFolder
+from miqa.utils import CheckpointError, DamagedFile
+from miqa.utils.checkpoint_files import read_torch_file
+from miqa.utils.sealed import crc_of_file, read_batch, read_sealed_json, write_batch, write_sealed_json
+
+
+def flips(path, count=60, seed=0):
+    """Write the file with one bit flipped, at many places in turn, and put it right again at the end."""
+    whole = path.read_bytes()
+    rng = np.random.default_rng(seed)
+    for position in np.unique(rng.integers(len(whole), size=count)):
+        changed = bytearray(whole)
+        changed[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(changed))
+        yield int(position)
+    path.write_bytes(whole)
+
+
+def test_a_record_batch_is_read_as_written_or_refused(tmp_path):
+    path = tmp_path / 'a.arrow'
+    labels = pa.array(np.linspace(0, 1, 500).astype(np.float32))
+    names = pa.DictionaryArray.from_arrays(np.arange(500).astype(np.uint8) % 3, pa.array(['a', 'bb', 'ccc']))
+    batch = pa.RecordBatch.from_arrays([names, labels], names=['source', 'label'])
+    write_batch(path, batch, '{"rows": 500}')
+    noticed = 0
+    for position in flips(path, 400):
+        try:
+            found, about = read_batch(path, 'Make it again.')
+        except DamagedFile as error:
+            assert str(error).startswith(f'{path} is damaged: ')
+            assert str(error).endswith('Make it again.')
+            noticed += 1
+        else:
+            # Padding, or a part of the format that says nothing: what was written is what is read.
+            assert found.equals(batch), position
+            assert about == '{"rows": 500}'
+    assert noticed > 200
+    assert read_batch(path, '')[0].equals(batch)
+
+
+def test_json_is_read_as_written_or_refused(tmp_path):
+    path = tmp_path / 'manifest.json'
+    value = {'weight': 0.5, 'names': ['a', 'b'], 'nested': {'x': 1}}
+    write_sealed_json(path, value)
+    for _ in flips(path, 200):
+        try:
+            # A flip in the word `checksum` itself leaves an unknown key and the values as they were.
+            assert read_sealed_json(path, 'Run it again.').items() >= value.items()
+        except DamagedFile as error:
+            assert 'Run it again.' in str(error)
+    path.write_text('{"weight": 0.5}')  # of version 0.1
+    assert read_sealed_json(path, '') == {'weight': 0.5}
+    for text in ('', '[1]', '{"a": 1', '[' * 100_000):
+        path.write_text(text)
+        with pytest.raises(DamagedFile, match=re.escape(str(path))):
+            read_sealed_json(path, 'Run it again.')
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    root = write_database(tmp_path_factory.mktemp('data'), 'cls', sources=4, val_sources=2)
+    write_responses(root, 'cls', {'first': 1.0, 'second': 0.5})
+    return root
+
+
+def test_an_index_with_a_flipped_byte_is_built_again(root):
+    index = open_index(root, 'cls', 'train')
+    expected = {label: index.labels(label).copy() for label in ('consistency', 'accuracy')}
+    refused = 0
+    for _ in flips(index.path, 25):
+        try:
+            SampleIndex(index.path)
+        except DatabaseError:
+            refused += 1
+    assert refused >= 15
+    changed = bytearray(index.path.read_bytes())
+    place = bytes(changed).index(expected['accuracy'].tobytes())
+    changed[place + 3] ^= 0x60
+    index.path.write_bytes(bytes(changed))
+    with pytest.raises(DatabaseError, match='its checksum does not fit. Delete it'):
+        SampleIndex(index.path)
+    again = open_index(root, 'cls', 'train')
+    for label, values in expected.items():
+        np.testing.assert_array_equal(again.labels(label), values)
+
+
+def test_responses_and_their_manifest_are_compared_with_their_checksums(root):
+    store = ResponseFolder(responses_folder(root, 'cls') / 'first')
+    (part,) = store.parts()
+    for _ in flips(part, 5):
+        with pytest.raises(DamagedFile, match=r'run_machines.py .* --task cls --only first --machines CONFIG') as error:
+            ResponseFolder(store.folder).done()
+        assert str(part) in str(error.value)
+        with pytest.raises(DamagedFile, match='its SHA-256 is not the one that was noted'):
+            label_database(root, 'cls', overwrite=True, progress=False)
+    manifest = store.folder / 'manifest.json'
+    whole = manifest.read_text()
+    manifest.write_text(whole.replace('"weight": 1.0', '"weight": 7.0'))
+    with pytest.raises(DamagedFile, match=f'{re.escape(str(manifest))} is damaged'):
+        label_database(root, 'cls', overwrite=True, progress=False)
+    manifest.write_text(whole)
+
+
+def test_damaged_scores_are_computed_again(root):
+    before = label_database(root, 'cls', overwrite=True, progress=False)['statistics']
+    (part,) = (scores_folder(root, 'cls') / 'first').glob('*.parquet')
+    changed = bytearray(part.read_bytes())
+    changed[len(changed) // 3] ^= 4
+    part.write_bytes(bytes(changed))
+    assert label_database(root, 'cls', overwrite=True, progress=False)['statistics'] == before
+    labels = root / 'miqa_cls' / 'labels' / 'manifest.json'
+    labels.write_text(labels.read_text()[:-20])
+    with pytest.raises(DamagedFile, match='Say --overwrite to make the labels again'):
+        label_database(root, 'cls', progress=False)
+    label_database(root, 'cls', overwrite=True, progress=False)
+
+
+def test_a_deleted_part_of_responses_is_made_again_under_its_name(root, tmp_path):
+    store = ResponseFolder(tmp_path / 'miqa_cls' / 'responses' / 'm')
+    machine = {'name': 'm', 'weight': 1.0, 'fingerprint': 'f', 'classes': ['a'], 'task': 'cls'}
+    store.start({'machine': machine, 'parameters': {}, 'versions': {}})
+    row = {'source': 's', 'filename': 's.png', 'distortion': None, 'fg_level': 0, 'bg_level': 0,
+           'width': 1, 'height': 1, 'crc32': 1, 'error': None}  # fmt: skip
+    first = store.write_part([row], 'cls', (1, 1))
+    first.unlink()
+    assert store.write_part([{**row, 'crc32': 2}], 'cls', (1, 1)) == first
+    assert store.done() == {'s.png'}
+
+
+def test_a_baseline_cache_is_believed_only_as_written(root, tmp_path):
+    images = read_test_images(root, 'cls')
+    options = {'cache': tmp_path, 'progress': False}
+    expected = score_images(root, 'cls', images, 'PSNR', **options)
+    (part,) = tmp_path.glob('*/*.parquet')
+    for _ in flips(part, 8):
+        with pytest.raises(DamagedFile, match='the next benchmark measures again'):
+            score_images(root, 'cls', images, 'PSNR', **options)
+    assert score_images(root, 'cls', images, 'PSNR', **options).equals(expected)
+
+
+def test_a_changed_picture_and_an_error_are_measured_again(root, tmp_path):
+    images = read_test_images(root, 'cls')
+    path = image_root(root, 'cls') / images.image[0]
+    whole = path.read_bytes()
+    options = {'cache': tmp_path, 'progress': False}
+    path.write_bytes(whole[:200])
+    first = score_images(root, 'cls', images, 'PSNR', **options)
+    assert np.isnan(first[0])
+    path.write_bytes(whole)
+    second = score_images(root, 'cls', images, 'PSNR', **options)
+    assert np.isfinite(second[0])
+    assert second[1:].equals(first[1:])
+    path.write_bytes((image_root(root, 'cls') / images.image[1]).read_bytes())
+    third = score_images(root, 'cls', images, 'PSNR', **options)
+    assert third[0] == second[1] != second[0]
+    path.write_bytes(whole)
+    # Only what had changed was measured: one part for each run that had something to do.
+    assert [len(pq.read_table(part)) for part in sorted(tmp_path.glob('*/*.parquet'))] == [len(images), 1, 1]
+
+
+def test_packed_pictures_their_list_and_their_manifest(root, tmp_path):
+    index = open_index(root, 'cls', 'train')
+    pictures = image_root(root, 'cls')
+    Packing(index, pictures, tmp_path, images_per_batch=4, images_per_shard=8).run(progress=False)
+    expected = [PackedPictures(tmp_path, index).read(position) for position in range(len(index))]
+    for path in (tmp_path / 'packed.json', tmp_path / 'images.arrow', tmp_path / 'shard_00001.arrow'):
+        noticed = 0
+        for _ in flips(path, 25):
+            try:
+                packed = PackedPictures(tmp_path, index)
+                found = [packed.read(position) for position in range(len(index))]
+            except (DatabaseError, DamagedFile) as error:
+                assert 'ack' in str(error)
+                noticed += 1
+            else:
+                assert all(np.array_equal(one, two) for one, two in zip(found, expected, strict=True)), path
+        assert noticed >= 8, path
+    manifest = json.loads((tmp_path / 'packed.json').read_text())
+    assert len(manifest['shards'][1]['facts_crc32']) == 2
+
+
+def test_a_checkpoint_with_a_flipped_byte_is_read_as_written_or_refused(tmp_path):
+    path = tmp_path / 'latest.pth'
+    written = {'state_dict': {f'network.{name}': torch.rand(40, 30) for name in 'abc'}, 'meta': {'epoch': 2, 'iter': 7}}
+    torch.save(written, path)
+    noticed = 0
+    for _ in flips(path, 150):
+        try:
+            found = read_torch_file(path)
+        except CheckpointError as error:
+            assert str(path) in str(error)
+            assert f'python tools/train.py CONFIG --work-dir {tmp_path}' in str(error)
+            noticed += 1
+        else:
+            assert found['meta'] == written['meta']
+            for name, tensor in written['state_dict'].items():
+                assert torch.equal(found['state_dict'][name], tensor)
+    assert noticed > 120
+
+
+def test_cached_features_are_read_as_written_or_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [f'p{number}.png' for number in range(300)]
+    vectors = rng.random((300, 4), dtype=np.float32)
+    keys = np.array([image_key(image) for image in images], np.uint64)
+    order = np.argsort(keys)
+    np.save(tmp_path / 'features.npy', vectors)
+    np.save(tmp_path / 'keys.npy', keys[order])
+    np.save(tmp_path / 'rows.npy', order)
+    np.save(tmp_path / 'checksums.npy', np.array([block_crc(vectors, 0)], np.uint32))
+    checked = {f'{name}.npy': crc_of_file(tmp_path / f'{name}.npy') for name in ('keys', 'rows', 'checksums')}
+    write_sealed_json(tmp_path / 'about.json', {'images': 300, 'channels': 4, 'crc32': checked})
+    for name in ('features.npy', 'keys.npy', 'rows.npy', 'checksums.npy', 'about.json'):
+        noticed = 0
+        for _ in flips(tmp_path / name, 12):
+            try:
+                cache = FeatureCache(tmp_path)
+                found = np.array([cache.get(image) for image in images])
+            except ValueError:
+                noticed += 1
+            else:
+                np.testing.assert_array_equal(found, vectors)
+        assert noticed >= 6, name
+
+
+@pytest.mark.parametrize('ending', ['.csv', '.jsonl'])
+def test_a_journal_gives_the_rows_that_were_written_or_leaves_them_to_be_made_again(ending, tmp_path):
+    images = [tmp_path / f'{number}.png' for number in range(6)]
+    for image in images:
+        image.write_bytes(b'x')
+    out = tmp_path / f'scores{ending}'
+    results = ResultFile(out, 'model')
+    for number, image in enumerate(images):
+        results.add(str(image), 0.1 * number, 'low', None)
+    results.close()
+    journal = out if ending == '.jsonl' else out.with_name('scores.csv.part.jsonl')
+    whole = journal.read_bytes()
+    written = [json.loads(line)['score'] for line in whole.splitlines()]
+    rng, dropped = np.random.default_rng(0), 0
+    for place in rng.choice(np.arange(20, len(whole) - 1), 150, replace=False):
+        data = bytearray(whole)
+        data[place] ^= 1 << int(rng.integers(8))
+        journal.write_bytes(data)
+        try:
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter('always')
+                found = [row['score'] for row in read_rows(journal)]
+        except ValueError as error:
+            assert journal.name in str(error)
+            continue
+        assert set(found) <= set(written)
+        assert len(found) == len(written) or (said and 'scored again' in str(said[0].message))
+        dropped += len(found) < len(written)
+    assert dropped > 50
+    journal.write_bytes(whole.replace(b'0.1,', b'0.9,'))
+    with pytest.warns(UserWarning, match='scored again'):
+        results = ResultFile(out, 'model')
+    assert [results.has(str(image)) for image in images] == [True, False, True, True, True, True]
+    results.add(str(images[1]), 0.1, 'low', None)
+    with pytest.warns(UserWarning, match='scored again'):
+        results.finish()
+    rows = list(read_rows(out))
+    assert sorted(row['score'] for row in rows) == sorted(written) and b'crc32' not in out.read_bytes()

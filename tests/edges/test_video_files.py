@@ -1,0 +1,395 @@
+"""Video files as they are: joined, cut, damaged, HDR, without a duration; and files that only claim to be some."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from helpers_videos import Brightness, ffmpeg, ffmpeg_program, write_video
+
+from miqa.apis.live.camera import live_frames
+from miqa.apis.live.network import CameraLost, read_frame
+from miqa.apis.video.assess import VideoMIQA
+from miqa.apis.video.containers import UnreadableVideo, container_of, lost_packets
+from miqa.apis.video.reading import open_video
+from miqa.apis.video.timeline import Timeline
+from miqa.apis.video.tone_mapping import tone_map
+
+av = pytest.importorskip('av', reason='no PyAV (pip install av)')
+BACKENDS = ('opencv', 'pyav')
+#: As users call it, who name none.
+ALL_BACKENDS = (*BACKENDS, 'auto')
+
+
+def assess(path, backend, **options):
+    return VideoMIQA(model=Brightness(), backend=backend, **options).assess_video(path)
+
+
+def encode(path, values, fps=10, codec='libx264', gop=10, size=(160, 120), **options):
+    """Write frames of these brightnesses, with some structure, with PyAV; ``options`` are the codec's."""
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.width, stream.height, stream.pix_fmt = *size, 'yuv420p'
+        stream.codec_context.gop_size = gop
+        stream.options = {name: str(value) for name, value in options.items()}
+        rng = np.random.default_rng(0)
+        for value in values:
+            image = np.clip(255 * value + rng.normal(0, 20, (size[1], size[0], 3)), 0, 255).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format='rgb24')))
+        container.mux(stream.encode())
+    return path
+
+
+def damage(path, target, share=0.08, at=0.4):
+    """Overwrite a share of the bytes, from a place within the picture data on."""
+    data = bytearray(path.read_bytes())
+    start, count = int(len(data) * at), int(len(data) * share)
+    data[start : start + count] = random.Random(0).randbytes(count)
+    target.write_bytes(data)
+    return target
+
+
+def times_of(result):
+    return [frame['timestamp'] for frame in result['frame_results']]
+
+
+@pytest.mark.parametrize('backend', ALL_BACKENDS)
+@pytest.mark.parametrize('suffix', ['.ts', '.mpg'])
+def test_both_parts_of_a_joined_recording_are_scored(tmp_path, backend, suffix):
+    codec = 'libx264' if suffix == '.ts' else 'mpeg2video'
+    one = encode(tmp_path / f'a{suffix}', [0.8] * 40, fps=25, codec=codec)
+    other = encode(tmp_path / f'b{suffix}', [0.2] * 60, fps=25, codec=codec)
+    joined = tmp_path / f'joined{suffix}'
+    joined.write_bytes(one.read_bytes() + other.read_bytes())
+    result = assess(joined, backend)
+    scores = [frame['score'] for frame in result['frame_results']]
+    # The decoders may lose a frame where the parts meet.
+    assert result['metadata']['frames_read'] in (99, 100) and result['num_frames_analyzed'] == 30
+    assert sum(score > 0.5 for score in scores) in (11, 12, 13)
+    assert result['metadata']['duration'] == pytest.approx(4.0, abs=0.15)
+    assert result['complete'] or result['metadata']['frames_read'] == 99
+    times = times_of(result)
+    assert times == sorted(times) and 3.5 < times[-1] < 4
+    every = assess(joined, backend, sampling='every')
+    steps = np.diff(times_of(every))
+    assert steps.min() > 0 and steps.max() < 0.13
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_a_whole_recording_is_complete(tmp_path, backend):
+    for name, codec in (
+        ('a.ts', 'libx264'),
+        ('a.mkv', 'libx264'),
+        ('a.mp4', 'libx264'),
+        ('a.avi', 'mpeg4'),
+        ('a.mpg', 'mpeg2video'),
+    ):
+        result = assess(encode(tmp_path / name, [0.5] * 50, fps=25, codec=codec), backend)
+        found = result['metadata']
+        assert result['complete'] and result['warnings'] == [], (name, result['warnings'])
+        assert (found['frames_read'], found['frames_missing'], found['total_frames']) == (50, 0, 50)
+        assert found['duration'] == pytest.approx(2.0, abs=0.05)
+
+
+@pytest.mark.parametrize('backend', ALL_BACKENDS)
+def test_frames_after_damage_are_scored_and_the_lost_ones_counted(tmp_path, backend):
+    # Small frames, so that the damage takes several of them whole.
+    path = encode(tmp_path / 'a.mp4', [0.8] * 60 + [0.2] * 60, gop=12)
+    broken = damage(path, tmp_path / 'damaged.mp4')
+    result = assess(broken, backend, sampling='every')
+    read, missing = result['metadata']['frames_read'], result['metadata']['frames_missing']
+    assert not result['complete'] and missing > 0 and read + missing == 120
+    assert result['frame_results'][-1]['score'] < 0.3
+    assert times_of(result)[-1] == pytest.approx(11.9, abs=0.1)
+    assert f'misses {missing} frames: {read} frames of 120 announced could be read' in result['warnings'][0]
+
+
+def test_both_backends_read_what_the_ffmpeg_program_reads(tmp_path):
+    path = encode(tmp_path / 'a.mp4', [0.8] * 60 + [0.2] * 60, gop=12)
+    broken = damage(path, tmp_path / 'damaged.mp4')
+    told = subprocess.run(
+        [ffmpeg_program(), '-loglevel', 'quiet', '-i', broken, '-f', 'null', '-', '-progress', '-'],
+        capture_output=True, text=True, timeout=60,
+    ).stdout  # fmt: skip
+    expected = int([line for line in told.splitlines() if line.startswith('frame=')][-1][6:])
+    for backend in BACKENDS:
+        assert assess(broken, backend)['metadata']['frames_read'] == expected
+
+
+@pytest.mark.parametrize('backend', ALL_BACKENDS)
+@pytest.mark.parametrize('suffix', ['.mkv', '.mp4', '.avi'])
+def test_a_cut_file_is_not_complete_and_says_how_much_is_missing(tmp_path, backend, suffix):
+    options = {'movflags': '+faststart'} if suffix == '.mp4' else {}
+    path = tmp_path / f'a{suffix}'
+    with av.open(str(path), 'w', options=options) as container:
+        stream = container.add_stream('mpeg4', rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, 'yuv420p'
+        rng = np.random.default_rng(0)
+        for _ in range(100):
+            image = rng.integers(0, 255, (120, 160, 3)).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format='rgb24')))
+        container.mux(stream.encode())
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    result = assess(path, backend)
+    found = result['metadata']
+    assert not result['complete'] and result['num_frames_analyzed'] == 30
+    assert 40 <= found['frames_read'] <= 55 and abs(found['frames_read'] + found['frames_missing'] - 100) <= 1
+    assert 'could be read' in result['warnings'][0]
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_sound_that_is_longer_than_the_picture_does_not_make_a_video_incomplete(tmp_path, backend):
+    path = tmp_path / 'a.mkv'
+    ffmpeg(
+        '-f', 'lavfi', '-i', 'testsrc=size=64x48:rate=10:duration=3', '-f', 'lavfi', '-i', 'sine=440:duration=6',
+        '-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-c:a', 'aac', path,
+    )  # fmt: skip
+    result = assess(path, backend)
+    assert result['complete'] and result['metadata']['frames_read'] == 30 and result['num_frames_analyzed'] == 30
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_an_overwritten_part_of_a_recording_is_found_though_every_frame_decodes(tmp_path, backend):
+    path = encode(tmp_path / 'a.ts', [0.5] * 60, fps=25, size=(320, 240))
+    assert lost_packets(path) == 0
+    data = bytearray(path.read_bytes())
+    at = len(data) // 2 // 188 * 188
+    data[at : at + 376] = bytes(376)
+    damaged = tmp_path / 'b.ts'
+    damaged.write_bytes(data)
+    assert lost_packets(damaged) == 2
+    result = assess(damaged, backend)
+    assert not result['complete'] and result['metadata']['frames_read'] >= 58
+    del data[at : at + 100]
+    damaged.write_bytes(data)
+    assert lost_packets(damaged) >= 1 and not assess(damaged, backend)['complete']
+
+
+def test_announced_numbers_are_compared_with_the_frames_that_come(tmp_path):
+    # An AVI whose header announces ten times as many frames as there are.
+    path = write_video(tmp_path / 'a.avi', [0.5] * 50)
+    data = bytearray(path.read_bytes())
+    for mark, offset in ((b'avih', 24), (b'strh', 40)):
+        at = data.index(mark) + offset
+        assert int.from_bytes(data[at : at + 4], 'little') == 50
+        data[at : at + 4] = (500).to_bytes(4, 'little')
+    path.write_bytes(data)
+    for backend in BACKENDS:
+        result = assess(path, backend)
+        assert result['num_frames_analyzed'] == 30 and result['metadata']['frames_missing'] == 450
+        assert not result['complete']
+
+
+KINDS = {
+    'ten bits': ('a.mp4', ['-vf', 'format=yuv420p10le', '-c:v', 'libx265', '-x265-params', 'log-level=none']),
+    'odd size': ('a.mkv', ['-vf', 'scale=161:91,format=yuv444p', '-c:v', 'ffv1']),
+    'varying rate': ('a.mkv', ['-vf', "select='lt(n,20)+not(mod(n,3))'", '-fps_mode', 'vfr', '-pix_fmt', 'yuv420p']),
+    'full range': ('a.mp4', ['-pix_fmt', 'yuvj420p']),
+    'colours of HD': ('a.mp4', ['-pix_fmt', 'yuv420p', '-colorspace', 'bt709', '-color_primaries', 'bt709']),
+    'no duration': ('a.h264', ['-pix_fmt', 'yuv420p', '-c:v', 'libx264']),
+    'piped, without an index': ('a.webm', ['-c:v', 'libvpx-vp9', '-cpu-used', '8', '-live', '1']),
+    'fragments': ('a.mp4', ['-pix_fmt', 'yuv420p', '-movflags', '+frag_keyframe+empty_moov']),
+    'HLG': ('a.mp4', ['HDR', 'arib-std-b67']),
+    'PQ': ('a.mp4', ['HDR', 'smpte2084']),
+}  # fmt: skip
+
+
+def hdr(transfer):
+    parameters = f'log-level=none:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc'
+    colours = ['-color_primaries', 'bt2020', '-color_trc', transfer, '-colorspace', 'bt2020nc']
+    return ['-vf', 'format=yuv420p10le', '-c:v', 'libx265', '-x265-params', parameters, *colours]
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_the_backends_agree(tmp_path, kind):
+    name, options = KINDS[kind]
+    options = hdr(options[1]) if options[0] == 'HDR' else options
+    ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=160x90:rate=10:duration=5', *options, tmp_path / name)
+    one, other = (assess(tmp_path / name, backend) for backend in BACKENDS)
+    assert one['num_frames_analyzed'] == other['num_frames_analyzed'] == 30
+    assert one['complete'] and other['complete'], (one['warnings'], other['warnings'])
+    assert [frame['index'] for frame in one['frame_results']] == [frame['index'] for frame in other['frame_results']]
+    np.testing.assert_allclose(times_of(one), times_of(other), atol=0.011)
+    scores = [[frame['score'] for frame in result['frame_results']] for result in (one, other)]
+    np.testing.assert_allclose(*scores, atol=0.02)
+    if kind in ('HLG', 'PQ'):
+        for result in (one, other):
+            assert f'is HDR footage ({kind}): it is tone-mapped' in result['warnings'][0]
+            assert result['metadata']['transfer'] == kind
+
+
+def test_tone_mapping_follows_the_standards():
+    # Diffuse white (203 nits) is 75 % of an HLG signal and 58 % of a PQ signal (ITU-R BT.2408, table 1).
+    for transfer, signal in (('HLG', 0.75), ('PQ', 0.58)):
+        grey = np.full((2, 2, 3), round(255 * signal), np.uint8)
+        mapped = tone_map(grey, transfer)
+        assert mapped.std() <= 1 and mapped.mean() == pytest.approx(190, abs=4)
+        assert tone_map(np.zeros((2, 2, 3), np.uint8), transfer).max() == 0
+    # 1000 nits are white: 100 % of HLG, 75 % of PQ.
+    assert tone_map(np.full((1, 1, 3), 255, np.uint8), 'HLG').min() >= 250
+    assert tone_map(np.full((1, 1, 3), 192, np.uint8), 'PQ').min() >= 250
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    for transfer in ('HLG', 'PQ'):
+        assert (np.diff(tone_map(ramp, transfer)[0, :, 1].astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize('backend', ALL_BACKENDS)
+@pytest.mark.parametrize('name', ['song.mp4', 'song.m4a', 'song.mp3', 'song.ogg', 'song.flac'])
+def test_the_cover_of_a_song_is_no_video(tmp_path, backend, name):
+    cv2.imwrite(str(tmp_path / 'cover.png'), np.full((64, 64, 3), 99, np.uint8))
+    cover = ['-i', tmp_path / 'cover.png', '-map', '0', '-map', '1', '-c:v', 'png', '-disposition:v', 'attached_pic']
+    ffmpeg(
+        '-f', 'lavfi', '-i', 'sine=440:duration=2', *([] if name == 'song.ogg' else cover),
+        *(['-f', 'mp4'] if name.endswith('a') else []), tmp_path / name,
+    )  # fmt: skip
+    with pytest.raises(UnreadableVideo, match='has no video stream|is not a video'):
+        assess(tmp_path / name, backend)
+
+
+LISTS = {
+    'concat.mp4': "ffconcat version 1.0\nfile '{video}'\n",
+    'hls.ts': '#EXTM3U\n#EXT-X-VERSION:3\n#EXTINF:1,\n{video}\n#EXT-X-ENDLIST\n',
+    'dash.mkv': '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>{video}</BaseURL></MPD>',
+    'sdp.avi': 'v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n',
+    'images.webm': '{video}',
+}
+
+
+@pytest.mark.parametrize('backend', ALL_BACKENDS)
+@pytest.mark.parametrize('name', LISTS)
+def test_a_list_of_other_files_opens_none_of_them_whatever_it_is_called(tmp_path, backend, name):
+    video = write_video(tmp_path / 'neighbour.avi', [0.5] * 10)
+    (tmp_path / name).write_text(LISTS[name].format(video=video))
+    with pytest.raises(UnreadableVideo, match='is not a video in a container that is read here'):
+        assess(tmp_path / name, backend)
+
+
+def test_the_name_of_a_file_decides_nothing(tmp_path):
+    video = write_video(tmp_path / 'a.avi', [0.5] * 10)
+    for name in ('a.txt', 'a.m3u8', '%03d.mp4', 'concat:x.mp4', '-i.mp4', "a b'c.mp4"):
+        (tmp_path / name).write_bytes(video.read_bytes())
+        for backend in BACKENDS:
+            assert assess(tmp_path / name, backend)['metadata']['frames_read'] == 10
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_pipes_devices_and_folders_are_refused_unopened(tmp_path, backend):
+    os.mkfifo(tmp_path / 'pipe.mp4')
+    (tmp_path / 'folder.mp4').mkdir()
+    for path, word in (
+        (tmp_path / 'pipe.mp4', 'pipe'),
+        (tmp_path / 'folder.mp4', 'folder'),
+        (Path('/dev/zero'), 'device'),
+    ):
+        with pytest.raises(UnreadableVideo, match=word):
+            assess(path, backend)
+
+
+def test_containers_are_told_by_their_first_bytes(tmp_path):
+    for name, codec, demuxer in (
+        ('a.ts', 'libx264', 'mpegts'), ('a.mpg', 'mpeg2video', 'mpeg'), ('a.mkv', 'libx264', 'matroska'),
+        ('a.mov', 'libx264', 'mov'), ('a.flv', 'flv', 'flv'), ('a.wmv', 'wmv2', 'asf'), ('a.ogv', 'libvpx', 'ogg'),
+        ('a.m2ts', 'libx264', 'mpegts'), ('a.ivf', 'libvpx', 'ivf'), ('a.h264', 'libx264', 'h264'),
+        ('a.hevc', 'libx265', 'hevc'), ('a.mxf', 'mpeg2video', 'mxf'), ('a.3gp', 'mpeg4', 'mov'),
+    ):  # fmt: skip
+        encode(tmp_path / name, [0.5] * 12, fps=25, codec=codec)
+        assert container_of(tmp_path / name).demuxer == demuxer
+        with open_video(tmp_path / name, backend='pyav') as reader:
+            assert sum(1 for _ in reader.frames()) == 12, name
+    # A recording that begins in the middle of a packet.
+    (tmp_path / 'b.ts').write_bytes((tmp_path / 'a.ts').read_bytes()[100:])
+    assert container_of(tmp_path / 'b.ts').demuxer == 'mpegts'
+
+
+def test_time_goes_on_where_stamps_begin_anew_and_passes_over_single_strays():
+    line = Timeline(10)
+    stamps = [5.0, 5.1, 5.2, 0.0, 0.1, 0.2]
+    assert [line.add(stamp) for stamp in stamps] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    line = Timeline(10)
+    stamps = [0.0, 0.1, 0.0, 0.3, None, float('nan'), 0.6]
+    assert [line.add(stamp) for stamp in stamps] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    line = Timeline(10, jumps=True)
+    stamps = [0.0, 0.1, 900.0, 900.1, 900.2]
+    assert [line.add(stamp) for stamp in stamps] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    slow = Timeline(10)
+    assert [slow.add(stamp) for stamp in (0.0, 60.0, 120.0)] == [0, 60, 120]
+
+
+def test_any_stamps_give_times_that_increase():
+    hypothesis = pytest.importorskip('hypothesis', reason='no hypothesis (pip install hypothesis)')
+    numbers = hypothesis.strategies.one_of(hypothesis.strategies.none(), hypothesis.strategies.floats(-1e6, 1e6))
+
+    @hypothesis.settings(max_examples=200, deadline=None)
+    @hypothesis.given(hypothesis.strategies.lists(numbers, max_size=30), hypothesis.strategies.booleans())
+    def check(stamps, jumps):
+        line = Timeline(25, jumps)
+        times = [line.add(stamp) for stamp in stamps]
+        assert all(b > a for a, b in zip(times, times[1:], strict=False)) and line.missing() >= 0
+
+    check()
+
+
+def test_arbitrary_bytes_end_in_a_sentence(tmp_path):
+    rng = random.Random(0)
+    path = encode(tmp_path / 'a.mkv', [0.5] * 20)
+    whole = path.read_bytes()
+    target = tmp_path / 'b.mkv'
+    for _ in range(25):
+        data = bytearray(whole)
+        for _ in range(rng.randrange(1, 40)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        target.write_bytes(data[: rng.randrange(1, len(data) + 1)])
+        for backend in BACKENDS:
+            try:
+                result = assess(target, backend)
+            except UnreadableVideo as error:
+                assert str(target) in str(error)
+            else:
+                times = times_of(result)
+                assert times == sorted(times)
+
+
+def test_without_pyav_opencv_alone_counts_what_is_missing(tmp_path):
+    path = encode(tmp_path / 'a.mp4', [0.8] * 60 + [0.2] * 60, gop=12)
+    broken = damage(path, tmp_path / 'damaged.mp4')
+    script = (
+        'import sys; sys.modules["av"] = None\n'
+        'from miqa.apis.video.reading import open_video\n'
+        f'with open_video({str(broken)!r}) as reader:\n'
+        '    read = sum(1 for _ in reader.frames())\n'
+        '    print(read + reader.frames_missing, reader.complete)'
+    )
+    told = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=120, check=True)
+    assert told.stdout.split() == ['120', 'False']
+
+
+@pytest.mark.parametrize('backend', ALL_BACKENDS)
+@pytest.mark.parametrize('size', [(320, 240), (80, 60)])
+@pytest.mark.parametrize('share', [0.1, 0.6, 1])
+def test_frames_of_another_size_are_scored_or_the_backend_that_cannot_says_which_can(tmp_path, backend, size, share):
+    first = encode(tmp_path / 'a.ts', [0.8] * 30, bf=0).read_bytes()
+    second = encode(tmp_path / 'b.ts', [0.3] * 20, size=size, bf=0).read_bytes()
+    (tmp_path / 'joined.ts').write_bytes(first[: int(share * len(first))] + second)
+    if backend == 'opencv':
+        # It would score the last picture of the first size again and again.
+        with pytest.raises(UnreadableVideo, match=r'joined\.ts, whose size changes. PyAV does: --backend pyav'):
+            assess(tmp_path / 'joined.ts', backend, sampling='every')
+        return
+    result = assess(tmp_path / 'joined.ts', backend, sampling='every')
+    assert result['complete'] == (share == 1) and result['num_frames_analyzed'] >= 20
+    assert all(frame['score'] == pytest.approx(0.3, abs=0.02) for frame in result['frame_results'][-18:])
+
+
+def test_frames_that_opencv_cannot_convert_are_frames_that_did_not_come():
+    class Failing:
+        def read(self):
+            raise cv2.error('(-215:Assertion failed) _step >= minstep')
+
+    assert read_frame(Failing()) == (False, None)
+    with pytest.raises(CameraLost, match='camera 0 stopped giving frames after 0'):
+        list(live_frames(Failing(), 'the camera 0'))

@@ -1,0 +1,28 @@
+"""Import the scripts in tools/ as modules, as Python does for a script's own folder."""
+
+import importlib
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+#: Scripts that only call a module of the package, which holds their options.
+CALLERS = {'tools/train.py': 'miqa/train.py', 'tools/test.py': 'miqa/test.py'}
+
+
+def home_of(path: str) -> Path:
+    """Return the file that holds the options of a script."""
+    return ROOT / CALLERS.get(path, path)
+
+
+def load_tool(path: str):
+    """Import a script by its path from the repository's root, such as ``tools/analysis/benchmark_index.py``."""
+    if path in CALLERS:
+        return importlib.import_module(CALLERS[path].removesuffix('.py').replace('/', '.'))
+    file = ROOT / path
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))
+    module = importlib.import_module(file.stem)
+    if Path(module.__file__) != file:
+        raise ImportError(f'{file.stem} is {module.__file__}, not {file}: another module has the name.')
+    return module

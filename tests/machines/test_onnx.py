@@ -1,0 +1,244 @@
+"""Exports of the libraries that people use give, as machines, what the libraries themselves give."""
+
+import numpy as np
+import pytest
+import torch
+from helpers_sized_pictures import pictures
+from helpers_yolo import write_yolo
+from torchvision import models
+from torchvision.ops import box_convert
+
+from miqa.machines import OnnxMachine, UltralyticsMachine
+from miqa.machines.masks import encode_masks
+from miqa.machines.onnx_layouts import LayoutOptions, yolo
+from miqa.machines.onnx_preparation import OnnxPreparation
+
+# Exporters warn of each branch that they cannot follow; none matters for pictures of one size.
+pytestmark = pytest.mark.filterwarnings('ignore')
+pytest.importorskip('onnx', reason="onnx is missing: pip install -e '.[export]'")
+pytest.importorskip('onnxruntime', reason="onnxruntime is missing: pip install -e '.[export]'")
+
+PLAIN = {'mean': (0, 0, 0), 'std': (1, 1, 1)}
+
+
+def export(network, example, path, inputs, outputs, axes):
+    torch.onnx.export(
+        network, example, str(path), input_names=inputs, output_names=outputs, dynamic_axes=axes, opset_version=17,
+        dynamo=False,
+    )  # fmt: skip
+    return path
+
+
+class OneImage(torch.nn.Module):
+    """A detector of torchvision with a batch axis of one, and named outputs."""
+
+    def __init__(self, network, keys):
+        super().__init__()
+        self.network, self.keys = network, keys
+
+    def forward(self, image):
+        found = self.network([image[0]])[0]
+        return tuple(found[key] for key in self.keys)
+
+
+@pytest.mark.parametrize(('name', 'task'), [('fasterrcnn_resnet50_fpn', 'det'), ('maskrcnn_resnet50_fpn', 'ins')])
+def test_an_export_of_torchvision_gives_the_boxes_of_the_original(tmp_path, name, task):
+    torch.manual_seed(0)
+    options = {
+        'min_size': 64, 'max_size': 128, 'rpn_post_nms_top_n_test': 30, 'box_score_thresh': 0.005,
+        'box_detections_per_img': 8,
+    }  # fmt: skip
+    network = models.get_model(name, weights=None, weights_backbone=None, **options).eval()
+    # Fresh weights give every class the same score, and what is first would be a matter of rounding.
+    torch.nn.init.normal_(network.roi_heads.box_predictor.cls_score.weight, std=0.1)
+    keys = ['boxes', 'scores', 'labels'] + (['masks'] if task == 'ins' else [])
+    wrapped = OneImage(network, keys).eval()
+    path = export(
+        wrapped, torch.rand(1, 3, 96, 128), tmp_path / 'd.onnx', ['image'], keys, {'image': {2: 'height', 3: 'width'}}
+    )
+    machine, found = OnnxMachine(path, task, size=None, threshold=0, **PLAIN), 0
+    # Torchvision's tracing fixes the shape of the picture that it saw in a few places; so does everyone's export.
+    images = pictures(3, [(96, 128)] * 3)
+    for answer, image in zip(machine.predict(images), images, strict=True):
+        with torch.no_grad():
+            truth = network([torch.from_numpy(image).permute(2, 0, 1) / 255])[0]
+        np.testing.assert_allclose(answer.boxes, truth['boxes'].numpy(), atol=1e-2)
+        np.testing.assert_array_equal(answer.labels, truth['labels'].numpy())
+        found += len(answer.scores)
+        if task == 'ins':
+            mine, theirs = answer.masks, encode_masks((truth['masks'][:, 0] >= 0.5).numpy())
+            assert overlap(mine, theirs) > 0.98
+    assert found > 10
+
+
+def overlap(mine, theirs):
+    from pycocotools import mask
+
+    return float(
+        np.mean([mask.iou([a], [b], [0])[0, 0] if mask.area(b) else 1 for a, b in zip(mine, theirs, strict=True)])
+    )
+
+
+@pytest.fixture(scope='module')
+def yolo_files(tmp_path_factory):
+    ultralytics = pytest.importorskip('ultralytics', reason="ultralytics is missing: pip install -e '.[ultralytics]'")
+    folder, found = tmp_path_factory.mktemp('yolo'), {}
+    for task in ('det', 'ins'):
+        model = ultralytics.YOLO(write_yolo(folder / f'{task}.pt', task), verbose=False)
+        found[task] = model.export(format='onnx', imgsz=64, simplify=False, verbose=False)
+    return found
+
+
+@pytest.mark.parametrize('task', ['det', 'ins'])
+def test_a_yolo_head_gives_the_boxes_of_ultralytics(yolo_files, task):
+    few = {'conf': 1e-6, 'max_det': 20}
+    theirs = UltralyticsMachine(yolo_files[task], task, options={'imgsz': 64, **few})
+    mine = OnnxMachine(
+        yolo_files[task], task, size=(64, 64), layout='yolo', resize='letterbox', threshold=1e-6,
+        classes=[str(i) for i in range(80)], layout_options={'limit': 20},
+    )  # fmt: skip
+    found = 0
+    for answer, truth in zip(mine.predict(pictures()), theirs.predict(pictures()), strict=True):
+        np.testing.assert_allclose(answer.boxes, truth.boxes, atol=1e-2)
+        np.testing.assert_allclose(answer.scores, truth.scores, atol=1e-6)
+        np.testing.assert_array_equal(answer.labels, truth.labels)
+        found += len(answer.scores)
+        if task == 'ins':
+            assert overlap(answer.masks, truth.masks) > 0.97
+    assert found > 20
+
+
+def test_detr_gives_the_boxes_of_transformers(tmp_path):
+    transformers = pytest.importorskip('transformers', reason="pip install -e '.[transformers]'")
+    torch.manual_seed(0)
+    config = transformers.DetrConfig(
+        backbone_config=transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1]),
+        d_model=32, num_queries=7, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=32, decoder_ffn_dim=32,
+        encoder_attention_heads=4, decoder_attention_heads=4,
+    )  # fmt: skip
+    config.id2label = {0: 'a', 1: 'b'}
+    network = transformers.DetrForObjectDetection(config).eval().requires_grad_(False)
+    processor = transformers.DetrImageProcessor()
+
+    class Plain(torch.nn.Module):
+        def forward(self, pixel_values):
+            found = network(pixel_values)
+            return found.logits, found.pred_boxes
+
+    path = export(
+        Plain().requires_grad_(False),
+        torch.rand(1, 3, 64, 64),
+        tmp_path / 'q.onnx',
+        ['pixels'],
+        ['logits', 'pred_boxes'],
+        {},
+    )
+    machine = OnnxMachine(path, 'det', size=(64, 64), layout='detr')
+    for answer, image in zip(machine.predict(pictures()), pictures(), strict=True):
+        with torch.no_grad():
+            outputs = network(torch.from_numpy(machine.prepare(image)[0])[None])
+        (truth,) = processor.post_process_object_detection(outputs, 0.01, target_sizes=[image.shape[:2]])
+        order = truth['scores'].argsort(descending=True)
+        edges = torch.tensor([*image.shape[1::-1]] * 2)
+        inside = truth['boxes'][order].clamp(torch.zeros(4), edges)
+        np.testing.assert_allclose(answer.boxes, inside.numpy(), atol=1e-2)
+        np.testing.assert_array_equal(answer.labels, truth['labels'][order].numpy())
+
+
+def test_sigmoid_queries_are_the_best_pairs_of_query_and_class():
+    from miqa.machines.onnx_layouts import detr
+
+    logits = np.array([[[2.0, -3.0], [1.0, 3.0]]])
+    outputs = {'logits': logits, 'pred_boxes': np.array([[[0.5, 0.5, 1, 1], [0.25, 0.25, 0.5, 0.5]]])}
+    options = LayoutOptions({'logits': 'logits', 'boxes': 'pred_boxes'}, activation='sigmoid', limit=3)
+    _, place = OnnxPreparation((10, 20), (0,) * 3, (1,) * 3)(np.zeros((30, 40, 3), np.uint8))
+    answer = detr(outputs, place, options)
+    assert answer.labels.tolist() == [1, 0, 0]
+    np.testing.assert_allclose(answer.scores, 1 / (1 + np.exp([-3.0, -2.0, -1.0])), rtol=1e-6)
+    np.testing.assert_allclose(answer.boxes, [[0, 0, 20, 15], [0, 0, 40, 30], [0, 0, 20, 15]], atol=1e-4)
+
+
+@pytest.mark.parametrize('size', [(96, 128), (33, 47), (200, 80), (640, 640)])
+def test_a_letterbox_leads_back_to_the_pixels_of_the_image(size):
+    image = pictures(1, [size])[0]
+    _, place = OnnxPreparation((64, 96), (0,) * 3, (1,) * 3, 'letterbox')(image)
+    top, left = place.corner
+    whole = torch.tensor([[left, top, left + place.content[1], top + place.content[0]]], dtype=torch.float32)
+    np.testing.assert_allclose(place.boxes_to_image(whole)[0], [0, 0, size[1], size[0]], atol=max(size) / 64)
+    ramp = torch.zeros(1, 64, 96)
+    ramp[0, top : top + place.content[0] // 2, left : left + place.content[1]] = 1
+    seen = place.maps_to_image(ramp)[0] > 0.5
+    assert seen.shape == size and abs(seen.float().mean().item() - 0.5) < 0.06
+
+
+@pytest.mark.parametrize('size', [(97, 131), (301, 40), (3, 500), (1, 1), (37, 1900)])
+def test_a_letterbox_leads_back_as_that_of_ultralytics(size):
+    scale_boxes = pytest.importorskip('ultralytics.utils.ops', reason="pip install -e '.[ultralytics]'").scale_boxes
+    _, place = OnnxPreparation((160, 160), (0,) * 3, (1,) * 3, 'letterbox')(np.zeros((*size, 3), np.uint8))
+    boxes = torch.tensor([[0.0, 0, 160, 160], [70, 70, 90, 90], [10.5, 79, 20.25, 81]])
+    np.testing.assert_allclose(place.boxes_to_image(boxes), scale_boxes((160, 160), boxes.clone(), size), atol=1e-3)
+
+
+def test_heads_with_objectness_or_with_suppression_inside_and_either_order_of_axes():
+    _, place = OnnxPreparation(None, (0,) * 3, (1,) * 3)(np.zeros((40, 60, 3), np.uint8))
+    boxes = torch.tensor([[10.0, 10, 30, 30], [11, 10, 30, 30], [40, 5, 50, 20]])
+    centres = box_convert(boxes, 'xyxy', 'cxcywh').numpy()
+    chances = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.6]])
+    plain = np.concatenate([centres, chances], 1)[None]
+    worth = np.concatenate([centres, np.full((3, 1), 0.5), chances], 1)[None]
+    options = LayoutOptions({}, classes=2)
+    for head in (plain, plain.transpose(0, 2, 1)):
+        answer = yolo({'output': head}, place, options)
+        np.testing.assert_allclose(answer.boxes, boxes[[0, 2]], atol=1e-4)
+        assert answer.labels.tolist() == [0, 1] and answer.scores.tolist() == pytest.approx([0.9, 0.6])
+    answer = yolo({'output': worth}, place, LayoutOptions({}, classes=2, objectness=True))
+    assert answer.scores.tolist() == pytest.approx([0.45, 0.3])
+    done = np.concatenate([boxes.numpy(), [[0.9, 0], [0.005, 0], [0.6, 1]]], 1)[None]
+    answer = yolo({'output': done}, place, LayoutOptions({}, end_to_end=True, classes=2))
+    assert answer.labels.tolist() == [0, 1]
+    with pytest.raises(ValueError, match='would make 7 values for each place'):
+        yolo({'output': plain}, place, LayoutOptions({}, classes=3))
+    with pytest.raises(ValueError, match='Another layout'):
+        yolo({'a': plain, 'b': plain}, place, options)
+
+
+def test_a_semantic_segmenter(tmp_path):
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(3, 4, 3, padding=1).eval()
+    path = export(network, torch.rand(1, 3, 32, 32), tmp_path / 's.onnx', ['x'], ['y'], {'x': {2: 'h', 3: 'w'}})
+    image = pictures(1)[0]
+    (answer,) = OnnxMachine(path, 'seg', size=None, **PLAIN).predict([image])
+    with torch.no_grad():
+        truth = network(torch.from_numpy(image).permute(2, 0, 1)[None] / 255).argmax(1)[0].numpy()
+    assert (answer.labels == truth).mean() > 0.999
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    return export(
+        torch.nn.Sequential(torch.nn.Conv2d(3, 2, 8), torch.nn.Flatten()), torch.rand(1, 3, 8, 8),
+        tmp_path / 'c.onnx', ['x'], ['y'], {},
+    )  # fmt: skip
+
+
+def test_a_file_for_one_image_at_a_time_is_given_one_at_a_time(classifier):
+    machine = OnnxMachine(classifier, size=(8, 8))
+    assert len(machine.predict(pictures(3))) == 3 and str(machine.device) == 'cpu'
+
+
+def test_the_session_runs_on_the_device_that_was_asked_for_or_says_why_not(classifier, monkeypatch):
+    with pytest.raises(ValueError, match='no provider for device cuda:1 here'):
+        OnnxMachine(classifier, size=(8, 8), device='cuda', device_id=1)
+    import onnxruntime
+
+    # A GPU build whose libraries are missing offers the GPU and then computes on the CPU.
+    monkeypatch.setattr(
+        onnxruntime, 'get_available_providers', lambda: ['CUDAExecutionProvider', 'CPUExecutionProvider']
+    )
+    with pytest.raises(ValueError, match='could not start on cuda:1 and would compute on cpu'):
+        OnnxMachine(classifier, size=(8, 8), device='cuda:1')
+
+
+def test_missing_outputs_are_named_with_what_there_is(classifier):
+    with pytest.raises(ValueError, match="no output 'boxes'.*it has y.*boxes_name='y'"):
+        OnnxMachine(classifier, 'det', size=(8, 8))

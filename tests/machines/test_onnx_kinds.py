@@ -1,0 +1,161 @@
+"""Files of other exporters: channels last, whole numbers as input, fixed sizes, several outputs, finished maps."""
+
+import numpy as np
+import pytest
+import torch
+from helpers_sized_pictures import pictures
+from PIL import Image
+
+from miqa.machines import OnnxMachine
+
+# Exporters warn of each branch that they cannot follow.
+pytestmark = pytest.mark.filterwarnings('ignore')
+pytest.importorskip('onnx', reason="onnx is missing: pip install -e '.[export]'")
+pytest.importorskip('onnxruntime', reason="onnxruntime is missing: pip install -e '.[export]'")
+
+PLAIN = {'mean': (0, 0, 0), 'std': (1, 1, 1)}
+
+
+class Of(torch.nn.Module):
+    """A module of a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, image):
+        return self.function(image)
+
+
+@pytest.fixture
+def export(tmp_path):
+    """Return a function that writes an ONNX file of a function of an image."""
+
+    def write(function, example, outputs=('y',), free=()):
+        path = tmp_path / 'x.onnx'
+        axes = {'x': {axis: f'a{axis}' for axis in free}} if free else {}
+        torch.onnx.export(
+            Of(function).eval(), example, str(path), input_names=['x'], output_names=list(outputs), dynamic_axes=axes,
+            opset_version=17, dynamo=False,
+        )  # fmt: skip
+        return path
+
+    return write
+
+
+def means(x):
+    return x.float().mean((2, 3)) / 50
+
+
+def stretched(image, size):
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+
+
+@pytest.mark.parametrize('last', [False, True])
+def test_pixels_of_whole_numbers_and_channels_last_are_given_as_the_file_takes_them(export, last):
+    example = torch.zeros(1, 3, 16, 24, dtype=torch.uint8)
+    example = example.permute(0, 2, 3, 1).contiguous() if last else example
+    path = export((lambda x: means(x.permute(0, 3, 1, 2))) if last else means, example)
+    machine = OnnxMachine(path)
+    assert machine.prepare.size == (16, 24)
+    for answer, image in zip(machine.predict(pictures(4)), pictures(4), strict=True):
+        logits = torch.from_numpy(stretched(image, (16, 24)).mean((0, 1)) / 50)
+        np.testing.assert_allclose(answer.probabilities, logits.softmax(0), atol=1e-5)
+    with pytest.raises(ValueError, match='leave mean and std out'):
+        OnnxMachine(path, **PLAIN)
+
+
+def test_a_size_that_the_file_does_not_take_is_said_before_the_first_picture(export):
+    path = export(means, torch.rand(1, 3, 16, 24))
+    for size in ((224, 224), 16, None):
+        with pytest.raises(ValueError, match='takes pictures of 16 x 24 pixels.*Leave size out'):
+            OnnxMachine(path, size=size)
+    for size in ((0, 5), (1, 2, 3), 'large', (1.5, 2)):
+        with pytest.raises(ValueError, match='size must be'):
+            OnnxMachine(path, size=size)
+    free = export(means, torch.rand(1, 3, 16, 24), free=(2, 3))
+    assert OnnxMachine(free).prepare.size == (224, 224) and OnnxMachine(free, size=32).prepare.size == (32, 32)
+
+
+@pytest.mark.parametrize(
+    ('example', 'message'),
+    [
+        (torch.rand(1, 1, 8, 8), 'of 1 channels'),
+        (torch.rand(4, 3, 8, 8), 'exactly 4 images'),
+        (torch.rand(3, 8), 'one input'),
+    ],
+)
+def test_an_input_that_cannot_take_a_picture_is_refused(export, example, message):
+    with pytest.raises(ValueError, match=message):
+        OnnxMachine(export(lambda x: x.flatten(1), example))
+
+
+@pytest.mark.parametrize('normal', [{'mean': (0,)}, {'std': (1, 0, 1)}])
+def test_values_that_normalise_nothing_are_refused(export, normal):
+    with pytest.raises(ValueError, match='three numbers each'):
+        OnnxMachine(export(means, torch.rand(1, 3, 8, 8)), **normal)
+
+
+def test_of_several_outputs_the_named_one_is_read(export):
+    path = export(lambda x: (x.mean((2, 3)), -3 * x.mean((2, 3))), torch.rand(1, 3, 8, 8), ('features', 'scores'))
+    first, named = (OnnxMachine(path, logits_name=name, **PLAIN) for name in (None, 'scores'))
+    (image,) = pictures(1)
+    one, other = first.predict([image])[0].probabilities, named.predict([image])[0].probabilities
+    assert first.fingerprint != named.fingerprint and one.argmax() == other.argmin()
+    with pytest.raises(ValueError, match="no output 'logit'; it has features, scores"):
+        OnnxMachine(path, logits_name='logit')
+
+
+def test_probabilities_that_are_taken_for_logits_are_noticed(export):
+    path = export(lambda x: means(x).softmax(1), torch.rand(1, 3, 8, 8))
+    with pytest.raises(ValueError, match="Say outputs='probabilities'"):
+        OnnxMachine(path).predict(pictures(1))
+    (answer,) = OnnxMachine(path, outputs='probabilities').predict(pictures(1))
+    assert answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_finished_map_of_classes_is_enlarged_without_mixing_indices(export):
+    path = export(lambda x: (x[:, :1] > 0.5).long() * 7, torch.rand(1, 3, 8, 8))
+    image = np.zeros((16, 24, 3), np.uint8)
+    image[:, 12:] = 255
+    (answer,) = OnnxMachine(path, 'seg', **PLAIN).predict([image])
+    np.testing.assert_array_equal(answer.labels, (image[..., 0] > 127) * 7)
+
+
+def test_logits_with_channels_last_are_read_so(export):
+    path = export(lambda x: torch.cat([x, 1 - x], 3)[..., [0, 3]], torch.rand(1, 8, 8, 3))
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[:4] = 255
+    (answer,) = OnnxMachine(path, 'seg', **PLAIN).predict([image])
+    np.testing.assert_array_equal(answer.labels, np.where(image[..., 0] > 0, 0, 1))
+
+
+def test_a_map_of_one_channel_is_no_map_of_classes(export):
+    path = export(lambda x: x[:, :1], torch.rand(1, 3, 8, 8))
+    with pytest.raises(ValueError, match='at least two classes'):
+        OnnxMachine(path, 'seg').predict(pictures(1))
+
+
+def test_boxes_in_the_order_of_tensorflow(export):
+    def found(x):
+        one = x.float().mean() * 0
+        return torch.tensor([[[0.1, 0.2, 0.5, 0.6]]]) + one, torch.tensor([[0.9]]) + one, torch.tensor([[3.0]]) + one
+
+    names = ('detection_boxes', 'detection_scores', 'detection_classes')
+    path = export(found, torch.zeros(1, 8, 8, 3, dtype=torch.uint8), names, free=(1, 2))
+    roles = dict(zip(('boxes_name', 'scores_name', 'labels_name'), names, strict=True))
+    machine = OnnxMachine(
+        path, 'det', size=None, layout_options={'coordinates': 'relative', 'corners': 'yxyx'}, **roles
+    )
+    (answer,) = machine.predict([np.zeros((40, 100, 3), np.uint8)])
+    np.testing.assert_allclose(answer.boxes, [[20, 4, 60, 20]], atol=1e-4)
+    assert answer.labels.tolist() == [3]
+    with pytest.raises(ValueError, match='order of corners'):
+        OnnxMachine(path, 'det', layout_options={'corners': 'xxyy'}, **roles)
+
+
+def test_what_machines_were_called_before_by_their_fingerprint_stays():
+    """Responses of earlier versions are continued: options that came later count only where they are used."""
+    from miqa.machines.onnx_layouts import LayoutOptions
+
+    assert 'corners' not in str(LayoutOptions({}))

@@ -1,0 +1,114 @@
+"""The comparison prints the benchmark's numbers, marks who knows the labels, and draws every method."""
+
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers_database import write_database
+from helpers_responses import label_from_responses, write_responses
+from rich.console import Console
+
+from miqa.benchmark.baselines import read_test_images
+from miqa.benchmark.methods import parse_methods
+from miqa.benchmark.run import ALL_MACHINES, run_benchmark
+from miqa.evaluation.predictions import write_predictions
+from miqa.reports.comparison import print_comparison, save_comparison
+from miqa.reports.example_figure import Example, example_figure
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope='module')
+def database(tmp_path_factory):
+    root = tmp_path_factory.mktemp('comparison') / 'data'
+    write_database(root, 'cls', sources=8, val_sources=6)
+    write_responses(root, 'cls', {'small': 1.0, 'large': 4.0})
+    label_from_responses(root, 'cls')
+    images = read_test_images(root, 'cls')
+    noise = np.random.default_rng(0).normal(0, 0.1, len(images))
+    table = images.assign(task='cls', label='composite', ground_truth=images.composite)
+    write_predictions(root / 'ours.csv', table.assign(prediction=images.composite + noise))
+    return root
+
+
+@pytest.fixture(scope='module')
+def benchmark(database):
+    texts = ['SSIM', f'ours={database}/ours.csv', 'max_probability:small', 'lost=/nowhere/predictions.csv']
+    methods = parse_methods(texts, database, ['cls'])
+    return run_benchmark(database, methods, ['cls'], ['composite'], resamples=50)
+
+
+def test_the_table_shows_every_method_best_first_and_why_one_is_missing(benchmark):
+    stream = io.StringIO()
+    print_comparison(benchmark, 'cls', 'composite', Console(file=stream, width=140))
+    # Labels that no method has helped to make come first, those of all machines after them.
+    headline, first = stream.getvalue().split('label from all machines:')
+    assert 'all machines but small' in headline
+    cells = benchmark.cells[benchmark.cells.labels_from == ALL_MACHINES].set_index('method')
+    found = dict(re.findall(r'│ (ours|SSIM|max probability of small)[ *]*│ +(-?\d\.\d{3})', first))
+    assert found == {name: f'{cells.SRCC[name]:.3f}' for name in found} and len(found) == 3
+    assert list(found) == list(cells.loc[list(found)].sort_values('SRCC', ascending=False).index)
+    assert 'lost was not scored' in first and '/nowhere/predictions.csv' in first
+
+
+def test_a_method_that_asks_a_labelling_machine_is_marked_but_not_where_that_machine_is_left_out(benchmark):
+    stream = io.StringIO()
+    print_comparison(benchmark, 'cls', 'composite', Console(file=stream, width=140))
+    second, first = stream.getvalue().split('label from all machines:')
+    assert 'all machines but small' in second
+    assert 'max probability of small *' in first and 'knows a part of the answer' in first
+    assert 'max probability of small *' not in second and 'knows a part of the answer' not in second
+
+
+def test_every_scored_method_gets_a_scatter_plot_and_the_table_keeps_the_failure(benchmark, database, tmp_path):
+    images = read_test_images(database, 'cls')
+    paths = save_comparison(benchmark, images, 'cls', 'composite', tmp_path)
+    assert sorted(path.name for path in paths) == sorted(path.name for path in tmp_path.iterdir())
+    assert {path.name for path in paths} == {
+        'comparison.csv',
+        'filter_curve.png',
+        'scatter_ours.png',
+        'scatter_ssim.png',
+        'scatter_max_probability_of_small.png',
+    }
+    saved = pd.read_csv(tmp_path / 'comparison.csv').set_index(['labels_from', 'method'])
+    assert 'nowhere' in saved.failure[ALL_MACHINES, 'lost']
+
+
+def test_a_task_that_was_not_scored_is_refused(benchmark, database, tmp_path):
+    with pytest.raises(ValueError, match='det, composite'):
+        save_comparison(benchmark, read_test_images(database, 'cls'), 'det', 'composite', tmp_path)
+
+
+def test_the_tool_does_the_same_from_the_command_line(database, tmp_path):
+    command = [sys.executable, REPOSITORY / 'tools' / 'analysis' / 'compare.py', database, '--out', tmp_path / 'out']
+    methods = ['--methods', 'PSNR', f'ours={database}/ours.csv', '--resamples', '20', '--jobs', '1']
+    result = subprocess.run([*map(str, command), *methods], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert result.returncode == 0, result.stderr
+    assert 'held-out sources' in result.stdout and 'filter_curve.png' in result.stdout
+    assert (tmp_path / 'out' / 'scatter_psnr.png').is_file()
+
+
+def test_the_example_figure_writes_each_answer_in_the_colour_of_right_or_wrong():
+    image = np.zeros((20, 30, 3), np.uint8)
+    examples = [
+        Example(image, 'snow', [('A', 'goose', True), ('B', 'umbrella', False)], {'label': 0.5, 'SSIM': 0.9}),
+        Example(image, 'fog', [('A', 'goose', True), ('B', 'goose', True)], {'label': 1.0, 'SSIM': 0.3}),
+    ]
+    figure = example_figure(examples, 'title', 'footer')
+    texts = {text.get_text(): text.get_color() for axes in figure.axes for text in axes.texts}
+    assert texts['B: umbrella'] != texts['B: goose'] == texts['A: goose']
+    assert {'0.50', '0.90', '1.00', '0.30'} <= set(texts)
+
+
+def test_examples_with_different_scores_cannot_share_a_figure():
+    image = np.zeros((20, 30, 3), np.uint8)
+    with pytest.raises(ValueError, match='same scores'):
+        example_figure([Example(image, 'a', [], {'x': 1.0}), Example(image, 'b', [], {'y': 1.0})], 'title')
+    with pytest.raises(ValueError, match='at least one'):
+        example_figure([], 'title')

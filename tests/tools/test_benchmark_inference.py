@@ -1,0 +1,58 @@
+"""The benchmark of runtimes compares what it says it compares."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from helpers_apis import CNN, views_of, write_photos, write_run
+from helpers_tools import load_tool
+
+from miqa.apis.runtimes import Device, Runtime
+
+tool = load_tool('tools/analysis/benchmark_inference.py')
+
+
+class Fake(Runtime):
+    name, device = 'Fake', Device('cpu')
+
+    def __init__(self, off, sizes):
+        self.off, self.sizes = off, sizes
+
+    def __call__(self, pixels):
+        self.sizes.append(len(pixels))
+        return pixels.mean(axis=(1, 2, 3)) / 255 + self.off
+
+
+def test_rows_hold_every_runtime_and_batch_size_and_the_difference_from_the_first():
+    sizes = []
+    runtimes = {'first': Fake(0.0, sizes), 'second': Fake(0.125, sizes)}
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 3, 8, 8), dtype=np.uint8)
+    rows = list(tool.measure(runtimes, pixels, (1, 4, 16), 2, lambda step: None))
+    assert [(row['runtime'], row['batch']) for row in rows] == [
+        (name, size) for size in (1, 4, 16) for name in ('first', 'second')
+    ]
+    assert [row['largest_difference'] for row in rows] == pytest.approx([0.0, 0.125] * 3)
+    assert all(row['ratio'] == 1.0 for row in rows if row['runtime'] == 'first')
+    assert all(row['p50_ms'] <= row['p95_ms'] and row['pictures_per_second'] > 0 for row in rows)
+    assert {1, 4, 16} <= set(sizes)
+
+
+def test_the_command_measures_a_model_of_ones_own_and_says_what_it_leaves_out(tmp_path, monkeypatch, capsys):
+    pytest.importorskip('onnxscript', reason="needs the extra 'export'")
+    write_run(tmp_path / 'best.pth', CNN, views_of(64))
+    write_photos(tmp_path / 'shots', 40)
+    out = tmp_path / 'speed.json'
+    arguments = ['--model', tmp_path / 'best.pth', '--images', tmp_path / 'shots', '--count', '20', '--out', out]
+    monkeypatch.setattr(sys, 'argv', ['tool', *map(str, arguments), '--repeats', '1', '--batch-sizes', '1', '2'])
+    tool.main()
+    found = json.loads(out.read_text())['models']['model']
+    names = {row['runtime'] for row in found['rows']} | {sentence.split(':')[0] for sentence in found['left_out']}
+    assert names == {
+        'PyTorch fp32', 'PyTorch bf16', 'PyTorch auto', 'ONNX Runtime fp32', 'ONNX Runtime int8', 'OpenVINO fp32',
+        'OpenVINO bf16', 'OpenVINO int8',
+    }  # fmt: skip
+    exact = [row for row in found['rows'] if row['runtime'] in ('ONNX Runtime fp32', 'OpenVINO fp32')]
+    assert exact and all(row['largest_difference'] < 1e-3 for row in exact)
+    printed = capsys.readouterr().out
+    assert all(sentence in printed for sentence in found['left_out'])

@@ -1,0 +1,167 @@
+"""The benchmarks measure what they say: both sides do the same work."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers_apis import write_run
+from helpers_database import write_database
+from helpers_tools import load_tool
+from PIL import Image
+
+from miqa.apis.model import MIQAModel
+from miqa.datasets import MIQDDataset, open_index
+from miqa.registry import TRANSFORMS
+
+ROOT = Path(__file__).parents[2]
+benchmark_index = load_tool('tools/analysis/benchmark_index.py')
+benchmark_loader = load_tool('tools/analysis/benchmark_loader.py')
+
+
+@pytest.mark.parametrize('task', ['cls', 'det'])
+def test_the_plain_scan_finds_the_samples_of_the_index(tmp_path, task):
+    benchmark_index.write_synthetic_database(tmp_path, task, sources=3, versions=250)
+    index = open_index(tmp_path, task, 'train')
+    samples = benchmark_index.plain_scan(tmp_path, task)
+    assert len(samples) == len(index) == 750
+    for position in range(0, 750, 7):
+        path, label = samples[position]
+        assert path.endswith(index.image(position)) and Path(path).is_file()
+        assert index.labels('composite')[position] == pytest.approx(label, abs=1e-6)
+    with pytest.raises(FileExistsError, match='another database'):
+        benchmark_index.write_synthetic_database(tmp_path, task, sources=4, versions=250)
+
+
+def test_the_index_benchmark_measures_and_returns_its_figures(tmp_path, monkeypatch, capsys):
+    fork = multiprocessing.get_context('fork')
+    monkeypatch.setattr(benchmark_index.multiprocessing, 'get_context', lambda method: fork)
+    figures = benchmark_index.benchmark_index(tmp_path, 'det', sources=4, versions=20, workers=1)
+    assert figures['samples'] == 80
+    assert all(figures[f'{name}_s'] > 0 for name in ('plain_scan', 'cold_build', 'warm_open'))
+    assert figures['worker_private_mb'] < 100
+    assert '80 samples of det in 4 sources' in capsys.readouterr().out
+
+
+def test_memory_in_use_notices_what_is_taken():
+    # In a process of its own: one that has freed much memory takes the block from there.
+    code = (
+        'import sys; sys.path.insert(0, sys.argv[1]); import benchmark_index, numpy as np\n'
+        'before = benchmark_index.memory_in_use(); block = np.ones(40_000_000, dtype=np.uint8)\n'
+        'print(*(b - a for a, b in zip(before, benchmark_index.memory_in_use())))'
+    )
+    folder = str(Path(benchmark_index.__file__).parent)
+    done = subprocess.run([sys.executable, '-c', code, folder], capture_output=True, text=True, check=True)
+    assert all(30 < float(taken) < 60 for taken in done.stdout.split()) and len(done.stdout.split()) == 2
+
+
+def test_the_plain_loader_gives_the_test_pixels_of_ours(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (301, 402, 3), dtype=np.uint8)
+    path = tmp_path / 'x.png'
+    Image.fromarray(pixels).save(path)
+    image, region = benchmark_loader.PlainLoader(normalise=False)(str(path))
+    assert image.shape == (3, 224, 224)
+    results = {'path': str(path), 'rng': np.random.default_rng(0)}
+    for step in benchmark_loader.TEST:
+        results = TRANSFORMS.build(step)(results)
+    assert torch.equal(results['inputs']['region'].float() / 255, region)
+
+
+def test_the_loader_benchmark_measures_every_way(tmp_path, capsys):
+    root = write_database(tmp_path / 'db', 'cls', sources=2, versions=3, size=(320, 300))
+    threads = torch.get_num_threads()
+    figures = benchmark_loader.benchmark_loader(
+        root, 'cls', 'train', tmp_path / 'packed', images=3, rounds=1, workers=0
+    )
+    torch.set_num_threads(threads)
+    assert len(figures) == 7 and all(value > 0 for value in figures.values())
+    said = capsys.readouterr().out
+    assert 'x plain' in said and 'ours, packed (zstd), both views' in said
+    assert len(MIQDDataset(root, 'cls')) == 3
+
+
+def test_the_load_test_of_the_endpoint_loses_no_answer(tmp_path):
+    pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[api]')")
+    benchmark = load_tool('tools/analysis/benchmark_service.py')
+    write_run(tmp_path / 'best.pth')
+    model = MIQAModel(weights=tmp_path / 'best.pth', workers=0)
+    pictures = benchmark.make_pictures(3, 120, 90)
+    figures = benchmark.load_test(model, pictures, requests=20, connections=4)
+    assert figures['answered'] == figures['requests'] == 20 and figures['largest_difference'] < benchmark.TOLERANCE
+    assert 0 < figures['p50_ms'] <= figures['p95_ms'] <= figures['max_ms'] and figures['pictures_per_pass'] >= 1
+
+
+def test_the_benchmark_of_tasks_compares_models_that_differ_in_all_but_the_encoder():
+    benchmark = load_tool('tools/analysis/benchmark_tasks.py')
+    models = benchmark.random_task_models(batch_size=2, device='cpu', precision='fp32')
+    assert list(models) == ['cls', 'det', 'ins']
+    pictures = [np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)] * 2
+    found = benchmark.measure(models, pictures, repeats=1)
+    assert found['largest_difference'] < 1e-5
+    assert found['together_s'] > 0 and found['ratio'] == found['together_s'] / found['apart_s']
+    answers = {float(model.assess(pictures)[0]) for model in models.values()}
+    assert len(answers) == 3
+
+
+def test_the_fidelity_benchmark_measures_both_ways_and_shows_that_they_agree():
+    benchmark = load_tool('tools/analysis/benchmark_fidelity.py')
+    threads = torch.get_num_threads()
+    pairs = benchmark.make_pairs(photos=1, versions=2, side=200)
+    found = benchmark.benchmark_measures(pairs, ['PSNR', 'SSIM'], rounds=1)
+    torch.set_num_threads(threads)
+    assert set(found) == {'PSNR', 'SSIM', 'all'}
+    for name in ('PSNR', 'SSIM'):
+        assert found[name]['ours'] > 0 and found[name]['piq'] > 0 and found[name]['difference'] < 1e-5
+    assert found['all']['piq'] == pytest.approx(found['PSNR']['piq'] + found['SSIM']['piq'])
+
+
+# In a process of its own: what other tests have freed would hide that memory grows.
+CHECK_MEMORY = """
+import sys
+import numpy as np
+from helpers_tools import load_tool
+
+check = load_tool('tools/analysis/check_memory.py')
+kept = []
+if '--leak' in sys.argv:
+    sys.argv.remove('--leak')
+    check.MeanScorer.assess = lambda self, images: [kept.append(np.ones(4000)) or 0.5 for _ in images]
+sys.exit(check.main())
+"""
+
+
+@pytest.mark.parametrize('leak', [False, True])
+def test_long_inputs_are_shown_not_to_grow_and_growth_is_found_out(leak):
+    options = [
+        '--names',
+        '2000',
+        '--hours',
+        '0.2',
+        '--camera-frames',
+        '300',
+        *(['--most', '20', '--leak'] if leak else []),
+    ]
+    paths = [str(ROOT), str(ROOT / 'tests' / 'helpers'), *os.environ.get('PYTHONPATH', '').split(os.pathsep)]
+    ended = subprocess.run(
+        [sys.executable, '-c', CHECK_MEMORY, *options],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))},
+    )
+    if leak:
+        # A model that keeps every picture is found out.
+        assert ended.returncode == 1 and 'GREW folder' in ended.stdout, ended.stderr
+    else:
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.count('ok ') == 3 and '21,600 items' in ended.stdout and '2,000 items' in ended.stdout
+
+
+def test_a_meter_refuses_an_input_that_ended_early():
+    meter = load_tool('tools/analysis/check_memory.py').Meter(10)
+    meter(9)
+    with pytest.raises(RuntimeError, match='Only 9 of 10 items came'):
+        meter.growth()

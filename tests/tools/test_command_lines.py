@@ -1,0 +1,139 @@
+"""Every command line that a page of ours or the paper's README prints is understood."""
+
+import argparse
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from miqa.apis.commands.cli import main
+
+ROOT = Path(__file__).parents[2]
+PAGES = (*ROOT.glob('README*.md'), *ROOT.glob('docs/**/*.md'), ROOT / 'data' / 'README.md')
+
+#: As the paper's README prints them, with their older spellings; `train.py` and `evaluate.py` are tools/train.py and
+#: tools/test.py here.
+PAPER = (
+    'python tools/train.py --config configs/ra_miqa_cls.py --data_path data/miqd --batch_size 256 --epochs 5 '
+    '--learning_rate 1e-4 --gpu_ids 0,1 --work_dir work_dirs/x',
+    'python tools/train.py configs/ra_miqa_det.py --data_root data/miqd --gpu-ids 0 1',
+    'python tools/test.py --model_path best.pth --test_data data/miqd',
+    'python tools/test.py --config configs/ra_miqa_cls.py --model_path best.pth --test_data data/miqd --batch_size 64',
+    'python tools/test.py --config configs/ra_miqa_cls.py --checkpoint best.pth',
+    'python tools/test.py configs/ra_miqa_cls.py best.pth --data_root data/miqd',
+    'python tools/test.py best.pth --data-root data/miqd',
+)
+#: Spellings of earlier versions of this project.
+EARLIER = (
+    'miqa image photo.jpg --weights work_dirs/x/best.pth',
+    'miqa image photo.jpg -m ra-miqa -w best.pth --task det --label accuracy',
+    'miqa video drive.mp4 --frames 60 --fps 2 --sampling fps',
+    'miqa camera 1 --alert-below 0.4 --no-window --precision bf16',
+    'miqa export demo.onnx --model demo',
+    'miqa serve --weights work_dirs/x/best.pth --port 8000',
+    'python tools/analysis/benchmark_inference.py --weights work_dirs/x/best.pth --images shots/ --out speed.json',
+)
+
+
+class Parsed(BaseException):
+    """A command line was understood; nothing more is to happen."""
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """Return the words of every `miqa` and `tools/` command in a page's shell blocks."""
+    found = []
+    for block in re.findall(r'^ *```(?:bash|sh|shell|console)\n(.*?)^ *```', text, re.MULTILINE | re.DOTALL):
+        for line in block.replace('\\\n', ' ').splitlines():
+            words = shlex.split(line, comments=True)
+            while words:
+                end = next(
+                    (place for place, word in enumerate(words) if word in ('|', '&&', ';', '>', '&')), len(words)
+                )
+                part, words = words[:end], words[end + 1 :]
+                if part[:1] == ['miqa'] or (len(part) > 1 and part[1].startswith('tools/')):
+                    found.append(part)
+    return found
+
+
+PRINTED = [
+    pytest.param(command, id=f'{page.name}: {" ".join(command)[:80]}')
+    for page in PAGES
+    for command in commands_in(page.read_text(encoding='utf-8'))
+]
+
+
+def understand(words: list[str], monkeypatch) -> None:
+    """Run a command up to the end of its parsing.
+
+    Raises:
+        Parsed: it was understood.
+        SystemExit: it was not.
+    """
+    real = argparse.ArgumentParser.parse_args
+
+    def parse_args(self, *arguments, **options):
+        raise Parsed(real(self, *arguments, **options))
+
+    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', parse_args)
+    if words[0] == 'miqa':
+        main(words[1:])
+    else:
+        # As Python does for a script: its own folder is searched.
+        monkeypatch.syspath_prepend(str((ROOT / words[1]).parent))
+        monkeypatch.setattr(sys, 'argv', words[1:])
+        runpy.run_path(str(ROOT / words[1]), run_name='__main__')
+
+
+@pytest.mark.parametrize('words', PRINTED)
+def test_every_command_that_a_page_prints_is_understood(words, monkeypatch):
+    if words[0] == 'bash':
+        assert (ROOT / words[1]).is_file()
+        return
+    try:
+        understand(words, monkeypatch)
+    except Parsed:
+        return
+    except SystemExit as ended:
+        assert {'-h', '--help'} & set(words) and ended.code == 0
+
+
+@pytest.mark.parametrize('command', [*PAPER, *EARLIER])
+def test_the_spellings_of_the_paper_and_of_earlier_versions_are_understood(command, monkeypatch):
+    with pytest.raises(Parsed):
+        understand(shlex.split(command), monkeypatch)
+
+
+def test_the_harness_notices_an_option_that_is_not_there(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        understand(['miqa', 'image', 'a.jpg', '--no-such-option'], monkeypatch)
+    assert '--no-such-option' in capsys.readouterr().err
+    assert commands_in('```bash\nfind . | miqa image - \\\n  --json  # note\n```') == [['miqa', 'image', '-', '--json']]
+    assert len(PRINTED) > 30
+
+
+def test_an_unknown_option_gets_the_nearest_one(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(['image', 'shots/', '--modle', 'demo'])
+    assert caught.value.code == 2
+    assert "unrecognized arguments: --modle demo. Did you mean '--model'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('words', 'hint'),
+    [
+        ('data/plan.py shots --task det --smaple 3', '--sample'),
+        ('data/run_machines.py --task det --machines m.py x --sahrd 1/2 --data-rot y', '--shard'),
+        ('data/run_machines.py x --task det --machines m.py --data-rot y', '--data-root'),
+        ('analysis/report.py x --tilte y', '--title'),
+    ],
+)
+def test_a_tool_suggests_the_nearest_option_too(words, hint, monkeypatch, capsys):
+    tool, *words = words.split()
+    monkeypatch.setattr(sys, 'argv', [tool, *words])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
+    assert caught.value.code == 2
+    assert f"Did you mean '{hint}'?" in capsys.readouterr().err

@@ -1,0 +1,232 @@
+"""What a newcomer meets: a short screen, checks before work, advice that works when it is pasted."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers_config import write_tiny_config
+from helpers_database import write_database
+from helpers_tools import load_tool
+
+from miqa import test as testing
+from miqa import train as training
+from miqa.apis.commands.summary import Summary
+from miqa.datasets import MIQDDataset
+from miqa.datasets.packing import Packing
+from miqa.engine import load_config
+from miqa.layout import image_root
+from miqa.utils.hub import hub_or_cache
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+    """A folder with a small database and a config."""
+    folder = tmp_path_factory.mktemp('first minutes')
+    write_tiny_config(folder / 'tiny_det.py', write_database(folder / 'my data', 'det', sources=6))
+    return folder
+
+
+def run(words: list, folder: Path, **environment) -> subprocess.CompletedProcess:
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHON': sys.executable, **environment}
+    return subprocess.run([*map(str, words)], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def train(folder: Path, *words) -> subprocess.CompletedProcess:
+    return run([sys.executable, ROOT / 'tools' / 'train.py', 'tiny_det.py', *words], folder)
+
+
+def test_the_screen_shows_what_a_person_wants_and_the_printed_command_tests(place):
+    done = train(place, '--data-root', 'my data', '--epochs', '1', '--work-dir', 'run')
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert len(said.splitlines()) < 25
+    for wanted in ('Training RAMIQA', '50 images of 5 photographs', 'eta:', 'SRCC', 'Done. Best SRCC'):
+        assert wanted in said
+    for dump in ('System environment', 'Config:', 'Hooks will be executed'):
+        assert dump not in said
+    (log,) = (place / 'run').glob('*/*.log')
+    for dump in ('System environment', 'Config:', 'Hooks will be executed', 'Training RAMIQA'):
+        assert dump in log.read_text()
+
+    command = re.search('Test it: python (.*)', done.stdout)[1]
+    again = run([sys.executable, *shlex.split(command)], place)
+    assert again.returncode == 0, again.stderr
+    assert len(again.stderr.splitlines()) < 10
+    assert (place / 'run' / 'test' / 'metrics.json').is_file()
+
+
+def test_two_checkpoints_do_not_share_a_folder_of_results(tmp_path):
+    known = testing.Provenance(task='det', label='composite', config=None)
+    place = [testing.folder_beside(tmp_path / name, known, 'composite').name for name in ('best.pth', 'latest.pth')]
+    assert place == ['test', 'test_latest']
+    released = tmp_path / 'miqa_ra_miqa_cls_composite_metric.pth.tar'
+    assert testing.folder_beside(released, known, 'composite').name == 'test_miqa_ra_miqa_cls_composite_metric'
+    assert testing.folder_beside(tmp_path / 'best.pth', known, 'accuracy').name == 'test_accuracy'
+
+
+@pytest.mark.parametrize('several', [False, True], ids=['one process', 'two processes'])
+def test_a_wrong_data_root_is_said_once_and_leaves_nothing(place, several):
+    words = ['--data-root', 'nowhere', '--work-dir', 'never']
+    if several:
+        done = run(['bash', ROOT / 'tools' / 'dist_train.sh', 'tiny_det.py', 2, *words], place)
+    else:
+        done = train(place, *words)
+    assert done.returncode == 1
+    assert (done.stdout + done.stderr).count('There is no data root') == 1
+    assert 'Traceback' not in done.stderr and len(done.stderr.splitlines()) <= 3, done.stderr
+    assert not (place / 'never').exists()
+
+
+def understood(sentence: str) -> training.argparse.Namespace:
+    words = shlex.split(re.search('Go on with: (.*)', sentence)[1])
+    if words[0] == 'python':
+        return training.parse_arguments(words[words.index('-m') + 2 :] if '-m' in words else words[2:])
+    assert (ROOT / words[1]).is_file()
+    # CONFIG GPUS OPTIONS, or PARTITION JOB_NAME CONFIG OPTIONS
+    return training.parse_arguments(words[2:3] + words[4:] if 'dist' in words[1] else words[4:])
+
+
+@pytest.mark.parametrize('environment', [{}, {'WORLD_SIZE': '8'}, {'WORLD_SIZE': '8', 'SLURM_PROCID': '0'}], ids=str)
+def test_the_command_after_an_interruption_is_the_users_own_with_resume(environment, monkeypatch):
+    for name in ('WORLD_SIZE', 'SLURM_PROCID'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    given = ['ra_miqa_det', '--data-root', 'my data', '--cfg-options', 'a.b=1', 'c.d=2', '--launcher', 'pytorch']
+    for program in ('tools/train.py', '/site-packages/miqa/train.py'):
+        args = understood(training.resume_command([program, *given]))
+        assert args.resume == 'auto' and args.data_root == 'my data' and args.launcher == 'none'
+        assert args.cfg_options == {'a.b': 1, 'c.d': 2}
+        resumed = training.resume_command([program, *given, '--resume', 'latest.pth'])
+        assert understood(resumed).resume == 'latest.pth'
+
+
+@pytest.mark.parametrize('name', ['dist_train', 'dist_test', 'slurm_train', 'slurm_test', 'srun', 'torchrun'])
+def test_shell_scripts_explain_themselves(name, tmp_path):
+    script = ROOT / 'tools' / f'{name}.sh'
+    for words, status in (([], 2), (['--help'], 0), (['-h', 'more', 'and', 'more', 'words'], 0)):
+        done = run(['bash', script, *words], tmp_path)
+        assert done.returncode == status and f'{name}.sh' in done.stdout + done.stderr
+        assert 'unbound' not in done.stderr
+
+
+def test_pictures_packed_for_another_size_are_a_sentence_when_the_dataset_is_opened(place):
+    dataset = MIQDDataset(place / 'my data', 'det')
+    Packing(dataset.index, image_root(place / 'my data', 'det'), place / 'packed', short_side=40).run(1)
+    for size in (40, 32):
+        pipeline = [{'type': 'LoadImage'}, {'type': 'ResizeShortSide', 'size': size}]
+        options = dict(packed=place / 'packed', pipeline=pipeline)
+        if size == 40:
+            MIQDDataset(place / 'my data', 'det', **options)
+        else:
+            with pytest.raises(ValueError, match='short side of 40 pixels, but the config resizes to 32. Pack them'):
+                MIQDDataset(place / 'my data', 'det', **options)
+    with pytest.raises(ValueError, match='RandomRotation turns the original'):
+        MIQDDataset(place / 'my data', 'det', packed=place / 'packed', pipeline=[{'type': 'RandomRotation'}])
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once_and_what_is_cached_is_used(monkeypatch):
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    for name in ('https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', False)
+    monkeypatch.setattr(constants, 'ENDPOINT', 'http://127.0.0.1:1')
+    with hub_or_cache():
+        assert constants.HF_HUB_OFFLINE
+    with pytest.raises(ConnectionError, match=r'http://127.0.0.1:1 cannot be reached \(.*refused'), hub_or_cache():
+        huggingface_hub.HfApi(endpoint='http://127.0.0.1:1').create_repo('you/x')
+    assert not constants.HF_HUB_OFFLINE
+
+
+@pytest.mark.parametrize(
+    ('name', 'keys'),
+    [
+        ('vit_small_det', ['model.network.pretrained=False']),
+        ('ra_miqa_cls', ['model.network.base.pretrained=False', 'model.network.region_encoder.weights=None']),
+    ],
+)
+def test_the_keys_for_random_weights_are_those_of_the_config(name, keys):
+    config = load_config(name)
+    assert list(training.random_weights(config.model)) == keys
+    options = training.parse_arguments([name, '--cfg-options', *keys]).cfg_options
+    assert not list(training.random_weights(load_config(name, options).model))
+
+
+def test_one_score_needs_no_summary_and_a_few_no_histogram():
+    summary = Summary()
+    summary.add(0.5, 'medium')
+    assert summary.text() == ''
+    for _ in range(5):
+        summary.add(0.6, 'medium')
+    assert len(summary.text().splitlines()) == 2
+    for _ in range(20):
+        summary.add(0.7, 'medium')
+    assert '0.7 - 0.8' in summary.text()
+
+
+TOOLS_OF_A_DATABASE = (
+    'tools/data/make_splits.py', 'tools/data/verify.py', 'tools/data/make_labels.py', 'tools/data/run_machines.py',
+    'tools/data/pack.py', 'tools/data/download_splits.py', 'tools/data/download_miqd.py',
+    'tools/analysis/benchmark.py', 'tools/analysis/compare.py', 'tools/analysis/accuracy_by_level.py',
+)  # fmt: skip
+
+
+class Parsed(BaseException):
+    """A command line was understood."""
+
+
+@pytest.mark.parametrize('tool', TOOLS_OF_A_DATABASE)
+@pytest.mark.parametrize('option', ['--data-root', '--data_root', '--data-root='])
+def test_the_database_can_be_named_in_one_way_everywhere(tool, option, monkeypatch):
+    more = {'pack.py': ['--split', 'train', '--out', 'o'], 'run_machines.py': ['--machines', 'm.py']}.get(
+        Path(tool).name, []
+    )
+    more += ['--methods', 'SSIM'] if Path(tool).name in ('benchmark.py', 'compare.py') else []
+    named = ['--data-root=my data'] if option.endswith('=') else [option, 'my data']
+    monkeypatch.setattr(sys, 'argv', [tool, '--task', 'cls', *more, *named])
+    module = load_tool(tool)
+    real = module.ToolParser.parse_args
+
+    def parse_args(self, *arguments, **options):
+        raise Parsed(real(self, *arguments, **options))
+
+    monkeypatch.setattr(module.ToolParser, 'parse_args', parse_args)
+    with pytest.raises(Parsed) as parsed:
+        module.main()
+    assert str(parsed.value.args[0].data_root) == 'my data'
+
+
+def test_interrupted_measurements_are_shown_and_kept(monkeypatch, tmp_path, capsys):
+    tool = load_tool('tools/analysis/benchmark_inference.py')
+    row = {'runtime': 'PyTorch fp32', 'batch': 1, 'ratio': 1.0}
+
+    def measure(*_):
+        yield row
+        raise KeyboardInterrupt
+
+    class Model:
+        runtime = type('Runtime', (), {'module': 1})
+
+    monkeypatch.setattr(tool, 'measure', measure)
+    monkeypatch.setattr(tool, 'random_models', lambda: {'net': Model})
+    monkeypatch.setattr(tool, 'pictures_to_try', lambda *_: None)
+    monkeypatch.setattr(tool, 'open_runtimes', lambda *_: ({}, []))
+    monkeypatch.setattr(sys, 'argv', ['benchmark_inference.py', '--out', str(tmp_path / 'o.json')])
+    with pytest.raises(KeyboardInterrupt):
+        tool.main()
+    assert 'PyTorch fp32' in capsys.readouterr().out and (tmp_path / 'o.json').is_file()
+
+
+def test_a_run_that_ends_before_it_wrote_anything_leaves_no_folder(place):
+    done = train(place, '--data-root', 'my data', '--resume', 'nowhere.pth', '--work-dir', 'new')
+    assert 'no checkpoint file nowhere.pth' in done.stderr and not (place / 'new').exists()
+    shutil.rmtree(place / 'new', ignore_errors=True)

@@ -1,0 +1,72 @@
+"""The commands of the paper's README do as printed there what they say; only its paths are replaced."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from helpers_config import write_tiny_config
+from helpers_database import write_database
+
+from miqa.models import read_checkpoint
+
+ROOT = Path(__file__).parents[2]
+#: Its words for ours: `train.py` and `evaluate.py` are tools/train.py and tools/test.py.
+TRAIN = (
+    'python tools/train.py --config CONFIG --data_path DATA --batch_size 8 --epochs 1 --learning_rate 1e-3 '
+    '--work_dir OUT'
+)
+TESTS = (
+    'python tools/test.py --model_path OUT/best.pth --test_data DATA',
+    'python tools/test.py --config CONFIG --model_path OUT/best.pth --test_data DATA --batch_size 4',
+    'python tools/test.py --config CONFIG --checkpoint OUT/best.pth',
+    'python tools/test.py CONFIG OUT/best.pth --data_root DATA',
+    'python tools/test.py OUT/best.pth --data-root DATA',
+)
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('paper')
+    write_tiny_config(folder / 'tiny_det.py', write_database(folder / 'data', 'det', sources=6))
+    return folder
+
+
+def run(command: str, place: Path, out: str = 'run') -> subprocess.CompletedProcess:
+    for word, path in (('CONFIG', 'tiny_det.py'), ('DATA', 'data'), ('OUT', out), ('tools/', f'{ROOT}/tools/')):
+        command = command.replace(word, path)
+    words = [sys.executable, *shlex.split(command)[1:]]
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
+    return subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope='module')
+def trained(place):
+    done = run(TRAIN, place)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 'lr: ' in done.stdout and '1 epochs of 6 steps with 8 images' in done.stdout
+    return place / 'run'
+
+
+@pytest.mark.parametrize('command', TESTS)
+def test_a_command_that_tests_gives_the_scores_of_every_other(command, trained, place, tmp_path):
+    done = run(f'{command} --out {tmp_path / "test"}', place)
+    assert done.returncode == 0, done.stderr[-2000:]
+    scores = json.loads((tmp_path / 'test' / 'metrics.json').read_text())['datasets']['miqa_det']['overall']['all']
+    table = pd.read_csv(tmp_path / 'test' / 'predictions.csv')
+    kept = read_checkpoint(trained / 'best.pth')['meta']['scores']
+    assert scores['n'] == len(table) == 10
+    assert scores['SRCC'] == pytest.approx(kept['SRCC'], abs=1e-9)
+
+
+def test_gpus_are_chosen_with_commas_or_spaces_and_their_absence_is_a_sentence(place):
+    for ids in ('--gpu_ids 0,97', '--gpu-ids 0 97', '--gpu_ids 97'):
+        done = run(f'{TRAIN} {ids}', place, 'gpus')
+        assert done.returncode == 1
+        assert re.search(r'asks for [12] GPUs, but PyTorch finds \d|There is no GPU', done.stderr), done.stderr
+        assert 'Traceback' not in done.stderr and not (place / 'gpus').exists()

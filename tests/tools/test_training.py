@@ -1,0 +1,266 @@
+"""Training and testing as a user runs them: commands, kills, resumes, several processes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers_config import write_tiny_config
+from helpers_database import write_database
+from helpers_real_samples import lay_out_real_samples
+from scipy import stats
+
+from miqa.models import read_checkpoint
+
+ROOT = Path(__file__).parents[2]
+STEPS_PER_EPOCH = 5  # 4 training sources of 10 versions each in batches of 8
+
+
+@pytest.fixture(scope='module')
+def database(tmp_path_factory):
+    return write_database(tmp_path_factory.mktemp('data'), 'det', sources=6, val_sources=2, seed=3)
+
+
+@pytest.fixture(scope='module')
+def config(database, tmp_path_factory):
+    return write_tiny_config(tmp_path_factory.mktemp('config') / 'tiny_det.py', database)
+
+
+def command(tool, *arguments):
+    return [sys.executable, str(ROOT / 'tools' / tool), *map(str, arguments)]
+
+
+def run(*arguments, check=True, **options):
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', **options.pop('env', {})}
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, **options)
+    if check and done.returncode:
+        raise AssertionError(f'{arguments} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}')
+    return done
+
+
+@pytest.fixture(scope='module')
+def trained(config, tmp_path_factory):
+    """Work directory of an uninterrupted run of two epochs."""
+    work_dir = tmp_path_factory.mktemp('uninterrupted')
+    run(*command('train.py', config, '--work-dir', work_dir))
+    return work_dir
+
+
+def weights(path):
+    return read_checkpoint(path)['state_dict']
+
+
+def assert_same_weights(one, two):
+    assert one.keys() == two.keys()
+    for name in one:
+        assert torch.equal(one[name], two[name]), name
+
+
+def test_a_run_leaves_checkpoints_log_config_and_environment(trained):
+    latest, best = read_checkpoint(trained / 'latest.pth'), read_checkpoint(trained / 'best.pth')
+    assert latest['meta']['iter'] == 2 * STEPS_PER_EPOCH
+    assert latest['meta']['epoch'] == 2
+    assert 'optimizer' in latest
+    assert 'optimizer' not in best
+    assert latest['message_hub']['runtime_info']['best_score'] == best['meta']['scores']['SRCC']
+    environment = json.loads((trained / 'environment.json').read_text())
+    assert environment['packages']['torch'] == torch.__version__.split('+')[0]
+    assert list(trained.glob('*/vis_data/config.py'))
+    # Two validations in each of two epochs.
+    log = next(trained.glob('*/*.log')).read_text()
+    assert len(re.findall(r'Epoch\(val\).*SRCC: -?\d', log)) == 4
+
+
+def test_the_frozen_encoder_and_the_stored_position_rows_do_not_train(trained, config, tmp_path):
+    before = run(*command('train.py', config, '--work-dir', tmp_path, '--epochs', 1, '--lr', 1e-12))
+    assert before.returncode == 0
+    start, end = weights(tmp_path / 'latest.pth'), weights(trained / 'latest.pth')
+    changed = {name for name in end if not torch.equal(start[name], end[name])}
+    assert changed
+    assert not [name for name in changed if 'mask_encoder' in name or name == 'network.base_model.pos_embed']
+    trainable = {name for name in end if 'mask_encoder' not in name and name != 'network.base_model.pos_embed'}
+    assert changed == trainable
+
+
+def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(trained, config, tmp_path):
+    # Saving after every step, each step slowed down so that the kill surely comes in the middle of an epoch.
+    options = ('--work-dir', tmp_path, '--cfg-options', 'default_hooks.checkpoint.per_epoch=100')
+    process = subprocess.Popen(
+        command('train.py', config, *options),
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    latest = tmp_path / 'latest.pth'
+    while not latest.is_file():
+        assert process.poll() is None, 'training ended before its first checkpoint'
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    stopped_at = read_checkpoint(latest)['meta']['iter']
+    assert 0 < stopped_at < 2 * STEPS_PER_EPOCH
+
+    run(*command('train.py', config, *options, '--resume', 'auto'))
+    resumed, whole = read_checkpoint(latest), read_checkpoint(trained / 'latest.pth')
+    assert_same_weights(resumed['state_dict'], whole['state_dict'])
+    for key in ('best_score', 'best_iter'):
+        assert resumed['message_hub']['runtime_info'][key] == whole['message_hub']['runtime_info'][key]
+    for one, two in zip(resumed['optimizer']['state'].values(), whole['optimizer']['state'].values(), strict=True):
+        assert torch.equal(one['exp_avg'], two['exp_avg'])
+    assert_same_weights(weights(tmp_path / 'best.pth'), weights(trained / 'best.pth'))
+    assert not list(tmp_path.glob('.*part*')) or stopped_at  # an interrupted write may leave its temporary file
+
+
+def test_resume_auto_in_an_empty_folder_starts_at_the_beginning(trained, config, tmp_path):
+    run(*command('train.py', config, '--work-dir', tmp_path, '--resume'))
+    assert_same_weights(weights(tmp_path / 'latest.pth'), weights(trained / 'latest.pth'))
+
+
+def test_worker_processes_change_nothing(trained, database, tmp_path):
+    config = write_tiny_config(tmp_path / 'tiny_det.py', database, workers=2)
+    run(*command('train.py', config, '--work-dir', tmp_path / 'run'))
+    assert_same_weights(weights(tmp_path / 'run' / 'latest.pth'), weights(trained / 'latest.pth'))
+
+
+COMPILED = "compile = dict(_delete_=True, backend='eager')"
+
+
+def test_a_compiled_network_trains_to_the_same_weights(trained, database, tmp_path):
+    # The eager backend traces and replays the same operations: what differs would be our doing.
+    config = write_tiny_config(tmp_path / 'tiny_det.py', database, more=COMPILED)
+    done = run(*command('train.py', config, '--work-dir', tmp_path / 'run'))
+    assert 'RAMIQA is compiled at the first step' in done.stdout + done.stderr
+    assert_same_weights(weights(tmp_path / 'run' / 'latest.pth'), weights(trained / 'latest.pth'))
+
+
+@pytest.fixture(scope='module')
+def tested(trained, config, tmp_path_factory):
+    out = tmp_path_factory.mktemp('tested')
+    done = run(*command('test.py', config, trained / 'best.pth', '--out', out))
+    return out, done.stdout
+
+
+def test_predictions_and_metrics_agree_with_scipy_and_the_database(tested, trained, database):
+    out, printed = tested
+    table = pd.read_csv(out / 'predictions.csv', dtype={'source': str})
+    assert list(table) == [
+        'image', 'source', 'task', 'label', 'distortion', 'fg_level', 'bg_level', 'ground_truth', 'prediction',
+    ]  # fmt: skip
+    assert len(table) == 20
+    for row in table.itertuples():
+        assert (database / 'miqa_det' / 'images' / row.image).is_file()
+        labels = [
+            pd.read_csv(database / 'miqa_det' / 'labels' / f'{row.source}_{kind}.csv').set_index('filename')
+            for kind in ('accuracy', 'consistency')
+        ]
+        truth = np.mean([label.AP_weighted_avg[Path(row.image).name] for label in labels])
+        assert row.ground_truth == pytest.approx(truth, abs=1e-6)
+    scores = json.loads((out / 'metrics.json').read_text())['datasets']['miqa_det']
+    whole = scores['overall']['all']
+    assert whole['n'] == 20
+    assert whole['SRCC'] == pytest.approx(stats.spearmanr(table.prediction, table.ground_truth).statistic)
+    assert whole['RMSE'] == pytest.approx(table.ground_truth.std(ddof=0) * np.sqrt(1 - whole['PLCC'] ** 2))
+    assert set(scores) == {'overall', 'distortion', 'level', 'region_pattern'}
+    # The weights that were best in validation are the ones that were tested, on the same split.
+    assert whole['SRCC'] == pytest.approx(read_checkpoint(trained / 'best.pth')['meta']['scores']['SRCC'], abs=1e-9)
+    assert 'gaussian_noise' in printed
+    assert f'{whole["SRCC"]:.4f}' in printed
+
+
+def test_a_checkpoint_alone_is_tested_as_with_its_config(tested, trained, database, tmp_path):
+    out = tmp_path / 'alone'
+    run(*command('test.py', '--model_path', trained / 'best.pth', '--test_data', database, '--out', out))
+    with_config, alone = (pd.read_csv(folder / 'predictions.csv') for folder in (tested[0], out))
+    assert alone.image.tolist() == with_config.image.tolist()
+    np.testing.assert_allclose(alone.prediction, with_config.prediction, atol=1e-6)
+    assert (alone.task.unique(), alone.label.unique()) == (with_config.task.unique(), with_config.label.unique())
+
+
+def test_an_earlier_result_is_kept(tested, trained, config):
+    out, _ = tested
+    done = run(*command('test.py', '--config', config, '--model_path', trained / 'best.pth', '--out', out))
+    assert 'Kept earlier results as' in done.stdout
+    assert (out / 'predictions.1.csv').read_text() == (out / 'predictions.csv').read_text()
+
+
+def test_two_processes_train_to_the_weights_of_one_and_score_alike(database, tmp_path):
+    # Dropout draws differ by process; without it, DDP's averaged gradients are those of the whole batch. Adam turns
+    # rounding errors into whole steps where the true gradient is zero (the keys' biases), so plain descent shows it.
+    more = "optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', momentum=0.9))\nschedule = dict(lr=0.05)\n"
+    config = write_tiny_config(tmp_path / 'tiny_det.py', database, dropout=0.0, more=more)
+    run(*command('train.py', config, '--work-dir', tmp_path / 'one'))
+    run('bash', str(ROOT / 'tools' / 'dist_train.sh'), str(config), '2', '--work-dir', str(tmp_path / 'two'),
+        env={'PYTHON': sys.executable})  # fmt: skip
+    one, two = (read_checkpoint(tmp_path / name / 'latest.pth') for name in ('one', 'two'))
+    for name, tensor in one['state_dict'].items():
+        torch.testing.assert_close(two['state_dict'][name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+    checkpoint = tmp_path / 'one' / 'best.pth'
+    run(*command('test.py', config, checkpoint, '--out', tmp_path / 'alone'))
+    run('bash', str(ROOT / 'tools' / 'dist_test.sh'), str(config), str(checkpoint), '2', '--out',
+        str(tmp_path / 'together'), env={'PYTHON': sys.executable})  # fmt: skip
+    tables = [pd.read_csv(tmp_path / name / 'predictions.csv') for name in ('alone', 'together')]
+    assert list(tables[0].image) == list(tables[1].image)
+    np.testing.assert_allclose(tables[0].prediction, tables[1].prediction, rtol=1e-5)
+    scores = [json.loads((tmp_path / name / 'metrics.json').read_text())['datasets'] for name in ('alone', 'together')]
+    assert scores[0]['miqa_det']['overall']['all']['SRCC'] == scores[1]['miqa_det']['overall']['all']['SRCC']
+
+
+def test_accumulation_ema_and_mixed_precision_run_on_a_cpu(database, tmp_path):
+    more = """
+custom_hooks = [dict(type='SeedEveryStep'), dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.1)]
+optim_wrapper = dict(accumulative_counts=2)
+"""
+    config = write_tiny_config(tmp_path / 'tiny_det.py', database, more=more)
+    run(*command('train.py', config, '--work-dir', tmp_path / 'run', '--amp', '--label', 'accuracy', '--epochs', 1))
+    checkpoint = read_checkpoint(tmp_path / 'run' / 'latest.pth')
+    assert 'ema_state_dict' in checkpoint
+    assert "label = 'accuracy'" in checkpoint['meta']['cfg']
+    done = run(*command('test.py', config, tmp_path / 'run' / 'best.pth', '--out', tmp_path / 'test'))
+    assert 'accuracy (20 images)' in done.stdout  # the label comes from the checkpoint
+
+
+@pytest.mark.parametrize('task', ['cls', 'det'])
+def test_real_pictures_go_through_training_and_testing_of_the_published_network(shared_data, task, tmp_path):
+    scores = lay_out_real_samples(shared_data, tmp_path / 'data', task)
+    config = tmp_path / 'full.py'
+    config.write_text(
+        f"_base_ = '{ROOT.as_posix()}/configs/ra_miqa_{task}.py'\n"
+        f"data_root = '{(tmp_path / 'data').as_posix()}'\n"
+        'batch_size = 4\nschedule = dict(epochs=1)\ntrain_cfg = dict(validations_per_epoch=1)\n'
+        'model = dict(network=dict(base=dict(pretrained=False), region_encoder=dict(weights=None)))\n'
+    )
+    run(*command('train.py', config, '--work-dir', tmp_path / 'run', '--selection', 'test'))
+    checkpoint = read_checkpoint(tmp_path / 'run' / 'best.pth')
+    assert sum(tensor.numel() for tensor in checkpoint['state_dict'].values()) == 43_851_649
+    run(*command('test.py', config, tmp_path / 'run' / 'best.pth', '--out', tmp_path / 'test'))
+    table = pd.read_csv(tmp_path / 'test' / 'predictions.csv')
+    for row in table.itertuples():
+        assert row.ground_truth == pytest.approx(scores[Path(row.image).name], abs=1e-6)
+    assert table.prediction.nunique() == len(table) >= 4
+
+
+@pytest.mark.parametrize(
+    ('tool', 'arguments', 'sentence'),
+    [
+        ('train.py', ['configs/ra_miqa_dett.py'], r"There is no config file .*Did you mean 'configs/ra_miqa_det.py'"),
+        ('train.py', ['CONFIG', '--data-root', '/nowhere'], r'Error: .*/nowhere'),
+        ('train.py', ['CONFIG', '--resume', '/nowhere/latest.pth'], r'There is no checkpoint file /nowhere/latest.pth'),
+        ('train.py', ['CONFIG', '--batch-size', '1000'], r'fewer than one batch of 1000'),
+        ('test.py', ['CONFIG', '/nowhere/best.pth'], r'There is no checkpoint file /nowhere/best.pth'),
+        ('test.py', ['CONFIG', 'README.md'], r'README.md'),
+    ],
+)
+def test_a_wrong_input_ends_in_a_sentence_without_a_traceback(tool, arguments, sentence, config):
+    arguments = [config if argument == 'CONFIG' else argument for argument in arguments]
+    done = run(*command(tool, *arguments), check=False, cwd=ROOT)
+    assert done.returncode == 1
+    assert re.search(sentence, done.stderr), done.stderr[-2000:]
+    assert 'Traceback' not in done.stderr

@@ -1,0 +1,95 @@
+"""The five lines at the top of docs/your_own_models.md are run as they are printed there."""
+
+import csv
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers_ssdlite import NAME, bright_places, draw_discs, write_hub_weights
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+#: Few, for time; too few for a promise with 95 % confidence, unless all that the detector does is right.
+PICTURES = 8
+
+
+def five_lines() -> list[str]:
+    page = (ROOT / 'docs/your_own_models.md').read_text(encoding='utf-8')
+    return re.search(r'```bash\n(.*?)```', page, re.DOTALL)[1].splitlines()
+
+
+def prepare(folder: Path) -> None:
+    """Write what the lines name: pictures, what the detector finds on them as annotations, and the detector's weights.
+
+    Annotations are the detector's own answers to the clean pictures, so that distortions alone make it wrong.
+    """
+    network = bright_places()
+    write_hub_weights(folder / 'torch', network)
+    images, annotations = [], []
+    (folder / 'shots').mkdir()
+    for number in range(1, PICTURES + 1):
+        pixels, _ = draw_discs(number)
+        name = f'{number:012d}.png'
+        Image.fromarray(pixels).save(folder / 'shots' / name)
+        images.append({'id': number, 'file_name': name, 'width': pixels.shape[1], 'height': pixels.shape[0]})
+        with torch.no_grad():
+            (found,) = network([torch.from_numpy(pixels).permute(2, 0, 1) / 255])
+        for box in found['boxes'][:15].tolist():
+            xywh = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+            annotations.append({
+                'id': len(annotations) + 1, 'image_id': number, 'category_id': 1, 'bbox': xywh,
+                'area': xywh[2] * xywh[3], 'iscrowd': 0,
+            })  # fmt: skip
+    content = {'images': images, 'annotations': annotations, 'categories': [{'id': 1, 'name': 'person'}]}
+    (folder / 'shots.json').write_text(json.dumps(content))
+    # What pip makes of the entry point, where the tests run from a checkout that is not installed.
+    (folder / 'bin').mkdir()
+    for name, words in (('miqa', '-m miqa.apis.commands.cli'), ('python', '')):
+        command = folder / 'bin' / name
+        command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {words} "$@"\n')
+        command.chmod(0o755)
+    for name in ('configs', 'tools'):
+        (folder / name).symlink_to(ROOT / name)
+
+
+def test_the_page_begins_with_five_lines_that_name_a_detector_of_torchvision():
+    lines = five_lines()
+    assert len(lines) == 5 and NAME in lines[0]
+    assert [line.split()[0] for line in lines] == ['miqa', 'python', 'python', 'python', 'miqa']
+
+
+@pytest.mark.slow
+def test_the_five_lines_lead_from_a_folder_to_a_gate_and_its_curve(tmp_path):
+    prepare(tmp_path)
+    environment = {
+        **os.environ,
+        'OMP_NUM_THREADS': '1',
+        'TORCH_HOME': str(tmp_path / 'torch'),
+        'PATH': os.pathsep.join([str(tmp_path / 'bin'), os.environ['PATH']]),
+        'PYTHONPATH': os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]),
+    }
+    said = []
+    for line in five_lines():
+        done = subprocess.run(
+            ['bash', '-c', line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )  # fmt: skip
+        said.append(done.stdout)
+        if line != five_lines()[-1]:
+            assert done.returncode == 0, (line, done.stdout[-2000:], done.stderr[-3000:])
+    assert f'{51 * PICTURES - PICTURES} labelled pictures of {PICTURES} sources' in said[0]
+    curve = tmp_path / 'work_dirs/mine/curve'
+    assert Image.open(curve / 'filter_curve.png').size[0] > 300
+    (row,) = csv.DictReader((curve / 'comparison.csv').open())
+    assert row['method'] == 'gate' and -1 <= float(row['SRCC']) <= 1
+    if done.returncode == 0:
+        assert 'the mean outcome of what passes is at least 0.4' in said[4]
+        assert (tmp_path / 'gate.json').is_file()
+    else:
+        assert 'No threshold can promise a mean outcome of 0.4' in done.stderr, done.stderr
+        assert 'calibration pictures' in done.stderr

@@ -1,0 +1,53 @@
+"""How commands end, whatever libraries make of the signal on its way."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+_SWALLOWED = {
+    'turned into another error': """
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        except:
+            raise SyntaxError('Failed to format the config file')
+    """,
+    'kept to itself': """
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        except:
+            pass
+    """,
+    'turned into an exit': """
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        except:
+            sys.exit(1)
+    """,
+}
+
+
+@pytest.mark.parametrize('body', _SWALLOWED.values(), ids=_SWALLOWED)
+@pytest.mark.parametrize(('number', 'said'), [(signal.SIGINT, 'Interrupted.'), (signal.SIGTERM, 'Stopped by SIGTERM.')])
+def test_an_interruption_that_a_library_catches_still_ends_with_its_sentence(body, number, said):
+    program = 'import os, sys, time\nfrom miqa.utils.command_line import SAME_AGAIN, run_command\n'
+    program += f'number = {int(number)}\ndef main():\n{textwrap.indent(textwrap.dedent(body), "    ")}\n'
+    program += 'run_command(main, SAME_AGAIN)\n'
+    ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 128 + number
+    assert ended.stderr == f'\n{said} What is finished is kept; the same command goes on from there.\n'
+
+
+def test_an_error_without_an_interruption_stays_what_it_is():
+    program = 'from miqa.utils.command_line import run_command\ndef main():\n    raise ValueError("no such thing")\n'
+    ended = subprocess.run(
+        [sys.executable, '-c', program + 'run_command(main, "Go on.")'], capture_output=True, text=True
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith('Error: no such thing\n')
+    assert 'Go on.' not in ended.stderr

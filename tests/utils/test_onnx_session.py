@@ -1,0 +1,70 @@
+"""An ONNX session computes where it was asked to, or says that it cannot."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from miqa.utils import onnx_session
+from miqa.utils.devices import Device
+
+
+@pytest.fixture
+def runtime(tmp_path, monkeypatch):
+    """A stand-in for an ONNX Runtime with CUDA, whose sessions start on what the test says."""
+    path = tmp_path / 'model.onnx'
+    path.write_bytes(b'model')
+    asked = []
+
+    def session(name, options, providers):
+        asked.append(providers)
+        return SimpleNamespace(get_providers=lambda: fake.starts or [_name(provider) for provider in providers])
+
+    fake = SimpleNamespace(
+        starts=None,
+        get_available_providers=lambda: ['TensorrtExecutionProvider', 'CUDAExecutionProvider', 'CPUExecutionProvider'],
+        disable_telemetry_events=lambda: None,
+        SessionOptions=SimpleNamespace,
+        InferenceSession=session,
+    )
+    monkeypatch.setattr(onnx_session, 'require', lambda *_: fake)
+    return SimpleNamespace(fake=fake, asked=asked, open=lambda device: onnx_session.open_onnx(path, device)[1])
+
+
+def _name(provider):
+    return provider if isinstance(provider, str) else provider[0]
+
+
+@pytest.mark.parametrize(
+    ('device', 'provider', 'number', 'found'),
+    [
+        ('cuda:1', 'CUDAExecutionProvider', 1, 'cuda:1'),
+        ('cuda', 'CUDAExecutionProvider', 0, 'cuda'),
+        ('tensorrt:2', 'TensorrtExecutionProvider', 2, 'tensorrt:2'),
+        (Device('cuda', 3), 'CUDAExecutionProvider', 3, 'cuda:3'),
+    ],
+)
+def test_the_number_of_a_device_reaches_its_provider(runtime, device, provider, number, found):
+    assert str(runtime.open(device)) == found
+    assert runtime.asked[0][0] == (provider, {'device_id': number})
+
+
+def test_without_a_device_the_one_in_use_is_named(runtime):
+    assert str(runtime.open(None)) == 'cuda:0'
+    runtime.fake.starts = ['CPUExecutionProvider']
+    assert str(runtime.open(None)) == 'cpu'
+    assert str(runtime.open('cpu')) == 'cpu' and runtime.asked[-1] == ['CPUExecutionProvider']
+
+
+def test_a_provider_that_does_not_start_is_an_error_and_not_a_silent_cpu(runtime):
+    runtime.fake.starts = ['CPUExecutionProvider']
+    with pytest.raises(ValueError, match='could not start on cuda:1 and would compute on cpu'):
+        runtime.open('cuda:1')
+
+
+@pytest.mark.parametrize(
+    ('device', 'sentence'),
+    [('cpu:1', 'the CPU has no number'), ('mps', 'no provider for device mps'), ('cuda:x', 'named like cpu, cuda')],
+)
+def test_devices_that_there_are_not_are_refused(runtime, device, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        runtime.open(device)
