@@ -25,3 +25,12 @@ def pytest_configure(config):
     """Let one process write the cache of yapf, by which MMEngine prints configs: others would read half of it."""
     if not hasattr(config, 'workerinput'):
         import yapf  # noqa: F401
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _environment_ends_with_its_file():
+    """Give every file the environment that the run began with: libraries, such as a cluster of Dask, change it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)

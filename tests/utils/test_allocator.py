@@ -17,8 +17,10 @@ print(found, os.environ['MALLOC_MMAP_THRESHOLD_'])
 
 
 def run(program, **environment):
+    # The variables may be set for the whole run of the tests.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith('MALLOC_')}
     return subprocess.run(
-        [sys.executable, '-c', program], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+        [sys.executable, '-c', program], capture_output=True, text=True, check=True, env={**clean, **environment}
     ).stdout.strip()
 
 

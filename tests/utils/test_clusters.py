@@ -28,13 +28,9 @@ def backend(request):
     )
     # Workers find the helpers as a user's own modules are found.
     folders = [str(Path(__file__).parents[1] / 'helpers'), str(Path(__file__).parents[2])]
-    before = os.environ.get('PYTHONPATH')
-    os.environ['PYTHONPATH'] = os.pathsep.join([*folders, *filter(None, [before])])
+    before = dict(os.environ)
+    os.environ['PYTHONPATH'] = os.pathsep.join([*folders, *filter(None, [before.get('PYTHONPATH')])])
     yield request.param
-    if before is None:
-        del os.environ['PYTHONPATH']
-    else:
-        os.environ['PYTHONPATH'] = before
     if request.param == 'ray':
         import ray
 
@@ -46,6 +42,9 @@ def backend(request):
         cluster = client.cluster
         client.close()
         cluster.close()
+    # Dask sets variables for its workers (glibc's, and one thread each) and leaves them set.
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def test_results_come_and_errors_are_the_tasks_own(backend):
