@@ -11,7 +11,7 @@ data_root = 'data/demo'
 task = 'cls'
 batch_size = 8  # many small steps: every damaged picture is seen once
 selection = 0.2  # of a hundred photographs a tenth would be too few to choose by
-teacher = dict(short_side=256, size=224)
+teacher = dict(short_side=256, size=224, interpolation='bicubic')
 student = dict(short_side=182, size=160)
 train_pipeline = [
     dict(type='LoadImage'),

@@ -6,4 +6,5 @@ _base_ = [
 ]
 data_root = 'data/demo'
 task = 'cls'
+batch_size = 64  # 2,000 pictures make few steps
 selection = 0.2  # of a hundred photographs a tenth would be too few to choose by

@@ -22,7 +22,7 @@ from miqa.distortions.compose import fuse, soft_mask
 from miqa.registry import HOOKS, TRANSFORMS
 from miqa.structures import SampleBatch, meta_of
 from miqa.taxonomy import DISTORTIONS, EXTRA_DISTORTIONS, LABELS, check_choice
-from miqa.utils.resizing import central_corner, cut_planes, resize_short_side
+from miqa.utils.resizing import INTERPOLATIONS, central_corner, cut_planes, resize_short_side
 
 from .opening import open_model
 
@@ -77,23 +77,25 @@ class PackStudentAndTeacher:
     """Cut what student and teacher see of ``picture``: the centre of it, resized for each, as at inference.
 
     Args:
-        student: ``dict(short_side=..., size=...)`` in pixels.
+        student: ``dict(short_side=..., size=...)`` in pixels, and ``interpolation`` where it is not bilinear.
         teacher: the same of the teacher, whose own preprocessing it must be; :class:`TeacherScores` checks the size.
     """
 
-    def __init__(self, student: Mapping[str, int], teacher: Mapping[str, int]):
+    def __init__(self, student: Mapping, teacher: Mapping):
         self.views = {'image': dict(student), TEACHER_VIEW: dict(teacher)}
         for name, view in self.views.items():
-            if set(view) != {'short_side', 'size'} or not 1 <= view['size'] <= view['short_side']:
+            check_choice(view.setdefault('interpolation', 'bilinear'), INTERPOLATIONS, 'interpolation')
+            if set(view) != {'short_side', 'size', 'interpolation'} or not 1 <= view['size'] <= view['short_side']:
                 raise ValueError(
-                    f'{name} must be dict(short_side=..., size=...) with size the smaller one, not {view}.'
+                    f'{name} must be dict(short_side=..., size=..., interpolation=...) with size the smaller one, not '
+                    f'{view}.'
                 )
 
     def __call__(self, results: dict) -> dict:
         """Set ``inputs``: uint8 RGB (3, size, size) for ``image`` and ``teacher``."""
         results['inputs'] = {}
         for name, view in self.views.items():
-            picture = resize_short_side(results['picture'], view['short_side'])
+            picture = resize_short_side(results['picture'], view['short_side'], view['interpolation'])
             top, left = central_corner(picture.shape[0], picture.shape[1], view['size'])
             results['inputs'][name] = torch.from_numpy(cut_planes(picture, top, left, view['size']))
         return results

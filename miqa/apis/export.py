@@ -51,8 +51,9 @@ def export_model(
       :func:`miqa.apis.export_released.export_released`.
 
     All but the last take ``pixels``, uint8 RGB (B, 3, size, size) with any B, and give ``score``, float32 (B,). To get
-    the pixels: resize with Pillow's antialiased bilinear filter so that the shorter side has ``short_side`` pixels,
-    then cut the centre. The size and ``short_side`` are in ``model.spec``. An existing file of that name is replaced.
+    the pixels: resize with Pillow's antialiased filter of the name ``interpolation`` so that the shorter side has
+    ``short_side`` pixels, then cut the centre. The size and both are in ``model.spec``. An existing file of that name
+    is replaced.
 
     Args:
         spec: of the model.

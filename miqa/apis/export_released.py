@@ -44,10 +44,11 @@ def export_released(spec: ModelSpec, module: nn.Module, path: str | os.PathLike)
     _check_name(path, released, spec)
     views = {name: {key: _plain(view[key]) for key in ('size', 'mean', 'std')} for name, view in spec.views.items()}
     theirs = {name: {key: _plain(value) for key, value in view.items()} for name, view in method.views.items()}
-    if views != theirs or spec.short_side != SHORT_SIDE:
+    if views != theirs or (spec.short_side, spec.interpolation) != (SHORT_SIDE, 'bilinear'):
         raise ValueError(
             f"The authors' scripts give {method.title} the views {theirs} of pictures of a short side of {SHORT_SIDE} "
-            f'pixels; this model sees {views} of {spec.short_side}, so its scores there would be wrong.'
+            f'pixels, resized bilinearly; this model sees {views} of {spec.short_side} ({spec.interpolation}), so its '
+            'scores there would be wrong.'
         )
     like = to_released(QualityAssessor(dict(method.network), {'type': 'ViewPreprocessor', 'views': method.views}))
     fit_state(state, like, 'The model', f'the released {method.title}')

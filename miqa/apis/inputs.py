@@ -127,7 +127,7 @@ class Preparation:
         check_choice(decode, DECODING, 'way of decoding')
         check_choice(coverage, COVERAGES, 'coverage')
         check_range(value_range)
-        self.short_side = spec.short_side
+        self.short_side, self.interpolation = spec.short_side, spec.interpolation
         self.view, self.size = spec.view, spec.view_size
         self.decode, self.value_range, self.coverage = decode, value_range, coverage
 
@@ -175,14 +175,22 @@ class Preparation:
         name = name or (str(picture) if isinstance(picture, (str, os.PathLike)) else 'the picture')
         if not isinstance(picture, _FILES):
             rgb = to_rgb(picture, name, self.value_range)
-            return resize_rgb(rgb, self._size_for(name)(*rgb.shape[1::-1]))
-        fast = self.decode == 'fast'
-        return read_resized(_file(picture), self._size_for(name), name, value_range=self.value_range, fast=fast)[0]
+            return self._resize(rgb, name)
+        return read_resized(
+            _file(picture),
+            self._size_for(name),
+            name,
+            value_range=self.value_range,
+            fast=self.decode == 'fast',
+            interpolation=self.interpolation,
+        )[0]
 
     def from_rgb(self, rgb: np.ndarray, name: str = 'the picture') -> np.ndarray:
         """Do the same for decoded pixels, uint8 RGB (H, W, 3)."""
-        size = self._size_for(name)(*rgb.shape[1::-1])
-        return self._cut(resize_rgb(rgb, size))
+        return self._cut(self._resize(rgb, name))
+
+    def _resize(self, rgb: np.ndarray, name: str) -> np.ndarray:
+        return resize_rgb(rgb, self._size_for(name)(*rgb.shape[1::-1]), interpolation=self.interpolation)
 
     def _cut(self, resized: np.ndarray) -> np.ndarray:
         height, width = resized.shape[:2]

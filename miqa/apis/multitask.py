@@ -63,7 +63,8 @@ class MultiTaskModel:
         groups: dict[tuple, list[str]] = {}
         for task, model in self.models.items():
             prepare = model.prepare
-            key = (prepare.short_side, prepare.size, prepare.decode, str(prepare.value_range), prepare.coverage)
+            resize = prepare.short_side, prepare.interpolation, prepare.size
+            key = (*resize, prepare.decode, str(prepare.value_range), prepare.coverage)
             groups.setdefault(key, []).append(task)
         self._groups = [(tasks, self._runner(tasks)) for tasks in groups.values()]
 

@@ -77,6 +77,11 @@ class PackedPictures:
         """Pixels of the shorter side of each picture."""
         return self.manifest['short_side']
 
+    @property
+    def interpolation(self) -> str:
+        """How they were resized, one of :data:`miqa.utils.resizing.INTERPOLATIONS`."""
+        return self.manifest.get('interpolation', 'bilinear')
+
     def read(self, position: int) -> np.ndarray:
         """Return the resized picture of a sample of the index, uint8 (H, W, 3) RGB.
 

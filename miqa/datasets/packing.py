@@ -81,6 +81,7 @@ class Packing:
         image_root: where their files are.
         folder: where to write; empty, or left by an earlier run with the same settings.
         short_side: pixels of the shorter side.
+        interpolation: one of :data:`miqa.utils.resizing.INTERPOLATIONS`.
         encoding: one of :data:`miqa.datasets.pixel_coding.ENCODINGS`.
         images_per_shard: a multiple of ``images_per_batch``.
         images_per_batch: pictures that are written together.
@@ -101,12 +102,13 @@ class Packing:
         images_per_shard: int = 4096,
         images_per_batch: int = 64,
         bad_images: str = 'error',
+        interpolation: str = 'bilinear',
     ):
         check_choice(encoding, ENCODINGS, 'encoding')
         check_choice(bad_images, ('error', 'skip'), "value of 'bad_images'")
         if images_per_batch < 1 or images_per_shard < 1 or images_per_shard % images_per_batch:
             raise ValueError(f'{images_per_shard} images a shard are no multiple of {images_per_batch} a batch.')
-        ResizeShortSide(short_side)
+        self._resize = ResizeShortSide(short_side, interpolation).resize
         self.index, self.image_root, self.folder = index, Path(image_root), Path(folder)
         self.bad_images = bad_images
         self.settings = {
@@ -116,6 +118,8 @@ class Packing:
             'encoding': encoding,
             'images_per_shard': images_per_shard,
             'images_per_batch': images_per_batch,
+            # Folders of earlier versions do not name the usual one.
+            **({} if interpolation == 'bilinear' else {'interpolation': interpolation}),
         }
         self.shards = -(-len(index) // images_per_shard)
 
@@ -239,7 +243,7 @@ class Packing:
         try:
             data, status = read_regular(path, what='image file'), path.stat()
             record.update(file_bytes=len(data), file_mtime_ns=status.st_mtime_ns, file_crc32=zlib.crc32(data))
-            picture = ResizeShortSide(self.settings['short_side']).resize(read_image(data, str(path)))
+            picture = self._resize(read_image(data, str(path)))
         except (UnreadableImage, NotARegularFile, FileNotFoundError) as error:
             if self.bad_images == 'error':
                 raise

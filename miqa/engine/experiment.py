@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from miqa.datasets import STACK_SAMPLES
+from miqa.datasets.transforms.cached_features import check_cached_pixels
 from miqa.registry import (
     DATA_SAMPLERS,
     DATASETS,
@@ -201,11 +202,15 @@ def build_runner(
 
     Raises:
         FileNotFoundError: a checkpoint that was named does not exist.
+        ValueError: cached features are of pictures of another size, or the config has an option too many.
     """
     from .runner import QualityRunner  # imports torch's models: not needed to read a config
 
     processes = start_processes_group(launcher)
     config = settle(config, processes)
+    for name in ('train_dataloader', 'val_dataloader'):
+        pipelines = (config[part].dataset.get('pipeline') or () for part in (name, 'test_dataloader'))
+        check_cached_pixels(*pipelines)
     if amp:
         config.optim_wrapper = ConfigDict(mixed_precision(config.optim_wrapper))
     if launcher != 'none':

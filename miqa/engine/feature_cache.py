@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
 from miqa.datasets import stack_samples
+from miqa.datasets.transforms import ResizeShortSide
 from miqa.datasets.transforms.cached_features import (
     ABOUT_FILE,
     BLOCK,
@@ -75,6 +76,9 @@ def cache_features(
         'encoder_sha256': encoder.digest(),
         'view': plain_view(preprocessor.views[view]),
         'precision': 'bfloat16' if amp else 'float32',
+        'resize': next(
+            (step.settings() for step in getattr(dataset, 'pipeline', ()) if isinstance(step, ResizeShortSide)), None
+        ),
         'channels': encoder.out_channels,
         'images': len(dataset),  # type: ignore[arg-type]  # torch's Dataset promises no length; ours have one
         'dataset': {k: v for k, v in getattr(dataset, 'metainfo', {}).items() if k in ('task', 'split', 'samples')},

@@ -40,7 +40,9 @@ class ResponseProjection(nn.Module):
         self.confidence = len(names) - maps
         components = min(components, maps)
         self.out_channels = self.confidence + components
-        self.register_buffer('is_map', is_map, persistent=False)
+        # Places, not a mask: a mask is searched at every step.
+        self.register_buffer('maps', is_map.nonzero().flatten(), persistent=False)
+        self.register_buffer('others', (~is_map).nonzero().flatten(), persistent=False)
         self.register_buffer('mean', torch.zeros(len(names)))
         self.register_buffer('scale', torch.ones(len(names)))
         self.register_buffer('components', torch.eye(maps, components))
@@ -68,7 +70,7 @@ class ResponseProjection(nn.Module):
         # What never changes in training says nothing; divided by almost nothing it would say anything.
         scale = torch.where(deviation > 1e-6, 1 / deviation.clamp(min=1e-6), torch.zeros_like(deviation))
         if count:
-            self.components.copy_(_damage_directions(((vectors - mean) * scale)[:, self.is_map], sources, count))
+            self.components.copy_(_damage_directions(((vectors - mean) * scale)[:, self.maps], sources, count))
         self.mean.copy_(mean)
         self.scale.copy_(scale)
         self.fitted.fill_(True)
@@ -76,8 +78,8 @@ class ResponseProjection(nn.Module):
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return float32 (B, out_channels): the standardised numbers, then the components."""
         standard = (vectors.float() - self.mean) * self.scale
-        reduced = standard[:, self.is_map] @ self.components
-        return torch.cat([standard[:, ~self.is_map], reduced], 1).clamp(-_LIMIT, _LIMIT)
+        reduced = standard.index_select(1, self.maps) @ self.components
+        return torch.cat([standard.index_select(1, self.others), reduced], 1).clamp(-_LIMIT, _LIMIT)
 
 
 def _damage_directions(maps: torch.Tensor, sources: torch.Tensor, count: int) -> torch.Tensor:

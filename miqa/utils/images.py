@@ -101,8 +101,9 @@ def read_resized(
     *,
     value_range: ValueRange = None,
     fast: bool = False,
+    interpolation: str = 'bilinear',
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """Decode and resize a picture, antialiased and bilinear, in memory that is bounded even for the largest ones.
+    """Decode and resize a picture, antialiased, in memory that is bounded even for the largest ones.
 
     Pictures of up to :data:`EXACT_PIXELS` are decoded whole, and the result is that of :func:`read_image` and
     :func:`~miqa.utils.resizing.resize_rgb` to the bit. Larger ones are decoded at a fraction of their size.
@@ -114,6 +115,7 @@ def read_resized(
         size_of: from width and height of the picture, upright, to those that are wanted.
         fast: decode JPEG files at the smallest scale that leaves :data:`FAST_MARGIN` times the wanted pixels along
             each side: several times as fast for large photographs, and the pixels differ a little.
+        interpolation: one of :data:`miqa.utils.resizing.INTERPOLATIONS`.
 
     Returns:
         uint8 RGB (H, W, 3), and width and height of the picture before.
@@ -133,18 +135,19 @@ def read_resized(
         with _GATE.holding(_memory_for(header, reduction)):
             plain = _plain_png(stream, header) if reduction == 1 else None
             if plain is not None:
-                return resize_rgb(plain, wanted), (width, height)
+                return resize_rgb(plain, wanted, interpolation=interpolation), (width, height)
             rgb, factor = decode(stream, header, name, reduction, stated)
             if factor > 1:
                 # Sizes were rounded up: the picture ends somewhere inside the last row and column.
                 stored = rgb.size[::-1] if header.orientation >= 5 else rgb.size
                 part = min(header.width / factor, stored[0]), min(header.height / factor, stored[1])
-                return resize_rgb(rgb, wanted, turned_box(*part, stored, header.orientation)), (width, height)
+                box = turned_box(*part, stored, header.orientation)
+                return resize_rgb(rgb, wanted, box, interpolation), (width, height)
             if (width, height) != rgb.size:
                 # HEIC files are turned by their decoder, and AVIF files say in the end how.
                 width, height = rgb.size
                 wanted = size_of(width, height)
-            return resize_rgb(rgb, wanted), (width, height)
+            return resize_rgb(rgb, wanted, interpolation=interpolation), (width, height)
 
 
 def read_preview(

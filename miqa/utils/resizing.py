@@ -6,6 +6,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+#: How pictures can be resized, by Pillow's filters, antialiased. The paper's models take the first; classifiers are
+#: mostly trained on the second.
+INTERPOLATIONS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
+
 
 def resized_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     """Return (width, height) after the shorter side became ``short_side``; the longer one is rounded down.
@@ -17,24 +21,28 @@ def resized_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     return int(short_side * width / height), short_side
 
 
-def resize_short_side(picture: np.ndarray, short_side: int) -> np.ndarray:
-    """Return ``picture``, uint8 (H, W, 3), resized by Pillow's antialiased bilinear filter.
+def resize_short_side(picture: np.ndarray, short_side: int, interpolation: str = 'bilinear') -> np.ndarray:
+    """Return ``picture``, uint8 (H, W, 3), resized by one of Pillow's antialiased filters (:data:`INTERPOLATIONS`).
 
-    The pixels are those of torchvision's ``Resize(short_side)`` on PIL images.
+    The pixels are those of torchvision's ``Resize(short_side, interpolation)`` on PIL images.
     """
     height, width = picture.shape[:2]
-    return resize_rgb(picture, resized_size(width, height, short_side))
+    return resize_rgb(picture, resized_size(width, height, short_side), interpolation=interpolation)
 
 
 def resize_rgb(
-    picture: Image.Image | np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+    picture: Image.Image | np.ndarray,
+    size: tuple[int, int],
+    box: tuple[float, float, float, float] | None = None,
+    interpolation: str = 'bilinear',
 ) -> np.ndarray:
-    """Resize a picture to (width, height) with Pillow's antialiased bilinear filter.
+    """Resize a picture to (width, height) with one of Pillow's antialiased filters.
 
     Args:
         picture: RGB, as Pillow's or uint8 (H, W, 3); an array of that size already is returned as it is.
         size: in pixels.
         box: the part of a Pillow picture that is meant: left, top, right, bottom; None for all of it.
+        interpolation: one of :data:`INTERPOLATIONS`.
 
     Returns:
         uint8 (height, width, 3).
@@ -45,7 +53,7 @@ def resize_rgb(
         picture = Image.fromarray(picture)
     if box is None and picture.size == tuple(size):
         return np.array(picture)
-    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box))
+    return np.asarray(picture.resize(size, INTERPOLATIONS[interpolation], box=box))
 
 
 def central_corner(height: int, width: int, size: int) -> tuple[int, int]:

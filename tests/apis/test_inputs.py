@@ -23,8 +23,30 @@ def file_of(picture: Image.Image, kind: str, **options) -> bytes:
     return buffer.getvalue()
 
 
-def preparation(size=64, short_side=72, region=None):
-    return Preparation(ModelSpec('any', None, None, {}, views_of(size, region), short_side))
+def preparation(size=64, short_side=72, region=None, **options):
+    return Preparation(ModelSpec('any', None, None, {}, views_of(size, region), short_side, **options))
+
+
+def test_each_form_of_a_picture_is_resized_as_the_model_wants_it():
+    """Files, arrays, decoded pixels: the filter that its spec names, as torchvision's."""
+    prepare = preparation(interpolation='bicubic')
+    resize = transforms.Resize(72, transforms.InterpolationMode.BICUBIC)
+    expected = np.asarray(transforms.CenterCrop(64)(resize(Image.fromarray(RGB)))).transpose(2, 0, 1)
+    for form in (file_of(Image.fromarray(RGB), 'PNG'), Image.fromarray(RGB), np.ascontiguousarray(RGB[:, :, ::-1])):
+        assert np.array_equal(prepare(form), expected)
+    assert np.array_equal(prepare.from_rgb(RGB), expected)
+    assert not np.array_equal(preparation()(RGB), expected)
+
+
+def test_a_spec_carries_the_interpolation_and_knows_those_that_are_older():
+    spec = ModelSpec('any', None, None, {}, views_of(64), 72, 'bicubic')
+    data = spec.to_dict()
+    assert ModelSpec.from_dict(data, 'x', to_build=False).interpolation == 'bicubic'
+    del data['interpolation']
+    assert ModelSpec.from_dict(data, 'x', to_build=False).interpolation == 'bilinear'
+    for strange in ('nearest', 3, None, ['bicubic']):
+        with pytest.raises(ValueError, match='x: interpolation must be one of bilinear, bicubic'):
+            ModelSpec.from_dict({**data, 'interpolation': strange}, 'x', to_build=False)
 
 
 def test_arrays_are_bgr_and_tensors_rgb():

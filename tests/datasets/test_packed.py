@@ -150,8 +150,23 @@ def test_changed_files_are_noticed_at_opening(root, packed):
 
 
 def test_another_short_side_is_refused(root, packed):
-    with pytest.raises(ValueError, match='short side of 24 pixels, but the config resizes to 30'):
+    with pytest.raises(ValueError, match=r'short side of 24 pixels \(bilinear\), but the config resizes to 30'):
         MIQDDataset(root, 'det', pipeline=[LOAD[0], {'type': 'ResizeShortSide', 'size': 30}], packed=packed)
+
+
+def test_pictures_resized_otherwise_are_refused_and_packed_on_request(root, packed, tmp_path):
+    bicubic = {'type': 'ResizeShortSide', 'size': 24, 'interpolation': 'bicubic'}
+    pipeline = [LOAD[0], bicubic, {'type': 'PackViews', 'image': 16, 'region': 24}]
+    with pytest.raises(ValueError, match=r'--short-side 24 --interpolation bicubic'):
+        MIQDDataset(root, 'det', pipeline=pipeline, packed=packed)
+    packing_of(root, tmp_path / 'bicubic', interpolation='bicubic').run(progress=False)
+    own = MIQDDataset(root, 'det', pipeline=pipeline)
+    same_items(own, MIQDDataset(root, 'det', pipeline=pipeline, packed=tmp_path / 'bicubic'))
+    with pytest.raises(ValueError, match=r'24 pixels \(bicubic\)'):
+        MIQDDataset(root, 'det', pipeline=TEST, packed=tmp_path / 'bicubic')
+    # A folder that was begun one way does not go on another way.
+    with pytest.raises(DatabaseError):
+        packing_of(root, tmp_path / 'bicubic').run(progress=False)
 
 
 def test_a_folder_that_was_never_packed_is_refused(root, tmp_path):

@@ -36,11 +36,17 @@ def run(picture, *steps, seed=0):
     return results['inputs']
 
 
+@pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
 @pytest.mark.parametrize('size', SIZES, ids=str)
-def test_resize_gives_torchvisions_pixels(size):
+def test_resize_gives_torchvisions_pixels(size, interpolation):
     picture = random_picture(size)
-    expected = np.asarray(tv.Resize(288)(Image.fromarray(picture)))
-    assert np.array_equal(ResizeShortSide(288).resize(picture), expected)
+    expected = np.asarray(tv.Resize(288, tv.InterpolationMode(interpolation))(Image.fromarray(picture)))
+    assert np.array_equal(ResizeShortSide(288, interpolation).resize(picture), expected)
+
+
+def test_an_unknown_interpolation_is_refused():
+    with pytest.raises(ValueError, match='interpolation'):
+        ResizeShortSide(288, 'nearest')
 
 
 @pytest.mark.parametrize('size', SIZES, ids=str)

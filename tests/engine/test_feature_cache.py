@@ -15,6 +15,7 @@ from mmengine.dataset import pseudo_collate
 
 from miqa.datasets import MIQDDataset
 from miqa.datasets.transforms import FeatureCache, LoadRegionFeatures
+from miqa.datasets.transforms.cached_features import check_cached_pixels
 from miqa.engine.feature_cache import cache_features
 from miqa.models.frozen_identity import frozen_identity
 from miqa.registry import MODELS
@@ -233,3 +234,15 @@ def test_the_cached_configs_differ_from_the_others_in_the_training_pipeline_alon
     for config in (plain, cached):
         config.pop('train_pipeline')
     assert plain == cached
+
+
+def test_features_of_pictures_that_were_resized_otherwise_are_refused(root, model, tmp_path):
+    """The cache of one config, given to another that resizes to other pixels."""
+    fill(model, regions(root), tmp_path / 'cache')
+    cached = [{'type': 'LoadRegionFeatures', 'cache': str(tmp_path / 'cache')}]
+    check_cached_pixels(cached, LOAD)
+    for other in ({'size': 49}, {'interpolation': 'bicubic'}):
+        with pytest.raises(ValueError, match=r'short side of 48 pixels \(bilinear\), but the config resizes to 4[89]'):
+            check_cached_pixels(cached, [LOAD[0], {**LOAD[1], **other}])
+    # A pipeline without a resize takes its features from the same cache.
+    check_cached_pixels(cached, cached)

@@ -34,6 +34,9 @@ def main():
     parser.add_argument('--split', choices=(*SPLITS, 'test'), required=True)
     parser.add_argument('--out', type=Path, required=True, help='folder of the shards: empty, or of a killed run')
     parser.add_argument('--short-side', type=int, default=288, help='pixels of the shorter side (default: 288)')
+    parser.add_argument(
+        '--interpolation', choices=('bilinear', 'bicubic'), default='bilinear', help='of the resize (default: bilinear)'
+    )
     parser.add_argument('--encoding', choices=('zstd', 'none'), default='zstd', help='default: zstd')
     parser.add_argument('--images-per-shard', type=int, default=4096, help='a multiple of 64 (default: 4096)')
     parser.add_argument(
@@ -65,6 +68,7 @@ def main():
         image_root(args.data_root, args.task),
         args.out,
         short_side=args.short_side,
+        interpolation=args.interpolation,
         encoding=args.encoding,
         images_per_shard=args.images_per_shard,
         bad_images=args.bad_images,

@@ -3,7 +3,7 @@
 _base_ = 'one_view.py'
 test_pipeline = [
     dict(type='LoadImage'),
-    dict(type='ResizeShortSide', size=256),
+    dict(type='ResizeShortSide', size=256, interpolation='bicubic'),
     dict(type='PackViews', image=224, region=None),
 ]
 

@@ -41,7 +41,7 @@ def about(spec: ModelSpec, precision: str = 'fp32') -> dict:
             'channels': 'RGB',
             'shape': ['batch', 3, spec.view_size, spec.view_size],
             'resize_short_side': spec.short_side,
-            'interpolation': 'bilinear, antialiased (Pillow)',
+            'interpolation': f'{spec.interpolation}, antialiased (Pillow)',
             'crop': 'center',
         },
         'output': {'name': OUTPUT, 'range': [0, 1], 'clipped': False, 'higher_is_better': True},

@@ -191,7 +191,7 @@ def model_card(spec: ModelSpec, thresholds: Thresholds = DEFAULT_THRESHOLDS) -> 
         '|---|---|',
         f'| method | {title} |',
         f'| task, label | {spec.task or "unknown"}, {spec.label or "unknown"} |',
-        f'| input | RGB, shorter side resized to {spec.short_side} pixels, centre cut: {sizes} |',
+        f'| input | RGB, shorter side resized to {spec.short_side} ({spec.interpolation}), centre cut: {sizes} |',
         f'| high, medium quality from | {thresholds.high:g}, {thresholds.medium:g} |',
         f'| made with | miqa {__version__} |',
     ]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice
 from miqa.utils import CheckpointError
-from miqa.utils.checked_values import Real, Several, Whole, checked_mapping, plain_data, shortened, shown
+from miqa.utils.checked_values import Choice, Real, Several, Whole, checked_mapping, plain_data, shortened, shown
+from miqa.utils.resizing import INTERPOLATIONS
 
 from .methods import SHORT_SIDE, name_of_network
 
@@ -42,6 +43,7 @@ class ModelSpec:
         network: config of the network; empty where there is none to build (an ONNX file).
         views: for each view its size in pixels, and mean and deviation of RGB values in [0, 1].
         short_side: pixels of the picture's shorter side before the views are cut.
+        interpolation: of the resize to it, one of :data:`miqa.utils.resizing.INTERPOLATIONS`.
     """
 
     method: str
@@ -50,6 +52,7 @@ class ModelSpec:
     network: dict
     views: dict
     short_side: int
+    interpolation: str = 'bilinear'
 
     def __post_init__(self):
         for value, allowed, what in ((self.task, DATABASE_TASKS, 'task'), (self.label, LABELS, 'label')):
@@ -87,6 +90,9 @@ class ModelSpec:
             ValueError: a key is missing or unknown, or a value is not what it must be; the message names it.
         """
         wanted = set(cls.__dataclass_fields__)
+        # Version 0.1 knew one way to resize, and did not name it.
+        if isinstance(data, Mapping) and 'interpolation' not in data:
+            data = {**data, 'interpolation': 'bilinear'}
         if not isinstance(data, Mapping) or set(data) != wanted:
             found = f'the keys {", ".join(sorted(map(str, data)))}' if isinstance(data, Mapping) else shown(data)
             raise ValueError(
@@ -98,9 +104,8 @@ class ModelSpec:
             raise ValueError(f'{source}: network must be a dict, not {shown(network)}.')
         if network and to_build:
             network = _network(network, source)
-        return cls._checked(
-            data['method'], data['task'], data['label'], network, data['views'], data['short_side'], source
-        )
+        resize = {'size': data['short_side'], 'interpolation': data['interpolation']}
+        return cls._checked(data['method'], data['task'], data['label'], network, data['views'], resize, source)
 
     @classmethod
     def from_config(cls, config: Mapping, source: str) -> ModelSpec:
@@ -124,20 +129,23 @@ class ModelSpec:
                 f'The test pipeline in {source} is {shortened(", ".join(kinds))}; inference needs exactly one '
                 f'ResizeShortSide and knows only {", ".join(_TRANSFORMS)}.'
             )
-        short_side = pipeline[kinds.index('ResizeShortSide')].get('size', SHORT_SIDE)
+        resize = pipeline[kinds.index('ResizeShortSide')]
         network = _network(network, source)
         method = name_of_network(network)
-        return cls._checked(method, config.get('task'), config.get('label'), network, views, short_side, source)
+        return cls._checked(method, config.get('task'), config.get('label'), network, views, resize, source)
 
     @classmethod
-    def _checked(cls, method, task, label, network, views, short_side, source: str) -> ModelSpec:
+    def _checked(cls, method, task, label, network, views, resize: Mapping, source: str) -> ModelSpec:
         if not isinstance(method, str) or not re.fullmatch(r'[\w.+\- ]{1,200}', method):
             raise ValueError(f'{source}: method must be a short name, not {shown(method)}.')
         for value, what in ((task, 'task'), (label, 'label')):
             if value is not None and not isinstance(value, str):
                 raise ValueError(f'{source}: {what} must be a name, not {shown(value)}.')
-        short_side = Whole(1, LARGEST_SHORT_SIDE).checked(short_side, f'{source}: short_side')
-        return cls(method, task, label, network, checked_views(views, source), short_side)
+        short_side = Whole(1, LARGEST_SHORT_SIDE).checked(resize.get('size', SHORT_SIDE), f'{source}: short_side')
+        interpolation = Choice(tuple(INTERPOLATIONS)).checked(
+            resize.get('interpolation', 'bilinear'), f'{source}: interpolation'
+        )
+        return cls(method, task, label, network, checked_views(views, source), short_side, interpolation)
 
     def build(self, state: Mapping[str, torch.Tensor], source: str) -> QualityAssessor:
         """Build the model and fill it with ``state``, strictly; it comes back in evaluation mode.

@@ -39,7 +39,7 @@ def config_of_weights(path: str | os.PathLike, options: dict | None = None) -> C
     sizes = {name: spec.views[name]['size'] if name in spec.views else None for name in ('image', 'region')}
     pipeline = [
         dict(type='LoadImage'),
-        dict(type='ResizeShortSide', size=spec.short_side),
+        dict(type='ResizeShortSide', size=spec.short_side, interpolation=spec.interpolation),
         dict(type='PackViews', **sizes),
     ]
     for loader in (config.val_dataloader, config.test_dataloader):

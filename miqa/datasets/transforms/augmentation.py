@@ -63,7 +63,9 @@ class RandomRotation:
             raise ValueError(f'degrees must be between 0 and 180, not {degrees}.')
         self.degrees = degrees
 
-    def check_packed(self, short_side: int, folder: str | os.PathLike = 'FOLDER') -> None:
+    def check_packed(
+        self, short_side: int, folder: str | os.PathLike = 'FOLDER', interpolation: str = 'bilinear'
+    ) -> None:
         """Raise a ValueError: packed pictures of any size cannot be used."""
         raise ValueError(
             f'RandomRotation turns the original picture, before the resize; packed pictures ({folder}) are already '

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,29 @@ def image_key(path: str) -> int:
     """Hash an image's file name, which names source, distortion and levels, to 64 bits; never 0."""
     name = path.rpartition('/')[2]
     return int.from_bytes(hashlib.blake2b(name.encode('utf-8'), digest_size=8).digest(), 'little') or 1
+
+
+def check_cached_pixels(cached: Sequence[Mapping], plain: Sequence[Mapping]) -> None:
+    """Raise a ValueError if cached vectors are of pictures that were resized otherwise than the model's own pipeline.
+
+    Args:
+        cached: configs of the transforms of a loader that may take vectors from a cache.
+        plain: those of the loader that starts from pictures, whose pipeline inference takes.
+    """
+    resizes = [dict(step) for step in plain if step.get('type') == 'ResizeShortSide']
+    for step in cached:
+        about = Path(step['cache']) / ABOUT_FILE if step.get('cache') else None
+        if len(resizes) != 1 or about is None or not about.is_file():
+            continue
+        made = read_sealed_json(about, f'Delete the folder. {_HINT}').get('resize')
+        wanted = {'size': 288, 'interpolation': 'bilinear', **resizes[0]}
+        # A cache of version 0.1 does not say.
+        if made and any(made[key] != wanted[key] for key in made):
+            raise ValueError(
+                f'The cache of features {about.parent} is of pictures with a short side of {made["size"]} pixels '
+                f'({made["interpolation"]}), but the config resizes to {wanted["size"]} ({wanted["interpolation"]}). '
+                f'Delete the folder. {_HINT}'
+            )
 
 
 class FeatureCache:

@@ -7,43 +7,57 @@ import os
 import numpy as np
 
 from miqa.registry import TRANSFORMS
-from miqa.utils.resizing import resize_short_side, resized_size
+from miqa.taxonomy import check_choice
+from miqa.utils.resizing import INTERPOLATIONS, resize_short_side, resized_size
 
 __all__ = ['ResizeShortSide', 'resized_size']
 
 
 @TRANSFORMS.register_module()
 class ResizeShortSide:
-    """Resize ``picture`` so that its shorter side has ``size`` pixels, with Pillow's antialiased bilinear filter.
+    """Resize ``picture`` so that its shorter side has ``size`` pixels, with one of Pillow's antialiased filters.
 
-    The pixels are those of torchvision's ``Resize(size)`` on PIL images. A packed picture is already resized.
+    The pixels are those of torchvision's ``Resize(size, interpolation)`` on PIL images. A packed picture is already
+    resized.
 
     Args:
         size: pixels of the shorter side.
+        interpolation: one of :data:`miqa.utils.resizing.INTERPOLATIONS`.
+
+    Raises:
+        ValueError: the size is not positive, or there is no such interpolation.
     """
 
-    def __init__(self, size: int = 288):
+    def __init__(self, size: int = 288, interpolation: str = 'bilinear'):
         if size < 1:
             raise ValueError(f'size must be a positive number of pixels, not {size}.')
-        self.size = size
+        self.size, self.interpolation = size, check_choice(interpolation, INTERPOLATIONS, 'interpolation')
+
+    def settings(self) -> dict:
+        """Return what the pixels depend on, JSON-ready."""
+        return {'size': int(self.size), 'interpolation': self.interpolation}
 
     def resize(self, picture: np.ndarray) -> np.ndarray:
         """Return ``picture``, uint8 (H, W, 3), resized."""
-        return resize_short_side(picture, self.size)
+        return resize_short_side(picture, self.size, self.interpolation)
 
-    def check_packed(self, short_side: int, folder: str | os.PathLike = 'FOLDER') -> None:
-        """Raise a ValueError if pictures packed with ``short_side`` cannot be used in place of resized ones."""
-        if short_side != self.size:
+    def check_packed(
+        self, short_side: int, folder: str | os.PathLike = 'FOLDER', interpolation: str = 'bilinear'
+    ) -> None:
+        """Raise a ValueError if pictures packed like this cannot be used in place of resized ones."""
+        if (short_side, interpolation) != (self.size, self.interpolation):
             raise ValueError(
-                f'The packed pictures ({folder}) have a short side of {short_side} pixels, but the config resizes to '
-                f'{self.size}. Pack them for it with tools/data/pack.py --short-side {self.size}, or leave '
+                f'The packed pictures ({folder}) have a short side of {short_side} pixels ({interpolation}), but the '
+                f'config resizes to {self.size} ({self.interpolation}). Pack them for it with tools/data/pack.py '
+                f'--short-side {self.size} --interpolation {self.interpolation}, or leave '
                 'train_dataloader.dataset.packed out.'
             )
 
     def __call__(self, results: dict) -> dict:
         """Resize ``picture``; leave ``resize``, the function, for a view of the picture before augmentation."""
         if 'packed' in results:
-            self.check_packed(min(results['picture'].shape[:2]))
+            # How it was resized is compared once, when the dataset is made.
+            self.check_packed(min(results['picture'].shape[:2]), interpolation=self.interpolation)
         else:
             results['picture'] = self.resize(results['picture'])
             results['resize'] = self.resize
