@@ -6,5 +6,6 @@ _base_ = [
 ]
 data_root = 'data/demo'
 task = 'cls'
-batch_size = 64  # 2,000 pictures make few steps
+batch_size = 32  # 2,000 pictures make few steps
 selection = 0.2  # of a hundred photographs a tenth would be too few to choose by
+schedule = dict(epochs=12, warmup_epochs=1)

@@ -125,22 +125,31 @@ def test_a_machine_that_fails_everywhere_ends_the_run_with_a_sentence(tmp_path):
 def test_what_a_machine_changes_for_the_whole_process_is_put_back(tmp_path):
     import cv2
 
-    threads = torch.get_num_threads(), cv2.getNumThreads()
+    def settings():
+        return {
+            'threads': (torch.get_num_threads(), cv2.getNumThreads()),
+            'type': torch.get_default_dtype(),
+            'gradients': torch.is_grad_enabled(),
+            'products': torch.get_float32_matmul_precision(),
+            'cudnn': torch.backends.cudnn.benchmark,
+        }
+
+    # Others in this process may have changed some before.
+    before = settings()
 
     def rude(images):
-        torch.set_num_threads(threads[0] + 3)
-        cv2.setNumThreads(threads[1] + 3)
+        torch.set_num_threads(before['threads'][0] + 3)
+        cv2.setNumThreads(before['threads'][1] + 3)
         torch.set_default_dtype(torch.float64)
-        torch.set_grad_enabled(False)
+        torch.set_grad_enabled(not before['gradients'])
         torch.set_float32_matmul_precision('medium')
-        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.benchmark = not before['cudnn']
+        assert all(value != before[name] for name, value in settings().items())
         return brightness_classes(images)
 
     sources = list_sources(write_cls_database(tmp_path), 'cls')
     run_machine(CallableMachine(rude, 'cls', 'rude'), sources, tmp_path / 'r', progress=False)
-    assert (torch.get_num_threads(), cv2.getNumThreads()) == threads
-    assert torch.get_default_dtype() is torch.float32 and torch.is_grad_enabled()
-    assert torch.get_float32_matmul_precision() == 'highest' and not torch.backends.cudnn.benchmark
+    assert settings() == before
 
 
 def detector(kind, image):

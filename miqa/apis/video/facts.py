@@ -66,6 +66,19 @@ def open_container(av: ModuleType, path: Path, container: Container):
         raise UnreadableVideo(f'{path} is not a video that PyAV can open: {error.strerror or error}') from error
 
 
+def close_container(opened) -> None:
+    """Close what :func:`open_container` has opened, after its decoders have come to rest.
+
+    Where another package has PyAV pass FFmpeg's complaints on to Python (torchvision does when it is imported), a
+    thread of a decoder that complains waits for Python's lock. PyAV frees a decoder under that lock, and freeing it
+    waits for its threads: of damaged videos some would never end. Flushing waits for the threads without the lock.
+    """
+    for stream in opened.streams.video:
+        if stream.codec_context is not None:
+            stream.codec_context.flush_buffers()
+    opened.close()
+
+
 def video_stream(opened, path: Path):
     """Return a file's stream of video; pictures of covers are none.
 
@@ -104,8 +117,10 @@ def facts_where_possible(path: Path, container: Container) -> VideoFacts | None:
         opened = open_container(av, path, container)
     except UnreadableVideo:
         return None
-    with opened:
+    try:
         return facts_of(opened, video_stream(opened, path), container)
+    finally:
+        close_container(opened)
 
 
 def survey(path: Path, container: Container) -> Survey | None:
@@ -119,17 +134,18 @@ def survey(path: Path, container: Container) -> Survey | None:
     except UnreadableVideo:
         return None
     count = PacketCount()
-    with opened:
+    try:
         stream = video_stream(opened, path)
         stream.thread_type = 'AUTO'
-        try:
-            for packet in opened.demux():
-                is_video = packet.stream_index == stream.index
-                count.add(packet, is_video)
-                if is_video:
-                    count.decode(packet, av.error.FFmpegError)
-        except av.error.FFmpegError:
-            count.damaged += 1  # what cannot be demuxed any more is not there
+        for packet in opened.demux():
+            is_video = packet.stream_index == stream.index
+            count.add(packet, is_video)
+            if is_video:
+                count.decode(packet, av.error.FFmpegError)
+    except av.error.FFmpegError:
+        count.damaged += 1  # what cannot be demuxed any more is not there
+    finally:
+        close_container(opened)
     return count.survey()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from miqa.utils import require
 
 from .containers import Container
-from .facts import PacketCount, facts_of, open_container, video_stream
+from .facts import PacketCount, close_container, facts_of, open_container, video_stream
 from .reader import Frame, VideoReader, make_info
 
 # Demuxers answer damage with an error and go on behind it; one that goes on answering errors has come to the end.
@@ -37,7 +37,7 @@ class PyAVReader(VideoReader):
             stream = self._stream = video_stream(self._opened, path)
             self.facts = facts_of(self._opened, stream, container)
         except BaseException:
-            self._opened.close()
+            self.close()
             raise
         stream.thread_type = 'AUTO'
         if keyframes_only:
@@ -109,4 +109,9 @@ class PyAVReader(VideoReader):
 
     def close(self):
         """Close the container."""
-        self._opened.close()
+        close_container(self._opened)
+
+    def __del__(self):
+        # Dropped without being closed: PyAV would free its decoder in the way that close_container tells of.
+        if getattr(self, '_opened', None) is not None:
+            self.close()
