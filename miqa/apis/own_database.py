@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from miqa.datasets.split_files import renew_splits
 from miqa.distortions.build import build_versions
@@ -138,7 +139,7 @@ def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
         total = len(own.sources)
         places = sorted({round(i * (total - 1) / max(1, sample - 1)) for i in range(min(sample, total))})
         chosen = [own.sources[i] for i in places]
-        made = {'distortions': order.distortions, 'pairs': order.level_pairs}
+        made: dict[str, Any] = {'distortions': order.distortions, 'pairs': order.level_pairs}
         if order.pairs or order.unpaired:
             # Nothing is distorted: one level of the cheapest distortion stands for a copied picture.
             made = {'distortions': ('contrast',), 'pairs': ((1, 1),)}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -109,7 +109,7 @@ class Packing:
         ResizeShortSide(short_side)
         self.index, self.image_root, self.folder = index, Path(image_root), Path(folder)
         self.bad_images = bad_images
-        self.settings = {
+        self.settings: dict[str, Any] = {
             'format': FORMAT_VERSION,
             'images': len(index),
             'short_side': short_side,

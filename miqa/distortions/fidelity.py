@@ -57,8 +57,12 @@ class FidelitySource:
         self.reference, self.names = reference, tuple(names)
         wanted = {name for name, reason in reasons.items() if reason is None}
         self._psnr = 'PSNR' in wanted
-        values = _values(reference) if wanted - {'PSNR'} else None
-        self._structure = self._information = self._saliency = None
+        self._structure: StructuralSource | None = None
+        self._information: InformativeSource | None = None
+        self._saliency: SalientSource | None = None
+        if not wanted - {'PSNR'}:
+            return
+        values = _values(reference)
         if wanted & {'SSIM', 'MS-SSIM'}:
             self._structure = StructuralSource(values, 'SSIM' in wanted, 'MS-SSIM' in wanted)
         if 'VIF-p' in wanted:
@@ -87,13 +91,14 @@ class FidelitySource:
         if self._psnr:
             squares = cv2.norm(self.reference.reshape(1, -1), distorted.reshape(1, -1), cv2.NORM_L2SQR)
             found['PSNR'] = -10 * math.log10(squares / (255**2 * distorted.size) + _PSNR_FLOOR)
-        values = _values(distorted) if self._structure or self._information or self._saliency else None
-        if self._structure:
-            found.update(self._structure.measure(values))
-        if self._information:
-            found['VIF-p'] = self._information.measure(values)
-        if self._saliency:
-            found['VSI'] = self._saliency.measure(values)
+        if self._structure or self._information or self._saliency:
+            values = _values(distorted)
+            if self._structure:
+                found.update(self._structure.measure(values))
+            if self._information:
+                found['VIF-p'] = self._information.measure(values)
+            if self._saliency:
+                found['VSI'] = self._saliency.measure(values)
         return {name: round(found[name], 6) if name in found else math.nan for name in self.names}
 
 

@@ -151,9 +151,7 @@ class OnnxMachine(Machine):
         fixed = self.input.size
         if wanted == 'file':
             return (fixed[0] or _USUAL_SIZE[0], fixed[1] or _USUAL_SIZE[1])
-        sides = (wanted, wanted) if isinstance(wanted, int) else None if wanted is None else tuple(wanted)
-        if sides is not None and not (len(sides) == 2 and all(isinstance(s, int) and s > 0 for s in sides)):
-            raise ValueError(f'size must be (height, width) in pixels, one number for both, or None, not {wanted!r}.')
+        sides = None if wanted is None else _two_sides(wanted)
         if any(side not in (None, given) for side, given in zip(fixed, sides or (None, None), strict=True)):
             takes = ' x '.join('any' if side is None else str(side) for side in fixed)
             raise ValueError(
@@ -275,3 +273,12 @@ class OnnxMachine(Machine):
             'layout': self.layout if self.task in ('det', 'ins') else self.outputs,
             'device': str(self.device),
         }
+
+
+def _two_sides(wanted: tuple[int, int] | int | str) -> tuple[int, int]:
+    """Return (height, width) from two numbers, or from one for both."""
+    sides = (wanted, wanted) if isinstance(wanted, int) else tuple(wanted)
+    whole = [side for side in sides if isinstance(side, int) and side > 0]
+    if len(sides) != 2 or len(whole) != 2:
+        raise ValueError(f'size must be (height, width) in pixels, one number for both, or None, not {wanted!r}.')
+    return whole[0], whole[1]

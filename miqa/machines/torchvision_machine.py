@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from miqa.registry import MACHINES
 from miqa.taxonomy import check_choice, did_you_mean
 from miqa.utils.tensors import sha256_of_tensors
 
-from .answers import alike, class_map, class_predictions, detections, runs_batches
+from .answers import answered_alike, class_map, class_predictions, detections, runs_batches
 from .base import Machine, Prediction, name_of_model
 from .callable_machine import find_function
 from .weights import fit_inference_state, read_weights, seeded
@@ -142,24 +143,21 @@ class TorchvisionMachine(Machine):
             self.prepare = preparation(preset(**(transforms or {})))
         except TypeError as error:
             raise ValueError(f"{model}'s transforms cannot be changed by {transforms}: {error}.") from error
-        self._fingerprint = None
 
     @torch.inference_mode()
-    def predict_prepared(self, batch: list) -> list[Prediction]:
+    def predict_prepared(self, batch: list) -> Sequence[Prediction]:
         """Return predictions for prepared images, in pixels of the images before preparation."""
         if self.task == 'cls':
             return class_predictions(self.network(torch.stack(list(batch)).to(self.device)))
-        answers: list[Prediction | None] = [None] * len(batch)
-        for members in alike(((tuple(image.shape), size) for image, size in batch), self.together):
+
+        def answer(members: list[int]) -> Sequence[Prediction]:
             images = [batch[i][0].to(self.device) for i in members]
             if self.task == 'seg':
                 logits = self.network(torch.stack(images))['out']
-                found = [class_map(item, batch[i][1]) for item, i in zip(logits, members, strict=True)]
-            else:
-                found = [self._detections(answer) for answer in self.network(images)]
-            for i, answer in zip(members, found, strict=True):
-                answers[i] = answer
-        return answers
+                return [class_map(item, batch[i][1]) for item, i in zip(logits, members, strict=True)]
+            return [self._detections(found) for found in self.network(images)]
+
+        return answered_alike(((tuple(image.shape), size) for image, size in batch), answer, self.together)
 
     def _detections(self, answer: dict[str, torch.Tensor]) -> Prediction:
         masks = None
@@ -169,13 +167,11 @@ class TorchvisionMachine(Machine):
             masks = answer['masks'][:, 0] >= MASK_THRESHOLD
         return detections(answer['boxes'], answer['scores'], answer['labels'], masks)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the weights, the model's name, its settings and its transforms."""
-        if self._fingerprint is None:
-            texts = (self.model_name, self.task, repr(self.prepare.transforms), settings_of(self.network))
-            self._fingerprint = sha256_of_tensors(self.network.state_dict(), *texts)
-        return self._fingerprint
+        texts = (self.model_name, self.task, repr(self.prepare.transforms), settings_of(self.network))
+        return sha256_of_tensors(self.network.state_dict(), *texts)
 
     def describe(self) -> dict:
         """Return the manifest's entry, with torchvision's version and transforms."""

@@ -31,6 +31,12 @@ class ResponseProjection(nn.Module):
         components: how many directions of the maps' statistics are kept, each scaled to unit variance.
     """
 
+    is_map: torch.Tensor
+    mean: torch.Tensor
+    scale: torch.Tensor
+    components: torch.Tensor
+    fitted: torch.Tensor
+
     def __init__(self, parts: dict[str, int], components: int):
         super().__init__()
         names = [name for name, length in parts.items() for _ in range(length)]

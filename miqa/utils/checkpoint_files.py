@@ -11,7 +11,7 @@ import shlex
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ def _unsafe(path: Path, reason: str) -> str:
     )
 
 
-def _check_crc(stream: BinaryIO) -> None:
+def _check_crc(stream: IO[bytes]) -> None:
     """Compare every record of a ``torch.save`` file with its CRC-32, which PyTorch writes but never looks at."""
     if not zipfile.is_zipfile(stream):
         return

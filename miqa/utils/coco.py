@@ -40,9 +40,7 @@ def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:
             raise AnnotationError(f'{path} is not a COCO instance file: {key!r} must be a list.')
     problems = _Problems(path)
     images = _images(content['images'], problems)
-    categories = _categories(content.get('categories', []), problems)
-    if 'categories' not in content:
-        categories = None
+    categories = _categories(content['categories'], problems) if 'categories' in content else None
     found, without_area = _objects(content.get('annotations', []), images, categories, objects, problems)
     problems.report()
     names = {name: number for number, name in (categories or {}).items()}
@@ -112,8 +110,8 @@ def _images(entries: list, problems: _Problems) -> dict[int | str, AnnotatedImag
             problems.add(f'Image {key}: file_name must be the name of its file, not {_shown(name)}.')
             continue
         name = name.replace('\\', '/')
-        size = (_side(entry.get('width')), _side(entry.get('height')))
-        if 0 in size or (None in size and size != (None, None)):
+        width, height = _side(entry.get('width')), _side(entry.get('height'))
+        if 0 in (width, height) or (width is None) != (height is None):
             problems.add(
                 f'Image {key}: width and height must be whole numbers of pixels, not {_shown(entry.get("width"))} and '
                 f'{_shown(entry.get("height"))}.'
@@ -126,7 +124,7 @@ def _images(entries: list, problems: _Problems) -> dict[int | str, AnnotatedImag
             problems.add(f'The images {seen[name]} and {key} have one file_name, {name}.')
             continue
         seen[name] = key
-        images[key] = AnnotatedImage(key, name, None if size[0] is None else size)
+        images[key] = AnnotatedImage(key, name, None if width is None or height is None else (width, height))
     return images
 
 
@@ -138,8 +136,8 @@ def _side(value: object) -> int | None:
     return number if isinstance(number, int) and 0 < number < 2**20 else 0
 
 
-def _categories(entries: list, problems: _Problems) -> dict[int | str, str]:
-    categories: dict[int | str, str] = {}
+def _categories(entries: list, problems: _Problems) -> dict[int, str]:
+    categories: dict[int, str] = {}
     for place, entry in enumerate(entries):
         number = _key(entry.get('id')) if isinstance(entry, dict) else None
         name = entry.get('name') if isinstance(entry, dict) else None
@@ -165,17 +163,18 @@ def _objects(entries: list, images: Mapping, categories: Mapping | None, boxes: 
             continue
         number = _key(entry.get('id'))
         where = f'Annotation {place + 1} of the list' if number is None else f'Annotation {number}'
-        if number is not None and number in ids:
-            problems.add(f'Two annotations have the id {number}; each needs its own.')
-        ids.add(number)
+        if number is not None:
+            if number in ids:
+                problems.add(f'Two annotations have the id {number}; each needs its own.')
+            ids.add(number)
         image, category = _key(entry.get('image_id')), _key(entry.get('category_id'))
-        if image not in images:
+        if image is None or image not in images:
             problems.add(f'{where} belongs to image {_shown(entry.get("image_id"))}, which is not in "images".')
             continue
         if categories is not None and (boxes or category is not None) and category not in categories:
             problems.add(f'{where}: category_id is {_shown(entry.get("category_id"))}, which is not in "categories".')
             continue
-        made = _object(entry, category or 0, images[image].size, where, boxes, problems)
+        made = _object(entry, category if isinstance(category, int) else 0, images[image].size, where, boxes, problems)
         if made is None:
             continue
         if made.box[2] > 0 and made.box[3] > 0:

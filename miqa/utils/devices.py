@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
 
-class Device(NamedTuple):
+@dataclass(frozen=True)
+class Device:
     """Where a runtime computes, named as PyTorch names it, for runtimes that do without PyTorch.
 
     Attributes:

@@ -50,8 +50,8 @@ def fetch(
         allowed.check(url)
     try:
         with open_address(url, min(seconds, _SECONDS_TO_ANSWER), allowed) as answer, open(path, 'xb') as stream:
-            announced = answer.headers.get('Content-Length')
-            announced = int(announced) if announced is not None and announced.isdecimal() else None
+            stated = answer.headers.get('Content-Length')
+            announced = int(stated) if stated is not None and stated.isdecimal() else None
             if announced is not None and announced > max_bytes:
                 raise FetchError(f'{name} is too large: {announced:,} bytes, where at most {max_bytes:,} are taken.')
             taken = 0

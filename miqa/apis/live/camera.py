@@ -6,8 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,7 +20,8 @@ from .network import STREAM_PREFIXES, CameraLost, NetworkStream, read_frame
 _MISSES = 5
 
 
-class CapturedFrame(NamedTuple):
+@dataclass(frozen=True)
+class CapturedFrame:
     """A frame: its number in the source, from 0; when it was captured (``time.perf_counter``); uint8 (H, W, 3), BGR."""
 
     index: int
@@ -117,8 +118,8 @@ def live_frames(capture, name: str) -> Iterator[np.ndarray]:
     """
     count = misses = 0
     while True:
-        read, image = read_frame(capture)
-        if read:
+        image = read_frame(capture)
+        if image is not None:
             count, misses = count + 1, 0
             yield image
             continue

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -77,7 +78,7 @@ class Desk:
             ValueError: the picture is damaged or too large; the message names it by its own name.
         """
         with self._lock:
-            model = self._model(task, label)
+            model: Any = self._model(task, label)
             name = self._check_size(path)
             if not heatmap:
                 return score_card(_score(model, path, name), model), None

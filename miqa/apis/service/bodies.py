@@ -112,7 +112,8 @@ async def read_items(
 
 
 async def _from_form(request: Request, folder: Path, most: int, max_bytes: int) -> tuple[list[Item], list[str]]:
-    items, urls = [], []
+    items: list[Item] = []
+    urls: list[str] = []
     try:
         # One more than are taken, so that it is this program that says how many are.
         form = request.form(max_files=most + 1, max_fields=most + 1, max_part_size=65536)
