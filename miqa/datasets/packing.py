@@ -10,7 +10,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -275,7 +275,8 @@ def _pool(workers: int) -> Iterator[Callable]:
     with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
 
         def run(function, tasks):
-            tasks, waiting = iter(tasks), collections.deque()
+            tasks = iter(tasks)
+            waiting: collections.deque[Future] = collections.deque()
             waiting.extend(pool.submit(function, task) for task in itertools.islice(tasks, 2 * workers))
             while waiting:
                 result = waiting.popleft().result()

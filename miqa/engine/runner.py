@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
@@ -28,6 +29,8 @@ class QualityRunner(Runner):
     run goes on from ``latest.pth`` of its own folder, wherever that folder is now; and it stops at a loss that is
     not finite.
     """
+
+    cfg: Config
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)

@@ -64,6 +64,8 @@ class MMDetMachine(Machine):
         CheckpointError: the checkpoint does not fit the config.
     """
 
+    prepare: MMDetPreparation
+
     def __init__(
         self,
         config: str | os.PathLike,

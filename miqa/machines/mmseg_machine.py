@@ -69,6 +69,8 @@ class MMSegMachine(Machine):
         CheckpointError: the checkpoint does not fit the config.
     """
 
+    prepare: MMSegPreparation
+
     def __init__(
         self,
         config: str | os.PathLike,

@@ -88,6 +88,8 @@ class OnnxMachine(Machine):
         ValueError: it cannot compute on the device, or the file has other inputs or outputs than the layout's.
     """
 
+    prepare: OnnxPreparation
+
     def __init__(
         self,
         file: str | os.PathLike,

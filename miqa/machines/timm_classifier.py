@@ -87,6 +87,8 @@ class TimmClassifier(Machine):
         ConnectionError: published weights cannot be fetched.
     """
 
+    prepare: TimmPreparation
+
     def __init__(
         self,
         model: str,

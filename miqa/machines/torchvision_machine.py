@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import numpy as np
@@ -51,7 +52,7 @@ class TorchvisionPreparation:
     def __init__(self, transforms: torch.nn.Module):
         self.transforms = transforms
 
-    def __call__(self, image: np.ndarray) -> tuple[torch.Tensor, tuple[int, int]]:
+    def __call__(self, image: np.ndarray) -> Any:
         """Return float32 (3, h, w), RGB, of a uint8 RGB array (H, W, 3), and (H, W)."""
         return self.transforms(Image.fromarray(image)), image.shape[:2]
 
@@ -59,7 +60,7 @@ class TorchvisionPreparation:
 class TorchvisionClassPreparation(TorchvisionPreparation):
     """The same for classifiers, whose answers do not need the size of the image."""
 
-    def __call__(self, image: np.ndarray) -> torch.Tensor:
+    def __call__(self, image: np.ndarray) -> Any:
         """Return float32 (3, h, w), RGB, of a uint8 RGB array (H, W, 3)."""
         return super().__call__(image)[0]
 
@@ -90,6 +91,8 @@ class TorchvisionMachine(Machine):
         FileNotFoundError: the checkpoint is missing.
         ConnectionError: published weights cannot be fetched.
     """
+
+    prepare: TorchvisionPreparation
 
     def __init__(
         self,

@@ -119,7 +119,7 @@ def _harmless_types() -> list:
 def _statistic_of(owner: object, name: str) -> object:
     # MMEngine's log buffers name their statistics by getattr(HistoryBuffer, 'mean'). The real getattr would give a
     # malicious file any attribute of any allowed type.
-    known = HistoryBuffer._statistics_methods  # type: ignore[attr-defined]  # set by a decorator
+    known = HistoryBuffer._statistics_methods  # set by a decorator
     if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current', *known):
         return getattr(HistoryBuffer, name)
     raise pickle.UnpicklingError(f'it asks for attribute {name} of {owner}')
