@@ -13,6 +13,7 @@ from miqa.distortions.build import build_versions
 from miqa.distortions.captured import build_captured
 from miqa.distortions.sources import Source
 from miqa.labelling import ScoreOptions, label_database, read_classes
+from miqa.labelling.class_matches import unknown_classes
 from miqa.labelling.own_pictures import OwnPictures, prepare_pictures, read_pairs
 from miqa.labelling.plan import measure_images, measure_machine, plan_text, temporary_root
 from miqa.labelling.verify import verify_database
@@ -124,10 +125,27 @@ def build_machines(order: Order) -> list[Machine]:
 def prepare(order: Order, machines: Sequence[Machine]) -> OwnPictures:
     """Name the sources and write their ground truth."""
     clean = list(read_pairs(order.pairs, order.images)) if order.pairs else None
-    known = next((machine.classes for machine in machines if machine.classes), None) if order.task == 'cls' else None
-    return prepare_pictures(
-        order.images, order.root, order.task, order.annotations, order.classes, known, only=clean
+    known, count = None, None
+    if order.task == 'cls':
+        known = next((machine.classes for machine in machines if machine.classes), None)
+        counts = {machine.name: machine.class_count for machine in machines if machine.class_count}
+        if len(set(counts.values())) > 1:
+            told = ', '.join(f'{name} {number}' for name, number in counts.items())
+            raise ValueError(f'Classifiers of one database must tell the same classes apart; these tell {told}.')
+        count = next(iter(counts.values()), None)
+    truth = ground_truth_path(order.root, order.task)
+    known_before = truth.exists()
+    own = prepare_pictures(
+        order.images, order.root, order.task, order.annotations, order.classes, known, count, only=clean
     )  # fmt: skip
+    if own.annotated:
+        try:
+            own.notes += unknown_classes(machines, order.root, order.task)
+        except ValueError:
+            if not known_before and truth.is_file():
+                truth.unlink()  # so that corrected annotations are not other ones than those of a database
+            raise
+    return own
 
 
 def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:

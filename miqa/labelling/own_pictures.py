@@ -99,6 +99,7 @@ def prepare_pictures(
     annotations: str | os.PathLike | None = None,
     classes: Sequence[str] | None = None,
     known_classes: Sequence[str] | None = None,
+    class_count: int | None = None,
     only: Sequence[str] | None = None,
 ) -> OwnPictures:
     """Name the sources, and write their ground truth where the database keeps it.
@@ -111,6 +112,7 @@ def prepare_pictures(
         classes: names of the classes where the annotations only count them (YOLO), or the order in which the
             classifiers count them (cls).
         known_classes: of the classifiers, in their order, where they name them.
+        class_count: how many classes the classifiers tell apart, where they say so.
         only: of the pictures, by their names below the folder; None: all.
 
     Raises:
@@ -130,10 +132,10 @@ def prepare_pictures(
     if annotations is not None and kind in ('csv', 'imagefolder'):
         known = classes or known_classes
         if kind == 'csv':
-            indices = read_class_table(Path(annotations), names, known)
+            indices = read_class_table(Path(annotations), names, known, class_count)
         else:
             folders = [path.name for path in Path(folder).iterdir() if path.is_dir() and not path.name.startswith('.')]
-            indices = image_folder_classes(names, known, folders)
+            indices = image_folder_classes(names, known, folders, class_count)
         rows = sorted((called[name], Path(name).suffix, index) for name, index in indices.items())
         _write_classes(truth, rows)
     elif annotations is not None and kind == 'maps':

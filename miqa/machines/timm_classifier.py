@@ -110,7 +110,7 @@ class TimmClassifier(Machine):
         network = self._load(model, weights, options).to(device)
         # PyTorch's types lack a keyword that its documentation has.
         self.network = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.device = device
+        self.device, self.class_count = device, getattr(self.network, 'num_classes', None)
         data_config = resolve_model_data_config(self.network)
         if weights == 'packaged':
             # timm's own TensorFlow weights of the same networks were converted for mean = std = 0.5.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from .annotations import AnnotatedImage, AnnotatedObject, AnnotationError, Annotations
 from .coco_shapes import box_of, checked_shape, finite_box
@@ -20,7 +20,8 @@ def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:
 
     Ids may be whole numbers or texts of them. File names may have folders, with ``\`` or ``/``. A box that is
     missing or empty is that of the segmentation; an object whose box has no area is left out and counted. Empty
-    polygons are none. An image may lack its width and height.
+    polygons are none. An image may lack its width and height. Of categories of one name those count that objects have:
+    some programs list the name of a whole set, which no object has, beside the same name of a category.
 
     Args:
         path: of the file, UTF-8, with or without a byte order mark.
@@ -40,8 +41,10 @@ def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:
             raise AnnotationError(f'{path} is not a COCO instance file: {key!r} must be a list.')
     problems = _Problems(path)
     images = _images(content['images'], problems)
-    categories = _categories(content['categories'], problems) if 'categories' in content else None
-    found, without_area = _objects(content.get('annotations', []), images, categories, objects, problems)
+    entries = content.get('annotations', [])
+    used = {_key(entry.get('category_id')) for entry in entries if isinstance(entry, dict)}
+    categories = _categories(content['categories'], used, problems) if 'categories' in content else None
+    found, without_area = _objects(entries, images, categories, objects, problems)
     problems.report()
     names = {name: number for number, name in (categories or {}).items()}
     return Annotations(str(path), images, found, names, without_area)
@@ -136,20 +139,26 @@ def _side(value: object) -> int | None:
     return number if isinstance(number, int) and 0 < number < 2**20 else 0
 
 
-def _categories(entries: list, problems: _Problems) -> dict[int, str]:
+def _categories(entries: list, used: Container, problems: _Problems) -> dict[int, str]:
     categories: dict[int, str] = {}
+    numbers: dict[str, list[int]] = {}
     for place, entry in enumerate(entries):
         number = _key(entry.get('id')) if isinstance(entry, dict) else None
         name = entry.get('name') if isinstance(entry, dict) else None
+        name = str(name) if type(name) is int else name
         if not isinstance(number, int) or not isinstance(name, str) or not name.strip():
             problems.add(f'Category {place + 1} of the list must have a whole number as id and a name.')
         elif number in categories:
             problems.add(f'Two categories have the id {number}: {categories[number]} and {name}.')
-        elif name.strip() in categories.values():
-            other = next(key for key, value in categories.items() if value == name.strip())
-            problems.add(f'Two categories have the name {name.strip()}: {other} and {number}. Give them one id.')
         else:
             categories[number] = name.strip()
+            numbers.setdefault(name.strip(), []).append(number)
+    for name, same in numbers.items():
+        meant = [number for number in same if number in used] or same[:1]
+        if len(meant) > 1:
+            problems.add(f'Two categories have the name {name}: {meant[0]} and {meant[1]}. Give them one id.')
+        for number in set(same) - set(meant):
+            del categories[number]
     return categories
 
 

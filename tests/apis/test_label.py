@@ -1,6 +1,7 @@
 """``miqa label``: from a folder and a machine to a labelled database, with any annotations, and after any stop."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -298,8 +299,6 @@ def test_what_is_wrong_with_annotations_is_said_before_anything_is_made(shots, c
     write(shots / change[0], change[1])
     with pytest.raises((SystemExit, ValueError)) as caught:
         label(shots, 'out', annotations=annotations)
-    import re
-
     said = str(caught.value) + capsys.readouterr().err
     assert re.search(message, said), said
     assert not (shots / 'out/miqa_det/images').exists()
@@ -319,6 +318,46 @@ def test_a_machine_that_knows_no_annotated_class_is_told_so(shots):
     manifest = json.loads((root / 'miqa_det/labels/manifest.json').read_text())
     assert manifest['excluded_images'] == 10
     assert set(manifest['excluded'].values()) == {'no machine knows a class that is annotated in the image'}
+
+
+@pytest.mark.parametrize(
+    ('task', 'classes', 'message'),
+    [
+        ('det', "['circle']", 'No class of eyes .* written alike'),
+        ('ins', "['square']", 'no segmentation, which ins needs'),
+    ],
+)
+def test_what_cannot_be_compared_is_said_before_any_machine_runs(shots, capsys, task, classes, message):
+    config = (
+        "machines = [dict(type='CallableMachine', function='helpers_machines:{}', task='{}', name='eyes', classes={})]"
+    )
+    write(shots / 'mine.py', config.format('never_there', task, classes).replace('never_there', 'bright_squares'))
+    with pytest.raises((SystemExit, ValueError)) as caught:
+        label(shots, 'out', task=task)
+    assert re.search(message, str(caught.value) + capsys.readouterr().err)
+    assert not (shots / 'out/miqa_det/images').exists() and not list((shots / 'out').rglob('*.parquet'))
+    # The mistake is mended in the annotations, which are no other ground truth then.
+    content = json.loads((shots / 'coco.json').read_text())
+    content['categories'][0]['name'] = 'circle' if task == 'det' else 'square'
+    write(shots / 'coco.json', json.dumps(content))
+    if task == 'det':
+        assert labels_in(label(shots, 'out'))
+
+
+def test_classes_that_a_machine_does_not_know_are_named(shots):
+    content = json.loads((shots / 'coco.json').read_text())
+    content['categories'] += [{'id': 8, 'name': 'Star'}, {'id': 9, 'name': 'moon'}]
+    write(shots / 'coco.json', json.dumps(content))
+    write(
+        shots / 'mine.py',
+        "machines = [dict(type='CallableMachine', function='helpers_machines:bright_squares', task='det', name='eyes', "
+        "classes=['star', 'square'])]",
+    )
+    order = order_for(shots, 'out')
+    notes = own_database.prepare(order, own_database.build_machines(order)).notes
+    assert any(
+        re.search(r'eyes does not know 2 of the 3 .*: Star, moon \(Star is called star there', note) for note in notes
+    )
 
 
 def test_other_ground_truth_never_replaces_what_labels_were_made_with(shots, capsys):

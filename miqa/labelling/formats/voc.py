@@ -87,11 +87,22 @@ def _read(path: Path, picture: Picture) -> tuple[list[LabelledBox], tuple[int, i
         name = (entry.findtext('name') or '').strip()
         if not name:
             raise ValueError(f'{where} has no name.')
+        if entry.find('bndbox') is None:
+            raise ValueError(f'{where} has no bndbox, which is a box along the sides of the picture.')
         corners = [_number(entry, f'bndbox/{side}', where) for side in ('xmin', 'ymin', 'xmax', 'ymax')]
         box = inside((corners[0] - 1, corners[1] - 1, corners[2], corners[3]), picture.size, where)
         if box:
-            things.append(LabelledBox(name, box, crowd=bool(_number(entry, 'difficult', where, default=0))))
+            things.append(LabelledBox(name, box, crowd=_flag(entry, 'difficult', where)))
     return things, picture.size if all(said) else None
+
+
+def _flag(element: ElementTree.Element, name: str, where: str) -> bool:
+    text = (element.findtext(name) or '').strip().lower()
+    if text in ('', '0', 'false', 'no', 'unspecified'):
+        return False
+    if text in ('1', 'true', 'yes'):
+        return True
+    raise ValueError(f'{where}: {name} is {text[:60]!r}; it must be 1 or 0.')
 
 
 def _number(element: ElementTree.Element, name: str, where, default: float | None = None) -> float:
