@@ -128,7 +128,8 @@ def prepare(order: Order, machines: Sequence[Machine]) -> OwnPictures:
     known, count = None, None
     if order.task == 'cls':
         known = next((machine.classes for machine in machines if machine.classes), None)
-        counts = {machine.name: machine.class_count for machine in machines if machine.class_count}
+        told_apart = {machine.name: len(machine.classes or ()) or machine.class_count for machine in machines}
+        counts = {name: number for name, number in told_apart.items() if number}
         if len(set(counts.values())) > 1:
             told = ', '.join(f'{name} {number}' for name, number in counts.items())
             raise ValueError(f'Classifiers of one database must tell the same classes apart; these tell {told}.')

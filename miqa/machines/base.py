@@ -116,7 +116,7 @@ class Machine(ABC):
     #: Picklable function from one uint8 RGB array (H, W, 3) to whatever ``predict_prepared`` wants.
     prepare: Callable[[np.ndarray], Any] = staticmethod(unchanged)
 
-    #: How many classes a classifier tells apart, where it says so.
+    #: How many classes a classifier tells apart that does not name them, where it says so.
     class_count: int | None = None
 
     #: Where the network computes; a subclass that computes elsewhere says so.
@@ -132,8 +132,6 @@ class Machine(ABC):
         if classes is not None and (isinstance(classes, str) or not len(classes)):
             raise ValueError(f'classes of {name} must be a list of names, not {classes!r}.')
         self.classes = tuple(map(str, classes)) if classes is not None else None
-        if task == 'cls' and self.classes:
-            self.class_count = len(self.classes)
 
     @abstractmethod
     def predict_prepared(self, batch: list) -> Sequence[Prediction]:
