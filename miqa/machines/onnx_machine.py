@@ -53,7 +53,7 @@ class OnnxMachine(Machine):
     ins: by ``layout``, one image at a time:
 
     - ``boxes_scores_labels``: finished detections, such as torchvision's exports (mean=(0, 0, 0), std=(1, 1, 1), and
-      size=None if the export takes any size);
+      size=None if the export takes any size) or MMDeploy's (boxes_name='dets');
     - ``yolo``: the bare head of YOLOv5 to 11, with suppression by torchvision here (resize='letterbox');
     - ``detr``: logits and boxes of queries, such as DETR and RT-DETR from transformers.
 
@@ -189,7 +189,11 @@ class OnnxMachine(Machine):
 
     def _check_outputs(self, names: dict[str, str], logits_name: str | None) -> None:
         there = self._outputs()
-        needed = {name for role, name in names.items() if role != 'masks' or self.task == 'ins'}
+        # Boxes of five values end with their score.
+        last = {item.name: (item.shape or [None])[-1] for item in self.session.get_outputs()}
+        unread = {'scores'} if self.layout == 'boxes_scores_labels' and last.get(names['boxes']) == 5 else set()
+        unread |= set() if self.task == 'ins' else {'masks'}
+        needed = {name for role, name in names.items() if role not in unread}
         missing = sorted(needed - set(there))
         if self.task in ('cls', 'seg'):
             if logits_name is not None and logits_name not in there:
