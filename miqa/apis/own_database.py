@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,12 @@ from miqa.labelling import ScoreOptions, label_database, read_classes
 from miqa.labelling.class_matches import unknown_classes
 from miqa.labelling.own_pictures import OwnPictures, prepare_pictures, read_pairs
 from miqa.labelling.plan import measure_images, measure_machine, plan_text, temporary_root
+from miqa.labelling.scores import NO_CLEAN_DETECTIONS
 from miqa.labelling.verify import verify_database
 from miqa.layout import FILED_LABELS, ground_truth_path, responses_folder
 from miqa.machines import Machine, build_machine, list_sources, run_machine, shard_of
 from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS
+from miqa.utils.errors import MIQAError
 from miqa.utils.progress import OneLine
 
 #: What is done, in this order.
@@ -107,6 +110,10 @@ class Made:
     manifest: dict | None = None
     problems: list[str] = field(default_factory=list)
     splits: dict[str, int] = field(default_factory=dict)
+
+
+class NothingLabelled(MIQAError, ValueError):
+    """All machines have answered, and no picture has a label; the message says why."""
 
 
 def build_machines(order: Order) -> list[Machine]:
@@ -223,6 +230,8 @@ def make_database(order: Order, progress: bool = True) -> Made:
             backend=order.backend,
             progress=line,
         )
+        if not made.manifest['images']:
+            raise NothingLabelled(_why_nothing(made.manifest))
         line.stage('split')
         made.splits = _split(order, notes)
         line.stage('verify')
@@ -230,6 +239,16 @@ def make_database(order: Order, progress: bool = True) -> Made:
         return made
     finally:
         line.close()
+
+
+def _why_nothing(manifest: dict) -> str:
+    reasons = Counter(filter(None, manifest['excluded'].values()))
+    listed = '; '.join(f'{count} because {reason}' for reason, count in reasons.most_common())
+    text = f'None of {sum(reasons.values())} pictures has a label: {listed}.'
+    if NO_CLEAN_DETECTIONS in reasons:
+        least = manifest['options']['confidence']
+        text += f' Answers to clean pictures count from a score of {least:g} on; --confidence says another.'
+    return text
 
 
 def _make_images(order: Order, own: OwnPictures, line: OneLine) -> list[str]:

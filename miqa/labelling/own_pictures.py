@@ -45,6 +45,8 @@ from .formats import (
     number_pictures,
     read_boxes_csv,
     read_class_table,
+    read_cvat,
+    read_labelme,
     read_voc,
     read_yolo,
 )
@@ -122,7 +124,7 @@ def prepare_pictures(
     names = list(only) if only is not None else pictures_below(folder)
     truth = ground_truth_path(root, task)
     kind = None if annotations is None else format_of(annotations, folder, task)
-    if kind not in ('coco', 'voc'):  # these say the sizes of pictures, and are checked where they are read
+    if kind not in ('coco', 'voc', 'labelme', 'cvat'):  # these say the sizes of pictures; checked where they are read
         places = kind in ('yolo', 'csv', 'maps') and task != 'cls'
         check_turned([Path(folder) / name for name in names], str(annotations) if places else None)
     if IMAGE_TASKS[task] == 'det':
@@ -172,7 +174,9 @@ def _detection(folder, root, task, names, kind, annotations, classes, truth: Pat
         recipes = dict.fromkeys(names, MaskRecipe('saliency'))
     else:
         pictures = _sized(paths, names, notes)
-        readers: dict[str, Callable] = {'yolo': read_yolo, 'voc': read_voc, 'csv': read_boxes_csv}
+        readers: dict[str, Callable] = {
+            'yolo': read_yolo, 'voc': read_voc, 'csv': read_boxes_csv, 'labelme': read_labelme, 'cvat': read_cvat,
+        }  # fmt: skip
         extra = (classes,) if kind == 'yolo' else ()
         objects, categories = readers[kind](Path(annotations), pictures, *extra)
         content = coco_content(pictures, objects, categories, numbers)

@@ -28,7 +28,7 @@ QUICK = ['--distortions', *DISTORTIONS, '--patterns', 'uniform', '--jobs', '1', 
 @pytest.fixture
 def shots(tmp_path):
     """Pictures of bright squares, annotations of these in every format, and a config of the machine that sees them."""
-    folder, names = tmp_path / 'in', {}
+    folder, names, cvat = tmp_path / 'in', {}, []
     # The numbers that pictures get by their names, so that noise, which depends on these, is the same.
     for number, (name, box) in enumerate(sorted(BOXES.items()), 1):
         save(folder / name, square(box, SIZE, 230))
@@ -41,7 +41,12 @@ def shots(tmp_path):
             tmp_path / 'voc' / f'{stem}.xml',
             VOC.format(width=SIZE[0], height=SIZE[1], box=box, left=left + 1, top=top + 1),
         )
+        shape = {'label': 'square', 'shape_type': 'rectangle', 'points': [[left, top], [right, bottom]]}
+        write(tmp_path / 'labelme' / f'{stem}.json', json.dumps({'shapes': [shape]}))
+        sides = f'xtl="{left}" ytl="{top}" xbr="{right}" ybr="{bottom}"'
+        cvat.append(f'<image name="{name}"><box label="square" {sides}/></image>')
         names[name] = number
+    write(tmp_path / 'cvat.xml', f'<annotations>{"".join(cvat)}</annotations>')
     write(tmp_path / 'yolo/data.yaml', 'names: [square]\n')
     lines = ['filename;class;xmin;ymin;xmax;ymax', *(f'{n};square;{";".join(map(str, b))}' for n, b in BOXES.items())]
     write(tmp_path / 'boxes.csv', '\ufeff' + '\n'.join(lines))
@@ -104,7 +109,7 @@ def test_a_folder_and_a_detector_become_a_database_that_trains(shots, capsys):
 def test_every_kind_of_annotations_gives_the_same_labels(shots):
     wanted = labels_in(label(shots, 'coco'))
     assert len(wanted) == 6
-    for number, kind in enumerate(('yolo/labels', 'yolo/data.yaml', 'voc', 'boxes.csv')):
+    for number, kind in enumerate(('yolo/labels', 'yolo/data.yaml', 'voc', 'boxes.csv', 'labelme', 'cvat.xml')):
         assert labels_in(label(shots, f'out{number}', annotations=kind)) == wanted, kind
 
 
@@ -342,6 +347,17 @@ def test_what_cannot_be_compared_is_said_before_any_machine_runs(shots, capsys, 
     write(shots / 'coco.json', json.dumps(content))
     if task == 'det':
         assert labels_in(label(shots, 'out'))
+
+
+def test_a_set_without_one_label_says_why(shots, capsys):
+    content = json.loads((shots / 'coco.json').read_text())
+    content['annotations'] = content['annotations'][:1]
+    write(shots / 'coco.json', json.dumps(content))
+    with pytest.raises((SystemExit, ValueError)) as caught:
+        label(shots, 'out', '--confidence', '0.999')
+    said = str(caught.value) + capsys.readouterr().err
+    assert 'None of 30 pictures has a label: 20 because image has no objects in the ground truth; 10 because' in said
+    assert 'from a score of 0.999 on' in said and '--confidence' in said
 
 
 def test_classes_that_a_machine_does_not_know_are_named(shots):

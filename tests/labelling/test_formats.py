@@ -1,15 +1,20 @@
 """Annotations as programs and people write them: what is clear is read, what is not is refused with its place."""
 
+import json
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from miqa.labelling.class_maps import class_names
 from miqa.labelling.formats import (
     Picture,
+    format_of,
     image_folder_classes,
     read_boxes_csv,
     read_class_table,
+    read_cvat,
+    read_labelme,
     read_voc,
     read_yolo,
 )
@@ -218,3 +223,98 @@ def test_folders_that_are_no_classes_or_not_all_of_them_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r'class_index of 1\.jpg is 3, but the machines count 3'):
         read_class_table(table, ['1.jpg', '2.jpg'], None, 3)
     assert read_class_table(table, ['1.jpg', '2.jpg'], None, 4) == {'1.jpg': 3, '2.jpg': 1}
+
+
+def labelme(*shapes, size=(200, 100), **more):
+    kinds = [dict(zip(('label', 'shape_type', 'points', 'group_id'), shape, strict=False)) for shape in shapes]
+    return json.dumps(
+        {'version': '5.4.1', 'flags': {}, 'shapes': kinds, 'imageWidth': size[0], 'imageHeight': size[1], **more}
+    )
+
+
+def test_labelme_shapes_become_objects_with_outlines(tmp_path):
+    shown = [picture(tmp_path / 'in'), picture(tmp_path / 'in', 'b.png')]
+    text = labelme(
+        ('car', 'rectangle', [[60, 50], [20, 10]]),
+        ('car', 'polygon', [[100, 10], [140, 10], [120, 50]], 4),
+        ('car', 'polygon', [[150, 10], [160, 10], [160, 20]], 4),
+        ('sun', 'circle', [[50, 50], [50, 80]]),
+        ('nose', 'point', [[5, 5]]),
+        ('road', 'linestrip', [[5, 5], [9, 9]]),
+    )
+    write(tmp_path / 'in/a.json', text)
+    found, classes = read_labelme(tmp_path / 'in', shown)
+    assert classes == ['car', 'sun'] and list(found) == ['a.png']
+    box, both, sun = found['a.png']
+    assert box.box == (20, 10, 60, 50) and box.polygons == [[20, 10, 60, 10, 60, 50, 20, 50]]
+    assert both.box == (100, 10, 160, 50) and len(both.polygons) == 2
+    assert sun.box == pytest.approx((20, 20, 80, 80), abs=0.01)
+    area = Image.new('1', (200, 100))
+    ImageDraw.Draw(area).polygon(sun.polygons[0], fill=1)
+    assert np.asarray(area).sum() == pytest.approx(np.pi * 30**2, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('{', 'a.json'),
+        ('[]', 'no list "shapes"'),
+        (labelme(size=(20, 10)), '20x10 pixels'),
+        (labelme((' ', 'polygon', [[0, 0], [9, 0], [9, 9]])), 'shape 1 has no label'),
+        (labelme(('a', 'polygon', [[0, 0], [9, 0]])), 'polygon of 2 points'),
+        (labelme(('a', 'mask', [[0, 0], [9, 9]])), 'mask of 2 points'),
+        (labelme(('a', 'polygon', [[0, 0], [9, 'x'], [9, 9]])), 'pairs of numbers'),
+        (labelme(('a', 'polygon', None)), 'pairs of numbers'),
+        (labelme(('a', 'rectangle', [[0, 0], [900, 9]])), 'not inside the picture'),
+    ],
+)  # fmt: skip
+def test_labelme_files_that_cannot_be_meant_are_refused(tmp_path, text, message):
+    write(tmp_path / 'json/a.json', text)
+    with pytest.raises(ValueError, match=message):
+        read_labelme(tmp_path / 'json', [picture(tmp_path / 'in')])
+
+
+CVAT = """<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><meta><task/></meta>
+<image id="0" name="set/a.png" width="200" height="100">{}</image>
+<image id="1" name="elsewhere.png" width="9" height="9"><box label="x" xtl="0" ytl="0" xbr="5" ybr="5"/></image>
+</annotations>"""
+BOX = '<box label="car" source="manual" xtl="20.5" ytl="10" xbr="60" ybr="50" z_order="0"><attribute/></box>'
+
+
+def test_cvat_boxes_and_polygons_become_objects(tmp_path):
+    shapes = (
+        BOX
+        + '<polygon label="bus" points="100.0,10.0;140,10;120,50"/><points label="nose" points="1,2"/><tag label="t"/>'
+    )
+    found, classes = read_cvat(write(tmp_path / 'a.xml', CVAT.format(shapes)), [picture(tmp_path / 'in')])
+    car, bus = found['a.png']
+    assert classes == ['bus', 'car'] and car.box == (20.5, 10, 60, 50) and car.polygons is None
+    assert bus.box == (100, 10, 140, 50) and bus.polygons == [[100, 10, 140, 10, 120, 50]]
+
+
+@pytest.mark.parametrize(
+    ('shapes', 'message'),
+    [
+        (BOX.replace('"60"', '"600"'), 'not inside the picture'),
+        (BOX.replace('xbr="60"', ''), "shape 1: xbr is ''"),
+        (BOX.replace('label="car"', ''), 'shape 1 has no label'),
+        (BOX.replace('z_order', 'rotation').replace('rotation="0"', 'rotation="30"'), 'turned box'),
+        ('<polygon label="bus" points="1,2;3,4"/>', 'at least three pairs'),
+        ('<polygon label="bus" points="1,2;3,4;nan,4"/>', 'at least three pairs'),
+    ],
+)  # fmt: skip
+def test_cvat_shapes_that_cannot_be_meant_are_refused(tmp_path, shapes, message):
+    with pytest.raises(ValueError, match=message):
+        read_cvat(write(tmp_path / 'a.xml', CVAT.format(shapes)), [picture(tmp_path / 'in')])
+
+
+def test_another_xml_file_is_no_export_of_cvat(tmp_path):
+    with pytest.raises(ValueError, match='not the file "CVAT for images 1.1"'):
+        read_cvat(write(tmp_path / 'a.xml', '<annotation><object/></annotation>'), [picture(tmp_path / 'in')])
+
+
+def test_notes_beside_annotations_do_not_decide_what_these_are(tmp_path):
+    for name in ('labels/a.json', 'labels/b.json', 'labels/readme.txt'):
+        write(tmp_path / name, '')
+    assert format_of(tmp_path / 'labels', tmp_path, 'ins') == 'labelme'
+    assert format_of(write(tmp_path / 'cvat.xml', ''), tmp_path, 'det') == 'cvat'

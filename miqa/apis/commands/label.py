@@ -13,7 +13,7 @@ Examples:
   # what will it cost? Measured on two pictures, nothing is made
   miqa label shots/ --out data/mine --task det --machine fasterrcnn_resnet50_fpn_v2 --annotations shots.json --plan
 
-  # a detector of torchvision; annotations are COCO JSON, a folder of YOLO text files, Pascal VOC or a CSV of boxes
+  # a detector of torchvision; annotations are COCO JSON, YOLO, Pascal VOC, LabelMe, CVAT or a CSV of boxes
   miqa label shots/ --out data/mine --task det --machine fasterrcnn_resnet50_fpn_v2 --annotations shots.json
 
   # no annotations: labels of consistency alone. Fewer versions: four distortions, the same everywhere in the picture
