@@ -8,18 +8,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from miqa.taxonomy import check_choice
+from miqa.taxonomy import MEASURES, check_choice
 
 from .apply import check_image
 from .information import InformativeSource
 from .structure import StructuralSource
 from .visual_saliency import SalientSource
-
-#: The measures of MIQD-2.5M's quality files, in the order of their columns.
-MEASURES = ('PSNR', 'SSIM', 'MS-SSIM', 'VIF-p', 'VSI')
-
-#: What a database's quality tables hold where nothing else is asked for: half of what all cost.
-DEFAULT_MEASURES = ('PSNR', 'SSIM')
 
 #: Shortest side in pixels from which a measure is defined. SSIM has a window of 11; MS-SSIM halves the picture four
 #: times and keeps a window (11 - 1) * 2^4 + 1; VIF-p asks for 41 (piq 0.8).

@@ -19,6 +19,7 @@ from typing import NoReturn
 from miqa.taxonomy import did_you_mean
 
 from .names import printable_text
+from .requirements import explained
 
 #: What commands say after an interruption that go on where they stopped.
 SAME_AGAIN = 'What is finished is kept; the same command goes on from there.'
@@ -153,6 +154,8 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         if os.environ.get('MIQA_TRACEBACK'):
             raise
         text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        if isinstance(error, ModuleNotFoundError):
+            text = explained(error)
         if first_to_say(text):
             # A file's name may hold what a terminal would obey.
             print(f'Error: {printable_text(text)}\n(Set MIQA_TRACEBACK=1 to see where it happened.)', file=sys.stderr)

@@ -48,8 +48,7 @@ def add_parser(subparsers) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
-    from miqa.distortions.fidelity import MEASURES
-    from miqa.taxonomy import DATABASE_TASKS, DISTORTIONS, EXTRA_DISTORTIONS, REGION_PATTERNS
+    from miqa.taxonomy import DATABASE_TASKS, DISTORTIONS, EXTRA_DISTORTIONS, MEASURES, REGION_PATTERNS
     from miqa.utils.command_line import sentence
     from miqa.utils.parallel import BACKENDS, parse_shard
 
