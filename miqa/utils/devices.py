@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
-class Device:
+class Device(NamedTuple):
     """Where a runtime computes, named as PyTorch names it, for runtimes that do without PyTorch.
 
     Attributes:
@@ -20,7 +18,7 @@ class Device:
     """
 
     type: str
-    index: int | None = None
+    index: int | None = None  # type: ignore[assignment]  # nobody needs a tuple's method of that name
 
     def __str__(self) -> str:
         """Return such as ``cuda:1``."""

@@ -6,8 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,11 +20,10 @@ from .network import STREAM_PREFIXES, CameraLost, NetworkStream, read_frame
 _MISSES = 5
 
 
-@dataclass(frozen=True)
-class CapturedFrame:
+class CapturedFrame(NamedTuple):
     """A frame: its number in the source, from 0; when it was captured (``time.perf_counter``); uint8 (H, W, 3), BGR."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # nobody needs a tuple's method of that name
     captured_at: float
     image: np.ndarray
 

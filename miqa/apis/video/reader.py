@@ -6,8 +6,9 @@ import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,11 +25,10 @@ MAX_FRAME_PIXELS = 1 << 27
 _SLACK_SECONDS, _SLACK_FRAMES = 0.5, 3
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame: its number from 0, its time in seconds, and the picture, uint8 (H, W, 3), BGR."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # nobody needs a tuple's method of that name
     timestamp: float
     image: np.ndarray
 
@@ -107,7 +107,7 @@ class VideoReader(ABC):
             self._check_size(width, height)
             if self.size is None:
                 self.size = width, height
-            yield frame if self.transfer is None else replace(frame, image=tone_map(frame.image, self.transfer))
+            yield frame if self.transfer is None else frame._replace(image=tone_map(frame.image, self.transfer))
 
     def _check_size(self, width: int, height: int) -> None:
         if width * height > MAX_FRAME_PIXELS:
