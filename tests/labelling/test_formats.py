@@ -175,6 +175,14 @@ def test_a_pose_of_yolo_is_its_box(tmp_path, points):
         assert thing.box == pytest.approx((80, 30, 120, 70)) and thing.polygons is None
 
 
+def test_a_strange_yaml_file_nearby_is_nobodys_concern_where_classes_are_named(tmp_path):
+    shown = picture(tmp_path / 'in')
+    write(tmp_path / 'labels/a.txt', '0 0.5 0.5 0.2 0.4\n')
+    write(tmp_path / 'labels/classes.txt', 'car\n')
+    write(tmp_path / 'mkdocs.yml', 'theme: !!python/name:pymdownx.x ""\n')
+    assert read_yolo(tmp_path / 'labels', [shown])[1] == ['car']
+
+
 @pytest.mark.parametrize('path', ['..', 'ABSOLUTE'])
 def test_data_yaml_may_say_where_its_data_set_is(tmp_path, path):
     shown = picture(tmp_path / 'in')

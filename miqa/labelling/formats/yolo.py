@@ -158,7 +158,10 @@ def _content(description: Path) -> dict:
 
 def _points_in_yaml(description: Path) -> int | None:
     """Return how many numbers follow each box for the points of a pose; None where there are no poses."""
-    shape = _content(description).get('kpt_shape')
+    try:
+        shape = _content(description).get('kpt_shape')
+    except ValueError:  # a file of other programs that lies near
+        return None
     if not isinstance(shape, list) or len(shape) != 2 or not all(type(side) is int and side > 0 for side in shape):
         return None
     return shape[0] * shape[1]
