@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from miqa.layout import ground_truth_path
+from miqa.utils.coco import read_coco
 
 from .class_maps import class_names
-from .coco_objects import coco_objects
-from .detection_scores import category_ids
+from .coco_objects import check_shapes
+from .detection_scores import match_categories
 from .segmentation_scores import map_classes
 
 #: Names that a note spells out.
@@ -38,16 +39,20 @@ def unknown_classes(machines: Iterable[Named], data_root: str | os.PathLike, tas
     truth = ground_truth_path(data_root, task)
     if task == 'cls':
         return []
-    annotated = tuple(class_names(truth) or ()) if task == 'seg' else tuple(
-        coco_objects(str(truth), task == 'ins').categories
-    )  # fmt: skip
+    if task == 'seg':
+        annotated = tuple(class_names(truth) or ())
+    else:
+        annotations = read_coco(truth)
+        annotated = tuple(annotations.categories)
+        if task == 'ins':
+            check_shapes(annotations)
     notes = []
     for machine in machines:
         about = {'name': machine.name, 'classes': machine.classes}
         if task == 'seg':
             map_classes(about, annotated or None, truth)
-        else:
-            category_ids(about, truth, task)
+        elif machine.classes is not None:
+            match_categories(about, annotations.categories, truth)
         missing = [name for name in annotated if machine.classes and name not in machine.classes]
         if missing:
             notes.append(_note(machine, missing, len(annotated)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -61,7 +61,15 @@ def category_ids(machine: dict, truth: Path, task: str) -> list[int] | None:
     """
     if machine['classes'] is None:
         return None
-    categories = coco_objects(str(truth), task == 'ins').categories
+    return match_categories(machine, coco_objects(str(truth), task == 'ins').categories, truth)
+
+
+def match_categories(machine: dict, categories: Mapping[str, int], truth: Path) -> list[int]:
+    """Return the id of each of a machine's classes among categories (name -> id); -1 where there is none.
+
+    Raises:
+        ValueError: not one name is among them.
+    """
     ids = [categories.get(name, -1) for name in machine['classes']]
     if all(value < 0 for value in ids):
         raise ValueError(
