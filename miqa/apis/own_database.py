@@ -131,7 +131,7 @@ def build_machines(order: Order) -> list[Machine]:
 
 def prepare(order: Order, machines: Sequence[Machine]) -> OwnPictures:
     """Name the sources and write their ground truth."""
-    clean = list(read_pairs(order.pairs, order.images)) if order.pairs else None
+    clean = list(read_pairs(order.pairs, order.images, order.task != 'cls')) if order.pairs else None
     known, count = None, None
     if order.task == 'cls':
         known = next((machine.classes for machine in machines if machine.classes), None)

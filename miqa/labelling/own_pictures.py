@@ -272,17 +272,30 @@ def _copy_maps(folder: Path, target: Path, called: Mapping[str, str]) -> None:
             copy_regular(source, temporary)
 
 
-def read_pairs(path: str | os.PathLike, folder: str | os.PathLike) -> dict[str, list[str]]:
+def _size_of(path: Path) -> tuple[int, int] | None:
+    try:
+        return picture_size(path)
+    except UnreadableImage:  # what cannot be read is left out later, with its reason
+        return None
+
+
+def read_pairs(path: str | os.PathLike, folder: str | os.PathLike, one_size: bool = False) -> dict[str, list[str]]:
     """Read a CSV with the columns ``clean`` and ``degraded``: pictures below ``folder``, one pair a line.
+
+    Args:
+        path: the CSV.
+        folder: the pictures.
+        one_size: the pictures of a pair must have one size, as boxes and maps are compared in pixels.
 
     Returns:
         Clean picture -> its degraded ones, in the order of the lines.
 
     Raises:
-        ValueError: a column is missing, or a degraded picture is named twice.
+        ValueError: a column is missing, a degraded picture is named twice, or a pair has two sizes.
         FileNotFoundError: there is no such file, or a picture is not there.
     """
     pairs: dict[str, list[str]] = {}
+    unlike: list[str] = []
     seen: dict[str, int] = {}
     table = read_table(path, ['clean', 'degraded'], 'file of pairs')
     for line, row in zip(table.lines, table.rows, strict=True):
@@ -297,6 +310,15 @@ def read_pairs(path: str | os.PathLike, folder: str | os.PathLike) -> dict[str, 
             raise ValueError(f'{where}: {degraded} was there before, in line {seen[degraded]}.')
         seen[degraded] = line
         pairs.setdefault(clean, []).append(degraded)
+        sizes = [_size_of(Path(folder) / name) for name in (clean, degraded)] if one_size else []
+        if all(sizes) and len(set(sizes)) > 1:
+            (width, height), (w, h) = filter(None, sizes)
+            unlike.append(f'{where}: {clean} has {width}x{height} pixels, {degraded} has {w}x{h}')
+    if unlike:
+        raise ValueError(
+            f'{unlike[0]} ({len(unlike)} such pairs). What is found is compared in pixels, so that both must have one '
+            'size: resize one of them.'
+        )
     if not pairs:
         raise ValueError(f'{path} names no pair.')
     return pairs

@@ -15,6 +15,7 @@ from miqa.apis.commands.cli import main
 from miqa.apis.own_database import Order, make_database
 from miqa.datasets import MIQDDataset
 from miqa.labelling import ScoreOptions
+from miqa.labelling.own_pictures import read_pairs
 from miqa.labelling.verify import verify_database
 from miqa.machines import load_machine_configs
 
@@ -178,6 +179,18 @@ def test_pairs_of_a_clean_and_a_degraded_picture_take_the_place_of_distortions(s
     ]  # fmt: skip
     assert len(labels_in(root)) == 4
     assert verify_database(root, 'det', progress=False).problems == []
+
+
+def test_a_pair_of_two_sizes_is_refused_where_pixels_are_compared(shots):
+    for name in ('clean', 'same'):
+        save(shots / f'pairs/{name}.png', square((10, 6, 40, 30), SIZE, 230))
+    Image.open(shots / 'pairs/clean.png').resize((32, 24)).save(shots / 'pairs/small.png')
+    (shots / 'pairs/broken.png').write_bytes(b'none')
+    lines = ['clean,degraded', 'clean.png,same.png', 'clean.png,broken.png', 'clean.png,small.png']
+    table = write(shots / 'pairs.csv', '\n'.join(lines))
+    with pytest.raises(ValueError, match=r'line 4: clean\.png has 64x48 pixels, small\.png has 32x24 \(1 such'):
+        read_pairs(table, shots / 'pairs', one_size=True)
+    assert read_pairs(table, shots / 'pairs') == {'clean.png': ['same.png', 'broken.png', 'small.png']}
 
 
 def test_single_pictures_with_annotations_give_accuracy_alone(shots):
