@@ -27,7 +27,7 @@ touches a disk.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -140,7 +140,7 @@ def quality_path(folder: str | os.PathLike, source: str) -> Path:
     return Path(folder) / 'quality' / f'{source}.csv'
 
 
-def quality_columns(measures: tuple[str, ...]) -> tuple[str, ...]:
+def quality_columns(measures: Sequence[str]) -> tuple[str, ...]:
     """Return the columns of a quality table: the version's file name, then the measures."""
     return ('filename', *measures)
 

@@ -62,7 +62,7 @@ class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def create_module(self, spec):
         """Import the module under its new name."""
-        module = importlib.import_module(_today(spec.name))
+        module = importlib.import_module(_today(spec.name) or spec.name)
         self._specs[module.__name__] = module.__spec__
         return module
 

@@ -113,6 +113,13 @@ class Version(NamedTuple):
         return region_pattern(self.fg_level, self.bg_level)
 
 
+#: The measures of MIQD-2.5M's quality files, in the order of their columns.
+MEASURES = ('PSNR', 'SSIM', 'MS-SSIM', 'VIF-p', 'VSI')
+
+#: What a database's quality tables hold where nothing else is asked for: half of what all cost.
+DEFAULT_MEASURES = ('PSNR', 'SSIM')
+
+
 def region_pattern(fg_level: int, bg_level: int) -> str:
     """Name the region pattern of a level pair: ``uniform``, ``bg_stronger`` or ``fg_stronger``."""
     if fg_level == bg_level:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,25 +38,23 @@ def rollout(network: nn.Module, views: dict[str, torch.Tensor]) -> torch.Tensor:
     layers: list[torch.Tensor] = []
     with torch.inference_mode(), _recorded(transformer.blocks, layers):
         network(views)
-    flow = None
-    for attention in layers:
-        identity = torch.eye(attention.shape[-1], device=attention.device)
-        step = (attention + identity) / 2
-        flow = step if flow is None else step @ flow
+    # Half of it is the residual path; each layer is applied to what those before it let through.
+    steps = [(attention + torch.eye(attention.shape[-1], device=attention.device)) / 2 for attention in layers]
+    flow = functools.reduce(lambda so_far, step: step @ so_far, steps)
     weights = flow[:, scored, first_patch:].mean(dim=1)
     weights = weights / weights.sum(dim=1, keepdim=True)
     rows, columns = transformer.patch_embed.grid_size
     return weights.view(-1, rows, columns).float()
 
 
-def rollout_of_pixels(module: PixelsToScore, pixels: np.ndarray, device: torch.device) -> np.ndarray:
+def rollout_of_pixels(module: PixelsToScore, pixels: np.ndarray, device: str) -> np.ndarray:
     """Compute :func:`rollout` for one prepared picture, uint8 (3, size, size): float32 (rows, columns)."""
     with torch.inference_mode():
         views = module.views(torch.from_numpy(pixels)[None].to(device))
     return rollout(module.network, views)[0].cpu().numpy()
 
 
-def _anatomy(network: nn.Module) -> tuple[nn.Module, list[int], int]:
+def _anatomy(network: Any) -> tuple[Any, list[int], int]:
     if isinstance(network, RAMIQA):
         return network.base_model, [0, 1], 2
     backbone = getattr(network, 'backbone', None)

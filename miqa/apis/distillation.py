@@ -174,7 +174,7 @@ class TeacherScores(Hook):
         """Score uint8 pixels (B, 3, size, size): label -> float32 (B,)."""
         runtime: Any = self.runtime
         network = getattr(runtime.module, 'network', None)
-        if not hasattr(network, 'label_scores'):
+        if network is None or not hasattr(network, 'label_scores'):
             return {self.spec.label or LABELS[0]: runtime(pixels)}
         # PyTorch's runtime: exported files hold no network that has heads.
         with torch.inference_mode(), runtime.arithmetic():

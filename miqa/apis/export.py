@@ -92,7 +92,7 @@ def export_model(
         run = _written(suffix, module, made, spec)
         allowed = TOLERANCE if int8 or tolerance is None else tolerance
         difference = check_difference(run, tried, expected, path, allowed)
-        if int8:
+        if int8 and pixels is not None:
             plain, made = made, folder / f'int8{suffix}'
             difference = quantise(plain, made, path, pixels, expected, spec, tolerance)
         put_in_place(made, path)
@@ -139,6 +139,8 @@ def _onnx(module: PixelsToScore, pixels: torch.Tensor, path: Path, spec: ModelSp
         dynamo=True,
         verbose=False,
     )
+    if program is None:
+        raise RuntimeError('torch.onnx.export returned no program.')
     proto = program.model_proto
     entry = proto.metadata_props.add()
     entry.key, entry.value = KEY, json.dumps(about(spec))

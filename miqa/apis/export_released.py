@@ -40,6 +40,8 @@ def export_released(spec: ModelSpec, module: nn.Module, path: str | os.PathLike)
     path = Path(path)
     state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in to_released(module).items()}
     released = identify_method(state)
+    if released is None:
+        raise ValueError('These weights are none of the released methods.')
     method = METHODS[RELEASED_METHODS[released]]
     _check_name(path, released, spec)
     views = {name: {key: _plain(view[key]) for key in ('size', 'mean', 'std')} for name, view in spec.views.items()}

@@ -39,7 +39,7 @@ def choose(scores: ArrayLike, keep: float | None = None, threshold: float | None
         raise ValueError('Scores must be finite numbers.')
     if threshold is not None:
         return scores >= threshold
-    if not 0 < keep <= 1:
+    if keep is None or not 0 < keep <= 1:
         raise ValueError(f'The share of pictures to keep must be above 0 and at most 1, not {keep}.')
     chosen = np.zeros(len(scores), bool)
     count = len(scores) - round((1 - keep) * len(scores))

@@ -173,7 +173,7 @@ def fit_gate(
         raise ValueError('Say what to promise: target, max_false_alarms or both.')
     clusters = as_clusters(groups, len(scores))
     good = outcomes >= good_from
-    threshold = None
+    threshold = -math.inf
     if target is not None:
         found = lowest_threshold(scores, outcomes, clusters, target, confidence)
         if found.threshold is None:
@@ -189,13 +189,13 @@ def fit_gate(
             needed = None if limit.needed is None else math.ceil(limit.needed * len(scores) / good.sum())
             what = f'at most {100 * max_false_alarms:g} % false alarms'
             raise NoGate(_no_gate(what, confidence, len(scores), needed), needed)
-        if threshold is not None and threshold > limit.threshold:
+        if threshold > limit.threshold:
             raise NoGate(
                 f'A mean outcome of {target:g} needs a threshold of at least {threshold:.4f}, and at most '
                 f'{100 * max_false_alarms:g} % false alarms one of at most {limit.threshold:.4f}: this score cannot '
                 'promise both. Ask for less of one, or use a score that separates better.'
             )
-        threshold = limit.threshold if threshold is None else threshold
+        threshold = limit.threshold if target is None else threshold
     passed = scores >= threshold
     return Gate(
         threshold=float(threshold),

@@ -165,7 +165,7 @@ def _rolled_out(runtime: Runtime, pixels: np.ndarray) -> np.ndarray:
         raise ValueError("Attention rollout needs the network itself, not an exported file. Use heatmap='occlusion'.")
     from .attention import rollout_of_pixels
 
-    return rollout_of_pixels(runtime.module, pixels, runtime.device)
+    return rollout_of_pixels(runtime.module, pixels, str(runtime.device))
 
 
 def _inner(box: tuple, spec: ModelSpec) -> tuple[float, float, float, float]:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 from PIL import Image
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 #: One picture in any of the accepted forms.
 Picture: TypeAlias = 'str | os.PathLike | bytes | Image.Image | np.ndarray | torch.Tensor'
+
+#: Several of them; an array or tensor with one more dimension in front will do, too.
+Pictures: TypeAlias = 'list[Any] | tuple[Any, ...]'
 
 #: A resized picture may have so many pixels. At a short side of 288 that is a ratio of sides of 771.
 MAX_RESIZED_PIXELS = 64_000_000
@@ -76,9 +79,9 @@ def to_rgb(picture: Picture, name: str | None = None, value_range: ValueRange = 
             raise ValueError(
                 f'A tensor must be RGB of shape (3, H, W), or grey (1, H, W); {name} has shape {tuple(picture.shape)}.'
             )
-        array = picture.detach().cpu()
+        tensor = picture.detach().cpu()
         # numpy has no bfloat16.
-        array = (array.float() if str(array.dtype) == 'torch.bfloat16' else array).permute(1, 2, 0).numpy()
+        array = (tensor.float() if str(tensor.dtype) == 'torch.bfloat16' else tensor).permute(1, 2, 0).numpy()
     elif isinstance(picture, np.ndarray):
         array = picture[:, :, None] if picture.ndim == 2 else picture
         if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
@@ -234,7 +237,7 @@ def _file(picture: str | os.PathLike | bytes | bytearray | memoryview) -> str | 
     return picture if isinstance(picture, (str, os.PathLike)) else bytes(picture)
 
 
-def _is_tensor(picture) -> bool:
+def _is_tensor(picture) -> TypeGuard[torch.Tensor]:
     """Tell whether this is a PyTorch tensor: without PyTorch there can be none."""
     torch = sys.modules.get('torch')
     return torch is not None and isinstance(picture, torch.Tensor)

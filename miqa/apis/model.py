@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -13,20 +13,22 @@ from miqa.utils import sha256_of_file
 from miqa.utils.pictures.value_range import ValueRange
 
 from .assessment import Assessment
-from .inputs import Picture, Preparation, is_list_of_pictures
-from .opening import open_model
+from .inputs import Picture, Pictures, Preparation, is_list_of_pictures
+from .model_files import ModelFiles
+from .opening import Opened, open_model
 from .quality import DEFAULT_THRESHOLDS, Thresholds, quality_of
 from .runtimes.base import Device, Runtime
-from .stream import prepared_batches
+from .stream import Answered, all_or_error, answered
 from .zoo.spec import ModelSpec
 
 if TYPE_CHECKING:
     import torch
+    from typing_extensions import Self
 
     from .heatmap import Heatmap
 
 
-class MIQAModel:
+class MIQAModel(ModelFiles):
     """Predicts how well vision models will do on a picture.
 
     Examples::
@@ -121,42 +123,61 @@ class MIQAModel:
                 raise ValueError(f'model={model!r} and model_name={model_name!r} are two words for one thing.')
             model = model_name
         if isinstance(model, MIQAModel):
-            given = dict(task=task, label=label, weights=weights, device=device, precision=precision)
+            given: dict[str, Any] = dict(task=task, label=label, weights=weights, device=device, precision=precision)
             given.update(channels_last=channels_last, compile=compile or None)
             if settled := [name for name, value in given.items() if value is not None]:
                 raise ValueError(
                     f'{", ".join(settled)}: settled when the given model was made. Name its weights instead.'
                 )
-            spec, runtime, source, kept = model.spec, model.runtime, model.source, model.thresholds
+            opened: Opened = model.spec, model.runtime, model.source, model.thresholds
         else:
-            computing = dict(device=device, precision=precision, channels_last=channels_last, compile=compile)
-            spec, runtime, source, kept = open_model(model, task, label, weights, **computing)
-        self._set(spec, runtime, source, batch_size, workers, thresholds or kept, decode, value_range, coverage)
+            opened = open_model(
+                model, task, label, weights, device=device, precision=precision, channels_last=channels_last,
+                compile=compile,
+            )  # fmt: skip
+        spec, runtime, source, kept = opened
+        self._set(
+            spec, runtime, source, batch_size=batch_size, workers=workers, thresholds=thresholds or kept,
+            decode=decode, value_range=value_range, coverage=coverage,
+        )  # fmt: skip
 
     def _set(
         self,
-        spec,
-        runtime,
-        source,
-        batch_size,
-        workers,
-        thresholds,
-        decode='exact',
-        value_range=None,
-        coverage='center',
+        spec: ModelSpec,
+        runtime: Runtime,
+        source: str,
+        *,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        thresholds: Thresholds | None = None,
+        decode: str = 'exact',
+        value_range: ValueRange = None,
+        coverage: str = 'center',
     ) -> None:
         if batch_size is None:
             batch_size = 8 if runtime.device.type == 'cpu' else 32
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
-        self.spec: ModelSpec = spec
-        self.runtime: Runtime = runtime
-        self.source: str = source
+        self.spec, self.runtime, self.source = spec, runtime, source
         self._identity: str | None = None
         self.batch_size = batch_size
         self.workers = workers
         self.thresholds = Thresholds(*(thresholds or DEFAULT_THRESHOLDS)).checked()
         self.prepare = Preparation(spec, decode, value_range, coverage)
+
+    @classmethod
+    def from_runtime(cls, spec: ModelSpec, runtime: Runtime, source: str, **reading: Any) -> Self:
+        """Make a model around a runtime of any kind.
+
+        Args:
+            spec: method, task, label and preprocessing.
+            runtime: what computes.
+            source: what to call its weights in errors.
+            reading: options of :data:`miqa.apis.model_files.READING`, as for the class.
+        """
+        model = cls.__new__(cls)
+        model._set(spec, runtime, source, **reading)
+        return model
 
     @property
     def device(self) -> torch.device | Device:
@@ -182,9 +203,15 @@ class MIQAModel:
         """Name method, task, label and file."""
         return f'MIQAModel({self.spec.method}, task={self.spec.task}, label={self.spec.label}, weights={self.source!r})'
 
-    def assess(
-        self, picture: Picture | list[Picture], heatmap: bool | str = False
-    ) -> float | list[float] | Heatmap | list[Heatmap]:
+    @overload
+    def assess(self, picture: Picture, heatmap: Literal[False] = ...) -> float: ...
+    @overload
+    def assess(self, picture: Pictures, heatmap: Literal[False] = ...) -> list[float]: ...
+    @overload
+    def assess(self, picture: Picture, heatmap: Literal[True] | str) -> Heatmap: ...
+    @overload
+    def assess(self, picture: Pictures, heatmap: Literal[True] | str) -> list[Heatmap]: ...
+    def assess(self, picture: Any, heatmap: bool | str = False) -> float | list[float] | Heatmap | list[Heatmap]:
         """Score one picture, or each of a list.
 
         Args:
@@ -212,12 +239,7 @@ class MIQAModel:
             return self._heatmap(picture, method)
         if not is_list_of_pictures(picture):
             return float(self._view_scores([self.prepare.views(picture)])[0].mean())
-        scores = []
-        for assessment in self.assess_all(picture):
-            if assessment.error is not None:
-                raise assessment.error
-            scores.append(assessment.score)
-        return scores
+        return [float(views.mean()) for views in all_or_error(self._answered(picture, None))]
 
     def _heatmap(self, picture: Picture, method: str) -> Heatmap:
         from .heatmap import heatmap_of
@@ -240,19 +262,16 @@ class MIQAModel:
         Yields:
             One :class:`Assessment` per picture, in order. A picture that cannot be read has its ``error`` set.
         """
-        for batch in prepared_batches(pictures, self.prepare.views, self.batch_size, self.workers):
-            pixels = [item.pixels for item in batch if item.error is None]
-            scores = iter(self._view_scores(pixels) if pixels else ())
-            for item in batch:
-                if item.error is not None:
-                    yield Assessment(item.name, None, None, item.error)
-                else:
-                    views = next(scores)
-                    score = float(views.mean())
-                    kept = None if self.prepare.coverage == 'center' else views
-                    yield Assessment(item.name, score, self.quality(score), None, kept)
-            if on_batch is not None:
-                on_batch(len(batch))
+        for found in self._answered(pictures, on_batch):
+            if found.answer is None:
+                yield Assessment(found.name, None, None, found.error)
+                continue
+            score = float(found.answer.mean())
+            views = None if self.prepare.coverage == 'center' else found.answer
+            yield Assessment(found.name, score, self.quality(score), None, views)
+
+    def _answered(self, pictures: Iterable[Picture], on_batch) -> Iterator[Answered[np.ndarray]]:
+        return answered(pictures, self.prepare.views, self._view_scores, self.batch_size, self.workers, on_batch)
 
     def score_pixels(self, pixels: np.ndarray | torch.Tensor) -> np.ndarray:
         """Score prepared pictures, uint8 RGB (B, 3, size, size), in batches of ``batch_size``: float32 (B,).
@@ -272,119 +291,3 @@ class MIQAModel:
     def quality(self, score: float) -> str:
         """Return ``high``, ``medium`` or ``low`` for a score, by this model's thresholds."""
         return quality_of(score, self.thresholds)
-
-    def export(
-        self,
-        path: str | os.PathLike,
-        *,
-        int8: bool = False,
-        calibrate: str | os.PathLike | None = None,
-        tolerance: float | None = None,
-    ) -> Path:
-        """Write the model for use elsewhere: ``.onnx``, ``.xml`` (OpenVINO) or ``.pt2`` (torch.export).
-
-        Args:
-            path: the file.
-            int8: write 8-bit numbers, which are fitted to the pictures of ``calibrate``.
-            calibrate: folder of pictures such as the model will see.
-            tolerance: how far scores may be from PyTorch's for the file to be kept; None for 1e-4, with ``int8`` 0.06.
-
-        See :func:`miqa.apis.export.export_model`.
-        """
-        return self.export_and_compare(path, int8=int8, calibrate=calibrate, tolerance=tolerance)[0]
-
-    def export_and_compare(
-        self, path: str | os.PathLike, *, int8: bool = False, calibrate=None, tolerance: float | None = None
-    ) -> tuple[Path, float]:
-        """Do the same as :meth:`export`; also return the largest difference of scores that was found."""
-        pixels = None
-        if int8:
-            if calibrate is None:
-                raise ValueError('8-bit numbers need a folder of pictures to fit them to: --calibrate FOLDER.')
-            from .calibration import calibration_pixels
-
-            pixels = calibration_pixels(calibrate, self.prepare)
-        if self.runtime.module is None and int8:
-            from .quantise import quantise_exported
-
-            return quantise_exported(self.spec, self.runtime, path, pixels, self.source, tolerance)
-        from .export import export_model
-
-        options = dict(int8=int8, pixels=pixels, tolerance=tolerance)
-        return export_model(self.spec, self.runtime, path, **options)
-
-    def save_pretrained(self, folder: str | os.PathLike) -> Path:
-        """Write weights, config and model card into a folder; see :func:`miqa.apis.zoo.hub.save_pretrained`."""
-        from .zoo.hub import save_pretrained
-
-        return save_pretrained(self.spec, self._network_state(), folder, self.thresholds)
-
-    def push_to_hub(self, repo_id: str, **options) -> str:
-        """Upload to the Hugging Face Hub; see :func:`miqa.apis.zoo.hub.push_to_hub`."""
-        from .zoo.hub import push_to_hub
-
-        return push_to_hub(self.spec, self._network_state(), repo_id, self.thresholds, **options)
-
-    def _network_state(self) -> dict[str, torch.Tensor]:
-        if self.runtime.module is None:
-            raise ValueError(f'{self.source} is an exported model; save the checkpoint that it was made from.')
-        return self.runtime.module.network.state_dict()
-
-    @classmethod
-    def from_pretrained(cls, repo_id: str | os.PathLike, *, revision: str | None = None, token=None, **options):
-        """Load a model from the Hugging Face Hub, or from a folder of :meth:`save_pretrained`.
-
-        Args:
-            repo_id: ``user/repo``, or a folder.
-            revision: branch, tag or commit.
-            token: of the Hub, for private repositories.
-            options: ``device``, ``precision``, ``batch_size``, ``workers``, ``channels_last``, ``compile``,
-                ``thresholds``, ``decode``, ``value_range`` as for the class.
-
-        Raises:
-            WeightsUnavailable: there is no such repository, or it cannot be reached.
-            CheckpointError, ValueError: its files are not those of a quality model.
-        """
-        from .zoo.hub import read_pretrained
-
-        spec, state, thresholds, source = read_pretrained(repo_id, revision, token)
-        return cls.from_parts(spec, state, source, **{'thresholds': thresholds, **options})
-
-    @classmethod
-    def from_parts(
-        cls,
-        spec: ModelSpec,
-        state: dict[str, torch.Tensor],
-        source: str,
-        *,
-        batch_size: int | None = None,
-        workers: int | None = None,
-        thresholds: Thresholds | None = None,
-        decode: str = 'exact',
-        value_range: ValueRange = None,
-        coverage: str = 'center',
-        **computing,
-    ):
-        """Make a model of a spec and its tensors; ``source`` names them in errors, the rest is as for the class."""
-        from .opening import open_state
-
-        runtime = open_state(spec, state, source, **computing)
-        return cls.from_runtime(spec, runtime, source, batch_size, workers, thresholds, decode, value_range, coverage)
-
-    @classmethod
-    def from_runtime(
-        cls,
-        spec: ModelSpec,
-        runtime: Runtime,
-        source: str,
-        batch_size: int | None = None,
-        workers: int | None = None,
-        thresholds: Thresholds | None = None,
-        decode: str = 'exact',
-        value_range: ValueRange = None,
-        coverage: str = 'center',
-    ):
-        """Make a model around a runtime of any kind; the arguments are as for the class."""
-        model = cls.__new__(cls)
-        model._set(spec, runtime, source, batch_size, workers, thresholds, decode, value_range, coverage)
-        return model

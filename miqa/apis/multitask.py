@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, overload
 
 import numpy as np
 
-from .inputs import Picture, Preparation, is_list_of_pictures
+from .inputs import Picture, Pictures, Preparation, is_list_of_pictures
 from .runtimes.base import Runtime
-from .stream import prepared_batches
+from .stream import Answered, all_or_error, answered
 
 
 class OneTaskModel(Protocol):
@@ -69,8 +69,9 @@ class MultiTaskModel:
         self._groups = [(tasks, self._runner(tasks)) for tasks in groups.values()]
 
     def _runner(self, tasks: list[str]):
-        runtimes = [self.models[task].runtime for task in tasks]
+        runtimes: list[Any] = [self.models[task].runtime for task in tasks]
         if len(runtimes) > 1 and all(runtime.module is not None for runtime in runtimes):
+            # Only PyTorch's runtimes have modules.
             from .runtimes.shared import SharedRuntime
 
             return SharedRuntime(runtimes)
@@ -85,7 +86,11 @@ class MultiTaskModel:
         """Name the models."""
         return f'MultiTaskModel({self.models})'
 
-    def assess(self, picture: Picture | list[Picture]) -> dict[str, float] | list[dict[str, float]]:
+    @overload
+    def assess(self, picture: Picture) -> dict[str, float]: ...
+    @overload
+    def assess(self, picture: Pictures) -> list[dict[str, float]]: ...
+    def assess(self, picture: Any) -> dict[str, float] | list[dict[str, float]]:
         """Score one picture, or each of a list: a dict from task to score for each.
 
         Args:
@@ -95,13 +100,8 @@ class MultiTaskModel:
             What :meth:`miqa.apis.MIQAModel.assess` raises.
         """
         if not is_list_of_pictures(picture):
-            return self._scores([self._prepare(picture, None)])[0]
-        results = []
-        for found in self.assess_all(picture):
-            if found.error is not None:
-                raise found.error
-            results.append(found.scores)
-        return results
+            return self._scores([self._prepare(picture)])[0]
+        return all_or_error(self._answered(picture, None))
 
     def assess_all(self, pictures: Iterable[Picture], on_batch=None) -> Iterator[TaskAssessment]:
         """Score any number of pictures in batches, decoding in threads; memory does not grow with their number.
@@ -113,18 +113,13 @@ class MultiTaskModel:
         Yields:
             One :class:`TaskAssessment` per picture, in order. A picture that cannot be read has its ``error`` set.
         """
-        for batch in prepared_batches(pictures, self._prepare, self.batch_size, self.workers):
-            good = [item.pixels for item in batch if item.error is None]
-            scores = iter(self._scores(good) if good else ())
-            for item in batch:
-                if item.error is not None:
-                    yield TaskAssessment(item.name, None, item.error)
-                else:
-                    yield TaskAssessment(item.name, next(scores))
-            if on_batch is not None:
-                on_batch(len(batch))
+        for found in self._answered(pictures, on_batch):
+            yield TaskAssessment(found.name, found.answer, found.error)
 
-    def _prepare(self, picture: Picture, name: str | None) -> list[np.ndarray]:
+    def _answered(self, pictures: Iterable[Picture], on_batch) -> Iterator[Answered[dict[str, float]]]:
+        return answered(pictures, self._prepare, self._scores, self.batch_size, self.workers, on_batch)
+
+    def _prepare(self, picture: Picture, name: str | None = None) -> list[np.ndarray]:
         return [self.models[tasks[0]].prepare.views(picture, name) for tasks, _ in self._groups]
 
     def _scores(self, pictures: list[list[np.ndarray]]) -> list[dict[str, float]]:

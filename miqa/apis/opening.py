@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from miqa.utils.tensors import sha256_of_tensors
 
@@ -18,6 +18,9 @@ from .zoo.spec import ModelSpec
 if TYPE_CHECKING:
     import torch
 
+#: Spec, runtime, the weights' path as text, and the thresholds that came with them, if any did.
+Opened: TypeAlias = tuple[ModelSpec, Runtime, str, Thresholds | None]
+
 
 def open_model(
     model: str | os.PathLike | None,
@@ -25,7 +28,7 @@ def open_model(
     label: str | None = None,
     weights: str | os.PathLike | None = None,
     **computing,
-) -> tuple[ModelSpec, Runtime, str, Thresholds | None]:
+) -> Opened:
     """Find the weights that are meant and bring them into the runtime that they need.
 
     The arguments are those of :class:`miqa.apis.MIQAModel`; ``computing`` is ``device``, ``precision``,
@@ -69,7 +72,8 @@ def open_state(
     """
     from .runtimes.torch_runtime import TorchRuntime, faster_precisions, settings_of, usable_device
 
-    assessor, where = spec.build(state, source), usable_device(device)
+    where = usable_device(None if device is None else str(device))
+    assessor = spec.build(state, source)
 
     def open_in(number_format: str) -> Runtime:
         return TorchRuntime(assessor, where, number_format, channels_last, compile)

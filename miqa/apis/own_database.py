@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from miqa.datasets.split_files import renew_splits
 from miqa.distortions.build import build_versions
 from miqa.distortions.captured import build_captured
 from miqa.distortions.sources import Source
 from miqa.labelling import ScoreOptions, label_database, read_classes
+from miqa.labelling.class_matches import unknown_classes
 from miqa.labelling.own_pictures import OwnPictures, prepare_pictures, read_pairs
 from miqa.labelling.plan import measure_images, measure_machine, plan_text, temporary_root
+from miqa.labelling.scores import NO_CLEAN_DETECTIONS
 from miqa.labelling.verify import verify_database
 from miqa.layout import FILED_LABELS, ground_truth_path, responses_folder
 from miqa.machines import Machine, build_machine, list_sources, run_machine, shard_of
 from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS
+from miqa.utils.errors import MIQAError
 from miqa.utils.progress import OneLine
 
 #: What is done, in this order.
@@ -107,6 +112,10 @@ class Made:
     splits: dict[str, int] = field(default_factory=dict)
 
 
+class NothingLabelled(MIQAError, ValueError):
+    """All machines have answered, and no picture has a label; the message says why."""
+
+
 def build_machines(order: Order) -> list[Machine]:
     """Build all machines, so that what is wrong with one is known before anything is made.
 
@@ -122,11 +131,29 @@ def build_machines(order: Order) -> list[Machine]:
 
 def prepare(order: Order, machines: Sequence[Machine]) -> OwnPictures:
     """Name the sources and write their ground truth."""
-    clean = list(read_pairs(order.pairs, order.images)) if order.pairs else None
-    known = next((machine.classes for machine in machines if machine.classes), None) if order.task == 'cls' else None
-    return prepare_pictures(
-        order.images, order.root, order.task, order.annotations, order.classes, known, only=clean
+    clean = list(read_pairs(order.pairs, order.images, order.task != 'cls')) if order.pairs else None
+    known, count = None, None
+    if order.task == 'cls':
+        known = next((machine.classes for machine in machines if machine.classes), None)
+        told_apart = {machine.name: len(machine.classes or ()) or machine.class_count for machine in machines}
+        counts = {name: number for name, number in told_apart.items() if number}
+        if len(set(counts.values())) > 1:
+            told = ', '.join(f'{name} {number}' for name, number in counts.items())
+            raise ValueError(f'Classifiers of one database must tell the same classes apart; these tell {told}.')
+        count = next(iter(counts.values()), None)
+    truth = ground_truth_path(order.root, order.task)
+    known_before = truth.exists()
+    own = prepare_pictures(
+        order.images, order.root, order.task, order.annotations, order.classes, known, count, only=clean
     )  # fmt: skip
+    if own.annotated:
+        try:
+            own.notes += unknown_classes(machines, order.root, order.task)
+        except ValueError:
+            if not known_before and truth.is_file():
+                truth.unlink()  # so that corrected annotations are not other ones than those of a database
+            raise
+    return own
 
 
 def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
@@ -138,7 +165,7 @@ def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
         total = len(own.sources)
         places = sorted({round(i * (total - 1) / max(1, sample - 1)) for i in range(min(sample, total))})
         chosen = [own.sources[i] for i in places]
-        made = {'distortions': order.distortions, 'pairs': order.level_pairs}
+        made: dict[str, Any] = {'distortions': order.distortions, 'pairs': order.level_pairs}
         if order.pairs or order.unpaired:
             # Nothing is distorted: one level of the cheapest distortion stands for a copied picture.
             made = {'distortions': ('contrast',), 'pairs': ((1, 1),)}
@@ -203,6 +230,8 @@ def make_database(order: Order, progress: bool = True) -> Made:
             backend=order.backend,
             progress=line,
         )
+        if not made.manifest['images']:
+            raise NothingLabelled(_why_nothing(made.manifest))
         line.stage('split')
         made.splits = _split(order, notes)
         line.stage('verify')
@@ -210,6 +239,16 @@ def make_database(order: Order, progress: bool = True) -> Made:
         return made
     finally:
         line.close()
+
+
+def _why_nothing(manifest: dict) -> str:
+    reasons = Counter(filter(None, manifest['excluded'].values()))
+    listed = '; '.join(f'{count} because {reason}' for reason, count in reasons.most_common())
+    text = f'None of {sum(reasons.values())} pictures has a label: {listed}.'
+    if NO_CLEAN_DETECTIONS in reasons:
+        least = manifest['options']['confidence']
+        text += f' Answers to clean pictures count from a score of {least:g} on; --confidence says another.'
+    return text
 
 
 def _make_images(order: Order, own: OwnPictures, line: OneLine) -> list[str]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Protocol
-
-import numpy as np
+from typing import Any, Protocol
 
 from .quality import DEFAULT_THRESHOLDS, Thresholds
 
@@ -15,7 +13,7 @@ from .quality import DEFAULT_THRESHOLDS, Thresholds
 class Scorer(Protocol):
     """Anything that scores pictures: a :class:`miqa.apis.model.MIQAModel`, or a stand-in with the same method."""
 
-    def assess(self, images: list[np.ndarray]) -> list[float]:
+    def assess(self, images: list[Any], /) -> list[float]:
         """Score uint8 pictures of shape (H, W, 3), BGR; higher is better."""
 
 
@@ -47,7 +45,7 @@ def load_scorer(model: str | os.PathLike | Scorer | None = None, *, model_name: 
     return model
 
 
-def score_images(model: Scorer, images: Sequence[np.ndarray], what: str = 'a picture') -> list[float]:
+def score_images(model: Scorer, images: Sequence[Any], what: str = 'a picture') -> list[float]:
     """Score a batch and check the answer.
 
     Args:

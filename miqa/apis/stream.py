@@ -6,9 +6,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
-
-import numpy as np
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from .inputs import Picture, picture_name
 
@@ -16,12 +15,67 @@ from .inputs import Picture, picture_name
 PICTURE_ERRORS = (OSError, ValueError, TypeError, MemoryError)
 
 
-class Prepared(NamedTuple):
+Pixels = TypeVar('Pixels')
+Answer = TypeVar('Answer')
+
+
+@dataclass(frozen=True)
+class Prepared(Generic[Pixels]):
     """A picture on its way: its name, and either the pixels that the model sees or why there are none."""
 
     name: str
-    pixels: np.ndarray | None
+    pixels: Pixels | None
     error: Exception | None
+
+
+@dataclass(frozen=True)
+class Answered(Generic[Answer]):
+    """A picture's name, and either what was answered or why there is no answer."""
+
+    name: str
+    answer: Answer | None
+    error: Exception | None
+
+
+def answered(
+    pictures: Iterable[Picture],
+    prepare: Callable[[Picture, str], Pixels],
+    answer: Callable[[list[Pixels]], Iterable[Answer]],
+    batch_size: int,
+    workers: int | None = None,
+    on_batch: Callable[[int], object] | None = None,
+) -> Iterator[Answered[Answer]]:
+    """Answer any number of pictures in batches, decoding in threads; memory does not grow with their number.
+
+    Args:
+        pictures: any number of them; read once.
+        prepare: what turns a picture and its name into pixels.
+        answer: from the pixels of a batch to one answer for each picture.
+        batch_size: pixels in a batch.
+        workers: decoding threads, as for :func:`prepared_batches`.
+        on_batch: called with the number of pictures done, after each batch.
+
+    Yields:
+        One for each picture, in order.
+    """
+    for batch in prepared_batches(pictures, prepare, batch_size, workers):
+        good = [item.pixels for item in batch if item.pixels is not None]
+        answers = iter(answer(good) if good else ())
+        for item in batch:
+            yield Answered(item.name, None if item.pixels is None else next(answers), item.error)
+        if on_batch is not None:
+            on_batch(len(batch))
+
+
+def all_or_error(found: Iterable[Answered[Answer]]) -> list[Answer]:
+    """Return all answers; the first picture without one raises its error."""
+    answers = []
+    for item in found:
+        if item.error is not None:
+            raise item.error
+        if item.answer is not None:
+            answers.append(item.answer)
+    return answers
 
 
 def default_workers() -> int:
@@ -31,10 +85,10 @@ def default_workers() -> int:
 
 def prepared_batches(
     pictures: Iterable[Picture],
-    prepare: Callable[[Picture, str], np.ndarray],
+    prepare: Callable[[Picture, str], Pixels],
     batch_size: int,
     workers: int | None = None,
-) -> Iterator[list[Prepared]]:
+) -> Iterator[list[Prepared[Pixels]]]:
     """Decode pictures in threads and give them in batches, in their order.
 
     No more than two batches of prepared pictures are held, and ``pictures`` is read only that far ahead, so any
@@ -54,7 +108,7 @@ def prepared_batches(
     if batch_size < 1 or workers < 0:
         raise ValueError(f'batch_size must be at least 1 and workers at least 0, not {batch_size} and {workers}.')
 
-    def attempt(picture: Picture, name: str) -> Prepared:
+    def attempt(picture: Picture, name: str) -> Prepared[Pixels]:
         try:
             return Prepared(name, prepare(picture, name), None)
         except PICTURE_ERRORS as error:

@@ -74,6 +74,8 @@ def cross_validate(
             divided.label = label
             tester = build_runner(copy.deepcopy(divided), folder / f'test_{label}', checkpoint=folder / 'best.pth')
             _, table = predict_and_tabulate(tester)
+            if table is None:  # of several processes, the first tabulates
+                continue
             tables.append(table.assign(label=label))
             scores = quality_correlations(table.prediction, table.ground_truth)
             rows.append({'fold': number, 'label': label, 'images': len(table), **scores})

@@ -98,9 +98,8 @@ def parse_methods(texts: list[str], data_root: str | os.PathLike, tasks: list[st
 def _parse(text: str, data_root, tasks) -> list[Method]:
     if is_measure_name(text):
         return [Method(text, 'human', text)]
-    if parse_confidence(text):
-        statistic, machine = parse_confidence(text)
-        return [Method(_confidence_name(statistic, machine), 'confidence', text)]
+    if (confidence := parse_confidence(text)) is not None:
+        return [Method(_confidence_name(*confidence), 'confidence', text)]
     if text == 'confidence' or text.startswith('confidence:'):
         found = []
         for task in tasks:
@@ -158,12 +157,11 @@ def predict(
         if method.kind == 'human':
             scores = score_images(data_root, task, images, method.source, cache=cache, device=device, jobs=jobs)
             values = scores.to_numpy()
-        elif method.kind == 'confidence':
-            statistic, machine = parse_confidence(method.source)
-            values = confidence_scores(data_root, task, statistic, machine).reindex(images.filename).to_numpy()
+        elif (confidence := parse_confidence(method.source)) is not None:
+            values = confidence_scores(data_root, task, *confidence).reindex(images.filename).to_numpy()
         else:
             source = method.source.replace('{task}', task).replace('{label}', label)
-            path = source
+            path: str | Path = source
             if method.kind == 'model':
                 path = _model_predictions(source, data_root, task, label, image_list_digest(images.image), options)
             values = _from_file(path, task, label, images)

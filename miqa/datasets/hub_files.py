@@ -99,13 +99,14 @@ class HuggingFaceHub:
             DatabaseError: the Hub cannot be reached, or has no such dataset.
         """
         from huggingface_hub import HfApi
+        from huggingface_hub.hf_api import RepoFile
 
         try:
             with hub_or_cache():
                 tree = HfApi().list_repo_tree(
                     self.repository, recursive=True, revision=self.revision, repo_type='dataset'
                 )
-                return [RemoteFile(each.path, each.size) for each in tree if getattr(each, 'size', None) is not None]
+                return [RemoteFile(each.path, each.size) for each in tree if isinstance(each, RepoFile)]
         except Exception as error:  # the client raises errors of several HTTP libraries
             raise DatabaseError(self._refusal(error)) from error
 
@@ -286,11 +287,11 @@ def _members(part: Part, files: list[Path]) -> Iterator[tuple[str, IO[bytes]]]:
                         yield member.filename, stream
             return
         with tarfile.open(fileobj=whole, mode='r|*') as archive:
-            for count, member in enumerate(archive):
-                if not member.isreg():
-                    continue
-                _check_member(part, member.name, member.size, limit, count)
-                yield member.name, archive.extractfile(member)
+            for count, item in enumerate(archive):
+                contents = archive.extractfile(item) if item.isreg() else None
+                if contents is not None:
+                    _check_member(part, item.name, item.size, limit, count)
+                    yield item.name, contents
 
 
 def _check_member(part: Part, name: str, size: int, limit: int, count: int) -> None:

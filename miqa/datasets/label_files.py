@@ -177,7 +177,7 @@ def _parse_all(blocks: list[bytes], name_column: str, columns: dict[str, str]) -
         bodies.append(memoryview(block)[end:])
         if end < len(block) and not block.endswith(b'\n'):
             counts[position] += 1
-            bodies.append(b'\n')
+            bodies.append(memoryview(b'\n'))
     fields = next(csv.reader([header.decode('utf-8')]), [])
     if any(fields.count(column) != 1 for column in (name_column, *columns.values())):
         raise _NotPlain
@@ -221,7 +221,8 @@ def _versions(column: pa.Array, source: np.ndarray, sources: Sequence[str], coun
     prefixes = pa.array([f'{name}_' for name in sources])
     for length in np.unique(lengths):
         if (lengths == length).all():
-            rows, part, mine = slice(None), column, prefixes.take(pa.array(source))
+            rows: slice | np.ndarray = slice(None)
+            part, mine = column, prefixes.take(pa.array(source))
         else:
             rows = np.flatnonzero((lengths == length)[source])
             part, mine = column.take(pa.array(rows)), prefixes.take(pa.array(source[rows]))
@@ -254,7 +255,7 @@ def _code_of(name: str | None, source: str, where: str) -> int:
         raise DatabaseError(f'The image name in {where} is wrong: {error}') from None
     if version.source != source:
         raise DatabaseError(f'{name} in {where} is a version of {version.source}, not of {source}.')
-    if '.' not in name[len(source) :]:
+    if name is None or '.' not in name[len(source) :]:
         raise DatabaseError(f'{name} in {where} lacks a file suffix such as .png.')
     return _CODES[version_name(version, '').removeprefix(f'{source}_')]
 

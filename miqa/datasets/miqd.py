@@ -68,9 +68,10 @@ class MIQDDataset(QualityDataset):
             )
         self.image_root = image_root(data_root, task)
         self.packed = None if packed is None else PackedPictures(packed, self.index, self.image_root)
-        for step in self.pipeline if self.packed is not None else ():
-            if hasattr(step, 'check_packed'):
-                step.check_packed(self.packed.short_side, packed, self.packed.interpolation)
+        if self.packed is not None:
+            for step in self.pipeline:
+                if hasattr(step, 'check_packed'):
+                    step.check_packed(self.packed.short_side, packed, self.packed.interpolation)
         self.part, self.fold = part, None if fold is None else tuple(fold)
         #: Rows of the index that are samples of this dataset, int64 (N,), or None for all.
         self.rows = None

@@ -13,6 +13,7 @@ import json
 import os
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -62,7 +63,8 @@ class PackedPictures:
             ) from None
         if self.manifest['format'] != FORMAT_VERSION:
             raise DatabaseError(f'{path} has format {self.manifest["format"]}, not {FORMAT_VERSION}. Pack again.')
-        self._shards, self._batches = {}, {}
+        self._shards: dict[int, Any] = {}
+        self._batches: dict[tuple[int, int], _Batch] = {}
 
     def __getstate__(self):
         return {'folder': self.folder, 'rows': self._rows}

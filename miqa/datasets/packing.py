@@ -10,10 +10,10 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -111,7 +111,7 @@ class Packing:
         self._resize = ResizeShortSide(short_side, interpolation).resize
         self.index, self.image_root, self.folder = index, Path(image_root), Path(folder)
         self.bad_images = bad_images
-        self.settings = {
+        self.settings: dict[str, Any] = {
             'format': FORMAT_VERSION,
             'images': len(index),
             'short_side': short_side,
@@ -279,7 +279,8 @@ def _pool(workers: int) -> Iterator[Callable]:
     with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
 
         def run(function, tasks):
-            tasks, waiting = iter(tasks), collections.deque()
+            tasks = iter(tasks)
+            waiting: collections.deque[Future] = collections.deque()
             waiting.extend(pool.submit(function, task) for task in itertools.islice(tasks, 2 * workers))
             while waiting:
                 result = waiting.popleft().result()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from miqa.structures import QualitySample, SampleBatch, meta_of
 from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice
 from miqa.utils import UnreadableImage, generator_for
 
+from .packed import PackedPictures
 from .splits import split_name
 from .transforms import ResizeShortSide
 
@@ -45,7 +47,7 @@ class QualityDataset(Dataset):
         seed: of augmentation and replacement.
     """
 
-    packed = None
+    packed: PackedPictures | None = None
 
     def __init__(
         self,
@@ -62,12 +64,16 @@ class QualityDataset(Dataset):
         self.bad_images = check_choice(bad_images, ('error', 'skip'), "value of 'bad_images'")
         self.split = split_name(split)
         self.data_root, self.seed = str(data_root), int(seed)
-        self.pipeline = [
+        self.pipeline: list[Any] = [
             TRANSFORMS.build(step) if isinstance(step, dict) else step
             for step in (() if pipeline is None else pipeline)
         ]
         # Shared memory, so that persistent workers see a new epoch.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of samples."""
 
     @abstractmethod
     def get_data_info(self, position: int) -> dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,7 +73,7 @@ def official_split(task: str, sources: Iterable[str]) -> OfficialSplit | None:
     return next(found, None)
 
 
-def read_split(data_root: str | Path, task: str, split: str) -> list[str]:
+def read_split(data_root: str | os.PathLike, task: str, split: str) -> list[str]:
     """Return the sources of a split in the order of its file; checks that the other split shares none of them.
 
     A source is the name of its folder: for ``cls`` the image's name without its suffix, for ``det`` and ``ins``

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from .noise import gaussian_noise, impulse_noise
 from .tone import brightness, contrast, darkness, saturate
 from .weather import fog, snow
 
-_FUNCTIONS = {
+#: From picture, generator and parameters to a picture.
+_FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     function.__name__: function
     for function in (
         contrast,

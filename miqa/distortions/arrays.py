@@ -35,7 +35,7 @@ def channel_means(image: np.ndarray) -> np.ndarray:
     OpenCV sums bytes in whole numbers, so a flat picture has exactly its own value as mean.
     """
     channels = 1 if image.ndim == 2 else image.shape[2]
-    return np.array(cv2.sumElems(image)[:channels]) / (image.shape[0] * image.shape[1])
+    return np.array(cv2.sumElems(image))[:channels] / (image.shape[0] * image.shape[1])
 
 
 def row_strips(height: int, width: int, least: int = 1) -> list[slice]:
@@ -69,10 +69,10 @@ def filter_in_strips(
     up, down, left, right = reach
     height, width = image.shape[:2]
     padded = cv2.copyMakeBorder(image, up, down, left, right, cv2.BORDER_REPLICATE)
-    out = None
+    out = np.empty(0)
     for rows in row_strips(height, width, least=2 * (up + down)):
         part = function(padded[rows.start : rows.stop + up + down], rows.stop - rows.start)
-        if out is None:
+        if not out.size:
             out = np.empty(image.shape, part.dtype)
         out[rows] = part
     return out

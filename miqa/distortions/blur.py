@@ -210,12 +210,14 @@ def blur_along_line(image: np.ndarray, weights: np.ndarray, angle: float) -> np.
 
     def add_up(window: np.ndarray, rows: int) -> np.ndarray:
         window = window.astype(np.float32)
-        total = None
+        total: np.ndarray | None = None
         for top, start, kernel in pieces:
             # Anchored at its corner, the kernel reads only what lies in this part for the pixels that are kept.
             part = window[top : top + rows + kernel.shape[0] - 1, start : start + width + kernel.shape[1] - 1]
             piece = cv2.filter2D(part, cv2.CV_32F, kernel, anchor=(0, 0))[:rows, :width]
             total = piece if total is None else cv2.add(total, piece)
+        if total is None:
+            raise ValueError('A line needs at least one weight.')
         total += np.float32(0.5 / 257)
         return truncate(total)
 

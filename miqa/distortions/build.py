@@ -13,10 +13,12 @@ import joblib
 from miqa.layout import image_task_folder, images_in, record_path, records_in, sources_in
 from miqa.taxonomy import (
     DATABASE_TASKS,
+    DEFAULT_MEASURES,
     DISTORTIONS,
     EXTRA_DISTORTIONS,
     IMAGE_TASKS,
     LEVEL_PAIRS,
+    MEASURES,
     check_choice,
 )
 from miqa.utils import only_writer
@@ -24,7 +26,6 @@ from miqa.utils.parallel import BACKENDS, check_shard, run_parallel, shard_of
 from miqa.utils.progress import Progress, open_bar
 from miqa.utils.ticks import followed
 
-from .fidelity import DEFAULT_MEASURES, MEASURES
 from .make_one import Order, make_versions_of
 from .records import settle_settings
 from .severities import LEVEL_RANKS, candidates

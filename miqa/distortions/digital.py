@@ -23,10 +23,10 @@ def jpeg_compression(image: np.ndarray, rng: np.random.Generator, quality: int) 
     Image.fromarray(image).save(buffer, 'JPEG', quality=int(quality))
     # OpenCV brings the same decoder as Pillow (libjpeg-turbo, with the same defaults) and skips some copying.
     data = np.frombuffer(buffer.getbuffer(), np.uint8)
-    if image.ndim == 2:
-        return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB, dst=decoded)
+    decoded = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE if image.ndim == 2 else cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise RuntimeError('OpenCV cannot decode what Pillow has just written as JPEG.')
+    return decoded if image.ndim == 2 else cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB, dst=decoded)
 
 
 def pixelate(image: np.ndarray, rng: np.random.Generator, scale: float) -> np.ndarray:

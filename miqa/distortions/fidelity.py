@@ -8,18 +8,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from miqa.taxonomy import check_choice
+from miqa.taxonomy import MEASURES, check_choice
 
 from .apply import check_image
 from .information import InformativeSource
 from .structure import StructuralSource
 from .visual_saliency import SalientSource
-
-#: The measures of MIQD-2.5M's quality files, in the order of their columns.
-MEASURES = ('PSNR', 'SSIM', 'MS-SSIM', 'VIF-p', 'VSI')
-
-#: What a database's quality tables hold where nothing else is asked for: half of what all cost.
-DEFAULT_MEASURES = ('PSNR', 'SSIM')
 
 #: Shortest side in pixels from which a measure is defined. SSIM has a window of 11; MS-SSIM halves the picture four
 #: times and keeps a window (11 - 1) * 2^4 + 1; VIF-p asks for 41 (piq 0.8).
@@ -57,8 +51,12 @@ class FidelitySource:
         self.reference, self.names = reference, tuple(names)
         wanted = {name for name, reason in reasons.items() if reason is None}
         self._psnr = 'PSNR' in wanted
-        values = _values(reference) if wanted - {'PSNR'} else None
-        self._structure = self._information = self._saliency = None
+        self._structure: StructuralSource | None = None
+        self._information: InformativeSource | None = None
+        self._saliency: SalientSource | None = None
+        if not wanted - {'PSNR'}:
+            return
+        values = _values(reference)
         if wanted & {'SSIM', 'MS-SSIM'}:
             self._structure = StructuralSource(values, 'SSIM' in wanted, 'MS-SSIM' in wanted)
         if 'VIF-p' in wanted:
@@ -87,13 +85,14 @@ class FidelitySource:
         if self._psnr:
             squares = cv2.norm(self.reference.reshape(1, -1), distorted.reshape(1, -1), cv2.NORM_L2SQR)
             found['PSNR'] = -10 * math.log10(squares / (255**2 * distorted.size) + _PSNR_FLOOR)
-        values = _values(distorted) if self._structure or self._information or self._saliency else None
-        if self._structure:
-            found.update(self._structure.measure(values))
-        if self._information:
-            found['VIF-p'] = self._information.measure(values)
-        if self._saliency:
-            found['VSI'] = self._saliency.measure(values)
+        if self._structure or self._information or self._saliency:
+            values = _values(distorted)
+            if self._structure:
+                found.update(self._structure.measure(values))
+            if self._information:
+                found['VIF-p'] = self._information.measure(values)
+            if self._saliency:
+                found['VSI'] = self._saliency.measure(values)
         return {name: round(found[name], 6) if name in found else math.nan for name in self.names}
 
 

@@ -205,7 +205,7 @@ def _finish(
     weights: np.ndarray | None,
     measuring: FidelitySource | None,
 ) -> _Finished:
-    version = foreground if background is None else fuse(foreground, background, weights)
+    version = foreground if background is None or weights is None else fuse(foreground, background, weights)
     return _Finished(_png(path, version), measuring.measure(version) if measuring else None)
 
 

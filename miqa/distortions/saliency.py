@@ -74,7 +74,8 @@ def _cut_out(image: np.ndarray) -> np.ndarray | None:
 def _unlike_border(image: np.ndarray, border: np.ndarray) -> np.ndarray:
     lab = cv2.GaussianBlur(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), (5, 5), 0)
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
-    _, _, colours = cv2.kmeans(lab[border], _BORDER_COLOURS, None, stop, 1, cv2.KMEANS_PP_CENTERS)
+    # The stubs of OpenCV do not know that None means no labels to begin with, here, and no rectangle, below.
+    _, _, colours = cv2.kmeans(lab[border], _BORDER_COLOURS, None, stop, 1, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
     distance = np.min([np.sqrt(((lab - colour) ** 2).sum(axis=2)) for colour in colours], axis=0)
     height, width = distance.shape
     y = ((np.arange(height) + 0.5) / height - 0.5)[:, None]
@@ -90,7 +91,8 @@ def _grab_cut(image: np.ndarray, salient: np.ndarray, border: np.ndarray) -> np.
     if np.count_nonzero(salient) < 10:
         return salient
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(np.ascontiguousarray(image), labels, None, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    picture = np.ascontiguousarray(image)
+    cv2.grabCut(picture, labels, None, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
     mask = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     return cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
 

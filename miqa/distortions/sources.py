@@ -64,7 +64,7 @@ def list_images(folder: str | Path, names: Sequence[str] | None = None) -> list[
         raise FileNotFoundError(f'There is no picture in {folder}; known endings are {", ".join(PICTURE_SUFFIXES)}.')
     if names is None:
         return paths
-    by_name = {}
+    by_name: dict[str, Path] = {}
     for path in paths:
         for key in {path.name, path.stem, path.stem.lstrip('0') if path.stem.isdigit() else path.stem}:
             by_name.setdefault(key, path)
@@ -121,19 +121,21 @@ def plan_sources(
             wrong, do not list a picture, or are those of a picture before it was turned by its EXIF orientation.
     """
     coco = read_coco(annotations, objects=False) if annotations else None
-    keys = [coco.find(str(path)) for path in paths] if coco else [None] * len(paths)
+    keys: list[int | str | None] = [None] * len(paths)
     if coco:
-        check_turned(paths, coco.path, [coco.images[key].size for key in keys])
+        found = [coco.find(str(path)) for path in paths]
+        check_turned(paths, coco.path, [coco.images[key].size for key in found])
+        keys = [*found]
     else:
         check_turned(paths, str(mask_folder) if mask_folder else None)
-    sources = {}
+    sources: dict[str, Source] = {}
     for path, key in zip(map(Path, paths), keys, strict=True):
         image_id = path.stem if IMAGE_TASKS[task] == 'cls' else _number(path, coco, key)
         if image_id in sources:
             raise ValueError(f'{path} and {sources[image_id].path} would both be called {image_id}; rename one.')
         if mask_folder:
             mask = folder_recipe(mask_folder, tuple(dict.fromkeys((image_id, path.stem))))
-        elif coco:
+        elif coco and key is not None:
             mask = coco_recipe(coco, key)
         else:
             mask = MaskRecipe('saliency')
@@ -145,7 +147,7 @@ def _number(path: Path, coco: Annotations | None, key: int | str | None) -> str:
     try:
         return coco_source(path.stem)
     except ValueError:
-        if coco and (number := coco.number(key)) is not None:
+        if coco and key is not None and (number := coco.number(key)) is not None:
             return number
         raise ValueError(
             f'Pictures of a detection database are called by their COCO number, and {path.name} is no number. '

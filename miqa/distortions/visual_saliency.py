@@ -43,7 +43,7 @@ def cielab(values: np.ndarray) -> np.ndarray:
     root = np.where(
         share > 0.008856, share ** np.float32(1 / 3), (np.float32(903.3) * share + np.float32(16)) / np.float32(116)
     )
-    lab = cv2.transform(root, _LAB)
+    lab: np.ndarray = cv2.transform(root, _LAB)
     lab[..., 0] -= 16
     return lab
 

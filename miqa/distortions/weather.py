@@ -63,8 +63,8 @@ def snow(
     if angle is None:
         angle = float(rng.uniform(-135, -45))
     # Of a noise picture as large as the image only the part that fills it after the zoom is needed.
-    part = (math.ceil(height / zoom), math.ceil(width / zoom))
-    layer = rng.standard_normal(part, dtype=np.float32)
+    size = (math.ceil(height / zoom), math.ceil(width / zoom))
+    layer: np.ndarray = rng.standard_normal(size, dtype=np.float32)
     layer *= np.float32(std)
     layer += np.float32(mean)
     layer = _enlarge(layer, zoom)
@@ -72,12 +72,13 @@ def snow(
     np.clip(layer, 0, 1, out=layer)
     layer *= np.float32(255)
     # ImageNet-C hands the flakes to ImageMagick as bytes.
-    layer = blur_along_line(truncate(layer), _snow_weights(radius, sigma, angle, layer.shape), angle)[:height, :width]
+    weights = _snow_weights(radius, sigma, angle, (layer.shape[0], layer.shape[1]))
+    layer = blur_along_line(truncate(layer), weights, angle)[:height, :width]
     layer = cv2.addWeighted(layer, 1, np.ascontiguousarray(layer[::-1, ::-1]), 1, 0, dtype=cv2.CV_32F)
 
     out = np.empty_like(image)
     for rows in row_strips(height, width):
-        part = image[rows].astype(np.float32)
+        part: np.ndarray = image[rows].astype(np.float32)
         whitened = grey_of(image[rows]) * np.float32(1.5) + np.float32(127.5)
         whitened = np.maximum(part, whitened if image.ndim == 2 else cv2.merge([whitened] * 3))
         part = cv2.addWeighted(part, mix, whitened, 1 - mix, 0)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from miqa.models import load_checkpoint, read_checkpoint
+from miqa.models.checkpoints import unwrapped
 from miqa.utils import atomic_write
 
 from .finite import StopAtNonFinite
@@ -28,6 +29,8 @@ class QualityRunner(Runner):
     run goes on from ``latest.pth`` of its own folder, wherever that folder is now; and it stops at a loss that is
     not finite.
     """
+
+    cfg: Config
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
@@ -54,7 +57,7 @@ class QualityRunner(Runner):
         options = self.cfg.get('compile', False)
         if target != 'train_step' or options is False or options is None:
             return
-        network = (self.model.module if is_model_wrapper(self.model) else self.model).network
+        network = unwrapped(self.model).network
         network.compile(**({} if options is True else dict(options)))
         self.logger.info(f'{type(network).__name__} is compiled at the first step, which takes minutes.')
 
@@ -140,7 +143,7 @@ class QualityRunner(Runner):
         # MMEngine's resume would run a text under this key, which only its old versions wrote, as Python.
         checkpoint.get('meta', {}).pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        model = self.model.module if is_model_wrapper(self.model) else self.model
+        model = unwrapped(self.model)
         load_checkpoint(model, checkpoint, source=str(filename))
         self._has_loaded = True
         self.logger.info(f'Loaded {filename}.')

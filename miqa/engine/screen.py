@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from mmengine.model import is_model_wrapper
+from miqa.models.checkpoints import unwrapped
 
 #: How MMEngine's records begin that fill screens: environment, config, hooks, the folder's own name, a notice that
 #: concerns runs of several GPUs alone.
@@ -31,7 +31,7 @@ def keep_dumps_in_the_file(logger: logging.Logger) -> None:
 
 def describe_training(runner) -> str:
     """Say in a sentence what is about to be trained, on what, how long and where the results will be."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     network = getattr(model, 'network', model)
     sizes = [(tensor.numel(), tensor.requires_grad) for tensor in network.parameters()]
     total, trainable = (sum(size for size, grad in sizes if grad or every) for every in (True, False))

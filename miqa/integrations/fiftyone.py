@@ -43,18 +43,21 @@ def assess_samples(
     known = samples.values(field) if not overwrite and samples.has_field(field) else [None] * len(ids)
     todo = [(name, path) for name, path, score in zip(ids, paths, known, strict=True) if score is None]
     counts = {'scored': 0, 'failed': 0, 'kept': len(ids) - len(todo)}
-    scores, words, errors = {}, {}, {}
+    scores: dict[str, float] = {}
+    words: dict[str, str | None] = {}
+    errors: dict[str, str] = {}
     with tqdm(total=len(todo), unit='image', desc='quality', disable=not progress) as bar:
         found_all = model.assess_all((path for _, path in todo), bar.update)
         for (name, _), found in zip(todo, found_all, strict=True):
-            if found.error is None:
-                scores[name], words[name] = found.score, found.quality
-            else:
+            if found.score is None:
                 errors[name] = str(found.error)
+            else:
+                scores[name], words[name] = found.score, found.quality
     counts['scored'], counts['failed'] = len(scores), len(errors)
-    for values, suffix in ((scores, ''), (words, '_quality'), (errors, '_error')):
-        if values:
-            samples.set_values(f'{field}{suffix}', values, key_field='id')
+    fields: tuple[tuple[dict, str], ...] = ((scores, ''), (words, '_quality'), (errors, '_error'))
+    for found_values, suffix in fields:
+        if found_values:
+            samples.set_values(f'{field}{suffix}', found_values, key_field='id')
     if heatmap:
         method = 'occlusion' if heatmap is True else heatmap
         maps = {}

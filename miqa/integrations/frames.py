@@ -53,8 +53,9 @@ class FrameFilter:
             gate = gate if isinstance(gate, Gate) else Gate.load(gate)
             if (identity := getattr(self.model, 'identity', None)) is not None:
                 gate.check_model(identity)
-            threshold = gate.threshold
-        self.threshold = float(threshold)
+            self.threshold = gate.threshold
+        elif threshold is not None:
+            self.threshold = float(threshold)
         self.batch_size = batch_size
         self.seen = self.passed = 0
 

@@ -79,7 +79,14 @@ def _objects(annotations: Annotations, key: int | str, things: Sequence[Annotate
     return Objects(boxes, labels, np.array([thing.crowd for thing in things], bool), masks)
 
 
-def _mask(annotations: Annotations, key: int | str, thing: AnnotatedObject) -> dict:
+def check_shapes(annotations: Annotations) -> None:
+    """Raise an AnnotationError where an object has no shape, or its image no size: masks need both."""
+    for key, things in annotations.objects.items():
+        for thing in things:
+            _check_shape(annotations, key, thing)
+
+
+def _check_shape(annotations: Annotations, key: int | str, thing: AnnotatedObject) -> list | dict:
     image = annotations.images[key]
     if thing.segmentation is None:
         raise AnnotationError(
@@ -90,4 +97,8 @@ def _mask(annotations: Annotations, key: int | str, thing: AnnotatedObject) -> d
         raise AnnotationError(
             f'{annotations.path}: image {key} ({image.file_name}) has no width and height, which masks need. Add them.'
         )
-    return packed(thing.segmentation, image.size)
+    return thing.segmentation
+
+
+def _mask(annotations: Annotations, key: int | str, thing: AnnotatedObject) -> dict:
+    return packed(_check_shape(annotations, key, thing), annotations.images[key].size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -61,7 +61,15 @@ def category_ids(machine: dict, truth: Path, task: str) -> list[int] | None:
     """
     if machine['classes'] is None:
         return None
-    categories = coco_objects(str(truth), task == 'ins').categories
+    return match_categories(machine, coco_objects(str(truth), task == 'ins').categories, truth)
+
+
+def match_categories(machine: dict, categories: Mapping[str, int], truth: Path) -> list[int]:
+    """Return the id of each of a machine's classes among categories (name -> id); -1 where there is none.
+
+    Raises:
+        ValueError: not one name is among them.
+    """
     ids = [categories.get(name, -1) for name in machine['classes']]
     if all(value < 0 for value in ids):
         raise ValueError(
@@ -101,7 +109,7 @@ def score_detections(
         Columns of the scores.
 
     Raises:
-        ValueError: an image does not have the size that the annotations of its source say.
+        ValueError: an image does not have the size of its clean image, or that which the annotations say.
     """
     ground = None if truth is None else coco_objects(truth, task == 'ins')
     columns = {name: np.full(table.num_rows, np.nan) for name in _COLUMNS}
@@ -112,6 +120,11 @@ def score_detections(
         if row['error'] is not None or clean[source]['error'] is not None:
             notes.append(UNREADABLE if row['error'] is not None else CLEAN_UNREADABLE)
             continue
+        if (row['width'], row['height']) != (clean[source]['width'], clean[source]['height']):
+            raise ValueError(
+                f'{row["filename"]} has {row["width"]}x{row["height"]} pixels, its clean image '
+                f'{clean[source]["width"]}x{clean[source]["height"]}: what is found is compared in pixels.'
+            )
         if ground is not None:
             _check_sizes(ground, source, str(truth), row, clean[source])
         if source not in references:

@@ -45,6 +45,8 @@ from .formats import (
     number_pictures,
     read_boxes_csv,
     read_class_table,
+    read_cvat,
+    read_labelme,
     read_voc,
     read_yolo,
 )
@@ -99,6 +101,7 @@ def prepare_pictures(
     annotations: str | os.PathLike | None = None,
     classes: Sequence[str] | None = None,
     known_classes: Sequence[str] | None = None,
+    class_count: int | None = None,
     only: Sequence[str] | None = None,
 ) -> OwnPictures:
     """Name the sources, and write their ground truth where the database keeps it.
@@ -111,6 +114,7 @@ def prepare_pictures(
         classes: names of the classes where the annotations only count them (YOLO), or the order in which the
             classifiers count them (cls).
         known_classes: of the classifiers, in their order, where they name them.
+        class_count: how many classes the classifiers tell apart, where they say so.
         only: of the pictures, by their names below the folder; None: all.
 
     Raises:
@@ -120,7 +124,7 @@ def prepare_pictures(
     names = list(only) if only is not None else pictures_below(folder)
     truth = ground_truth_path(root, task)
     kind = None if annotations is None else format_of(annotations, folder, task)
-    if kind not in ('coco', 'voc'):  # these say the sizes of pictures, and are checked where they are read
+    if kind not in ('coco', 'voc', 'labelme', 'cvat'):  # these say the sizes of pictures; checked where they are read
         places = kind in ('yolo', 'csv', 'maps') and task != 'cls'
         check_turned([Path(folder) / name for name in names], str(annotations) if places else None)
     if IMAGE_TASKS[task] == 'det':
@@ -130,10 +134,10 @@ def prepare_pictures(
     if annotations is not None and kind in ('csv', 'imagefolder'):
         known = classes or known_classes
         if kind == 'csv':
-            indices = read_class_table(Path(annotations), names, known)
+            indices = read_class_table(Path(annotations), names, known, class_count)
         else:
             folders = [path.name for path in Path(folder).iterdir() if path.is_dir() and not path.name.startswith('.')]
-            indices = image_folder_classes(names, known, folders)
+            indices = image_folder_classes(names, known, folders, class_count)
         rows = sorted((called[name], Path(name).suffix, index) for name, index in indices.items())
         _write_classes(truth, rows)
     elif annotations is not None and kind == 'maps':
@@ -170,7 +174,9 @@ def _detection(folder, root, task, names, kind, annotations, classes, truth: Pat
         recipes = dict.fromkeys(names, MaskRecipe('saliency'))
     else:
         pictures = _sized(paths, names, notes)
-        readers: dict[str, Callable] = {'yolo': read_yolo, 'voc': read_voc, 'csv': read_boxes_csv}
+        readers: dict[str, Callable] = {
+            'yolo': read_yolo, 'voc': read_voc, 'csv': read_boxes_csv, 'labelme': read_labelme, 'cvat': read_cvat,
+        }  # fmt: skip
         extra = (classes,) if kind == 'yolo' else ()
         objects, categories = readers[kind](Path(annotations), pictures, *extra)
         content = coco_content(pictures, objects, categories, numbers)
@@ -266,17 +272,30 @@ def _copy_maps(folder: Path, target: Path, called: Mapping[str, str]) -> None:
             copy_regular(source, temporary)
 
 
-def read_pairs(path: str | os.PathLike, folder: str | os.PathLike) -> dict[str, list[str]]:
+def _size_of(path: Path) -> tuple[int, int] | None:
+    try:
+        return picture_size(path)
+    except UnreadableImage:  # what cannot be read is left out later, with its reason
+        return None
+
+
+def read_pairs(path: str | os.PathLike, folder: str | os.PathLike, one_size: bool = False) -> dict[str, list[str]]:
     """Read a CSV with the columns ``clean`` and ``degraded``: pictures below ``folder``, one pair a line.
+
+    Args:
+        path: the CSV.
+        folder: the pictures.
+        one_size: the pictures of a pair must have one size, as boxes and maps are compared in pixels.
 
     Returns:
         Clean picture -> its degraded ones, in the order of the lines.
 
     Raises:
-        ValueError: a column is missing, or a degraded picture is named twice.
+        ValueError: a column is missing, a degraded picture is named twice, or a pair has two sizes.
         FileNotFoundError: there is no such file, or a picture is not there.
     """
     pairs: dict[str, list[str]] = {}
+    unlike: list[str] = []
     seen: dict[str, int] = {}
     table = read_table(path, ['clean', 'degraded'], 'file of pairs')
     for line, row in zip(table.lines, table.rows, strict=True):
@@ -291,6 +310,15 @@ def read_pairs(path: str | os.PathLike, folder: str | os.PathLike) -> dict[str, 
             raise ValueError(f'{where}: {degraded} was there before, in line {seen[degraded]}.')
         seen[degraded] = line
         pairs.setdefault(clean, []).append(degraded)
+        sizes = [_size_of(Path(folder) / name) for name in (clean, degraded)] if one_size else []
+        if all(sizes) and len(set(sizes)) > 1:
+            (width, height), (w, h) = filter(None, sizes)
+            unlike.append(f'{where}: {clean} has {width}x{height} pixels, {degraded} has {w}x{h}')
+    if unlike:
+        raise ValueError(
+            f'{unlike[0]} ({len(unlike)} such pairs). What is found is compared in pixels, so that both must have one '
+            'size: resize one of them.'
+        )
     if not pairs:
         raise ValueError(f'{path} names no pair.')
     return pairs

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from miqa.distortions.build import build_versions
-from miqa.distortions.fidelity import DEFAULT_MEASURES, FidelitySource
+from miqa.distortions.fidelity import FidelitySource
 from miqa.distortions.sources import Source, list_images, plan_sources
 from miqa.machines.base import Machine
 from miqa.machines.image_list import list_sources
 from miqa.machines.responses import ResponseFolder
 from miqa.machines.runner import run_machine, time_machine
-from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS
+from miqa.taxonomy import DEFAULT_MEASURES, DISTORTIONS, LEVEL_PAIRS
 from miqa.utils import read_image
 
 VERSIONS = len(DISTORTIONS) * len(LEVEL_PAIRS)

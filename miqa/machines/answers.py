@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from torch.nn import functional
 
 from .base import ClassPrediction, DetectionPrediction, SegmentationPrediction
 from .masks import encode_masks
+
+Answer = TypeVar('Answer')
 
 
 def runs_batches(device: str, batched: bool | None) -> bool:
@@ -38,6 +41,25 @@ def alike(keys: Iterable[Hashable], together: bool = True) -> list[list[int]]:
     for position, key in enumerate(keys):
         groups.setdefault(key, []).append(position)
     return list(groups.values())
+
+
+def answered_alike(
+    keys: Iterable[Hashable], answer: Callable[[list[int]], Iterable[Answer]], together: bool = True
+) -> list[Answer]:
+    """Let images be answered whose keys are alike, see :func:`alike`.
+
+    Args:
+        keys: one for each image.
+        answer: from the positions of some images to one answer for each.
+        together: False for one image at a time.
+
+    Returns:
+        The answers in the order of the images.
+    """
+    found: dict[int, Answer] = {}
+    for members in alike(keys, together):
+        found.update(zip(members, answer(members), strict=True))
+    return [found[position] for position in sorted(found)]
 
 
 def class_predictions(logits: torch.Tensor) -> list[ClassPrediction]:

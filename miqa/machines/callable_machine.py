@@ -59,7 +59,7 @@ class CallableMachine(Machine):
         self.version, self.options = version, dict(options or {})
         self.device = device
         try:
-            parameters = inspect.signature(self.function).parameters
+            parameters = dict(inspect.signature(self.function).parameters)
         except ValueError:  # of a function in C that says nothing about itself
             parameters = {}
         extra = {'device': device} if 'device' in parameters and 'device' not in self.options else {}

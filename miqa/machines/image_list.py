@@ -64,7 +64,7 @@ def list_sources(data_root: str | os.PathLike, task: str) -> list[SourceImages]:
         )
     found = []
     for source in sorted(clean):
-        names = ()
+        names: tuple[str, ...] = ()
         if source in folders:
             names = tuple(sorted(entry.name for entry in _entries(images / source)))
             for name in names:
@@ -77,7 +77,7 @@ def list_sources(data_root: str | os.PathLike, task: str) -> list[SourceImages]:
 def _clean_images(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f'There is no folder {folder} with the clean source images of the database.')
-    clean = {}
+    clean: dict[str, Path] = {}
     for entry in _entries(folder):
         path = Path(entry.path)
         if path.stem in clean:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from miqa.utils.config_files import read_config_file
 from miqa.utils.tensors import sha256_of_tensors
 from miqa.utils.versions import versions_in_use
 
-from .answers import alike, detections
+from .answers import answered_alike, detections
 from .base import DetectionPrediction, Machine
 from .openmmlab_weights import load_checkpoint
 from .openmmlab_zoo import locate
@@ -63,6 +64,8 @@ class MMDetMachine(Machine):
         CheckpointError: the checkpoint does not fit the config.
     """
 
+    prepare: MMDetPreparation
+
     def __init__(
         self,
         config: str | os.PathLike,
@@ -98,18 +101,17 @@ class MMDetMachine(Machine):
         names = classes or self.network.dataset_meta.get('classes')
         super().__init__(name or path.stem, task, weight, names)
         self.config_name, self.checkpoint = path.name, weights
-        self._fingerprint = None
 
     @torch.inference_mode()
     def predict_prepared(self, batch: list[dict]) -> list[DetectionPrediction]:
         """Return detections for prepared images, in pixels of the images before preparation."""
-        answers: list[DetectionPrediction | None] = [None] * len(batch)
-        # Images of one size at a time: padding to a common size would let neighbours in a batch change a result.
-        for members in alike(tuple(item['inputs'].shape) for item in batch):
+
+        def answer(members: list[int]) -> list[DetectionPrediction]:
             data = {key: [batch[i][key] for i in members] for key in ('inputs', 'data_samples')}
-            for i, sample in zip(members, self.network.test_step(data), strict=True):
-                answers[i] = self._answer(sample.pred_instances)
-        return answers
+            return [self._answer(sample.pred_instances) for sample in self.network.test_step(data)]
+
+        # Images of one size at a time: padding to a common size would let neighbours in a batch change a result.
+        return answered_alike((tuple(item['inputs'].shape) for item in batch), answer)
 
     def _answer(self, instances) -> DetectionPrediction:
         masks = None
@@ -119,13 +121,11 @@ class MMDetMachine(Machine):
             masks = instances.masks
         return detections(instances.bboxes, instances.scores, instances.labels, masks)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the weights, the model's config and the test pipeline."""
-        if self._fingerprint is None:
-            texts = (str(self.network.cfg.model.to_dict()), str(self.prepare.config))
-            self._fingerprint = sha256_of_tensors(self.network.state_dict(), *texts)
-        return self._fingerprint
+        texts = (str(self.network.cfg.model.to_dict()), str(self.prepare.config))
+        return sha256_of_tensors(self.network.state_dict(), *texts)
 
     def describe(self) -> dict:
         """Return the manifest's entry, with config, checkpoint and the versions of MMDetection and MMCV."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from miqa.utils.config_files import read_config_file
 from miqa.utils.tensors import sha256_of_tensors
 from miqa.utils.versions import versions_in_use
 
-from .answers import alike, runs_batches, small_integers
+from .answers import answered_alike, runs_batches, small_integers
 from .base import Machine, SegmentationPrediction
 from .openmmlab_weights import load_checkpoint
 from .openmmlab_zoo import locate
@@ -68,6 +69,8 @@ class MMSegMachine(Machine):
         CheckpointError: the checkpoint does not fit the config.
     """
 
+    prepare: MMSegPreparation
+
     def __init__(
         self,
         config: str | os.PathLike,
@@ -107,29 +110,26 @@ class MMSegMachine(Machine):
         super().__init__(name or path.stem, 'seg', weight, classes or said.get('classes'))
         self.device, self.together = device, runs_batches(device, batched)
         self.settings, self.config_name, self.checkpoint = settings, path.name, weights
-        self._fingerprint: str | None = None
 
     @torch.inference_mode()
     def predict_prepared(self, batch: list[dict]) -> list[SegmentationPrediction]:
         """Return the class of each pixel of the images before preparation."""
-        answers: list[SegmentationPrediction | None] = [None] * len(batch)
+
+        def answer(members: list[int]) -> list[SegmentationPrediction]:
+            data = {key: [batch[i][key] for i in members] for key in ('inputs', 'data_samples')}
+            maps = [sample.pred_sem_seg.data[0].cpu().numpy() for sample in self.network.test_step(data)]
+            return [SegmentationPrediction(small_integers(labels)) for labels in maps]
+
         keys = (
             (tuple(item['inputs'].shape), item['data_samples'].metainfo['ori_shape']) for item in batch
         )  # fmt: skip
-        for members in alike(keys, self.together):
-            data = {key: [batch[i][key] for i in members] for key in ('inputs', 'data_samples')}
-            for i, sample in zip(members, self.network.test_step(data), strict=True):
-                labels = sample.pred_sem_seg.data[0].cpu().numpy()
-                answers[i] = SegmentationPrediction(small_integers(labels))
-        return answers
+        return answered_alike(keys, answer, self.together)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the weights, the model's config and the test pipeline."""
-        if self._fingerprint is None:
-            texts = (str(self.settings.model.to_dict()), str(self.prepare.config))
-            self._fingerprint = sha256_of_tensors(self.network.state_dict(), *texts)
-        return self._fingerprint
+        texts = (str(self.settings.model.to_dict()), str(self.prepare.config))
+        return sha256_of_tensors(self.network.state_dict(), *texts)
 
     def describe(self) -> dict:
         """Return the manifest's entry, with config, checkpoint and the versions of MMSegmentation and MMCV."""

@@ -64,13 +64,30 @@ class LayoutOptions:
 def boxes_scores_labels(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPrediction:
     """Read finished detections: boxes (N, 4) xyxy, scores (N,), labels (N,), and soft masks (N, h, w) of the input.
 
-    Each may have leading axes of length 1. Torchvision's exports, RT-DETR's own and many with suppression inside.
+    Each may have leading axes of length 1. Torchvision's exports, RT-DETR's own and many with suppression inside. Boxes
+    (N, 5) end with their score, as MMDeploy's do; then no other output of scores is read.
+
+    Raises:
+        ValueError: the outputs are of other shapes, or do not agree in N.
     """
-    boxes = _tensor(outputs[options.names['boxes']]).reshape(-1, 4)
+    rows = _tensor(outputs[options.names['boxes']])
+    if rows.shape[-1] not in (4, 5):
+        raise ValueError(
+            f'Output {options.names["boxes"]} is {tuple(rows.shape)}; finished boxes have four values, or five with '
+            'their score. Another layout?'
+        )
+    with_scores = rows.shape[-1] == 5
+    rows = rows.reshape(-1, rows.shape[-1])
+    boxes = rows[:, :4]
     if options.corners == 'yxyx':
         boxes = boxes[:, [1, 0, 3, 2]]
-    scores = _tensor(outputs[options.names['scores']]).reshape(-1)
+    scores = rows[:, 4] if with_scores else _tensor(outputs[options.names['scores']]).reshape(-1)
     labels = torch.from_numpy(outputs[options.names['labels']].astype(np.int64)).reshape(-1)
+    if not len(boxes) == len(scores) == len(labels):
+        raise ValueError(
+            f'The outputs have {len(boxes)} boxes, {len(scores)} scores and {len(labels)} labels. Scores of every '
+            'class for each box are no finished detections: export the file with its suppression.'
+        )
     keep = _best(scores, options)
     boxes = _as_pixels(boxes[keep], place, options.coordinates)
     if not options.masks:

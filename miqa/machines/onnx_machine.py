@@ -53,7 +53,7 @@ class OnnxMachine(Machine):
     ins: by ``layout``, one image at a time:
 
     - ``boxes_scores_labels``: finished detections, such as torchvision's exports (mean=(0, 0, 0), std=(1, 1, 1), and
-      size=None if the export takes any size);
+      size=None if the export takes any size) or MMDeploy's (boxes_name='dets');
     - ``yolo``: the bare head of YOLOv5 to 11, with suppression by torchvision here (resize='letterbox');
     - ``detr``: logits and boxes of queries, such as DETR and RT-DETR from transformers.
 
@@ -87,6 +87,8 @@ class OnnxMachine(Machine):
         MissingPackage: onnxruntime is not installed.
         ValueError: it cannot compute on the device, or the file has other inputs or outputs than the layout's.
     """
+
+    prepare: OnnxPreparation
 
     def __init__(
         self,
@@ -151,9 +153,7 @@ class OnnxMachine(Machine):
         fixed = self.input.size
         if wanted == 'file':
             return (fixed[0] or _USUAL_SIZE[0], fixed[1] or _USUAL_SIZE[1])
-        sides = (wanted, wanted) if isinstance(wanted, int) else None if wanted is None else tuple(wanted)
-        if sides is not None and not (len(sides) == 2 and all(isinstance(s, int) and s > 0 for s in sides)):
-            raise ValueError(f'size must be (height, width) in pixels, one number for both, or None, not {wanted!r}.')
+        sides = None if wanted is None else _two_sides(wanted)
         if any(side not in (None, given) for side, given in zip(fixed, sides or (None, None), strict=True)):
             takes = ' x '.join('any' if side is None else str(side) for side in fixed)
             raise ValueError(
@@ -189,7 +189,11 @@ class OnnxMachine(Machine):
 
     def _check_outputs(self, names: dict[str, str], logits_name: str | None) -> None:
         there = self._outputs()
-        needed = {name for role, name in names.items() if role != 'masks' or self.task == 'ins'}
+        # Boxes of five values end with their score.
+        last = {item.name: (item.shape or [None])[-1] for item in self.session.get_outputs()}
+        unread = {'scores'} if self.layout == 'boxes_scores_labels' and last.get(names['boxes']) == 5 else set()
+        unread |= set() if self.task == 'ins' else {'masks'}
+        needed = {name for role, name in names.items() if role not in unread}
         missing = sorted(needed - set(there))
         if self.task in ('cls', 'seg'):
             if logits_name is not None and logits_name not in there:
@@ -275,3 +279,12 @@ class OnnxMachine(Machine):
             'layout': self.layout if self.task in ('det', 'ins') else self.outputs,
             'device': str(self.device),
         }
+
+
+def _two_sides(wanted: tuple[int, int] | int | str) -> tuple[int, int]:
+    """Return (height, width) from two numbers, or from one for both."""
+    sides = (wanted, wanted) if isinstance(wanted, int) else tuple(wanted)
+    whole = [side for side in sides if isinstance(side, int) and side > 0]
+    if len(sides) != 2 or len(whole) != 2:
+        raise ValueError(f'size must be (height, width) in pixels, one number for both, or None, not {wanted!r}.')
+    return whole[0], whole[1]

@@ -127,7 +127,8 @@ class OnnxPreparation:
             placement = Placement(shape, self.size, self.size, (0, 0), scale)
         else:
             image, placement = letterbox(image, self.size)
-        values = (image.astype(np.float32) / 255 - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        values = (image.astype(np.float32) / 255 - mean) / std
         return np.ascontiguousarray(values.transpose(2, 0, 1), np.float32), placement
 
 
@@ -144,4 +145,4 @@ def letterbox(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Pla
     canvas[top : top + content[0], left : left + content[1]] = image
     # Each side is rounded to whole pixels by itself, so that the two scales differ a little (Ultralytics from 8.4 on).
     scales = (content[0] / height, content[1] / width)
-    return canvas, Placement((height, width), tuple(size), content, (top, left), scales)
+    return canvas, Placement((height, width), (size[0], size[1]), content, (top, left), scales)

@@ -31,6 +31,7 @@ import contextlib
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,7 +94,7 @@ def detection_columns(answer: DetectionPrediction, task: str, score_threshold: f
         ValueError: the task is ins and the machine gave no masks.
     """
     kept = answer.above(score_threshold, limit)
-    columns = {
+    columns: dict[str, Any] = {
         'scores': kept.scores.astype(np.float32),
         'labels': kept.labels.astype(np.int32),
         'boxes': kept.boxes.astype(np.float32).ravel(),
@@ -123,7 +124,10 @@ def read_detections(row: dict, task: str) -> DetectionPrediction:
 
 def read_segmentation(row: dict) -> SegmentationPrediction:
     """Turn a row of a seg part (as a dict) back into a :class:`SegmentationPrediction`."""
-    return SegmentationPrediction(cv2.imdecode(np.frombuffer(row['class_map'], np.uint8), cv2.IMREAD_UNCHANGED))
+    labels = cv2.imdecode(np.frombuffer(row['class_map'], np.uint8), cv2.IMREAD_UNCHANGED)
+    if labels is None:
+        raise ValueError('A stored map of classes is no PNG picture.')
+    return SegmentationPrediction(labels)
 
 
 def answer_columns(answer: Prediction, task: str, true_class, options: dict) -> dict:

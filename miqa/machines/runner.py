@@ -142,7 +142,9 @@ def _run(
     store.start({'machine': machine.describe(), 'parameters': parameters, 'versions': versions_in_use()})
     done = store.done()
     counts = {'images': 0, 'kept': 0, 'unreadable': 0}
-    owners, names, sizes = [], [], []
+    owners: list[int] = []
+    names: list[str] = []
+    lengths: list[int] = []
     for start in range(0, len(sources), sources_per_part):
         before = len(names)
         for owner in range(start, min(start + sources_per_part, len(sources))):
@@ -151,7 +153,7 @@ def _run(
             names += new
             owners += [owner] * len(new)
         if len(names) > before:
-            sizes.append(len(names) - before)
+            lengths.append(len(names) - before)
     loader = DataLoader(
         _Images(sources, np.array(owners, np.int32), names, machine.prepare),
         batch_size=batch_size,
@@ -160,7 +162,8 @@ def _run(
         worker_init_fn=_one_thread,
     )
     answering = Answering(machine, true_classes, parameters)
-    sizes, rows = iter(sizes), []
+    rows: list[dict] = []
+    sizes = iter(lengths)
     size = next(sizes, 0)
     total = counts['kept'] + len(names)
     with open_bar(progress, total, initial=counts['kept'], unit='image', desc=machine.name) as bar:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import numpy as np
@@ -19,7 +21,7 @@ from miqa.registry import MACHINES
 from miqa.taxonomy import check_choice, did_you_mean
 from miqa.utils.tensors import sha256_of_tensors
 
-from .answers import alike, class_map, class_predictions, detections, runs_batches
+from .answers import answered_alike, class_map, class_predictions, detections, runs_batches
 from .base import Machine, Prediction, name_of_model
 from .callable_machine import find_function
 from .weights import fit_inference_state, read_weights, seeded
@@ -50,7 +52,7 @@ class TorchvisionPreparation:
     def __init__(self, transforms: torch.nn.Module):
         self.transforms = transforms
 
-    def __call__(self, image: np.ndarray) -> tuple[torch.Tensor, tuple[int, int]]:
+    def __call__(self, image: np.ndarray) -> Any:
         """Return float32 (3, h, w), RGB, of a uint8 RGB array (H, W, 3), and (H, W)."""
         return self.transforms(Image.fromarray(image)), image.shape[:2]
 
@@ -58,7 +60,7 @@ class TorchvisionPreparation:
 class TorchvisionClassPreparation(TorchvisionPreparation):
     """The same for classifiers, whose answers do not need the size of the image."""
 
-    def __call__(self, image: np.ndarray) -> torch.Tensor:
+    def __call__(self, image: np.ndarray) -> Any:
         """Return float32 (3, h, w), RGB, of a uint8 RGB array (H, W, 3)."""
         return super().__call__(image)[0]
 
@@ -89,6 +91,8 @@ class TorchvisionMachine(Machine):
         FileNotFoundError: the checkpoint is missing.
         ConnectionError: published weights cannot be fetched.
     """
+
+    prepare: TorchvisionPreparation
 
     def __init__(
         self,
@@ -142,24 +146,21 @@ class TorchvisionMachine(Machine):
             self.prepare = preparation(preset(**(transforms or {})))
         except TypeError as error:
             raise ValueError(f"{model}'s transforms cannot be changed by {transforms}: {error}.") from error
-        self._fingerprint = None
 
     @torch.inference_mode()
-    def predict_prepared(self, batch: list) -> list[Prediction]:
+    def predict_prepared(self, batch: list) -> Sequence[Prediction]:
         """Return predictions for prepared images, in pixels of the images before preparation."""
         if self.task == 'cls':
             return class_predictions(self.network(torch.stack(list(batch)).to(self.device)))
-        answers: list[Prediction | None] = [None] * len(batch)
-        for members in alike(((tuple(image.shape), size) for image, size in batch), self.together):
+
+        def answer(members: list[int]) -> Sequence[Prediction]:
             images = [batch[i][0].to(self.device) for i in members]
             if self.task == 'seg':
                 logits = self.network(torch.stack(images))['out']
-                found = [class_map(item, batch[i][1]) for item, i in zip(logits, members, strict=True)]
-            else:
-                found = [self._detections(answer) for answer in self.network(images)]
-            for i, answer in zip(members, found, strict=True):
-                answers[i] = answer
-        return answers
+                return [class_map(item, batch[i][1]) for item, i in zip(logits, members, strict=True)]
+            return [self._detections(found) for found in self.network(images)]
+
+        return answered_alike(((tuple(image.shape), size) for image, size in batch), answer, self.together)
 
     def _detections(self, answer: dict[str, torch.Tensor]) -> Prediction:
         masks = None
@@ -169,13 +170,11 @@ class TorchvisionMachine(Machine):
             masks = answer['masks'][:, 0] >= MASK_THRESHOLD
         return detections(answer['boxes'], answer['scores'], answer['labels'], masks)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the weights, the model's name, its settings and its transforms."""
-        if self._fingerprint is None:
-            texts = (self.model_name, self.task, repr(self.prepare.transforms), settings_of(self.network))
-            self._fingerprint = sha256_of_tensors(self.network.state_dict(), *texts)
-        return self._fingerprint
+        texts = (self.model_name, self.task, repr(self.prepare.transforms), settings_of(self.network))
+        return sha256_of_tensors(self.network.state_dict(), *texts)
 
     def describe(self) -> dict:
         """Return the manifest's entry, with torchvision's version and transforms."""

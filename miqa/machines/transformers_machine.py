@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from miqa.utils import require
 from miqa.utils.hub import hub_or_cache
 from miqa.utils.tensors import sha256_of_tensors
 
-from .answers import alike, class_predictions, detections, runs_batches, small_integers
+from .answers import answered_alike, class_predictions, detections, runs_batches, small_integers
 from .base import DetectionPrediction, Machine, Prediction, SegmentationPrediction, name_of_model
 
 #: Task -> kinds of models that do it, the first that knows the configuration is taken.
@@ -119,22 +120,18 @@ class TransformersMachine(Machine):
         names = config.id2label or {}
         self.classes = tuple(str(names.get(i, f'LABEL_{i}')) for i in range(max(names, default=-1) + 1)) or None
         self.prepare = TransformersPreparation(processor)
-        self._fingerprint = None
 
     @torch.inference_mode()
-    def predict_prepared(self, batch: list) -> list[Prediction]:
+    def predict_prepared(self, batch: list) -> Sequence[Prediction]:
         """Return predictions for prepared images, in pixels of the images before preparation."""
-        answers: list[Prediction | None] = [None] * len(batch)
-        keys = ((_shapes(item), size) for item, size in batch)
-        if self.task == 'cls':
-            keys = (shapes for shapes, _ in keys)
-        together = (self.together or self.task == 'cls') and not any(key in item for item, _ in batch for key in _LISTS)
-        for members in alike(keys, together):
+
+        def answer(members: list[int]) -> Sequence[Prediction]:
             inputs = {key: self._joined([batch[i][0][key] for i in members]) for key in batch[members[0]][0]}
-            found = self._answers(self.network(**inputs), [batch[i][1] for i in members])
-            for i, answer in zip(members, found, strict=True):
-                answers[i] = answer
-        return answers
+            return self._answers(self.network(**inputs), [batch[i][1] for i in members])
+
+        together = (self.together or self.task == 'cls') and not any(key in item for item, _ in batch for key in _LISTS)
+        keys = ((_shapes(item), None if self.task == 'cls' else size) for item, size in batch)
+        return answered_alike(keys, answer, together)
 
     def _joined(self, values: list) -> Any:
         """Return the values of one input of several images on the device, in the type of the weights."""
@@ -143,7 +140,7 @@ class TransformersMachine(Machine):
         joined = torch.cat(values).to(self.device)
         return joined.to(self.network.dtype) if joined.is_floating_point() else joined
 
-    def _answers(self, outputs, sizes: list[tuple[int, int]]) -> list[Prediction]:
+    def _answers(self, outputs, sizes: list[tuple[int, int]]) -> Sequence[Prediction]:
         if self.task == 'cls':
             return class_predictions(outputs.logits)
         if self.task == 'seg':
@@ -159,14 +156,12 @@ class TransformersMachine(Machine):
             options['return_binary_maps'] = True
         return [_instances(item, size) for item, size in zip(finish(outputs, **options), sizes, strict=True)]
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the weights, the configuration, the image processor and the threshold."""
-        if self._fingerprint is None:
-            config = self.network.config.to_json_string(use_diff=False)
-            texts = (self.task, config, self.processor.to_json_string(), str(self.threshold))
-            self._fingerprint = sha256_of_tensors(self.network.state_dict(), *texts)
-        return self._fingerprint
+        config = self.network.config.to_json_string(use_diff=False)
+        texts = (self.task, config, self.processor.to_json_string(), str(self.threshold))
+        return sha256_of_tensors(self.network.state_dict(), *texts)
 
     def describe(self) -> dict:
         """Return the manifest's entry, with model, revision and the version of transformers."""

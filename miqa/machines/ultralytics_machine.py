@@ -17,7 +17,7 @@ from miqa.utils import require, sha256_of_file
 from miqa.utils.checkpoint_files import CheckpointError
 from miqa.utils.torch_settings import settings_kept
 
-from .answers import alike, detections, digest_of, runs_batches
+from .answers import answered_alike, detections, digest_of, runs_batches
 from .base import ClassPrediction, Machine, Prediction
 
 #: Ultralytics' words -> the tasks that such a model does.
@@ -105,13 +105,13 @@ class UltralyticsMachine(Machine):
 
     def predict_prepared(self, batch: list[np.ndarray]) -> list[Prediction]:
         """Return predictions for uint8 arrays (H, W, 3), blue first, in pixels of these."""
-        answers: list[Prediction | None] = [None] * len(batch)
-        # Images of one size at a time: Ultralytics pads a batch of mixed sizes otherwise than each image alone.
-        for members in alike((image.shape for image in batch), self.together):
+
+        def answer(members: list[int]) -> list[Prediction]:
             found = self.model.predict([np.asarray(batch[i]) for i in members], **self.options)
-            for i, answer in zip(members, found, strict=True):
-                answers[i] = self._answer(answer)
-        return answers
+            return [self._answer(result) for result in found]
+
+        # Images of one size at a time: Ultralytics pads a batch of mixed sizes otherwise than each image alone.
+        return answered_alike((image.shape for image in batch), answer, self.together)
 
     def _answer(self, result) -> Prediction:
         if self.task == 'cls':

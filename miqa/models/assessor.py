@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModel
@@ -39,7 +40,8 @@ class QualityAssessor(BaseModel):
         if isinstance(data_preprocessor, Mapping):
             data_preprocessor = MODELS.build(dict(data_preprocessor))
         super().__init__(data_preprocessor=data_preprocessor)
-        self.network = MODELS.build(dict(network)) if isinstance(network, Mapping) else network
+        #: Any network; what it has beyond a module's methods is asked for.
+        self.network: Any = MODELS.build(dict(network)) if isinstance(network, Mapping) else network
         configs = [loss] if isinstance(loss, Mapping) else loss
         self.losses = nn.ModuleList([MODELS.build(dict(config)) for config in configs])
         names = [loss.name for loss in self.losses]

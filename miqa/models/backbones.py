@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import timm
+from typing import Any
+
 import torch
 import torchvision
 from torch import nn
@@ -12,7 +13,7 @@ from miqa.utils.checked_values import Ignored, Whole
 from miqa.utils.packaged_weights import efficientnet_lite
 
 from .heads import calm_output
-from .library_options import TIMM_NAME, TIMM_OPTIONS, TORCHVISION_NAME, checked_classifier
+from .library_options import TIMM_NAME, TIMM_OPTIONS, TORCHVISION_NAME, checked_classifier, timm_model
 from .pretrained import Pretrained, load_timm_pretrained, load_torchvision_pretrained
 
 
@@ -22,7 +23,7 @@ class Regressor(nn.Module):
     Subclasses build ``backbone`` with random weights in ``__init__`` and load pretrained ones in ``init_weights``.
     """
 
-    backbone: nn.Module
+    backbone: Any  # what it can do beyond a module differs from library to library
     foreign_part = 'network'
 
     def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -51,7 +52,7 @@ class TimmRegressor(Regressor):
         self.model_name = model_name
         self.pretrained = pretrained
         self.options = dict(num_classes=1, **(options or {}))
-        self.backbone = timm.create_model(model_name, pretrained=False, **self.options)
+        self.backbone = timm_model(model_name, **self.options)
         calm_output(self.backbone.get_classifier())
 
     def init_weights(self) -> None:
@@ -111,7 +112,7 @@ class PackagedRegressor(Regressor):
         super().__init__()
         self.size = size
         self.pretrained = pretrained
-        self.backbone = timm.create_model(f'tf_efficientnet_lite{size}', pretrained=False, num_classes=1)
+        self.backbone = timm_model(f'tf_efficientnet_lite{size}', num_classes=1)
         calm_output(self.backbone.classifier)
 
     def init_weights(self) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.model import is_model_wrapper
@@ -93,8 +93,15 @@ def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 
             f'its {len(state)} tensors begin with {names}.'
         )
     meta = {'released': method}
-    meta.update({key: checkpoint[key] for key in ('epoch', 'best_srcc') if key in checkpoint and key not in state})
+    if isinstance(checkpoint, Mapping):
+        said = {key: checkpoint[key] for key in ('epoch', 'best_srcc') if key in checkpoint and key not in state}
+        meta.update(said)
     return {'state_dict': {_prefix(method) + key: value for key, value in state.items()}, 'meta': meta}
+
+
+def unwrapped(model: nn.Module) -> Any:
+    """Return the model itself where it is wrapped for distributed training."""
+    return model.module if is_model_wrapper(model) else model
 
 
 def load_checkpoint(model: nn.Module, checkpoint: str | os.PathLike | Mapping, source: str | None = None) -> dict:
@@ -117,7 +124,7 @@ def load_checkpoint(model: nn.Module, checkpoint: str | os.PathLike | Mapping, s
     if not isinstance(checkpoint, Mapping):
         source = source or str(checkpoint)
         checkpoint = read_checkpoint(checkpoint)
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     what = f'the {type(model.network).__name__} of this config'
     method = checkpoint.get('meta', {}).get('released')
     if method is not None:
@@ -135,7 +142,7 @@ def to_released(model: nn.Module) -> dict[str, torch.Tensor]:
     Raises:
         ValueError: the network is none of the six.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     state = {key.removeprefix(_OWN): value for key, value in model.state_dict().items()}
     if identify_method(state) == 'ra_miqa':
         return state

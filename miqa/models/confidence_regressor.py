@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import timm
 import torch
 from torch import nn
 
 from miqa.registry import MODELS
 from miqa.utils.checked_values import Ignored, Whole
 from miqa.utils.packaged_weights import efficientnet_lite
+
+from .library_options import timm_model
 
 
 @MODELS.register_module()
@@ -40,7 +41,7 @@ class ConfidenceRegressor(nn.Module):
     def __init__(self, size: int = 0, top: int = 5, hidden: int = 32, pretrained: bool = True):
         super().__init__()
         self.size, self.top, self.pretrained = size, top, pretrained
-        self.backbone = timm.create_model(f'tf_efficientnet_lite{size}', pretrained=False)
+        self.backbone = timm_model(f'tf_efficientnet_lite{size}')
         features = 2 * top + 2
         self.norm = nn.BatchNorm1d(features)
         self.head = nn.Sequential(nn.Linear(features, hidden), nn.GELU(), nn.Linear(hidden, 1))
@@ -49,8 +50,8 @@ class ConfidenceRegressor(nn.Module):
         """Load the packaged weights; start the head from the middle of the scale."""
         if self.pretrained:
             self.backbone.load_state_dict(efficientnet_lite(self.size).state_dict())
-        nn.init.zeros_(self.head[-1].weight)
-        nn.init.constant_(self.head[-1].bias, 0.5)
+        nn.init.zeros_(self.head[-1].get_parameter('weight'))
+        nn.init.constant_(self.head[-1].get_parameter('bias'), 0.5)
 
     def train(self, mode: bool = True) -> ConfidenceRegressor:
         """Switch the mode of all but the backbone's BatchNorm, whose statistics small batches would spoil."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torchvision.models import get_model
 
 from miqa.registry import MODELS
 from miqa.taxonomy import check_choice
-from miqa.utils.checked_values import Choice, Ignored, Whole
+from miqa.utils.checked_values import Choice, Ignored, Kind, Whole
 
 from .pretrained import Pretrained, load_torchvision_pretrained
 from .probes import Probe
@@ -43,7 +43,7 @@ class DetectorProbe(Probe):
         ValueError: the detector is another.
     """
 
-    foreign_options = {
+    foreign_options: Mapping[str, Kind] = {
         'model_name': Choice(tuple(DENSE_DETECTORS)),
         'pretrained': Ignored(False),
         'top': Whole(1, 300),

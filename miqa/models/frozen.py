@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -72,19 +72,23 @@ class FrozenStack(FrozenEncoder):
         self.out_channels = sum(encoder.out_channels for encoder in encoders)
         self.freeze()
 
+    def _each(self) -> Iterator[FrozenEncoder]:
+        # A ModuleList does not say what it holds.
+        return (encoder for encoder in self.encoders if isinstance(encoder, FrozenEncoder))
+
     def init_weights(self) -> None:
         """Load the weights of each."""
-        for encoder in self.encoders:
+        for encoder in self._each():
             encoder.init_weights()
 
     def encode(self, picture: torch.Tensor) -> torch.Tensor:
         """Return the vectors (B, out_channels) of normalised pictures (B, 3, H, W)."""
-        return torch.cat([encoder(picture) for encoder in self.encoders], 1)
+        return torch.cat([encoder(picture) for encoder in self._each()], 1)
 
     def settings(self) -> dict:
         """Return the settings of each."""
-        return {'stack': [encoder.settings() for encoder in self.encoders]}
+        return {'stack': [encoder.settings() for encoder in self._each()]}
 
     def digest(self) -> str:
         """Return the SHA-256 over the digests of all, which these keep."""
-        return hashlib.sha256(' '.join(encoder.digest() for encoder in self.encoders).encode()).hexdigest()
+        return hashlib.sha256(' '.join(encoder.digest() for encoder in self._each()).encode()).hexdigest()

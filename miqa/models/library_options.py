@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import timm
 import torchvision
@@ -26,6 +27,11 @@ def _is_timm_model(name: str) -> bool:
     if not re.fullmatch(r'\w+', bare) or not timm.is_model(bare):
         return False
     return not tag or name in timm.list_pretrained(f'{bare}.*')
+
+
+def timm_model(name: str, **options: Any) -> Any:
+    """Build a network of timm with random weights. What it can do beyond a module is not typed."""
+    return timm.create_model(name, pretrained=False, **options)
 
 
 TIMM_NAME = Known(_is_timm_model, "timm's list (timm.list_models())")

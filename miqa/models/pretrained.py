@@ -41,6 +41,11 @@ def load_timm_pretrained(model: nn.Module, name: str, pretrained: Pretrained, op
     if pretrained is False:
         return
     zoo = timm.get_pretrained_cfg(name)
+    if zoo is None:
+        raise WeightsUnavailable(
+            f'timm {timm.__version__} knows no pretrained weights of {name}: set `pretrained=False` to start from '
+            'random weights.'
+        )
     overlay = {} if pretrained is True else {'state_dict': _tensors(weight_file(pretrained))}
     # With the number of classes that the weights have, timm checks every name; with another it would only log.
     whole = {**options, 'num_classes': zoo.num_classes}
@@ -88,9 +93,7 @@ def load_torchvision_pretrained(
     """
     if pretrained is False:
         return
-    if pretrained is True:
-        pretrained = torchvision.models.get_model_weights(name)[zoo].url
-    path = weight_file(pretrained)
+    path = weight_file(torchvision.models.get_model_weights(name)[zoo].url if pretrained is True else pretrained)
     state = {k: v for k, v in state_dict_of(read_torch_file(path), path).items() if not _is_of(k, head)}
     own = model.state_dict()
     wanted = {key: value for key, value in own.items() if not _is_of(key, head)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import timm
 import torch
@@ -10,11 +10,11 @@ from torch import nn
 
 from miqa.registry import MODELS
 from miqa.taxonomy import check_choice
-from miqa.utils.checked_values import Choice, Ignored, Real, Several, Whole
+from miqa.utils.checked_values import Choice, Ignored, Kind, Real, Several, Whole
 from miqa.utils.packaged_weights import PACKAGED_LITES, efficientnet_lite
 
 from .frozen import FrozenEncoder
-from .library_options import TIMM_NAME
+from .library_options import TIMM_NAME, timm_model
 from .pretrained import Pretrained, load_timm_pretrained
 from .response_statistics import (
     CHANGES,
@@ -33,8 +33,10 @@ class Probe(FrozenEncoder):
     """
 
     parts: dict[str, int]
+    scale: torch.Tensor
+    shift: torch.Tensor
     foreign_part = 'probe'
-    foreign_options = {'renormalise': Several(Real(-10, 10), 4, depth=2)}
+    foreign_options: Mapping[str, Kind] = {'renormalise': Several(Real(-10, 10), 4, depth=2)}
 
     def renormalise_from(self, numbers: Sequence[Sequence[float]]) -> None:
         """Let the probe take pictures that are normalised for another network.
@@ -88,7 +90,7 @@ class ClassifierProbe(Probe):
         ValueError: timm has no such model, or it does not give its feature maps; a change is unknown.
     """
 
-    foreign_options = {
+    foreign_options: Mapping[str, Kind] = {
         'model_name': TIMM_NAME,
         'pretrained': Ignored(False),
         'top': Whole(1, 1000),
@@ -113,7 +115,7 @@ class ClassifierProbe(Probe):
         self.model_name, self.pretrained, self.top = model_name, pretrained, top
         self.renormalise_from(renormalise)
         self.changes = [check_choice(name, CHANGES, 'change') for name in changes]
-        self.classifier = timm.create_model(model_name, pretrained=False)
+        self.classifier = timm_model(model_name)
         channels = [stage['num_chs'] for stage in getattr(self.classifier, 'feature_info', ())]
         if not channels or not hasattr(self.classifier, 'forward_intermediates'):
             raise ValueError(f'{model_name} of timm {timm.__version__} does not give its feature maps.')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from torch import nn
@@ -12,7 +14,7 @@ from miqa.utils.checked_values import Ignored, Whole
 from miqa.utils.packaged_weights import efficientnet_lite
 
 from .frozen import FrozenEncoder
-from .library_options import VIT_OPTIONS
+from .library_options import VIT_OPTIONS, timm_model
 from .vit_names import mmseg_to_timm, timm_to_mmseg
 from .weight_files import load_region_weights
 
@@ -64,7 +66,7 @@ class VisionTransformerEncoder(RegionEncoder):
         self.out_channels = embed_dim
         self.weights = weights
         self.sha256 = sha256
-        self.vit = self._build(img_size, patch_size, embed_dim, depth, num_heads)
+        self.vit: Any = self._build(img_size, patch_size, embed_dim, depth, num_heads)
         self.register_state_dict_post_hook(_store_names)
         self.register_load_state_dict_pre_hook(_restore_names)
         self.freeze()
@@ -221,7 +223,7 @@ class PackagedRegionEncoder(RegionEncoder):
         super().__init__()
         self.size = size
         self.pretrained = pretrained
-        self.cnn = timm.create_model(f'tf_efficientnet_lite{size}', pretrained=False, num_classes=0)
+        self.cnn = timm_model(f'tf_efficientnet_lite{size}', num_classes=0)
         self.out_channels = self.cnn.num_features
         self.freeze()
 

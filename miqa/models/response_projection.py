@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .heads import LabelHeads
+
 #: Standardised values beyond are cut: a picture of an unseen kind moves no score without bound.
 _LIMIT = 4.0
 
@@ -30,6 +32,12 @@ class ResponseProjection(nn.Module):
         parts: name -> length of the parts of the response, as a probe gives them; those named ``map...`` are reduced.
         components: how many directions of the maps' statistics are kept, each scaled to unit variance.
     """
+
+    is_map: torch.Tensor
+    mean: torch.Tensor
+    scale: torch.Tensor
+    components: torch.Tensor
+    fitted: torch.Tensor
 
     def __init__(self, parts: dict[str, int], components: int):
         super().__init__()
@@ -80,6 +88,30 @@ class ResponseProjection(nn.Module):
         standard = (vectors.float() - self.mean) * self.scale
         reduced = standard.index_select(1, self.maps) @ self.components
         return torch.cat([standard.index_select(1, self.others), reduced], 1).clamp(-_LIMIT, _LIMIT)
+
+
+class FittedHeads(LabelHeads):
+    """Heads on a probe's response, whose projection is fitted once before the first step.
+
+    Attributes:
+        projection: of the vectors that ``response`` gives.
+    """
+
+    projection: ResponseProjection
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether :meth:`fit` has been called, here or before the checkpoint was written."""
+        return bool(self.projection.fitted)
+
+    def fit(self, vectors: torch.Tensor, sources: torch.Tensor) -> None:
+        """Fit the projection, before the first step, to what ``response`` gives for some thousand pictures.
+
+        Args:
+            vectors: (N, C).
+            sources: int64 (N,), see :meth:`ResponseProjection.fit`.
+        """
+        self.projection.fit(vectors, sources)
 
 
 def _damage_directions(maps: torch.Tensor, sources: torch.Tensor, count: int) -> torch.Tensor:

@@ -12,12 +12,12 @@ from miqa.taxonomy import LABELS
 from miqa.utils.checked_values import Choice, Part, Real, Several, Whole
 
 from .frozen import FrozenEncoder, FrozenStack
-from .heads import LabelHeads, quality_regressor, region_projector
-from .response_projection import ResponseProjection
+from .heads import quality_regressor, region_projector
+from .response_projection import FittedHeads, ResponseProjection
 
 
 @MODELS.register_module()
-class ResponseRAMIQA(LabelHeads):
+class ResponseRAMIQA(FittedHeads):
     """RA-MIQA with response tokens; the paper's network is :class:`~miqa.models.RAMIQA`, untouched.
 
     A frozen probe, which is a machine of the kind that the scores speak of, looks at view ``region`` as the region
@@ -94,20 +94,6 @@ class ResponseRAMIQA(LabelHeads):
     def frozen_encoders(self) -> dict[str, FrozenEncoder]:
         """Return the two frozen networks as one, by the view that they look at; their vectors can be cached."""
         return {'region': FrozenStack([self.mask_encoder, self.probe])}
-
-    @property
-    def is_fitted(self) -> bool:
-        """Whether :meth:`fit` has been called, here or before the checkpoint was written."""
-        return bool(self.projection.fitted)
-
-    def fit(self, vectors: torch.Tensor, sources: torch.Tensor) -> None:
-        """Fit the projection to what :meth:`response` gives for some thousand pictures, before the first step.
-
-        Args:
-            vectors: (N, C).
-            sources: int64 (N,), see :meth:`~miqa.models.response_projection.ResponseProjection.fit`.
-        """
-        self.projection.fit(vectors, sources)
 
     def response(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return the probe's vectors (B, C), from the cache where the inputs have them."""

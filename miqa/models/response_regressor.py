@@ -13,12 +13,11 @@ from miqa.taxonomy import LABELS
 from miqa.utils.checked_values import Choice, Part, Real, Several, Whole
 
 from .frozen import FrozenEncoder
-from .heads import LabelHeads
-from .response_projection import ResponseProjection
+from .response_projection import FittedHeads, ResponseProjection
 
 
 @MODELS.register_module()
-class ResponseRegressor(LabelHeads):
+class ResponseRegressor(FittedHeads):
     """A frozen probe, a projection of its response that is fitted once, and several small heads side by side.
 
     How sure a classifier is tells much of a picture's worth to machines, and no training: what this network adds is
@@ -89,20 +88,6 @@ class ResponseRegressor(LabelHeads):
     def frozen_encoders(self) -> dict[str, FrozenEncoder]:
         """Return the frozen network by the view that it looks at; its vectors can be cached."""
         return {'image': self.probe}
-
-    @property
-    def is_fitted(self) -> bool:
-        """Whether :meth:`fit` has been called, here or before the checkpoint was written."""
-        return bool(self.projection.fitted)
-
-    def fit(self, vectors: torch.Tensor, sources: torch.Tensor) -> None:
-        """Fit the projection, before the first step, to what :meth:`response` gives for some thousand pictures.
-
-        Args:
-            vectors: (N, C).
-            sources: int64 (N,), see :meth:`~miqa.models.response_projection.ResponseProjection.fit`.
-        """
-        self.projection.fit(vectors, sources)
 
     def response(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return the probe's vectors (B, C), from the cache where the inputs have them.

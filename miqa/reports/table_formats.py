@@ -99,8 +99,8 @@ def _markdown_cell(cell: Cell, reasons: list[str]) -> str:
             parts.append(f'<sub>{_interval(cell)}</sub>')
     else:
         parts.append(f'failed ({reasons.index(cell.failure) + 1})' if cell.failure else '–')
-    if (text := _published(cell)) is not None:
-        parts.append(f'<sub>{text}</sub>')
+    if (published := _published(cell)) is not None:
+        parts.append(f'<sub>{published}</sub>')
     return '<br>'.join(parts)
 
 
@@ -173,7 +173,7 @@ def to_latex(table: ScoreTable, label: str) -> str:
                 out.append(f' & {" & ".join(intervals)}' + r' \\')
         if any(cell.published is not None for cell in row.cells):
             papers = [
-                rf'{{\scriptsize {_latex(_published(cell))}}}' if cell.published is not None else ''
+                rf'{{\scriptsize {_latex(published)}}}' if (published := _published(cell)) is not None else ''
                 for cell in row.cells
             ]
             out.append(f' & {" & ".join(papers)}' + r' \\')

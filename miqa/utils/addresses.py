@@ -114,7 +114,7 @@ class AllowedAddresses:
             AddressRefused: the name leads into a private network.
         """
         host, port = address
-        found = [entry[4][0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         if not self._private and not _is_number(host):
             for number in found:
                 if not is_public(number):
@@ -128,7 +128,7 @@ def is_public(number: str) -> bool:
     if address.version == 6:
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if inner is None and address in _TRANSLATED:
-            inner = ipaddress.ip_address(int(address) & 0xFFFFFFFF)
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
     return address.is_global and not address.is_multicast

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 #: Characters of a name or of another short text.
 _LONGEST_TEXT = 500
@@ -26,6 +27,13 @@ def shown(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**20:
         return 'a whole number of more than 20 digits'
     return repr(value) if value is None or isinstance(value, (bool, int, float)) else f'a {type(value).__name__}'
+
+
+class Kind(Protocol):
+    """Something that checks values."""
+
+    def checked(self, value: object, where: str) -> Any:
+        """Return the value, made anew; ``where`` names it in the ValueError."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,7 @@ class Ignored:
 class Several:
     """A list of up to ``most`` things of a kind; nested lists of them are allowed up to ``depth``."""
 
-    kind: Whole | Real | Flag | Choice
+    kind: Kind
     most: int = 64
     depth: int = 1
 
@@ -131,7 +139,7 @@ class Several:
         """Return a list; ``where`` names it in the ValueError."""
         if isinstance(value, str) or not isinstance(value, Sequence) or len(value) > self.most:
             raise ValueError(f'{where} must be a list of at most {self.most} entries, not {shown(value)}.')
-        inner = Several(self.kind, self.most, self.depth - 1) if self.depth > 1 else self.kind
+        inner: Kind = Several(self.kind, self.most, self.depth - 1) if self.depth > 1 else self.kind
         return [
             (inner if isinstance(item, (list, tuple)) else self.kind).checked(item, f'{where}[{place}]')
             for place, item in enumerate(value)
@@ -142,7 +150,7 @@ class Several:
 class Either:
     """The first of some kinds that fits."""
 
-    kinds: Sequence
+    kinds: Sequence[Kind]
 
     def checked(self, value: object, where: str) -> object:
         """Return what the kind that fits makes of it; ``where`` names it in the ValueError.
@@ -164,7 +172,7 @@ class Either:
 class Options:
     """A dict, or None, in which only some keys may be; each has a kind of its own."""
 
-    kinds: Mapping[str, object]
+    kinds: Mapping[str, Kind]
 
     def checked(self, value: object, where: str) -> dict:
         """Return a new dict; ``where`` names it in the ValueError."""

@@ -11,7 +11,7 @@ import shlex
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ def _unsafe(path: Path, reason: str) -> str:
     )
 
 
-def _check_crc(stream: BinaryIO) -> None:
+def _check_crc(stream: IO[bytes]) -> None:
     """Compare every record of a ``torch.save`` file with its CRC-32, which PyTorch writes but never looks at."""
     if not zipfile.is_zipfile(stream):
         return
@@ -119,7 +119,7 @@ def _harmless_types() -> list:
 def _statistic_of(owner: object, name: str) -> object:
     # MMEngine's log buffers name their statistics by getattr(HistoryBuffer, 'mean'). The real getattr would give a
     # malicious file any attribute of any allowed type.
-    known = HistoryBuffer._statistics_methods  # type: ignore[attr-defined]  # set by a decorator
+    known = HistoryBuffer._statistics_methods  # set by a decorator
     if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current', *known):
         return getattr(HistoryBuffer, name)
     raise pickle.UnpicklingError(f'it asks for attribute {name} of {owner}')

@@ -12,7 +12,7 @@ import pickletools
 import re
 import zipfile
 from collections.abc import Mapping
-from typing import BinaryIO
+from typing import IO
 
 import torch
 
@@ -64,7 +64,7 @@ def leftover_types() -> list[tuple[type, str]]:
     return [(Leftover, f'{kind.__module__}.{kind.__qualname__}') for kind in kinds]
 
 
-def check_torch_file(stream: BinaryIO) -> None:
+def check_torch_file(stream: IO[bytes]) -> None:
     """Scan an open file of ``torch.save``, old or new format.
 
     Raises:
@@ -80,7 +80,7 @@ def check_torch_file(stream: BinaryIO) -> None:
         _check_pickle(stream)
 
 
-def _check_archive(stream: BinaryIO) -> None:
+def _check_archive(stream: IO[bytes]) -> None:
     with zipfile.ZipFile(stream) as archive:
         entries = archive.infolist()
         packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
@@ -96,7 +96,7 @@ def _check_archive(stream: BinaryIO) -> None:
                     _check_pickle(description)
 
 
-def _check_pickle(stream: BinaryIO) -> None:
+def _check_pickle(stream: IO[bytes]) -> None:
     objects = 0
     for step, (instruction, argument, _) in enumerate(pickletools.genops(stream)):
         if instruction.name in ('GLOBAL', 'INST') and not _HARMLESS.fullmatch(str(argument)):
@@ -118,7 +118,7 @@ def check_tensors(state: Mapping, size: int | None) -> None:
     Raises:
         UnsafeFile: they are sparse, quantised, without data, or larger than what the file holds.
     """
-    storages = {}
+    storages: dict[int, int] = {}
     for name, tensor in state.items():
         if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_nested:
             raise UnsafeFile(f'{str(name)[:80]} is not a plain tensor of numbers')

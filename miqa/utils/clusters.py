@@ -37,7 +37,8 @@ def run_on_ray(calls: Sequence, jobs: int) -> Iterator:
         own = {} if os.environ.get('RAY_ADDRESS') else {'include_dashboard': False, **_cores(jobs, 'num_cpus')}
         ray.init(log_to_driver=False, logging_level='ERROR', **own)
     task = ray.remote(max_retries=RETRIES, num_cpus=1)(_run)
-    waiting, pending = iter(calls), []
+    waiting = iter(calls)
+    pending: list = []
     most = _AHEAD * max(1, int(ray.cluster_resources().get('CPU', 1)))
     try:
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from .annotations import AnnotatedImage, AnnotatedObject, AnnotationError, Annotations
 from .coco_shapes import box_of, checked_shape, finite_box
@@ -20,7 +20,8 @@ def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:
 
     Ids may be whole numbers or texts of them. File names may have folders, with ``\`` or ``/``. A box that is
     missing or empty is that of the segmentation; an object whose box has no area is left out and counted. Empty
-    polygons are none. An image may lack its width and height.
+    polygons are none. An image may lack its width and height. Of categories of one name those count that objects have:
+    some programs list the name of a whole set, which no object has, beside the same name of a category.
 
     Args:
         path: of the file, UTF-8, with or without a byte order mark.
@@ -40,10 +41,10 @@ def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:
             raise AnnotationError(f'{path} is not a COCO instance file: {key!r} must be a list.')
     problems = _Problems(path)
     images = _images(content['images'], problems)
-    categories = _categories(content.get('categories', []), problems)
-    if 'categories' not in content:
-        categories = None
-    found, without_area = _objects(content.get('annotations', []), images, categories, objects, problems)
+    entries = content.get('annotations', [])
+    used = {_key(entry.get('category_id')) for entry in entries if isinstance(entry, dict)}
+    categories = _categories(content['categories'], used, problems) if 'categories' in content else None
+    found, without_area = _objects(entries, images, categories, objects, problems)
     problems.report()
     names = {name: number for number, name in (categories or {}).items()}
     return Annotations(str(path), images, found, names, without_area)
@@ -112,8 +113,8 @@ def _images(entries: list, problems: _Problems) -> dict[int | str, AnnotatedImag
             problems.add(f'Image {key}: file_name must be the name of its file, not {_shown(name)}.')
             continue
         name = name.replace('\\', '/')
-        size = (_side(entry.get('width')), _side(entry.get('height')))
-        if 0 in size or (None in size and size != (None, None)):
+        width, height = _side(entry.get('width')), _side(entry.get('height'))
+        if 0 in (width, height) or (width is None) != (height is None):
             problems.add(
                 f'Image {key}: width and height must be whole numbers of pixels, not {_shown(entry.get("width"))} and '
                 f'{_shown(entry.get("height"))}.'
@@ -126,7 +127,7 @@ def _images(entries: list, problems: _Problems) -> dict[int | str, AnnotatedImag
             problems.add(f'The images {seen[name]} and {key} have one file_name, {name}.')
             continue
         seen[name] = key
-        images[key] = AnnotatedImage(key, name, None if size[0] is None else size)
+        images[key] = AnnotatedImage(key, name, None if width is None or height is None else (width, height))
     return images
 
 
@@ -138,20 +139,26 @@ def _side(value: object) -> int | None:
     return number if isinstance(number, int) and 0 < number < 2**20 else 0
 
 
-def _categories(entries: list, problems: _Problems) -> dict[int | str, str]:
-    categories: dict[int | str, str] = {}
+def _categories(entries: list, used: Container, problems: _Problems) -> dict[int, str]:
+    categories: dict[int, str] = {}
+    numbers: dict[str, list[int]] = {}
     for place, entry in enumerate(entries):
         number = _key(entry.get('id')) if isinstance(entry, dict) else None
         name = entry.get('name') if isinstance(entry, dict) else None
+        name = str(name) if type(name) is int else name
         if not isinstance(number, int) or not isinstance(name, str) or not name.strip():
             problems.add(f'Category {place + 1} of the list must have a whole number as id and a name.')
         elif number in categories:
             problems.add(f'Two categories have the id {number}: {categories[number]} and {name}.')
-        elif name.strip() in categories.values():
-            other = next(key for key, value in categories.items() if value == name.strip())
-            problems.add(f'Two categories have the name {name.strip()}: {other} and {number}. Give them one id.')
         else:
             categories[number] = name.strip()
+            numbers.setdefault(name.strip(), []).append(number)
+    for name, same in numbers.items():
+        meant = [number for number in same if number in used] or same[:1]
+        if len(meant) > 1:
+            problems.add(f'Two categories have the name {name}: {meant[0]} and {meant[1]}. Give them one id.')
+        for number in set(same) - set(meant):
+            del categories[number]
     return categories
 
 
@@ -165,17 +172,18 @@ def _objects(entries: list, images: Mapping, categories: Mapping | None, boxes: 
             continue
         number = _key(entry.get('id'))
         where = f'Annotation {place + 1} of the list' if number is None else f'Annotation {number}'
-        if number is not None and number in ids:
-            problems.add(f'Two annotations have the id {number}; each needs its own.')
-        ids.add(number)
+        if number is not None:
+            if number in ids:
+                problems.add(f'Two annotations have the id {number}; each needs its own.')
+            ids.add(number)
         image, category = _key(entry.get('image_id')), _key(entry.get('category_id'))
-        if image not in images:
+        if image is None or image not in images:
             problems.add(f'{where} belongs to image {_shown(entry.get("image_id"))}, which is not in "images".')
             continue
         if categories is not None and (boxes or category is not None) and category not in categories:
             problems.add(f'{where}: category_id is {_shown(entry.get("category_id"))}, which is not in "categories".')
             continue
-        made = _object(entry, category or 0, images[image].size, where, boxes, problems)
+        made = _object(entry, category if isinstance(category, int) else 0, images[image].size, where, boxes, problems)
         if made is None:
             continue
         if made.box[2] > 0 and made.box[3] > 0:

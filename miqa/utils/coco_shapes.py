@@ -53,12 +53,13 @@ def _checked_polygon(polygon: object, size: tuple[int, int] | None) -> list[floa
 
 def _checked_runs(shape: Mapping, size: tuple[int, int] | None) -> dict:
     stated, counts = shape.get('size'), shape.get('counts')
-    whole = isinstance(stated, list) and len(stated) == 2 and all(type(side) is int and side > 0 for side in stated)
-    if not whole or stated[0] * stated[1] > 2**31:
+    sides = [side for side in stated if type(side) is int and side > 0] if isinstance(stated, list) else []
+    if len(sides) != 2 or sides != stated or sides[0] * sides[1] > 2**31:
         raise ValueError('is a run-length encoding, whose size must be [height, width]')
-    if size is not None and tuple(stated) != (size[1], size[0]):
+    height, width = sides
+    if size is not None and (height, width) != (size[1], size[0]):
         raise ValueError(
-            f'has the size {stated}, but the image has width {size[0]} and height {size[1]}; size must be '
+            f'has the size {sides}, but the image has width {size[0]} and height {size[1]}; size must be '
             f'[height, width], here [{size[1]}, {size[0]}]'
         )
     if isinstance(counts, str):
@@ -67,12 +68,12 @@ def _checked_runs(shape: Mapping, size: tuple[int, int] | None) -> dict:
         lengths = np.array([min(max(count, -1), 2**33) for count in counts], np.int64)
     else:
         raise ValueError('is a run-length encoding, whose counts must be a text or a list of whole numbers')
-    if (lengths < 0).any() or lengths.sum() != stated[0] * stated[1]:
+    if (lengths < 0).any() or lengths.sum() != height * width:
         raise ValueError(
             f'is a damaged run-length encoding: its runs have {int(lengths.sum())} pixels together, a picture of '
-            f'{stated[1]}x{stated[0]} has {stated[0] * stated[1]}'
+            f'{width}x{height} has {height * width}'
         )
-    return {'size': list(stated), 'counts': counts.encode('ascii') if isinstance(counts, str) else list(counts)}
+    return {'size': sides, 'counts': counts.encode('ascii') if isinstance(counts, str) else list(counts)}
 
 
 def _decoded(text: str) -> np.ndarray:
@@ -136,4 +137,5 @@ def finite_box(box: object) -> tuple[float, float, float, float] | None:
         raise ValueError('must be four numbers: left, top, width, height')
     if box[2] < 0 or box[3] < 0:
         raise ValueError(f'has the width {box[2]:g} and the height {box[3]:g}; neither can be negative')
-    return tuple(float(value) for value in box) if all(map(math.isfinite, box)) else None
+    left, top, width, height = map(float, box)
+    return (left, top, width, height) if all(map(math.isfinite, box)) else None

@@ -19,6 +19,7 @@ from typing import NoReturn
 from miqa.taxonomy import did_you_mean
 
 from .names import printable_text
+from .requirements import explained
 
 #: What commands say after an interruption that go on where they stopped.
 SAME_AGAIN = 'What is finished is kept; the same command goes on from there.'
@@ -152,12 +153,12 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
     except (ValueError, KeyError, OSError, ImportError) as error:
         if os.environ.get('MIQA_TRACEBACK'):
             raise
-        text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        if first_to_say(str(text)):
+        text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        if isinstance(error, ModuleNotFoundError):
+            text = explained(error)
+        if first_to_say(text):
             # A file's name may hold what a terminal would obey.
-            print(
-                f'Error: {printable_text(str(text))}\n(Set MIQA_TRACEBACK=1 to see where it happened.)', file=sys.stderr
-            )
+            print(f'Error: {printable_text(text)}\n(Set MIQA_TRACEBACK=1 to see where it happened.)', file=sys.stderr)
         sys.exit(1)
 
 
@@ -181,12 +182,12 @@ def first_to_say(text: str) -> bool:
 _unlogged: set[str] = set()
 
 
-def _say_unlogged(handler: logging.Handler, record: logging.LogRecord) -> None:
+def _say_unlogged(self: logging.Handler, record: logging.LogRecord) -> None:
     """Say once in a sentence that a log cannot be written, where ``logging`` prints a stack of calls each time."""
     error = sys.exc_info()[1]
     if isinstance(error, BrokenPipeError):
         raise error
-    where = getattr(handler, 'baseFilename', None) or getattr(getattr(handler, 'stream', None), 'name', 'the log')
+    where = getattr(self, 'baseFilename', None) or getattr(getattr(self, 'stream', None), 'name', 'the log')
     text = f'{where} cannot be written, so that messages are missing there: {error}'
     if text not in _unlogged:
         _unlogged.add(text)

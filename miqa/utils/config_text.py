@@ -103,10 +103,13 @@ def _value(node: ast.expr, name: str):
         return kind(_value(item, name) for item in node.elts)
     if isinstance(node, ast.Set) and all(isinstance(item, ast.Constant) for item in node.elts):
         return {item.value for item in node.elts if isinstance(item, ast.Constant)}
-    if isinstance(node, ast.Dict) and all(isinstance(_unsigned(key), ast.Constant) for key in node.keys):
-        return {_value(key, name): _value(value, name) for key, value in zip(node.keys, node.values, strict=True)}
-    if _unsigned(node) is not node and isinstance(_unsigned(node).value, (int, float, complex)):
-        return -_unsigned(node).value
+    if isinstance(node, ast.Dict):
+        keys = [key for key in node.keys if key is not None and isinstance(_unsigned(key), ast.Constant)]
+        if len(keys) == len(node.keys):
+            return {_value(key, name): _value(value, name) for key, value in zip(keys, node.values, strict=True)}
+    number = _unsigned(node)
+    if number is not node and isinstance(number, ast.Constant) and isinstance(number.value, (int, float, complex)):
+        return -number.value
     if (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
@@ -120,7 +123,7 @@ def _value(node: ast.expr, name: str):
     raise ValueError(_refusal(name, node))
 
 
-def _unsigned(node: ast.expr | None) -> ast.expr | None:
+def _unsigned(node: ast.expr) -> ast.expr:
     """The constant behind a minus sign, else the node itself."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
         return node.operand

@@ -18,7 +18,7 @@ class Device(NamedTuple):
     """
 
     type: str
-    index: int | None = None
+    index: int | None = None  # type: ignore[assignment]  # nobody needs a tuple's method of that name
 
     def __str__(self) -> str:
         """Return such as ``cuda:1``."""

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from .addresses import AddressRefused, AllowedAddresses, is_web_address, redact_url
@@ -50,8 +51,8 @@ def fetch(
         allowed.check(url)
     try:
         with open_address(url, min(seconds, _SECONDS_TO_ANSWER), allowed) as answer, open(path, 'xb') as stream:
-            announced = answer.headers.get('Content-Length')
-            announced = int(announced) if announced is not None and announced.isdecimal() else None
+            stated = answer.headers.get('Content-Length')
+            announced = int(stated) if stated is not None and stated.isdecimal() else None
             if announced is not None and announced > max_bytes:
                 raise FetchError(f'{name} is too large: {announced:,} bytes, where at most {max_bytes:,} are taken.')
             taken = 0
@@ -118,12 +119,13 @@ def _request(url: str) -> urllib.request.Request:
 def _opener(allowed: AllowedAddresses | None) -> urllib.request.OpenerDirector:
     if allowed is None:
         return urllib.request.build_opener(_WebOnly)
+    connect = allowed.connect
 
-    def connection(kind):
+    def connection(kind: Any) -> Any:
         class Checked(kind):
             def __init__(self, *arguments, **options):
                 super().__init__(*arguments, **options)
-                self._create_connection = allowed.connect
+                self._create_connection = connect
 
         return Checked
 

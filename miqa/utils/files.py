@@ -115,7 +115,7 @@ def writable_folder(path: str | os.PathLike) -> bool:
     """Make the folder ``path`` if it is missing; return whether files can be written to it."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
+        with tempfile.TemporaryFile(dir=os.fspath(path)):
             return True
     except OSError:
         return False

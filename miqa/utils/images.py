@@ -191,6 +191,7 @@ def picture_to_rgb(picture: Image.Image, name: str = 'the picture', value_range:
 
 @contextlib.contextmanager
 def _opened(source: str | os.PathLike | bytes, name: str | None) -> Iterator[tuple[BinaryIO, str]]:
+    stream: BinaryIO
     if isinstance(source, bytes):
         name, stream = name or 'the picture', io.BytesIO(source)
     else:

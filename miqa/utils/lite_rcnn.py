@@ -5,7 +5,8 @@ Their training is in :mod:`miqa.machines.lite_rcnn`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import timm
 import torch
@@ -37,8 +38,9 @@ class LiteBackbone(nn.Module):
 
     def __init__(self, size: int = 0, packaged: bool = True, stages: Sequence[int] = (STAGE,)):
         super().__init__()
-        build = efficientnet_lite if packaged else _random_lite
-        self.network = build(size, features_only=True, out_indices=tuple(stages)).requires_grad_(False)
+        # What timm's networks can do beyond a module is not typed.
+        build: Callable[..., Any] = efficientnet_lite if packaged else _random_lite
+        self.network: Any = build(size, features_only=True, out_indices=tuple(stages)).requires_grad_(False)
         self._place = list(stages).index(STAGE)
         self._blocks = [feature['stage'] for feature in self.network.feature_info.get_dicts(keys=('stage',))]
         self.out_channels = self.network.feature_info.channels()[self._place]

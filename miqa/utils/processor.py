@@ -13,7 +13,7 @@ _BF16_FLAGS = frozenset(('amx_bf16', 'avx512_bf16', 'bf16'))
 @cache
 def processor() -> tuple[str, frozenset[str]]:
     """Return the processor's name and its feature flags; no flags where the machine does not list them."""
-    name, flags = platform.processor() or platform.machine(), frozenset()
+    name, flags = platform.processor() or platform.machine(), frozenset[str]()
     try:
         text = Path('/proc/cpuinfo').read_text(encoding='utf-8', errors='replace')
     except OSError:

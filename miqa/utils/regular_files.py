@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO, TextIO, overload
 
 from .addresses import address_in_path
 from .errors import MIQAError
@@ -33,6 +33,20 @@ class NotARegularFile(MIQAError, ValueError):
     """A path that leads to something other than a file, or to a file above the limit. The message names it."""
 
 
+@overload
+def open_regular(
+    path: str | os.PathLike, max_bytes: int | None = ..., *, what: str = ..., name: str | None = ...
+) -> BinaryIO: ...
+@overload
+def open_regular(
+    path: str | os.PathLike,
+    max_bytes: int | None = ...,
+    *,
+    what: str = ...,
+    name: str | None = ...,
+    encoding: str,
+    newline: str | None = ...,
+) -> TextIO: ...
 def open_regular(
     path: str | os.PathLike,
     max_bytes: int | None = TEXT_BYTES,

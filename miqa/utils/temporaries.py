@@ -78,7 +78,7 @@ def sweep(folder: str | os.PathLike) -> int:
     """Remove the temporary files and folders in ``folder`` whose processes have ended; return how many there were."""
     removed = 0
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(os.fspath(folder)) as entries:
             found = [
                 (entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries if _OURS.fullmatch(entry.name)
             ]

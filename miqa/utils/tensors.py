@@ -27,7 +27,8 @@ def sha256_of_tensors(
         value = value.detach().cpu().contiguous()
         digest.update(f'{name}{tuple(value.shape)}{value.dtype}'.encode() if with_types else name.encode())
         # As bytes, because NumPy knows no bfloat16.
-        digest.update(value.reshape(-1).view(torch.uint8).numpy() if value.numel() else b'')
+        if value.numel():
+            digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     for text in more:
         digest.update(text.encode())
     return digest.hexdigest()

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers_apis import photo, write_photos, write_ra_miqa, write_run
+from helpers_apis import photo, status_of, write_photos, write_ra_miqa, write_run
 from PIL import Image
 
 from machine_iqa import MIQAModel
 from miqa.apis.commands.annotate import annotated, scale_position
-from miqa.apis.commands.cli import COMMANDS, main
+from miqa.apis.commands.cli import COMMANDS
 from miqa.apis.commands.files import find_images
 
 ROOT = Path(__file__).parents[2]
@@ -32,14 +32,6 @@ def weights(tmp_path_factory):
 def in_folder(tmp_path, monkeypatch):
     monkeypatch.setenv('MIQA_HOME', str(tmp_path / 'home'))
     monkeypatch.chdir(tmp_path)
-
-
-def status_of(*arguments) -> int:
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
 
 
 def test_scores_are_printed_in_order_and_are_those_of_the_model(tmp_path, weights, capsys):

@@ -1,6 +1,7 @@
 """``miqa label``: from a folder and a machine to a labelled database, with any annotations, and after any stop."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from miqa.apis.commands.cli import main
 from miqa.apis.own_database import Order, make_database
 from miqa.datasets import MIQDDataset
 from miqa.labelling import ScoreOptions
+from miqa.labelling.own_pictures import read_pairs
 from miqa.labelling.verify import verify_database
 from miqa.machines import load_machine_configs
 
@@ -27,7 +29,7 @@ QUICK = ['--distortions', *DISTORTIONS, '--patterns', 'uniform', '--jobs', '1', 
 @pytest.fixture
 def shots(tmp_path):
     """Pictures of bright squares, annotations of these in every format, and a config of the machine that sees them."""
-    folder, names = tmp_path / 'in', {}
+    folder, names, cvat = tmp_path / 'in', {}, []
     # The numbers that pictures get by their names, so that noise, which depends on these, is the same.
     for number, (name, box) in enumerate(sorted(BOXES.items()), 1):
         save(folder / name, square(box, SIZE, 230))
@@ -40,7 +42,12 @@ def shots(tmp_path):
             tmp_path / 'voc' / f'{stem}.xml',
             VOC.format(width=SIZE[0], height=SIZE[1], box=box, left=left + 1, top=top + 1),
         )
+        shape = {'label': 'square', 'shape_type': 'rectangle', 'points': [[left, top], [right, bottom]]}
+        write(tmp_path / 'labelme' / f'{stem}.json', json.dumps({'shapes': [shape]}))
+        sides = f'xtl="{left}" ytl="{top}" xbr="{right}" ybr="{bottom}"'
+        cvat.append(f'<image name="{name}"><box label="square" {sides}/></image>')
         names[name] = number
+    write(tmp_path / 'cvat.xml', f'<annotations>{"".join(cvat)}</annotations>')
     write(tmp_path / 'yolo/data.yaml', 'names: [square]\n')
     lines = ['filename;class;xmin;ymin;xmax;ymax', *(f'{n};square;{";".join(map(str, b))}' for n, b in BOXES.items())]
     write(tmp_path / 'boxes.csv', '\ufeff' + '\n'.join(lines))
@@ -103,7 +110,7 @@ def test_a_folder_and_a_detector_become_a_database_that_trains(shots, capsys):
 def test_every_kind_of_annotations_gives_the_same_labels(shots):
     wanted = labels_in(label(shots, 'coco'))
     assert len(wanted) == 6
-    for number, kind in enumerate(('yolo/labels', 'yolo/data.yaml', 'voc', 'boxes.csv')):
+    for number, kind in enumerate(('yolo/labels', 'yolo/data.yaml', 'voc', 'boxes.csv', 'labelme', 'cvat.xml')):
         assert labels_in(label(shots, f'out{number}', annotations=kind)) == wanted, kind
 
 
@@ -172,6 +179,18 @@ def test_pairs_of_a_clean_and_a_degraded_picture_take_the_place_of_distortions(s
     ]  # fmt: skip
     assert len(labels_in(root)) == 4
     assert verify_database(root, 'det', progress=False).problems == []
+
+
+def test_a_pair_of_two_sizes_is_refused_where_pixels_are_compared(shots):
+    for name in ('clean', 'same'):
+        save(shots / f'pairs/{name}.png', square((10, 6, 40, 30), SIZE, 230))
+    Image.open(shots / 'pairs/clean.png').resize((32, 24)).save(shots / 'pairs/small.png')
+    (shots / 'pairs/broken.png').write_bytes(b'none')
+    lines = ['clean,degraded', 'clean.png,same.png', 'clean.png,broken.png', 'clean.png,small.png']
+    table = write(shots / 'pairs.csv', '\n'.join(lines))
+    with pytest.raises(ValueError, match=r'line 4: clean\.png has 64x48 pixels, small\.png has 32x24 \(1 such'):
+        read_pairs(table, shots / 'pairs', one_size=True)
+    assert read_pairs(table, shots / 'pairs') == {'clean.png': ['same.png', 'broken.png', 'small.png']}
 
 
 def test_single_pictures_with_annotations_give_accuracy_alone(shots):
@@ -298,8 +317,6 @@ def test_what_is_wrong_with_annotations_is_said_before_anything_is_made(shots, c
     write(shots / change[0], change[1])
     with pytest.raises((SystemExit, ValueError)) as caught:
         label(shots, 'out', annotations=annotations)
-    import re
-
     said = str(caught.value) + capsys.readouterr().err
     assert re.search(message, said), said
     assert not (shots / 'out/miqa_det/images').exists()
@@ -319,6 +336,57 @@ def test_a_machine_that_knows_no_annotated_class_is_told_so(shots):
     manifest = json.loads((root / 'miqa_det/labels/manifest.json').read_text())
     assert manifest['excluded_images'] == 10
     assert set(manifest['excluded'].values()) == {'no machine knows a class that is annotated in the image'}
+
+
+@pytest.mark.parametrize(
+    ('task', 'classes', 'message'),
+    [
+        ('det', "['circle']", 'No class of eyes .* written alike'),
+        ('ins', "['square']", 'no segmentation, which ins needs'),
+    ],
+)
+def test_what_cannot_be_compared_is_said_before_any_machine_runs(shots, capsys, task, classes, message):
+    config = (
+        "machines = [dict(type='CallableMachine', function='helpers_machines:{}', task='{}', name='eyes', classes={})]"
+    )
+    write(shots / 'mine.py', config.format('never_there', task, classes).replace('never_there', 'bright_squares'))
+    with pytest.raises((SystemExit, ValueError)) as caught:
+        label(shots, 'out', task=task)
+    assert re.search(message, str(caught.value) + capsys.readouterr().err)
+    assert not (shots / 'out/miqa_det/images').exists() and not list((shots / 'out').rglob('*.parquet'))
+    # The mistake is mended in the annotations, which are no other ground truth then.
+    content = json.loads((shots / 'coco.json').read_text())
+    content['categories'][0]['name'] = 'circle' if task == 'det' else 'square'
+    write(shots / 'coco.json', json.dumps(content))
+    if task == 'det':
+        assert labels_in(label(shots, 'out'))
+
+
+def test_a_set_without_one_label_says_why(shots, capsys):
+    content = json.loads((shots / 'coco.json').read_text())
+    content['annotations'] = content['annotations'][:1]
+    write(shots / 'coco.json', json.dumps(content))
+    with pytest.raises((SystemExit, ValueError)) as caught:
+        label(shots, 'out', '--confidence', '0.999')
+    said = str(caught.value) + capsys.readouterr().err
+    assert 'None of 30 pictures has a label: 20 because image has no objects in the ground truth; 10 because' in said
+    assert 'from a score of 0.999 on' in said and '--confidence' in said
+
+
+def test_classes_that_a_machine_does_not_know_are_named(shots):
+    content = json.loads((shots / 'coco.json').read_text())
+    content['categories'] += [{'id': 8, 'name': 'Star'}, {'id': 9, 'name': 'moon'}]
+    write(shots / 'coco.json', json.dumps(content))
+    write(
+        shots / 'mine.py',
+        "machines = [dict(type='CallableMachine', function='helpers_machines:bright_squares', task='det', name='eyes', "
+        "classes=['star', 'square'])]",
+    )
+    order = order_for(shots, 'out')
+    notes = own_database.prepare(order, own_database.build_machines(order)).notes
+    assert any(
+        re.search(r'eyes does not know 2 of the 3 .*: Star, moon \(Star is called star there', note) for note in notes
+    )
 
 
 def test_other_ground_truth_never_replaces_what_labels_were_made_with(shots, capsys):

@@ -5,7 +5,7 @@ import timm
 import torch
 import torchvision
 from helpers_apis import photo
-from helpers_models import released_shapes
+from helpers_models import mmseg_vit, released_shapes
 from PIL import Image
 from torch import nn
 from torchvision import transforms
@@ -45,21 +45,7 @@ class PlainRAMIQA(nn.Module):
         from mmseg.models.backbones import VisionTransformer
 
         self.base_model = timm.create_model('vit_small_patch16_224', num_classes=0)
-        self.mask_encoder = VisionTransformer(
-            img_size=(224, 224),
-            patch_size=16,
-            patch_bias=True,
-            embed_dims=384,
-            num_layers=12,
-            num_heads=6,
-            mlp_ratio=4,
-            out_indices=-1,
-            qkv_bias=True,
-            with_cls_token=True,
-            final_norm=True,
-            interpolate_mode='bicubic',
-            norm_cfg={'type': 'LN', 'eps': 1e-6},
-        )
+        self.mask_encoder = VisionTransformer(**mmseg_vit(224, 16, 384, 12, 6))
         self.mask_projector = nn.Sequential(nn.Linear(384, 384), nn.LayerNorm(384), nn.GELU())
         self.pos_embed = nn.Parameter(torch.zeros(1, 198, 384))
         self.quality_regressor = nn.Sequential(nn.Linear(768, 384), nn.GELU(), nn.Dropout(0.2), nn.Linear(384, 1))

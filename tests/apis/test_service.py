@@ -1,6 +1,7 @@
 """The scoring endpoint: a server that really listens, and what it answers to the good and to the bad."""
 
 import contextlib
+import gzip
 import http.client
 import io
 import json
@@ -29,6 +30,7 @@ pytest.importorskip('prometheus_client', reason="no prometheus_client (pip insta
 
 from miqa.apis.model import MIQAModel
 from miqa.apis.service.batching import Batcher, TooBusy
+from miqa.apis.service.doorman import Patience
 from miqa.apis.service.endpoint import build_api
 from miqa.apis.service.metrics import Metrics
 from miqa.apis.service.settings import ServiceLimits, find_token
@@ -176,6 +178,51 @@ def test_what_is_wrong_gets_its_status_and_a_sentence(url):
     assert ask(f'{url}/score')[0] == 405
     assert ask(f'{url}/nothing')[0] == 404
     assert ask(f'{url}/health', headers={'Host': 'evil.example'})[0] == 403
+
+
+def test_a_form_without_its_end_is_no_form_of_fewer_files(url):
+    headers, body = form(('a.png', png()), ('b.png', png(1)))
+    status, answer = ask(f'{url}/score', body[:-1000], headers)
+    assert status == 400 and 'ends before' in answer['detail']
+    status, answer = score(url, *[(f'{n}.png', b'x') for n in range(300)])
+    assert status == 413 and answer['detail'] == 'A request may hold 4 files or addresses here.'
+
+
+def test_a_compressed_body_is_refused_and_not_taken_for_a_broken_picture(url):
+    headers = {'Content-Type': 'image/png', 'Content-Encoding': 'gzip'}
+    status, answer = ask(f'{url}/score', gzip.compress(png()), headers)
+    assert status == 415 and 'Content-Encoding: gzip' in answer['detail']
+    status, answer = ask(f'{url}/score', png(), {})
+    assert status == 415
+
+
+def test_probes_may_ask_with_head(url):
+    assert ask(f'{url}/health', method='HEAD')[0] == 200
+
+
+def raw_request(url, *parts, pause=0.0):
+    """Send the parts of a request as they are; return what is answered until the server closes."""
+    host, _, port = url.partition('://')[2].partition(':')
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(pause)
+        answer = b''
+        while block := connection.recv(65536):
+            answer += block
+    return answer
+
+
+@pytest.mark.parametrize('patience', [Patience(silence=0.3), Patience(whole=0.3)])
+@pytest.mark.parametrize('kind', ['image/png', 'multipart/form-data; boundary=x', 'application/json'])
+def test_an_upload_that_does_not_end_gives_its_place_back(model, patience, kind):
+    head = f'POST /score HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: 5000\r\n\r\n'.encode()
+    with endpoint(model, limits=ServiceLimits(requests=1), patience=patience) as (url, metrics):
+        answer = raw_request(url, head, b'--x\r\n', b'Content', pause=0.05)
+        assert answer.startswith(b'HTTP/1.1 408 ') and b'did not come to its end' in answer
+        assert answer.lower().count(b'http/1.1 ') == 1
+        assert ask(f'{url}/score', png(), {'Content-Type': 'image/png'})[0] == 200
+        assert metrics.registry.get_sample_value('miqa_requests_total', {'path': '/score', 'status': '408'}) == 1
 
 
 def test_a_body_of_500_megabytes_is_refused_with_its_status_and_without_its_memory(url):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers_apis import write_run
+from helpers_apis import status_of, write_run
 from helpers_pictures import file_of, smooth
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,14 +66,6 @@ def shots(tmp_path, monkeypatch):
         with open(b'shots/' + name, 'wb') as stream:
             stream.write(data)
     return sorted(os.fsdecode(b'shots/' + name) for name in NAMES)
-
-
-def status_of(*arguments) -> int:
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
 
 
 def written_in(path: Path) -> list[str]:

@@ -83,6 +83,13 @@ def changed(**changes):
     return data
 
 
+def two_used_categories():
+    data = content()
+    data['categories'].append({**data['categories'][0], 'id': 2})
+    data['annotations'][0]['category_id'] = 2
+    return data
+
+
 def doubled(what, **changes):
     data = content()
     data[what].append({**data[what][0], **changes})
@@ -131,7 +138,7 @@ def doubled(what, **changes):
         (doubled('images', id=8), 'have one file_name'),
         (doubled('images', id=8, file_name='b/1.jpg'), 'would both be called 000000000001'),
         (doubled('categories'), 'Two categories have the id 1'),
-        (doubled('categories', id=2), 'Two categories have the name sq: 1 and 2'),
+        (two_used_categories(), 'Two categories have the name sq: 1 and 2'),
         ({'images': [3], 'annotations': [], 'categories': []}, 'Image 1 of the list must be an object'),
         ({'images': [], 'annotations': [[]], 'categories': []}, 'Annotation 1 of the list must be an object'),
         ({'images': {}, 'annotations': [], 'categories': []}, "'images' must be a list"),
@@ -269,3 +276,15 @@ def test_the_command_refuses_before_it_makes_anything(tmp_path, bad):
     )
     assert done.returncode == 2 and 'truth.json: ' in done.stderr and 'Traceback' not in done.stderr
     assert not (tmp_path / 'out').exists()
+
+
+def test_the_name_of_a_whole_set_beside_a_category_of_that_name_is_left_out(tmp_path):
+    # As Roboflow exports a set of one class: number 0 is the set, and no object has it.
+    data = content()
+    data['categories'].insert(0, {'id': 0, 'name': 'sq', 'supercategory': 'none'})
+    found = coco_objects(str(write(tmp_path, data)), False)
+    assert found.categories == {'sq': 1} and found.objects['000000000001'].labels.tolist() == [1]
+
+
+def test_a_name_may_be_a_number(tmp_path):
+    assert coco_objects(str(write(tmp_path, changed(categories__name=7))), False).categories == {'7': 1}

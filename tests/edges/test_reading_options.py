@@ -4,11 +4,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from helpers_apis import write_run
+from helpers_apis import status_of, write_run
 from helpers_pictures import file_of, smooth
 
 from machine_iqa import MIQAModel
-from miqa.apis.commands.cli import main
 from miqa.utils import read_image
 
 
@@ -18,14 +17,6 @@ def weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / 'best.pth')
     return str(tmp_path / 'best.pth')
-
-
-def status_of(*arguments) -> int:
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
 
 
 def test_fast_decoding_gives_nearly_the_same_pixels_and_is_named_in_results(weights, tmp_path, capsys):

@@ -75,3 +75,14 @@ def write_photos(folder: Path, count: int, **options) -> list[str]:
     for index, path in enumerate(paths):
         Image.fromarray(photo(100 + 7 * index, 90, seed=index)).save(path, **options)
     return [str(path) for path in paths]
+
+
+def status_of(*arguments) -> int:
+    """Run ``miqa`` in this process; return its exit status."""
+    from miqa.apis.commands.cli import main
+
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return end.code or 0
+    return 0

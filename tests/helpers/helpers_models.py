@@ -68,3 +68,22 @@ def released_tensors(method: str, seed: int = 0) -> dict[str, torch.Tensor]:
         name: torch.rand(shape, generator=generator) if shape else torch.tensor(7)
         for name, shape in released_shapes(method).items()
     }
+
+
+def mmseg_vit(side: int, patch: int, width: int, layers: int, heads: int) -> dict:
+    """Return the options of MMSegmentation's ViT as the authors build their region encoder of it."""
+    return {
+        'img_size': (side, side),
+        'patch_size': patch,
+        'patch_bias': True,
+        'embed_dims': width,
+        'num_layers': layers,
+        'num_heads': heads,
+        'mlp_ratio': 4,
+        'out_indices': -1,
+        'qkv_bias': True,
+        'with_cls_token': True,
+        'final_norm': True,
+        'interpolate_mode': 'bicubic',
+        'norm_cfg': {'type': 'LN', 'eps': 1e-6},
+    }

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers_machines import bright_squares, brightness_classes, save, write_cls_database, write_det_database
+from PIL import Image
 
 from miqa.benchmark.baselines import label_machines
 from miqa.labelling import ScoreFolder, ScoreOptions, label_database, scores_folder
@@ -173,6 +174,16 @@ def test_an_annotation_for_another_size_is_noticed(tmp_path):
     edit_truth(tmp_path, lambda content: content['images'][0].update(width=30, height=40))
     with pytest.raises(ValueError, match='40x30 pixels.*30x40'):
         label(tmp_path, 'det')
+
+
+def test_a_version_of_another_size_than_its_clean_image_is_noticed(tmp_path):
+    write_det_database(tmp_path)
+    version = next((tmp_path / 'miqa_det/images').glob('*/*.png'))
+    Image.open(version).resize((20, 15)).save(version)
+    (tmp_path / 'miqa_det/ground_truth.json').unlink()
+    respond(tmp_path, 'det', squares())
+    with pytest.raises(ValueError, match=f'{version.name} has 20x15 pixels, its clean image'):
+        label(tmp_path, 'det', labels=('consistency',))
 
 
 def test_unreadable_images_are_left_out_and_named(tmp_path):

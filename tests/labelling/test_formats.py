@@ -1,11 +1,23 @@
 """Annotations as programs and people write them: what is clear is read, what is not is refused with its place."""
 
+import json
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from miqa.labelling.class_maps import class_names
-from miqa.labelling.formats import Picture, image_folder_classes, read_voc, read_yolo
+from miqa.labelling.formats import (
+    Picture,
+    format_of,
+    image_folder_classes,
+    read_boxes_csv,
+    read_class_table,
+    read_cvat,
+    read_labelme,
+    read_voc,
+    read_yolo,
+)
 from miqa.labelling.own_pictures import prepare_pictures
 
 
@@ -137,3 +149,180 @@ def test_maps_of_classes_are_found_whatever_the_case_of_their_ending(tmp_path):
     Image.fromarray(np.zeros((100, 200), np.uint8)).save(tmp_path / 'maps/a.PNG')
     prepare_pictures(tmp_path / 'in', tmp_path / 'out', 'seg', tmp_path / 'maps')
     assert [path.name for path in (tmp_path / 'out/miqa_seg/ground_truth').iterdir()] == ['a.png']
+
+
+@pytest.mark.parametrize(('text', 'crowd'), [('Unspecified', False), ('true', True), ('FALSE', False), ('0', False)])
+def test_voc_says_in_words_what_is_difficult(tmp_path, text, crowd):
+    write(tmp_path / 'voc/a.xml', VOC.format(size='', more=f'<difficult>{text}</difficult>'))
+    found, _ = read_voc(tmp_path / 'voc', [picture(tmp_path / 'in')])
+    assert found['a.png'][0].crowd is crowd
+
+
+def test_a_turned_box_of_voc_is_no_box_along_the_sides(tmp_path):
+    write(tmp_path / 'voc/a.xml', VOC.format(size='', more='').replace('bndbox', 'robndbox'))
+    with pytest.raises(ValueError, match=r'a\.xml, object 1 has no bndbox'):
+        read_voc(tmp_path / 'voc', [picture(tmp_path / 'in')])
+
+
+@pytest.mark.parametrize('points', [(4, 3), (17, 3), (5, 2)])
+def test_a_pose_of_yolo_is_its_box(tmp_path, points):
+    shown = picture(tmp_path / 'in')
+    numbers = ' '.join(['0.9 0.9 1'[: 4 * points[1] - 1]] * points[0])
+    write(tmp_path / 'labels/a.txt', f'0 0.5 0.5 0.2 0.4 {numbers}\n')
+    write(tmp_path / 'data.yaml', f'names: [man]\nkpt_shape: [{points[0]}, {points[1]}]\n')
+    for path in (tmp_path / 'labels', tmp_path / 'data.yaml'):
+        (thing,) = read_yolo(path, [shown])[0]['a.png']
+        assert thing.box == pytest.approx((80, 30, 120, 70)) and thing.polygons is None
+
+
+def test_a_strange_yaml_file_nearby_is_nobodys_concern_where_classes_are_named(tmp_path):
+    shown = picture(tmp_path / 'in')
+    write(tmp_path / 'labels/a.txt', '0 0.5 0.5 0.2 0.4\n')
+    write(tmp_path / 'labels/classes.txt', 'car\n')
+    write(tmp_path / 'mkdocs.yml', 'theme: !!python/name:pymdownx.x ""\n')
+    assert read_yolo(tmp_path / 'labels', [shown])[1] == ['car']
+
+
+@pytest.mark.parametrize('path', ['..', 'ABSOLUTE'])
+def test_data_yaml_may_say_where_its_data_set_is(tmp_path, path):
+    shown = picture(tmp_path / 'in')
+    write(tmp_path / 'labels/train/a.txt', '0 0.5 0.5 0.2 0.4\n')
+    root = path.replace('ABSOLUTE', str(tmp_path))
+    written = write(tmp_path / 'configs/mine.yaml', f'path: {root}\ntrain: images/train\nnames: {{0: car}}\n')
+    found, classes = read_yolo(written, [shown])
+    assert classes == ['car'] and found['a.png'][0].box == pytest.approx((80, 30, 120, 70))
+
+
+def test_a_table_of_shares_is_not_taken_for_pixels(tmp_path):
+    table = write(tmp_path / 'b.csv', 'filename,class,xmin,ymin,xmax,ymax\na.png,car,0.1,0.2,0.5,0.9\n')
+    with pytest.raises(ValueError, match='no edge of a box is above 0.9. Are these shares'):
+        read_boxes_csv(table, [picture(tmp_path / 'in')])
+
+
+def test_names_of_folders_may_be_written_otherwise_than_the_machines_names():
+    known = ['golden retriever', 'Tabby cat', 'crane', 'crane']
+    assert image_folder_classes(['Golden_Retriever/1.jpg', 'tabby-cat/2.jpg'], known) == {
+        'Golden_Retriever/1.jpg': 0, 'tabby-cat/2.jpg': 1,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="'crane' may be each of 2 classes"):
+        image_folder_classes(['crane/1.jpg'], known)
+    with pytest.raises(ValueError, match='none of the 2 classes'):
+        image_folder_classes(['a_b/1.jpg'], ['a b', 'A-B'])
+
+
+@pytest.mark.parametrize('known', [None, [f'class {i}' for i in range(1000)]])
+def test_the_folders_of_imagenet_are_counted_as_imagenet_counts_them(known):
+    # https://image-net.org: the index of a class is its place among the 1,000 numbers in order.
+    names = ['n02102040/1.jpg', 'n01440764/2.jpg', 'n15075141/3.jpg']
+    assert list(image_folder_classes(names, known, class_count=1000).values()) == [217, 0, 999]
+
+
+def test_folders_that_are_no_classes_or_not_all_of_them_are_refused(tmp_path):
+    with pytest.raises(ValueError, match='test, train are parts of a data set'):
+        image_folder_classes(['train/cat/1.jpg', 'test/cat/2.jpg'], None)
+    with pytest.raises(ValueError, match='2 classes, and the machines tell 1000 apart'):
+        image_folder_classes(['cat/1.jpg', 'dog/2.jpg'], None, class_count=1000)
+    with pytest.raises(ValueError, match='--classes names 2 classes, and the machines tell 3 apart'):
+        image_folder_classes(['cat/1.jpg', 'dog/2.jpg'], ['cat', 'dog'], class_count=3)
+    table = write(tmp_path / 'c.csv', 'filename,label\n1.jpg,3\n2.jpg,1\n')
+    with pytest.raises(ValueError, match='the classes are whole numbers'):
+        read_class_table(table, ['1.jpg', '2.jpg'], None)
+    table = write(tmp_path / 'd.csv', 'filename,class_index\n1.jpg,3\n2.jpg,1\n')
+    with pytest.raises(ValueError, match=r'class_index of 1\.jpg is 3, but the machines count 3'):
+        read_class_table(table, ['1.jpg', '2.jpg'], None, 3)
+    assert read_class_table(table, ['1.jpg', '2.jpg'], None, 4) == {'1.jpg': 3, '2.jpg': 1}
+
+
+def labelme(*shapes, size=(200, 100), **more):
+    kinds = [dict(zip(('label', 'shape_type', 'points', 'group_id'), shape, strict=False)) for shape in shapes]
+    return json.dumps(
+        {'version': '5.4.1', 'flags': {}, 'shapes': kinds, 'imageWidth': size[0], 'imageHeight': size[1], **more}
+    )
+
+
+def test_labelme_shapes_become_objects_with_outlines(tmp_path):
+    shown = [picture(tmp_path / 'in'), picture(tmp_path / 'in', 'b.png')]
+    text = labelme(
+        ('car', 'rectangle', [[60, 50], [20, 10]]),
+        ('car', 'polygon', [[100, 10], [140, 10], [120, 50]], 4),
+        ('car', 'polygon', [[150, 10], [160, 10], [160, 20]], 4),
+        ('sun', 'circle', [[50, 50], [50, 80]]),
+        ('nose', 'point', [[5, 5]]),
+        ('road', 'linestrip', [[5, 5], [9, 9]]),
+    )
+    write(tmp_path / 'in/a.json', text)
+    found, classes = read_labelme(tmp_path / 'in', shown)
+    assert classes == ['car', 'sun'] and list(found) == ['a.png']
+    box, both, sun = found['a.png']
+    assert box.box == (20, 10, 60, 50) and box.polygons == [[20, 10, 60, 10, 60, 50, 20, 50]]
+    assert both.box == (100, 10, 160, 50) and len(both.polygons) == 2
+    assert sun.box == pytest.approx((20, 20, 80, 80), abs=0.01)
+    area = Image.new('1', (200, 100))
+    ImageDraw.Draw(area).polygon(sun.polygons[0], fill=1)
+    assert np.asarray(area).sum() == pytest.approx(np.pi * 30**2, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('{', 'a.json'),
+        ('[]', 'no list "shapes"'),
+        (labelme(size=(20, 10)), '20x10 pixels'),
+        (labelme((' ', 'polygon', [[0, 0], [9, 0], [9, 9]])), 'shape 1 has no label'),
+        (labelme(('a', 'polygon', [[0, 0], [9, 0]])), 'polygon of 2 points'),
+        (labelme(('a', 'mask', [[0, 0], [9, 9]])), 'mask of 2 points'),
+        (labelme(('a', 'polygon', [[0, 0], [9, 'x'], [9, 9]])), 'pairs of numbers'),
+        (labelme(('a', 'polygon', None)), 'pairs of numbers'),
+        (labelme(('a', 'rectangle', [[0, 0], [900, 9]])), 'not inside the picture'),
+    ],
+)  # fmt: skip
+def test_labelme_files_that_cannot_be_meant_are_refused(tmp_path, text, message):
+    write(tmp_path / 'json/a.json', text)
+    with pytest.raises(ValueError, match=message):
+        read_labelme(tmp_path / 'json', [picture(tmp_path / 'in')])
+
+
+CVAT = """<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><meta><task/></meta>
+<image id="0" name="set/a.png" width="200" height="100">{}</image>
+<image id="1" name="elsewhere.png" width="9" height="9"><box label="x" xtl="0" ytl="0" xbr="5" ybr="5"/></image>
+</annotations>"""
+BOX = '<box label="car" source="manual" xtl="20.5" ytl="10" xbr="60" ybr="50" z_order="0"><attribute/></box>'
+
+
+def test_cvat_boxes_and_polygons_become_objects(tmp_path):
+    shapes = (
+        BOX
+        + '<polygon label="bus" points="100.0,10.0;140,10;120,50"/><points label="nose" points="1,2"/><tag label="t"/>'
+    )
+    found, classes = read_cvat(write(tmp_path / 'a.xml', CVAT.format(shapes)), [picture(tmp_path / 'in')])
+    car, bus = found['a.png']
+    assert classes == ['bus', 'car'] and car.box == (20.5, 10, 60, 50) and car.polygons is None
+    assert bus.box == (100, 10, 140, 50) and bus.polygons == [[100, 10, 140, 10, 120, 50]]
+
+
+@pytest.mark.parametrize(
+    ('shapes', 'message'),
+    [
+        (BOX.replace('"60"', '"600"'), 'not inside the picture'),
+        (BOX.replace('xbr="60"', ''), "shape 1: xbr is ''"),
+        (BOX.replace('label="car"', ''), 'shape 1 has no label'),
+        (BOX.replace('z_order', 'rotation').replace('rotation="0"', 'rotation="30"'), 'turned box'),
+        ('<polygon label="bus" points="1,2;3,4"/>', 'at least three pairs'),
+        ('<polygon label="bus" points="1,2;3,4;nan,4"/>', 'at least three pairs'),
+    ],
+)  # fmt: skip
+def test_cvat_shapes_that_cannot_be_meant_are_refused(tmp_path, shapes, message):
+    with pytest.raises(ValueError, match=message):
+        read_cvat(write(tmp_path / 'a.xml', CVAT.format(shapes)), [picture(tmp_path / 'in')])
+
+
+def test_another_xml_file_is_no_export_of_cvat(tmp_path):
+    with pytest.raises(ValueError, match='not the file "CVAT for images 1.1"'):
+        read_cvat(write(tmp_path / 'a.xml', '<annotation><object/></annotation>'), [picture(tmp_path / 'in')])
+
+
+def test_notes_beside_annotations_do_not_decide_what_these_are(tmp_path):
+    for name in ('labels/a.json', 'labels/b.json', 'labels/readme.txt'):
+        write(tmp_path / name, '')
+    assert format_of(tmp_path / 'labels', tmp_path, 'ins') == 'labelme'
+    assert format_of(write(tmp_path / 'cvat.xml', ''), tmp_path, 'det') == 'cvat'

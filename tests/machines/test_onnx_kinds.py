@@ -154,6 +154,35 @@ def test_boxes_in_the_order_of_tensorflow(export):
         OnnxMachine(path, 'det', layout_options={'corners': 'xxyy'}, **roles)
 
 
+def test_boxes_that_end_with_their_score(export):
+    # As MMDeploy writes them: dets (1, N, 5) and labels (1, N).
+    def found(x):
+        nothing = x.mean() * 0
+        return torch.tensor([[[1.0, 2, 5, 6, 0.4], [2, 2, 8, 8, 0.9]]]) + nothing, torch.tensor([[3.0, 1.0]]) + nothing
+
+    path = export(found, torch.rand(1, 3, 8, 8), ('dets', 'labels'))
+    (answer,) = OnnxMachine(path, 'det', boxes_name='dets', **PLAIN).predict([np.zeros((8, 8, 3), np.uint8)])
+    np.testing.assert_allclose(answer.boxes, [[2, 2, 8, 8], [1, 2, 5, 6]], atol=1e-4)
+    np.testing.assert_allclose(answer.scores, [0.9, 0.4], atol=1e-6)
+    assert answer.labels.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ('shapes', 'message'),
+    [
+        (((1, 3, 7), (1, 3), (1, 3)), r'boxes is \(1, 3, 7\)'),
+        (((1, 3, 4), (1, 3, 2), (1, 3)), '3 boxes, 6 scores and 3'),
+    ],
+)
+def test_outputs_that_are_no_finished_detections_are_refused(export, shapes, message):
+    def found(x):
+        return tuple(torch.zeros(shape) + x.mean() * 0 for shape in shapes)
+
+    path = export(found, torch.rand(1, 3, 8, 8), ('boxes', 'scores', 'labels'))
+    with pytest.raises(ValueError, match=message):
+        OnnxMachine(path, 'det', **PLAIN).predict(pictures(1))
+
+
 def test_what_machines_were_called_before_by_their_fingerprint_stays():
     """Responses of earlier versions are continued: options that came later count only where they are used."""
     from miqa.machines.onnx_layouts import LayoutOptions

@@ -199,7 +199,7 @@ def test_the_fingerprint_follows_weights_settings_and_transforms_and_nothing_els
     machine = make()
     before = machine.fingerprint
     machine.predict(pictures(2))
-    machine._fingerprint = None
+    del machine.fingerprint
     assert machine.fingerprint == before == make(name='other', weight=3).fingerprint
     assert before != make(seed=1).fingerprint
     assert before != make(options={'score_thresh': 0.3}).fingerprint

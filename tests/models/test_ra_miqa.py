@@ -5,7 +5,7 @@ import copy
 import pytest
 import timm
 import torch
-from helpers_models import TINY_RA_MIQA, released_shapes, tiny_assessor, tiny_batch
+from helpers_models import TINY_RA_MIQA, mmseg_vit, released_shapes, tiny_assessor, tiny_batch
 from mmengine.config import Config
 from mmseg.registry import MODELS as SEGMENTERS
 from torch import nn
@@ -52,19 +52,7 @@ class PlainComposition(nn.Module):
         self.mask_encoder = SEGMENTERS.build(
             dict(
                 type='mmseg.VisionTransformer',
-                img_size=(size, size),
-                patch_size=16,
-                patch_bias=True,
-                embed_dims=vit['embed_dim'],
-                num_layers=2,
-                num_heads=6,
-                mlp_ratio=4,
-                out_indices=-1,
-                qkv_bias=True,
-                with_cls_token=True,
-                final_norm=True,
-                interpolate_mode='bicubic',
-                norm_cfg=dict(type='LN', eps=1e-6),
+                **mmseg_vit(size, 16, vit['embed_dim'], 2, 6),
             )
         )
         self.mask_projector = nn.Sequential(nn.Linear(384, 384), nn.LayerNorm(384), nn.GELU())

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from helpers_models import mmseg_vit
 from mmengine.model import ExponentialMovingAverage
 from mmseg.registry import MODELS as SEGMENTERS
 from timm.models import VisionTransformer
@@ -51,19 +52,7 @@ def test_the_features_are_mmsegmentations_patch_map_averaged_over_space(encoders
     vit = SEGMENTERS.build(
         dict(
             type='mmseg.VisionTransformer',
-            img_size=(64, 64),
-            patch_size=8,
-            patch_bias=True,
-            embed_dims=48,
-            num_layers=3,
-            num_heads=3,
-            mlp_ratio=4,
-            out_indices=-1,
-            qkv_bias=True,
-            with_cls_token=True,
-            final_norm=True,
-            interpolate_mode='bicubic',
-            norm_cfg=dict(type='LN', eps=1e-6),
+            **mmseg_vit(64, 8, 48, 3, 3),
         )
     )
     vit.load_state_dict(encoders[0].state_dict())

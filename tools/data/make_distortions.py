@@ -6,9 +6,17 @@ import sys
 import time
 
 from miqa.distortions.build import VERIFY, build_versions
-from miqa.distortions.fidelity import DEFAULT_MEASURES, MEASURES
 from miqa.distortions.sources import list_images, plan_sources, read_names
-from miqa.taxonomy import DATABASE_TASKS, DISTORTIONS, EXTRA_DISTORTIONS, LEVEL_PAIRS, REGION_PATTERNS, region_pattern
+from miqa.taxonomy import (
+    DATABASE_TASKS,
+    DEFAULT_MEASURES,
+    DISTORTIONS,
+    EXTRA_DISTORTIONS,
+    LEVEL_PAIRS,
+    MEASURES,
+    REGION_PATTERNS,
+    region_pattern,
+)
 from miqa.utils.allocator import keep_some_freed_memory
 from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command, sentence
 from miqa.utils.parallel import BACKENDS, parse_shard

@@ -6,10 +6,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from miqa.distortions.fidelity import DEFAULT_MEASURES, MEASURES
 from miqa.labelling.plan import measure_images, measure_machine, plan_text, sample_images, temporary_root
 from miqa.machines import build_machine, load_machine_configs
-from miqa.taxonomy import DATABASE_TASKS
+from miqa.taxonomy import DATABASE_TASKS, DEFAULT_MEASURES, MEASURES
 from miqa.utils.allocator import keep_freed_memory
 from miqa.utils.command_line import ToolParser, run_command
 from miqa.utils.devices import usable_device

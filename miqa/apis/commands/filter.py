@@ -88,9 +88,9 @@ def run(args: argparse.Namespace) -> int:
     todo = [image for image in images if results is None or not results.has(image)]
     with tqdm(total=len(images), initial=len(images) - len(todo), unit='image', disable=args.quiet or None) as bar:
         for found in model.assess_all(todo, bar.update):
-            if found.error is None:
+            if found.score is not None:
                 scores[found.name] = found.score
-            else:
+            elif found.error is not None:
                 failed.append(found.error)
             if results is not None:
                 results.add(found.name, found.score, found.quality, found.error, **found.extra)

@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
 
         try:
             for found in model.assess_all(pending(), after_batch):
-                if found.error is None:
+                if found.score is not None and found.quality is not None:
                     summary.add(found.score, found.quality)
                     # A picture that cannot be written is its image's error; the score stays.
                     found = found._replace(error=pictures.make(found, remote.path(found.name)))

@@ -13,7 +13,7 @@ Examples:
   # what will it cost? Measured on two pictures, nothing is made
   miqa label shots/ --out data/mine --task det --machine fasterrcnn_resnet50_fpn_v2 --annotations shots.json --plan
 
-  # a detector of torchvision; annotations are COCO JSON, a folder of YOLO text files, Pascal VOC or a CSV of boxes
+  # a detector of torchvision; annotations are COCO JSON, YOLO, Pascal VOC, LabelMe, CVAT or a CSV of boxes
   miqa label shots/ --out data/mine --task det --machine fasterrcnn_resnet50_fpn_v2 --annotations shots.json
 
   # no annotations: labels of consistency alone. Fewer versions: four distortions, the same everywhere in the picture
@@ -48,8 +48,7 @@ def add_parser(subparsers) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
-    from miqa.distortions.fidelity import MEASURES
-    from miqa.taxonomy import DATABASE_TASKS, DISTORTIONS, EXTRA_DISTORTIONS, REGION_PATTERNS
+    from miqa.taxonomy import DATABASE_TASKS, DISTORTIONS, EXTRA_DISTORTIONS, MEASURES, REGION_PATTERNS
     from miqa.utils.command_line import sentence
     from miqa.utils.parallel import BACKENDS, parse_shard
 

@@ -21,7 +21,8 @@ class RemoteFile(os.PathLike):
     """
 
     def __init__(self, url: str, folder: Path, max_bytes: int, seconds: float):
-        self._url, self._folder, self._limits = url, folder, {'max_bytes': max_bytes, 'seconds': seconds}
+        self._url, self._folder = url, folder
+        self._max_bytes, self._seconds = max_bytes, seconds
         self._path: Path | None = None
         self._lock = threading.Lock()
 
@@ -38,7 +39,9 @@ class RemoteFile(os.PathLike):
         with self._lock:
             if self._path is None:
                 place = Path(tempfile.mkdtemp(dir=self._folder))
-                self._path = fetch(self._url, place / file_name_of(self._url), **self._limits)
+                self._path = fetch(
+                    self._url, place / file_name_of(self._url), max_bytes=self._max_bytes, seconds=self._seconds
+                )
             return str(self._path)
 
     @property

@@ -195,9 +195,10 @@ def _assess_alone(
 
     marked = Path(args.annotate, annotated_name) if args.annotate else None
     report = report_paths(write_name(video.name), args.out, args.plots)['json'] if args.out else None
-    result = None if args.overwrite or report is None else _earlier(report, video, scorer, args, address)
-    known = result is not None
-    if not known:
+    known = None if args.overwrite or report is None else _earlier(report, video, scorer, args, address)
+    if known is not None:
+        result = known
+    else:
         if report is not None and report.exists() and not args.overwrite:
             raise FileExistsError(
                 f'{report} is of another model, of other settings, or of an earlier {video.name}. Name another '

@@ -23,7 +23,7 @@ _MISSES = 5
 class CapturedFrame(NamedTuple):
     """A frame: its number in the source, from 0; when it was captured (``time.perf_counter``); uint8 (H, W, 3), BGR."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # nobody needs a tuple's method of that name
     captured_at: float
     image: np.ndarray
 
@@ -117,8 +117,8 @@ def live_frames(capture, name: str) -> Iterator[np.ndarray]:
     """
     count = misses = 0
     while True:
-        read, image = read_frame(capture)
-        if read:
+        image = read_frame(capture)
+        if image is not None:
             count, misses = count + 1, 0
             yield image
             continue

@@ -55,15 +55,16 @@ def open_stream(url: str):
         return cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts)
 
 
-def read_frame(capture) -> tuple[bool, np.ndarray | None]:
-    """Return whether an open ``cv2.VideoCapture`` gave a frame, and the frame.
+def read_frame(capture) -> np.ndarray | None:
+    """Return the next frame of an open ``cv2.VideoCapture``; None where none came.
 
     A damaged one of another size than those before makes OpenCV raise an error; it is a frame that did not come.
     """
     try:
-        return capture.read()
+        read, image = capture.read()
     except cv2.error:
-        return False, None
+        return None
+    return image if read else None
 
 
 class NetworkStream:
@@ -118,8 +119,8 @@ class NetworkStream:
         """
         misses = 0
         while not self._closing.is_set():
-            read, image = read_frame(self._capture)
-            if read:
+            image = read_frame(self._capture)
+            if image is not None:
                 self._count, misses = self._count + 1, 0
                 self.reconnecting = False
                 yield image
@@ -130,7 +131,7 @@ class NetworkStream:
                     time.sleep(0.02)
                 continue
             if self._announced is not None:
-                self._check_end()
+                self._check_end(self._announced)
                 return
             # Asked only now: a camera may serve one connection at a time.
             if not self.breaks and _is_file_of_known_size(self._url):
@@ -138,14 +139,14 @@ class NetworkStream:
             self._reconnect()
             misses = 0
 
-    def _check_end(self) -> None:
+    def _check_end(self, announced: int) -> None:
         fps = self._capture.get(cv2.CAP_PROP_FPS)
-        left = self._announced - self._count
+        left = announced - self._count
         # The last position says more where the frame rate varies.
         reached = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        seconds = self._announced / fps - reached if 0 < fps <= 1000 else 0.0
-        if left > max(2, _SLACK_SHARE * self._announced) and seconds > _SLACK_SECONDS:
-            raise CameraLost(f'{self._Name} ended early: {self._count} of about {self._announced} frames came.')
+        seconds = announced / fps - reached if 0 < fps <= 1000 else 0.0
+        if left > max(2, _SLACK_SHARE * announced) and seconds > _SLACK_SECONDS:
+            raise CameraLost(f'{self._Name} ended early: {self._count} of about {announced} frames came.')
 
     def _reconnect(self) -> None:
         if not self.reconnecting:

@@ -215,8 +215,8 @@ class _Counter:
         self.passed: int | None = None
         self.ended = ''
         self._sum, self._low, self._high = 0.0, float('inf'), float('-inf')
-        self._recent = deque(maxlen=smoothing)
-        self._latencies = deque(maxlen=_LATENCIES)
+        self._recent: deque[float] = deque(maxlen=smoothing)
+        self._latencies: deque[float] = deque(maxlen=_LATENCIES)
         self._start = time.perf_counter()
 
     @property

@@ -7,9 +7,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from miqa.apis.quality import quality_of
@@ -77,7 +79,7 @@ class Desk:
             ValueError: the picture is damaged or too large; the message names it by its own name.
         """
         with self._lock:
-            model = self._model(task, label)
+            model: Any = self._model(task, label)
             name = self._check_size(path)
             if not heatmap:
                 return score_card(_score(model, path, name), model), None
@@ -146,8 +148,9 @@ class Desk:
             raise ValueError(str(error).replace(str(path), name)) from error
         figure = plot_video(result, 'both' if result['num_seconds'] > 1 else 'frames')
         figure.set_dpi(110)
-        figure.canvas.draw()
-        curve = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert('RGB')
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        curve = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert('RGB')
         rows = [
             [clock(part['start']), clock(part['end']), round(part['mean_score'], 4), round(part['min_score'], 4)]
             for part in result['worst_segments']
@@ -182,7 +185,7 @@ def _reads_files(model: Scorer) -> bool:
     return hasattr(model, 'prepare') and hasattr(model, 'score_pixels')
 
 
-def _score(model: Scorer, path: str, name: str) -> float:
+def _score(model: Any, path: str, name: str) -> float:
     if _reads_files(model):
         return float(model.score_pixels(model.prepare(path, name)[None])[0])
     return score_images(model, [_pixels(path, name)], name)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from miqa.apis.scoring import Scorer
 from miqa.taxonomy import LABELS, TASKS
@@ -91,8 +92,9 @@ def _guarded(gradio: ModuleType, uploads: Uploads) -> type:
 
     Gradio's own check looks only at files that say of themselves that they are some (``meta``).
     """
+    blocks: Any = gradio.Blocks
 
-    class GuardedBlocks(gradio.Blocks):
+    class GuardedBlocks(blocks):
         async def preprocess_data(self, block_fn, inputs, *arguments, **options):
             kinds = (gradio.Image, gradio.File, gradio.Video)
             try:

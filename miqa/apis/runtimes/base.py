@@ -12,6 +12,8 @@ from miqa.utils.devices import Device
 if TYPE_CHECKING:
     import torch
 
+    from .pixels import PixelsToScore
+
 
 class Runtime(ABC):
     """Scores pixels.
@@ -27,7 +29,7 @@ class Runtime(ABC):
     name: str
     device: torch.device | Device
     precision: str = 'fp32'
-    module: torch.nn.Module | None = None
+    module: PixelsToScore | None = None
 
     @abstractmethod
     def __call__(self, pixels: np.ndarray) -> np.ndarray:

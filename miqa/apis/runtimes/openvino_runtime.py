@@ -70,7 +70,7 @@ class OpenVinoRuntime(Runtime):
         wanted = check_choice(precision or 'fp32', PRECISIONS, 'precision')
         if wanted != 'fp32' and wanted.upper() not in core.get_property(name, 'OPTIMIZATION_CAPABILITIES'):
             raise ValueError(f'{name} of this machine does not compute in {wanted} itself: leave precision out.')
-        options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': PRECISIONS[wanted]}
+        options: dict[str, str | int] = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': PRECISIONS[wanted]}
         if threads is not None:
             options['INFERENCE_NUM_THREADS'] = threads
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -16,8 +18,8 @@ class PixelsToScore(nn.Module):
 
     def __init__(self, assessor: QualityAssessor):
         super().__init__()
-        self.preprocessor = assessor.data_preprocessor
-        self.network = assessor.network
+        self.preprocessor: Any = assessor.data_preprocessor
+        self.network: Any = assessor.network
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return raw scores (B,), nominally 0 to 1, higher is better."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -50,17 +51,18 @@ class TorchRuntime(Runtime):
         compile: bool | str = False,
     ):
         check_choice(precision, PRECISIONS, 'precision')
-        self.device = usable_device(device)
+        self.device: torch.device = usable_device(device)
         if precision == 'fp16' and self.device.type == 'cpu':
             raise ValueError("precision='fp16' needs a GPU; on a CPU choose 'fp32' or 'bf16'.")
         self._dtype = {'bf16': torch.bfloat16, 'fp16': torch.float16}.get(precision)
         self.precision = precision
-        self.module = PixelsToScore(assessor).to(self.device)
+        self.module: PixelsToScore = PixelsToScore(assessor).to(self.device)
         self.channels_last = is_convolutional(assessor.network) if channels_last is None else channels_last
         if self.channels_last:
             assessor.data_preprocessor.channels_last = True
-            self.module.to(memory_format=torch.channels_last)
-        self._run = self.module
+            # PyTorch's types lack a keyword that its documentation has.
+            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._run: Callable[[torch.Tensor], torch.Tensor] = self.module
         if compile:
             if compile in COMPILE_MODES:
                 # These modes tune, and record CUDA graphs, for one size of batch.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import anyio
 from pydantic_core import from_json
-from starlette.exceptions import HTTPException
+from starlette.datastructures import FormData
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from miqa.utils.addresses import AddressRefused, AllowedAddresses, redact_url
@@ -80,6 +82,9 @@ async def read_items(
         Refused: the body is none of the kinds that are taken, or too much.
     """
     kind = request.headers.get('content-type', '').partition(';')[0].strip().lower()
+    coding = request.headers.get('content-encoding', 'identity').strip().lower()
+    if coding not in ('', 'identity'):
+        raise Refused(415, f'Bodies are taken as they are, without Content-Encoding: {coding[:100]}.', 'wrong_kind')
     max_bytes = int(megabytes * 1e6)
     if kind == _FORM:
         items, urls = await _from_form(request, folder, most, max_bytes)
@@ -95,7 +100,8 @@ async def read_items(
     else:
         raise Refused(
             415, f'Send {_FORM} with parts named "files", {_JSON} as {{"urls": [...]}}, or a file alone as image/*, '
-            f'video/* or application/octet-stream; not {kind[:100] or "a body without Content-Type"!r}.', 'wrong_kind',
+            f'video/* or application/octet-stream; not {repr(kind[:100]) if kind else "without a Content-Type"}.',
+            'wrong_kind',
         )  # fmt: skip
     for url in urls:
         try:
@@ -112,11 +118,15 @@ async def read_items(
 
 
 async def _from_form(request: Request, folder: Path, most: int, max_bytes: int) -> tuple[list[Item], list[str]]:
-    items, urls = [], []
+    items: list[Item] = []
+    urls: list[str] = []
     try:
-        # One more than are taken, so that it is this program that says how many are.
-        form = request.form(max_files=most + 1, max_fields=most + 1, max_part_size=65536)
-        async with form as parts:
+        parser = _WholeForm(
+            request.headers, request.stream(), max_files=most, max_fields=most, max_part_size=65536
+        )  # fmt: skip
+        async with contextlib.AsyncExitStack() as stack:
+            parts = await parser.parse()
+            stack.push_async_callback(parts.close)
             for name, value in parts.multi_items():
                 if name in ('url', 'urls') and isinstance(value, str):
                     urls.append(value)
@@ -131,9 +141,28 @@ async def _from_form(request: Request, folder: Path, most: int, max_bytes: int) 
                         422, f'A part of the form is named {name[:50]!r}; files come as "files", addresses as "urls".',
                         'wrong_part',
                     )  # fmt: skip
-    except HTTPException as error:
-        raise Refused(413 if 'Too many' in str(error.detail) else 400, str(error.detail), 'wrong_form') from None
+    except MultiPartException as error:
+        if 'Too many' in error.message:
+            raise Refused(413, f'A request may hold {most} files or addresses here.', 'too_many') from None
+        raise Refused(400, f'The form is not as it should be: {error.message}', 'wrong_form') from None
     return items, urls
+
+
+class _WholeForm(MultiPartParser):
+    """Refuses a form that ends before its last boundary: it may lack files, which nobody would notice."""
+
+    ended = False
+
+    def on_end(self) -> None:
+        super().on_end()
+        self.ended = True
+
+    async def parse(self) -> FormData:
+        form = await super().parse()
+        if not self.ended:
+            await form.close()
+            raise MultiPartException('It ends before its last boundary.')
+        return form
 
 
 def _place(folder: Path, number: int, name: str) -> Path:
@@ -172,7 +201,8 @@ def request_body(what: str) -> dict:
     named = {'type': 'object', 'properties': {'urls': urls}, 'required': ['urls'], 'additionalProperties': False}
     content = {_FORM: {'schema': form}, _JSON: {'schema': named}, alone: {'schema': file}}
     statuses = {
-        401: 'no token, or a wrong one', 403: 'an address that is not on the list', 413: 'too large, or too many',
+        401: 'no token, or a wrong one', 403: 'an address that is not on the list',
+        408: 'the body did not come in time', 413: 'too large, or too many',
         415: 'a body of another kind', 422: f'none of the {what} can be read', 502: 'an address cannot be fetched',
         503: 'busy: come back after a moment',
     }  # fmt: skip

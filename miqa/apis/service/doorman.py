@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import socket
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 #: A refused upload is read to its end and thrown away, so that the client sees the answer and not a broken pipe; but
 #: not for longer than this.
 _SECONDS_TO_DRAIN = 30.0
+
+
+class Patience(NamedTuple):
+    """How long a request's body is waited for: seconds in which nothing comes, and seconds for all of it.
+
+    Without it, whoever begins uploads and does not end them would keep the places of all others.
+    """
+
+    silence: float = 30.0
+    whole: float = 1800.0
 
 
 def is_loopback(host: str) -> bool:
@@ -86,6 +98,7 @@ class Doorman:
         hosts: what the server is called.
         body_limit: path -> bytes that a request's body may have.
         refuse: (ASGI scope, announced bytes or None) -> (status, sentence) to refuse a request, or None to let it pass.
+        patience: how long a body may take.
     """
 
     def __init__(
@@ -94,8 +107,10 @@ class Doorman:
         hosts: Hosts,
         body_limit: Callable[[str], int],
         refuse: Callable[[dict, int | None], tuple[int, str] | None] = lambda scope, length: None,
+        patience: Patience | None = None,
     ):
         self._app, self._hosts, self._body_limit, self._refuse = app, hosts, body_limit, refuse
+        self._patience = patience or Patience()
 
     async def __call__(self, scope, receive, send) -> None:
         """Answer a request, or hand it on."""
@@ -110,15 +125,15 @@ class Doorman:
             await self._app(scope, receive, send)
 
     async def _bounded(self, scope, receive, send) -> None:
-        limit = self._body_limit(scope['path'])
-        body = _CountedBody(receive, send, limit)
+        body = _CountedBody(receive, send, self._body_limit(scope['path']), self._patience)
         try:
             await self._app(scope, body.receive, body.send)
-        except _BodyTooLarge:
+        except BodyRefused:
             if body.answered:
                 raise
-        if body.exceeded and not body.answered:
-            await _answer(receive, send, 413, too_large(limit))
+        if body.refusal is not None and not body.answered:
+            # Whoever stopped sending is not waited for again.
+            await _answer(receive, send, *body.refusal, drain=body.refusal[0] != 408)
 
     def _judge(self, scope) -> tuple[int, str] | None:
         headers = [(name.lower(), value.decode('latin-1')) for name, value in scope['headers']]
@@ -143,30 +158,40 @@ def too_large(limit: int) -> str:
     return f'The request is too large: its body may have {limit:,} bytes here.'
 
 
-class _BodyTooLarge(Exception):
-    pass
+class BodyRefused(Exception):
+    """Raised where an application reads a body that it shall read no further; the doorman answers."""
 
 
 class _CountedBody:
-    """Counts what a client sends; above the limit the application reads no more, and its answer is replaced."""
+    """Counts and times what a client sends; beyond its limits the application reads no more and is not heard."""
 
-    def __init__(self, receive, send, limit: int):
-        self._receive, self._send, self._left = receive, send, limit
+    def __init__(self, receive, send, limit: int, patience: Patience):
+        self._receive, self._send = receive, send
+        self._limit, self._left, self._patience = limit, limit, patience
+        self._end = time.monotonic() + patience.whole
         self._whole = self._refused = False
-        self.exceeded = self.answered = False
+        self.refusal: tuple[int, str] | None = None
+        self.answered = False
 
     async def receive(self) -> dict:
-        message = await self._receive()
+        if self._whole:
+            return await self._receive()
+        patience = min(self._patience.silence, self._end - time.monotonic())
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, patience))
+        except asyncio.TimeoutError:
+            self.refusal = 408, 'The request did not come to its end in time.'
+            raise BodyRefused from None
         if message['type'] == 'http.request':
             self._whole = not message.get('more_body')
             self._left -= len(message.get('body', b''))
             if self._left < 0:
-                self.exceeded = True
-                raise _BodyTooLarge
+                self.refusal = 413, too_large(self._limit)
+                raise BodyRefused
         return message
 
     async def send(self, message: dict) -> None:
-        if self.exceeded and not self.answered:
+        if self.refusal is not None and not self.answered:
             return  # the application says something about a body that it could not read
         self.answered = True
         if message['type'] == 'http.response.start':
@@ -178,7 +203,7 @@ class _CountedBody:
         await self._send(message)
 
 
-async def _answer(receive, send, status: int, sentence: str) -> None:
+async def _answer(receive, send, status: int, sentence: str, drain: bool = True) -> None:
     content = json.dumps({'detail': sentence}).encode()
     headers = [
         (b'content-type', b'application/json'), (b'content-length', str(len(content)).encode()),
@@ -188,13 +213,17 @@ async def _answer(receive, send, status: int, sentence: str) -> None:
         headers.append((b'www-authenticate', b'Bearer'))
     await send({'type': 'http.response.start', 'status': status, 'headers': headers})
     await send({'type': 'http.response.body', 'body': content, 'more_body': True})
-    await _drain(receive)
+    if drain:
+        await _drain(receive)
     await send({'type': 'http.response.body', 'body': b''})
 
 
 async def _drain(receive) -> None:
     end = time.monotonic() + _SECONDS_TO_DRAIN
-    while time.monotonic() < end:
-        message = await receive()
+    while (left := end - time.monotonic()) > 0:
+        try:
+            message = await asyncio.wait_for(receive(), left)
+        except asyncio.TimeoutError:
+            return
         if message['type'] != 'http.request' or not message.get('more_body'):
             return

@@ -25,7 +25,7 @@ from miqa.utils.addresses import AllowedAddresses
 
 from .batching import Batcher, TooBusy
 from .bodies import Item, Refused, read_items, request_body
-from .doorman import AnyHost, Doorman, Hosts
+from .doorman import AnyHost, BodyRefused, Doorman, Hosts, Patience
 from .metrics import CLIENT_WENT_AWAY, Measured, Metrics
 from .scoring import VideoWork, score_item
 from .settings import ServiceLimits
@@ -63,6 +63,7 @@ def build_api(
     limits: ServiceLimits | None = None,
     addresses: AllowedAddresses | None = None,
     metrics: Metrics | None = None,
+    patience: Patience | None = None,
 ) -> Callable:
     """Build the endpoint.
 
@@ -73,12 +74,15 @@ def build_api(
         limits: what a request may ask for.
         addresses: the addresses that a request may name; none without it.
         metrics: where to count.
+        patience: how long the body of a request is waited for.
 
     Returns:
         An ASGI application.
     """
     limits, metrics = limits or ServiceLimits(), metrics or Metrics()
     addresses = addresses or AllowedAddresses([])
+    # A form that is none is answered; it need not be in the log, where anybody could fill pages.
+    logging.getLogger('python_multipart').setLevel(logging.ERROR)
     batcher = Batcher(model.score_pixels, model.batch_size, on_batch=metrics.batch.observe)
 
     @contextlib.asynccontextmanager
@@ -92,6 +96,8 @@ def build_api(
     )  # fmt: skip
     _add_scoring(app, model, batcher, limits, addresses, metrics)
 
+    # Balancers ask with HEAD, too.
+    @app.head('/health', include_in_schema=False)
     @app.get('/health', summary='Whether the server answers; for probes, without a token')
     async def health() -> dict:
         return {'status': 'ok'}
@@ -110,7 +116,8 @@ def build_api(
             return 503, 'The server is busy. Try again in a moment.'
         return None
 
-    wall = Doorman(app, AnyHost() if token is not None else hosts or Hosts('127.0.0.1'), limits.body_bytes, refuse)
+    known = AnyHost() if token is not None else hosts or Hosts('127.0.0.1')
+    wall = Doorman(app, known, limits.body_bytes, refuse, patience)
     return Measured(wall, metrics, PATHS)
 
 
@@ -185,6 +192,11 @@ def _add_errors(app: FastAPI, metrics: Metrics) -> None:
     @app.exception_handler(TooBusy)
     async def busy(request, error):
         return JSONResponse({'detail': str(error)}, 503, {'Retry-After': '1'})
+
+    @app.exception_handler(BodyRefused)
+    async def not_read(request, error):
+        metrics.errors.labels('wrong_body').inc()
+        return Response(status_code=400)  # the doorman says what is wrong in place of this
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request, error):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -22,7 +23,7 @@ class Metrics:
     def __init__(self):
         self.registry = CollectorRegistry()
         self.now = 0
-        options = {'registry': self.registry}
+        options: dict[str, Any] = {'registry': self.registry}
         self.requests = Counter('miqa_requests', 'Requests by path and status.', ('path', 'status'), **options)
         self.seconds = Histogram('miqa_request_seconds', 'Seconds per request.', ('path',), buckets=_SECONDS, **options)
         self.active = Gauge('miqa_requests_in_progress', 'Requests that are being answered.', **options)

@@ -93,7 +93,7 @@ def annotate_video(
             check_output(source, output, overwrite=False)  # that name is not the one which may be replaced
     with atomic_write(output) as temporary:
         if ffmpeg is None:
-            writer = OpenCVWriter(temporary, size, fps, fourcc)
+            writer: OpenCVWriter | FFmpegWriter = OpenCVWriter(temporary, size, fps, fourcc)
         else:
             writer = FFmpegWriter(temporary, size, fps, source.absolute(), ffmpeg)
         try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -119,7 +120,7 @@ class VideoMIQA:
             ValueError: the model gave something that is not a score.
         """
         path = Path(path)
-        options = dict(
+        options: dict[str, Any] = dict(
             backend=self.backend, keyframes_only=self.sampling.strategy == 'keyframes', assume_fps=assume_fps
         )  # fmt: skip
         found: dict[int, dict] = {}
@@ -262,7 +263,8 @@ def _metadata(reader: VideoReader, frame_results: list[dict]) -> dict:
     metadata.update(
         frames_missing=reader.frames_missing, frames_damaged=reader.frames_damaged, transfer=reader.transfer
     )  # fmt: skip
-    metadata['width'], metadata['height'] = reader.size
+    # The size of the first frame that was chosen; there is one.
+    metadata['width'], metadata['height'] = reader.size or (reader.info.width, reader.info.height)
     last = frame_results[-1]['index'] + 1
     if reader.keyframes_only:
         metadata['total_frames'] = max(metadata['total_frames'], last)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from .containers import Container, UnreadableVideo
 from .tone_mapping import TRANSFERS
@@ -103,19 +104,23 @@ def facts_of(opened, stream, container: Container) -> VideoFacts:
     )
 
 
+def _open_where_possible(path: Path, container: Container) -> Any:
+    try:
+        import av
+
+        return open_container(av, path, container)
+    except (ImportError, UnreadableVideo):
+        return None
+
+
 def facts_where_possible(path: Path, container: Container) -> VideoFacts | None:
     """Return a file's facts; None where PyAV is not installed, or cannot open what OpenCV may.
 
     Raises:
         UnreadableVideo: the file has no video.
     """
-    try:
-        import av
-    except ImportError:
-        return None
-    try:
-        opened = open_container(av, path, container)
-    except UnreadableVideo:
+    opened = _open_where_possible(path, container)
+    if opened is None:
         return None
     try:
         return facts_of(opened, video_stream(opened, path), container)
@@ -125,14 +130,11 @@ def facts_where_possible(path: Path, container: Container) -> VideoFacts | None:
 
 def survey(path: Path, container: Container) -> Survey | None:
     """Decode a file to its end and keep nothing of it; None where PyAV is not installed or cannot open it."""
-    try:
-        import av
-    except ImportError:
+    opened = _open_where_possible(path, container)
+    if opened is None:
         return None
-    try:
-        opened = open_container(av, path, container)
-    except UnreadableVideo:
-        return None
+    import av
+
     count = PacketCount()
     try:
         stream = video_stream(opened, path)

@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -15,6 +15,7 @@ import numpy as np
 from .containers import Container, UnreadableVideo
 from .facts import facts_where_possible, survey
 from .reader import Frame, VideoReader, make_info
+from .timeline import Timeline
 
 # A file may hold damage in a row; after so many pieces without a frame it has ended. At the end OpenCV answers at once.
 _FAILURES = 1000
@@ -80,7 +81,7 @@ class OpenCVReader(VideoReader):
             duration=self.facts.end if self.facts is not None and assume_fps is None else None,
         )  # fmt: skip
 
-    def _decode(self, choose):
+    def _decode(self, choose: Callable[[int, float], bool], timeline: Timeline) -> Iterator[Frame]:
         # Frames that are passed over are decoded, because others build on them, but not converted.
         failures = given = 0
         while failures < _FAILURES:
@@ -91,11 +92,11 @@ class OpenCVReader(VideoReader):
             self.failed += failures
             failures = 0
             index = self.frames_read
-            time = self._timeline.add(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if index else 0.0)
+            time = timeline.add(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if index else 0.0)
             self.frames_read += 1
             if choose(index, time):
-                decoded, image = self._retrieved()
-                if decoded:
+                image = self._retrieved()
+                if image is not None:
                     given += 1
                     yield Frame(index, time, image)
                 else:
@@ -112,13 +113,14 @@ class OpenCVReader(VideoReader):
         if self._survey is not None:
             self.corrupt = self._survey.patched
 
-    def _retrieved(self) -> tuple[bool, np.ndarray | None]:
+    def _retrieved(self) -> np.ndarray | None:
         try:
-            return self._capture.retrieve()
+            decoded, image = self._capture.retrieve()
         except cv2.error:
             # Where the size of the picture changes early in a damaged file, what OpenCV has does not fit.
             self._unfit = True
-            return False, None
+            return None
+        return image if decoded else None
 
     def close(self):
         """Release the capture."""

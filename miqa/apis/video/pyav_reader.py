@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from miqa.utils import require
 from .containers import Container
 from .facts import PacketCount, close_container, facts_of, open_container, video_stream
 from .reader import Frame, VideoReader, make_info
+from .timeline import Timeline
 
 # Demuxers answer damage with an error and go on behind it; one that goes on answering errors has come to the end.
 _DEMUX_ERRORS = 1000
@@ -59,13 +60,13 @@ class PyAVReader(VideoReader):
             return self.failed + int(self.stopped_by is not None)
         return super().frames_missing
 
-    def _decode(self, choose):
+    def _decode(self, choose: Callable[[int, float], bool], timeline: Timeline) -> Iterator[Frame]:
         start = None
         # FFmpeg's display matrix gives counter-clockwise degrees, as numpy turns.
         for frame in self._decoded():
             self.corrupt += self._count.is_patched(frame)
             start = frame.time if start is None else start
-            time = self._timeline.add(None if frame.time is None or start is None else frame.time - start)
+            time = timeline.add(None if frame.time is None or start is None else frame.time - start)
             # Between key frames lie frames that were not decoded: the time tells the number.
             index = round(time * self.info.fps) if self.keyframes_only else self.frames_read
             self.frames_read += 1

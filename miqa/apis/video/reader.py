@@ -28,7 +28,7 @@ _SLACK_SECONDS, _SLACK_FRAMES = 0.5, 3
 class Frame(NamedTuple):
     """One frame: its number from 0, its time in seconds, and the picture, uint8 (H, W, 3), BGR."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # nobody needs a tuple's method of that name
     timestamp: float
     image: np.ndarray
 
@@ -101,8 +101,8 @@ class VideoReader(ABC):
     def frames(self, choose: Callable[[int, float], bool] | None = None) -> Iterator[Frame]:
         """Yield the frames for which ``choose(index, time)`` is true (all of them without it), in order."""
         self._check_size(self.info.width, self.info.height)
-        self._timeline = Timeline(self.info.fps, self.container.jumps)
-        for frame in self._decode(choose or (lambda index, time: True)):
+        self._timeline = timeline = Timeline(self.info.fps, self.container.jumps)
+        for frame in self._decode(choose or (lambda index, time: True), timeline):
             height, width = frame.image.shape[:2]
             self._check_size(width, height)
             if self.size is None:
@@ -116,8 +116,8 @@ class VideoReader(ABC):
             )
 
     @abstractmethod
-    def _decode(self, choose: Callable[[int, float], bool]) -> Iterator[Frame]:
-        """Yield the chosen frames; count in ``frames_read`` all that pass by."""
+    def _decode(self, choose: Callable[[int, float], bool], timeline: Timeline) -> Iterator[Frame]:
+        """Yield the chosen frames; count in ``frames_read`` all that pass by, whose times ``timeline`` tells."""
 
     @abstractmethod
     def close(self) -> None:

@@ -118,7 +118,7 @@ def worst_segments(frame_results: Sequence[dict], *, seconds: float = 2.0, count
     starts = np.arange(len(scores))
     means = (sums[ends] - sums[starts]) / (ends - starts)
     free = np.ones(len(scores), dtype=bool)
-    segments = []
+    segments: list[dict] = []
     # The last frame lasts about as long as the others.
     end_of_video = times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 0.0)
     whole = times + seconds <= end_of_video + 1e-6

@@ -50,7 +50,7 @@ class Timeline:
             self._last = 0.0
             return 0.0
         time = None if stamp is None else stamp + self._offset
-        if time is None or not self._follows(time):
+        if time is None or not self._follows(time - self._last):
             if (
                 stamp is not None
                 and self._suspect is not None
@@ -69,8 +69,8 @@ class Timeline:
         self._last = time
         return time
 
-    def _follows(self, time: float) -> bool:
-        return time - self._last > _SHORTEST_STEP and not (self._jumps and time - self._last > _LONGEST_STEP)
+    def _follows(self, step: float) -> bool:
+        return step > _SHORTEST_STEP and not (self._jumps and step > _LONGEST_STEP)
 
     def missing(self) -> int:
         """Return how many frames are missing between others of a constant frame rate; 0 where the rate varies."""

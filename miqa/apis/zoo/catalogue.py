@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from miqa.taxonomy import LABELS, TASKS, check_choice
 from miqa.utils import WeightsUnavailable
@@ -72,16 +74,16 @@ class ZooEntry:
 @cache
 def entries() -> tuple[ZooEntry, ...]:
     """Return the whole table, in the order of ``zoo.csv``."""
-    with (resources.files('miqa.apis.zoo') / 'zoo.csv').open(encoding='utf-8', newline='') as stream:
-        return tuple(_entry(row) for row in csv.DictReader(stream))
+    text = (resources.files('miqa.apis.zoo') / 'zoo.csv').read_text(encoding='utf-8')
+    return tuple(_entry(row) for row in csv.DictReader(io.StringIO(text)))
 
 
 def _entry(row: dict[str, str]) -> ZooEntry:
     from miqa.evaluation.published import published_scores
 
     published = published_scores(METHODS[row['method']].title, row['task'], row['label']) or {}
-    figures = {name: published.get(name.upper()) for name in ('srcc', 'plcc')}
-    return ZooEntry(**{**row, **figures, 'sha256': row['sha256'] or None})
+    known: dict[str, Any] = {**row, 'sha256': row['sha256'] or None}
+    return ZooEntry(**{**known, 'srcc': published.get('SRCC'), 'plcc': published.get('PLCC')})
 
 
 def list_models(task: str | None = None, label: str | None = None, method: str | None = None) -> list[ZooEntry]:

@@ -155,8 +155,8 @@ def read_pretrained(
     if not isinstance(config, dict) or 'spec' not in config:
         raise ValueError(f'{CONFIG_FILE} of {repo_id} is not that of a quality model: it has no key spec.')
     spec = ModelSpec.from_dict(config['spec'], name)
-    thresholds = checked_mapping(config.get('thresholds', {}), _THRESHOLDS, f'{name}: thresholds')
-    thresholds = Thresholds(**thresholds).checked()
+    given = checked_mapping(config.get('thresholds', {}), _THRESHOLDS, f'{name}: thresholds')
+    thresholds = Thresholds(**given).checked()
     try:
         state = load_file(check_regular(folder / WEIGHTS_FILE))
     except SafetensorError as error:
@@ -168,8 +168,8 @@ def model_card(spec: ModelSpec, thresholds: Thresholds = DEFAULT_THRESHOLDS) -> 
     """Write the model card: what the scores mean, how to get them, where the model comes from."""
     title = METHODS[spec.method].title if spec.method in METHODS else spec.method
     sizes = ', '.join(f'{name} {view["size"]}x{view["size"]}' for name, view in spec.views.items())
-    task = _TASK_WORDS.get(spec.task, 'a vision task that the weights do not name')
-    label = _LABEL_WORDS.get(spec.label, 'a label that the weights do not name')
+    task = _TASK_WORDS.get(spec.task or '', 'a vision task that the weights do not name')
+    label = _LABEL_WORDS.get(spec.label or '', 'a label that the weights do not name')
     lines = [
         '---',
         'library_name: miqa',

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from miqa.taxonomy import LABELS, RELEASED_METHODS, TASKS, check_choice
 from miqa.utils import CheckpointError
@@ -126,7 +126,7 @@ def agreed(
     wanted = {'task': task, 'label': label}
     if name is not None and (method := method_name(name)) not in DEMOS:
         wanted['method'] = method
-    found = {}
+    found: dict[str, Any] = {}
     for field, value in wanted.items():
         if value is None:
             continue

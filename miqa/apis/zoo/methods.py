@@ -107,7 +107,7 @@ def name_of_network(network: dict) -> str:
         return {'ResponseRegressor': 'response', 'ResponseRAMIQA': 'response_ra_miqa'}[kind]
     if kind == 'PackagedRegressor':
         return f'efficientnet_lite{network.get("size", 0)}'
-    model = network.get('model_name', kind)
+    model = str(network.get('model_name', kind))
     return RELEASED_METHODS.get(model, model)
 
 

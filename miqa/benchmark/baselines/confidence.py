@@ -89,7 +89,7 @@ def _over_detections(scores: pa.ListArray, statistic: str) -> np.ndarray:
         kept = flat >= KEPT_SCORE
         image, flat = image[kept], flat[kept]
     count = len(scores)
-    values = np.bincount(image, weights=flat, minlength=count)
+    values: np.ndarray = np.bincount(image, weights=flat, minlength=count)
     if statistic == 'mean_score':
         values /= np.maximum(np.bincount(image, minlength=count), 1)
     return np.where(pc.is_valid(scores).to_numpy(zero_copy_only=False), values, np.nan)

@@ -45,6 +45,13 @@ class HumanVisionMetric(ABC):
         """Return raw values, float64 (N,), of uint8 RGB images (H, W, 3) that share one source and size."""
 
 
+def given(reference: np.ndarray | None, name: str) -> np.ndarray:
+    """Return the clean source of a measure that compares with it; a ValueError says that it is missing."""
+    if reference is None:
+        raise ValueError(f'{name} compares pictures with their clean source, which is not given.')
+    return reference
+
+
 class FidelityMetric(HumanVisionMetric):
     """A measure of :mod:`miqa.distortions.fidelity`: one picture against its source."""
 
@@ -55,7 +62,7 @@ class FidelityMetric(HumanVisionMetric):
 
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
         """See :class:`HumanVisionMetric`."""
-        source = FidelitySource(reference, (self.name,))
+        source = FidelitySource(given(reference, self.name), (self.name,))
         return np.array([source.measure(image)[self.name] for image in images])
 
 
@@ -76,7 +83,7 @@ class FeatureDistance(HumanVisionMetric):
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
         """See :class:`HumanVisionMetric`."""
         values = []
-        source = _tensor(reference, self.device)
+        source = _tensor(given(reference, self.name), self.device)
         for batch in _batches(images):
             pictures = torch.cat([_tensor(image, self.device) for image in batch])
             values.append(self.network(pictures, source.expand_as(pictures)).double().cpu().numpy().ravel())
@@ -111,9 +118,9 @@ class PyiqaMetric(HumanVisionMetric):
         values = []
         for batch in _batches(images):
             pictures = torch.cat([_tensor(image, self.device) for image in batch])
-            inputs = (pictures,)
+            inputs = [pictures]
             if self.needs_reference:
-                inputs = (pictures, _tensor(reference, self.device).expand_as(pictures))
+                inputs.append(_tensor(given(reference, self.name), self.device).expand_as(pictures))
             values.append(np.atleast_1d(self.network(*inputs).double().cpu().numpy().ravel()))
         return np.concatenate(values)
 

@@ -24,7 +24,7 @@ from miqa.machines.base import DetectionPrediction
 from miqa.taxonomy import DATABASE_TASKS, check_choice
 from miqa.utils.packaged_weights import PACKAGED_LITES
 
-from .human_vision import HumanVisionMetric
+from .human_vision import HumanVisionMetric, given
 
 #: Variance of the Laplacian of an 8-bit picture below which frame validators commonly call it blurred: the threshold of
 #: 100 goes back to A. Rosebrock's tutorial "Blur detection with OpenCV" (2015) on Pech-Pacheco et al., "Diatom
@@ -88,6 +88,12 @@ def _shown_again(image: np.ndarray) -> list[np.ndarray]:
     return [np.ascontiguousarray(image[:, ::-1]), smaller]
 
 
+def _classifier(name: str, device: str) -> TimmClassifier:
+    """Build the classifier of timm behind the colon of a measure's name."""
+    model = name.partition(':')[2]
+    return TimmClassifier(model, 'packaged' if model in PACKAGED_LITES else 'pretrained', device=device)
+
+
 class SelfAgreement(HumanVisionMetric):
     """Mean overlap of a classifier's probabilities for the picture with those for it mirrored and smaller; 0 to 1.
 
@@ -100,14 +106,14 @@ class SelfAgreement(HumanVisionMetric):
     def __init__(self, name: str, device: str = 'cpu'):
         self.name, self.device = name, device
         self.version = f'timm {timm.__version__}'
-        model = name.partition(':')[2]
-        self.machine = TimmClassifier(model, 'packaged' if model in PACKAGED_LITES else 'pretrained', device=device)
+        self.machine = _classifier(name, device)
 
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
         """See :class:`HumanVisionMetric`."""
         values = []
         for image in images:
-            answers = np.stack([answer.probabilities for answer in self.machine.predict([image, *_shown_again(image)])])
+            shown = [self.machine.prepare(view) for view in (image, *_shown_again(image))]
+            answers = np.stack([answer.probabilities for answer in self.machine.predict_prepared(shown)])
             values.append(np.minimum(answers[:1], answers[1:]).sum(1).mean())
         return np.array(values, np.float64)
 
@@ -138,7 +144,7 @@ class BoxAgreement(HumanVisionMetric):
         """See :class:`HumanVisionMetric`."""
         values = []
         for image in images:
-            plain, mirrored, smaller = self.machine.predict([image, *_shown_again(image)])
+            plain, mirrored, smaller = self._detections([image, *_shown_again(image)])
             width = image.shape[1]
             flipped = mirrored.boxes.copy()
             flipped[:, [0, 2]] = width - mirrored.boxes[:, [2, 0]]
@@ -146,6 +152,16 @@ class BoxAgreement(HumanVisionMetric):
             again = replace(mirrored, boxes=flipped), replace(smaller, boxes=smaller.boxes * scale)
             values.append(np.mean([agreement(plain, other) for other in again]))
         return np.array(values, np.float64)
+
+    def _detections(self, images: list[np.ndarray]) -> list[DetectionPrediction]:
+        answers = self.machine.predict(images)
+        found = [answer for answer in answers if isinstance(answer, DetectionPrediction)]
+        if len(found) < len(images):
+            raise ValueError(
+                f'The machines of {self.config} do {self.machine.task} and find no boxes: {self.name} needs a detector '
+                '(det) or an instance segmenter (ins).'
+            )
+        return found
 
 
 def agreement(first: DetectionPrediction, second: DetectionPrediction) -> float:
@@ -184,16 +200,16 @@ class EncoderSimilarity(HumanVisionMetric):
     def __init__(self, name: str, device: str = 'cpu'):
         self.name, self.device = name, device
         self.version = f'timm {timm.__version__}'
-        model = name.partition(':')[2]
-        machine = TimmClassifier(model, 'packaged' if model in PACKAGED_LITES else 'pretrained', device=device)
+        machine = _classifier(name, device)
         self.network, self.prepare = machine.network, machine.prepare
 
     @torch.inference_mode()
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
         """See :class:`HumanVisionMetric`."""
         features = []
-        for start in range(0, len(images) + 1, 16):
-            batch = torch.stack([self.prepare(image) for image in [reference, *images][start : start + 16]])
+        pictures = [given(reference, self.name), *images]
+        for start in range(0, len(pictures), 16):
+            batch = torch.stack([self.prepare(image) for image in pictures[start : start + 16]])
             maps = self.network.forward_features(batch.to(self.device))
             features.append(self.network.forward_head(maps, pre_logits=True).float().cpu())
         whole = torch.nn.functional.normalize(torch.cat(features), dim=1).double()

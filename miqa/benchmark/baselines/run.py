@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -130,7 +131,7 @@ def _build_once(name: str, device: str) -> HumanVisionMetric:
 def _measure_source(name: str, device: str, clean: Path | None, root: Path, images: list[str]) -> list[dict]:
     """Measure versions of one source; an image that cannot be read gets the reason instead of a value."""
     metric = _build_once(name, device)
-    rows = {
+    rows: dict[str, dict[str, Any]] = {
         image: {'image': image, 'value': None, 'error': None, 'files': state_of(root / image, clean)}
         for image in images
     }
@@ -139,7 +140,7 @@ def _measure_source(name: str, device: str, clean: Path | None, root: Path, imag
         reference = None if clean is None else read_image(clean)
     except (UnreadableImage, FileNotFoundError) as error:
         return [{**row, 'error': str(error)} for row in rows.values()]
-    pictures = {}
+    pictures: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
     for image in images:
         try:
             picture = read_image(root / image)

@@ -3,7 +3,9 @@
 from .boxes_csv import read_boxes_csv
 from .classes import image_folder_classes, read_class_table
 from .coco_writing import Picture, coco_content, number_pictures
+from .cvat import read_cvat
 from .detect import FORMATS, format_of
+from .labelme import read_labelme
 from .voc import read_voc
 from .yolo import read_yolo
 
@@ -16,6 +18,8 @@ __all__ = [
     'number_pictures',
     'read_boxes_csv',
     'read_class_table',
+    'read_cvat',
+    'read_labelme',
     'read_voc',
     'read_yolo',
 ]

@@ -20,6 +20,8 @@ _ALSO = {
     'xmax': ('right', 'x2', 'x_max'),
     'ymax': ('bottom', 'y2', 'y_max'),
 }
+#: Pixels of a side; in a picture of more, boxes that end within its first pixel are none.
+_SMALLEST = 8
 _SIDES = ('xmin', 'ymin', 'xmax', 'ymax')
 
 
@@ -32,7 +34,7 @@ def read_boxes_csv(path: Path, pictures: Sequence[Picture]) -> tuple[dict[str, l
 
     Raises:
         ValueError: a column is missing, a value is no number, a box is not in its picture, or a line names a picture
-            that is not there. The line is named.
+            that is not there; the line is named. Or all edges are shares of the pictures' sides.
     """
     table = read_table(path, list(_ALSO), 'file of boxes', also=_ALSO)
     if not table.rows:
@@ -40,6 +42,7 @@ def read_boxes_csv(path: Path, pictures: Sequence[Picture]) -> tuple[dict[str, l
     find = picture_finder([picture.name for picture in pictures])
     by_name = {picture.name: picture for picture in pictures}
     found: dict[str, list[LabelledBox]] = {}
+    furthest = 0.0
     for line, row in zip(table.lines, table.rows, strict=True):
         where = f'{path}, line {line}'
         name = find(id_of(row['filename'], f'{where}: the file name'), where)
@@ -57,9 +60,15 @@ def read_boxes_csv(path: Path, pictures: Sequence[Picture]) -> tuple[dict[str, l
             raise ValueError(f'{where}: the box {corners} is not made of numbers.')
         if not row['class']:
             raise ValueError(f'{where} names no class.')
+        furthest = max(furthest, *values)
         box = inside(values, by_name[name].size, where)
         if box:
             things.append(LabelledBox(row['class'], box))
+    if 0 < furthest <= 1 and any(min(by_name[name].size) > _SMALLEST for name in found):
+        raise ValueError(
+            f'{path}: no edge of a box is above {furthest:g}. Are these shares of the sides of the pictures? Edges are '
+            'given in pixels: multiply xmin and xmax by the width of the picture, ymin and ymax by its height.'
+        )
     return found, sorted({thing.category for things in found.values() for thing in things})
 
 

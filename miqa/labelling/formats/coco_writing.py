@@ -110,6 +110,14 @@ def coco_content(
     return {'images': images, 'annotations': annotations, 'categories': categories}
 
 
+def outlined(category: str, polygons: list[list[float]], size: tuple[int, int], where: str) -> LabelledBox | None:
+    """Return an object of its outlines, each x1, y1, x2, y2, ...; None where it has no area."""
+    xs = [value for polygon in polygons for value in polygon[::2]]
+    ys = [value for polygon in polygons for value in polygon[1::2]]
+    box = inside((min(xs), min(ys), max(xs), max(ys)), size, where)
+    return LabelledBox(category, box, polygons) if box else None
+
+
 def inside(
     box: Sequence[float], size: tuple[int, int], where: str, slack: float = 1.0
 ) -> tuple[float, float, float, float] | None:

@@ -10,10 +10,16 @@ FORMATS = {
     'coco': 'a COCO JSON file',
     'yolo': 'a folder of YOLO text files, or the data.yaml that names their classes',
     'voc': 'a folder of Pascal VOC XML files',
+    'labelme': 'a folder of LabelMe JSON files',
+    'cvat': 'the XML file of CVAT for images',
     'csv': 'a CSV file of boxes or of classes',
     'imagefolder': 'the folder of pictures itself, one folder for each class (cls)',
     'maps': 'a folder of maps of classes, PNG (seg)',
 }
+
+#: Ending of a file -> kind; kind -> ending of the files in a folder.
+_FILES = {'.json': 'coco', '.xml': 'cvat', '.csv': 'csv', '.yaml': 'yolo', '.yml': 'yolo'}
+_FOLDERS = {'voc': 'xml', 'yolo': 'txt', 'labelme': 'json'}
 
 
 def format_of(path: str | os.PathLike, images: str | os.PathLike, task: str) -> str:
@@ -27,19 +33,19 @@ def format_of(path: str | os.PathLike, images: str | os.PathLike, task: str) -> 
     if not path.exists():
         raise FileNotFoundError(f'There are no annotations {path}.')
     if path.is_file():
-        kind = {'.json': 'coco', '.csv': 'csv', '.yaml': 'yolo', '.yml': 'yolo'}.get(path.suffix.lower())
+        kind = _FILES.get(path.suffix.lower())
     elif task == 'cls':
         kind = 'imagefolder' if path.resolve() == Path(images).resolve() else None
     elif task == 'seg':
         kind = 'maps' if any(file.suffix.lower() == '.png' for file in path.iterdir()) else None
     else:
-        kind = next(
-            (name for name, ending in (('voc', 'xml'), ('yolo', 'txt')) if any(path.rglob(f'*.{ending}'))), None
-        )
+        # Notes and lists of classes lie beside annotations of every kind: the most files tell.
+        counts = {name: sum(1 for _ in path.rglob(f'*.{ending}')) for name, ending in _FOLDERS.items()}
+        kind = max(counts, key=lambda name: counts[name]) if any(counts.values()) else None
     possible = {
         'cls': ('csv', 'imagefolder'),
-        'det': ('coco', 'yolo', 'voc', 'csv'),
-        'ins': ('coco', 'yolo'),
+        'det': ('coco', 'yolo', 'voc', 'labelme', 'cvat', 'csv'),
+        'ins': ('coco', 'yolo', 'labelme', 'cvat'),
         'seg': ('maps',),
     }[task]
     if kind not in possible:

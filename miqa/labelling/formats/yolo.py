@@ -1,7 +1,8 @@
 """YOLO's text files: one for each picture, a line for each object, in shares of the picture's sides.
 
-``class x_centre y_centre width height``, or ``class x1 y1 x2 y2 x3 y3 ...`` for the outline of an object (as described
-at https://docs.ultralytics.com/datasets/detect/ and .../segment/).
+``class x_centre y_centre width height``, or ``class x1 y1 x2 y2 x3 y3 ...`` for the outline of an object, or a box and
+what else the ``kpt_shape`` of ``data.yaml`` says, points that are not looked at (as described at
+https://docs.ultralytics.com/datasets/detect/, .../segment/ and .../pose/).
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def read_yolo(
         ValueError: a line is not of that form, or two files belong to one picture. The file and line are named.
     """
     folders = [path] if path.is_dir() else _labels_below(path)
+    description = path if path.is_file() else _description(folders[0])
     names = list(classes) if classes else _names(path, folders[0])
+    points = None if description is None else _points_in_yaml(description)
     stems = [picture.stem for picture in pictures]
     counts = Counter(stems)
     files: dict[str, Path] = {}
@@ -62,21 +65,21 @@ def read_yolo(
     found = {}
     for picture in pictures:
         if picture.stem in files:
-            found[picture.name] = _read(files[picture.stem], picture, names)
+            found[picture.name] = _read(files[picture.stem], picture, names, points)
     return found, names
 
 
-def _read(path: Path, picture: Picture, names: list[str]) -> list[LabelledBox]:
+def _read(path: Path, picture: Picture, names: list[str], points: int | None) -> list[LabelledBox]:
     things = []
     for number, line in enumerate(read_regular_text(path, _MOST_BYTES, encoding='utf-8-sig').splitlines(), 1):
         if line.strip():
-            thing = _object(line.split(), picture, names, f'{path}, line {number}')
+            thing = _object(line.split(), picture, names, points, f'{path}, line {number}')
             if thing is not None:
                 things.append(thing)
     return things
 
 
-def _object(words: list[str], picture: Picture, names: list[str], where: str) -> LabelledBox | None:
+def _object(words: list[str], picture: Picture, names: list[str], points: int | None, where: str) -> LabelledBox | None:
     try:
         values = [float(word) for word in words]
     except ValueError:
@@ -84,10 +87,13 @@ def _object(words: list[str], picture: Picture, names: list[str], where: str) ->
     index, shares = values[0], values[1:]
     if not all(map(math.isfinite, values)) or index != int(index) or not 0 <= index < len(names):
         raise ValueError(f'{where}: the class is {words[0]}; there are {len(names)} classes, from 0.')
+    if points is not None and len(shares) == 4 + points:
+        shares = shares[:4]
     if len(shares) != 4 and (len(shares) < 6 or len(shares) % 2):
         raise ValueError(
             f'{where}: there are {len(shares)} values after the class. A box has 4, an outline an even number from 6; '
-            f'a line that ends in a confidence is a prediction, not an annotation.'
+            f'a line that ends in a confidence is a prediction, not an annotation; for the points of a pose '
+            'kpt_shape in data.yaml must say how many there are.'
         )
     if min(shares) < -0.01 or max(shares) > 1.01:
         raise ValueError(f'{where}: {max(shares, key=abs):g} is no share of the picture, which lies in 0 to 1.')
@@ -107,15 +113,23 @@ def _object(words: list[str], picture: Picture, names: list[str], where: str) ->
 def _labels_below(description: Path) -> list[Path]:
     """Return the folder ``labels`` beside ``data.yaml``, or those of its parts, such as ``train/labels``."""
     beside = description.parent / 'labels'
-    found = (
-        [beside] if beside.is_dir() else sorted(path for path in description.parent.glob('*/labels') if path.is_dir())
+    root = _content(description).get('path')
+    places = [description.parent, *([description.parent / root, Path(root)] if isinstance(root, str) and root else [])]
+    for place in places:
+        if (place / 'labels').is_dir():
+            return [place / 'labels']
+        if found := sorted(path for path in place.glob('*/labels') if path.is_dir()):
+            return found
+    raise FileNotFoundError(
+        f'There is no folder {beside} beside {description}, nor one below (train/labels), nor where its "path" leads. '
+        'Name the folder of labels itself, and the classes: --classes NAME NAME ...'
     )
-    if not found:
-        raise FileNotFoundError(
-            f'There is no folder {beside} beside {description}, nor one below (train/labels). Name the folder of '
-            'labels itself, and the classes: --classes NAME NAME ...'
-        )
-    return found
+
+
+def _description(folder: Path) -> Path | None:
+    """Return the YAML file nearest to a folder of labels: in it, or one or two above it."""
+    places = (folder, folder.parent, folder.parent.parent)
+    return next((file for place in places for file in sorted([*place.glob('*.yaml'), *place.glob('*.yml')])), None)
 
 
 def _names(path: Path, folder: Path) -> list[str]:
@@ -133,12 +147,28 @@ def _names(path: Path, folder: Path) -> list[str]:
     )
 
 
-def _names_in_yaml(path: Path) -> list[str]:
+def _content(description: Path) -> dict:
+    """Return what a YAML file says; an empty dict where it says something else."""
     try:
-        content = yaml.safe_load(read_regular_text(path, _MOST_BYTES))
+        content = yaml.safe_load(read_regular_text(description, _MOST_BYTES))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f'{path} is not YAML: {error}') from None
-    names = content.get('names') if isinstance(content, dict) else None
+        raise ValueError(f'{description} is not YAML: {error}') from None
+    return content if isinstance(content, dict) else {}
+
+
+def _points_in_yaml(description: Path) -> int | None:
+    """Return how many numbers follow each box for the points of a pose; None where there are no poses."""
+    try:
+        shape = _content(description).get('kpt_shape')
+    except ValueError:  # a file of other programs that lies near
+        return None
+    if not isinstance(shape, list) or len(shape) != 2 or not all(type(side) is int and side > 0 for side in shape):
+        return None
+    return shape[0] * shape[1]
+
+
+def _names_in_yaml(path: Path) -> list[str]:
+    names = _content(path).get('names')
     if isinstance(names, dict) and sorted(names) == list(range(len(names))):
         names = [names[i] for i in range(len(names))]
     if not isinstance(names, list) or not names:

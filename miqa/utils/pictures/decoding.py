@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -32,7 +32,7 @@ from .value_range import bytes_function, check_high_bytes, extremes, to_bytes
 
 #: The decoders of Pillow that are used. Its other ones, such as PostScript's, which starts a program, are not.
 #: They are called directly: what is registered with Pillow, and its limits, may be changed by any other package.
-_DECODERS = {
+_DECODERS: dict[str, Callable[..., ImageFile.ImageFile]] = {
     'BMP': BmpImagePlugin.BmpImageFile,
     'DIB': BmpImagePlugin.DibImageFile,
     'GIF': GifImagePlugin.GifImageFile,
@@ -200,7 +200,8 @@ def _to_rgb(
     else:
         rgb = picture if picture.mode == 'RGB' else picture.convert('RGB')
     if header.bits == 16 and header.kind in ('PNG', 'TIFF', 'JPEG2000'):
-        check_high_bytes(max(highest for _, highest in rgb.getextrema()), name)
+        bands: Any = rgb.getextrema()  # of a picture of several bands, lowest and highest of each
+        check_high_bytes(max(highest for _, highest in bands), name)
     return rgb
 
 

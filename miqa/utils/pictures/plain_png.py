@@ -33,10 +33,12 @@ def decode_plain_png(data: bytes) -> np.ndarray | None:
     The decoders give the same pixels as Pillow; where they find something wrong, Pillow says what it is.
     """
     decoder = kornia_decoder()
-    if (decoder is None and OPENCV_RGB is None) or not _is_plain_png(data):
-        return None
     if decoder is None:
+        if OPENCV_RGB is None or not _is_plain_png(data):
+            return None
         return cv2.imdecode(np.frombuffer(data, dtype=np.uint8), OPENCV_RGB)
+    if not _is_plain_png(data):
+        return None
     width, height = struct.unpack_from('>II', data, 16)
     try:
         return decoder(data, (height, width), 'rgb')

@@ -50,7 +50,7 @@ def read_tiff(stream: BinaryIO) -> Header:
         raise DamagedPicture(f'its directory has {count} entries')
     first = start + struct.calcsize(order + counting)
     table = read_at(stream, first, entry_size * count)
-    entries = {}
+    entries: dict[int, tuple[int, int, bytes]] = {}
     for at in range(0, len(table), entry_size):
         tag, kind, values = struct.unpack_from(f'{order}HHQ' if big else f'{order}HHI', table, at)
         entries.setdefault(tag, (kind, values, table[at : at + entry_size]))

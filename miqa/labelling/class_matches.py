@@ -1,0 +1,70 @@
+"""Whether machines and annotations speak of the same classes, asked before any machine runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from miqa.layout import ground_truth_path
+from miqa.utils.coco import read_coco
+
+from .class_maps import class_names
+from .coco_objects import check_shapes
+from .detection_scores import match_categories
+from .segmentation_scores import map_classes
+
+#: Names that a note spells out.
+_NAMED = 5
+
+
+class Named(Protocol):
+    """As much of a machine as is needed here."""
+
+    name: str
+    classes: tuple[str, ...] | None
+
+
+def unknown_classes(machines: Iterable[Named], data_root: str | os.PathLike, task: str) -> list[str]:
+    """Return a sentence for each machine that does not know all annotated classes.
+
+    Args:
+        machines: all that will run.
+        data_root: the database, with its ground truth.
+        task: det, ins or seg; classes of ``cls`` are matched when their table is made.
+
+    Raises:
+        ValueError: not one class of a machine is annotated, or an object lacks the shape that ins needs.
+    """
+    truth = ground_truth_path(data_root, task)
+    if task == 'cls':
+        return []
+    if task == 'seg':
+        annotated = tuple(class_names(truth) or ())
+    else:
+        annotations = read_coco(truth)
+        annotated = tuple(annotations.categories)
+        if task == 'ins':
+            check_shapes(annotations)
+    notes = []
+    for machine in machines:
+        about = {'name': machine.name, 'classes': machine.classes}
+        if task == 'seg':
+            map_classes(about, annotated or None, truth)
+        elif machine.classes is not None:
+            match_categories(about, annotations.categories, truth)
+        missing = [name for name in annotated if machine.classes and name not in machine.classes]
+        if missing:
+            notes.append(_note(machine, missing, len(annotated)))
+    return notes
+
+
+def _note(machine: Named, missing: Sequence[str], total: int) -> str:
+    listed = ', '.join(missing[:_NAMED]) + (', ...' if len(missing) > _NAMED else '')
+    near = {name.casefold(): name for name in machine.classes or ()}
+    otherwise = next((f' ({name} is called {near[name.casefold()]} there: write them alike)' for name in missing
+                      if name.casefold() in near), '')  # fmt: skip
+    return (
+        f'{machine.name} does not know {len(missing)} of the {total} annotated classes, so that objects of these do '
+        f'not count for it: {listed}{otherwise}'
+    )

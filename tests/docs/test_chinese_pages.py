@@ -1,0 +1,46 @@
+"""Chinese pages that follow an English one have its commands, its code and its figures."""
+
+import re
+from pathlib import Path
+
+import pytest
+from helpers_pages import blocks_in
+
+DOCS = Path(__file__).parents[2] / 'docs'
+#: Pages that are translated whole; the others are shorter than the English ones.
+WHOLE = ('your_own_models', 'performance', 'scale', 'reproduce')
+
+
+def code(page: Path) -> list[str]:
+    """Return the blocks of a page without their comments and the blanks before these."""
+    found = []
+    for block in blocks_in(page):
+        lines = (re.sub(r'\s+#\s.*$', '', line).rstrip() for line in block.text.split('\n'))
+        found.append('\n'.join(line for line in lines if line and not line.lstrip().startswith('#')))
+    return found
+
+
+def figures(page: Path) -> list[list[str]]:
+    """Return the numbers with a point in each row of a page's tables; words may be counted in another way."""
+    text = re.sub(r'^```.*?^```', '', page.read_text(encoding='utf-8'), flags=re.S | re.M)
+    rows = re.findall(r'^\|(.*)\|$', text, re.M)
+    return [re.findall(r'[-+]?\d+\.\d+(?:e-\d+)?', re.sub(r'`[^`]*`', '', row)) for row in rows]
+
+
+@pytest.mark.parametrize('name', WHOLE)
+def test_a_chinese_page_has_the_code_of_the_english_one(name):
+    assert code(DOCS / 'zh' / f'{name}.md') == code(DOCS / f'{name}.md')
+
+
+@pytest.mark.parametrize('name', WHOLE)
+def test_a_chinese_page_has_the_figures_of_the_english_tables(name):
+    ours, theirs = figures(DOCS / 'zh' / f'{name}.md'), figures(DOCS / f'{name}.md')
+    assert len(ours) == len(theirs)
+    for own, other in zip(ours, theirs, strict=True):
+        assert sorted(own) == sorted(other)
+    assert sum(map(len, ours)) > 0 or name == 'scale'
+
+
+def test_every_chinese_page_is_in_the_navigation():
+    nav = (DOCS.parent / 'mkdocs.yml').read_text(encoding='utf-8')
+    assert [page.name for page in sorted((DOCS / 'zh').glob('*.md')) if f'zh/{page.name}' not in nav] == []
