@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from miqa.taxonomy import check_choice
 from miqa.utils import atomic_write, copy_regular, sha256_of_file
+from miqa.utils.walking import check_target
 
 #: How the good pictures reach the new folder. ``link`` makes symbolic links.
 MODES = ('copy', 'link', 'hardlink')
@@ -74,8 +75,8 @@ def deliver(
         FileExistsError: there is another file of the same name.
     """
     check_choice(mode, MODES, 'mode')
+    check_target(Path(folder), Path(to), images)
     folder, to = Path(folder).absolute(), Path(to).absolute()
-    check_target(folder, to)
     new = 0
     for image in images:
         source = Path(image).absolute()
@@ -103,13 +104,6 @@ def _deliver_one(source: Path, target: Path, mode: str) -> bool:
     else:
         os.link(source, target)
     return True
-
-
-def check_target(folder: Path, to: Path) -> None:
-    """Raise a ValueError if ``to`` is ``folder`` or inside it: the next run would take its own output for input."""
-    folder, to = folder.resolve(), to.resolve()
-    if to == folder or folder in to.parents:
-        raise ValueError(f'The output folder {to} lies in the input folder {folder}. Choose one beside it.')
 
 
 def _same(source: Path, target: Path) -> bool:

@@ -33,7 +33,8 @@ class ResponseProjection(nn.Module):
         components: how many directions of the maps' statistics are kept, each scaled to unit variance.
     """
 
-    is_map: torch.Tensor
+    maps: torch.Tensor
+    others: torch.Tensor
     mean: torch.Tensor
     scale: torch.Tensor
     components: torch.Tensor

@@ -162,7 +162,7 @@ def _categories(entries: list, used: Container, problems: _Problems) -> dict[int
     return categories
 
 
-def _objects(entries: list, images: Mapping, categories: Mapping | None, boxes: bool, problems: _Problems):
+def _objects(entries: list, images: dict, categories: Mapping | None, boxes: bool, problems: _Problems):
     found: dict[int | str, list[AnnotatedObject]] = {key: [] for key in images}
     ids: set[int | str] = set()
     without_area = 0
@@ -186,6 +186,10 @@ def _objects(entries: list, images: Mapping, categories: Mapping | None, boxes: 
         made = _object(entry, category if isinstance(category, int) else 0, images[image].size, where, boxes, problems)
         if made is None:
             continue
+        if images[image].size is None and isinstance(made.segmentation, dict):
+            # The size of its pixels is that of the picture.
+            height, width = made.segmentation['size']
+            images[image] = images[image]._replace(size=(width, height))
         if made.box[2] > 0 and made.box[3] > 0:
             found[image].append(made)
         else:

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import logging
 import os
+import re
 import shlex
 import signal
 import sys
@@ -18,7 +19,8 @@ from typing import NoReturn
 
 from miqa.taxonomy import did_you_mean
 
-from .names import printable_text
+from .addresses import redact_users
+from .names import printable, printable_text
 from .requirements import explained
 
 #: What commands say after an interruption that go on where they stopped.
@@ -27,6 +29,8 @@ SAME_AGAIN = 'What is finished is kept; the same command goes on from there.'
 #: Variable that names a folder which processes of one run share, so that one says what all would say.
 SAID_FOLDER = 'MIQA_SAID'
 
+# What PyTorch says where processes that compute together lose one another.
+_LOST = re.compile(r'gloo|NCCL|(Connection|Broken pipe).*(peer|closed|reset)|TCPStore')
 # Whoever does not end by then is ended.
 _SECONDS_FOR_CHILDREN, _SECONDS_FOR_ALL = 5, 20
 
@@ -45,10 +49,25 @@ def sentence(parse: Callable) -> Callable:
 
 
 class SuggestingParser(argparse.ArgumentParser):
-    """A parser that suggests the nearest option for one that is unknown, of its sub-commands too."""
+    """A parser that suggests the nearest option for one that is unknown, of its sub-commands too.
+
+    A ``~`` at the beginning of a value means the home folder also where the shell has left it as it is, as in
+    ``--out=~/scores.csv``, unless there is a file of that very name.
+    """
+
+    _dashed: str | None = None
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse as argparse does."""
+        words = [_home_expanded(word) for word in (sys.argv[1:] if args is None else args)]
+        files = (word for word in words if word.startswith('-') and word != '-' and os.path.lexists(word))
+        self._dashed = next(files, None)
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and exit with 2."""
+        if self._dashed is not None:
+            message = f'{message}. A file whose name begins with a dash is given as ./{printable(self._dashed)}'
         unknown = [word.partition('=')[0] for word in message.split() if word.startswith('--')]
         if message.startswith('unrecognized arguments') and unknown:
             hints = (did_you_mean(word, self._all_options()) for word in unknown)
@@ -61,6 +80,30 @@ class SuggestingParser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 parsers += action.choices.values()
         return [name for parser in parsers for action in parser._actions for name in action.option_strings]
+
+
+def _home_expanded(word: str) -> str:
+    option, equals, value = word.partition('=') if word.startswith('--') else ('', '', word)
+    if not value.startswith('~') or os.path.lexists(value.partition('/')[0]):
+        return word
+    return f'{option}{equals}{os.path.expanduser(value)}'  # noqa: PTH111  names are not changed
+
+
+class ConfigOptions(argparse.Action):
+    """Takes ``key.sub=value ...``, as MMEngine's ``DictAction``, and says in a sentence what is not of that form."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Put a dict of dotted keys into the namespace."""
+        from mmengine.config import DictAction
+
+        for word in values:
+            key, equals, _ = word.partition('=')
+            if not equals or not all(key.split('.')):
+                parser.error(f'{option_string} {word}: each is written as key=value or key.sub=value, without spaces.')
+        try:
+            DictAction([option_string], self.dest)(parser, namespace, values, option_string)
+        except (AssertionError, ValueError, SyntaxError, RecursionError) as error:
+            parser.error(f'{option_string} {" ".join(values)}: {error or "brackets do not match"}.')
 
 
 class ToolParser(SuggestingParser):
@@ -150,6 +193,14 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         sys.exit(128 + number)
     except BrokenPipeError:
         _end_unread()
+    except RuntimeError as error:
+        lines = str(error).splitlines() or ['']
+        if os.environ.get('MIQA_TRACEBACK') or os.environ.get('WORLD_SIZE', '1') == '1' or not _LOST.search(lines[0]):
+            raise
+        # Whoever ended first has said why.
+        if first_to_say(_LOST.pattern):
+            print('Error: another process of this run has ended, and this one ends with it.', file=sys.stderr)
+        sys.exit(1)
     except (ValueError, KeyError, OSError, ImportError) as error:
         if os.environ.get('MIQA_TRACEBACK'):
             raise
@@ -158,7 +209,10 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
             text = explained(error)
         if first_to_say(text):
             # A file's name may hold what a terminal would obey.
-            print(f'Error: {printable_text(text)}\n(Set MIQA_TRACEBACK=1 to see where it happened.)', file=sys.stderr)
+            print(
+                f'Error: {redact_users(printable_text(text))}\n(Set MIQA_TRACEBACK=1 to see where it happened.)',
+                file=sys.stderr,
+            )
         sys.exit(1)
 
 

@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from .addresses import address_in_path
+from .names import printable
 
 #: Called with a path and why what is there is left out.
 OnProblem = Callable[[str, OSError], None]
 _MAGIC = re.compile(r'[*?\[]')
+# Endings that folders do not have: a link of such a name led to a file.
+_FILE_ENDING = re.compile(r'\.[a-z][a-z0-9]{0,4}')
+
+
+class LeftOut:
+    """Counts and names what was left out, such as folders that cannot be read. The first ``keep`` are remembered."""
+
+    def __init__(self, keep: int = 20):
+        self.count = 0
+        self.sentences: list[str] = []
+        self._keep = keep
+
+    def add(self, path: str, error: OSError) -> None:
+        """Count a folder that cannot be read."""
+        self.note(f'The folder {printable(path)} cannot be read: {error.strerror or error}.')
+
+    def note(self, sentence: str) -> None:
+        """Count one thing that was left out, for the reason that the sentence gives."""
+        self.count += 1
+        if len(self.sentences) < self._keep:
+            self.sentences.append(sentence)
+
+    def lines(self) -> list[str]:
+        """Return the sentences, and how many more there are."""
+        more = self.count - len(self.sentences)
+        return [*self.sentences, *([f'and {more} more'] if more else [])]
+
+
+def raise_problem(path: str, error: OSError) -> NoReturn:
+    """Raise an error for a folder that cannot be read: for callers that must not miss anything."""
+    raise type(error)(f'The folder {printable(path)} cannot be read: {error.strerror or error}.') from error
 
 
 def is_pattern(path: str) -> bool:
@@ -30,16 +67,36 @@ class Walker:
     with several names counts once for each, and a folder with several names counts once.
 
     Args:
-        on_problem: told of every folder that cannot be read.
+        on_problem: told of every folder that cannot be read, once.
+
+    Attributes:
+        problems: how often such a folder was met so far.
     """
 
     def __init__(self, on_problem: OnProblem):
-        self._on_problem = on_problem
+        self._tell = on_problem
+        self.problems = 0
+        self._told: set[tuple] = set()
         self._seen: set[tuple] = set()
         self._parents: dict[str, tuple] = {}
 
+    def _on_problem(self, path: str, error: OSError) -> None:
+        """Tell of a problem once, whatever detours lead to it."""
+        self.problems += 1
+        place = _identity(path) or self.place_of(path)
+        if place not in self._told:
+            self._told.add(place)
+            self._tell(path, error)
+
     def is_new(self, path: str) -> bool:
         """Tell whether a file has not been met before, by this path or by another one; remember it."""
+        key = self.place_of(path)
+        new = key not in self._seen
+        self._seen.add(key)
+        return new
+
+    def place_of(self, path: str) -> tuple:
+        """Return what is the same for all paths to a name in a folder, and different for all others."""
         folder, name = os.path.split(path)  # noqa: PTH206  names are not changed
         if name in ('', '.', '..'):
             folder, name = path, ''
@@ -48,10 +105,7 @@ class Walker:
             if len(self._parents) > 10_000:
                 self._parents.clear()
             place = self._parents[folder] = _identity(folder or '.') or ('', os.path.abspath(folder))  # noqa: PTH100
-        key = (*place, name)
-        new = key not in self._seen
-        self._seen.add(key)
-        return new
+        return (*place, name)
 
     def below(self, folder: str, suffixes: Collection[str]) -> Iterator[str]:
         """Yield the files in a folder and below it that end in one of ``suffixes``, sorted within each folder.
@@ -70,6 +124,10 @@ class Walker:
                 folders.append(entry)
             elif suffix_of(entry.name) in suffixes:
                 yield _join(folder, entry.name)
+            elif _leads_nowhere(entry):
+                # Perhaps to a folder of pictures on a disk that is not there now.
+                error = FileNotFoundError(errno.ENOENT, 'it is a link that leads nowhere')
+                self._on_problem(_join(folder, entry.name), error)
         for entry in folders:
             yield from self._below(_join(folder, entry.name), suffixes, walked)
 
@@ -136,6 +194,30 @@ class Walker:
         return found
 
 
+def check_target(folder: Path, to: Path, images: Iterable[str] = ()) -> None:
+    """Raise a ValueError if ``to`` is an input folder or inside one: the next run would take its output for input.
+
+    Args:
+        folder: that is walked.
+        to: where pictures will go.
+        images: what was found by walking, as paths; folders that lie elsewhere and are linked from ``folder`` are
+            known by them.
+    """
+    if (address := address_in_path(str(to))) is not None:
+        raise ValueError(f'The output folder must be one of this computer, not {address}.')
+    walked = {folder}
+    for place in {os.path.dirname(image) for image in images}:  # noqa: PTH120  a million of them
+        inner = Path(place)
+        while inner not in walked and folder in inner.parents:
+            walked.add(inner)
+            inner = inner.parent
+    to = to.resolve()
+    above = {to, *to.parents}
+    for each in sorted(walked):
+        if each.resolve() in above:
+            raise ValueError(f'The output folder {to} lies in the input folder {each}. Choose one beside it.')
+
+
 def _join(folder: str, name: str) -> str:
     return os.path.join(folder, name) if folder else name  # noqa: PTH118  names are not changed
 
@@ -146,6 +228,13 @@ def _identity(path: str) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino
+
+
+def _leads_nowhere(entry: os.DirEntry) -> bool:
+    """Whether an entry is a link to nothing that may have been a folder, by its name."""
+    if not entry.is_symlink() or _FILE_ENDING.fullmatch(suffix_of(entry.name)):
+        return False
+    return not os.path.exists(entry.path)  # noqa: PTH110  names are not changed
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

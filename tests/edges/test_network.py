@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import pytest
@@ -16,6 +17,7 @@ from miqa.apis.live.network import CameraLost, NetworkStream
 from miqa.apis.live.realtime import RealTimeIQA
 from miqa.utils import read_image
 from miqa.utils.addresses import AddressRefused, AllowedAddresses, is_public, redact_url
+from miqa.utils.downloads import DownloadError, download
 from miqa.utils.fetching import FetchError, fetch, file_name_of
 
 SECRETS = ('hunter2', 's3cret', 't0ken')
@@ -107,6 +109,64 @@ def test_downloads_are_bounded_and_their_errors_name_no_secret(tmp_path, answer,
         fetch(f'http://me:hunter2@{host}/x?key=t0ken', tmp_path / 'a', max_bytes=5000, seconds=1)
     assert f'http://{host}/x?...' in str(caught.value)
     assert not any(secret in str(caught.value) for secret in SECRETS) and not (tmp_path / 'a').exists()
+
+
+def dribbling(content):
+    """Answer with these bytes, one at a time, for ever."""
+
+    def answer(handler):
+        for byte in content:
+            handler.wfile.write(bytes([byte]))
+            handler.wfile.flush()
+            time.sleep(0.02)
+
+    return answer
+
+
+def answering(text):
+    return lambda handler: handler.wfile.write(text.encode())
+
+
+@pytest.mark.parametrize(
+    ('answer', 'sentence'),
+    [
+        # Each byte begins a socket's timeout anew.
+        (dribbling(b'HTTP/1.1 200 OK\r\nX: ' + b'a' * 1000), 'takes too long: it did not come in 0.5 seconds'),
+        (dribbling(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n' + b'0' * 1000), 'takes too long'),
+        (answering('HTTP/1.1 206 Partial\r\nContent-Length: 5\r\n\r\nhello'), 'answers 206'),
+        (answering('HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello'), r'packed \(gzip\)'),
+        (answering('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhello'), 'ended early'),
+        (answering('HELLO /x?key=t0ken me:hunter2\r\n'), 'what answers is no web server'),
+        (answering('HTTP/1.1 302 Found\r\nLocation: http://me:hunter2@/t0ken\r\n\r\n'), 'its form is not that'),
+        (answering('HTTP/1.1 302 Found\r\nLocation: /x?key=t0ken\r\n\r\n'), 'leads to cannot be followed'),
+    ],
+)  # fmt: skip
+def test_answers_that_are_not_the_whole_file_are_refused_in_time(tmp_path, answer, sentence):
+    with web_server(answer) as (host, _), pytest.raises(FetchError, match=sentence) as caught:
+        fetch(f'http://me:hunter2@{host}/x?key=t0ken', tmp_path / 'a', max_bytes=5000, seconds=0.5)
+    assert not any(secret in str(caught.value) for secret in SECRETS) and not (tmp_path / 'a').exists()
+
+
+@pytest.mark.parametrize(
+    'url',
+    ["http://me:hun'ter2@127.0.0.1:1/x", 'http://me:x hunter2@127.0.0.1:1/', 'http://me:{hunter2}`|\\^"<>@127.0.0.1:1/',
+     'http://127.0.0.1:1/a b?t0ken', 'http://me:hunter2/?t0ken', 'http://[zz]/?t0ken', 'http://a:99999/?t0ken',
+     'http://me:hunter2@/x', 'http://..../?t0ken'],
+)  # fmt: skip
+def test_addresses_that_are_wrong_are_named_without_their_secrets(tmp_path, url):
+    with pytest.raises(FetchError) as caught:
+        fetch(url, tmp_path / 'a', max_bytes=10, seconds=2)
+    assert not any(secret in str(caught.value) for secret in (*SECRETS, 'ter2'))
+    with pytest.raises(DownloadError) as caught:
+        download(url, tmp_path / 'b', progress=False)
+    assert not any(secret in str(caught.value) for secret in (*SECRETS, 'ter2'))
+
+
+def test_spaces_and_letters_of_other_languages_in_addresses_are_understood(tmp_path):
+    with web_server(files({'/a%20b/%C3%BC.bin': b'abc'})) as (host, _):
+        assert fetch(f'http://{host}/a b/ü.bin', tmp_path / 'a', max_bytes=9).read_bytes() == b'abc'
+        # Downloads of weights send the name and password too.
+        assert download(f'http://me:hunter2@{host}/a b/ü.bin', tmp_path / 'b', progress=False).read_bytes() == b'abc'
 
 
 def test_only_addresses_on_the_list_are_asked_for_others():
@@ -201,6 +261,23 @@ def test_pictures_behind_addresses_are_scored_like_files_and_named_without_secre
     assert len(list((tmp_path / 'marked').rglob('*.png'))) == 1
 
 
+def test_addresses_that_differ_in_their_secrets_alone_are_several_pictures(tmp_path, weights):
+    photos = [Path(photo).read_bytes() for photo in write_photos(tmp_path / 'photos', 2)]
+
+    def answer(handler):
+        files({'/get': photos[int(handler.path[-1])]})(handler)
+
+    out = tmp_path / 'scores.jsonl'
+    with web_server(answer) as (host, _):
+        urls = [f'http://{host}/get?t0ken&id={number}' for number in (0, 1, 0)]
+        made = ['--annotated', str(tmp_path / 'marked'), '--weights', weights, '--workers', '0', '--quiet']
+        assert run(['image', *urls, '--out', str(out), *made]) == 0
+        assert run(['image', *urls, '--out', str(out), *made]) == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row['image'] for row in rows] == [f'http://{host}/get?...', f'http://{host}/get?... (2)']
+    assert rows[0]['score'] != rows[1]['score'] and len(list((tmp_path / 'marked').rglob('*.png'))) == 2
+
+
 def test_a_video_behind_an_address_is_scored_like_a_file(tmp_path, weights, capsys):
     path = write_video(tmp_path / 'a.avi', [0.3, 0.6] * 10)
     options = ['--weights', weights, '--quiet', '--json']
@@ -216,6 +293,31 @@ def test_a_video_behind_an_address_is_scored_like_a_file(tmp_path, weights, caps
     assert f'http://{host}/b.avi?... is not a video' in told.err
     written = ''.join(file.read_text() for file in (tmp_path / 'reports').iterdir() if file.suffix in ('.json', '.csv'))
     assert not any(secret in told.out + told.err + written for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['filter', 'ADDRESS', '--keep', '1'], ['image', 'a.png', '--out', 'ADDRESS.csv'],
+        ['image', 'a.png', '--model', 'ADDRESS'], ['filter', '.', '--keep', '1', '--to', 'ADDRESS'],
+        ['label', 'ADDRESS', '--out', 'x', '--task', 'cls', '--machine', 'ADDRESS'], ['gate', 'show', 'ADDRESS'],
+        ['gate', 'fit', 'ADDRESS'], ['image', 'a.png', '--weights', 'ADDRESS'],
+        ['export', 'x.onnx', '--model', 'ADDRESS'],
+    ],
+)  # fmt: skip
+def test_addresses_where_none_belong_are_named_without_secrets_and_become_no_folders(
+    words, tmp_path, weights, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    write_photos(tmp_path / 'photos', 1)
+    (tmp_path / 'photos' / '000.png').rename(tmp_path / 'a.png')
+    more = [] if {'--model', '--weights', 'gate', 'label'} & set(words) else ['--weights', weights]
+    status = run([word.replace('ADDRESS', 'https://me:hunter2@127.0.0.1:1/x') for word in words] + more)
+    told = capsys.readouterr()
+    assert (
+        status in (1, 2, 3) and '127.0.0.1' in told.err and not any(secret in told.out + told.err for secret in SECRETS)
+    )
+    assert not any('hunter2' in str(path) for path in tmp_path.rglob('*'))
 
 
 def test_a_path_that_is_an_address_is_named_without_secrets_where_files_are_read():
@@ -336,6 +438,59 @@ def test_a_real_camera_that_comes_back_goes_on():
             live.run(f'http://{host}/video?token=t0ken', display='none', every_frame=True, reconnect_seconds=2)
     summary = caught.value.summary
     assert summary['breaks'] == 2 and 30 <= summary['frames_scored'] <= 40 and 't0ken' not in str(caught.value)
+
+
+def test_a_camera_that_falls_silent_is_asked_again(monkeypatch):
+    silent = threading.Event()
+    # The second is for the question whether it is a file.
+    answers = iter([camera_answer([8]), camera_answer([1]), camera_answer([9])])
+
+    def answer(handler):
+        following = next(answers, None)
+        if following is None:
+            handler.send_error(503)
+            return
+        following(handler)
+        handler.wfile.flush()
+        if not silent.is_set():  # the line is cut: no byte comes, and no end
+            silent.set()
+            time.sleep(6)
+
+    with web_server(answer) as (host, _), pytest.raises(CameraLost) as caught:
+        RealTimeIQA(model=Brightness()).run(
+            f'http://{host}/video', display='none', every_frame=True, stall_seconds=1, reconnect_seconds=2
+        )
+    assert caught.value.summary['breaks'] == 2 and caught.value.summary['frames_captured'] >= 15
+
+
+def test_a_camera_whose_pictures_change_their_size_is_opened_anew(caplog):
+    sizes = iter([[(64, 48)] * 5 + [(96, 64)] * 120, [(96, 64)] * 30])
+
+    def answer(handler):
+        following = next(sizes, None)
+        if following is None:
+            handler.send_error(503)
+            return
+        handler.send_response(200)
+        handler.send_header('Content-Type', 'multipart/x-mixed-replace; boundary=frame')
+        handler.end_headers()
+        for size in following:
+            data = cv2.imencode('.jpg', grey(0.2 if size == (64, 48) else 0.9, size))[1].tobytes()
+            handler.wfile.write(b'--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n' % len(data))
+            handler.wfile.write(data + b'\r\n')
+
+    frames = []
+    with web_server(answer) as (host, _), pytest.raises(CameraLost):
+        for frame in NetworkStream(f'http://{host}/video', 0.3).frames():
+            frames.append(frame)  # noqa: PERF402  what came before the end counts
+    assert frames[-1].shape == (64, 96, 3) and frames[-1].mean() > 200 and len(frames) < 100
+    # One that does not change is opened anew once.
+    captures = [Capture(120), Capture(200)]
+    stream = NetworkStream('rtsp://camera/live', 0.1, opener(*captures))
+    with caplog.at_level(logging.WARNING), pytest.raises(CameraLost):
+        list(stream.frames())
+    assert sum('gave the same picture' in record.message for record in caplog.records) == 2
+    assert captures[0].released and captures[1].read_so_far == 200
 
 
 def test_a_reader_that_waits_for_a_stream_can_be_ended_at_once():

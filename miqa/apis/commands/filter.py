@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from miqa.utils.addresses import address_in_path
 from miqa.utils.names import printable, read_name, write_name
 
 from .options import SOME_FAILED, add_model_options, add_reading_options, load_model
@@ -57,13 +58,14 @@ def run(args: argparse.Namespace) -> int:
     """Filter; returns the exit status."""
     from tqdm import tqdm
 
-    from miqa.apis.gate import check_target, choose, deliver
+    from miqa.apis.gate import choose, deliver
+    from miqa.utils.walking import check_target
 
     from .files import LeftOut, find_images
     from .results import ResultFile, read_rows, try_out
 
     if not Path(args.folder).is_dir():
-        raise NotADirectoryError(f'{args.folder} is not a folder of images.')
+        raise NotADirectoryError(f'{address_in_path(args.folder) or args.folder} is not a folder of images.')
     if args.to:
         check_target(Path(args.folder), Path(args.to))
     gate = None
@@ -77,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
     choose([0.0], args.keep, threshold)
     left_out = LeftOut()
     images = list(find_images([args.folder], left_out=left_out))
+    if args.to:
+        check_target(Path(args.folder), Path(args.to), images)
     if args.scores:
         try_out(args.scores)
     model = load_model(args)

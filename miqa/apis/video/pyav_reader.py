@@ -40,7 +40,8 @@ class PyAVReader(VideoReader):
         except BaseException:
             self.close()
             raise
-        stream.thread_type = 'AUTO'
+        # Threads that decode several frames at once lose those beside one that cannot be decoded.
+        stream.thread_type = 'SLICE' if self.structure.wrong else 'AUTO'
         if keyframes_only:
             stream.codec_context.skip_frame = 'NONKEY'
         self.keyframes_only = keyframes_only
@@ -94,6 +95,8 @@ class PyAVReader(VideoReader):
                 count.add(packet, False)
                 continue
             count.add(packet, True)
+            if packet.size and _is_header(packet, self._stream):
+                continue
             try:
                 yield from packet.decode()
             except error:
@@ -102,11 +105,25 @@ class PyAVReader(VideoReader):
 
     def _picture(self, frame) -> np.ndarray:
         # More than 8 bits, or chroma of a size of its own, are interpolated; by the same rule as OpenCV's.
-        image = frame.to_ndarray(
+        image = self._as_shown(frame).to_ndarray(
             format='bgr24', src_colorspace=_BT601, dst_colorspace=_BT601, interpolation='BICUBIC'
         )  # fmt: skip
         turns = round(getattr(frame, 'rotation', 0) / 90) % 4
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+    def _as_shown(self, frame):
+        """Return a frame without what it says of fields and of the place of its colours.
+
+        OpenCV and the ffmpeg program do not heed it where they turn a frame into a picture; PyAV does.
+        """
+        if not frame.format.name.startswith('yuv'):
+            return frame
+        try:
+            flat = self._av.VideoFrame.from_ndarray(frame.to_ndarray(), format=frame.format.name)
+        except (ValueError, AssertionError):  # of a format or size that PyAV makes no array of
+            return frame
+        flat.color_range, flat.colorspace = frame.color_range, frame.colorspace
+        return flat
 
     def close(self):
         """Close the container."""
@@ -116,3 +133,8 @@ class PyAVReader(VideoReader):
         # Dropped without being closed: PyAV would free its decoder in the way that close_container tells of.
         if getattr(self, '_opened', None) is not None:
             self.close()
+
+
+def _is_header(packet, stream) -> bool:
+    """Whether a packet is one that Theora begins with (its specification, section 6.1), as where files are joined."""
+    return stream.codec_context.name == 'theora' and bytes(packet)[0] >= 0x80

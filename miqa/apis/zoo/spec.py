@@ -141,7 +141,8 @@ class ModelSpec:
         for value, what in ((task, 'task'), (label, 'label')):
             if value is not None and not isinstance(value, str):
                 raise ValueError(f'{source}: {what} must be a name, not {shown(value)}.')
-        short_side = Whole(1, LARGEST_SHORT_SIDE).checked(resize.get('size', SHORT_SIDE), f'{source}: short_side')
+        short_side = resize.get('size', SHORT_SIDE)
+        short_side = Whole(1, LARGEST_SHORT_SIDE).checked(short_side, f'{source}: short_side')
         interpolation = Choice(tuple(INTERPOLATIONS)).checked(
             resize.get('interpolation', 'bilinear'), f'{source}: interpolation'
         )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
+
+from miqa.utils.walking import Walker, raise_problem, suffix_of
 
 #: Kind -> in words.
 FORMATS = {
@@ -40,8 +43,9 @@ def format_of(path: str | os.PathLike, images: str | os.PathLike, task: str) -> 
         kind = 'maps' if any(file.suffix.lower() == '.png' for file in path.iterdir()) else None
     else:
         # Notes and lists of classes lie beside annotations of every kind: the most files tell.
-        counts = {name: sum(1 for _ in path.rglob(f'*.{ending}')) for name, ending in _FOLDERS.items()}
-        kind = max(counts, key=lambda name: counts[name]) if any(counts.values()) else None
+        endings = tuple(f'.{ending}' for ending in _FOLDERS.values())
+        counts = Counter(suffix_of(name) for name in Walker(raise_problem).below(str(path), endings))
+        kind = max(_FOLDERS, key=lambda name: counts[f'.{_FOLDERS[name]}']) if counts else None
     possible = {
         'cls': ('csv', 'imagefolder'),
         'det': ('coco', 'yolo', 'voc', 'labelme', 'cvat', 'csv'),

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from miqa.utils.regular_files import read_regular
+from miqa.utils.walking import Walker, raise_problem
 
 from .coco_writing import Picture
 
@@ -21,7 +22,7 @@ def files_by_stem(folder: Path, suffix: str, pictures: Sequence[Picture]) -> dic
         ValueError: two files have one stem, or two pictures.
     """
     files: dict[str, Path] = {}
-    for path in sorted(folder.rglob(f'*{suffix}')):
+    for path in sorted(map(Path, Walker(raise_problem).below(str(folder), (suffix,)))):
         if path.stem in files:
             raise ValueError(
                 f'{files[path.stem]} and {path} are both annotations of a picture {path.stem}. Remove one.'

@@ -16,6 +16,7 @@ import yaml
 
 from miqa.labelling.class_names import checked_names, read_class_names
 from miqa.utils.regular_files import read_regular_text
+from miqa.utils.walking import Walker, raise_problem
 
 from .coco_writing import LabelledBox, Picture, inside
 
@@ -49,8 +50,9 @@ def read_yolo(
     stems = [picture.stem for picture in pictures]
     counts = Counter(stems)
     files: dict[str, Path] = {}
-    for file in sorted({file for folder in folders for file in folder.rglob('*.txt')}):
-        if file.name in _NAMES:
+    walker = Walker(raise_problem)
+    for file in sorted(Path(file) for folder in folders for file in walker.below(str(folder), ('.txt',))):
+        if file.name in _NAMES or not walker.is_new(str(file)):
             continue
         if file.stem in files and file.stem in counts:
             raise ValueError(f'{files[file.stem]} and {file} are both labels of a picture {file.stem}. Remove one.')
@@ -85,7 +87,9 @@ def _object(words: list[str], picture: Picture, names: list[str], points: int | 
     except ValueError:
         raise ValueError(f'{where}: {" ".join(words)[:60]!r} is not a list of numbers.') from None
     index, shares = values[0], values[1:]
-    if not all(map(math.isfinite, values)) or index != int(index) or not 0 <= index < len(names):
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f'{where}: {" ".join(words)[:60]!r} holds what is no finite number.')
+    if index != int(index) or not 0 <= index < len(names):
         raise ValueError(f'{where}: the class is {words[0]}; there are {len(names)} classes, from 0.')
     if points is not None and len(shares) == 4 + points:
         shares = shares[:4]
@@ -96,7 +100,8 @@ def _object(words: list[str], picture: Picture, names: list[str], points: int | 
             'kpt_shape in data.yaml must say how many there are.'
         )
     if min(shares) < -0.01 or max(shares) > 1.01:
-        raise ValueError(f'{where}: {max(shares, key=abs):g} is no share of the picture, which lies in 0 to 1.')
+        wrong = max(shares, key=lambda share: abs(share - 0.5))
+        raise ValueError(f'{where}: {wrong:g} is no share of the picture, which lies in 0 to 1.')
     width, height = picture.size
     if len(shares) == 4:
         x, y, w, h = shares[0] * width, shares[1] * height, shares[2] * width, shares[3] * height
@@ -151,8 +156,8 @@ def _content(description: Path) -> dict:
     """Return what a YAML file says; an empty dict where it says something else."""
     try:
         content = yaml.safe_load(read_regular_text(description, _MOST_BYTES))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f'{description} is not YAML: {error}') from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f'{description} is not YAML: {" ".join(str(error).split())[:300]}') from None
     return content if isinstance(content, dict) else {}
 
 
