@@ -80,13 +80,13 @@ def fetch(
         leads = ', and what it leads to cannot be followed' if 300 <= error.code < 400 else ''
         raise FetchError(f'{name} cannot be fetched: the server answers {error.code}{leads}.') from None
     except (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, OSError, ValueError) as error:
-        reason: Any = getattr(error, 'reason', None) or error
-        if isinstance(reason, AddressRefused):
-            raise reason from None
+        cause: Any = getattr(error, 'reason', None) or error
+        if isinstance(cause, AddressRefused):
+            raise cause from None
         Path(path).unlink(missing_ok=True)
         if deadline.over:
             raise FetchError(f'{name} takes too long: it did not come in {seconds:g} seconds.') from None
-        raise FetchError(f'{name} cannot be fetched: {reason_of(reason)}.') from None
+        raise FetchError(f'{name} cannot be fetched: {reason_of(cause)}.') from None
     return Path(path)
 
 

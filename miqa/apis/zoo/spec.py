@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice
 from miqa.utils import CheckpointError
@@ -135,13 +135,13 @@ class ModelSpec:
         return cls._checked(method, config.get('task'), config.get('label'), network, views, resize, source)
 
     @classmethod
-    def _checked(cls, method, task, label, network, views, resize: Mapping, source: str) -> ModelSpec:
+    def _checked(cls, method, task, label, network, views, resize: Mapping[str, Any], source: str) -> ModelSpec:
         if not isinstance(method, str) or not re.fullmatch(r'[\w.+\- ]{1,200}', method):
             raise ValueError(f'{source}: method must be a short name, not {shown(method)}.')
         for value, what in ((task, 'task'), (label, 'label')):
             if value is not None and not isinstance(value, str):
                 raise ValueError(f'{source}: {what} must be a name, not {shown(value)}.')
-        short_side = resize.get('size', SHORT_SIDE)
+        short_side: Any = resize.get('size', SHORT_SIDE)
         short_side = Whole(1, LARGEST_SHORT_SIDE).checked(short_side, f'{source}: short_side')
         interpolation = Choice(tuple(INTERPOLATIONS)).checked(
             resize.get('interpolation', 'bilinear'), f'{source}: interpolation'
