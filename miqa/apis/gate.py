@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,8 +74,8 @@ def deliver(
         FileExistsError: there is another file of the same name.
     """
     check_choice(mode, MODES, 'mode')
+    check_target(Path(folder), Path(to), images)
     folder, to = Path(folder).absolute(), Path(to).absolute()
-    check_target(folder, to)
     new = 0
     for image in images:
         source = Path(image).absolute()
@@ -105,11 +105,26 @@ def _deliver_one(source: Path, target: Path, mode: str) -> bool:
     return True
 
 
-def check_target(folder: Path, to: Path) -> None:
-    """Raise a ValueError if ``to`` is ``folder`` or inside it: the next run would take its own output for input."""
-    folder, to = folder.resolve(), to.resolve()
-    if to == folder or folder in to.parents:
-        raise ValueError(f'The output folder {to} lies in the input folder {folder}. Choose one beside it.')
+def check_target(folder: Path, to: Path, images: Iterable[str] = ()) -> None:
+    """Raise a ValueError if ``to`` is an input folder or inside one: the next run would take its output for input.
+
+    Args:
+        folder: that is walked.
+        to: where pictures will go.
+        images: what was found by walking, as paths; folders that lie elsewhere and are linked from ``folder`` are
+            known by them.
+    """
+    walked = {folder}
+    for place in {os.path.dirname(image) for image in images}:  # noqa: PTH120  a million of them
+        inner = Path(place)
+        while inner not in walked and folder in inner.parents:
+            walked.add(inner)
+            inner = inner.parent
+    to = to.resolve()
+    above = {to, *to.parents}
+    for each in sorted(walked):
+        if each.resolve() in above:
+            raise ValueError(f'The output folder {to} lies in the input folder {each}. Choose one beside it.')
 
 
 def _same(source: Path, target: Path) -> bool:

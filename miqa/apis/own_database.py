@@ -19,6 +19,7 @@ from miqa.layout import FILED_LABELS, ground_truth_path, responses_folder
 from miqa.machines import Machine, build_machine, list_sources, run_machine, shard_of
 from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS
 from miqa.utils.progress import OneLine
+from miqa.utils.walking import LeftOut
 
 #: What is done, in this order.
 STAGES = ('distort', 'run', 'label', 'split', 'verify')
@@ -96,12 +97,14 @@ class Made:
 
     Attributes:
         notes: sentences about what was found on the way.
+        left_out: pictures and folders that the database does not have, and why.
         manifest: of the labels; None where only a shard was run.
         problems: what the check at the end found.
         splits: number of sources in each split.
     """
 
     notes: list[str]
+    left_out: LeftOut = field(default_factory=LeftOut)
     manifest: dict | None = None
     problems: list[str] = field(default_factory=list)
     splits: dict[str, int] = field(default_factory=dict)
@@ -120,12 +123,13 @@ def build_machines(order: Order) -> list[Machine]:
     return machines
 
 
-def prepare(order: Order, machines: Sequence[Machine]) -> OwnPictures:
-    """Name the sources and write their ground truth."""
+def prepare(order: Order, machines: Sequence[Machine], left_out: LeftOut) -> OwnPictures:
+    """Name the sources and write their ground truth; ``left_out`` collects what is not among them."""
     clean = list(read_pairs(order.pairs, order.images)) if order.pairs else None
     known = next((machine.classes for machine in machines if machine.classes), None) if order.task == 'cls' else None
     return prepare_pictures(
-        order.images, order.root, order.task, order.annotations, order.classes, known, only=clean
+        order.images, order.root, order.task, order.annotations, order.classes, known, only=clean,
+        left_out=left_out,
     )  # fmt: skip
 
 
@@ -134,7 +138,8 @@ def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
     machines = build_machines(order)
     with temporary_root() as folder:
         trial = Order(**{**vars(order), 'root': folder})
-        own = prepare(trial, machines)
+        left_out = LeftOut()
+        own = prepare(trial, machines, left_out)
         total = len(own.sources)
         places = sorted({round(i * (total - 1) / max(1, sample - 1)) for i in range(min(sample, total))})
         chosen = [own.sources[i] for i in places]
@@ -148,6 +153,7 @@ def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
             for machine in machines
         ]
     lines = [f'{total} pictures in {order.images}; labels: {", ".join(order.labels)}', *own.notes]
+    lines += [f'Left out: {sentence}' for sentence in left_out.lines()]
     return '\n'.join([*lines, plan_text(costs, measured, total)])
 
 
@@ -162,12 +168,13 @@ def make_database(order: Order, progress: bool = True) -> Made:
         What was made. Where only a shard is asked for, the labels are left to a run without one.
     """
     machines = build_machines(order)
-    own = prepare(order, machines)
+    left_out = LeftOut()
+    own = prepare(order, machines, left_out)
     notes = list(own.notes)
     line = OneLine(len(STAGES) - 1 + len(machines), disable=not progress)
     try:
         line.stage('distort')
-        notes += _make_images(order, own, line)
+        _make_images(order, own, left_out, line)
         sources = [source for source in list_sources(order.root, order.task) if source.versions]
         if order.shard[1] > 1:
             mine = {source.image_id for source in shard_of(own.sources, order.shard)}
@@ -188,8 +195,8 @@ def make_database(order: Order, progress: bool = True) -> Made:
                 progress=line,
             )
             if counts['unreadable']:
-                notes.append(f'{machine.name}: {counts["unreadable"]} pictures could not be read or got no answer')
-        made = Made(notes)
+                left_out.note(f'{machine.name}: {counts["unreadable"]} pictures could not be read or got no answer.')
+        made = Made(notes, left_out)
         if order.shard[1] > 1:
             return made
         line.stage('label')
@@ -212,7 +219,7 @@ def make_database(order: Order, progress: bool = True) -> Made:
         line.close()
 
 
-def _make_images(order: Order, own: OwnPictures, line: OneLine) -> list[str]:
+def _make_images(order: Order, own: OwnPictures, left_out: LeftOut, line: OneLine) -> None:
     if order.pairs or order.unpaired:
         degraded = read_pairs(order.pairs, order.images) if order.pairs else {}
         folder = Path(order.images)
@@ -224,7 +231,7 @@ def _make_images(order: Order, own: OwnPictures, line: OneLine) -> list[str]:
             for source in own.sources
         }
         build_captured(_mine(scenes, own.sources, order), order.root, order.task, progress=line)
-        return []
+        return
     report = build_versions(
         own.sources,
         order.root,
@@ -238,7 +245,8 @@ def _make_images(order: Order, own: OwnPictures, line: OneLine) -> list[str]:
         backend=order.backend,
         progress=line,
     )
-    return [f'left out {name}: {reason}' for name, reason in report.bad]
+    for name, reason in report.bad:
+        left_out.note(f'{name}: {reason}')
 
 
 def _mine(scenes: dict, sources: Sequence[Source], order: Order) -> dict:

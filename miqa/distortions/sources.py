@@ -15,6 +15,7 @@ from miqa.utils.names import printable
 from miqa.utils.pictures.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from miqa.utils.regular_files import read_regular_text
 from miqa.utils.tables import id_of, read_table
+from miqa.utils.walking import LeftOut, Walker
 
 from .annotated_sizes import check_turned
 from .masks import MaskRecipe, coco_recipe, folder_recipe
@@ -31,15 +32,16 @@ class Source(NamedTuple):
     mask: MaskRecipe
 
 
-def list_images(folder: str | Path, names: Sequence[str] | None = None) -> list[Path]:
+def list_images(folder: str | Path, names: Sequence[str] | None = None, left_out: LeftOut | None = None) -> list[Path]:
     """List the pictures in a folder (not below it), sorted by name.
 
-    Other pictures in it, of endings that databases are not made from, and what is no file are named in the log.
+    Other pictures in it, of endings that databases are not made from, and what is no file are left out.
 
     Args:
         folder: where the pictures are.
         names: only these, by file name, or by stem with any known ending; a number matches a stem that is the
             same number with leading zeros.
+        left_out: collects what is left out, where no ``names`` are given; without it one warning names it.
 
     Raises:
         FileNotFoundError: there is no such folder, no picture in it, or none of a wanted name.
@@ -47,18 +49,32 @@ def list_images(folder: str | Path, names: Sequence[str] | None = None) -> list[
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'There is no folder {folder}.')
-    paths, others = [], []
+    paths, others, folders = [], [], []
     for path in sorted(folder.iterdir()):
         known = path.suffix.lower() in PICTURE_SUFFIXES
         if known and path.is_file():
             paths.append(path)
         elif not path.name.startswith('.') and (known or path.suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES):
             others.append(path.name)
-    if others:
-        logger.warning(
+        elif not path.name.startswith('.') and path.is_dir():
+            folders.append(path)
+    if others and names is None:
+        sentence = (
             f'{len(others)} entries of {folder} are left out: they are no files, or their endings are not among '
             f'{", ".join(PICTURE_SUFFIXES)}. Convert or mend them if they are wanted: '
             f'{printable(", ".join(others[:20]))}{", ..." if len(others) > 20 else "."}'
+        )
+        if left_out is None:
+            logger.warning(sentence)
+        else:
+            left_out.note(sentence)
+    walker = Walker((left_out or LeftOut()).add)
+    known_pictures = IMAGE_SUFFIXES | UNREAD_SUFFIXES
+    passed = [inner.name for inner in folders if names is None and any(walker.below(str(inner), known_pictures))]
+    if passed:
+        logger.warning(
+            f'Pictures in folders below {folder} are not taken: {printable(", ".join(passed[:20]))}. Move them up if '
+            'they are wanted.'
         )
     if not paths:
         raise FileNotFoundError(f'There is no picture in {folder}; known endings are {", ".join(PICTURE_SUFFIXES)}.')
@@ -73,7 +89,7 @@ def list_images(folder: str | Path, names: Sequence[str] | None = None) -> list[
         raise FileNotFoundError(
             f'{len(missing)} listed pictures are not in {folder}, the first of them {missing[0]!r}.'
         )
-    return [by_name[name] if name in by_name else by_name[Path(name).stem] for name in names]
+    return list(dict.fromkeys(by_name[name] if name in by_name else by_name[Path(name).stem] for name in names))
 
 
 def read_names(path: str | Path) -> list[str]:

@@ -34,7 +34,10 @@ from miqa.utils import (
 from miqa.utils.coco import read_coco
 from miqa.utils.images import picture_size
 from miqa.utils.json_text import parse_json
+from miqa.utils.names import printable
+from miqa.utils.pictures.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from miqa.utils.tables import id_of, read_table
+from miqa.utils.walking import LeftOut, Walker, raise_problem
 
 from .class_maps import NAMES_FILE
 from .formats import (
@@ -70,8 +73,12 @@ class OwnPictures:
     notes: list[str] = field(default_factory=list)
 
 
-def pictures_below(folder: str | os.PathLike) -> list[str]:
+def pictures_below(folder: str | os.PathLike, left_out: LeftOut | None = None) -> list[str]:
     """Return the pictures in a folder and below it, as paths with forward slashes, sorted; hidden ones are left out.
+
+    Args:
+        folder: walked with its links, each folder once.
+        left_out: collects folders that cannot be read, and pictures that a database cannot have.
 
     Raises:
         FileNotFoundError: there is no such folder, or no picture.
@@ -79,14 +86,16 @@ def pictures_below(folder: str | os.PathLike) -> list[str]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'There is no folder of pictures {folder}.')
+    left_out = LeftOut() if left_out is None else left_out
     found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        found += [
-            (Path(parent) / name).relative_to(folder).as_posix()
-            for name in files
-            if not name.startswith('.') and Path(name).suffix.lower() in PICTURE_SUFFIXES
-        ]
+    for path in Walker(left_out.add).below(str(folder), IMAGE_SUFFIXES | UNREAD_SUFFIXES):
+        name = Path(path).relative_to(folder).as_posix()
+        if Path(name).suffix.lower() not in PICTURE_SUFFIXES:
+            left_out.note(f'{printable(name)}: databases are made of {", ".join(PICTURE_SUFFIXES)}. Convert it.')
+        elif not Path(path).is_file():
+            left_out.note(f'{printable(name)} is no file.')
+        else:
+            found.append(name)
     if not found:
         raise FileNotFoundError(f'There is no picture in {folder}; known endings are {", ".join(PICTURE_SUFFIXES)}.')
     return sorted(found)
@@ -100,6 +109,7 @@ def prepare_pictures(
     classes: Sequence[str] | None = None,
     known_classes: Sequence[str] | None = None,
     only: Sequence[str] | None = None,
+    left_out: LeftOut | None = None,
 ) -> OwnPictures:
     """Name the sources, and write their ground truth where the database keeps it.
 
@@ -112,19 +122,21 @@ def prepare_pictures(
             classifiers count them (cls).
         known_classes: of the classifiers, in their order, where they name them.
         only: of the pictures, by their names below the folder; None: all.
+        left_out: collects what is not among the sources, and why.
 
     Raises:
         FileNotFoundError, ValueError: pictures or annotations are missing or wrong, or the database has other ground
             truth.
     """
-    names = list(only) if only is not None else pictures_below(folder)
+    left_out = LeftOut() if left_out is None else left_out
+    names = list(only) if only is not None else pictures_below(folder, left_out)
     truth = ground_truth_path(root, task)
     kind = None if annotations is None else format_of(annotations, folder, task)
     if kind not in ('coco', 'voc'):  # these say the sizes of pictures, and are checked where they are read
         places = kind in ('yolo', 'csv', 'maps') and task != 'cls'
         check_turned([Path(folder) / name for name in names], str(annotations) if places else None)
     if IMAGE_TASKS[task] == 'det':
-        return _detection(Path(folder), root, task, names, kind, annotations, classes, truth)
+        return _detection(Path(folder), root, task, names, kind, annotations, classes, truth, left_out)
     sources = _by_stem(Path(folder), names)
     called = {name: source for source, name in sources.names.items()}
     if annotations is not None and kind in ('csv', 'imagefolder'):
@@ -156,7 +168,7 @@ def _by_stem(folder: Path, names: Sequence[str]) -> OwnPictures:
     return OwnPictures(sources, found, False)
 
 
-def _detection(folder, root, task, names, kind, annotations, classes, truth: Path) -> OwnPictures:
+def _detection(folder, root, task, names, kind, annotations, classes, truth: Path, left_out: LeftOut) -> OwnPictures:
     paths = [folder / name for name in names]
     if kind == 'coco':
         sources = plan_sources(paths, task, annotations)
@@ -169,7 +181,7 @@ def _detection(folder, root, task, names, kind, annotations, classes, truth: Pat
     if kind is None:
         recipes = dict.fromkeys(names, MaskRecipe('saliency'))
     else:
-        pictures = _sized(paths, names, notes)
+        pictures = _sized(paths, names, left_out)
         readers: dict[str, Callable] = {'yolo': read_yolo, 'voc': read_voc, 'csv': read_boxes_csv}
         extra = (classes,) if kind == 'yolo' else ()
         objects, categories = readers[kind](Path(annotations), pictures, *extra)
@@ -185,16 +197,16 @@ def _detection(folder, root, task, names, kind, annotations, classes, truth: Pat
     return OwnPictures(sources, called, kind is not None, notes)
 
 
-def _sized(paths: Sequence[Path], names: Sequence[str], notes: list[str]) -> list[Picture]:
-    pictures, unreadable = [], []
+def _sized(paths: Sequence[Path], names: Sequence[str], left_out: LeftOut) -> list[Picture]:
+    pictures = []
     for path, name in zip(paths, names, strict=True):
         try:
             pictures.append(Picture(path, name, picture_size(path)))
         except UnreadableImage as error:
-            unreadable.append(str(error))
+            problem = str(error)
+            left_out.note(problem)
     if not pictures:
-        raise ValueError(f'Not one picture can be read: {unreadable[0]}')
-    notes += [f'left out: {text}' for text in unreadable]
+        raise ValueError(f'Not one picture can be read: {problem}')
     return pictures
 
 
@@ -277,7 +289,9 @@ def read_pairs(path: str | os.PathLike, folder: str | os.PathLike) -> dict[str, 
         FileNotFoundError: there is no such file, or a picture is not there.
     """
     pairs: dict[str, list[str]] = {}
+    names: dict[tuple, str] = {}
     seen: dict[str, int] = {}
+    walker = Walker(raise_problem)
     table = read_table(path, ['clean', 'degraded'], 'file of pairs')
     for line, row in zip(table.lines, table.rows, strict=True):
         where = f'{path}, line {line}'
@@ -287,6 +301,8 @@ def read_pairs(path: str | os.PathLike, folder: str | os.PathLike) -> dict[str, 
         for name in (clean, degraded):
             if not name or not (Path(folder) / name).is_file():
                 raise FileNotFoundError(f'{where}: there is no picture {name!r} in {folder}.')
+        # One picture may be written in several ways: its first name counts.
+        clean, degraded = (names.setdefault(walker.place_of(f'{folder}/{name}'), name) for name in (clean, degraded))
         if degraded in seen:
             raise ValueError(f'{where}: {degraded} was there before, in line {seen[degraded]}.')
         seen[degraded] = line

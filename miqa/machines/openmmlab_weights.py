@@ -15,6 +15,7 @@ from urllib.parse import urlparse
 import torch
 
 from miqa.utils import sha256_of_file
+from miqa.utils.addresses import redact_address
 from miqa.utils.checkpoint_files import CheckpointError, read_torch_file, state_dict_of
 from miqa.utils.downloads import download
 
@@ -81,8 +82,8 @@ def fetched(address: str) -> Path:
             download(address, path)
         except OSError as error:
             raise ConnectionError(
-                f'{path.name} cannot be fetched from {address} ({error}). Without a connection, fetch that file '
-                f'elsewhere and put it at {path}, or name a checkpoint of yours.'
+                f'{path.name} cannot be fetched from {redact_address(address)} ({error}). Without a connection, '
+                f'fetch that file elsewhere and put it at {path}, or name a checkpoint of yours.'
             ) from None
     # OpenMMLab writes the first eight digits of the SHA-256 into the name.
     digits = re.search(r'-([0-9a-f]{8})\.pth$', path.name)

@@ -12,7 +12,11 @@ from urllib.parse import unquote, urlsplit
 from .errors import MIQAError
 
 # Also one that lost a slash, as when a path is made of it.
-_ADDRESS = re.compile(r'\b(?:[a-zA-Z][a-zA-Z0-9+.-]*://|(?:https?|rtsps?|rtmps?|ftp|srt):/)[^\s\'"<>|\\^`{}]+')
+_BEGIN = r'\b(?:[a-zA-Z][a-zA-Z0-9+.-]*://|(?:https?|rtsps?|rtmps?|ftp|srt):/)'
+# A password may hold what ends an address elsewhere, such as a quotation mark.
+_ADDRESS = re.compile(_BEGIN + r'(?:\S*@)?[^\s\'"<>|\\^`{}]+')
+_WHOLE = re.compile(_BEGIN + '.*', re.DOTALL)
+_FILE = re.compile(r'(?:^|/)file:/{0,2}(?:localhost)?(?=/)', re.IGNORECASE)
 _WEB = ('http://', 'https://')
 _PORTS = {'http': 80, 'https': 443}
 # Networks whose addresses hold an IPv4 address within them (RFC 6052, RFC 3056): that one counts.
@@ -25,8 +29,14 @@ class AddressRefused(MIQAError, ValueError):
 
 def address_in_path(path: str) -> str | None:
     """Return the address, without its secrets, that a path was made of; None where it is a path of files."""
-    found = _ADDRESS.search(path)
-    return redact_url(found[0]) if found is not None else None
+    found = _WHOLE.search(path)
+    return redact_address(found[0]) if found is not None else None
+
+
+def path_in_file_address(path: str) -> str | None:
+    """Return the path that a ``file://`` address means, also where a path was made of it; None where it is none."""
+    found = _FILE.search(path)
+    return None if found is None else '/' + unquote(path[found.end() :]).lstrip('/')
 
 
 def is_web_address(text) -> bool:
@@ -43,6 +53,14 @@ def redact_url(text: str) -> str:
     return _ADDRESS.sub(lambda found: _redacted(found[0]), text)
 
 
+def redact_address(address: str) -> str:
+    """Return one address without its secrets, as :func:`redact_url` does, whatever signs it holds.
+
+    In a text nobody can tell where an address ends that holds spaces or quotation marks; here all of it is one.
+    """
+    return _redacted(address) if _WHOLE.fullmatch(address) else redact_url(address)
+
+
 def _redacted(address: str) -> str:
     scheme, _, rest = address.partition(':')
     rest = rest.lstrip('/')
@@ -54,7 +72,11 @@ def _redacted(address: str) -> str:
         hidden, path = '?' in path or '#' in path, re.split(r'[?#]', path, maxsplit=1)[0]
     else:
         hidden = start != rest
-    return f'{scheme}://{authority.rpartition("@")[2]}{slash}{path}{"?..." if hidden else ""}'
+    host = authority.rpartition('@')[2]
+    if not re.fullmatch(r'(?:[^:]*|\[.*\]?)(?::\d*)?', host):
+        # Perhaps a name and a password whose host was forgotten.
+        host, hidden = host.partition(':')[0], True
+    return f'{scheme}://{host}{slash}{path}{"?..." if hidden else ""}'
 
 
 class _Entry(NamedTuple):
@@ -86,7 +108,7 @@ class AllowedAddresses:
         parts = _split(prefix)
         if parts is None or parts.query or parts.fragment or '@' in parts.netloc:
             raise ValueError(
-                f'{redact_url(prefix)} cannot be on the list of allowed addresses: an entry is http(s)://HOST[:PORT]/'
+                f'{redact_address(prefix)} cannot be on the list of allowed addresses: an entry is http(s)://HOST[:PORT]/'
                 'PATH, without user, query and fragment.'
             )
         return _Entry(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme], parts.path or '/')
@@ -103,7 +125,7 @@ class AllowedAddresses:
                 same = (parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]) == (scheme, host, port)
                 if same and (parts.path or '/').startswith(path):
                     return
-        raise AddressRefused(f'{redact_url(url)[:200]} is not on the list of addresses that this server may ask.')
+        raise AddressRefused(f'{redact_address(url)[:200]} is not on the list of addresses that this server may ask.')
 
     def connect(self, address: tuple[str, int], timeout, source_address=None) -> socket.socket:
         """Connect as :func:`socket.create_connection` does, but only to addresses that names may lead to.

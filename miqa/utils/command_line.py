@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from miqa.taxonomy import did_you_mean
 
-from .names import printable_text
+from .names import printable, printable_text
 
 #: What commands say after an interruption that go on where they stopped.
 SAME_AGAIN = 'What is finished is kept; the same command goes on from there.'
@@ -44,10 +44,25 @@ def sentence(parse: Callable) -> Callable:
 
 
 class SuggestingParser(argparse.ArgumentParser):
-    """A parser that suggests the nearest option for one that is unknown, of its sub-commands too."""
+    """A parser that suggests the nearest option for one that is unknown, of its sub-commands too.
+
+    A ``~`` at the beginning of a value means the home folder also where the shell has left it as it is, as in
+    ``--out=~/scores.csv``, unless there is a file of that very name.
+    """
+
+    _dashed: str | None = None
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse as argparse does."""
+        words = [_home_expanded(word) for word in (sys.argv[1:] if args is None else args)]
+        files = (word for word in words if word.startswith('-') and word != '-' and os.path.lexists(word))
+        self._dashed = next(files, None)
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and exit with 2."""
+        if self._dashed is not None:
+            message = f'{message}. A file whose name begins with a dash is given as ./{printable(self._dashed)}'
         unknown = [word.partition('=')[0] for word in message.split() if word.startswith('--')]
         if message.startswith('unrecognized arguments') and unknown:
             hints = (did_you_mean(word, self._all_options()) for word in unknown)
@@ -60,6 +75,13 @@ class SuggestingParser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 parsers += action.choices.values()
         return [name for parser in parsers for action in parser._actions for name in action.option_strings]
+
+
+def _home_expanded(word: str) -> str:
+    option, equals, value = word.partition('=') if word.startswith('--') else ('', '', word)
+    if not value.startswith('~') or os.path.lexists(value.partition('/')[0]):
+        return word
+    return f'{option}{equals}{os.path.expanduser(value)}'  # noqa: PTH111  names are not changed
 
 
 class ToolParser(SuggestingParser):

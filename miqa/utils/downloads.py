@@ -7,15 +7,16 @@ import re
 import socket
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 
 from filelock import FileLock
 from tqdm import tqdm
 
+from .addresses import is_web_address, redact_address
 from .errors import MIQAError
+from .fetching import FetchError, content_length, open_address, reason_of
 from .files import sha256_of_file
 
 _BLOCK = 1 << 20
@@ -49,15 +50,17 @@ def download(url: str, path: str | os.PathLike, sha256: str | None = None, progr
     path, sha256 = Path(path), sha256.lower() if sha256 else None
     if sha256 and not re.fullmatch('[0-9a-f]{64}', sha256):
         raise ValueError(f'{sha256!r} is not a SHA-256 of 64 hexadecimal digits.')
-    if urllib.parse.urlsplit(url).scheme not in ('http', 'https', 'file'):
-        raise ValueError(f'{url!r} is no address to fetch from; it must begin with https://, http:// or file://.')
+    if url.partition(':')[0].lower() not in ('http', 'https', 'file'):
+        raise ValueError(
+            f'{redact_address(url)!r} is no address to fetch from; it must begin with https://, http:// or file://.'
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f'.{path.name}.lock')):
         if path.exists():
             if sha256 and (found := sha256_of_file(path)) != sha256:
                 raise DownloadError(
                     f'{path} is there, but it is not the expected file: its SHA-256 is {found}, not {sha256}. '
-                    f'Move it away, or replace it by {url}.'
+                    f'Move it away, or replace it by {redact_address(url)}.'
                 )
             return path
         part = path.with_name(f'{path.name}.part')
@@ -65,8 +68,9 @@ def download(url: str, path: str | os.PathLike, sha256: str | None = None, progr
         if sha256 and (found := sha256_of_file(part)) != sha256:
             part.unlink()
             raise DownloadError(
-                f'What came from {url} has the SHA-256 {found}, not {sha256}, and was discarded. The file may have '
-                f'changed, or something on the way answers in its place. Put the right file at {path} by hand.'
+                f'What came from {redact_address(url)} has the SHA-256 {found}, not {sha256}, and was discarded. The '
+                f'file may have changed, or something on the way answers in its place. Put the right file at {path} by '
+                'hand.'
             )
         part.replace(path)
     return path
@@ -86,12 +90,14 @@ def _fetch_with_retries(url: str, part: Path, path: Path, sha256: str | None, pr
         except urllib.error.URLError as error:
             if isinstance(error.reason, socket.gaierror | ConnectionRefusedError) or url.startswith('file:'):
                 # No such host, or nobody there: asking again at once changes nothing.
-                raise _unreachable(url, path, sha256, str(error.reason)) from None
-            reason = str(error.reason)
+                raise _unreachable(url, path, sha256, reason_of(error.reason)) from None
+            reason = reason_of(error.reason)
         except _WebPage:
             raise _unreachable(url, path, sha256, 'a web page came instead of the file') from None
+        except (InvalidURL, FetchError, ValueError) as error:
+            raise _unreachable(url, path, sha256, reason_of(error)) from None
         except (HTTPException, ConnectionError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
+            reason = reason_of(error)
         after = part.stat().st_size if part.exists() else 0
         if attempt < _ATTEMPTS and after <= before:
             time.sleep(min(2**attempt, 10))
@@ -101,26 +107,33 @@ def _fetch_with_retries(url: str, part: Path, path: Path, sha256: str | None, pr
 def _fetch(url: str, part: Path, name: str, progress: bool) -> bool:
     """Append to ``part`` what it lacks; return whether all bytes that the server announced are there."""
     have = part.stat().st_size if part.exists() else 0
-    # `download` has checked the scheme.
-    request = urllib.request.Request(url, headers={'User-Agent': 'miqa', 'Accept-Encoding': 'identity'})  # noqa: S310
-    if have:
-        request.add_header('Range', f'bytes={have}-')
+    headers = {'Range': f'bytes={have}-'} if have else {}
     try:
-        answer = urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER)  # noqa: S310
+        if is_web_address(url):
+            answer = open_address(url, _SECONDS_TO_ANSWER, headers=headers)
+        else:  # `download` has checked the scheme
+            answer = urllib.request.urlopen(url, timeout=_SECONDS_TO_ANSWER)  # noqa: S310
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise
-        # Nothing beyond what is there: it is whole (its digest tells whether it is right).
-        return True
+        # Nothing beyond what is there: it is whole (its digest tells whether it is right), or it is of another file.
+        whole = re.fullmatch(rf'bytes \*/(\*|{have})', error.headers.get('Content-Range', 'bytes */*').strip())
+        if not whole:
+            part.unlink()
+        return bool(whole)
     with answer:
         if answer.headers.get_content_type() == 'text/html':
             # A quota or log-in page: Google Drive and hotel networks answer with one.
             raise _WebPage
         resumed = getattr(answer, 'status', None) == 206
+        if resumed and not answer.headers.get('Content-Range', f'bytes {have}-').startswith(f'bytes {have}-'):
+            # Another part than the one that was asked for.
+            part.unlink(missing_ok=True)
+            return False
         if not resumed:
             have = 0
-        length = answer.headers.get('Content-Length')
-        total = have + int(length) if length else None
+        length = content_length(answer)
+        total = None if length is None else have + length
         with (
             open(part, 'ab' if resumed else 'wb') as stream,
             tqdm(
@@ -140,8 +153,8 @@ class _WebPage(Exception):
 
 def _unreachable(url: str, path: Path, sha256: str | None, reason: str) -> DownloadError:
     return DownloadError(
-        f'{url} cannot be fetched: {reason}. Without a connection, fetch it elsewhere and put it at {path.absolute()}'
-        f'{f" (SHA-256 {sha256})" if sha256 else ""}.'
+        f'{redact_address(url)} cannot be fetched: {reason}. Without a connection, fetch it elsewhere and put it at '
+        f'{path.absolute()}{f" (SHA-256 {sha256})" if sha256 else ""}.'
     )
 
 

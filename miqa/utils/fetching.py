@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import os
+import socket
 import ssl
-import time
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from .addresses import AddressRefused, AllowedAddresses, is_web_address, redact_url
+from .addresses import AddressRefused, AllowedAddresses, is_web_address, redact_address, redact_url
 from .errors import MIQAError
 
 _BLOCK = 1 << 18
@@ -45,13 +47,18 @@ def fetch(
         FetchError: it cannot be reached, is too large, takes too long, or ends early.
         AddressRefused: it is not on the list, or leads into a private network.
     """
-    name, end = redact_url(url), time.monotonic() + seconds
+    name, deadline = redact_address(url), Deadline(seconds)
     if allowed is not None:
         allowed.check(url)
     try:
-        with open_address(url, min(seconds, _SECONDS_TO_ANSWER), allowed) as answer, open(path, 'xb') as stream:
-            announced = answer.headers.get('Content-Length')
-            announced = int(announced) if announced is not None and announced.isdecimal() else None
+        with (
+            deadline,
+            open_address(url, min(seconds, _SECONDS_TO_ANSWER), allowed, deadline=deadline) as answer,
+            open(path, 'xb') as stream,
+        ):
+            if reason := _not_the_file(answer):
+                raise FetchError(f'{name} cannot be fetched: {reason}.')
+            announced = content_length(answer)
             if announced is not None and announced > max_bytes:
                 raise FetchError(f'{name} is too large: {announced:,} bytes, where at most {max_bytes:,} are taken.')
             taken = 0
@@ -59,35 +66,130 @@ def fetch(
                 taken += len(block)
                 if taken > max_bytes:
                     raise FetchError(f'{name} is too large: at most {max_bytes:,} bytes are taken.')
-                if time.monotonic() > end:
-                    raise FetchError(f'{name} takes too long: {taken:,} bytes came in {seconds:g} seconds.')
+                deadline.check()
                 stream.write(block)
+            deadline.check()
             if announced is not None and taken < announced:
                 raise FetchError(f'{name} ended early: {taken:,} of {announced:,} bytes came.')
     except (FetchError, AddressRefused):
         Path(path).unlink(missing_ok=True)
         raise
     except urllib.error.HTTPError as error:
-        raise FetchError(f'{name} cannot be fetched: the server answers {error.code}.') from None
+        error.close()
+        leads = ', and what it leads to cannot be followed' if 300 <= error.code < 400 else ''
+        raise FetchError(f'{name} cannot be fetched: the server answers {error.code}{leads}.') from None
     except (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, OSError, ValueError) as error:
         reason = getattr(error, 'reason', error)
         if isinstance(reason, AddressRefused):
             raise reason from None
         Path(path).unlink(missing_ok=True)
-        raise FetchError(f'{name} cannot be fetched: {redact_url(str(reason)) or type(reason).__name__}.') from None
+        if deadline.over:
+            raise FetchError(f'{name} takes too long: it did not come in {seconds:g} seconds.') from None
+        raise FetchError(f'{name} cannot be fetched: {reason_of(reason)}.') from None
     return Path(path)
 
 
-def open_address(url: str, seconds: float, allowed: AllowedAddresses | None = None) -> http.client.HTTPResponse:
-    """Ask an address and return the answer, to be read; ``seconds`` is the longest wait for its beginning.
+def reason_of(error: BaseException | str) -> str:
+    """Say why something could not be asked, without what an address holds: errors about its form quote its parts."""
+    if isinstance(error, (http.client.InvalidURL, UnicodeError, ValueError)) and not isinstance(error, OSError):
+        return 'its form is not that of an address (http://HOST:PORT/PATH; other signs as %XX)'
+    if isinstance(error, (http.client.BadStatusLine, http.client.UnknownProtocol)) and not isinstance(error, OSError):
+        return 'what answers is no web server'
+    if isinstance(error, http.client.IncompleteRead):
+        return 'it ended early'
+    return redact_url(str(error)) or type(error).__name__
+
+
+def content_length(answer) -> int | None:
+    """Return how many bytes an answer announces; None where it does not say, or says what is no number."""
+    announced = answer.headers.get('Content-Length')
+    return int(announced) if announced is not None and announced.isascii() and announced.isdecimal() else None
+
+
+def _not_the_file(answer) -> str | None:
+    """Say why an answer is not the bytes of the file, or None."""
+    if answer.status not in (200, 203):
+        return f'the server answers {answer.status}, which is not the whole file'
+    coding = answer.headers.get('Content-Encoding', 'identity').strip().lower()
+    return None if coding in ('', 'identity') else f'the server sends it packed ({coding[:20]}), unasked'
+
+
+class Deadline:
+    """Ends all connections that are made within it when its time is up, whatever the other side dribbles.
+
+    Timeouts of sockets begin anew with each byte that comes.
+
+    Args:
+        seconds: how long it is.
+
+    Attributes:
+        over: whether the time was up.
+    """
+
+    def __init__(self, seconds: float):
+        self.over, self._seconds = False, seconds
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self):
+        """Begin."""
+        self._timer.start()
+        return self
+
+    def __exit__(self, *error):
+        """End, whether the time is up or not."""
+        self._timer.cancel()
+        while self._sockets:
+            self._sockets.pop().close()
+
+    def watch(self, connected: socket.socket) -> socket.socket:
+        """Return a connected socket; its connection is ended when the time is up."""
+        # Encryption takes the socket away; the connection is that of the copy, too.
+        self._sockets.append(socket.socket(fileno=os.dup(connected.fileno())))
+        if self.over:
+            self._end()
+        return connected
+
+    def check(self) -> None:
+        """Raise a TimeoutError where the time is up."""
+        if self.over:
+            raise TimeoutError
+
+    def _end(self) -> None:
+        self.over = True
+        for each in list(self._sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+def open_address(
+    url: str,
+    seconds: float,
+    allowed: AllowedAddresses | None = None,
+    *,
+    deadline: Deadline | None = None,
+    headers: dict[str, str] | None = None,
+) -> http.client.HTTPResponse:
+    """Ask an address and return the answer, to be read.
+
+    Args:
+        url: http or https.
+        seconds: the longest wait for each part of the answer.
+        allowed: as for :func:`fetch`.
+        deadline: of all that comes.
+        headers: to be sent besides.
 
     Raises:
         FetchError: it is no http(s) address.
         AddressRefused, OSError, ValueError, HTTPException: as they come; :func:`fetch` makes sentences of them.
     """
     if not is_web_address(url):
-        raise FetchError(f'{redact_url(url)} is not an http or https address.')
-    return _opener(allowed).open(_request(url), timeout=seconds)
+        raise FetchError(f'{redact_address(url)} is not an http or https address.')
+    request = _request(url)
+    for name, value in (headers or {}).items():
+        request.add_header(name, value)
+    return _opener(allowed, deadline).open(request, timeout=seconds)
 
 
 def file_name_of(url: str) -> str:
@@ -105,7 +207,10 @@ def clean_file_name(name: str) -> str:
 def _request(url: str) -> urllib.request.Request:
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition('@')
-    request = urllib.request.Request(urlunsplit((parts.scheme, host, parts.path, parts.query, '')))  # noqa: S310 - http(s) alone, checked before
+    _ = parts.port  # raises a ValueError where it is no number
+    # As browsers do; what is percent-encoded stays.
+    path, query = (quote(part, safe='%/:=&?~#+!$,;\'@()*[]|^`{}\\"<>') for part in (parts.path, parts.query))
+    request = urllib.request.Request(urlunsplit((parts.scheme, host, path, query, '')))  # noqa: S310 - http(s) alone, checked before
     request.add_header('User-Agent', 'miqa')
     request.add_header('Accept-Encoding', 'identity')
     if at:
@@ -115,17 +220,20 @@ def _request(url: str) -> urllib.request.Request:
     return request
 
 
-def _opener(allowed: AllowedAddresses | None) -> urllib.request.OpenerDirector:
-    if allowed is None:
-        return urllib.request.build_opener(_WebOnly)
+def _opener(allowed: AllowedAddresses | None, deadline: Deadline | None) -> urllib.request.OpenerDirector:
+    connect = socket.create_connection if allowed is None else allowed.connect
+
+    def watched(*arguments, **options) -> socket.socket:
+        connected = connect(*arguments, **options)
+        return connected if deadline is None else deadline.watch(connected)
 
     def connection(kind):
-        class Checked(kind):
+        class Watched(kind):
             def __init__(self, *arguments, **options):
                 super().__init__(*arguments, **options)
-                self._create_connection = allowed.connect
+                self._create_connection = watched
 
-        return Checked
+        return Watched
 
     class Http(urllib.request.HTTPHandler):
         def http_open(self, request):
@@ -135,6 +243,8 @@ def _opener(allowed: AllowedAddresses | None) -> urllib.request.OpenerDirector:
         def https_open(self, request):
             return self.do_open(connection(http.client.HTTPSConnection), request, context=ssl.create_default_context())
 
+    if allowed is None:
+        return urllib.request.build_opener(Http, Https, _WebOnly)
     return urllib.request.build_opener(urllib.request.ProxyHandler({}), Http, Https, _NoRedirection)
 
 
@@ -145,10 +255,10 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, request, answer, code, message, headers, new):
         if not is_web_address(new):
-            raise FetchError(f'{redact_url(request.full_url)} leads to something that is not a web address.')
+            raise FetchError(f'{redact_address(request.full_url)} leads to something that is not a web address.')
         return super().redirect_request(request, answer, code, message, headers, new)
 
 
 class _NoRedirection(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, request, answer, code, message, headers, new):
-        raise AddressRefused(f'{redact_url(request.full_url)} leads elsewhere, where this server may not ask.')
+        raise AddressRefused(f'{redact_address(request.full_url)} leads elsewhere, where this server may not ask.')

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import IO
 
-from .addresses import address_in_path
+from .addresses import address_in_path, path_in_file_address
 from .errors import MIQAError
 
 #: Largest files that are read, in bytes. No camera's picture, no database's labels and no network come near them.
@@ -67,6 +67,10 @@ def open_regular(
         _check(os.stat(path), max_bytes, what, name)  # noqa: PTH116  bytes are paths, too
         number = os.open(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError):
+        if (local := path_in_file_address(name)) is not None:
+            raise FileNotFoundError(
+                f'There is no {what} {name}: paths are given as they are, without file://, such as {local}'
+            ) from None
         if (address := address_in_path(name)) is not None:
             raise FileNotFoundError(
                 f'{address} is an address, and files are read here. The commands `miqa image` and `miqa video` fetch '

@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
+from typing import NoReturn
+
+from .names import printable
 
 #: Called with a path and why what is there is left out.
 OnProblem = Callable[[str, OSError], None]
 _MAGIC = re.compile(r'[*?\[]')
+# Endings that folders do not have: a link of such a name led to a file.
+_FILE_ENDING = re.compile(r'\.[a-z][a-z0-9]{0,4}')
+
+
+class LeftOut:
+    """Counts and names what was left out, such as folders that cannot be read. The first ``keep`` are remembered."""
+
+    def __init__(self, keep: int = 20):
+        self.count = 0
+        self.sentences: list[str] = []
+        self._keep = keep
+
+    def add(self, path: str, error: OSError) -> None:
+        """Count a folder that cannot be read."""
+        self.note(f'The folder {printable(path)} cannot be read: {error.strerror or error}.')
+
+    def note(self, sentence: str) -> None:
+        """Count one thing that was left out, for the reason that the sentence gives."""
+        self.count += 1
+        if len(self.sentences) < self._keep:
+            self.sentences.append(sentence)
+
+    def lines(self) -> list[str]:
+        """Return the sentences, and how many more there are."""
+        more = self.count - len(self.sentences)
+        return [*self.sentences, *([f'and {more} more'] if more else [])]
+
+
+def raise_problem(path: str, error: OSError) -> NoReturn:
+    """Raise an error for a folder that cannot be read: for callers that must not miss anything."""
+    raise type(error)(f'The folder {printable(path)} cannot be read: {error.strerror or error}.') from error
 
 
 def is_pattern(path: str) -> bool:
@@ -40,6 +75,13 @@ class Walker:
 
     def is_new(self, path: str) -> bool:
         """Tell whether a file has not been met before, by this path or by another one; remember it."""
+        key = self.place_of(path)
+        new = key not in self._seen
+        self._seen.add(key)
+        return new
+
+    def place_of(self, path: str) -> tuple:
+        """Return what is the same for all paths to a name in a folder, and different for all others."""
         folder, name = os.path.split(path)  # noqa: PTH206  names are not changed
         if name in ('', '.', '..'):
             folder, name = path, ''
@@ -48,10 +90,7 @@ class Walker:
             if len(self._parents) > 10_000:
                 self._parents.clear()
             place = self._parents[folder] = _identity(folder or '.') or ('', os.path.abspath(folder))  # noqa: PTH100
-        key = (*place, name)
-        new = key not in self._seen
-        self._seen.add(key)
-        return new
+        return (*place, name)
 
     def below(self, folder: str, suffixes: Collection[str]) -> Iterator[str]:
         """Yield the files in a folder and below it that end in one of ``suffixes``, sorted within each folder.
@@ -70,6 +109,10 @@ class Walker:
                 folders.append(entry)
             elif suffix_of(entry.name) in suffixes:
                 yield _join(folder, entry.name)
+            elif _leads_nowhere(entry):
+                # Perhaps to a folder of pictures on a disk that is not there now.
+                error = FileNotFoundError(errno.ENOENT, 'it is a link that leads nowhere')
+                self._on_problem(_join(folder, entry.name), error)
         for entry in folders:
             yield from self._below(_join(folder, entry.name), suffixes, walked)
 
@@ -146,6 +189,13 @@ def _identity(path: str) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino
+
+
+def _leads_nowhere(entry: os.DirEntry) -> bool:
+    """Whether an entry is a link to nothing that may have been a folder, by its name."""
+    if not entry.is_symlink() or _FILE_ENDING.fullmatch(suffix_of(entry.name)):
+        return False
+    return not os.path.exists(entry.path)  # noqa: PTH110  names are not changed
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

@@ -14,6 +14,8 @@ from miqa.apis.commands import video
 from miqa.apis.commands.cli import main
 from miqa.apis.commands.files import LeftOut, find_images
 from miqa.distortions.sources import list_images
+from miqa.labelling.formats import Picture, format_of, read_yolo
+from miqa.labelling.own_pictures import pictures_below, read_pairs
 from miqa.utils import walking
 
 PICTURE = file_of(smooth(), 'PNG')
@@ -164,3 +166,83 @@ def test_an_empty_folder_or_a_pattern_without_files_among_other_paths_is_named_a
     assert left_out.count == 2 and 'empty.jpg' in left_out.sentences[0] and '*.webp' in left_out.sentences[1]
     with pytest.raises(FileNotFoundError, match='no images in the folder'):
         list(find_images(paths[:1], left_out=LeftOut()))
+
+
+def test_links_that_lead_nowhere_are_named_where_they_may_have_been_folders(tmp_path):
+    put('shots/a.png')
+    for link, target in (('disk', '/not/mounted'), ('notes.txt', 'gone.txt'), ('x', 'y'), ('y', 'x'), ('2024.06', 'z')):
+        os.symlink(target, f'shots/{link}')
+    left_out = LeftOut()
+    assert list(find_images(['shots'], left_out=left_out)) == ['shots/a.png']
+    assert left_out.count == 4 and all('a link that leads nowhere' in sentence for sentence in left_out.sentences)
+
+
+def test_output_never_goes_where_a_linked_input_folder_is_walked(tmp_path, capsys):
+    put('shots/a.png', 'elsewhere/deep/b.png')
+    os.symlink(os.path.abspath('elsewhere'), 'shots/linked')
+    write_run(tmp_path / 'best.pth')
+    filtering = ['filter', 'shots', '--keep', '1', '--to']
+    for command in ([*filtering, 'elsewhere/good'], [*filtering, 'elsewhere/deep/good'],
+                    ['image', 'shots', '--annotated', 'elsewhere']):  # fmt: skip
+        with pytest.raises(SystemExit) as end:
+            main([*command, '--weights', str(tmp_path / 'best.pth')])
+        assert end.value.code == 1 and 'lies in the input folder' in capsys.readouterr().err
+    main([*filtering, 'good', '--weights', str(tmp_path / 'best.pth'), '--quiet'])
+    assert sorted(os.listdir('good')) == ['a.png', 'linked']
+
+
+def test_file_addresses_and_names_that_begin_with_a_dash_or_a_tilde_are_explained(tmp_path, monkeypatch, capsys):
+    put('a b.png', '-x.png', 'home/c.png')
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+    weights = ['--weights', str(write_run(tmp_path / 'best.pth') and tmp_path / 'best.pth'), '--quiet']
+    with pytest.raises(SystemExit):
+        main(['image', f'file://{tmp_path}/a%20b.png', *weights[:2]])
+    said = capsys.readouterr().err
+    assert f'without file://, such as {tmp_path}/a b.png' in said
+    with pytest.raises(SystemExit) as end:
+        main(['image', '-x.png', *weights])
+    assert end.value.code == 2 and 'is given as ./-x.png' in capsys.readouterr().err
+    main(['image', './-x.png', f'{tmp_path}/a b.png', '--out=~/scores.csv', *weights])
+    main(['image', '~/c.png', *weights])
+    assert (tmp_path / 'home' / 'scores.csv').is_file() and '/home/c.png' in capsys.readouterr().out
+    put('~/d.png')
+    main(['image', '~/d.png', *weights])
+    assert '~/d.png' in capsys.readouterr().out
+
+
+def test_pictures_of_a_database_are_found_in_the_same_way_and_what_is_left_out_is_named(locked):
+    put('shots/a.png', 'elsewhere/b.png', 'shots/private/c.png')
+    os.symlink(os.path.abspath('elsewhere'), 'shots/linked')
+    os.symlink('.', 'shots/loop')
+    os.symlink('gone.png', 'shots/d.png')
+    Path('shots/e.heic').write_bytes(b'x')
+    locked.add('private')
+    left_out = LeftOut()
+    assert pictures_below('shots', left_out) == ['a.png', 'linked/b.png'] and left_out.count == 3
+    assert all(name in ' '.join(left_out.sentences) for name in ('private', 'd.png', 'e.heic'))
+
+
+def test_annotations_in_linked_folders_count_once_and_unreadable_folders_end_it(locked):
+    put('shots/a.png', 'shots/b.png')
+    for name, text in (('one/a.txt', '0 .5 .5 .2 .2'), ('two/b.TXT', '0 .5 .5 .4 .4'), ('one/.x/a.txt', 'no')):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+    Path('labels').mkdir()
+    for link, target in (('first', '../one'), ('again', '../one'), ('second', '../two'), ('self', '.')):
+        os.symlink(target, f'labels/{link}')
+    pictures = [Picture(Path('shots', name), name, (64, 48)) for name in ('a.png', 'b.png')]
+    assert format_of('labels', 'shots', 'det') == 'yolo'
+    objects, _ = read_yolo(Path('labels'), pictures, ['thing'])
+    assert {name: len(things) for name, things in objects.items()} == {'a.png': 1, 'b.png': 1}
+    locked.add('second')
+    with pytest.raises(PermissionError, match='labels/second cannot be read'):
+        read_yolo(Path('labels'), pictures, ['thing'])
+
+
+def test_one_picture_named_in_two_ways_is_one_in_a_file_of_pairs():
+    put('shots/clean.png', 'shots/in/bad.png', 'shots/in/worse.png')
+    Path('pairs.csv').write_text('clean,degraded\nclean.png,in/bad.png\nin/../clean.png,./in/worse.png\n')
+    assert read_pairs('pairs.csv', 'shots') == {'clean.png': ['in/bad.png', 'in/worse.png']}
+    Path('pairs.csv').write_text('clean,degraded\nclean.png,in/bad.png\nclean.png,in/../in/bad.png\n')
+    with pytest.raises(ValueError, match='line 3: in/bad.png was there before, in line 2'):
+        read_pairs('pairs.csv', 'shots')

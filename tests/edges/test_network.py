@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import pytest
@@ -16,6 +17,7 @@ from miqa.apis.live.network import CameraLost, NetworkStream
 from miqa.apis.live.realtime import RealTimeIQA
 from miqa.utils import read_image
 from miqa.utils.addresses import AddressRefused, AllowedAddresses, is_public, redact_url
+from miqa.utils.downloads import DownloadError, download
 from miqa.utils.fetching import FetchError, fetch, file_name_of
 
 SECRETS = ('hunter2', 's3cret', 't0ken')
@@ -109,6 +111,64 @@ def test_downloads_are_bounded_and_their_errors_name_no_secret(tmp_path, answer,
     assert not any(secret in str(caught.value) for secret in SECRETS) and not (tmp_path / 'a').exists()
 
 
+def dribbling(content):
+    """Answer with these bytes, one at a time, for ever."""
+
+    def answer(handler):
+        for byte in content:
+            handler.wfile.write(bytes([byte]))
+            handler.wfile.flush()
+            time.sleep(0.02)
+
+    return answer
+
+
+def answering(text):
+    return lambda handler: handler.wfile.write(text.encode())
+
+
+@pytest.mark.parametrize(
+    ('answer', 'sentence'),
+    [
+        # Each byte begins a socket's timeout anew.
+        (dribbling(b'HTTP/1.1 200 OK\r\nX: ' + b'a' * 1000), 'takes too long: it did not come in 0.5 seconds'),
+        (dribbling(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n' + b'0' * 1000), 'takes too long'),
+        (answering('HTTP/1.1 206 Partial\r\nContent-Length: 5\r\n\r\nhello'), 'answers 206'),
+        (answering('HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello'), r'packed \(gzip\)'),
+        (answering('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhello'), 'ended early'),
+        (answering('HELLO /x?key=t0ken me:hunter2\r\n'), 'what answers is no web server'),
+        (answering('HTTP/1.1 302 Found\r\nLocation: http://me:hunter2@/t0ken\r\n\r\n'), 'its form is not that'),
+        (answering('HTTP/1.1 302 Found\r\nLocation: /x?key=t0ken\r\n\r\n'), 'leads to cannot be followed'),
+    ],
+)  # fmt: skip
+def test_answers_that_are_not_the_whole_file_are_refused_in_time(tmp_path, answer, sentence):
+    with web_server(answer) as (host, _), pytest.raises(FetchError, match=sentence) as caught:
+        fetch(f'http://me:hunter2@{host}/x?key=t0ken', tmp_path / 'a', max_bytes=5000, seconds=0.5)
+    assert not any(secret in str(caught.value) for secret in SECRETS) and not (tmp_path / 'a').exists()
+
+
+@pytest.mark.parametrize(
+    'url',
+    ["http://me:hun'ter2@127.0.0.1:1/x", 'http://me:x hunter2@127.0.0.1:1/', 'http://me:{hunter2}`|\\^"<>@127.0.0.1:1/',
+     'http://127.0.0.1:1/a b?t0ken', 'http://me:hunter2/?t0ken', 'http://[zz]/?t0ken', 'http://a:99999/?t0ken',
+     'http://me:hunter2@/x', 'http://..../?t0ken'],
+)  # fmt: skip
+def test_addresses_that_are_wrong_are_named_without_their_secrets(tmp_path, url):
+    with pytest.raises(FetchError) as caught:
+        fetch(url, tmp_path / 'a', max_bytes=10, seconds=2)
+    assert not any(secret in str(caught.value) for secret in (*SECRETS, 'ter2'))
+    with pytest.raises(DownloadError) as caught:
+        download(url, tmp_path / 'b', progress=False)
+    assert not any(secret in str(caught.value) for secret in (*SECRETS, 'ter2'))
+
+
+def test_spaces_and_letters_of_other_languages_in_addresses_are_understood(tmp_path):
+    with web_server(files({'/a%20b/%C3%BC.bin': b'abc'})) as (host, _):
+        assert fetch(f'http://{host}/a b/ü.bin', tmp_path / 'a', max_bytes=9).read_bytes() == b'abc'
+        # Downloads of weights send the name and password too.
+        assert download(f'http://me:hunter2@{host}/a b/ü.bin', tmp_path / 'b', progress=False).read_bytes() == b'abc'
+
+
 def test_only_addresses_on_the_list_are_asked_for_others():
     allowed = AllowedAddresses(['https://images.example.com/public/', 'http://10.0.0.5:8080/'])
     for url in (
@@ -199,6 +259,23 @@ def test_pictures_behind_addresses_are_scored_like_files_and_named_without_secre
     everything = told.out + told.err + out.read_text() + ' '.join(map(str, tmp_path.rglob('*')))
     assert 'the server answers 404' in everything and not any(secret in everything for secret in SECRETS)
     assert len(list((tmp_path / 'marked').rglob('*.png'))) == 1
+
+
+def test_addresses_that_differ_in_their_secrets_alone_are_several_pictures(tmp_path, weights):
+    photos = [Path(photo).read_bytes() for photo in write_photos(tmp_path / 'photos', 2)]
+
+    def answer(handler):
+        files({'/get': photos[int(handler.path[-1])]})(handler)
+
+    out = tmp_path / 'scores.jsonl'
+    with web_server(answer) as (host, _):
+        urls = [f'http://{host}/get?t0ken&id={number}' for number in (0, 1, 0)]
+        made = ['--annotated', str(tmp_path / 'marked'), '--weights', weights, '--workers', '0', '--quiet']
+        assert run(['image', *urls, '--out', str(out), *made]) == 0
+        assert run(['image', *urls, '--out', str(out), *made]) == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row['image'] for row in rows] == [f'http://{host}/get?...', f'http://{host}/get?... (2)']
+    assert rows[0]['score'] != rows[1]['score'] and len(list((tmp_path / 'marked').rglob('*.png'))) == 2
 
 
 def test_a_video_behind_an_address_is_scored_like_a_file(tmp_path, weights, capsys):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from miqa.utils.addresses import is_web_address
 from miqa.utils.names import PREFIX, printable, read_name
 from miqa.utils.pictures.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
-from miqa.utils.walking import Walker, is_pattern
+from miqa.utils.walking import LeftOut, Walker, is_pattern
 
 __all__ = ['IMAGE_SUFFIXES', 'LeftOut', 'find_images']
 
@@ -18,34 +18,21 @@ _FOUND = IMAGE_SUFFIXES | UNREAD_SUFFIXES
 _BLOCK = 1 << 16
 
 
-class LeftOut:
-    """Counts and names folders and patterns that gave nothing; the first ``keep`` are remembered."""
-
-    def __init__(self, keep: int = 20):
-        self.count = 0
-        self.sentences: list[str] = []
-        self._keep = keep
-
-    def add(self, path: str, error: OSError) -> None:
-        """Count a folder that cannot be read."""
-        self.note(f'The folder {printable(path)} cannot be read: {error.strerror or error}.')
-
-    def note(self, sentence: str) -> None:
-        """Count one thing that was left out, for the reason that the sentence gives."""
-        self.count += 1
-        if len(self.sentences) < self._keep:
-            self.sentences.append(sentence)
-
-    def lines(self) -> list[str]:
-        """Return the sentences, and how many more there are."""
-        more = self.count - len(self.sentences)
-        return [*self.sentences, *([f'and {more} more'] if more else [])]
-
-
 def find_images(
     paths: Iterable[str], stdin: Iterable[str] | io.BufferedIOBase | None = None, left_out: LeftOut | None = None
 ) -> Iterator[str]:
-    """Yield the image files that ``paths`` mean, each once, folders in sorted order.
+    """Yield the image files that ``paths`` mean, each once, folders in sorted order: see :func:`find_files`."""
+    return find_files(paths, _FOUND, 'images', stdin, left_out)
+
+
+def find_files(
+    paths: Iterable[str],
+    suffixes: Collection[str],
+    what: str,
+    stdin: Iterable[str] | io.BufferedIOBase | None = None,
+    left_out: LeftOut | None = None,
+) -> Iterator[str]:
+    """Yield the files that ``paths`` mean, each once, folders in sorted order.
 
     Args:
         paths: files; http(s) addresses; folders, searched with everything below them, links followed and each folder
@@ -53,12 +40,14 @@ def find_images(
             for a list on stdin, a path a line or each ended by a NUL byte (``find -print0``), where names may also be
             written as by :func:`miqa.utils.names.write_name`. Names that begin with a dot are left out of folders:
             they belong to other programs.
+        suffixes: endings of the files that are looked for in folders.
+        what: they are, for errors.
         stdin: lines, or a binary stream, in place of ``sys.stdin``.
         left_out: collects the folders that cannot be read, and, among several paths, folders and patterns without
-            images. Without it the first of them is raised.
+            such files. Without it the first of them is raised.
 
     Raises:
-        FileNotFoundError: a path is not there, or a folder or pattern has no images.
+        FileNotFoundError: a path is not there, or a folder or pattern has no such file.
         OSError: a folder cannot be read, where ``left_out`` is not given.
     """
 
@@ -71,12 +60,14 @@ def find_images(
     paths = [paths] if isinstance(paths, str) else list(paths)
     alone = left_out is None or len(paths) == 1
     for path in paths:
-        for found in _expanded(os.fspath(path), stdin, walker, left_out, alone):
+        for found in _expanded(os.fspath(path), stdin, walker, left_out, alone, suffixes, what):
             if walker.is_new(found):
                 yield found
 
 
-def _expanded(path: str, stdin, walker: Walker, left_out: LeftOut | None, alone: bool) -> Iterator[str]:
+def _expanded(
+    path: str, stdin, walker: Walker, left_out: LeftOut | None, alone: bool, suffixes: Collection[str], what: str
+) -> Iterator[str]:
     if path == '-':
         yield from _listed(stdin)
         return
@@ -88,17 +79,17 @@ def _expanded(path: str, stdin, walker: Walker, left_out: LeftOut | None, alone:
     before = left_out.count if left_out else 0
     found = False
     if os.path.isdir(path):  # noqa: PTH112
-        for image in walker.below(path, _FOUND):
+        for image in walker.below(path, suffixes):
             found = True
             yield image
         if not found and not (left_out and left_out.count > before):
-            _nothing(f'There are no images in the folder {printable(path)} or below it.', left_out, alone)
+            _nothing(f'There are no {what} in the folder {printable(path)} or below it.', left_out, alone)
     elif not is_pattern(path) or os.path.lexists(path):
         # A file that is not there is reported with the others that cannot be read.
         yield path
     else:
         for match in walker.matching(path):
-            below = walker.below(match, _FOUND) if os.path.isdir(match) else (match,)  # noqa: PTH112
+            below = walker.below(match, suffixes) if os.path.isdir(match) else (match,)  # noqa: PTH112
             for image in below:
                 found = True
                 yield image

@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
     choose([0.0], args.keep, threshold)
     left_out = LeftOut()
     images = list(find_images([args.folder], left_out=left_out))
+    if args.to:
+        check_target(Path(args.folder), Path(args.to), images)
     if args.scores:
         try_out(args.scores)
     model = load_model(args)

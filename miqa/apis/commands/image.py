@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     for folder in filter(None, (args.annotated, args.heatmaps)):
         for path in args.paths:
             if Path(path).is_dir():
-                check_target(Path(path), Path(folder))
+                check_target(Path(path), Path(folder), images if isinstance(images, list) else ())
     if args.out:
         try_out(args.out)
     model = load_model(args)

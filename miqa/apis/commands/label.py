@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from .options import SOME_FAILED
+
 _DESCRIPTION = """\
 Make a labelled database: distort the pictures, let the machines look at every version, turn their answers into
 labels, divide the sources into train and val, and check the result. Stopped at any moment, the same command goes on.
@@ -100,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the database; returns 1 where the check at the end finds problems."""
+    """Make the database; returns 1 where the check at the end finds problems, 3 where something was left out."""
     from miqa.apis.own_database import Order, make_database, make_plan
     from miqa.labelling import ScoreOptions
     from miqa.machines import machine_configs_of
@@ -138,12 +140,14 @@ def run(args: argparse.Namespace) -> int:
     made = make_database(order, progress=not args.quiet)
     for note in made.notes:
         print(note)
+    for sentence in made.left_out.lines():
+        print(f'Left out: {sentence}')
     if made.manifest is None:
         print(
             f'Shard {args.shard[0]} of {args.shard[1]} is done. When all are, run the same command without --shard: it '
             f'makes the labels.'
         )
-        return 0
+        return SOME_FAILED if made.left_out.count else 0
     return _report(args, made)
 
 
@@ -164,4 +168,4 @@ def _report(args: argparse.Namespace, made) -> int:
         print(f'PROBLEM: {problem}')
     label = '' if len(manifest['labels']) == 2 else f' --label {manifest["labels"][0]}'
     print(f'Train on it: python tools/train.py configs/ra_miqa_{args.task}.py --data-root {args.out}{label}')
-    return 1 if made.problems else 0
+    return 1 if made.problems else SOME_FAILED if made.left_out.count else 0

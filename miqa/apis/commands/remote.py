@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import threading
 from pathlib import Path
 
-from miqa.utils.addresses import is_web_address, redact_url
+from miqa.utils.addresses import is_web_address, redact_address
 from miqa.utils.fetching import fetch, file_name_of
 
 
@@ -16,18 +17,20 @@ class RemoteFile(os.PathLike):
 
     Args:
         url: http or https.
+        name: what it is called.
         folder: where to put it.
         max_bytes, seconds: limits of the download.
     """
 
-    def __init__(self, url: str, folder: Path, max_bytes: int, seconds: float):
-        self._url, self._folder, self._limits = url, folder, {'max_bytes': max_bytes, 'seconds': seconds}
+    def __init__(self, url: str, name: str, folder: Path, max_bytes: int, seconds: float):
+        self._url, self._name = url, name
+        self._folder, self._limits = folder, {'max_bytes': max_bytes, 'seconds': seconds}
         self._path: Path | None = None
         self._lock = threading.Lock()
 
     def __str__(self) -> str:
         """Return the address without its secrets."""
-        return redact_url(self._url)
+        return self._name
 
     def __fspath__(self) -> str:
         """Return the path of the file, which is fetched if it is not there.
@@ -68,6 +71,7 @@ class RemoteFiles:
             raise ValueError(f'--max-download must be above 0 MB, not {max_megabytes}.')
         self._max_bytes, self._seconds = int(max_megabytes * 1e6), seconds
         self._files: dict[str, RemoteFile] = {}
+        self._alike: dict[str, dict[bytes, int]] = {}
         self._folder: tempfile.TemporaryDirectory | None = None
 
     def __enter__(self):
@@ -85,9 +89,16 @@ class RemoteFiles:
             return path
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix='miqa-fetched-')
-        file = RemoteFile(path, Path(self._folder.name), self._max_bytes, self._seconds)
-        self._files[str(file)] = file
-        return file
+        name = self._name_of(path)
+        self._files[name] = RemoteFile(path, name, Path(self._folder.name), self._max_bytes, self._seconds)
+        return self._files[name]
+
+    def _name_of(self, url: str) -> str:
+        """Name an address without its secrets; several that differ in these alone are counted, in their order."""
+        name = redact_address(url)
+        alike = self._alike.setdefault(name, {})
+        number = alike.setdefault(hashlib.sha256(url.encode('utf-8', 'surrogateescape')).digest(), len(alike) + 1)
+        return name if number == 1 else f'{name} ({number})'
 
     def path(self, name: str) -> str | RemoteFile:
         """Return what stands for the name of a result."""

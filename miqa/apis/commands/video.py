@@ -14,9 +14,8 @@ from miqa.utils import only_writer, read_regular_text
 from miqa.utils.addresses import is_web_address
 from miqa.utils.json_text import parse_json
 from miqa.utils.names import fitting_name, printable, write_name
-from miqa.utils.walking import Walker
 
-from .files import LeftOut
+from .files import LeftOut, find_files
 from .options import SOME_FAILED, add_model_options, load_model
 from .remote import RemoteFile, RemoteFiles, add_download_option
 
@@ -44,7 +43,9 @@ def add_parser(subparsers) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('paths', nargs='+', metavar='PATH', help='video file, folder, or http(s) address')
+    parser.add_argument(
+        'paths', nargs='+', metavar='PATH', help='video file, folder, quoted pattern, or http(s) address'
+    )
     parser.add_argument('--out', '-o', metavar='DIR', help='folder for reports')
     parser.add_argument(
         '--plots', nargs='*', choices=('frames', 'seconds', 'both'), default=['frames', 'seconds', 'both']
@@ -87,26 +88,36 @@ def run(args: argparse.Namespace) -> int:
     addresses = [path for path in args.paths if is_web_address(path)]
     left_out = LeftOut()
     found = find_videos([path for path in args.paths if not is_web_address(path)], left_out)
-    names = annotated_names(found)
+    if args.out:
+        check_report_names(found)
+    names = annotated_names(found) if args.annotate else {}
     videos: list[Path | RemoteFile] = [*found]
     scorer = VideoMIQA(
         model=load_model(args), batch_size=args.batch_size, sampling=args.sampling, num_frames=args.num_frames,
         fps=args.fps, every=args.every, backend=args.backend,
     )  # fmt: skip
     failed = 0
+    fetched_from: dict[str, str] = {}
     with RemoteFiles(args.max_download, seconds=3600) as remote:
         videos += [remote.given(address) for address in addresses]
         for video in videos:
             try:
                 if isinstance(video, RemoteFile):
                     fetched = Path(video)
-                    names = annotated_names([*names, fetched])
-                    _assess(fetched, scorer, args, names[fetched], address=str(video))
+                    fetched_from[str(fetched)] = str(video)
+                    if args.out:
+                        check_report_names([*found, fetched])
+                    found.append(fetched)
+                    names = annotated_names([*names, fetched]) if args.annotate else {}
+                    _assess(fetched, scorer, args, names.get(fetched, ''), address=str(video))
                 else:
-                    _assess(video, scorer, args, names[video])
+                    _assess(video, scorer, args, names.get(video, ''))
             except (ValueError, OSError) as error:
                 failed += 1
-                print(f'Error: {printable(_without_folder(str(error), video))}', file=sys.stderr)
+                text = str(error)
+                for path, address in fetched_from.items():
+                    text = text.replace(path, address)
+                print(f'Error: {printable(text)}', file=sys.stderr)
             finally:
                 remote.done(str(video))
     if failed:
@@ -117,36 +128,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find_videos(paths: list[str], left_out: LeftOut | None = None) -> list[Path]:
-    """Return the videos that are meant: files as they are, folders with all that is below them, each once.
+    """Return the videos that are meant, each once, as for :func:`miqa.apis.commands.files.find_files`.
 
     Args:
-        paths: files and folders.
-        left_out: collects the folders that cannot be read. Without it the first of them is raised.
+        paths: files, folders and patterns.
+        left_out: collects the folders that cannot be read, and those without videos. Without it the first is raised.
 
     Raises:
-        FileNotFoundError: a folder has no videos. (A file that is missing is reported with the others.)
-        ValueError: two videos have the same file name, so that their reports would be one.
+        FileNotFoundError: the only folder has no videos. (A file that is missing is reported with the others.)
     """
     from miqa.apis.video.reading import VIDEO_SUFFIXES
 
-    def problem(path: str, error: OSError) -> None:
-        if left_out is None:
-            raise error
-        left_out.add(path, error)
+    return [Path(path) for path in find_files(paths, VIDEO_SUFFIXES, 'videos', left_out=left_out)]
 
-    walker = Walker(problem)
-    found: list[Path] = []
-    for path in map(os.fspath, paths):
-        before = left_out.count if left_out else 0
-        folder = os.path.isdir(path)  # noqa: PTH112
-        below = list(walker.below(path, VIDEO_SUFFIXES)) if folder else [path]
-        if not below and not (left_out and left_out.count > before):
-            raise FileNotFoundError(
-                f'There are no videos in the folder {printable(path)} or below it ({", ".join(VIDEO_SUFFIXES)}).'
-            )
-        found += [Path(video) for video in below if walker.is_new(video)]
-    _check_unique({path: path.name for path in found}, 'reports')
-    return found
+
+def check_report_names(videos: list[Path]) -> None:
+    """Raise a ValueError where two videos have the same file name, so that their reports would be one."""
+    _check_unique({path: path.name for path in videos}, 'reports')
 
 
 def annotated_names(videos: list[Path]) -> dict[Path, str]:
@@ -170,12 +168,6 @@ def _check_unique(names: dict[Path, str], what: str) -> None:
                 f'{printable(str(first[name]))} and {printable(str(video))} have the same name, and their {what} would '
                 'have, too. Score them with separate commands and folders.'
             )
-
-
-def _without_folder(sentence: str, video: Path | RemoteFile) -> str:
-    """Name a fetched file by its address."""
-    fetched = video.fetched if isinstance(video, RemoteFile) else None
-    return sentence if fetched is None else sentence.replace(str(fetched), str(video))
 
 
 def _assess(video: Path, scorer, args: argparse.Namespace, annotated_name: str, address: str | None = None) -> None:

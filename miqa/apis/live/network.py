@@ -13,8 +13,8 @@ import numpy as np
 
 from miqa.apis.video.opencv_reader import capture_options
 from miqa.utils import MIQAError
-from miqa.utils.addresses import is_web_address, redact_url
-from miqa.utils.fetching import open_address
+from miqa.utils.addresses import is_web_address, redact_address
+from miqa.utils.fetching import Deadline, open_address
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class NetworkStream:
     """
 
     def __init__(self, url: str, reconnect_seconds: float = 60.0, opener: Callable = open_stream):
-        self.name = f'the stream {redact_url(url)}'
+        self.name = f'the stream {redact_address(url)}'
         self.breaks, self.reconnecting = 0, False
         self._url, self._reconnect_seconds, self._opener = url, reconnect_seconds, opener
         self._closing = threading.Event()
@@ -183,9 +183,9 @@ def _is_file_of_known_size(url: str) -> bool:
     if not is_web_address(url):
         return False
     try:
-        with open_address(url, _SECONDS_TO_OPEN) as answer:
+        with Deadline(_SECONDS_TO_OPEN) as deadline, open_address(url, _SECONDS_TO_OPEN, deadline=deadline) as answer:
             listed = 'mpegurl' in (answer.headers.get_content_type() or '').lower() or '.m3u' in url.lower()
             return answer.headers.get('Content-Length') is not None and not listed
     except (HTTPException, OSError, ValueError) as error:
-        logger.info(f'{redact_url(url)} does not say whether it ends ({type(error).__name__}).')
+        logger.info(f'{redact_address(url)} does not say whether it ends ({type(error).__name__}).')
         return False

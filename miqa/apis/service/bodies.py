@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from miqa.utils.addresses import AddressRefused, AllowedAddresses, redact_url
+from miqa.utils.addresses import AddressRefused, AllowedAddresses, redact_address
 from miqa.utils.fetching import FetchError, clean_file_name, fetch, file_name_of
 
 from .settings import ServiceLimits
@@ -103,7 +103,7 @@ async def read_items(
         except AddressRefused as error:
             raise Refused(403, str(error), 'address_refused') from None
         path = _place(folder, len(items), file_name_of(url))
-        items.append(Item(redact_url(url), path, url, max_bytes, limits.seconds, addresses))
+        items.append(Item(redact_address(url), path, url, max_bytes, limits.seconds, addresses))
     if not items:
         raise Refused(422, 'The request holds no file and names no address.', 'nothing')
     if len(items) > most:

@@ -156,10 +156,9 @@ def fetch(entry: ZooEntry, mirror: str | None = None) -> Path:
     try:
         download(source, path, sha256=entry.sha256)
     except OSError as error:
-        origin = f' The authors keep it at {entry.url}.' if mirror else ''
         raise WeightsUnavailable(
             f'The weights of {entry.method.replace("_", "-")} ({entry.task}, {entry.label}) are not here: '
-            f'{str(error).rstrip(".")}.{origin} '
+            f'{str(error).rstrip(".")}. The authors keep it at {entry.url}. '
             f'Or put a folder or URL that has {entry.file_name} into the variable {MIRROR_VARIABLE}; or use '
             f'weights of your own, --weights work_dirs/.../best.pth (in Python weights=...); or {_demo_instead()}'
         ) from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from miqa.utils.walking import Walker, raise_problem, suffix_of
+
 #: Kind -> in words.
 FORMATS = {
     'coco': 'a COCO JSON file',
@@ -33,9 +35,8 @@ def format_of(path: str | os.PathLike, images: str | os.PathLike, task: str) -> 
     elif task == 'seg':
         kind = 'maps' if any(file.suffix.lower() == '.png' for file in path.iterdir()) else None
     else:
-        kind = next(
-            (name for name, ending in (('voc', 'xml'), ('yolo', 'txt')) if any(path.rglob(f'*.{ending}'))), None
-        )
+        found = {suffix_of(name) for name in Walker(raise_problem).below(str(path), ('.xml', '.txt'))}
+        kind = 'voc' if '.xml' in found else 'yolo' if '.txt' in found else None
     possible = {
         'cls': ('csv', 'imagefolder'),
         'det': ('coco', 'yolo', 'voc', 'csv'),

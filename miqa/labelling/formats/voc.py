@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 from miqa.distortions.annotated_sizes import check_turned
 from miqa.utils.regular_files import read_regular
+from miqa.utils.walking import Walker, raise_problem
 
 from .coco_writing import LabelledBox, Picture, inside
 
@@ -31,7 +32,7 @@ def read_voc(folder: Path, pictures: Sequence[Picture]) -> tuple[dict[str, list[
             is named. Also where a picture has no file: in VOC even a picture without objects has one.
     """
     files: dict[str, Path] = {}
-    for path in sorted(folder.rglob('*.xml')):
+    for path in sorted(map(Path, Walker(raise_problem).below(str(folder), ('.xml',)))):
         if path.stem in files:
             raise ValueError(
                 f'{files[path.stem]} and {path} are both annotations of a picture {path.stem}. Remove one.'

@@ -15,6 +15,7 @@ import yaml
 
 from miqa.labelling.class_names import checked_names, read_class_names
 from miqa.utils.regular_files import read_regular_text
+from miqa.utils.walking import Walker, raise_problem
 
 from .coco_writing import LabelledBox, Picture, inside
 
@@ -46,8 +47,9 @@ def read_yolo(
     stems = [picture.stem for picture in pictures]
     counts = Counter(stems)
     files: dict[str, Path] = {}
-    for file in sorted({file for folder in folders for file in folder.rglob('*.txt')}):
-        if file.name in _NAMES:
+    walker = Walker(raise_problem)
+    for file in sorted(Path(file) for folder in folders for file in walker.below(str(folder), ('.txt',))):
+        if file.name in _NAMES or not walker.is_new(str(file)):
             continue
         if file.stem in files and file.stem in counts:
             raise ValueError(f'{files[file.stem]} and {file} are both labels of a picture {file.stem}. Remove one.')
