@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers_videos import Brightness, ffmpeg, ffmpeg_program, write_video
+from helpers_videos import Brightness, encode, ffmpeg, ffmpeg_program, write_video
 
 from miqa.apis.live.camera import live_frames
 from miqa.apis.live.network import CameraLost, read_frame
@@ -27,21 +27,6 @@ ALL_BACKENDS = (*BACKENDS, 'auto')
 
 def assess(path, backend, **options):
     return VideoMIQA(model=Brightness(), backend=backend, **options).assess_video(path)
-
-
-def encode(path, values, fps=10, codec='libx264', gop=10, size=(160, 120), **options):
-    """Write frames of these brightnesses, with some structure, with PyAV; ``options`` are the codec's."""
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream(codec, rate=fps)
-        stream.width, stream.height, stream.pix_fmt = *size, 'yuv420p'
-        stream.codec_context.gop_size = gop
-        stream.options = {name: str(value) for name, value in options.items()}
-        rng = np.random.default_rng(0)
-        for value in values:
-            image = np.clip(255 * value + rng.normal(0, 20, (size[1], size[0], 3)), 0, 255).astype(np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format='rgb24')))
-        container.mux(stream.encode())
-    return path
 
 
 def damage(path, target, share=0.08, at=0.4):

@@ -63,3 +63,19 @@ def video_with_sound(path: Path, seconds=3, size='64x48', fps='10') -> Path:
         '-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-g', '10', '-c:a', 'aac', '-movflags', '+faststart', path,
     )  # fmt: skip
     return path
+
+
+def encode(path, values, fps=10, codec='libx264', gop=10, size=(160, 120), **options):
+    """Write frames of these brightnesses, with some structure, with PyAV; ``options`` are the codec's."""
+    av = pytest.importorskip('av', reason='no PyAV (pip install av)')
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.width, stream.height, stream.pix_fmt = *size, 'yuv420p'
+        stream.codec_context.gop_size = gop
+        stream.options = {name: str(value) for name, value in options.items()}
+        rng = np.random.default_rng(0)
+        for value in values:
+            image = np.clip(255 * value + rng.normal(0, 20, (size[1], size[0], 3)), 0, 255).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format='rgb24')))
+        container.mux(stream.encode())
+    return path

@@ -272,6 +272,9 @@ def _metadata(reader: VideoReader, frame_results: list[dict]) -> dict:
         # What the file announces is wrong, or nothing.
         measured = metadata['total_frames'] / metadata['fps'] if metadata['fps_assumed'] else reader.end
         metadata['duration'] = measured if reader.complete else max(measured, metadata['duration'])
+    if reader.announced and not reader.complete:
+        # A cut file's own end is where it was cut.
+        metadata['duration'] = max(metadata['duration'], reader.announced / metadata['fps'])
     return metadata
 
 
@@ -289,7 +292,8 @@ def video_sentences(reader: VideoReader, assume_fps: float | None = None) -> lis
             'its scores are less certain.'
         )
     if reader.frames_missing or reader.stopped_by:
-        reason = f' ({reader.stopped_by})' if reader.stopped_by else ''
+        further = 'a second recording follows in the file, which is not read' if reader.structure.further else None
+        reason = f' ({reader.stopped_by or further})' if reader.stopped_by or further else ''
         announced = f'of {reader.announced} announced ' if reader.announced else ''
         told = max(reader.info.duration, reader.announced / reader.info.fps)
         at_the_end = (told - reader.end) * reader.info.fps > 0.5 * reader.frames_missing

@@ -44,6 +44,7 @@ class Survey:
         end: seconds at which the last packet of any stream ends.
         patched: frames that the decoder knows to be damaged; 0 where none were decoded.
         resized: whether the decoded frames are of several sizes.
+        frames: that were decoded; 0 where none were.
     """
 
     passed_over: int
@@ -51,6 +52,7 @@ class Survey:
     end: float
     patched: int = 0
     resized: bool = False
+    frames: int = 0
 
 
 def open_container(av: ModuleType, path: Path, container: Container):
@@ -154,7 +156,7 @@ class PacketCount:
 
     def __init__(self):
         self.passed_over = self.damaged = self.patched = 0
-        self._size, self._resized = None, False
+        self._size, self._resized, self._frames = None, False, 0
         self._seen = False
         self._start, self._end = None, 0.0
 
@@ -175,6 +177,7 @@ class PacketCount:
                 self.patched += self.is_patched(frame)
                 size = frame.width, frame.height
                 self._resized = self._resized or self._size not in (None, size)
+                self._frames += 1
                 self._size = size
         except error:
             return  # whoever reads the pixels counts what cannot be decoded
@@ -188,7 +191,7 @@ class PacketCount:
 
     def survey(self) -> Survey:
         """Return what was counted."""
-        return Survey(self.passed_over, self.damaged, self._end, self.patched, self._resized)
+        return Survey(self.passed_over, self.damaged, self._end, self.patched, self._resized, self._frames)
 
 
 def _seconds(text: str) -> float | None:

@@ -39,7 +39,8 @@ class PyAVReader(VideoReader):
         except BaseException:
             self.close()
             raise
-        stream.thread_type = 'AUTO'
+        # Threads that decode several frames at once lose those beside one that cannot be decoded.
+        stream.thread_type = 'SLICE' if self.structure.wrong else 'AUTO'
         if keyframes_only:
             stream.codec_context.skip_frame = 'NONKEY'
         self.keyframes_only = keyframes_only
@@ -93,6 +94,8 @@ class PyAVReader(VideoReader):
                 count.add(packet, False)
                 continue
             count.add(packet, True)
+            if packet.size and _is_header(packet, self._stream):
+                continue
             try:
                 yield from packet.decode()
             except error:
@@ -115,3 +118,8 @@ class PyAVReader(VideoReader):
         # Dropped without being closed: PyAV would free its decoder in the way that close_container tells of.
         if getattr(self, '_opened', None) is not None:
             self.close()
+
+
+def _is_header(packet, stream) -> bool:
+    """Whether a packet is one that Theora begins with (its specification, section 6.1), as where files are joined."""
+    return stream.codec_context.name == 'theora' and bytes(packet)[0] >= 0x80

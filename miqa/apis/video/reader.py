@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .containers import Container, UnreadableVideo, lost_packets
+from .containers import Container, UnreadableVideo
 from .facts import Survey, VideoFacts
+from .structure import Structure, structure_of
 from .timeline import Timeline
 from .tone_mapping import tone_map
 
@@ -146,8 +147,11 @@ class VideoReader(ABC):
     @property
     def frames_missing(self) -> int:
         """After reading to the end: frames that the file should have and that could not be read."""
-        lost = self.failed
-        if self.container.jumps and self._timeline is not None:
+        lost = max(self.failed, int(self.structure.cut or self.structure.further))
+        if self._survey is not None and self._survey.frames - self.frames_read > 1:
+            lost = max(lost, self._survey.frames - self.frames_read)
+        # A pause is missing frames where something else shows that there is damage, or where there are no pauses.
+        if self._timeline is not None and (self.container.jumps or (self._is_damaged and not self.announced)):
             lost = max(lost, self._timeline.missing())
         if self.announced:
             short = self.announced - self.frames_read
@@ -176,8 +180,17 @@ class VideoReader(ABC):
         # Where recordings are joined, the container misses what lies between them; nothing does.
         joints = 0 if self._timeline is None else self._timeline.restarts
         known = self._survey.damaged - self.frames_missing - joints if self._survey is not None else 0
-        overwritten = self.container.demuxer == 'mpegts' and not self.frames_missing and lost_packets(self.path)
-        return max(self.corrupt, known, int(bool(overwritten)))
+        return max(self.corrupt, known, int(bool(self.structure.broken) and not self.frames_missing))
+
+    @functools.cached_property
+    def structure(self) -> Structure:
+        """Whether the file is whole by the rules of its container."""
+        return structure_of(self.path, self.container)
+
+    @property
+    def _is_damaged(self) -> bool:
+        known = self._survey.damaged if self._survey is not None else 0
+        return bool(self.failed or self.corrupt or known or self.structure.wrong)
 
     @property
     def complete(self) -> bool:

@@ -1,0 +1,92 @@
+"""Files of video that are cut, joined or holed in containers whose frames alone do not tell."""
+
+import subprocess
+
+import pytest
+from helpers_videos import Brightness, encode, ffmpeg, ffmpeg_program
+
+from miqa.apis.video.assess import VideoMIQA
+from miqa.apis.video.containers import container_of
+from miqa.apis.video.structure import Structure, structure_of
+
+pytest.importorskip('av', reason='no PyAV (pip install av)')
+BACKENDS = ('opencv', 'pyav')
+CODECS = {'.flv': 'flv1', '.ogv': 'libtheora', '.mp4': 'libx264', '.mkv': 'libx264', '.gif': 'gif'}
+
+
+def found(path, backend):
+    result = VideoMIQA(model=Brightness(), backend=backend, sampling='every').assess_video(path)
+    return result, result['metadata']
+
+
+def made(tmp_path, suffix):
+    """Forty frames of ten a second that grow darker."""
+    path = tmp_path / f'whole{suffix}'
+    if suffix in ('.gif', '.ogv'):
+        ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=96x64:rate=10:duration=4', path)
+        return path
+    options = {'bf': 2} if CODECS[suffix] == 'libx264' else {}
+    encode(path, [0.9 - 0.02 * number for number in range(40)], codec=CODECS[suffix], gop=10, **options)
+    if suffix == '.mp4':
+        front = tmp_path / 'front.mp4'
+        ffmpeg('-i', path, '-c', 'copy', '-movflags', '+faststart', front)
+        return front
+    return path
+
+
+def with_hole(path, begin, end):
+    data = path.read_bytes()
+    target = path.with_name(f'hole{path.suffix}')
+    target.write_bytes(data[: int(len(data) * begin)] + data[int(len(data) * end) :])
+    return target
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('suffix', CODECS)
+def test_whole_files_are_whole(tmp_path, suffix, backend):
+    path = made(tmp_path, suffix)
+    result, metadata = found(path, backend)
+    assert result['complete'] and metadata['frames_read'] == 40 and result['warnings'] == []
+    assert structure_of(path, container_of(path)) == Structure()
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('suffix', CODECS)
+def test_files_that_were_cut_are_not_complete(tmp_path, suffix, backend):
+    result, metadata = found(with_hole(made(tmp_path, suffix), 0.6, 1), backend)
+    assert not result['complete'] and metadata['frames_missing'] > 0
+    assert 'misses' in result['warnings'][0] or 'ends early' in result['warnings'][0]
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('suffix', ['.flv', '.ogv', '.mkv'])
+def test_frames_in_a_hole_are_counted(tmp_path, suffix, backend):
+    result, metadata = found(with_hole(made(tmp_path, suffix), 0.4, 0.6), backend)
+    assert not result['complete'] and metadata['total_frames'] in (39, 40, 41)
+    assert metadata['frames_read'] < 35 and metadata['duration'] == pytest.approx(4.0, abs=0.25)
+
+
+def test_both_backends_read_of_a_cut_file_what_the_ffmpeg_program_reads(tmp_path):
+    for suffix in ('.mp4', '.flv'):
+        path = with_hole(made(tmp_path, suffix), 0.6, 1)
+        told = subprocess.run(
+            [ffmpeg_program(), '-loglevel', 'quiet', '-i', path, '-f', 'null', '-', '-progress', '-'],
+            capture_output=True, text=True, timeout=60,
+        ).stdout  # fmt: skip
+        expected = int([line for line in told.splitlines() if line.startswith('frame=')][-1][6:])
+        assert [found(path, backend)[1]['frames_read'] for backend in BACKENDS] == [expected] * 2
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('suffix', ['.mp4', '.flv', '.mkv', '.ogv'])
+def test_what_follows_in_a_joined_file_is_read_or_missed_aloud(tmp_path, suffix, backend):
+    path = made(tmp_path, suffix)
+    joined = tmp_path / f'joined{suffix}'
+    joined.write_bytes(2 * path.read_bytes())
+    result, metadata = found(joined, backend)
+    if metadata['frames_read'] == 80:
+        assert result['complete'] and metadata['frames_missing'] == 0
+    else:
+        assert not result['complete'] and metadata['frames_missing'] > 0
+        if suffix in ('.mp4', '.flv'):
+            assert 'a second recording follows in the file' in result['warnings'][0]
