@@ -155,7 +155,7 @@ def _categories(entries: list, problems: _Problems) -> dict[int | str, str]:
     return categories
 
 
-def _objects(entries: list, images: Mapping, categories: Mapping | None, boxes: bool, problems: _Problems):
+def _objects(entries: list, images: dict, categories: Mapping | None, boxes: bool, problems: _Problems):
     found: dict[int | str, list[AnnotatedObject]] = {key: [] for key in images}
     ids: set[int | str] = set()
     without_area = 0
@@ -178,6 +178,10 @@ def _objects(entries: list, images: Mapping, categories: Mapping | None, boxes: 
         made = _object(entry, category or 0, images[image].size, where, boxes, problems)
         if made is None:
             continue
+        if images[image].size is None and isinstance(made.segmentation, dict):
+            # The size of its pixels is that of the picture.
+            height, width = made.segmentation['size']
+            images[image] = images[image]._replace(size=(width, height))
         if made.box[2] > 0 and made.box[3] > 0:
             found[image].append(made)
         else:

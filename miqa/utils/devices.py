@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -48,9 +49,13 @@ def usable_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
-        found = torch.device(str(device))
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of names that were devices once
+            found = torch.device(str(device).strip().lower())
+        if found.type == 'meta':
+            raise NotImplementedError('it holds no numbers')
         torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         reason = next(iter(str(error).splitlines()), 'it is not available').rstrip('. ')
         raise ValueError(
             f'Cannot compute on device {str(device)!r}: {reason}. PyTorch finds {torch.cuda.device_count()} GPUs here '

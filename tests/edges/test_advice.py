@@ -151,7 +151,8 @@ def test_an_unknown_key_of_a_class_is_a_sentence_with_the_nearest_one(tmp_path):
 
 def test_a_device_that_is_not_there_is_a_sentence():
     assert usable_device('cpu').type == 'cpu'
-    for device in ('cuda:99', 'gpu', 'cuda:x'):
+    assert usable_device(' CPU').type == 'cpu'
+    for device in ('cuda:99', 'gpu', 'cuda:x', 'CUDA:0,1', 'meta', 'hpu', 'mkldnn', 0, ''):
         with pytest.raises(ValueError, match=r'Cannot compute on device .*choose cpu, or leave the device out'):
             usable_device(device)
 

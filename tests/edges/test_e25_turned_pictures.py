@@ -89,3 +89,27 @@ def test_annotations_of_another_size_are_refused_before_anything_is_made(tmp_pat
         with pytest.raises(AnnotationError, match=r'truth\.json annotates .*7\.jpg'):
             prepare_pictures(shots, tmp_path / 'out', 'det', truth)
     assert not (tmp_path / 'out').exists()
+
+
+def test_where_an_image_has_no_size_that_of_its_encoded_pixels_counts(tmp_path):
+    shots = picture(tmp_path / 'in')
+    truth = tmp_path / 'truth.json'
+
+    def settle(*shapes):
+        objects = [
+            {'id': number, 'image_id': 7, 'category_id': 1, 'segmentation': {'size': size, 'counts': [0, 99, 701]}}
+            for number, size in enumerate(shapes)
+        ]
+        images, names = [{'id': 7, 'file_name': '7.jpg'}], [{'id': 1, 'name': 'x'}]
+        truth.write_text(json.dumps({'images': images, 'annotations': objects, 'categories': names}))
+
+    settle([20, 40])  # height and width as stored
+    with pytest.raises(AnnotationError, match='gives width and height of 1 pictures as they are stored'):
+        plan_sources([shots / '7.jpg'], 'det', truth)
+    settle([40, 20], [20, 40])
+    with pytest.raises(AnnotationError, match=r'Annotation 1: segmentation has the size \[20, 40\]'):
+        plan_sources([shots / '7.jpg'], 'det', truth)
+    settle([40, 20])
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        plan_sources([shots / '7.jpg'], 'det', truth)

@@ -20,6 +20,8 @@ from miqa.engine.launch import show_only_gpus
         (['1', '0'], '4,5', '5,4'),
         (['0'], 'GPU-a1,GPU-b2', 'GPU-a1'),
         (['MIG-3f'], None, 'MIG-3f'),
+        # CUDA takes the beginning of a name for the whole.
+        (['GPU-b2', 'GPU-a1-4c'], 'GPU-a1,GPU-b2-77', 'GPU-b2-77,GPU-a1'),
     ],
 )
 def test_gpus_are_counted_within_the_allocation(chosen, allocated, visible, monkeypatch):

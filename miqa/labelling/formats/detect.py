@@ -35,8 +35,8 @@ def format_of(path: str | os.PathLike, images: str | os.PathLike, task: str) -> 
     elif task == 'seg':
         kind = 'maps' if any(file.suffix.lower() == '.png' for file in path.iterdir()) else None
     else:
-        found = {suffix_of(name) for name in Walker(raise_problem).below(str(path), ('.xml', '.txt'))}
-        kind = 'voc' if '.xml' in found else 'yolo' if '.txt' in found else None
+        endings = {suffix_of(name) for name in Walker(raise_problem).below(str(path), ('.xml', '.txt'))}
+        kind = 'voc' if '.xml' in endings else 'yolo' if '.txt' in endings else None
     possible = {
         'cls': ('csv', 'imagefolder'),
         'det': ('coco', 'yolo', 'voc', 'csv'),
