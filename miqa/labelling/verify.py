@@ -35,8 +35,9 @@ from miqa.utils import UnreadableImage, read_image, read_regular, sha256_of_file
 from miqa.utils.filed_labels import filed_labels
 from miqa.utils.parallel import run_parallel
 from miqa.utils.progress import Progress, bar_over
+from miqa.utils.regular_files import NotARegularFile
 from miqa.utils.sealed import DamagedFile, read_sealed_json
-from miqa.utils.tables import read_table
+from miqa.utils.tables import TableError, number_of, read_table
 
 #: At most so many examples of one kind of problem are printed.
 EXAMPLES = 5
@@ -228,28 +229,32 @@ def _check_label_files(folder: Path, task: str, source: str, wanted: list[str], 
         path = Path(paths.get(label) or paths['both'])
         column, names = label_columns(task, label).weighted, NAME_COLUMN[task]
         try:
-            table = pd.read_csv(path)
+            table = read_table(path, [names, column], 'label file')
         except FileNotFoundError:
             findings.append(f'{path} is missing.')
             continue
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            findings.append(f'{path} is not a CSV file: {error}')
+        except (TableError, NotARegularFile) as error:
+            findings.append(str(error))
             continue
-        if not {column, names} <= set(table.columns):
-            findings.append(f'{path} needs the columns {names} and {column}; it has {list(table.columns)}.')
-            continue
-        found = [str(name).rsplit('/', 1)[-1] for name in table[names]]
+        found = [row[names].rsplit('/', 1)[-1] for row in table.rows]
         for kind, odd in (('lacks', set(wanted) - set(found)), ('has no image for', set(found) - set(wanted))):
             if odd:
                 findings.append(f'{path} {kind} {len(odd)} versions, for example {min(odd)}.')
         if len(set(found)) < len(found):
             findings.append(f'{path} names a version twice.')
-        numbers = pd.to_numeric(table[column], errors='coerce').to_numpy(np.float64)
+        numbers = np.array([_number(row[column], table.decimal_comma) for row in table.rows])
         wrong = ~((numbers >= 0) & (numbers <= 1))
         if wrong.any():
             findings.append(f'{path}: {column} of {found[int(np.argmax(wrong))]} is not a number from 0 to 1.')
         values[label] += numbers[~wrong].tolist()
     return findings
+
+
+def _number(text: str, decimal_comma: bool) -> float:
+    try:
+        return number_of(text, decimal_comma)
+    except ValueError:
+        return float('nan')
 
 
 def _check_splits(report: Report, data_root, task: str, sources: set[str]) -> None:

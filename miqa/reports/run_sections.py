@@ -13,6 +13,7 @@ from miqa.datasets import label_fingerprint
 from miqa.evaluation import SCORES, quality_correlations
 from miqa.layout import CATEGORY_COLUMN, SPLIT_COLUMNS, image_root, source_of_entry, split_path
 from miqa.taxonomy import DATABASE_TASKS, IMAGE_TASKS
+from miqa.utils.tables import read_table
 
 from .breakdown_plots import contact_sheet, heat_map, residual_plot
 from .breakdowns import level_grid, residuals, score_groups, score_matrix, worst_predictions
@@ -118,14 +119,11 @@ def source_categories(data_root: str, task: str) -> dict[str, str] | None:
     path = split_path(data_root, task, 'val')
     if task != 'cls' or not path.is_file():
         return None
-    table, names = pd.read_csv(path, dtype=str), SPLIT_COLUMNS['cls']
-    if not {names, CATEGORY_COLUMN} <= set(table.columns):
+    names = SPLIT_COLUMNS['cls']
+    rows = read_table(path, [], 'split file', optional=(names, CATEGORY_COLUMN)).rows
+    if not rows or set(rows[0]) != {names, CATEGORY_COLUMN}:
         return None
-    named = table.dropna(subset=[names])
-    return {
-        source_of_entry(name, task, str(path)): category
-        for name, category in zip(named[names], named[CATEGORY_COLUMN], strict=True)
-    }
+    return {source_of_entry(row[names], task, str(path)): row[CATEGORY_COLUMN] for row in rows if row[names]}
 
 
 def _curves(run: RunFolder) -> str:

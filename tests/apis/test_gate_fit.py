@@ -215,10 +215,10 @@ def test_a_promise_that_nothing_can_keep_is_no_mistake_of_the_callers_and_leaves
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('score,outcome\n0.5,good\n', "row 2: outcome is 'good', which is no number"),
+        ('score,outcome\n0.5,good\n', "line 2: outcome is 'good', which is no number"),
         ('quality,outcome\n0.5,1\n', "has no column 'score'"),
-        ('', 'is not a CSV file'),
-        ('score,outcome,group\n0.5,1,\n', 'row 2: group is empty'),
+        ('', "has no column 'score'"),
+        ('score,outcome,group\n0.5,1,\n', 'line 2: group is empty'),
     ],
 )
 def test_the_command_says_what_is_wrong_with_a_file(tmp_path, capsys, text, message):

@@ -7,6 +7,7 @@ import pytest
 from helpers_database import write_database
 from PIL import Image
 
+from miqa.apis.commands.gate import read_calibration
 from miqa.datasets import DatabaseError, open_index
 from miqa.datasets.splits import read_split
 from miqa.distortions.sources import read_names
@@ -196,3 +197,32 @@ def test_two_pictures_of_one_name_have_each_their_line(tmp_path):
     assert read_class_table(path, ['a/x.png', 'b/x.png'], None) == {'a/x.png': 1, 'b/x.png': 2}
     path.write_text('file,index\nin/a/x.jpg,1\nb/x.png,2.0\n')
     assert read_class_table(path, ['a/x.png', 'b/x.png'], None) == {'a/x.png': 1, 'b/x.png': 2}
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_calibration_of_gates_is_read_from_each(tmp_path, kind):
+    path = tmp_path / 'calibration.csv'
+    path.write_bytes(recoded('score,outcome,group\n0.5,1,7\n,1,7\n0.25,0,8\n', kind))
+    scores, outcomes, groups, model, left_out = read_calibration(path, 'score', 'outcome', None)
+    assert (scores.tolist(), outcomes.tolist(), groups.tolist()) == ([0.5, 0.25], [1, 0], ['7', '8'])
+    assert model is None and left_out == 1
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('score,outcome\n0.1,1,7\n', 'row 1 has 3 fields; its header has 2'),
+        ('score,outcome\n0.1\n', 'row 1 has 1 fields'),
+        ('score,score,outcome\n1,2,3\n', "more than one column 'score'"),
+        ('score,outcome,group\n0.1,1,1.7E+18\n', 'line 2: group is .* a spreadsheet has shortened'),
+        ('score,outcome\n1_0,1\n', "line 2: score is '1_0', which is no number"),
+    ],
+)
+def test_calibration_that_may_mean_several_things_is_a_sentence(tmp_path, text, words):
+    path = tmp_path / 'calibration.csv'
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        read_calibration(path, 'score', 'outcome', None)
+    # A comma at the end of each line is no column.
+    path.write_text('score,outcome\n0.1,1,\n')
+    assert read_calibration(path, 'score', 'outcome', None)[0].tolist() == [0.1]

@@ -6,6 +6,8 @@ import argparse
 import shlex
 import sys
 
+from miqa.utils.tables import TableError
+
 _DESCRIPTION = """\
 Fit a gate: the lowest threshold on the score for which, with the confidence that you ask for, the mean outcome of what
 passes is at least the target.
@@ -118,56 +120,43 @@ def read_calibration(path, score_column: str, outcome_column: str, group_column:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a CSV file, lacks a column, has a word where a number belongs, or names two models.
+        TableError: it is not a CSV file, lacks a column, has a word where a number belongs, or names two models.
     """
-    import pandas as pd
+    import numpy as np
 
-    from miqa.utils.regular_files import open_regular
+    from miqa.utils.tables import id_of, number_of, read_table
 
-    with open_regular(path, what='CSV file', encoding='utf-8-sig', newline='') as stream:
-        try:
-            head = stream.readline()
-            stream.seek(0)
-            separator = ';' if ';' in head and ',' not in head else ','
-            table = pd.read_csv(stream, dtype=str, sep=separator, skipinitialspace=True)
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
-            raise ValueError(f'{path} is not a CSV file: {error}') from None
-    table.columns = [str(name).strip() for name in table.columns]
-    for column in (score_column, outcome_column, *([group_column] if group_column else [])):
-        if column not in table:
-            raise ValueError(
-                f'{path} has no column {column!r}; it has {", ".join(table.columns)}. Name the columns with '
-                '--score-column, --outcome-column and --group-column.'
-            )
-    numbers = {}
-    for column in (score_column, outcome_column):
-        text = table[column].str.strip()
-        numbers[column] = pd.to_numeric(text, errors='coerce')
-        wrong = numbers[column].isna() & text.notna() & (text != '') & (text.str.lower() != 'nan')
-        if wrong.any():
-            row = int(wrong.to_numpy().argmax())
-            raise ValueError(f'{path}, row {row + 2}: {column} is {text.iloc[row]!r}, which is no number.')
-    whole = numbers[score_column].notna() & numbers[outcome_column].notna()
-    if group_column is None and 'group' in table:
+    optional = [name for name in (None if group_column else 'group', 'model') if name]
+    wanted = list(dict.fromkeys((score_column, outcome_column, *([group_column] if group_column else []))))
+    try:
+        table = read_table(path, wanted, 'CSV file', optional)
+    except TableError as error:
+        if 'has no column' in str(error):
+            options = '--score-column, --outcome-column and --group-column'
+            raise TableError(f'{error} Name the columns with {options}.') from None
+        raise
+    if group_column is None and any('group' in row for row in table.rows):
         group_column = 'group'
-    groups = None
-    if group_column is not None:
-        if table.loc[whole, group_column].isna().any():
-            row = int((whole & table[group_column].isna()).to_numpy().argmax())
-            raise ValueError(f'{path}, row {row + 2}: {group_column} is empty. Name the group of every picture.')
-        groups = table.loc[whole, group_column].to_numpy()
-    model = None
-    if 'model' in table:
-        models = table.loc[whole, 'model'].dropna().unique()
-        if len(models) > 1:
-            raise ValueError(
-                f'{path} has scores of {len(models)} models: {", ".join(models[:3])}. Fit one gate for each.'
-            )
-        model = str(models[0]) if len(models) else None
-    return (
-        numbers[score_column][whole].to_numpy(),
-        numbers[outcome_column][whole].to_numpy(),
-        groups,
-        model,
-        int((~whole).sum()),
-    )
+    scores, outcomes, groups, models = [], [], [], []
+    for line, row in zip(table.lines, table.rows, strict=True):
+        pair = []
+        for column in (score_column, outcome_column):
+            try:
+                pair.append(number_of(row[column], table.decimal_comma))
+            except ValueError:
+                raise TableError(f'{path}, line {line}: {column} is {row[column]!r}, which is no number.') from None
+        if np.isnan(pair).any():
+            continue
+        scores.append(pair[0])
+        outcomes.append(pair[1])
+        if group_column is not None:
+            groups.append(id_of(row[group_column], f'{path}, line {line}: {group_column}'))
+            if not groups[-1]:
+                raise TableError(f'{path}, line {line}: {group_column} is empty. Name the group of every picture.')
+        if row.get('model') and row['model'] not in models:
+            models.append(row['model'])
+    if len(models) > 1:
+        raise TableError(f'{path} has scores of {len(models)} models: {", ".join(models[:3])}. Fit one gate for each.')
+    left_out = len(table.rows) - len(scores)
+    found = np.array(groups) if group_column is not None else None
+    return np.array(scores, np.float64), np.array(outcomes, np.float64), found, next(iter(models), None), left_out
