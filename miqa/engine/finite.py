@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
-from torch import nn
 
 from miqa.registry import HOOKS
 
@@ -33,12 +33,7 @@ class StopAtNonFinite(Hook):
             key: float(torch.as_tensor(value).detach()) for key, value in (outputs or {}).items() if 'loss' in key
         }
         broken = {key: value for key, value in losses.items() if not math.isfinite(value)}
-        anywhere = bool(broken)
-        if get_world_size() > 1:
-            flag = torch.tensor(int(anywhere), device=next(runner.model.parameters()).device)
-            all_reduce(flag, op='max')
-            anywhere = bool(flag.item())
-        if anywhere:
+        if anywhere(runner, bool(broken)):
             shown = ', '.join(f'{key} is {value}' for key, value in broken.items()) or 'loss on another process'
             raise _stopped(runner, f'The loss is not finite ({shown})', runner.iter + 1)
 
@@ -51,15 +46,27 @@ def check_weights(runner, iteration: int) -> None:
         iteration: steps that are done.
 
     Raises:
-        LossNotFinite: a weight is not finite.
+        LossNotFinite: a weight is not finite on any process; on every process, so that none waits for another.
     """
-    name = _first_broken(runner.model)
-    if name is not None:
-        raise _stopped(runner, f'The weights {name} are no longer finite', iteration)
+    name = first_broken(runner.model.state_dict())
+    if anywhere(runner, name is not None):
+        raise _stopped(runner, f'The weights {name or "on another process"} are no longer finite', iteration)
 
 
-def _first_broken(model: nn.Module) -> str | None:
-    tensors = [(name, tensor) for name, tensor in model.state_dict().items() if tensor.is_floating_point()]
+def anywhere(runner, here: bool) -> bool:
+    """Whether something is so on any process; all of them must ask."""
+    if get_world_size() == 1:
+        return here
+    flag = torch.tensor(int(here), device=next(runner.model.parameters()).device)
+    all_reduce(flag, op='max')
+    return bool(flag.item())
+
+
+def first_broken(state: Mapping[str, torch.Tensor]) -> str | None:
+    """Return the name of the first tensor that holds NaN or infinity, or None."""
+    tensors = [(name, tensor) for name, tensor in state.items() if tensor.is_floating_point()]
+    if not tensors:
+        return None
     # A sum is NaN or infinite if one of its terms is: one number a tensor, one transfer for all of them.
     sums = torch.stack([tensor.detach().double().sum() for _, tensor in tensors]).isfinite().tolist()
     return next((name for (name, _), finite in zip(tensors, sums, strict=True) if not finite), None)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
+
+from miqa.utils.checkpoint_files import state_dict_of
+
+from .finite import first_broken
 
 LATEST, BEST = 'latest.pth', 'best.pth'
 
@@ -36,6 +43,55 @@ def progress_of(runner, iteration: int) -> dict:
         'label': getattr(dataset, 'label', None),
         'schedule': json.dumps(_schedule(runner), sort_keys=True),
     }
+
+
+def check_whole(checkpoint: dict, path: str | Path) -> None:
+    """Check that a checkpoint holds everything that a run needs to go on.
+
+    Args:
+        checkpoint: as read from ``path``.
+        path: for messages.
+
+    Raises:
+        ResumeError: something is missing or of another kind, or weights are not finite.
+    """
+    meta = checkpoint.get('meta')
+    parts = {'optimizer', 'message_hub'}
+    if not isinstance(meta, Mapping) or not {'epoch', 'iter'} <= set(meta) or not parts <= set(checkpoint):
+        raise ResumeError(
+            f'{path} holds weights, but not the state of a run. Go on from a latest.pth, or begin anew in another '
+            '--work-dir.'
+        )
+    progress = meta.get('progress')
+    numbers = [meta['epoch'], meta['iter']]
+    if progress is not None:
+        wanted = ('samples', 'epoch_samples', 'step_samples', 'steps')
+        numbers += [progress.get(key) if isinstance(progress, Mapping) else None for key in wanted]
+    kinds = all(isinstance(checkpoint[part], Mapping) for part in parts)
+    if not kinds or not all(isinstance(number, Integral) and number >= 0 for number in numbers):
+        raise ResumeError(
+            f'What {path} says of its progress cannot be. Go on from another file (--resume FILE), or begin anew in '
+            'another --work-dir.'
+        )
+    broken = first_broken(state_dict_of(checkpoint, path))
+    if broken is not None:
+        raise ResumeError(
+            f'The weights {broken} in {path} are not finite, so that nothing can be learnt from them. Go on from '
+            'another file (--resume FILE), or begin anew in another --work-dir.'
+        )
+
+
+def check_latest(path: Path) -> None:
+    """Refuse to begin anew where the state of a run seems to be there and cannot be read.
+
+    Raises:
+        ResumeError: ``path`` is a link that leads nowhere, or no file.
+    """
+    if os.path.lexists(path) and not path.is_file():
+        raise ResumeError(
+            f'{path} is no file, or a link that leads nowhere, so that the run cannot go on from it. Bring it back, or '
+            'begin anew in another --work-dir.'
+        )
 
 
 def place_of(checkpoint: dict, now: dict, epochs: int, updates: int, path: Path) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from mmengine.device import get_device
@@ -14,7 +15,17 @@ from miqa.utils import atomic_write
 
 from .finite import StopAtNonFinite
 from .formatted_config import FormattedOnce
-from .resuming import BEST, LATEST, forward, place_of, progress_of, same_schedule
+from .resuming import (
+    BEST,
+    LATEST,
+    ResumeError,
+    check_latest,
+    check_whole,
+    forward,
+    place_of,
+    progress_of,
+    same_schedule,
+)
 from .schedule import warmup_cosine
 from .screen import keep_dumps_in_the_file
 
@@ -76,7 +87,11 @@ class QualityRunner(Runner):
 
     def _init_model_weights(self) -> None:
         if self._resume and self._load_from is None and not self.latest.is_file():
-            self.logger.info(f'There is no {self.latest} yet: training starts at the beginning.')
+            check_latest(self.latest)
+            best = Path(self.work_dir) / BEST
+            level = logging.WARNING if best.is_file() else logging.INFO
+            known = f', though {best} is there' if best.is_file() else ' yet'
+            self.logger.log(level, f'There is no {self.latest}{known}: training starts at the beginning.')
         elif self._resume or self._load_from is not None:
             return
         super()._init_model_weights()
@@ -101,10 +116,7 @@ class QualityRunner(Runner):
             ResumeError: it cannot go on with these settings.
         """
         checkpoint = self.load_checkpoint(filename, map_location=get_device())
-        if not {'epoch', 'iter'} <= set(checkpoint.get('meta', {})) or 'optimizer' not in checkpoint:
-            raise ValueError(
-                f'{filename} holds weights, but not the state of a run. Go on from a latest.pth, or begin anew.'
-            )
+        check_whole(checkpoint, filename)
         now = progress_of(self, 0)
         updates = getattr(self.optim_wrapper, '_accumulative_counts', 1)
         epoch, step = place_of(checkpoint, now, self.max_epochs, updates, Path(filename))
@@ -115,9 +127,16 @@ class QualityRunner(Runner):
             for name in ('best_score', 'best_iter'):
                 self.message_hub.runtime_info.pop(name, None)
         rates = [{key: group[key] for key in ('lr', 'initial_lr') if key in group} for group in self._groups()]
-        self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
-        if same_schedule(checkpoint, now):
-            for scheduler, state in zip(self.param_schedulers or (), checkpoint['param_schedulers'], strict=True):
+        states = checkpoint.get('param_schedulers') or []
+        try:
+            self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ResumeError(
+                f'The state of the optimiser in {filename} does not fit the one of this run ({error}). Go on with the '
+                'config that the run was started with, or begin anew in another --work-dir.'
+            ) from None
+        if same_schedule(checkpoint, now) and len(states) == len(self.param_schedulers or ()):
+            for scheduler, state in zip(self.param_schedulers or (), states, strict=True):
                 scheduler.load_state_dict(state)
         else:
             for group, rate in zip(self._groups(), rates, strict=True):

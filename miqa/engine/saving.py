@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from miqa.registry import HOOKS
 from miqa.utils import atomic_write, keep_previous
 
-from .finite import check_weights
+from .finite import anywhere, check_weights
 from .resuming import BEST, LATEST, progress_of
 
 
@@ -63,7 +63,8 @@ class SaveCheckpoint(Hook):
         done = runner.iter + 1
         if done % self.interval or runner.train_loop.validates_at(done):
             return
-        if time.monotonic() - self._saved_at >= self.least_seconds:
+        # Clocks differ, and all processes must save at the same steps: they look at their weights together.
+        if anywhere(runner, time.monotonic() - self._saved_at >= self.least_seconds):
             self._save(runner, LATEST, iteration=done)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
@@ -101,5 +102,9 @@ class SaveCheckpoint(Hook):
         self._saved_at = time.monotonic()
         if name == LATEST and is_main_process():
             folder = Path(runner.work_dir)
-            with atomic_write(folder / 'last_checkpoint') as temporary:
-                temporary.write_text(str((folder / name).resolve()), encoding='utf-8')
+            try:
+                with atomic_write(folder / 'last_checkpoint') as temporary:
+                    temporary.write_text(str((folder / name).resolve()), encoding='utf-8')
+            except OSError as error:
+                # Nothing of ours reads it.
+                runner.logger.warning(f'{folder / "last_checkpoint"} cannot be written: {error.strerror or error}.')

@@ -153,6 +153,64 @@ def test_a_setting_that_cannot_change_is_a_sentence_and_harms_nothing(changes, s
     assert (run_folder / 'latest.pth').read_bytes() == before
 
 
+def _without(part):
+    def spoil(folder):
+        checkpoint = torch.load(folder / 'latest.pth', weights_only=False)
+        del checkpoint[part]
+        torch.save(checkpoint, folder / 'latest.pth')
+
+    return spoil
+
+
+def _poisoned(folder):
+    checkpoint = torch.load(folder / 'latest.pth', weights_only=False)
+    checkpoint['state_dict']['network.pos_embed'].view(-1)[0] = float('nan')
+    torch.save(checkpoint, folder / 'latest.pth')
+
+
+def _of_no_place(folder):
+    checkpoint = torch.load(folder / 'latest.pth', weights_only=False)
+    checkpoint['meta']['progress']['samples'] = -216
+    torch.save(checkpoint, folder / 'latest.pth')
+
+
+def _of_another_optimiser(folder):
+    checkpoint = torch.load(folder / 'latest.pth', weights_only=False)
+    checkpoint['optimizer']['param_groups'] = checkpoint['optimizer']['param_groups'][:1]
+    torch.save(checkpoint, folder / 'latest.pth')
+
+
+def _led_away(folder):
+    (folder / 'latest.pth').unlink()
+    (folder / 'latest.pth').symlink_to('/not/mounted/latest.pth')
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'sentence'),
+    [
+        (_without('message_hub'), 'holds weights, but not the state of a run'),
+        (_without('optimizer'), 'holds weights, but not the state of a run'),
+        (_poisoned, 'The weights network.pos_embed in .*latest.pth are not finite'),
+        (_of_no_place, 'says of its progress cannot be'),
+        (_of_another_optimiser, 'The state of the optimiser in .*latest.pth does not fit'),
+        (_led_away, 'a link that leads nowhere'),
+    ],
+)
+def test_a_state_that_cannot_be_is_a_sentence_and_stays(spoil, sentence, run_folder, config):
+    spoil(run_folder)
+    before = sorted(path.name for path in run_folder.glob('*.pth'))
+    with pytest.raises(ResumeError, match=sentence):
+        train(config, run_folder, resume='auto')
+    assert sorted(path.name for path in run_folder.glob('*.pth')) == before
+
+
+def test_a_pointer_that_cannot_be_written_ends_no_run(run_folder, config, whole):
+    (run_folder / 'last_checkpoint').unlink()
+    (run_folder / 'last_checkpoint').mkdir()
+    assert 'last_checkpoint cannot be written' in train(config, run_folder, resume='auto')
+    assert_same(weights(run_folder), weights(whole))
+
+
 def test_weights_alone_are_no_run_to_go_on_with(run_folder, config, tmp_path):
     with pytest.raises(ValueError, match='holds weights, but not the state of a run'):
         train(config, tmp_path / 'new', resume=run_folder / 'best.pth')
