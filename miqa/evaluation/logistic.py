@@ -22,8 +22,8 @@ _GRID_POINTS, _SEARCH_POINTS = 512, 4096
 # Midpoints are these quantiles; widths reach from a midpoint this far, in shares of the points.
 _QUANTILES = np.linspace(0, 1, 25)
 _REACHES = (0.003, 0.01, 0.03, 0.08, 0.2, 0.4, 0.8)
-# Starts that are polished on the sample, and of these on all points.
-_POLISHED, _FINALISTS = 8, 3
+# Starts from which a few steps are made, those that are polished on the sample, and of these on all points.
+_LOOKED_AT, _FEW_STEPS, _POLISHED, _FINALISTS = 48, 10, 8, 3
 # Beyond these steepnesses, for predictions of deviation 1, a curve is a line or a step in float64.
 _FLATTEST, _STEEPEST = -12.0, 40.0
 
@@ -67,13 +67,18 @@ def _candidates(x: np.ndarray, y: np.ndarray, with_line: bool) -> list[_Shape]:
     small = _sample(len(x), _GRID_POINTS)
     log_steepness, midpoint = _grid(x)
     errors = _errors(x[small], y[small], log_steepness, midpoint, with_line)
-    # One of each midpoint at most, so that not all starts lie in one valley.
-    best_of: dict[float, int] = {}
+    # Few of each midpoint, a flat and a steep one, so that not all starts lie in one valley; a few steps tell which
+    # valleys are deep, as the error at their rim does not.
+    best_of: dict[tuple[float, bool], int] = {}
+    steep = np.median(log_steepness)
     for place in np.argsort(errors, kind='stable'):
-        best_of.setdefault(midpoint[place], place)
-        if len(best_of) == _POLISHED:
-            break
-    starts = [_Shape(log_steepness[place], midpoint[place]) for place in best_of.values()]
+        best_of.setdefault((midpoint[place], log_steepness[place] > steep), place)
+    places = list(best_of.values())[:_LOOKED_AT]
+    tried = [
+        _polish(x[small], y[small], _Shape(log_steepness[place], midpoint[place]), with_line, _FEW_STEPS)
+        for place in places
+    ]
+    starts = sorted(tried, key=lambda shape: _error(x[small], y[small], shape, with_line))[:_POLISHED]
     starts.extend(_steps(x, y, with_line))
     picks = _sample(len(x), _SEARCH_POINTS)
     polished = [_polish(x[picks], y[picks], start, with_line, 40) for start in starts]

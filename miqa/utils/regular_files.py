@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -33,6 +34,14 @@ class NotARegularFile(MIQAError, ValueError):
     """A path that leads to something other than a file, or to a file above the limit. The message names it."""
 
 
+class UnopenedFile(NotARegularFile, OSError):
+    """A file that cannot be opened or read, for a reason of its own: others can. The message names it."""
+
+
+#: Of the operating system's reasons, those that concern one file: permissions, links in a circle, a broken disk sector.
+_OF_ONE_FILE = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.EINVAL, errno.EOVERFLOW}
+
+
 def open_regular(
     path: str | os.PathLike,
     max_bytes: int | None = TEXT_BYTES,
@@ -58,7 +67,8 @@ def open_regular(
     Raises:
         FileNotFoundError: there is no such file.
         NotARegularFile: it is a folder, pipe, device or socket, or larger than ``max_bytes``.
-        OSError: it cannot be opened, for example for want of permission.
+        UnopenedFile: it cannot be opened, for example for want of permission.
+        OSError: nothing can be opened, for example because too many files are open.
     """
     name = name or os.fspath(path)
     if isinstance(name, bytes):
@@ -77,6 +87,8 @@ def open_regular(
                 'what is behind http(s) addresses, and `miqa camera` follows streams.'
             ) from None
         raise FileNotFoundError(f'There is no {what} {name}.') from None
+    except OSError as error:
+        raise _of_one_file(error, what, name) from None
     except ValueError as error:
         if isinstance(error, NotARegularFile):
             raise
@@ -99,7 +111,10 @@ def read_regular(
     with open_regular(path, max_bytes, what=what, name=name) as stream:
         # Python makes room for as many bytes as it is asked for, not for as many as there are.
         size = os.fstat(stream.fileno()).st_size
-        data = stream.read(size + 1)
+        try:
+            data = stream.read(size + 1)
+        except OSError as error:
+            raise _of_one_file(error, what, name or os.fspath(path)) from None
         if len(data) > size:  # it grows while it is read, or is one of those of /proc, whose size is said to be 0
             blocks = [data]
             while len(blocks) << 20 <= max_bytes + (2 << 20) and (block := stream.read(1 << 20)):
@@ -134,6 +149,12 @@ def check_regular(path: str | os.PathLike, max_bytes: int | None = None, *, what
     """
     open_regular(path, max_bytes, what=what).close()
     return Path(path)
+
+
+def _of_one_file(error: OSError, what: str, name: str) -> OSError:
+    if error.errno not in _OF_ONE_FILE or isinstance(error, UnopenedFile):
+        return error
+    return UnopenedFile(f'The {what} {name} cannot be read: {error.strerror}.')
 
 
 def _check(status: os.stat_result, max_bytes: int | None, what: str, name: str) -> None:

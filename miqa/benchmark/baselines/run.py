@@ -151,7 +151,22 @@ def _measure_source(name: str, device: str, clean: Path | None, root: Path, imag
             continue
         pictures.setdefault(picture.shape, {})[image] = picture
     for group in pictures.values():
-        values = metric.measure(list(group.values()), reference)
-        for image, value in zip(group, values, strict=True):
-            rows[image]['value'] = float(value)
+        try:
+            measured = dict(zip(group, metric.measure(list(group.values()), reference), strict=True))
+        except Exception:  # noqa: BLE001  of any library
+            measured = {image: _measured_alone(metric, picture, reference) for image, picture in group.items()}
+        for image, value in measured.items():
+            if isinstance(value, str):
+                rows[image]['error'] = value
+            else:
+                rows[image]['value'] = float(value)
     return list(rows.values())
+
+
+def _measured_alone(metric: HumanVisionMetric, picture: np.ndarray, reference: np.ndarray | None) -> float | str:
+    """Return a picture's value, or why there is none: one picture never ends a run of many."""
+    try:
+        return float(metric.measure([picture], reference)[0])
+    except Exception as error:  # noqa: BLE001  of any library
+        height, width = picture.shape[:2]
+        return f'{metric.name} cannot measure {width}x{height} pixels: {str(error)[:200] or type(error).__name__}'
