@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from miqa.taxonomy import check_choice
 from miqa.utils import atomic_write, copy_regular, sha256_of_file
+from miqa.utils.walking import check_target
 
 #: How the good pictures reach the new folder. ``link`` makes symbolic links.
 MODES = ('copy', 'link', 'hardlink')
@@ -103,28 +104,6 @@ def _deliver_one(source: Path, target: Path, mode: str) -> bool:
     else:
         os.link(source, target)
     return True
-
-
-def check_target(folder: Path, to: Path, images: Iterable[str] = ()) -> None:
-    """Raise a ValueError if ``to`` is an input folder or inside one: the next run would take its output for input.
-
-    Args:
-        folder: that is walked.
-        to: where pictures will go.
-        images: what was found by walking, as paths; folders that lie elsewhere and are linked from ``folder`` are
-            known by them.
-    """
-    walked = {folder}
-    for place in {os.path.dirname(image) for image in images}:  # noqa: PTH120  a million of them
-        inner = Path(place)
-        while inner not in walked and folder in inner.parents:
-            walked.add(inner)
-            inner = inner.parent
-    to = to.resolve()
-    above = {to, *to.parents}
-    for each in sorted(walked):
-        if each.resolve() in above:
-            raise ValueError(f'The output folder {to} lies in the input folder {each}. Choose one beside it.')
 
 
 def _same(source: Path, target: Path) -> bool:

@@ -37,7 +37,7 @@ from miqa.utils.json_text import parse_json
 from miqa.utils.names import printable
 from miqa.utils.pictures.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from miqa.utils.tables import id_of, read_table
-from miqa.utils.walking import LeftOut, Walker, raise_problem
+from miqa.utils.walking import LeftOut, Walker, check_target, raise_problem
 
 from .class_maps import NAMES_FILE
 from .formats import (
@@ -125,11 +125,13 @@ def prepare_pictures(
         left_out: collects what is not among the sources, and why.
 
     Raises:
-        FileNotFoundError, ValueError: pictures or annotations are missing or wrong, or the database has other ground
-            truth.
+        FileNotFoundError, ValueError: pictures or annotations are missing or wrong, the database has other ground
+            truth, or it would lie among its own sources.
     """
     left_out = LeftOut() if left_out is None else left_out
     names = list(only) if only is not None else pictures_below(folder, left_out)
+    if only is None:
+        check_target(Path(folder), Path(root), (str(Path(folder) / name) for name in names))
     truth = ground_truth_path(root, task)
     kind = None if annotations is None else format_of(annotations, folder, task)
     if kind not in ('coco', 'voc'):  # these say the sizes of pictures, and are checked where they are read

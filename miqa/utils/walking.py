@@ -6,7 +6,8 @@ import errno
 import fnmatch
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
 from .names import printable
@@ -177,6 +178,28 @@ class Walker:
         if place is not None:
             walked.add(place)
         return found
+
+
+def check_target(folder: Path, to: Path, images: Iterable[str] = ()) -> None:
+    """Raise a ValueError if ``to`` is an input folder or inside one: the next run would take its output for input.
+
+    Args:
+        folder: that is walked.
+        to: where pictures will go.
+        images: what was found by walking, as paths; folders that lie elsewhere and are linked from ``folder`` are
+            known by them.
+    """
+    walked = {folder}
+    for place in {os.path.dirname(image) for image in images}:  # noqa: PTH120  a million of them
+        inner = Path(place)
+        while inner not in walked and folder in inner.parents:
+            walked.add(inner)
+            inner = inner.parent
+    to = to.resolve()
+    above = {to, *to.parents}
+    for each in sorted(walked):
+        if each.resolve() in above:
+            raise ValueError(f'The output folder {to} lies in the input folder {each}. Choose one beside it.')
 
 
 def _join(folder: str, name: str) -> str:

@@ -15,7 +15,7 @@ from miqa.apis.commands.cli import main
 from miqa.apis.commands.files import LeftOut, find_images
 from miqa.distortions.sources import list_images
 from miqa.labelling.formats import Picture, format_of, read_yolo
-from miqa.labelling.own_pictures import pictures_below, read_pairs
+from miqa.labelling.own_pictures import pictures_below, prepare_pictures, read_pairs
 from miqa.utils import walking
 
 PICTURE = file_of(smooth(), 'PNG')
@@ -220,6 +220,15 @@ def test_pictures_of_a_database_are_found_in_the_same_way_and_what_is_left_out_i
     left_out = LeftOut()
     assert pictures_below('shots', left_out) == ['a.png', 'linked/b.png'] and left_out.count == 3
     assert all(name in ' '.join(left_out.sentences) for name in ('private', 'd.png', 'e.heic'))
+
+
+def test_a_database_never_lies_among_its_own_sources():
+    put('shots/a.png', 'elsewhere/deep/b.png')
+    os.symlink(os.path.abspath('elsewhere'), 'shots/linked')
+    for root in ('shots/db', 'elsewhere/db', 'shots'):
+        with pytest.raises(ValueError, match='lies in the input folder'):
+            prepare_pictures('shots', root, 'cls')
+    assert len(prepare_pictures('shots', 'db', 'cls').sources) == 2 and not Path('elsewhere/db').exists()
 
 
 def test_annotations_in_linked_folders_count_once_and_unreadable_folders_end_it(locked):

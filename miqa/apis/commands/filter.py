@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     """Filter; returns the exit status."""
     from tqdm import tqdm
 
-    from miqa.apis.gate import check_target, choose, deliver
+    from miqa.apis.gate import choose, deliver
+    from miqa.utils.walking import check_target
 
     from .files import LeftOut, find_images
     from .results import ResultFile, read_rows, try_out

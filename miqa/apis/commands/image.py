@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Score the images; returns the exit status."""
     from tqdm import tqdm
 
-    from miqa.apis.gate import check_target
+    from miqa.utils.walking import check_target
 
     from .drawn import DrawnPictures
     from .files import LeftOut, find_images
