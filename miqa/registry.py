@@ -24,9 +24,18 @@ class Registry(_Registry):
         found = super().get(key)
         if found is None:
             known = sorted(self.module_dict)
-            hint = did_you_mean(key, known)
-            raise KeyError(f'{key!r} is not a registered {self.name}.{hint} Known here: {", ".join(known) or "none"}.')
+            above = [name for parent in self._parents() for name in parent.module_dict]
+            hint = did_you_mean(key, [*known, *above])
+            # Of MMEngine's hundred names those that are near are enough.
+            shown = known or sorted(above)
+            raise KeyError(f'{key!r} is not a registered {self.name}.{hint} Known here: {", ".join(shown) or "none"}.')
         return found
+
+    def _parents(self):
+        parent = self.parent
+        while parent is not None:
+            yield parent
+            parent = parent.parent
 
 
 def _child(parent_name: str, *locations: str) -> Registry:

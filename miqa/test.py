@@ -15,7 +15,7 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from miqa.apis.zoo.testing_config import config_of_weights
 from miqa.engine import build_runner, check_data, leave_processes_group, load_config, selected_on
@@ -29,7 +29,7 @@ from miqa.reports.tables import print_scores, score_parts, scores_as_json
 from miqa.taxonomy import LABELS, TASK_FOLDERS
 from miqa.utils import keep_previous, write_json
 from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import ToolParser, run_command
+from miqa.utils.command_line import ConfigOptions, ToolParser, run_command
 from miqa.utils.configs import is_config
 
 DATASETS = {folder: task for task, folder in TASK_FOLDERS.items()}
@@ -67,7 +67,9 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
         '--out', help='folder of the results (default: test/ beside best.pth, test_NAME/ beside another checkpoint)'
     )
     parser.add_argument('--batch-size', '--batch_size', type=int, help='images at a time on each process')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='any other config key: key.sub=value ...')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, help='any other config key: key.sub=value ...'
+    )
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who started this process')
     parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)

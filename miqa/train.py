@@ -20,8 +20,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from miqa.engine import build_runner, check_data, leave_processes_group, load_config, selected_on
 from miqa.engine.experiment import check_said_once
 from miqa.engine.launch import LAUNCHERS, one_process_per_folder, show_only_gpus
@@ -29,7 +27,7 @@ from miqa.engine.selection import ON_TEST_SPLIT
 from miqa.taxonomy import LABELS
 from miqa.utils import WeightsUnavailable
 from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import ToolParser, as_typed, run_command
+from miqa.utils.command_line import ConfigOptions, ToolParser, as_typed, run_command
 from miqa.utils.configs import find_config
 
 
@@ -66,7 +64,9 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, help='seed of everything random')
     parser.add_argument('--deterministic', action='store_true', help='choose deterministic GPU algorithms (slower)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='any other config key: key.sub=value ...')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, help='any other config key: key.sub=value ...'
+    )
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who started this process')
     parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)

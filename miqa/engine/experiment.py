@@ -48,18 +48,19 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
         FileNotFoundError: there is no such file; the message names the nearest one beside it. Or one that it builds
             on is missing.
         ValueError: it is not Python, or what it says cannot be computed.
+        ValueError: an option puts one value in the place of a group of settings.
         KeyError: an option names a key that the config does not have (a dict with a ``type`` may get new keys:
             they are checked when the object is built).
     """
     config = read_config_file(find_config(path))
-    for key in options or {}:
-        _check_option(config, key)
+    for key, value in (options or {}).items():
+        _check_option(config, key, value)
     if options:
         config.merge_from_dict(dict(options))
     return config
 
 
-def _check_option(config: Config, dotted: str) -> None:
+def _check_option(config: Config, dotted: str, value: object) -> None:
     node, walked = config._cfg_dict, list[str]()
     for part in dotted.split('.'):
         if isinstance(node, (list, tuple)):
@@ -79,6 +80,12 @@ def _check_option(config: Config, dotted: str) -> None:
             hint = did_you_mean(part, known, lambda near: '.'.join([*walked, near]))
             raise KeyError(f'--cfg-options {dotted}: the config has no such key.{hint}')
         walked.append(part)
+    if isinstance(node, Mapping) and value is not None and not isinstance(value, Mapping):
+        example = next(iter(node), 'KEY')
+        raise ValueError(
+            f'--cfg-options {dotted}={value}: {dotted} is a group of settings, not one value. Name the one that is '
+            f'meant, as in {dotted}.{example}=...'
+        )
 
 
 def _options_of(kind: object) -> set[str] | None:

@@ -18,7 +18,7 @@ from scipy.optimize import least_squares
 from scipy.special import expit
 
 # Points, evenly spaced in rank, on which the grid is looked at, and on which its best are polished first.
-_GRID_POINTS, _SEARCH_POINTS = 512, 4096
+_GRID_POINTS, _SEARCH_POINTS = 1024, 4096
 # Midpoints are these quantiles; widths reach from a midpoint this far, in shares of the points.
 _QUANTILES = np.linspace(0, 1, 25)
 _REACHES = (0.003, 0.01, 0.03, 0.08, 0.2, 0.4, 0.8)
@@ -78,7 +78,10 @@ def _candidates(x: np.ndarray, y: np.ndarray, with_line: bool) -> list[_Shape]:
         _polish(x[small], y[small], _Shape(log_steepness[place], midpoint[place]), with_line, _FEW_STEPS)
         for place in places
     ]
-    starts = sorted(tried, key=lambda shape: _error(x[small], y[small], shape, with_line))[:_POLISHED]
+    starts: list[_Shape] = []
+    for shape in sorted(tried, key=lambda shape: _error(x[small], y[small], shape, with_line)):
+        if len(starts) < _POLISHED and not any(_is_near(shape, other) for other in starts):
+            starts.append(shape)
     starts.extend(_steps(x, y, with_line))
     picks = _sample(len(x), _SEARCH_POINTS)
     polished = [_polish(x[picks], y[picks], start, with_line, 40) for start in starts]
@@ -87,6 +90,12 @@ def _candidates(x: np.ndarray, y: np.ndarray, with_line: bool) -> list[_Shape]:
     ranked = sorted(polished, key=lambda shape: _error(x[picks], y[picks], shape, with_line))
     finalists = [_polish(x, y, shape, with_line, 12) for shape in ranked[:_FINALISTS]]
     return finalists + starts[-2:]
+
+
+def _is_near(one: _Shape, other: _Shape) -> bool:
+    """Whether two shapes are on their way to the same place."""
+    apart = abs(one.midpoint - other.midpoint) * np.exp(min(one.log_steepness, other.log_steepness, _STEEPEST))
+    return abs(one.log_steepness - other.log_steepness) < 0.3 and apart < 0.3
 
 
 def _best(x: np.ndarray, y: np.ndarray, shapes: list[_Shape], with_line: bool) -> _Shape:

@@ -231,7 +231,8 @@ def plan_text(
         for name, hours in plan.machine_hours.items():
             lines.append(f'  {name:30s} {hours:10.1f} {"GPU hours" if on[name] == "cuda" else "CPU core hours"}')
         if plan.gpu_hours is None:
-            lines.append('  GPU hours       not known: no GPU here; state --gpu-images-per-second')
+            said = 'tools/data/plan.py takes the speed of one, --gpu-images-per-second'
+            lines.append(f'  GPU hours       not known: no GPU here; {said}')
         else:
             stated = gpu_images_per_second
             basis = f'as stated, {stated:g} images per second and machine' if stated else 'as measured here'

@@ -84,6 +84,23 @@ def _home_expanded(word: str) -> str:
     return f'{option}{equals}{os.path.expanduser(value)}'  # noqa: PTH111  names are not changed
 
 
+class ConfigOptions(argparse.Action):
+    """Takes ``key.sub=value ...``, as MMEngine's ``DictAction``, and says in a sentence what is not of that form."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Put a dict of dotted keys into the namespace."""
+        from mmengine.config import DictAction
+
+        for word in values:
+            key, equals, _ = word.partition('=')
+            if not equals or not all(key.split('.')):
+                parser.error(f'{option_string} {word}: each is written as key=value or key.sub=value, without spaces.')
+        try:
+            DictAction([option_string], self.dest)(parser, namespace, values, option_string)
+        except (AssertionError, ValueError, SyntaxError, RecursionError) as error:
+            parser.error(f'{option_string} {" ".join(values)}: {error or "brackets do not match"}.')
+
+
 class ToolParser(SuggestingParser):
     """Parser of the tools: description and examples as they are written, and ``--data-root DIR`` everywhere.
 

@@ -21,7 +21,7 @@ from miqa.engine.experiment import check_said_once
 from miqa.engine.precision import mixed_precision
 from miqa.machines import ResponseFolder
 from miqa.train import test_command as command_that_tests
-from miqa.utils.command_line import as_typed
+from miqa.utils.command_line import ConfigOptions, ToolParser, as_typed
 from miqa.utils.devices import usable_device
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +147,33 @@ def test_an_unknown_key_of_a_class_is_a_sentence_with_the_nearest_one(tmp_path):
     path = write_tiny_config(tmp_path / 'c.py', root, more='model["netwrk"] = 3\n')
     with pytest.raises(ValueError, match="QualityAssessor an option that it does not have: 'netwrk'. Did you mean"):
         build_runner(load_config(path), tmp_path / 'run')
+
+
+@pytest.mark.parametrize('words', [['a.b.c'], ['=3'], ['a..b=1'], ['label', '=', 'accuracy'], ['a=[1,(2]']])
+def test_options_of_a_config_that_are_not_of_the_form_are_a_sentence(words, capsys):
+    parser = ToolParser(prog='x')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(['--cfg-options', *words])
+    assert end.value.code == 2 and 'x: error: --cfg-options' in capsys.readouterr().err
+    given = parser.parse_args(['--cfg-options', 'a.b=1', 'c=[1,2]', 'd=x=y']).cfg_options
+    assert given == {'a.b': 1, 'c': [1, 2], 'd': 'x=y'}
+
+
+def test_one_value_in_place_of_a_group_of_settings_is_a_sentence_with_the_way_to_say_it():
+    with pytest.raises(ValueError, match=r'model=3: model is a group of settings.*as in model\.type=\.\.\.'):
+        load_config(ROOT / 'configs/ra_miqa_det.py', {'model': 3})
+    assert load_config(ROOT / 'configs/ra_miqa_det.py', {'model': {'type': 'X'}}).model.type == 'X'
+
+
+def test_an_unknown_name_of_mmengines_is_answered_with_those_that_are_known():
+    from mmengine.registry import OPTIMIZERS
+
+    from miqa.registry import Registry
+
+    registry = next(child for child in OPTIMIZERS.children.values() if isinstance(child, Registry))
+    with pytest.raises(KeyError, match="'AdamV' is not a registered optimizer. Did you mean .*Adam"):
+        registry.get('AdamV')
 
 
 def test_a_device_that_is_not_there_is_a_sentence():

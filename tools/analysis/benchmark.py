@@ -27,7 +27,6 @@ import shlex
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich.console import Console
 from rich.markdown import Markdown
 
@@ -40,7 +39,7 @@ from miqa.reports.benchmark_tables import write_benchmark, write_gains
 from miqa.taxonomy import DATABASE_TASKS, LABELS
 from miqa.utils import only_writer
 from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
+from miqa.utils.command_line import SAME_AGAIN, ConfigOptions, ToolParser, run_command
 from miqa.utils.devices import usable_device
 
 
@@ -79,7 +78,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
         metavar='NAME',
         help='also compare this method with the best confidence for subtle, background-only and other damage',
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='config keys for CONFIG:CHECKPOINT')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='config keys for CONFIG:CHECKPOINT')
     return parser.parse_args(arguments)
 
 

@@ -16,12 +16,10 @@ run it again after an interruption and it goes on.
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from miqa.engine import load_config
 from miqa.taxonomy import LABELS
 from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
+from miqa.utils.command_line import SAME_AGAIN, ConfigOptions, ToolParser, run_command
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
@@ -38,7 +36,9 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
         '--labels', nargs='+', choices=LABELS, help="labels to test on (default: the config's); one for most networks"
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16 on CPUs and newer GPUs')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='any other config key: key.sub=value ...')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, help='any other config key: key.sub=value ...'
+    )
     return parser.parse_args(arguments)
 
 

@@ -20,11 +20,9 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from miqa.taxonomy import SPLITS
 from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
+from miqa.utils.command_line import SAME_AGAIN, ConfigOptions, ToolParser, run_command
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -41,7 +39,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--amp', action='store_true', help='compute in bfloat16: half the time where the processor has it'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='any other config key: key.sub=value ...')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, help='any other config key: key.sub=value ...'
+    )
     return parser.parse_args()
 
 
