@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from numbers import Integral
 from pathlib import Path
 
 from miqa.utils.checkpoint_files import state_dict_of
@@ -68,7 +67,7 @@ def check_whole(checkpoint: dict, path: str | Path) -> None:
         wanted = ('samples', 'epoch_samples', 'step_samples', 'steps')
         numbers += [progress.get(key) if isinstance(progress, Mapping) else None for key in wanted]
     kinds = all(isinstance(checkpoint[part], Mapping) for part in parts)
-    if not kinds or not all(isinstance(number, Integral) and number >= 0 for number in numbers):
+    if not kinds or not all(isinstance(number, int) and number >= 0 for number in numbers):
         raise ResumeError(
             f'What {path} says of its progress cannot be. Go on from another file (--resume FILE), or begin anew in '
             'another --work-dir.'

@@ -415,6 +415,59 @@ def test_a_real_camera_that_comes_back_goes_on():
     assert summary['breaks'] == 2 and 30 <= summary['frames_scored'] <= 40 and 't0ken' not in str(caught.value)
 
 
+def test_a_camera_that_falls_silent_is_asked_again(monkeypatch):
+    silent = threading.Event()
+    # The second is for the question whether it is a file.
+    answers = iter([camera_answer([8]), camera_answer([1]), camera_answer([9])])
+
+    def answer(handler):
+        following = next(answers, None)
+        if following is None:
+            handler.send_error(503)
+            return
+        following(handler)
+        handler.wfile.flush()
+        if not silent.is_set():  # the line is cut: no byte comes, and no end
+            silent.set()
+            time.sleep(6)
+
+    with web_server(answer) as (host, _), pytest.raises(CameraLost) as caught:
+        RealTimeIQA(model=Brightness()).run(
+            f'http://{host}/video', display='none', every_frame=True, stall_seconds=1, reconnect_seconds=2
+        )
+    assert caught.value.summary['breaks'] == 2 and caught.value.summary['frames_captured'] >= 15
+
+
+def test_a_camera_whose_pictures_change_their_size_is_opened_anew(caplog):
+    sizes = iter([[(64, 48)] * 5 + [(96, 64)] * 120, [(96, 64)] * 30])
+
+    def answer(handler):
+        following = next(sizes, None)
+        if following is None:
+            handler.send_error(503)
+            return
+        handler.send_response(200)
+        handler.send_header('Content-Type', 'multipart/x-mixed-replace; boundary=frame')
+        handler.end_headers()
+        for size in following:
+            data = cv2.imencode('.jpg', grey(0.2 if size == (64, 48) else 0.9, size))[1].tobytes()
+            handler.wfile.write(b'--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n' % len(data))
+            handler.wfile.write(data + b'\r\n')
+
+    frames = []
+    with web_server(answer) as (host, _), pytest.raises(CameraLost):
+        for frame in NetworkStream(f'http://{host}/video', 0.3).frames():
+            frames.append(frame)  # noqa: PERF402  what came before the end counts
+    assert frames[-1].shape == (64, 96, 3) and frames[-1].mean() > 200 and len(frames) < 100
+    # One that does not change is opened anew once.
+    captures = [Capture(120), Capture(200)]
+    stream = NetworkStream('rtsp://camera/live', 0.1, opener(*captures))
+    with caplog.at_level(logging.WARNING), pytest.raises(CameraLost):
+        list(stream.frames())
+    assert sum('gave the same picture' in record.message for record in caplog.records) == 2
+    assert captures[0].released and captures[1].read_so_far == 200
+
+
 def test_a_reader_that_waits_for_a_stream_can_be_ended_at_once():
     with web_server(camera_answer([20, 1])) as (host, _):
         start = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ import numpy as np
 
 from miqa.apis.video.reading import open_video
 
-from .network import STREAM_PREFIXES, CameraLost, NetworkStream, read_frame
+from .network import STREAM_PREFIXES, CameraLost, NetworkStream, open_stream, read_frame
 
 # A live source may miss a frame now and then; so many in a row mean that it is gone.
 _MISSES = 5
@@ -66,12 +67,17 @@ class FrameSource:
             self._stream.interrupt()
 
 
-def open_source(source: int | str | os.PathLike | Iterable[np.ndarray], reconnect_seconds: float = 60.0) -> FrameSource:
+def open_source(
+    source: int | str | os.PathLike | Iterable[np.ndarray],
+    reconnect_seconds: float = 60.0,
+    stall_seconds: float = 10.0,
+) -> FrameSource:
     """Open a camera (its number, also as text), a network stream (``rtsp://...``), a video file, or any iterable.
 
     Args:
         source: what to open.
         reconnect_seconds: how long a network stream that broke is tried to be reached again.
+        stall_seconds: a network stream that gives no frame for nearly so long has broken.
 
     Raises:
         CameraLost: the camera or stream cannot be opened.
@@ -87,7 +93,9 @@ def open_source(source: int | str | os.PathLike | Iterable[np.ndarray], reconnec
     if isinstance(source, int):
         return _live(source, f'camera {source}')
     if isinstance(source, str) and source.lower().startswith(STREAM_PREFIXES):
-        stream = NetworkStream(source, reconnect_seconds)
+        # Sooner than whoever waits for frames calls it lost.
+        opener = functools.partial(open_stream, read_seconds=0.8 * stall_seconds)
+        stream = NetworkStream(source, reconnect_seconds, opener)
         return FrameSource(stream.name, stream.frames(), stream.close, stream.interval, stream)
     if isinstance(source, (str, os.PathLike)):
         reader = open_video(source)

@@ -29,6 +29,8 @@ _MISSES_OF_A_FILE = 200
 _SECONDS_TO_OPEN, _SECONDS_TO_READ = 10, 10
 # Waits between attempts to connect again, in seconds: the first, and the longest.
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
+# So many equal pictures in a row are looked into, by opening the stream anew.
+_FROZEN = 50
 # So much of a file's announced end may be rounding: a share of its frames, and seconds.
 _SLACK_SHARE, _SLACK_SECONDS = 0.02, 1.0
 
@@ -43,13 +45,19 @@ class CameraLost(MIQAError, ConnectionError):
     summary: dict | None = None
 
 
-def open_stream(url: str):
-    """Open a network stream as a ``cv2.VideoCapture``; it may not be opened (``isOpened``)."""
+def open_stream(url: str, read_seconds: float = _SECONDS_TO_READ):
+    """Open a network stream as a ``cv2.VideoCapture``; it may not be opened (``isOpened``).
+
+    Args:
+        url: the address.
+        read_seconds: the longest wait for a frame.
+    """
     options = {'protocol_whitelist': _PROTOCOLS}
     if url.lower().startswith('rtsp'):
         options['rtsp_transport'] = 'tcp'  # OpenCV's own default, which options of ours replace
     timeouts = [
-        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 1000 * _SECONDS_TO_OPEN, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 1000 * _SECONDS_TO_READ
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 1000 * _SECONDS_TO_OPEN, cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+        max(1, int(1000 * min(read_seconds, _SECONDS_TO_READ))),
     ]  # fmt: skip
     with capture_options(options, keep=True):
         return cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts)
@@ -93,6 +101,8 @@ class NetworkStream:
         self._url, self._reconnect_seconds, self._opener = url, reconnect_seconds, opener
         self._closing = threading.Event()
         self._count, self._broke, self._wait = 0, 0.0, _FIRST_WAIT
+        self._last: np.ndarray | None = None
+        self._equal, self._looked_into = 0, False
         self._capture = opener(url)
         if not self._capture.isOpened():
             self._capture.release()
@@ -122,7 +132,8 @@ class NetworkStream:
             if read:
                 self._count, misses = self._count + 1, 0
                 self.reconnecting = False
-                yield image
+                if not self._is_frozen(image):
+                    yield image
                 continue
             misses += 1
             if misses < (_MISSES if self._announced is None else _MISSES_OF_A_FILE):
@@ -132,11 +143,35 @@ class NetworkStream:
             if self._announced is not None:
                 self._check_end()
                 return
+            new, self.reconnecting = not self.reconnecting, True
             # Asked only now: a camera may serve one connection at a time.
-            if not self.breaks and _is_file_of_known_size(self._url):
+            if new and not self.breaks and _is_file_of_known_size(self._url):
+                self.reconnecting = False
                 return
-            self._reconnect()
+            self._reconnect(new)
             misses = 0
+
+    def _is_frozen(self, image: np.ndarray) -> bool:
+        """Whether a picture is the old one again and the stream was opened anew, to see whether it still comes.
+
+        Where a camera changes the size of its pictures, OpenCV gives the last one of the old size again and again.
+        """
+        if self._last is None or image.shape != self._last.shape or not np.array_equal(image, self._last):
+            self._last, self._equal, self._looked_into = image, 0, False
+            return False
+        self._equal += 1
+        may_open = self._announced is None and self._reconnect_seconds > 0
+        if self._equal < _FROZEN or self._looked_into or not may_open:
+            return False
+        logger.warning(f'{self._Name} gave the same picture {self._equal + 1} times; it is opened anew.')
+        self._looked_into, self.reconnecting = True, True
+        self._capture.release()
+        capture = self._opener(self._url)
+        # Where it is gone, the next frame that does not come says so.
+        self.reconnecting = False
+        if capture.isOpened():
+            self._capture = capture
+        return True
 
     def _check_end(self) -> None:
         fps = self._capture.get(cv2.CAP_PROP_FPS)
@@ -147,11 +182,10 @@ class NetworkStream:
         if left > max(2, _SLACK_SHARE * self._announced) and seconds > _SLACK_SECONDS:
             raise CameraLost(f'{self._Name} ended early: {self._count} of about {self._announced} frames came.')
 
-    def _reconnect(self) -> None:
-        if not self.reconnecting:
+    def _reconnect(self, new: bool) -> None:
+        if new:
             self.breaks += 1
             self._broke, self._wait = time.monotonic(), _FIRST_WAIT
-        self.reconnecting = True
         self._capture.release()
         end = self._broke + self._reconnect_seconds
         while time.monotonic() + self._wait <= end:

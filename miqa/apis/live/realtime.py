@@ -127,7 +127,7 @@ class RealTimeIQA:
             every_frame: score all frames, however long it takes (for files and iterators).
             max_frames: stop after so many scored frames.
             on_result: called with each :class:`LiveResult`.
-            stall_seconds: a source that gives no frame for so long is lost.
+            stall_seconds: a source that gives no frame for so long is lost; a network stream has broken.
             reconnect_seconds: how long a network stream that broke is tried to be reached again, with growing waits;
                 0 for not at all.
 
@@ -145,7 +145,7 @@ class RealTimeIQA:
         """
         self._stop = False
         show = self._wants_window(display)
-        opened = open_source(source, reconnect_seconds)
+        opened = open_source(source, reconnect_seconds, stall_seconds)
         slot = LatestFrame(opened, every_frame)
         count = _Counter(self.smoothing)
         view = _LiveView(self, opened.name) if show else None
