@@ -8,6 +8,7 @@ import functools
 import hashlib
 import logging
 import os
+import re
 import shlex
 import signal
 import sys
@@ -26,6 +27,8 @@ SAME_AGAIN = 'What is finished is kept; the same command goes on from there.'
 #: Variable that names a folder which processes of one run share, so that one says what all would say.
 SAID_FOLDER = 'MIQA_SAID'
 
+# What PyTorch says where processes that compute together lose one another.
+_LOST = re.compile(r'gloo|NCCL|(Connection|Broken pipe).*(peer|closed|reset)|TCPStore')
 # Whoever does not end by then is ended.
 _SECONDS_FOR_CHILDREN, _SECONDS_FOR_ALL = 5, 20
 
@@ -188,6 +191,14 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         sys.exit(128 + number)
     except BrokenPipeError:
         _end_unread()
+    except RuntimeError as error:
+        lines = str(error).splitlines() or ['']
+        if os.environ.get('MIQA_TRACEBACK') or os.environ.get('WORLD_SIZE', '1') == '1' or not _LOST.search(lines[0]):
+            raise
+        # Whoever ended first has said why.
+        if first_to_say(_LOST.pattern):
+            print('Error: another process of this run has ended, and this one ends with it.', file=sys.stderr)
+        sys.exit(1)
     except (ValueError, KeyError, OSError, ImportError) as error:
         if os.environ.get('MIQA_TRACEBACK'):
             raise

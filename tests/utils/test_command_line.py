@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+from miqa.utils.command_line import run_command
+
 _SWALLOWED = {
     'turned into another error': """
         try:
@@ -51,3 +53,19 @@ def test_an_error_without_an_interruption_stays_what_it_is():
     assert ended.returncode == 1
     assert ended.stderr.startswith('Error: no such thing\n')
     assert 'Go on.' not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    'said', ['[/gloo/transport/tcp/pair.cc:538] Read error [::1]:1: Connection reset by peer', 'NCCL error in: x.cpp:1']
+)
+def test_a_process_whose_partner_has_ended_says_so_and_no_more(said, monkeypatch, capsys):
+    def main():
+        raise RuntimeError(said)
+
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    with pytest.raises(SystemExit) as end:
+        run_command(main)
+    assert end.value.code == 1 and capsys.readouterr().err.startswith('Error: another process of this run has ended')
+    monkeypatch.setenv('WORLD_SIZE', '1')
+    with pytest.raises(RuntimeError):
+        run_command(main)
