@@ -84,7 +84,9 @@ def _object(words: list[str], picture: Picture, names: list[str], where: str) ->
     except ValueError:
         raise ValueError(f'{where}: {" ".join(words)[:60]!r} is not a list of numbers.') from None
     index, shares = values[0], values[1:]
-    if not all(map(math.isfinite, values)) or index != int(index) or not 0 <= index < len(names):
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f'{where}: {" ".join(words)[:60]!r} holds what is no finite number.')
+    if index != int(index) or not 0 <= index < len(names):
         raise ValueError(f'{where}: the class is {words[0]}; there are {len(names)} classes, from 0.')
     if len(shares) != 4 and (len(shares) < 6 or len(shares) % 2):
         raise ValueError(
@@ -92,7 +94,8 @@ def _object(words: list[str], picture: Picture, names: list[str], where: str) ->
             f'a line that ends in a confidence is a prediction, not an annotation.'
         )
     if min(shares) < -0.01 or max(shares) > 1.01:
-        raise ValueError(f'{where}: {max(shares, key=abs):g} is no share of the picture, which lies in 0 to 1.')
+        wrong = max(shares, key=lambda share: abs(share - 0.5))
+        raise ValueError(f'{where}: {wrong:g} is no share of the picture, which lies in 0 to 1.')
     width, height = picture.size
     if len(shares) == 4:
         x, y, w, h = shares[0] * width, shares[1] * height, shares[2] * width, shares[3] * height
@@ -138,8 +141,8 @@ def _names(path: Path, folder: Path) -> list[str]:
 def _names_in_yaml(path: Path) -> list[str]:
     try:
         content = yaml.safe_load(read_regular_text(path, _MOST_BYTES))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f'{path} is not YAML: {error}') from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f'{path} is not YAML: {" ".join(str(error).split())[:300]}') from None
     names = content.get('names') if isinstance(content, dict) else None
     if isinstance(names, dict) and sorted(names) == list(range(len(names))):
         names = [names[i] for i in range(len(names))]
