@@ -2,11 +2,13 @@
 
 import subprocess
 
+import numpy as np
 import pytest
 from helpers_videos import Brightness, encode, ffmpeg, ffmpeg_program
 
 from miqa.apis.video.assess import VideoMIQA
 from miqa.apis.video.containers import container_of
+from miqa.apis.video.reading import open_video
 from miqa.apis.video.structure import Structure, structure_of
 
 pytest.importorskip('av', reason='no PyAV (pip install av)')
@@ -90,3 +92,22 @@ def test_what_follows_in_a_joined_file_is_read_or_missed_aloud(tmp_path, suffix,
         assert not result['complete'] and metadata['frames_missing'] > 0
         if suffix in ('.mp4', '.flv'):
             assert 'a second recording follows in the file' in result['warnings'][0]
+
+
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        ('ten_bits.mp4', ['-c:v', 'libx265', '-pix_fmt', 'yuv420p10le', '-x265-params', 'log-level=none']),
+        ('fields.mpg', ['-vf', 'interlace', '-c:v', 'mpeg2video', '-flags', '+ilme+ildct']),
+        ('full_range.mp4', ['-vf', 'scale=out_range=full', '-c:v', 'libx264', '-pix_fmt', 'yuvj420p']),
+        ('odd.mp4', ['-vf', 'crop=91:63', '-c:v', 'libx264', '-pix_fmt', 'yuv444p']),
+    ],
+)  # fmt: skip
+def test_both_backends_make_the_same_pixels(tmp_path, name, options):
+    path = tmp_path / name
+    ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=96x64:rate=10:duration=1', *options, path)
+    pictures = []
+    for backend in BACKENDS:
+        with open_video(path, backend=backend) as reader:
+            pictures.append(np.stack([frame.image for frame in reader.frames()]).astype(int))
+    assert pictures[0].shape == pictures[1].shape and np.abs(pictures[0] - pictures[1]).mean() < 0.05

@@ -104,11 +104,25 @@ class PyAVReader(VideoReader):
 
     def _picture(self, frame) -> np.ndarray:
         # More than 8 bits, or chroma of a size of its own, are interpolated; by the same rule as OpenCV's.
-        image = frame.to_ndarray(
+        image = self._as_shown(frame).to_ndarray(
             format='bgr24', src_colorspace=_BT601, dst_colorspace=_BT601, interpolation='BICUBIC'
         )  # fmt: skip
         turns = round(getattr(frame, 'rotation', 0) / 90) % 4
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+    def _as_shown(self, frame):
+        """Return a frame without what it says of fields and of the place of its colours.
+
+        OpenCV and the ffmpeg program do not heed it where they turn a frame into a picture; PyAV does.
+        """
+        if not frame.format.name.startswith('yuv'):
+            return frame
+        try:
+            flat = self._av.VideoFrame.from_ndarray(frame.to_ndarray(), format=frame.format.name)
+        except (ValueError, AssertionError):  # of a format or size that PyAV makes no array of
+            return frame
+        flat.color_range, flat.colorspace = frame.color_range, frame.colorspace
+        return flat
 
     def close(self):
         """Close the container."""
