@@ -66,13 +66,26 @@ class Walker:
     with several names counts once for each, and a folder with several names counts once.
 
     Args:
-        on_problem: told of every folder that cannot be read.
+        on_problem: told of every folder that cannot be read, once.
+
+    Attributes:
+        problems: how often such a folder was met so far.
     """
 
     def __init__(self, on_problem: OnProblem):
-        self._on_problem = on_problem
+        self._tell = on_problem
+        self.problems = 0
+        self._told: set[tuple] = set()
         self._seen: set[tuple] = set()
         self._parents: dict[str, tuple] = {}
+
+    def _on_problem(self, path: str, error: OSError) -> None:
+        """Tell of a problem once, whatever detours lead to it."""
+        self.problems += 1
+        place = _identity(path) or self.place_of(path)
+        if place not in self._told:
+            self._told.add(place)
+            self._tell(path, error)
 
     def is_new(self, path: str) -> bool:
         """Tell whether a file has not been met before, by this path or by another one; remember it."""

@@ -177,6 +177,18 @@ def test_links_that_lead_nowhere_are_named_where_they_may_have_been_folders(tmp_
     assert left_out.count == 4 and all('a link that leads nowhere' in sentence for sentence in left_out.sentences)
 
 
+def test_a_problem_is_counted_once_by_whatever_way_it_is_met(locked):
+    put('shots/in/a.png', 'shots/private/b.png')
+    os.symlink('/not/mounted', 'shots/disk')
+    os.symlink('..', 'shots/in/up')
+    os.symlink('shots', 'link')
+    locked.add('private')
+    left_out = LeftOut()
+    paths = ['shots', './shots/', 'link', 'shots/in/up', 'shots/**/*.png', os.path.abspath('shots'), 'link/private']
+    assert list(find_images(paths, left_out=left_out)) == ['shots/in/a.png']
+    assert left_out.count == 2
+
+
 def test_output_never_goes_where_a_linked_input_folder_is_walked(tmp_path, capsys):
     put('shots/a.png', 'elsewhere/deep/b.png')
     os.symlink(os.path.abspath('elsewhere'), 'shots/linked')

@@ -76,13 +76,13 @@ def _expanded(
         return
     if path.startswith(PREFIX) and not os.path.lexists(path):
         path = read_name(path)
-    before = left_out.count if left_out else 0
+    before = walker.problems
     found = False
     if os.path.isdir(path):  # noqa: PTH112
         for image in walker.below(path, suffixes):
             found = True
             yield image
-        if not found and not (left_out and left_out.count > before):
+        if not found and walker.problems == before:
             _nothing(f'There are no {what} in the folder {printable(path)} or below it.', left_out, alone)
     elif not is_pattern(path) or os.path.lexists(path):
         # A file that is not there is reported with the others that cannot be read.
@@ -93,7 +93,7 @@ def _expanded(
             for image in below:
                 found = True
                 yield image
-        if not found and not (left_out and left_out.count > before):
+        if not found and walker.problems == before:
             _nothing(f'No file matches the pattern {printable(path)}.', left_out, alone)
 
 
