@@ -31,6 +31,7 @@ from miqa.utils import (
     sha256_of_file,
     write_json,
 )
+from miqa.utils.addresses import address_in_path
 from miqa.utils.coco import read_coco
 from miqa.utils.images import picture_size
 from miqa.utils.json_text import parse_json
@@ -85,7 +86,7 @@ def pictures_below(folder: str | os.PathLike, left_out: LeftOut | None = None) -
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f'There is no folder of pictures {folder}.')
+        raise FileNotFoundError(f'There is no folder of pictures {address_in_path(str(folder)) or folder}.')
     left_out = LeftOut() if left_out is None else left_out
     found = []
     for path in Walker(left_out.add).below(str(folder), IMAGE_SUFFIXES | UNREAD_SUFFIXES):

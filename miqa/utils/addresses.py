@@ -53,6 +53,14 @@ def redact_url(text: str) -> str:
     return _ADDRESS.sub(lambda found: _redacted(found[0]), text)
 
 
+def redact_users(text: str) -> str:
+    """Return a text without the user names and passwords of the addresses in it; queries stay.
+
+    For sentences that may name any path that a user gave, and addresses of this project's own, which hold no secret.
+    """
+    return _ADDRESS.sub(lambda found: _redacted(found[0]) if '@' in found[0].partition('?')[0] else found[0], text)
+
+
 def redact_address(address: str) -> str:
     """Return one address without its secrets, as :func:`redact_url` does, whatever signs it holds.
 

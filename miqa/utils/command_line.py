@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from miqa.taxonomy import did_you_mean
 
+from .addresses import redact_users
 from .names import printable, printable_text
 
 #: What commands say after an interruption that go on where they stopped.
@@ -206,7 +207,8 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         if first_to_say(str(text)):
             # A file's name may hold what a terminal would obey.
             print(
-                f'Error: {printable_text(str(text))}\n(Set MIQA_TRACEBACK=1 to see where it happened.)', file=sys.stderr
+                f'Error: {redact_users(printable_text(str(text)))}\n(Set MIQA_TRACEBACK=1 to see where it happened.)',
+                file=sys.stderr,
             )
         sys.exit(1)
 

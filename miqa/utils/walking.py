@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from .addresses import address_in_path
 from .names import printable
 
 #: Called with a path and why what is there is left out.
@@ -202,6 +203,8 @@ def check_target(folder: Path, to: Path, images: Iterable[str] = ()) -> None:
         images: what was found by walking, as paths; folders that lie elsewhere and are linked from ``folder`` are
             known by them.
     """
+    if (address := address_in_path(str(to))) is not None:
+        raise ValueError(f'The output folder must be one of this computer, not {address}.')
     walked = {folder}
     for place in {os.path.dirname(image) for image in images}:  # noqa: PTH120  a million of them
         inner = Path(place)

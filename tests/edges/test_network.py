@@ -295,6 +295,31 @@ def test_a_video_behind_an_address_is_scored_like_a_file(tmp_path, weights, caps
     assert not any(secret in told.out + told.err + written for secret in SECRETS)
 
 
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['filter', 'ADDRESS', '--keep', '1'], ['image', 'a.png', '--out', 'ADDRESS.csv'],
+        ['image', 'a.png', '--model', 'ADDRESS'], ['filter', '.', '--keep', '1', '--to', 'ADDRESS'],
+        ['label', 'ADDRESS', '--out', 'x', '--task', 'cls', '--machine', 'ADDRESS'], ['gate', 'show', 'ADDRESS'],
+        ['gate', 'fit', 'ADDRESS'], ['image', 'a.png', '--weights', 'ADDRESS'],
+        ['export', 'x.onnx', '--model', 'ADDRESS'],
+    ],
+)  # fmt: skip
+def test_addresses_where_none_belong_are_named_without_secrets_and_become_no_folders(
+    words, tmp_path, weights, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    write_photos(tmp_path / 'photos', 1)
+    (tmp_path / 'photos' / '000.png').rename(tmp_path / 'a.png')
+    more = [] if {'--model', '--weights', 'gate', 'label'} & set(words) else ['--weights', weights]
+    status = run([word.replace('ADDRESS', 'https://me:hunter2@127.0.0.1:1/x') for word in words] + more)
+    told = capsys.readouterr()
+    assert (
+        status in (1, 2, 3) and '127.0.0.1' in told.err and not any(secret in told.out + told.err for secret in SECRETS)
+    )
+    assert not any('hunter2' in str(path) for path in tmp_path.rglob('*'))
+
+
 def test_a_path_that_is_an_address_is_named_without_secrets_where_files_are_read():
     from miqa.apis.video.assess import VideoMIQA
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from miqa.utils.addresses import address_in_path
 from miqa.utils.names import printable, read_name, write_name
 
 from .options import SOME_FAILED, add_model_options, add_reading_options, load_model
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from .results import ResultFile, read_rows, try_out
 
     if not Path(args.folder).is_dir():
-        raise NotADirectoryError(f'{args.folder} is not a folder of images.')
+        raise NotADirectoryError(f'{address_in_path(args.folder) or args.folder} is not a folder of images.')
     if args.to:
         check_target(Path(args.folder), Path(args.to))
     gate = None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from miqa.taxonomy import check_choice
 from miqa.utils import atomic_write, check_regular, only_writer, open_regular, read_regular_text, require
+from miqa.utils.addresses import address_in_path
 from miqa.utils.names import fitting_name, printable, write_name
 from miqa.utils.temporaries import make_temporary
 
@@ -169,6 +170,8 @@ def try_out(path: str | os.PathLike) -> None:
         OSError: nothing can be written there.
     """
     path = Path(path)
+    if (address := address_in_path(str(path))) is not None:
+        raise ValueError(f'Results are written to a file of this computer, not to {address}.')
     check_choice(path.suffix.lower(), _WRITERS, 'suffix of a result file')
     if path.is_dir():
         raise IsADirectoryError(f'{path} is a folder, but results are one file. Name a file in it.')
