@@ -146,7 +146,7 @@ class Deadline:
     def watch(self, connected: socket.socket) -> socket.socket:
         """Return a connected socket; its connection is ended when the time is up."""
         # Encryption takes the socket away; the connection is that of the copy, too.
-        self._sockets.append(socket.socket(fileno=os.dup(connected.fileno())))
+        self._sockets.append(connected.dup())
         if self.over:
             self._end()
         return connected
