@@ -386,7 +386,7 @@ def test_classes_that_a_machine_does_not_know_are_named(shots):
         "classes=['star', 'square'])]",
     )
     order = order_for(shots, 'out')
-    notes = own_database.prepare(order, own_database.build_machines(order)).notes
+    notes = own_database.prepare(order, own_database.build_machines(order), LeftOut()).notes
     assert any(
         re.search(r'eyes does not know 2 of the 3 .*: Star, moon \(Star is called star there', note) for note in notes
     )
