@@ -18,6 +18,7 @@ from miqa.labelling import ScoreOptions
 from miqa.labelling.own_pictures import read_pairs
 from miqa.labelling.verify import verify_database
 from miqa.machines import load_machine_configs
+from miqa.utils.walking import LeftOut
 
 SIZE = (64, 48)
 BOXES = {'shots/a.png': (10, 6, 40, 30), 'shots/b.png': (20, 10, 60, 40), 'c.png': (5, 5, 25, 45)}
