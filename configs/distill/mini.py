@@ -1,6 +1,6 @@
 # The quickstart's camera model: the teacher is `demo`, the pictures are the training photographs of the demo database.
-# Its frozen probe sees 160 of 182 pixels where the teacher's sees 224 of 256: half the work. Of 160, 176, 192 and 208
-# pixels the selection photographs chose the first.
+# Its frozen probe sees 192 of 219 pixels where the teacher's sees 224 of 256: three quarters of the work. The selection
+# photographs chose them (SRCC 0.859; 0.831 with 160, and 0.868 of the teacher).
 _base_ = [
     '../_base_/distill_runtime.py',
     '../_base_/datasets/unlabelled.py',
@@ -12,7 +12,7 @@ task = 'cls'
 batch_size = 8  # many small steps: every damaged picture is seen once
 selection = 0.2  # of a hundred photographs a tenth would be too few to choose by
 teacher = dict(short_side=256, size=224, interpolation='bicubic')
-student = dict(short_side=182, size=160)
+student = dict(short_side=219, size=192, interpolation='bicubic')
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='DistortAtRandom'),
@@ -20,11 +20,11 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImage'),
-    dict(type='ResizeShortSide', size=182),
-    dict(type='PackViews', image=160, region=None),
+    dict(type='ResizeShortSide', size=219, interpolation='bicubic'),
+    dict(type='PackViews', image=192, region=None),
 ]
 model = dict(
-    data_preprocessor=dict(views=dict(image=dict(size=160))),
+    data_preprocessor=dict(views=dict(image=dict(size=192))),
     loss=[dict(type='MSELoss'), dict(type='RankLoss', margin=0.02, loss_weight=0.5)],
 )
 train_dataloader = dict(

@@ -35,9 +35,9 @@ from tqdm import tqdm
 from miqa.demo.package_photos import installed_photos
 from miqa.distortions import candidates, distort
 from miqa.distortions.build import build_versions
-from miqa.distortions.fidelity import DEFAULT_MEASURES, MEASURES, FidelitySource
+from miqa.distortions.fidelity import FidelitySource
 from miqa.distortions.sources import list_images, plan_sources
-from miqa.taxonomy import DISTORTIONS
+from miqa.taxonomy import DEFAULT_MEASURES, DISTORTIONS, MEASURES
 from miqa.utils import generator_for
 from miqa.utils.allocator import keep_some_freed_memory
 from miqa.utils.command_line import ToolParser, run_command

@@ -31,6 +31,7 @@ from miqa.apis.stream import prepared_batches
 from miqa.apis.video import assess
 from miqa.apis.video.containers import Container
 from miqa.apis.video.reader import Frame, VideoReader, make_info
+from miqa.apis.video.timeline import Timeline
 from miqa.utils import read_image
 from miqa.utils.command_line import ToolParser, run_command
 
@@ -98,9 +99,9 @@ class MadeReader(VideoReader):
         super().__init__(path, Container('made', counts_frames=True))
         self.info, self.count, self.meter = make_info(frames, FPS, None, 16, 16, 'made'), frames, meter
 
-    def _decode(self, choose: Callable[[int, float], bool]) -> Iterator[Frame]:
+    def _decode(self, choose: Callable[[int, float], bool], timeline: Timeline) -> Iterator[Frame]:
         for index in range(self.count):
-            moment = self._timeline.add(index / FPS)
+            moment = timeline.add(index / FPS)
             self.frames_read += 1
             self.meter()
             if choose(index, moment):
