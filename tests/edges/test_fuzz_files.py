@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers_apis import CNN, write_run
+from helpers_apis import CNN, views_of, write_run
 from helpers_database import write_database
 from helpers_videos import write_video
 from hypothesis import HealthCheck, given, settings
@@ -136,7 +136,8 @@ def test_settings(change):
 @given(value=json_values, key=st.sampled_from(['spec', 'precision', 'input']))
 def test_the_metadata_of_exported_files(value, key):
     spec = {'method': 'x', 'task': None, 'label': None, 'network': {}, 'views': value, 'short_side': 288}
-    for about in ({key: value}, {'spec': value}, {'spec': spec}, {'spec': {**spec, 'network': value, 'method': value}}):
+    strange = [{**spec, 'network': value, 'method': value}, {**spec, 'interpolation': value, 'views': views_of()}]
+    for about in ({key: value}, {'spec': value}, *({'spec': one} for one in (spec, *strange))):
         try:
             read_about(json.dumps(about), 'x.onnx')
         except PROMISED as error:
