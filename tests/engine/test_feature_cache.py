@@ -246,3 +246,5 @@ def test_features_of_pictures_that_were_resized_otherwise_are_refused(root, mode
             check_cached_pixels(cached, [LOAD[0], {**LOAD[1], **other}])
     # A pipeline without a resize takes its features from the same cache.
     check_cached_pixels(cached, cached)
+    # Steps that are objects say nothing.
+    check_cached_pixels([object(), *cached], [object()])

@@ -42,9 +42,11 @@ def check_cached_pixels(cached: Sequence[Mapping], plain: Sequence[Mapping]) -> 
         cached: configs of the transforms of a loader that may take vectors from a cache.
         plain: those of the loader that starts from pictures, whose pipeline inference takes.
     """
-    resizes = [dict(step) for step in plain if step.get('type') == 'ResizeShortSide']
+    # Steps may be objects, too, of which nothing is known here.
+    resizes = [step for step in plain if isinstance(step, Mapping) and step.get('type') == 'ResizeShortSide']
     for step in cached:
-        about = Path(step['cache']) / ABOUT_FILE if step.get('cache') else None
+        cache = step.get('cache') if isinstance(step, Mapping) else None
+        about = Path(cache) / ABOUT_FILE if cache else None
         if len(resizes) != 1 or about is None or not about.is_file():
             continue
         made = read_sealed_json(about, f'Delete the folder. {_HINT}').get('resize')
