@@ -295,11 +295,8 @@ RESPONSE_SCHEMAS = {
 
 
 def machines_in(manifest: Mapping) -> dict:
-    """Return name -> weight and fingerprint of the machines that a manifest of labels names; none where it names none.
-
-    Version 0.1 called them ``systems``.
-    """
-    return dict(manifest.get('machines') or manifest.get('systems') or {})
+    """Return name -> weight and fingerprint of the machines that a label manifest names, if any."""
+    return dict(manifest.get('machines') or {})
 
 
 #: Names of the score columns of one machine, by task; what they mean is in :mod:`miqa.labelling.scores`.

@@ -15,7 +15,6 @@ def batch_assess(
     model: str | os.PathLike | Scorer | None = None,
     *,
     errors: str = 'raise',
-    model_name: str | None = None,
     **options,
 ) -> list[float | None]:
     """Score pictures in batches: ``batch_assess(paths, 'ra-miqa')``.
@@ -26,7 +25,6 @@ def batch_assess(
         paths: paths, or pictures in any form that :meth:`MIQAModel.assess` takes.
         model: a name, a path or an object, as for :class:`MIQAModel`; or any object with a method ``assess``.
         errors: ``raise`` at the first picture that cannot be read, or ``none`` to put None in its place.
-        model_name: the older name of ``model``.
         options: further arguments of :class:`MIQAModel`: ``task``, ``label``, ``weights``, ``device``, ...
 
     Returns:
@@ -40,7 +38,7 @@ def batch_assess(
         raise ValueError(f"errors must be 'raise' or 'none', not {errors!r}.")
     if isinstance(paths, (str, bytes)):
         raise TypeError('batch_assess takes a list of pictures; for one use MIQAModel(...).assess(picture).')
-    scorer = load_scorer(model, model_name=model_name, **options)
+    scorer = load_scorer(model, **options)
     if not isinstance(scorer, MIQAModel):
         return list(score_images(scorer, paths))
     scores: list[float | None] = []

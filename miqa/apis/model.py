@@ -69,7 +69,6 @@ class MIQAModel(ModelFiles):
             not. ``whole``: overlapping squares over the whole picture; the score is the mean of theirs.
         value_range: the value of white, such as 4095, or those of black and white, where pictures with more than 8
             bits mean something else than :mod:`miqa.utils.pictures.value_range` says.
-        model_name: the older name of ``model``.
 
     Attributes:
         spec: method, task, label and preprocessing, see :class:`miqa.apis.zoo.spec.ModelSpec`.
@@ -116,12 +115,7 @@ class MIQAModel(ModelFiles):
         decode: str = 'exact',
         value_range: ValueRange = None,
         coverage: str = 'center',
-        model_name: str | None = None,
     ):
-        if model_name is not None:
-            if model is not None:
-                raise ValueError(f'model={model!r} and model_name={model_name!r} are two words for one thing.')
-            model = model_name
         if isinstance(model, MIQAModel):
             given: dict[str, Any] = dict(task=task, label=label, weights=weights, device=device, precision=precision)
             given.update(channels_last=channels_last, compile=compile or None)

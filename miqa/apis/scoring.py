@@ -17,12 +17,11 @@ class Scorer(Protocol):
         """Score uint8 pictures of shape (H, W, 3), BGR; higher is better."""
 
 
-def load_scorer(model: str | os.PathLike | Scorer | None = None, *, model_name: str | None = None, **options) -> Scorer:
+def load_scorer(model: str | os.PathLike | Scorer | None = None, **options) -> Scorer:
     """Return ``model`` where it is an object that scores, else a :class:`miqa.apis.model.MIQAModel`.
 
     Args:
         model: a name, a path, or an object with a method ``assess``; None for the default model.
-        model_name: the older name of ``model``.
         options: further arguments of ``MIQAModel``: ``task``, ``label``, ``weights``, ``device``, ``precision``,
             ``batch_size``, ``workers``, ``compile``, ``thresholds``, ... Those that are None keep its defaults.
 
@@ -31,9 +30,6 @@ def load_scorer(model: str | os.PathLike | Scorer | None = None, *, model_name: 
         TypeError: the object does not score; or there is no such option.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    if model_name is not None and model is not None:
-        raise ValueError(f'model={model!r} and model_name={model_name!r} are two words for one thing.')
-    model = model_name if model is None else model
     if model is None or isinstance(model, (str, os.PathLike)):
         from .model import MIQAModel
 

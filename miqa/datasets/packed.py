@@ -112,9 +112,7 @@ class PackedPictures:
             if shard not in self._shards:
                 self._shards[shard] = open_shard(packed_shard_path(self.folder, shard))
             batch = _Batch(self._shards[shard], number, packed_shard_path(self.folder, shard))
-            # Packed by version 0.1: only the pixels have checksums.
-            known = self.manifest['shards'][shard].get('facts_crc32')
-            if known is not None and facts_crc32(batch.batch) != known[number]:
+            if facts_crc32(batch.batch) != self.manifest['shards'][shard]['facts_crc32'][number]:
                 raise DatabaseError(
                     f'The shard {batch.path} is damaged: what it says of its pictures {number} x {len(batch.images)} '
                     'and on does not fit the checksum. Delete it and run tools/data/pack.py again.'

@@ -113,15 +113,10 @@ def place_of(checkpoint: dict, now: dict, epochs: int, updates: int, path: Path)
     meta = checkpoint['meta']
     epoch, then = int(meta['epoch']), meta.get('progress')
     if then is None:
-        # Written by version 0.1: right if nothing was changed.
-        done = int(meta['iter']) - epoch * now['steps']
-        if not 0 <= done <= now['steps']:
-            raise ResumeError(
-                f'{path} was written after step {meta["iter"]} with another batch size than {now["step_samples"]} '
-                'images a step, and does not say which. Repeat the command with the batch size and the number of '
-                'processes that the run was started with.'
-            )
-        return epoch, int(meta['iter'])
+        raise ResumeError(
+            f'{path} does not say how many images of its epoch were used, so no run can continue from it. Leave out '
+            '--resume to begin anew.'
+        )
     _check_same(then, now, path)
     if epoch > epochs or (epoch == epochs and then['samples'] > 0):
         raise ResumeError(

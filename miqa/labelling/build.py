@@ -161,8 +161,7 @@ def _claim(folder: Path, manifest: dict, overwrite: bool) -> None:
     if not overwrite:
         if path.is_file():
             old = read_sealed_json(path, 'Say --overwrite to make the labels again.')
-            # Manifests of version 0.1 do not say which labels: both.
-            old = {'labels': list(FILED_LABELS), **old, 'machines': machines_in(old)}
+            old = {**old, 'machines': machines_in(old)}
             changed = [key for key in same if old.get(key) != manifest[key]]
             if changed:
                 raise FileExistsError(

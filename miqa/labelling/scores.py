@@ -178,7 +178,7 @@ class ScoreFolder:
         return list_parts(self.folder, '.parquet')
 
     def keep_only(self, names: set[str]) -> None:
-        """Remove parts made from other parts of responses than these, and those of version 0.1: without checksum."""
+        """Remove parts made from other parts of responses than these, and files without a checksum in their name."""
         stems, parts = {Path(name).stem for name in names}, self.parts()
         kept = {path for stem, path in parts.items() if stem in stems}
         for path in set(self.folder.glob('[!.]*.parquet')) - kept:

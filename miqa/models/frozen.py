@@ -54,7 +54,7 @@ class FrozenEncoder(nn.Module):
     def digest(self) -> str:
         """Return the SHA-256 over names and values of all tensors, which identifies vectors made with them."""
         if self._digest is None:
-            # Without types, as in version 0.1, so that features cached then are still valid.
+            # Without types, so that features cached by earlier versions are still valid.
             self._digest = sha256_of_tensors(sorted(self.state_dict().items()), with_types=False)
         return self._digest
 

@@ -54,11 +54,11 @@ def sealed(value: dict) -> dict:
 
 
 def read_sealed_json(path: str | os.PathLike, again: str) -> dict:
-    """Return what :func:`write_sealed_json` wrote. Files of version 0.1 have no checksum; they are taken as they are.
+    """Return what :func:`write_sealed_json` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
-        DamagedFile: it is not JSON, not a dict, or its checksum is wrong.
+        DamagedFile: it is not JSON, not a dict, or its checksum is missing or wrong.
     """
     try:
         value = parse_json(read_regular(path).decode('utf-8'), 'it')
@@ -67,7 +67,9 @@ def read_sealed_json(path: str | os.PathLike, again: str) -> dict:
     if not isinstance(value, dict):
         raise damaged(path, f'it holds a {type(value).__name__} where a dict was written', again)
     seal = value.pop(_SEAL, None)
-    if seal is not None and seal != _seal(value):
+    if seal is None:
+        raise damaged(path, f'it has no {_SEAL}', again)
+    if seal != _seal(value):
         raise damaged(path, 'it was changed after it was written, its checksum does not fit', again)
     return value
 
@@ -169,7 +171,7 @@ def read_batch(path: str | os.PathLike, again: str) -> tuple[pa.RecordBatch, str
         about = metadata[b'miqa'].decode('utf-8')
         seal = metadata.get(b'miqa_crc32')
         batch.validate(full=True)
-        fits = seal is None or int(seal, 16) == _crc_of_batch(batch, about)
+        fits = int(seal, 16) == _crc_of_batch(batch, about)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:

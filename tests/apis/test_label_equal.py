@@ -33,7 +33,7 @@ def shots(tmp_path):
 
 def command(shots: Path, out: str, *more: str) -> list[str]:
     return [
-        sys.executable, '-m', 'miqa.apis.commands.cli', 'label', str(shots / 'in'), '--out', str(shots / out),
+        sys.executable, '-m', 'miqa', 'label', str(shots / 'in'), '--out', str(shots / out),
         '--task', 'det', '--machine', str(shots / 'mine.py'), '--annotations', str(shots / 'boxes.csv'), *QUICK, *more,
     ]  # fmt: skip
 

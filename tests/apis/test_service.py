@@ -417,7 +417,7 @@ def test_the_command_serves_and_ends_in_order_on_sigterm(tmp_path):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    command = ['-m', 'miqa.apis.commands.cli', 'serve', '--api', '--weights', str(tmp_path / 'best.pth')]
+    command = ['-m', 'miqa', 'serve', '--api', '--weights', str(tmp_path / 'best.pth')]
     environment = {**os.environ, 'MIQA_TOKEN': TOKEN, 'TMPDIR': str(tmp_path)}
     process = subprocess.Popen(
         [sys.executable, *command, '--port', str(port), '--host', '0.0.0.0'], env=environment, text=True,

@@ -79,7 +79,7 @@ def test_averages_over_seconds_and_over_frames_are_those_of_numpy(ramp):
         (dict(sampling='every', every=7), list(range(0, 50, 7))),
         (dict(sampling='fps', fps=2), list(range(0, 50, 5))),
         (dict(sampling='fps', fps=4), [i for i in range(50) if i % 5 in (0, 3)]),
-        (dict(sampling='fps', sample_fps=100), list(range(50))),
+        (dict(sampling='fps', fps=100), list(range(50))),
     ],
 )  # fmt: skip
 def test_a_sampling_takes_these_frames(ramp, options, expected):
@@ -268,7 +268,7 @@ def test_frames_are_counted_by_decoding(ramp):
 
 
 @pytest.mark.parametrize(
-    'options', [dict(sampling='best'), dict(num_frames=0), dict(every=0), dict(sample_fps=-1), dict(batch_size=0)]
+    'options', [dict(sampling='best'), dict(num_frames=0), dict(every=0), dict(fps=-1), dict(batch_size=0)]
 )
 def test_settings_that_make_no_sense_are_refused(options):
     with pytest.raises(ValueError, match='not|choose'):

@@ -1,4 +1,4 @@
-"""One word for one thing, in Python and on the command line; the older words go on working."""
+"""One word for one thing, in Python and on the command line."""
 
 import inspect
 import json
@@ -9,7 +9,6 @@ from helpers_apis import photo, write_photos, write_ra_miqa, write_run
 import machine_iqa
 from machine_iqa import MIQAError, MIQAModel, RealTimeIQA, VideoMIQA, batch_assess
 from miqa.apis.commands.cli import main
-from miqa.apis.video.sampling import Sampling
 from miqa.utils import read_image
 
 
@@ -55,15 +54,11 @@ def test_options_for_an_object_that_cannot_take_them_are_refused(weights):
         RealTimeIQA(7)
 
 
-def test_the_older_words_mean_the_same(weights):
-    assert MIQAModel(model_name='ra-miqa', weights=weights).spec.method == 'ra_miqa'
-    assert batch_assess([photo()], model_name='ra-miqa', weights=weights) == [MIQAModel(weights).assess(photo())]
-    assert VideoMIQA(weights=weights, sample_fps=4).sampling == Sampling(fps=4)
-    assert VideoMIQA(weights=weights, fps=4).sampling == Sampling(fps=4)
-    for build in (MIQAModel, VideoMIQA, RealTimeIQA):
-        with pytest.raises(ValueError, match='two words for one thing'):
-            build('ra-miqa', model_name='resnet50')
-        assert list(inspect.signature(build).parameters)[0] == 'model'
+@pytest.mark.parametrize('build', [MIQAModel, VideoMIQA, RealTimeIQA])
+def test_the_first_argument_is_the_model_and_it_has_no_second_name(build):
+    assert list(inspect.signature(build).parameters)[0] == 'model'
+    with pytest.raises(TypeError, match='model_name'):
+        build(model_name='ra-miqa')
 
 
 def test_a_name_and_a_path_agree_or_are_refused(weights, tmp_path):

@@ -250,7 +250,7 @@ def test_the_command_starts_behind_a_proxy_and_leaves_nothing_behind_at_the_end(
     (temporary / 'gradio').chmod(0o500)
     nobody = '127.0.0.1:9'
     proxies = {'http_proxy': f'http://{nobody}', 'HTTPS_PROXY': f'http://{nobody}', 'ALL_PROXY': f'socks5://{nobody}'}
-    command = ['-m', 'miqa.apis.commands.cli', 'serve', '--weights', str(tmp_path / 'best.pth'), '--port', '0']
+    command = ['-m', 'miqa', 'serve', '--weights', str(tmp_path / 'best.pth'), '--port', '0']
     process = subprocess.Popen(
         [sys.executable, *command], env={**os.environ, **proxies, 'TMPDIR': str(temporary)}, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],

@@ -67,13 +67,10 @@ def test_json_is_read_as_written_or_refused(tmp_path):
     write_sealed_json(path, value)
     for _ in flips(path, 200):
         try:
-            # A flip in the word `checksum` itself leaves an unknown key and the values as they were.
-            assert read_sealed_json(path, 'Run it again.').items() >= value.items()
+            assert read_sealed_json(path, 'Run it again.') == value
         except DamagedFile as error:
             assert 'Run it again.' in str(error)
-    path.write_text('{"weight": 0.5}')  # of version 0.1
-    assert read_sealed_json(path, '') == {'weight': 0.5}
-    for text in ('', '[1]', '{"a": 1', '[' * 100_000):
+    for text in ('', '[1]', '{"a": 1', '[' * 100_000, '{"weight": 0.5}'):
         path.write_text(text)
         with pytest.raises(DamagedFile, match=re.escape(str(path))):
             read_sealed_json(path, 'Run it again.')

@@ -9,10 +9,8 @@ import pytest
 from helpers_machines import bright_squares, brightness_classes, save, write_cls_database, write_det_database
 from PIL import Image
 
-from miqa.benchmark.baselines import label_machines
 from miqa.labelling import ScoreFolder, ScoreOptions, label_database, scores_folder
 from miqa.machines import CallableMachine, list_sources, responses_folder, run_machine
-from miqa.utils.sealed import read_sealed_json, write_sealed_json
 
 
 def always_dark(images):
@@ -211,20 +209,6 @@ def test_other_weights_need_no_machine_and_no_score_again(tmp_path, monkeypatch)
     label(tmp_path, 'cls', weights={'dark': 1.0}, overwrite=True)
     assert read(tmp_path / 'miqa_cls/labels/s2_mmos.csv')['weighted_accuracy'].tolist() == [0, 0, 0]
     assert read(tmp_path / 'miqa_cls/labels/s0_mmos.csv')['weighted_accuracy'].tolist() == [1, 1, 1]
-
-
-def test_labels_of_version_0_1_which_called_machines_systems_are_known_and_go_on(tmp_path):
-    write_cls_database(tmp_path)
-    respond(tmp_path, 'cls', bright(), CallableMachine(always_dark, 'cls', 'dark'))
-    label(tmp_path, 'cls')
-    path = tmp_path / 'miqa_cls/labels/manifest.json'
-    manifest = read_sealed_json(path, 'again')
-    write_sealed_json(path, {'systems' if key == 'machines' else key: value for key, value in manifest.items()})
-    assert label_machines(tmp_path, 'cls') == {'brightness': 1.0, 'dark': 1.0}
-    with pytest.raises(FileExistsError, match='other machines'):
-        label(tmp_path, 'cls', weights={'dark': 1.0})
-    label(tmp_path, 'cls')
-    assert read_sealed_json(path, 'again')['machines'] == manifest['machines']
 
 
 def test_labels_that_were_not_made_here_are_not_overwritten(tmp_path):

@@ -70,7 +70,6 @@ class RealTimeIQA:
             fall, not for each frame.
         smoothing: frames to average over for alerts, so that a single bad frame does not raise one.
         gate: of :func:`miqa.apis.gate_fit.fit_gate`, or its file: each result then says whether the frame passes.
-        model_name: the older name of ``model``.
         options: further arguments of :class:`miqa.apis.MIQAModel`: ``task``, ``label``, ``weights``, ``device``,
             ``precision``, ``compile``, ``thresholds``, ...
     """
@@ -83,7 +82,6 @@ class RealTimeIQA:
         on_alert: Callable[[LiveResult], None] | None = None,
         smoothing: int = 5,
         gate: Gate | str | os.PathLike | None = None,
-        model_name: str | None = None,
         **options,
     ):
         if smoothing < 1:
@@ -91,7 +89,7 @@ class RealTimeIQA:
         if on_alert is not None and alert_below is None:
             raise ValueError('on_alert needs a threshold: say alert_below=...')
         self.alert_below, self.on_alert, self.smoothing = alert_below, on_alert, smoothing
-        self.model = load_scorer(model, model_name=model_name, **options)
+        self.model = load_scorer(model, **options)
         self.gate = _loaded(gate)
         if self.gate is not None and (identity := getattr(self.model, 'identity', None)) is not None:
             self.gate.check_model(identity)

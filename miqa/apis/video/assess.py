@@ -43,7 +43,6 @@ class VideoMIQA:
         sampling, num_frames, fps, every: which frames are scored, see
             :class:`miqa.apis.video.sampling.Sampling`; the default is 30 frames, equally far apart.
         backend: ``'opencv'``, ``'pyav'``, or ``'auto'``: PyAV where it is installed; key frames always take PyAV.
-        sample_fps, model_name: the older names of ``fps`` and ``model``.
         options: further arguments of :class:`miqa.apis.MIQAModel`: ``task``, ``label``, ``weights``, ``device``,
             ``precision``, ``compile``, ``thresholds``, ...
     """
@@ -58,18 +57,16 @@ class VideoMIQA:
         fps: float = 2.0,
         every: int = 1,
         backend: str = 'auto',
-        sample_fps: float | None = None,
-        model_name: str | None = None,
         **options,
     ):
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
-        self.sampling = Sampling(sampling, num_frames, fps if sample_fps is None else sample_fps, every)
+        self.sampling = Sampling(sampling, num_frames, fps, every)
         self.batch_size = batch_size
         self.backend = backend
         if model is None or isinstance(model, (str, os.PathLike)):
             options['batch_size'] = batch_size
-        self.model = load_scorer(model, model_name=model_name, **options)
+        self.model = load_scorer(model, **options)
 
     def assess_video(
         self,

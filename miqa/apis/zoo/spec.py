@@ -90,9 +90,6 @@ class ModelSpec:
             ValueError: a key is missing or unknown, or a value is not what it must be; the message names it.
         """
         wanted = set(cls.__dataclass_fields__)
-        # Version 0.1 knew one way to resize, and did not name it.
-        if isinstance(data, Mapping) and 'interpolation' not in data:
-            data = {**data, 'interpolation': 'bilinear'}
         if not isinstance(data, Mapping) or set(data) != wanted:
             found = f'the keys {", ".join(sorted(map(str, data)))}' if isinstance(data, Mapping) else shown(data)
             raise ValueError(

@@ -6,9 +6,6 @@ from .loading import LoadImage
 from .resizing import ResizeShortSide, resized_size
 from .views import PackViews
 
-#: Name in version 0.1.
-RegionFeatureCache = FeatureCache
-
 __all__ = [
     'LoadImage',
     'FeatureCache',
@@ -17,7 +14,6 @@ __all__ = [
     'PackViews',
     'RandomFlip',
     'RandomRotation',
-    'RegionFeatureCache',
     'ResizeShortSide',
     'resized_size',
 ]

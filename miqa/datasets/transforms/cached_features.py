@@ -49,10 +49,9 @@ def check_cached_pixels(cached: Sequence[Mapping], plain: Sequence[Mapping]) -> 
         about = Path(cache) / ABOUT_FILE if cache else None
         if len(resizes) != 1 or about is None or not about.is_file():
             continue
-        made = read_sealed_json(about, f'Delete the folder. {_HINT}').get('resize')
+        made = read_sealed_json(about, f'Delete the folder. {_HINT}').get('resize', {})
         wanted = {'size': 288, 'interpolation': 'bilinear', **resizes[0]}
-        # A cache of version 0.1 does not say.
-        if made and any(made[key] != wanted[key] for key in made):
+        if any(made[key] != wanted[key] for key in made):
             raise ValueError(
                 f'The cache of features {about.parent} is of pictures with a short side of {made["size"]} pixels '
                 f'({made["interpolation"]}), but the config resizes to {wanted["size"]} ({wanted["interpolation"]}). '
@@ -89,9 +88,7 @@ class FeatureCache:
             if name in (KEYS_FILE, ROWS_FILE, CHECKSUMS_FILE) and crc_of_file(self.folder / name) != crc:
                 raise damaged(self.folder / name, 'its checksum is wrong', again)
         self.features, self.keys, self.rows = (np.load(check_regular(file), mmap_mode='r') for file in files[1:])
-        # A cache of version 0.1 has none.
-        known = CHECKSUMS_FILE in self.about.get('crc32', {})
-        self._unchecked = dict(enumerate(np.load(self.folder / CHECKSUMS_FILE).tolist())) if known else {}
+        self._unchecked = dict(enumerate(np.load(self.folder / CHECKSUMS_FILE).tolist()))
         wanted = (self.about['images'], self.about['channels'])
         if self.features.shape != wanted or self.features.dtype != np.float32 or len(self.keys) != len(self.rows):
             raise ValueError(

@@ -1,1 +1,0 @@
-_base_ = 'confidence_cnn_cls.py'  # the name until version 0.1

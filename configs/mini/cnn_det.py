@@ -1,1 +1,0 @@
-_base_ = 'plain_cnn_det.py'  # the name until version 0.1
