@@ -123,7 +123,7 @@ setup(
     py_modules=['machine_iqa'],
     package_data={'miqa': ['**/*.csv', '**/*.json', '**/*.html'], 'miqa.configs': ['**/*.py']},
     install_requires=CORE,
-    entry_points={'console_scripts': ['miqa = miqa.apis.commands.cli:main']},
+    entry_points={'console_scripts': ['miqa = miqa.cli.main:main']},
     extras_require={
         'machines': MACHINES,
         'video': VIDEO,

@@ -1,6 +1,6 @@
 """``python -m miqa`` is the command ``miqa``."""
 
-from miqa.apis.commands.cli import main
+from .cli.main import main
 
 if __name__ == '__main__':
     main()

@@ -17,20 +17,20 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from miqa.apis.zoo.testing_config import config_of_weights
-from miqa.engine import build_runner, check_data, leave_processes_group, load_config, selected_on
-from miqa.engine.experiment import check_said_once
-from miqa.engine.launch import LAUNCHERS, one_process_per_folder
-from miqa.engine.provenance import Provenance, provenance_of
-from miqa.engine.testing import predict_and_tabulate
-from miqa.evaluation import MAPPINGS
-from miqa.evaluation.predictions import with_region_pattern, write_predictions
-from miqa.reports.tables import print_scores, score_parts, scores_as_json
-from miqa.taxonomy import LABELS, TASK_FOLDERS
-from miqa.utils import keep_previous, write_json
-from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import ConfigOptions, ToolParser, run_command
-from miqa.utils.configs import is_config
+from .apis.zoo.testing_config import config_of_weights
+from .engine import build_runner, check_data, leave_processes_group, load_config, selected_on
+from .engine.experiment import check_said_once
+from .engine.launch import LAUNCHERS, one_process_per_folder
+from .engine.provenance import Provenance, provenance_of
+from .engine.testing import predict_and_tabulate
+from .evaluation import MAPPINGS
+from .evaluation.predictions import with_region_pattern, write_predictions
+from .keeping import keep_previous, write_json
+from .outside.configs import is_config
+from .reports.tables import print_scores, score_parts, scores_as_json
+from .running.allocator import keep_freed_memory
+from .running.command_line import ConfigOptions, ToolParser, run_command
+from .taxonomy import LABELS, TASK_FOLDERS
 
 DATASETS = {folder: task for task, folder in TASK_FOLDERS.items()}
 

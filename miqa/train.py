@@ -20,15 +20,15 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from miqa.engine import build_runner, check_data, leave_processes_group, load_config, selected_on
-from miqa.engine.experiment import check_said_once
-from miqa.engine.launch import LAUNCHERS, one_process_per_folder, show_only_gpus
-from miqa.engine.selection import ON_TEST_SPLIT
-from miqa.taxonomy import LABELS
-from miqa.utils import WeightsUnavailable
-from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import ConfigOptions, ToolParser, as_typed, run_command
-from miqa.utils.configs import find_config
+from .engine import build_runner, check_data, leave_processes_group, load_config, selected_on
+from .engine.experiment import check_said_once
+from .engine.launch import LAUNCHERS, one_process_per_folder, show_only_gpus
+from .engine.selection import ON_TEST_SPLIT
+from .errors import WeightsUnavailable
+from .outside.configs import find_config
+from .running.allocator import keep_freed_memory
+from .running.command_line import ConfigOptions, ToolParser, as_typed, run_command
+from .taxonomy import LABELS
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
@@ -87,7 +87,7 @@ def use_gpus(args: argparse.Namespace) -> None:
         return
     count = show_only_gpus(args.gpu_ids)
     if count > 1:
-        torchrun = ['-m', 'miqa.utils.torchrun', '--standalone', f'--nproc_per_node={count}', '-m', 'miqa.train']
+        torchrun = ['-m', 'miqa.running.torchrun', '--standalone', f'--nproc_per_node={count}', '-m', 'miqa.train']
         os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv[1:], '--launcher', 'pytorch'])
 
 

@@ -6,6 +6,7 @@ the top, in a function, under ``TYPE_CHECKING``), and every module that a packag
 """
 
 import ast
+import importlib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -19,11 +20,19 @@ LEARNING = ('datasets', 'models', 'engine')
 
 #: Earlier floors first. A module may import from its own floor and from any floor above it.
 FLOORS = (
+    'errors',
+    'lazy',
     'taxonomy',
     'layout',
     'registry',
     'structures',
-    'utils',
+    'outside',
+    'keeping',
+    'pictures',
+    'running',
+    'networks',
+    'annotations',
+    'splits',
     *BUILDING,
     *LEARNING,
     'evaluation',
@@ -31,7 +40,10 @@ FLOORS = (
     'reports',
     'demo',
     'apis',
+    'distillation',
+    'serving',
     'integrations',
+    'cli',
     'train',
     'test',
     '__main__',
@@ -115,13 +127,40 @@ def test_no_modules_import_one_another_in_a_circle():
         pytest.fail(f'A circle of imports: {" <- ".join(error.args[1])}')
 
 
-def test_type_checkers_see_the_same_small_things_as_users():
-    import miqa.utils
-
-    names = imported_names(PACKAGE / 'utils' / '__init__.py') - {'miqa.utils.lazy.lazy_names'}
+@pytest.mark.parametrize('room', ['outside', 'keeping', 'pictures', 'running'])
+def test_type_checkers_see_the_same_names_as_users(room):
+    homes = importlib.import_module(f'miqa.{room}')._HOMES
+    names = imported_names(PACKAGE / room / '__init__.py') - {'miqa.lazy.lazy_names'}
     shown = {name for name in names if name.count('.') == 3}
-    wanted = {f'miqa.utils.{home}.{name}' for name, home in miqa.utils._HOMES.items()}
-    assert shown == wanted
+    assert shown == {f'miqa.{room}.{home}.{name}' for name, home in homes.items()}
+
+
+def rooms_of(graph: dict[str, set[str]], parent: str) -> dict[str, set[str]]:
+    """Imports between what lies directly in a package: its files, and its folders as one room each."""
+
+    def room(name: str) -> str:
+        return name.removeprefix(f'{parent}.').split('.')[0]
+
+    inside = {name: targets for name, targets in graph.items() if name.startswith(f'{parent}.')}
+    rooms: dict[str, set[str]] = {}
+    for name, targets in inside.items():
+        rooms.setdefault(room(name), set()).update(room(target) for target in targets if target in inside)
+    return {name: targets - {name} for name, targets in rooms.items()}
+
+
+GRAPH = imported_modules(modules())
+#: Packages that hold packages.
+PARENTS = sorted(
+    {'.'.join(('miqa', *path.parents[1].relative_to(PACKAGE).parts)) for path in PACKAGE.glob('*/**/__init__.py')}
+)
+
+
+@pytest.mark.parametrize('parent', PARENTS)
+def test_no_rooms_inside_a_package_import_one_another_in_a_circle(parent):
+    try:
+        TopologicalSorter(rooms_of(GRAPH, parent)).prepare()
+    except CycleError as error:
+        pytest.fail(f'A circle of rooms in {parent}: {" <- ".join(error.args[1])}')
 
 
 def is_private(name: str) -> bool:
@@ -200,7 +239,17 @@ def test_the_rule_notices_a_circle_wherever_the_import_stands(other_package, bac
 
 def test_the_rule_notices_a_circle_through_lazy_names(other_package):
     found = other_package(
-        **{'utils__in____init__': "_HOMES = {'name': 'first'}"}, utils__in__first='from miqa.utils import other'
+        **{'pictures__in____init__': "_HOMES = {'name': 'first'}"},
+        pictures__in__first='from miqa.pictures import other',
     )
     with pytest.raises(CycleError):
         TopologicalSorter(imported_modules(found)).prepare()
+
+
+def test_the_rule_notices_a_circle_of_rooms_without_a_circle_of_modules(other_package):
+    found = other_package(apis__in__one__in__a='from ..two.b import x', apis__in__two__in__c='from ..one.d import x')
+    found = other_package(apis__in__two__in__b='', apis__in__one__in__d='')
+    graph = imported_modules(found)
+    TopologicalSorter(graph).prepare()
+    with pytest.raises(CycleError):
+        TopologicalSorter(rooms_of(graph, 'miqa.apis')).prepare()

@@ -103,7 +103,7 @@ check() { # name, config, key, further arguments
 }
 
 # bfloat16 where the processor computes in it. Only for what is not trained: there a CPU's bfloat16 is slower.
-amp=$("$python" -c 'from miqa.utils.processor import has_bfloat16; print("--amp" * has_bfloat16())')
+amp=$("$python" -c 'from miqa.running.processor import has_bfloat16; print("--amp" * has_bfloat16())')
 
 # What the frozen probe says of every picture, once for all trainings.
 cache_probe() { # config, key, further arguments
@@ -134,13 +134,13 @@ if [[ $task != cls ]]; then
     check gate "configs/mini/$config.py" "$key" --label accuracy
     "$python" tools/analysis/compare.py "$data" --task "$task" --label accuracy --out "$work/comparison" --methods \
         "gate$looks=$work/gate/test/predictions.csv" PSNR SSIM sharpness blur-exposure "$confidence"
-    "$python" -m miqa.apis.commands.cli models --register-demo "$work/gate/best.pth"
+    "$python" -m miqa.cli.main models --register-demo "$work/gate/best.pth"
 
     step='5/5 fit a threshold that promises something'
     title "$step"
     # Of the pictures on which the detectors do well, at most a fifth is stopped, with 90 % confidence by scene.
     fitted=0
-    "$python" -m miqa.apis.commands.cli gate fit "$work/gate/test/predictions.csv" --score-column prediction \
+    "$python" -m miqa.cli.main gate fit "$work/gate/test/predictions.csv" --score-column prediction \
         --outcome-column ground_truth --group-column source --no-target --max-false-alarms 0.2 --confidence 0.9 \
         --out "$work/gate.json" --overwrite || fitted=$?
     threshold="its threshold $work/gate.json" use="--gate \"$work/gate.json\""
@@ -210,8 +210,8 @@ title "$step"
 # A smaller one learns its scores on the training photographs, damaged on the fly: the model 'demo-fast', for cameras.
 train student configs/distill/mini.py "$key_student"
 check student configs/distill/mini.py "$key_student"
-"$python" -m miqa.apis.commands.cli export "$work/student/demo_fast.onnx" --model "$work/student/best.pth" --overwrite
-"$python" -m miqa.apis.commands.cli models --register-demo-fast "$work/student/demo_fast.onnx"
+"$python" -m miqa.cli.main export "$work/student/demo_fast.onnx" --model "$work/student/best.pth" --overwrite
+"$python" -m miqa.cli.main models --register-demo-fast "$work/student/demo_fast.onnx"
 
 seconds=$((SECONDS - start))
 cat <<END

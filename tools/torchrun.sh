@@ -16,5 +16,5 @@ else
 fi
 # Without GPUS processes and several threads each, CPU cores would be oversubscribed.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-exec "${PYTHON:-python}" -m miqa.utils.torchrun "${meeting[@]}" --nproc_per_node="$gpus" \
+exec "${PYTHON:-python}" -m miqa.running.torchrun "${meeting[@]}" --nproc_per_node="$gpus" \
     "$here/$script" "$config" "$@" --launcher pytorch

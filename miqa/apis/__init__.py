@@ -1,28 +1,28 @@
 """Using models: one picture, folders of them, videos, cameras; zoo, export, command line."""
 
-from miqa.utils.lazy import lazy_names
+from miqa.lazy import lazy_names
 
 #: Public names and their modules, imported when they are first asked for.
 _HOMES = {
     'Assessment': 'assessment',
     'CameraLost': 'live.camera',
-    'CheckpointError': 'miqa.utils',
+    'CheckpointError': 'miqa.errors',
     'DatabaseError': 'miqa.datasets',
-    'DownloadError': 'miqa.utils.downloads',
+    'DownloadError': 'miqa.keeping.downloads',
     'Gate': 'gate_fit',
     'Heatmap': 'heatmap',
-    'MIQAError': 'miqa.utils',
+    'MIQAError': 'miqa.errors',
     'MIQAModel': 'model',
-    'MissingPackage': 'miqa.utils',
+    'MissingPackage': 'miqa.errors',
     'MultiTaskModel': 'multitask',
     'NoGate': 'gate_fit',
     'RealTimeIQA': 'live',
     'Thresholds': 'quality',
-    'UnreadableImage': 'miqa.utils',
+    'UnreadableImage': 'miqa.pictures',
     'UnreadableVideo': 'video.reading',
     'VideoMIQA': 'video',
     'VideoNotWritten': 'video.writing',
-    'WeightsUnavailable': 'miqa.utils',
+    'WeightsUnavailable': 'miqa.errors',
     'batch_assess': 'batch',
     'fit_gate': 'gate_fit',
     'fit_thresholds': 'quality',

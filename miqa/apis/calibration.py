@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .commands.files import LeftOut, find_images
+from miqa.pictures.finding import LeftOut, find_images
+
 from .inputs import Preparation
 from .stream import PICTURE_ERRORS
 

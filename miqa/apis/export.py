@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from miqa.keeping.temporaries import temporary_folder
+from miqa.running import require
 from miqa.taxonomy import check_choice
-from miqa.utils import require
-from miqa.utils.temporaries import temporary_folder
 
 from .export_released import SUFFIX, export_released
 from .quantise import check_difference, open_file, put_in_place, quantise, scores_of
@@ -23,7 +23,7 @@ from .runtimes.base import Runtime
 from .runtimes.exported import INPUT, KEY, OUTPUT, about
 from .runtimes.openvino_runtime import openvino_core
 from .runtimes.pixels import PixelsToScore
-from .zoo.spec import ModelSpec
+from .spec import ModelSpec
 
 #: ONNX operator set: 18 is the newest that both PyTorch's exporter writes directly and older runtimes read.
 OPSET = 18

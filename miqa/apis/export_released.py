@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from miqa.keeping import atomic_write
 from miqa.models import QualityAssessor, parse_released_name, to_released
-from miqa.models.checkpoints import identify_method, read_checkpoint
+from miqa.models.parts.checkpoints import identify_method, read_checkpoint
+from miqa.outside.checkpoint_files import fit_state
 from miqa.taxonomy import RELEASED_METHODS
-from miqa.utils import atomic_write
-from miqa.utils.checkpoint_files import fit_state
 
-from .zoo.methods import METHODS, SHORT_SIDE
-from .zoo.spec import ModelSpec
+from .methods import METHODS, SHORT_SIDE
+from .spec import ModelSpec
 
 #: How the names of such files end.
 SUFFIX = '.pth.tar'

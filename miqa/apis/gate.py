@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from miqa.keeping import atomic_write, sha256_of_file
+from miqa.outside import copy_regular
+from miqa.outside.walking import check_target
 from miqa.taxonomy import check_choice
-from miqa.utils import atomic_write, copy_regular, sha256_of_file
-from miqa.utils.walking import check_target
 
 #: How the good pictures reach the new folder. ``link`` makes symbolic links.
 MODES = ('copy', 'link', 'hardlink')

@@ -13,7 +13,7 @@ from miqa.taxonomy import check_choice
 
 from .inputs import Picture, Preparation, preview
 from .runtimes.base import Runtime
-from .zoo.spec import ModelSpec
+from .spec import ModelSpec
 
 METHODS = ('occlusion', 'rollout', 'views')
 #: Hidden squares along each side of the seen square; neighbours overlap by half.

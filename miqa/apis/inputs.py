@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 import numpy as np
 from PIL import Image
 
+from miqa.pictures import UnreadableImage, read_image
+from miqa.pictures.reading import picture_to_rgb, read_preview, read_resized
+from miqa.pictures.resizing import central_corner, cut_planes, resize_rgb, resized_size
+from miqa.pictures.value_range import ValueRange, check_range, to_bytes
 from miqa.taxonomy import check_choice
-from miqa.utils import UnreadableImage, read_image
-from miqa.utils.images import picture_to_rgb, read_preview, read_resized
-from miqa.utils.pictures.value_range import ValueRange, check_range, to_bytes
-from miqa.utils.resizing import central_corner, cut_planes, resize_rgb, resized_size
 
-from .zoo.spec import ModelSpec
+from .spec import ModelSpec
 
 if TYPE_CHECKING:
     import torch
@@ -46,14 +46,14 @@ _FILES = (str, os.PathLike, bytes, bytearray, memoryview)
 def to_rgb(picture: Picture, name: str | None = None, value_range: ValueRange = None) -> np.ndarray:
     """Turn a picture into uint8 RGB of shape (H, W, 3).
 
-    - Path or bytes of a file: decoded by :func:`miqa.utils.read_image`.
+    - Path or bytes of a file: decoded by :func:`miqa.pictures.read_image`.
     - Pillow picture: as the same file would be.
     - numpy array: **BGR as OpenCV gives it**, (H, W, 3); grey (H, W) or (H, W, 1); BGRA (H, W, 4), whose alpha is
       dropped.
     - PyTorch tensor: **RGB as torchvision gives it**, (3, H, W), or grey (1, H, W).
 
     Arrays and tensors are uint8; or uint16, of which the high byte counts; or floating point in [0, 1], rounded to
-    the nearest of 256 values; as in files of these types, see :mod:`miqa.utils.pictures.value_range`.
+    the nearest of 256 values; as in files of these types, see :mod:`miqa.pictures.value_range`.
 
     Args:
         picture: the picture.
@@ -117,9 +117,9 @@ class Preparation:
 
     Args:
         spec: the model's.
-        decode: ``exact`` for the authors' pixels, bit for bit (of pictures up to
-            :data:`miqa.utils.images.EXACT_PIXELS`), or ``fast``, which decodes JPEG files at a fraction of their size
-            wherever twice the pixels that are needed remain along each side.
+        decode: ``exact`` for the authors' pixels, bit for bit (up to
+            :data:`miqa.pictures.reading.EXACT_PIXELS`), or ``fast``, which decodes JPEG files at a fraction of their
+            size wherever twice the pixels that are needed remain along each side.
         value_range: as for :func:`to_rgb`.
         coverage: one of :data:`COVERAGES`.
     """

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from miqa.utils import sha256_of_file
-from miqa.utils.pictures.value_range import ValueRange
+from miqa.keeping import sha256_of_file
+from miqa.pictures.value_range import ValueRange
 
 from .assessment import Assessment
 from .inputs import Picture, Pictures, Preparation, is_list_of_pictures
@@ -18,8 +18,8 @@ from .model_files import ModelFiles
 from .opening import Opened, open_model
 from .quality import DEFAULT_THRESHOLDS, Thresholds, quality_of
 from .runtimes.base import Device, Runtime
+from .spec import ModelSpec
 from .stream import Answered, all_or_error, answered
-from .zoo.spec import ModelSpec
 
 if TYPE_CHECKING:
     import torch
@@ -68,10 +68,10 @@ class MIQAModel(ModelFiles):
         coverage: ``center``: the central square counts, as in the paper, and what is at the sides of a 16:9 frame does
             not. ``whole``: overlapping squares over the whole picture; the score is the mean of theirs.
         value_range: the value of white, such as 4095, or those of black and white, where pictures with more than 8
-            bits mean something else than :mod:`miqa.utils.pictures.value_range` says.
+            bits mean something else than :mod:`miqa.pictures.value_range` says.
 
     Attributes:
-        spec: method, task, label and preprocessing, see :class:`miqa.apis.zoo.spec.ModelSpec`.
+        spec: method, task, label and preprocessing, see :class:`miqa.apis.spec.ModelSpec`.
         runtime: what computes, see :class:`miqa.apis.runtimes.Runtime`.
         source: the weights file.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .inputs import Preparation
 from .quality import Thresholds
 from .runtimes.base import Runtime
-from .zoo.spec import ModelSpec
+from .spec import ModelSpec
 
 if TYPE_CHECKING:
     import torch

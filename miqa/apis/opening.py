@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from miqa.utils.tensors import sha256_of_tensors
+from miqa.networks.tensors import sha256_of_tensors
 
 from .quality import Thresholds
 from .runtimes.base import Device, Runtime
 from .runtimes.exported import SUFFIXES
 from .runtimes.precision import AUTO, choose_runtime, default_precision
+from .spec import ModelSpec
 from .zoo.loading import agreed, locate, name_and_weights, read_model
-from .zoo.spec import ModelSpec
 
 if TYPE_CHECKING:
     import torch

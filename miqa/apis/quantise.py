@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from miqa.utils import require
-from miqa.utils.temporaries import temporary_folder
+from miqa.keeping.temporaries import temporary_folder
+from miqa.running import require
 
 from .runtimes.base import Runtime
 from .runtimes.exported import INPUT, KEY, about
-from .zoo.spec import ModelSpec
+from .spec import ModelSpec
 
 #: How far scores of 8-bit numbers may be from those of 32-bit ones, on the pictures that they were fitted to.
 TOLERANCE = 0.06

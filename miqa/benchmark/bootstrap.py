@@ -21,7 +21,7 @@ from scipy import stats
 
 from miqa.evaluation import quality_correlations
 from miqa.evaluation.mapping import fit_mapping
-from miqa.utils import generator_for
+from miqa.running import generator_for
 
 from .concordance import MAX_GROUP, concordance_matrix
 from .weighted_ranks import SortedValues

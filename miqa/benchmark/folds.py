@@ -13,7 +13,7 @@ from miqa.engine import build_runner
 from miqa.engine.testing import predict_and_tabulate
 from miqa.evaluation import quality_correlations
 from miqa.evaluation.predictions import write_predictions
-from miqa.utils import atomic_write
+from miqa.keeping import atomic_write
 
 PREDICTIONS_FILE, FOLDS_FILE = 'predictions.csv', 'folds.csv'
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from miqa.evaluation.predictions import read_predictions, write_predictions
+from miqa.keeping import InUse, atomic_write, only_writer, sha256_of_file
 from miqa.machines import answered_machines
-from miqa.utils import InUse, atomic_write, only_writer, sha256_of_file
-from miqa.utils.config_text import read_config_text
-from miqa.utils.files import user_cache
-from miqa.utils.json_text import read_settings
+from miqa.outside.config_text import read_config_text
+from miqa.outside.json_text import read_settings
+from miqa.outside.user_folders import user_cache
 
 from .baselines import (
     confidence_scores,

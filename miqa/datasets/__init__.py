@@ -1,17 +1,17 @@
 """From the files of a database to tensors: index, dataset, transforms, sampler, packed pictures."""
 
+from miqa.errors import DatabaseError
 from miqa.layout import split_path
+from miqa.splits.reading import official_split, read_split
 
 from . import transforms
 from .batching import STACK_SAMPLES, stack_samples
-from .errors import DatabaseError
 from .fingerprint import label_fingerprint
 from .index import SampleIndex
 from .index_store import open_index
 from .miqd import MIQDDataset
 from .quality_dataset import QualityDataset, list_bad_images
 from .sampler import ResumableSampler
-from .splits import official_split, read_split
 from .unlabelled import UnlabelledPictures
 
 __all__ = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from miqa.running import generator_for
 from miqa.taxonomy import check_choice
-from miqa.utils import generator_for
 
 #: ``fit``: for training. ``select``: to choose the best weights on. ``test``: looked at once (only of a fold).
 PARTS = ('fit', 'select', 'test')

@@ -15,12 +15,11 @@ from typing import IO, NamedTuple, Protocol
 
 from tqdm import tqdm
 
+from miqa.errors import DatabaseError
+from miqa.keeping import atomic_write
 from miqa.layout import image_root, label_folder, source_root
+from miqa.outside.hub import hub_or_cache
 from miqa.taxonomy import IMAGE_TASKS, TASKS, check_choice
-from miqa.utils import atomic_write
-from miqa.utils.hub import hub_or_cache
-
-from .errors import DatabaseError
 
 #: Where the authors keep the database.
 REPOSITORY = 'xiaoqi-wang/miqd-2.5m'

@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from miqa.errors import DatabaseError, shorten
+from miqa.keeping import atomic_write
+from miqa.keeping.sealed import read_batch, write_batch
 from miqa.layout import IMAGE_COLUMNS, image_root, label_folder
+from miqa.splits.reading import official_split
 from miqa.taxonomy import KNOWN_DISTORTIONS, Version, version_name
-from miqa.utils import atomic_write
-from miqa.utils.sealed import read_batch, write_batch
 
-from .errors import DatabaseError, shorten
 from .label_files import decode_version, read_labels
-from .splits import official_split
 
 #: Raised whenever what an index holds changes, so that old ones are built again.
 FORMAT_VERSION = 1

@@ -16,15 +16,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from mmengine.logging import print_log
 
+from miqa.errors import DatabaseError, shorten
+from miqa.keeping import sha256_of_file, sweep
+from miqa.keeping.filed_labels import filed_labels
+from miqa.keeping.files import writable_folder
 from miqa.layout import image_root, index_folder, index_name, label_folder, label_paths, split_path
+from miqa.outside.user_folders import user_cache
+from miqa.splits.reading import read_split
 from miqa.taxonomy import DATABASE_TASKS, SPLITS, TASK_FOLDERS, check_choice, split_name
-from miqa.utils import sha256_of_file, sweep
-from miqa.utils.filed_labels import filed_labels
-from miqa.utils.files import user_cache, writable_folder
 
-from .errors import DatabaseError, shorten
 from .index import FORMAT_VERSION, SampleIndex, build_index, describe_missing, folder_time
-from .splits import read_split
 
 #: How a missing image or label file is taken.
 MISSING = ('error', 'skip')

@@ -12,13 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
+from miqa.errors import DatabaseError
+from miqa.keeping.filed_labels import filed_labels
 from miqa.layout import FILED_LABELS, NAME_COLUMN, label_columns, label_paths
+from miqa.outside import read_regular
+from miqa.outside.tables import TableError, number_of, parse_table
 from miqa.taxonomy import KNOWN_DISTORTIONS, LEVEL_PAIRS, Version, parse_version_name, version_name
-from miqa.utils import read_regular
-from miqa.utils.filed_labels import filed_labels
-from miqa.utils.tables import TableError, number_of, parse_table
-
-from .errors import DatabaseError
 
 # A version's code is 25 * distortion + level pair.
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.logging import print_log
 
+from miqa.errors import DatabaseError
 from miqa.layout import image_root
 from miqa.registry import DATASETS
 from miqa.taxonomy import LABELS
 
 from .division import divide_sources
-from .errors import DatabaseError
 from .fingerprint import describe_fingerprint, label_fingerprint
 from .index_store import check_layout, open_index
 from .packed import PackedPictures

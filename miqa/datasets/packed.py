@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from miqa.errors import DatabaseError, shorten
+from miqa.keeping.sealed import DamagedFile, read_batch, read_sealed_json
 from miqa.layout import PACKED_IMAGES, PACKED_MANIFEST, PACKED_SCHEMA, packed_shard_path
-from miqa.utils import UnreadableImage, check_regular, read_regular
-from miqa.utils.sealed import DamagedFile, read_batch, read_sealed_json
+from miqa.outside import check_regular, read_regular
+from miqa.pictures import UnreadableImage
 
-from .errors import DatabaseError, shorten
 from .index import SampleIndex
 from .pixel_coding import decode_pixels
 
@@ -81,7 +82,7 @@ class PackedPictures:
 
     @property
     def interpolation(self) -> str:
-        """How they were resized, one of :data:`miqa.utils.resizing.INTERPOLATIONS`."""
+        """How they were resized, one of :data:`miqa.pictures.resizing.INTERPOLATIONS`."""
         return self.manifest.get('interpolation', 'bilinear')
 
     def read(self, position: int) -> np.ndarray:

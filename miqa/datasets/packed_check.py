@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from miqa.errors import DatabaseError
+from miqa.keeping import sha256_of_file
 from miqa.layout import PACKED_MANIFEST, packed_shard_path
-from miqa.utils import sha256_of_file
 
-from .errors import DatabaseError
 from .packed import describe_change, open_shard, read_manifest
 
 

@@ -19,21 +19,15 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from miqa.errors import DatabaseError
+from miqa.keeping import atomic_write, only_writer, sha256_of_file
+from miqa.keeping.sealed import DamagedFile, read_sealed_json, write_batch, write_sealed_json
 from miqa.layout import PACKED_IMAGES, PACKED_MANIFEST, PACKED_PLAN, PACKED_SCHEMA, packed_shard_path
+from miqa.outside import NotARegularFile, read_regular
+from miqa.pictures import UnreadableImage, read_image
+from miqa.running.parallel import end_with_parent
 from miqa.taxonomy import check_choice
-from miqa.utils import (
-    NotARegularFile,
-    UnreadableImage,
-    atomic_write,
-    only_writer,
-    read_image,
-    read_regular,
-    sha256_of_file,
-)
-from miqa.utils.parallel import end_with_parent
-from miqa.utils.sealed import DamagedFile, read_sealed_json, write_batch, write_sealed_json
 
-from .errors import DatabaseError
 from .index import SampleIndex
 from .packed import (
     FORMAT_VERSION,
@@ -81,7 +75,7 @@ class Packing:
         image_root: where their files are.
         folder: where to write; empty, or left by an earlier run with the same settings.
         short_side: pixels of the shorter side.
-        interpolation: one of :data:`miqa.utils.resizing.INTERPOLATIONS`.
+        interpolation: one of :data:`miqa.pictures.resizing.INTERPOLATIONS`.
         encoding: one of :data:`miqa.datasets.pixel_coding.ENCODINGS`.
         images_per_shard: a multiple of ``images_per_batch``.
         images_per_batch: pictures that are written together.

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from miqa.pictures import UnreadableImage
 from miqa.registry import TRANSFORMS
+from miqa.running import generator_for
+from miqa.splits.reading import split_name
 from miqa.structures import QualitySample, SampleBatch, meta_of
 from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice
-from miqa.utils import UnreadableImage, generator_for
 
 from .packed import PackedPictures
-from .splits import split_name
 from .transforms import ResizeShortSide
 
 _MAX_REPLACEMENTS = 20

@@ -8,21 +8,21 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
+from miqa.errors import DatabaseError
 from miqa.layout import PICTURE_SUFFIXES, source_root
+from miqa.outside.walking import Walker
+from miqa.pictures.suffixes import IMAGE_SUFFIXES
 from miqa.registry import DATASETS
+from miqa.splits.reading import read_split
 from miqa.taxonomy import LABELS
-from miqa.utils.pictures.suffixes import IMAGE_SUFFIXES
-from miqa.utils.walking import Walker
 
 from .division import divide_sources
-from .errors import DatabaseError
 from .quality_dataset import QualityDataset
-from .splits import read_split
 
 
 @DATASETS.register_module()
 class UnlabelledPictures(QualityDataset):
-    """Pictures whose labels are NaN until a teacher has scored them (``TeacherScores``, :mod:`miqa.apis.distillation`).
+    """Pictures whose labels are NaN until a teacher has scored them (``TeacherScores``, :mod:`miqa.distillation`).
 
     Each picture comes ``versions`` times in an epoch, each time with random numbers of its own, so that a pipeline that
     damages at random makes as many versions of it.

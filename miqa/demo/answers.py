@@ -13,8 +13,8 @@ import torch
 from miqa.labelling import read_classes
 from miqa.layout import ground_truth_path, responses_folder
 from miqa.machines import build_machine, list_sources, run_machine
-from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.parallel import run_parallel, shard_of
+from miqa.running.allocator import keep_freed_memory
+from miqa.running.parallel import run_parallel, shard_of
 
 #: Pictures for a network at a time: with more, what its layers hand on leaves the processor's cache.
 _BATCH = 8

@@ -17,6 +17,8 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from miqa.distortions.records import settle_settings
+from miqa.keeping import atomic_write, write_json
+from miqa.keeping.versions import versions_in_use
 from miqa.labelling import ScoreOptions, label_database
 from miqa.layout import (
     CATEGORY_COLUMN,
@@ -28,9 +30,7 @@ from miqa.layout import (
     image_task_folder,
     split_path,
 )
-from miqa.utils import atomic_write, write_json
-from miqa.utils.parallel import run_parallel
-from miqa.utils.versions import versions_in_use
+from miqa.running.parallel import run_parallel
 
 from .few_versions import build_settings, make_versions, write_rows
 from .package_photos import PHOTO_PACKAGES, SEED, PackagePhoto, held_out, in_order, installed_photos

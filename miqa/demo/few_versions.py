@@ -9,9 +9,9 @@ from pathlib import Path
 from miqa.distortions.make_one import Order, make_versions_of
 from miqa.distortions.severities import LEVEL_RANKS, candidates
 from miqa.distortions.sources import plan_sources
+from miqa.keeping import atomic_write
 from miqa.layout import image_task_folder
 from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS
-from miqa.utils import atomic_write
 
 _FUSED_PAIRS = tuple(pair for pair in LEVEL_PAIRS if pair[0] != pair[1])
 

@@ -18,7 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from miqa.utils import generator_for, read_image, sha256_of_file
+from miqa.keeping import sha256_of_file
+from miqa.pictures import read_image
+from miqa.running import generator_for
 
 
 class PhotoPackage(NamedTuple):

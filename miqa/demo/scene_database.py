@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from miqa.datasets import read_split
 from miqa.distortions.records import settle_settings
+from miqa.keeping import atomic_write, write_json
 from miqa.layout import (
     SPLIT_COLUMNS,
     coco_source,
@@ -32,9 +33,9 @@ from miqa.machines import load_machine_configs
 from miqa.machines.lite_rcnn import lite_mask_rcnn, train_lite_rcnn
 from miqa.machines.torchvision_machine import published_network, published_weights
 from miqa.machines.weights import seeded
+from miqa.running import generator_for, require
+from miqa.running.parallel import run_parallel
 from miqa.taxonomy import IMAGE_TASKS, SPLITS, check_choice
-from miqa.utils import atomic_write, generator_for, require, write_json
-from miqa.utils.parallel import run_parallel
 
 from .answers import make_answers
 from .few_versions import build_settings, make_versions, write_rows

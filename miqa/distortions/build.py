@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 import joblib
 
+from miqa.keeping import only_writer
 from miqa.layout import image_task_folder, images_in, record_path, records_in, sources_in
+from miqa.running.parallel import BACKENDS, check_shard, run_parallel, shard_of
+from miqa.running.progress import Progress, open_bar
 from miqa.taxonomy import (
     DATABASE_TASKS,
     DEFAULT_MEASURES,
@@ -21,15 +24,12 @@ from miqa.taxonomy import (
     MEASURES,
     check_choice,
 )
-from miqa.utils import only_writer
-from miqa.utils.parallel import BACKENDS, check_shard, run_parallel, shard_of
-from miqa.utils.progress import Progress, open_bar
-from miqa.utils.ticks import followed
 
 from .make_one import Order, make_versions_of
 from .records import settle_settings
 from .severities import LEVEL_RANKS, candidates
 from .sources import Source
+from .ticks import followed
 
 #: How files that are already there are checked: by presence and size, or by reading every byte.
 VERIFY = ('size', 'sha256')

@@ -8,10 +8,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from miqa.keeping import atomic_write, only_writer
 from miqa.layout import JPEG_SUFFIX, image_task_folder, images_in, sources_in
+from miqa.outside import copy_regular
+from miqa.running.progress import Progress, bar_over
 from miqa.taxonomy import CAPTURED, IMAGE_TASKS, LEVEL_PAIRS, Version, version_name
-from miqa.utils import atomic_write, copy_regular, only_writer
-from miqa.utils.progress import Progress, bar_over
 
 #: As many degraded pictures of one scene have names.
 MOST_VERSIONS = len(LEVEL_PAIRS)

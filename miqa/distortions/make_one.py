@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from miqa.errors import MIQAError
+from miqa.keeping import atomic_write, sha256_of_file, sweep
+from miqa.keeping.sealed import write_sealed_json
 from miqa.layout import JPEG_SUFFIX, images_in, mask_path, quality_columns, quality_path, record_path, sources_in
+from miqa.outside import copy_regular
+from miqa.pictures import UnreadableImage, read_image
 from miqa.taxonomy import Version, version_name
-from miqa.utils import MIQAError, UnreadableImage, atomic_write, copy_regular, read_image, sha256_of_file, sweep
-from miqa.utils.sealed import write_sealed_json
-from miqa.utils.ticks import tick
 
 from .compose import fuse, soft_mask
 from .fidelity import FidelitySource, why_undefined
@@ -27,6 +29,7 @@ from .masks import UnfitMask, make_mask
 from .records import describe_files, find_damage, read_record, versions
 from .select import SelectedLevel, select_levels
 from .sources import Source
+from .ticks import tick
 
 #: PNG is written with run-length matching: 3% larger than zlib's default level, and nine times as fast (measured on
 #: the released samples).
@@ -45,7 +48,7 @@ class Order(NamedTuple):
     verify: str
     #: Threads that encode and measure versions; no byte depends on it.
     threads: int = 1
-    #: Where each version is reported, see :mod:`miqa.utils.ticks`; None for nowhere.
+    #: Where each version is reported, see :mod:`miqa.distortions.ticks`; None for nowhere.
     ticks: str | None = None
 
 

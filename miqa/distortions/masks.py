@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from miqa.annotations.coco_shapes import packed
+from miqa.annotations.objects import Annotations
+from miqa.errors import MIQAError
 from miqa.layout import mask_name
-from miqa.utils import MIQAError, read_image, require
-from miqa.utils.annotations import Annotations
-from miqa.utils.coco_shapes import packed
+from miqa.pictures import read_image
+from miqa.running import require
 
 from .saliency import SALIENCY_METHOD, salient_foreground
 

@@ -12,10 +12,11 @@ import os
 import tempfile
 from pathlib import Path
 
+from miqa.errors import MIQAError
+from miqa.keeping import sha256_of_file
+from miqa.keeping.sealed import DamagedFile, read_sealed_json, sealed
+from miqa.keeping.versions import versions_in_use
 from miqa.layout import build_settings_path, record_path
-from miqa.utils import MIQAError, sha256_of_file
-from miqa.utils.sealed import DamagedFile, read_sealed_json, sealed
-from miqa.utils.versions import versions_in_use
 
 LOGGER = logging.getLogger('miqa')
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from miqa.utils import generator_for
+from miqa.running import generator_for
 
 from .apply import distort
 from .severities import LEVEL_RANKS, candidates

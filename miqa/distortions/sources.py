@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from miqa.annotations.coco import read_coco
+from miqa.annotations.objects import Annotations
+from miqa.annotations.sizes import check_turned
 from miqa.layout import PICTURE_SUFFIXES, SPLIT_COLUMNS, coco_source
+from miqa.outside.names import printable
+from miqa.outside.regular_files import read_regular_text
+from miqa.outside.tables import id_of, read_table
+from miqa.outside.walking import LeftOut, Walker
+from miqa.pictures.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from miqa.taxonomy import IMAGE_TASKS
-from miqa.utils.annotations import Annotations
-from miqa.utils.coco import read_coco
-from miqa.utils.names import printable
-from miqa.utils.pictures.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
-from miqa.utils.regular_files import read_regular_text
-from miqa.utils.tables import id_of, read_table
-from miqa.utils.walking import LeftOut, Walker
 
-from .annotated_sizes import check_turned
 from .masks import MaskRecipe, coco_recipe, folder_recipe
 
 logger = logging.getLogger(__name__)

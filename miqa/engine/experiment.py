@@ -14,6 +14,8 @@ from mmengine.config import Config, ConfigDict
 
 from miqa.datasets import STACK_SAMPLES
 from miqa.datasets.transforms.cached_features import check_cached_pixels
+from miqa.outside.config_files import read_config_file
+from miqa.outside.configs import find_config
 from miqa.registry import (
     DATA_SAMPLERS,
     DATASETS,
@@ -24,10 +26,8 @@ from miqa.registry import (
     OPTIM_WRAPPERS,
     TRANSFORMS,
 )
+from miqa.running.signatures import options_of
 from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice, did_you_mean
-from miqa.utils.config_files import read_config_file
-from miqa.utils.configs import find_config
-from miqa.utils.signatures import options_of
 
 from .launch import ddp_options, start_processes_group
 from .precision import mixed_precision
@@ -41,7 +41,7 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
     """Read a config file and merge dotted ``options`` into it.
 
     Args:
-        path: a file, or the name of one of ours, see :func:`miqa.utils.configs.find_config`.
+        path: a file, or the name of one of ours, see :func:`miqa.outside.configs.find_config`.
         options: dotted key -> value, as of ``--cfg-options``.
 
     Raises:

@@ -22,11 +22,12 @@ from miqa.datasets.transforms.cached_features import (
     block_crc,
     image_key,
 )
-from miqa.models.data_preprocessor import ViewPreprocessor
-from miqa.models.frozen import FrozenEncoder
-from miqa.models.frozen_identity import frozen_identity, plain_view
-from miqa.utils import check_regular, only_writer
-from miqa.utils.sealed import crc_of_file, read_sealed_json, write_sealed_json
+from miqa.keeping import only_writer
+from miqa.keeping.sealed import crc_of_file, read_sealed_json, write_sealed_json
+from miqa.models.parts.data_preprocessor import ViewPreprocessor
+from miqa.models.parts.frozen import FrozenEncoder
+from miqa.models.parts.frozen_identity import frozen_identity, plain_view
+from miqa.outside import check_regular
 
 _DONE_FILE = 'done.npy'
 

@@ -12,9 +12,10 @@ import torch.distributed as dist
 from mmengine.dist import get_rank, is_distributed, master_only
 from mmengine.hooks import Hook
 
+from miqa.keeping import write_json
+from miqa.keeping.versions import versions_in_use
 from miqa.registry import HOOKS
-from miqa.utils import generator_for, write_json
-from miqa.utils.versions import versions_in_use
+from miqa.running import generator_for
 
 from .screen import describe_training
 

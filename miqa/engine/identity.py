@@ -12,10 +12,10 @@ import json
 import os
 from pathlib import Path
 
+from miqa.keeping import sha256_of_file
 from miqa.layout import label_folder, split_path
+from miqa.running.command_line import ToolParser, run_command
 from miqa.taxonomy import SPLITS
-from miqa.utils import sha256_of_file
-from miqa.utils.command_line import ToolParser, run_command
 
 from .experiment import load_config
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from miqa.keeping import only_writer
 from miqa.taxonomy import check_choice
-from miqa.utils import only_writer
 
 #: ``none``: this process alone. ``pytorch``: started by torchrun. ``slurm``: started by srun.
 LAUNCHERS = ('none', 'pytorch', 'slurm')
@@ -111,7 +111,7 @@ def one_process_per_folder(folder: str | os.PathLike, launcher: str, advice: str
     """Keep other runs out of a folder of results; of several processes of one run, the first does it for all.
 
     Raises:
-        InUse: another run writes there; see :func:`miqa.utils.only_writer`.
+        InUse: another run writes there; see :func:`miqa.keeping.only_writer`.
     """
     variable = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}.get(launcher, '')
     if int(os.environ.get(variable, 0)):

@@ -9,7 +9,7 @@ from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
 
 from miqa.registry import OPTIM_WRAPPERS
-from miqa.utils.devices import gpu_has_bfloat16
+from miqa.running.devices import gpu_has_bfloat16
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -6,8 +6,8 @@ import os
 from typing import NamedTuple
 
 from miqa.models import parse_released_name, read_checkpoint
+from miqa.outside.config_text import read_config_text
 from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice
-from miqa.utils.config_text import read_config_text
 
 
 class Provenance(NamedTuple):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from miqa.utils.checkpoint_files import state_dict_of
+from miqa.outside.checkpoint_files import state_dict_of
 
 from .finite import first_broken
 

@@ -10,9 +10,9 @@ from mmengine.device import get_device
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from miqa.keeping import atomic_write
 from miqa.models import load_checkpoint, read_checkpoint
-from miqa.models.checkpoints import unwrapped
-from miqa.utils import atomic_write
+from miqa.models.parts.checkpoints import unwrapped
 
 from .finite import StopAtNonFinite
 from .formatted_config import FormattedOnce

@@ -9,8 +9,8 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
+from miqa.keeping import atomic_write, keep_previous
 from miqa.registry import HOOKS
-from miqa.utils import atomic_write, keep_previous
 
 from .finite import anywhere, check_weights
 from .resuming import BEST, LATEST, progress_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from miqa.models.checkpoints import unwrapped
+from miqa.models.parts.checkpoints import unwrapped
 
 #: How MMEngine's records begin that fill screens: environment, config, hooks, the folder's own name, a notice that
 #: concerns runs of several GPUs alone.

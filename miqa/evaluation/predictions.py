@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from miqa.keeping import atomic_write
 from miqa.taxonomy import region_pattern
-from miqa.utils import atomic_write
 
 #: Columns of ``predictions.csv``, in this order.
 COLUMNS = (

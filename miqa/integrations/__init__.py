@@ -4,7 +4,7 @@ Each is an extra: ``pip install 'miqa[fiftyone]'``, ``'miqa[datasets]'``, ``'miq
 imported before it is asked for.
 """
 
-from miqa.utils.lazy import lazy_names
+from miqa.lazy import lazy_names
 
 _HOMES = {
     'FrameFilter': 'frames',

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from miqa.utils import require
+from miqa.running import require
 
 if TYPE_CHECKING:
     from miqa.apis.model import MIQAModel

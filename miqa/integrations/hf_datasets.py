@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from miqa.apis.model import MIQAModel
-from miqa.utils import require
+from miqa.running import require
 
 if TYPE_CHECKING:
     from datasets import Dataset

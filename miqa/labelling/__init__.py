@@ -1,8 +1,8 @@
 """Labels of a database: consistency and accuracy of machines, averaged over machines, in MIQD's files."""
 
+from miqa.annotations.coco import read_coco
 from miqa.layout import ground_truth_path as default_ground_truth
 from miqa.layout import scores_folder
-from miqa.utils.coco import read_coco
 
 from .aggregation import Aggregation, Summary, composite, summarise
 from .build import label_database

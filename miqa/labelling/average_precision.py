@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from miqa.machines.base import DetectionPrediction
-from miqa.utils import require
+from miqa.running import require
 
 #: COCO's ten thresholds of intersection over union.
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())

@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 from joblib import delayed
 
+from miqa.keeping import only_writer, sha256_of_file
+from miqa.keeping.sealed import read_sealed_json, write_sealed_json
+from miqa.keeping.versions import versions_in_use
 from miqa.layout import (
     FILED_LABELS,
     MANIFEST,
@@ -25,12 +28,9 @@ from miqa.layout import (
 )
 from miqa.machines.image_list import SourceImages, list_sources
 from miqa.machines.responses import ResponseFolder, answered_machines
+from miqa.running.parallel import run_parallel
+from miqa.running.progress import Progress, bar_over
 from miqa.taxonomy import DATABASE_TASKS, check_choice
-from miqa.utils import only_writer, sha256_of_file
-from miqa.utils.parallel import run_parallel
-from miqa.utils.progress import Progress, bar_over
-from miqa.utils.sealed import read_sealed_json, write_sealed_json
-from miqa.utils.versions import versions_in_use
 
 from .aggregation import Aggregation, Summary
 from .class_maps import digest_of_maps
@@ -64,7 +64,7 @@ def label_database(
         options: how responses become scores.
         labels: ``accuracy`` and ``consistency``, or one of them; without accuracy no ground truth is needed.
         jobs: processes; -1: one per core.
-        backend: where they run, out of :data:`miqa.utils.parallel.BACKENDS`.
+        backend: where they run, out of :data:`miqa.running.parallel.BACKENDS`.
         overwrite: replace labels that were made in another way or elsewhere.
         progress: show progress bars, or the one line that shows them.
 

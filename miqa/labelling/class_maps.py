@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from miqa.utils import UnreadableImage, open_regular, sha256_of_file
-from miqa.utils.images import MOST_PIXELS
-from miqa.utils.regular_files import PICTURE_BYTES
-
-from .class_names import read_class_names
+from miqa.annotations.class_names import read_class_names
+from miqa.keeping import sha256_of_file
+from miqa.outside import open_regular
+from miqa.outside.regular_files import PICTURE_BYTES
+from miqa.pictures import UnreadableImage
+from miqa.pictures.reading import MOST_PIXELS
 
 #: File of the classes' names in a folder of maps.
 NAMES_FILE = 'classes.txt'

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from miqa.annotations.coco import read_coco
 from miqa.layout import ground_truth_path
-from miqa.utils.coco import read_coco
 
 from .class_maps import class_names
 from .coco_objects import check_shapes

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from miqa.utils.annotations import AnnotatedObject, AnnotationError, Annotations
-from miqa.utils.coco import read_coco
-from miqa.utils.coco_shapes import packed
+from miqa.annotations.coco import read_coco
+from miqa.annotations.coco_shapes import packed
+from miqa.annotations.objects import AnnotatedObject, AnnotationError, Annotations
 
 from .average_precision import Objects
 
@@ -33,13 +33,13 @@ class CocoObjects(NamedTuple):
 def coco_objects(path: str, with_masks: bool) -> CocoObjects:
     """Read the objects of every image from a COCO file, once per process.
 
-    What an image is called is said at :meth:`miqa.utils.annotations.Annotations.names`. An annotation with ``iscrowd``
+    For the names of an image see :meth:`miqa.annotations.objects.Annotations.names`. An annotation with ``iscrowd``
     is a crowd region (see :class:`Objects`); one without area is left out, as it cannot be found. An image without
     annotations has no objects.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not as it must be; see :func:`miqa.utils.coco.read_coco`.
+        ValueError: the file is not as it must be; see :func:`miqa.annotations.coco.read_coco`.
     """
     stamp = Path(path).stat() if Path(path).is_file() else None
     return _read(path, with_masks, (stamp.st_mtime_ns, stamp.st_size) if stamp else None)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from miqa.layout import CLASS_FILE, CLASS_INDEX
-from miqa.utils.tables import id_of, read_table
+from miqa.outside.tables import id_of, read_table
 
 
 def read_classes(path: str | os.PathLike) -> dict[str, int]:

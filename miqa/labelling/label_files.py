@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from miqa.keeping import atomic_write
 from miqa.layout import label_file_columns, label_paths
-from miqa.utils import atomic_write
 
 
 def write_labels(folder: Path, task: str, source: str, rows: dict[str, list[dict]]) -> list[Path]:

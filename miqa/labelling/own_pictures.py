@@ -9,39 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from miqa.distortions.annotated_sizes import check_turned
-from miqa.distortions.masks import MaskRecipe, coco_recipe
-from miqa.distortions.sources import Source, plan_sources
-from miqa.layout import (
-    CLASS_FILE,
-    CLASS_INDEX,
-    JPEG_SUFFIX,
-    PICTURE_SUFFIXES,
-    coco_source,
-    ground_truth_path,
-    image_task_folder,
-)
-from miqa.taxonomy import IMAGE_TASKS
-from miqa.utils import (
-    UnreadableImage,
-    atomic_write,
-    copy_regular,
-    read_regular,
-    read_regular_text,
-    sha256_of_file,
-    write_json,
-)
-from miqa.utils.addresses import address_in_path
-from miqa.utils.coco import read_coco
-from miqa.utils.images import picture_size
-from miqa.utils.json_text import parse_json
-from miqa.utils.names import printable
-from miqa.utils.pictures.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
-from miqa.utils.tables import id_of, read_table
-from miqa.utils.walking import LeftOut, Walker, check_target, raise_problem
-
-from .class_maps import NAMES_FILE
-from .formats import (
+from miqa.annotations.coco import read_coco
+from miqa.annotations.formats import (
     Picture,
     coco_content,
     format_of,
@@ -54,6 +23,31 @@ from .formats import (
     read_voc,
     read_yolo,
 )
+from miqa.annotations.sizes import check_turned
+from miqa.distortions.masks import MaskRecipe, coco_recipe
+from miqa.distortions.sources import Source, plan_sources
+from miqa.keeping import atomic_write, sha256_of_file, write_json
+from miqa.layout import (
+    CLASS_FILE,
+    CLASS_INDEX,
+    JPEG_SUFFIX,
+    PICTURE_SUFFIXES,
+    coco_source,
+    ground_truth_path,
+    image_task_folder,
+)
+from miqa.outside import copy_regular, read_regular, read_regular_text
+from miqa.outside.addresses import address_in_path
+from miqa.outside.json_text import parse_json
+from miqa.outside.names import printable
+from miqa.outside.tables import id_of, read_table
+from miqa.outside.walking import LeftOut, Walker, check_target, raise_problem
+from miqa.pictures import UnreadableImage
+from miqa.pictures.reading import picture_size
+from miqa.pictures.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
+from miqa.taxonomy import IMAGE_TASKS
+
+from .class_maps import NAMES_FILE
 
 #: Which number each picture of a detection database has, beside its images, so that later runs give the same.
 NUMBERS_FILE = 'numbers.json'
@@ -121,7 +115,7 @@ def prepare_pictures(
         folder: the pictures.
         root: the database.
         task: cls, det, ins or seg.
-        annotations: of any kind of :data:`miqa.labelling.formats.FORMATS`, or None.
+        annotations: of any kind of :data:`miqa.annotations.formats.FORMATS`, or None.
         classes: names of the classes where the annotations only count them (YOLO), or the order in which the
             classifiers count them (cls).
         known_classes: of the classifiers, in their order, where they name them.

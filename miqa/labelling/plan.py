@@ -18,8 +18,8 @@ from miqa.machines.base import Machine
 from miqa.machines.image_list import list_sources
 from miqa.machines.responses import ResponseFolder
 from miqa.machines.runner import run_machine, time_machine
+from miqa.pictures import read_image
 from miqa.taxonomy import DEFAULT_MEASURES, DISTORTIONS, LEVEL_PAIRS
-from miqa.utils import read_image
 
 VERSIONS = len(DISTORTIONS) * len(LEVEL_PAIRS)
 

@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from miqa.keeping.sealed import DamagedFile, check_part, list_parts, read_sealed_json, write_part, write_sealed_json
 from miqa.layout import MANIFEST
 from miqa.machines.responses import ResponseFolder
 from miqa.taxonomy import check_choice
-from miqa.utils.sealed import DamagedFile, check_part, list_parts, read_sealed_json, write_part, write_sealed_json
 
 from .classification import soft_consistency, top1_accuracy, top1_consistency
 

@@ -13,6 +13,9 @@ import pandas as pd
 from joblib import delayed
 
 from miqa.distortions.records import find_damage
+from miqa.keeping import sha256_of_file
+from miqa.keeping.filed_labels import filed_labels
+from miqa.keeping.sealed import DamagedFile, read_sealed_json
 from miqa.layout import (
     MANIFEST,
     NAME_COLUMN,
@@ -30,14 +33,13 @@ from miqa.layout import (
 )
 from miqa.machines.image_list import SourceImages, list_sources
 from miqa.machines.responses import ResponseFolder
+from miqa.outside import read_regular
+from miqa.outside.regular_files import NotARegularFile
+from miqa.outside.tables import TableError, number_of, read_table
+from miqa.pictures import UnreadableImage, read_image
+from miqa.running.parallel import run_parallel
+from miqa.running.progress import Progress, bar_over
 from miqa.taxonomy import CAPTURED, IMAGE_TASKS, SPLITS
-from miqa.utils import UnreadableImage, read_image, read_regular, sha256_of_file
-from miqa.utils.filed_labels import filed_labels
-from miqa.utils.parallel import run_parallel
-from miqa.utils.progress import Progress, bar_over
-from miqa.utils.regular_files import NotARegularFile
-from miqa.utils.sealed import DamagedFile, read_sealed_json
-from miqa.utils.tables import TableError, number_of, read_table
 
 #: At most so many examples of one kind of problem are printed.
 EXAMPLES = 5

@@ -2,7 +2,7 @@
 
 from miqa.layout import image_root, responses_folder
 from miqa.layout import task_folder as task_root
-from miqa.utils.parallel import parse_shard, shard_of
+from miqa.running.parallel import parse_shard, shard_of
 
 from .base import ClassPrediction, DetectionPrediction, Machine, Prediction, SegmentationPrediction
 from .callable_machine import CallableMachine

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from miqa.utils.errors import MIQAError
+from miqa.errors import MIQAError
 
 from .base import ClassPrediction, DetectionPrediction, Machine, Prediction, SegmentationPrediction
 from .responses import answer_columns

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import timm
 
+from miqa.networks.packaged_weights import PACKAGED_LITES
+from miqa.networks.torch_settings import settings_kept
+from miqa.outside.config_files import read_config_file
 from miqa.registry import MACHINES
+from miqa.running.devices import usable_device
+from miqa.running.signatures import options_of
 from miqa.taxonomy import did_you_mean
-from miqa.utils.config_files import read_config_file
-from miqa.utils.devices import usable_device
-from miqa.utils.packaged_weights import PACKAGED_LITES
-from miqa.utils.signatures import options_of
-from miqa.utils.torch_settings import settings_kept
 
 from .base import Machine, name_of_model
 from .torchvision_machine import torchvision_models

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from miqa.utils import atomic_write, generator_for
-from miqa.utils.lite_rcnn import lite_mask_rcnn
+from miqa.keeping import atomic_write
+from miqa.networks.lite_rcnn import lite_mask_rcnn
+from miqa.running import generator_for
 
 __all__ = ['lite_mask_rcnn', 'train_lite_rcnn']
 

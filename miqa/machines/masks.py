@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from miqa.utils import require
+from miqa.running import require
 
 
 def encode_masks(masks: np.ndarray) -> list[dict]:

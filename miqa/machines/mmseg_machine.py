@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from miqa.keeping.versions import versions_in_use
+from miqa.networks.tensors import sha256_of_tensors
+from miqa.outside.config_files import read_config_file
 from miqa.registry import MACHINES
-from miqa.utils import require
-from miqa.utils.config_files import read_config_file
-from miqa.utils.tensors import sha256_of_tensors
-from miqa.utils.versions import versions_in_use
+from miqa.running import require
 
 from .answers import answered_alike, runs_batches, small_integers
 from .base import Machine, SegmentationPrediction

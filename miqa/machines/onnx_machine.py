@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from miqa.keeping import sha256_of_file
+from miqa.networks.onnx_session import open_onnx
 from miqa.registry import MACHINES
 from miqa.taxonomy import DATABASE_TASKS, check_choice
-from miqa.utils import sha256_of_file
-from miqa.utils.onnx_session import open_onnx
 
 from .answers import digest_of, small_integers
 from .base import ClassPrediction, DetectionPrediction, Machine, Prediction, SegmentationPrediction

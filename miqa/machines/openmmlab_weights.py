@@ -14,10 +14,10 @@ from urllib.parse import urlparse
 
 import torch
 
-from miqa.utils import sha256_of_file
-from miqa.utils.addresses import redact_address
-from miqa.utils.checkpoint_files import CheckpointError, read_torch_file, state_dict_of
-from miqa.utils.downloads import download
+from miqa.keeping import sha256_of_file
+from miqa.keeping.downloads import download
+from miqa.outside.addresses import redact_address
+from miqa.outside.checkpoint_files import CheckpointError, read_torch_file, state_dict_of
 
 
 def load_checkpoint(network: torch.nn.Module, where: str) -> dict:

@@ -6,7 +6,7 @@ import torch
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 
-from miqa.utils.packaged_weights import efficientnet_lite
+from miqa.networks.packaged_weights import efficientnet_lite
 
 
 # In MMEngine's own registry, where MMDetection looks too: a detector's config names this module in custom_imports.

@@ -38,11 +38,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from miqa.keeping import InUse, atomic_write, only_writer, sha256_of_file
+from miqa.keeping.locks import describe_owner, is_held, owner_of
+from miqa.keeping.sealed import check_sha256, damaged, read_sealed_json, write_sealed_json
 from miqa.layout import MANIFEST, RESPONSE_SCHEMAS, part_name, responses_folder, shard_prefix
 from miqa.taxonomy import TASK_FOLDERS
-from miqa.utils import InUse, atomic_write, only_writer, sha256_of_file
-from miqa.utils.locks import describe_owner, is_held, owner_of
-from miqa.utils.sealed import check_sha256, damaged, read_sealed_json, write_sealed_json
 
 from .base import ClassPrediction, DetectionPrediction, Prediction, SegmentationPrediction
 

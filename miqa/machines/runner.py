@@ -12,12 +12,13 @@ import pyarrow as pa
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from miqa.keeping.versions import versions_in_use
+from miqa.networks.torch_settings import settings_kept
+from miqa.outside import NotARegularFile, read_regular
+from miqa.outside.regular_files import PICTURE_BYTES
+from miqa.pictures import UnreadableImage, read_image
+from miqa.running.progress import Progress, open_bar
 from miqa.taxonomy import parse_version_name
-from miqa.utils import NotARegularFile, UnreadableImage, read_image, read_regular
-from miqa.utils.progress import Progress, open_bar
-from miqa.utils.regular_files import PICTURE_BYTES
-from miqa.utils.torch_settings import settings_kept
-from miqa.utils.versions import versions_in_use
 
 from .answering import Answering, unanswered
 from .base import Machine

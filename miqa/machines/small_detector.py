@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from miqa.utils import atomic_write, require
-from miqa.utils.config_files import read_config_file
+from miqa.keeping import atomic_write
+from miqa.outside.config_files import read_config_file
+from miqa.running import require
 
 
 def train_small_detector(

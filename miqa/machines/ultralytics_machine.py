@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from miqa.keeping import sha256_of_file
+from miqa.networks.torch_settings import settings_kept
+from miqa.outside.checkpoint_files import CheckpointError
 from miqa.registry import MACHINES
+from miqa.running import require
 from miqa.taxonomy import check_choice
-from miqa.utils import require, sha256_of_file
-from miqa.utils.checkpoint_files import CheckpointError
-from miqa.utils.torch_settings import settings_kept
 
 from .answers import answered_alike, detections, digest_of, runs_batches
 from .base import ClassPrediction, Machine, Prediction

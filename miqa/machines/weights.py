@@ -11,9 +11,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from miqa.utils import check_regular
-from miqa.utils.checkpoint_files import CheckpointError, fit_state, read_torch_file, state_dict_of
-from miqa.utils.regular_files import WEIGHTS_BYTES
+from miqa.outside import check_regular
+from miqa.outside.checkpoint_files import CheckpointError, fit_state, read_torch_file, state_dict_of
+from miqa.outside.regular_files import WEIGHTS_BYTES
 
 #: Heads that a network has while it is trained; what they add is not used for predictions.
 TRAINING_HEADS = ('aux_classifier.', 'aux1.', 'aux2.', 'AuxLogits.')

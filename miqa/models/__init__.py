@@ -1,26 +1,21 @@
 """Networks, losses and the model that MMEngine trains and tests."""
 
-from miqa.utils.errors import CheckpointError, WeightsUnavailable
+from miqa.errors import CheckpointError, WeightsUnavailable
 
 from .assessor import QualityAssessor
-from .backbones import PackagedRegressor, TimmRegressor, TorchvisionRegressor
-from .checkpoints import (
-    load_checkpoint,
-    parse_released_name,
-    read_checkpoint,
-    to_released,
-)
-from .confidence_regressor import ConfidenceRegressor
-from .data_preprocessor import ViewPreprocessor
-from .detector_probe import DetectorProbe
-from .losses import L1Loss, MSELoss, PLCCLoss, RankLoss, SmoothL1Loss
-from .probes import ClassifierProbe
-from .ra_miqa import RAMIQA
-from .region_encoder import MMSegRegionEncoder, PackagedRegionEncoder, TimmRegionEncoder
-from .response_ra_miqa import ResponseRAMIQA
-from .response_regressor import ResponseRegressor
-from .transformers import HybridTransformer, PlainTransformer
-from .two_stage_probe import TwoStageProbe
+from .methods.backbones import PackagedRegressor, TimmRegressor, TorchvisionRegressor
+from .methods.confidence_regressor import ConfidenceRegressor
+from .methods.ra_miqa import RAMIQA
+from .methods.response_ra_miqa import ResponseRAMIQA
+from .methods.response_regressor import ResponseRegressor
+from .methods.transformers import HybridTransformer, PlainTransformer
+from .parts.checkpoints import load_checkpoint, parse_released_name, read_checkpoint, to_released
+from .parts.data_preprocessor import ViewPreprocessor
+from .parts.losses import L1Loss, MSELoss, PLCCLoss, RankLoss, SmoothL1Loss
+from .parts.region_encoder import MMSegRegionEncoder, PackagedRegionEncoder, TimmRegionEncoder
+from .responses.detector_probe import DetectorProbe
+from .responses.probes import ClassifierProbe
+from .responses.two_stage_probe import TwoStageProbe
 
 __all__ = [
     'RAMIQA',

@@ -13,8 +13,8 @@ from miqa.registry import MODELS
 from miqa.structures import QualitySample, SampleBatch, labels_of
 from miqa.taxonomy import LABELS, check_choice
 
-from .data_preprocessor import IDENTITY_ENDING
-from .frozen_identity import frozen_identity
+from .parts.data_preprocessor import IDENTITY_ENDING
+from .parts.frozen_identity import frozen_identity
 
 MODES = ('tensor', 'loss', 'predict')
 
@@ -27,7 +27,7 @@ class QualityAssessor(BaseModel):
         network: config of a network that turns ``dict[view, (B, 3, h, w) float]`` into scores (B,), or the network.
             One with ``heads``, a list of labels, and ``member_scores``, which gives (B, members, heads), is trained
             on all these labels at once, every member by itself.
-        loss: config of a loss of :mod:`miqa.models.losses`, or a list of such configs, which are summed.
+        loss: config of a loss of :mod:`miqa.models.parts.losses`, or a list of such configs, which are summed.
         data_preprocessor: config of a :class:`~miqa.models.ViewPreprocessor`, or the preprocessor itself.
     """
 

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from miqa.benchmark.run import ALL_MACHINES
 from miqa.layout import scores_folder
+from miqa.outside import read_regular_text
+from miqa.outside.json_text import read_settings
 from miqa.taxonomy import DATABASE_TASKS, IMAGE_TASKS, LABELS
-from miqa.utils import read_regular_text
-from miqa.utils.json_text import read_settings
 
 from .breakdown_plots import heat_map
 from .breakdowns import score_groups, score_matrix

@@ -10,7 +10,7 @@ import pandas as pd
 from miqa.benchmark.run import ALL_MACHINES, Benchmark, better
 from miqa.evaluation import SCORES
 from miqa.evaluation.published import SOURCE
-from miqa.utils import atomic_write, write_json
+from miqa.keeping import atomic_write, write_json
 
 from .table_formats import SAME, Cell, Row, ScoreTable, to_html, to_latex, to_markdown
 

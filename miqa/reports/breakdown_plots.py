@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from miqa.utils import UnreadableImage, read_image
+from miqa.pictures import UnreadableImage, read_image
 
 _RED, _BLUE = '#D55E00', '#0072B2'  # Okabe and Ito's colours, as in plots.py
 

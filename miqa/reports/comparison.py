@@ -12,8 +12,8 @@ from rich.table import Table
 
 from miqa.benchmark.run import ALL_MACHINES, Benchmark
 from miqa.evaluation import SCORES
+from miqa.keeping import atomic_write
 from miqa.taxonomy import check_choice
-from miqa.utils import atomic_write
 
 from .plots import filter_plot, save_figure, scatter_plot
 

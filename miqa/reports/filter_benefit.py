@@ -18,7 +18,7 @@ from scipy.integrate import trapezoid
 
 from miqa.labelling import ScoreFolder
 from miqa.layout import scores_folder
-from miqa.utils import generator_for
+from miqa.running import generator_for
 
 from .plots import REMOVED_SHARES, filter_curve
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from miqa.utils import atomic_write
+from miqa.keeping import atomic_write
 
 from .benchmark_sections import benchmark_sections
 from .report_page import Page

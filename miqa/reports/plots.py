@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from miqa.evaluation.correlation import quality_correlations
 from miqa.evaluation.mapping import fit_mapping
-from miqa.utils import atomic_write
+from miqa.keeping import atomic_write
 
 #: Shares of lowest-scored images that a filter curve removes: 0, 0.05 .. 0.7, the range of the paper's plots.
 REMOVED_SHARES = tuple(round(0.05 * step, 2) for step in range(15))

@@ -14,8 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from miqa.utils.templates import render
-
+from .escaped_html import render
 from .report_style import SCRIPT, STYLE
 
 _PACKAGE = 'miqa.reports'

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from miqa.evaluation.predictions import read_predictions
-from miqa.utils import open_regular
-from miqa.utils.config_text import LONGEST, read_config_text
-from miqa.utils.json_text import parse_json, read_settings
+from miqa.outside import open_regular
+from miqa.outside.config_text import LONGEST, read_config_text
+from miqa.outside.json_text import parse_json, read_settings
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from miqa.datasets import label_fingerprint
 from miqa.evaluation import SCORES, quality_correlations
 from miqa.layout import CATEGORY_COLUMN, SPLIT_COLUMNS, image_root, source_of_entry, split_path
+from miqa.outside.tables import read_table
 from miqa.taxonomy import DATABASE_TASKS, IMAGE_TASKS
-from miqa.utils.tables import read_table
 
 from .breakdown_plots import contact_sheet, heat_map, residual_plot
 from .breakdowns import level_grid, residuals, score_groups, score_matrix, worst_predictions

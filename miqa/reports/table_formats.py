@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from miqa.utils.templates import render
+from .escaped_html import render
 
 #: What stands before a score that the bootstrap cannot tell from the best one.
 SAME = '≈'

@@ -14,9 +14,9 @@ from helpers_apis import photo, status_of, write_photos, write_ra_miqa, write_ru
 from PIL import Image
 
 from machine_iqa import MIQAModel
-from miqa.apis.commands.annotate import annotated, scale_position
-from miqa.apis.commands.cli import COMMANDS
-from miqa.apis.commands.files import find_images
+from miqa.apis.drawings.annotated import annotated, scale_position
+from miqa.cli.main import COMMANDS
+from miqa.pictures.finding import find_images
 
 ROOT = Path(__file__).parents[2]
 
@@ -223,7 +223,7 @@ def test_errors_are_sentences_and_statuses(tmp_path, weights, capsys):
 
 def test_help_answers_without_importing_pytorch():
     code = (
-        'import sys\nfrom miqa.apis.commands.cli import main\n'
+        'import sys\nfrom miqa.cli.main import main\n'
         'try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n'
         'print("HEAVY", sorted({"torch", "timm", "mmengine", "pandas", "matplotlib"} & set(sys.modules)))'
     )

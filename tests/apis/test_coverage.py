@@ -9,10 +9,10 @@ from helpers_apis import write_ra_miqa, write_run
 from PIL import Image
 
 from miqa.apis import MIQAModel, RealTimeIQA, VideoMIQA
-from miqa.apis.commands.cli import main
 from miqa.apis.inputs import MAX_VIEWS, VIEW_STEP
-from miqa.utils import UnreadableImage
-from miqa.utils.resizing import resize_short_side
+from miqa.cli.main import main
+from miqa.pictures import UnreadableImage
+from miqa.pictures.resizing import resize_short_side
 
 
 @pytest.fixture(scope='module')

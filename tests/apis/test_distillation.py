@@ -11,15 +11,16 @@ from helpers_apis import MEAN, STD, VIT, photo, write_photos, write_run
 from helpers_database import write_database
 
 from miqa.apis import MIQAModel, RealTimeIQA, register_demo, register_demo_fast
-from miqa.apis.distillation import TEACHER_VIEW, DistortAtRandom, PackStudentAndTeacher, TeacherScores
 from miqa.apis.zoo.catalogue import demo_path
 from miqa.datasets import UnlabelledPictures, read_split
 from miqa.datasets.batching import stack_samples
 from miqa.datasets.division import divide_sources
+from miqa.distillation import TEACHER_VIEW, DistortAtRandom, PackStudentAndTeacher, TeacherScores
+from miqa.errors import CheckpointError, WeightsUnavailable
 from miqa.models import read_checkpoint
+from miqa.running import generator_for
 from miqa.structures import QualitySample, labels_of
 from miqa.taxonomy import LABELS
-from miqa.utils import CheckpointError, WeightsUnavailable, generator_for
 
 ROOT = Path(__file__).parents[2]
 PROBED = {

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import binom, binomtest
 
 from miqa.apis import Gate, fit_gate
-from miqa.apis.commands.cli import main
 from miqa.apis.gate_fit import NoGate
+from miqa.cli.main import main
 from miqa.evaluation.risk_control import p_value, weigh
 
 SETS = 500

@@ -9,7 +9,7 @@ from PIL import Image
 from machine_iqa import MIQAModel
 from miqa.apis.attention import rollout
 from miqa.apis.runtimes import Device, Runtime
-from miqa.apis.zoo.spec import ModelSpec
+from miqa.apis.spec import ModelSpec
 
 
 class Quadrant(Runtime):

@@ -10,9 +10,9 @@ from PIL import Image
 from torchvision import transforms
 
 from miqa.apis.inputs import Preparation, is_list_of_pictures, to_rgb
-from miqa.apis.zoo.spec import ModelSpec
+from miqa.apis.spec import ModelSpec
 from miqa.datasets.transforms import LoadImage, PackViews, ResizeShortSide
-from miqa.utils import UnreadableImage
+from miqa.pictures import UnreadableImage
 
 RGB = photo(40, 30)
 

@@ -10,15 +10,14 @@ import pytest
 from helpers_machines import save, square
 from PIL import Image
 
-from miqa.apis import own_database
-from miqa.apis.commands.cli import main
-from miqa.apis.own_database import Order, make_database
+from miqa.cli.main import main
 from miqa.datasets import MIQDDataset
-from miqa.labelling import ScoreOptions
+from miqa.labelling import ScoreOptions, own_database
+from miqa.labelling.own_database import Order, make_database
 from miqa.labelling.own_pictures import read_pairs
 from miqa.labelling.verify import verify_database
 from miqa.machines import load_machine_configs
-from miqa.utils.walking import LeftOut
+from miqa.outside.walking import LeftOut
 
 SIZE = (64, 48)
 BOXES = {'shots/a.png': (10, 6, 40, 30), 'shots/b.png': (20, 10, 60, 40), 'c.png': (5, 5, 25, 45)}

@@ -12,11 +12,11 @@ from PIL import Image, ImageDraw, ImageFilter
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from miqa.apis.commands.cli import main
+from miqa.annotations.coco import read_coco
+from miqa.cli.main import main
 from miqa.datasets import MIQDDataset
 from miqa.labelling.verify import verify_database
-from miqa.utils import read_image
-from miqa.utils.coco import read_coco
+from miqa.pictures import read_image
 
 SHAPES = ('ellipse', 'rectangle')
 

@@ -11,7 +11,7 @@ from miqa.apis.runtimes import Device, Runtime, probes
 from miqa.apis.runtimes import precision as module
 from miqa.apis.runtimes.precision import choose_runtime, default_precision
 from miqa.apis.runtimes.probes import pixels_to_try, probe_pixels
-from miqa.utils import processor
+from miqa.running import processor
 
 
 class Fake(Runtime):

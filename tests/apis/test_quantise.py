@@ -9,7 +9,7 @@ from helpers_apis import CNN, views_of, write_photos, write_run
 
 from machine_iqa import MIQAModel
 from miqa.apis.calibration import calibration_pixels
-from miqa.apis.commands.cli import main
+from miqa.cli.main import main
 
 onnxruntime = pytest.importorskip('onnxruntime', reason="needs the extra 'export'")
 pytest.importorskip('onnxscript', reason="needs the extra 'export'")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from miqa.apis.commands.results import COLUMNS, ResultFile, read_rows
-from miqa.apis.commands.summary import Summary
+from miqa.apis.results import COLUMNS, ResultFile, read_rows
+from miqa.reports.score_summary import Summary
 
 SUFFIXES = ['.csv', '.json', '.jsonl', '.parquet']
 

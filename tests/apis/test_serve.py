@@ -13,9 +13,9 @@ from helpers_videos import Brightness, write_video
 from PIL import Image
 
 from miqa.apis.heatmap import Heatmap
-from miqa.apis.page import gradio_import, serve
-from miqa.apis.page.desk import Desk, Limits, problem_list, score_card
 from miqa.apis.quality import Thresholds
+from miqa.serving import gradio_import, serve
+from miqa.serving.desk import Desk, Limits, problem_list, score_card
 
 
 class BrightnessWithMap(Brightness):

@@ -29,13 +29,13 @@ pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[api]')")
 pytest.importorskip('prometheus_client', reason="no prometheus_client (pip install 'miqa[api]')")
 
 from miqa.apis.model import MIQAModel
-from miqa.apis.service.batching import Batcher, TooBusy
-from miqa.apis.service.doorman import Patience
-from miqa.apis.service.endpoint import build_api
-from miqa.apis.service.metrics import Metrics
-from miqa.apis.service.settings import ServiceLimits, find_token
 from miqa.apis.video.assess import VideoMIQA
-from miqa.utils.addresses import AllowedAddresses
+from miqa.outside.addresses import AllowedAddresses
+from miqa.serving.batching import Batcher, TooBusy
+from miqa.serving.doorman import Patience
+from miqa.serving.endpoint import build_api
+from miqa.serving.metrics import Metrics
+from miqa.serving.settings import ServiceLimits, find_token
 
 TOKEN = 'a-token-of-many-letters'
 

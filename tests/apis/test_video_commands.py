@@ -6,8 +6,9 @@ import json
 import pytest
 from helpers_videos import Brightness, write_video
 
-from miqa.apis.commands import camera, cli, video
 from miqa.apis.video.reading import count_frames
+from miqa.cli import camera, video
+from miqa.cli import main as cli
 
 
 class Named(Brightness):

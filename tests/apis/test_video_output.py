@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from helpers_videos import Brightness, ffmpeg, grey, video_with_sound, write_video
 
+from miqa.apis.drawings.score_panel import ScorePanel, beside, clock, score_color
 from miqa.apis.video import writing as video_writing
 from miqa.apis.video.assess import VideoMIQA
 from miqa.apis.video.reading import count_frames, open_video
 from miqa.apis.video.report import plot_video, write_report
-from miqa.apis.video.score_panel import ScorePanel, beside, clock, score_color
 from miqa.apis.video.writing import VideoNotWritten, check_written, find_ffmpeg, usable_opencv_codec
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ from helpers_apis import photo, write_photos, write_ra_miqa, write_run
 
 import machine_iqa
 from machine_iqa import MIQAError, MIQAModel, RealTimeIQA, VideoMIQA, batch_assess
-from miqa.apis.commands.cli import main
-from miqa.utils import read_image
+from miqa.cli.main import main
+from miqa.pictures import read_image
 
 
 @pytest.fixture(scope='module')

@@ -70,7 +70,7 @@ def test_the_command_scores_an_exported_file_without_torch(exported, suffix, tmp
     if suffix not in files:
         pytest.skip('OpenVINO is not installed.')
     paths = write_photos(tmp_path, 3)
-    code = 'from miqa.apis.commands.cli import main; main(sys.argv[1:])'
+    code = 'from miqa.cli.main import main; main(sys.argv[1:])'
     done = without_torch(code, 'image', *paths, '--model', files[suffix], '--json', '--quiet')
     assert done.returncode == 0, done.stderr[-3000:]
     scores = [json.loads(line)['score'] for line in done.stdout.splitlines()]
@@ -98,7 +98,7 @@ def test_a_checkpoint_without_torch_is_a_sentence(exported):
 
 def test_help_does_not_import_what_computes():
     code = (
-        'from miqa.apis.commands.cli import main\n'
+        'from miqa.cli.main import main\n'
         "try:\n    main(['--help'])\n"
         'finally:\n    print(sorted({"numpy", "cv2", "PIL", "torch"} & {k for k, v in sys.modules.items() if v}))'
     )

@@ -10,11 +10,11 @@ from mmengine.config import Config
 
 from machine_iqa import MIQAModel, list_models
 from miqa.apis import register_demo, zoo
+from miqa.apis.methods import METHODS, SHORT_SIDE, method_name
 from miqa.apis.zoo.catalogue import fetch, find
-from miqa.apis.zoo.methods import METHODS, SHORT_SIDE, method_name
 from miqa.models import CheckpointError, WeightsUnavailable, parse_released_name
-from miqa.models.checkpoints import RELEASED_METHODS
-from miqa.utils.config_text import read_config_text
+from miqa.models.parts.checkpoints import RELEASED_METHODS
+from miqa.outside.config_text import read_config_text
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 

@@ -29,8 +29,8 @@ from miqa.benchmark.baselines.human_vision import FeatureDistance
 from miqa.datasets import MIQDDataset
 from miqa.labelling import ScoreFolder, scores_folder
 from miqa.machines import ResponseFolder, responses_folder
+from miqa.pictures import read_image
 from miqa.taxonomy import LABELS
-from miqa.utils import read_image
 
 
 @pytest.fixture

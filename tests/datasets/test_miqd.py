@@ -13,9 +13,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from miqa.datasets import MIQDDataset, list_bad_images
+from miqa.pictures import UnreadableImage
 from miqa.registry import DATASETS
 from miqa.taxonomy import LABELS, parse_version_name
-from miqa.utils import UnreadableImage
 
 LOAD = [{'type': 'LoadImage'}, {'type': 'ResizeShortSide', 'size': 40}]
 TRAIN = [*LOAD, {'type': 'PackViews', 'image': 32, 'region': 40, 'random': True}]

@@ -23,8 +23,9 @@ from miqa.datasets.packed import PackedPictures
 from miqa.datasets.packed_check import check_packed
 from miqa.datasets.packing import Packing
 from miqa.datasets.pixel_coding import ENCODINGS, decode_pixels, encode_pixels
+from miqa.keeping import InUse, only_writer
 from miqa.layout import image_root
-from miqa.utils import InUse, UnreadableImage, only_writer
+from miqa.pictures import UnreadableImage
 
 LOAD = [{'type': 'LoadImage'}, {'type': 'ResizeShortSide', 'size': 24}]
 TRAIN = [*LOAD, {'type': 'PackViews', 'image': 16, 'region': 24, 'random': True}]

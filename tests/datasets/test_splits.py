@@ -11,11 +11,11 @@ from helpers_database import source_ids, write_database, write_split
 from miqa.datasets import DatabaseError, MIQDDataset, fingerprint, label_fingerprint, official_split, read_split
 from miqa.datasets import miqd as miqd_module
 from miqa.datasets.fingerprint import describe_fingerprint
-from miqa.datasets.split_files import OFFICIAL_URL, download_splits, make_splits, renew_splits
-from miqa.datasets.splits import OFFICIAL_SPLITS, split_path
+from miqa.keeping import sha256_of_file
+from miqa.keeping.downloads import DownloadError
+from miqa.splits.reading import OFFICIAL_SPLITS, split_path
+from miqa.splits.writing import OFFICIAL_URL, download_splits, make_splits, renew_splits
 from miqa.taxonomy import TEST_LABEL_DEVIATIONS
-from miqa.utils import sha256_of_file
-from miqa.utils.downloads import DownloadError
 
 
 def put(root, name, text):

@@ -13,7 +13,7 @@ from torchvision.transforms import functional as tvf
 from miqa.datasets import MIQDDataset
 from miqa.datasets.transforms import LoadImage, PackViews, RandomFlip, RandomRotation, ResizeShortSide
 from miqa.registry import TRANSFORMS
-from miqa.utils import generator_for
+from miqa.running import generator_for
 
 # Width and height: usual ones, odd ones, long sides that become 289 and 291 pixels, elongated ones, small ones.
 SIZES = [

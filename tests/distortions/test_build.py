@@ -23,9 +23,10 @@ from miqa.distortions.fidelity import MEASURES
 from miqa.distortions.make_one import Order, SourceChanged, make_versions_of
 from miqa.distortions.records import SettingsChanged, find_damage, read_record
 from miqa.distortions.sources import list_images, plan_sources, read_names
+from miqa.distortions.ticks import followed, tick
+from miqa.keeping import sha256_of_file
+from miqa.pictures import read_image
 from miqa.taxonomy import DISTORTIONS, parse_version_name
-from miqa.utils import read_image, sha256_of_file
-from miqa.utils.ticks import followed, tick
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'data' / 'make_distortions.py'
 SMALL = {
@@ -301,7 +302,7 @@ class Bar:
 def test_ticks_of_other_processes_move_the_bar_while_they_work():
     bar = Bar()
     with followed(bar, every=0.01) as path:
-        code = f'from miqa.utils.ticks import tick\nfor _ in range(40): tick({path!r})'
+        code = f'from miqa.distortions.ticks import tick\nfor _ in range(40): tick({path!r})'
         subprocess.run([sys.executable, '-c', code], check=True)
         deadline = time.monotonic() + 30
         while sum(bar.steps) < 40 and time.monotonic() < deadline:

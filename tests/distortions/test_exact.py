@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import color, data, filters
 
 from miqa.distortions import candidates, distort
-from miqa.utils import generator_for
+from miqa.running import generator_for
 
 RNG = generator_for('tests', 'exact')
 

@@ -12,13 +12,13 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
+from miqa.annotations.coco import read_coco
 from miqa.distortions import DISTORTIONS, candidates, distort, fuse, psnr, select, select_levels, soft_mask
 from miqa.distortions.fidelity import MEASURES, SHORTEST_SIDE, FidelitySource, fidelity
 from miqa.distortions.masks import coco_recipe, folder_recipe, make_mask
 from miqa.distortions.saliency import SALIENCY_METHOD, salient_foreground
+from miqa.running import generator_for
 from miqa.taxonomy import LEVEL_PAIRS
-from miqa.utils import generator_for
-from miqa.utils.coco import read_coco
 
 PHOTOGRAPH = cv2.resize(data.coffee(), (150, 100), interpolation=cv2.INTER_AREA)
 

@@ -12,7 +12,7 @@ from skimage import data, filters
 
 from miqa.distortions import DISTORTIONS, EXTRA_DISTORTIONS, candidates, distort, psnr
 from miqa.distortions.blur import line_offsets
-from miqa.utils import generator_for
+from miqa.running import generator_for
 
 GREY = np.full((256, 384, 3), 128, np.uint8)
 PHOTOGRAPH = cv2.resize(data.coffee(), (300, 200), interpolation=cv2.INTER_AREA)

@@ -5,7 +5,8 @@ import pytest
 
 from miqa.distortions import candidates, distort, psnr
 from miqa.distortions.severities import LEVEL_RANKS
-from miqa.utils import generator_for, read_image
+from miqa.pictures import read_image
+from miqa.running import generator_for
 
 RNG = generator_for('released')
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from miqa.distortions import DISTORTIONS, EXTRA_DISTORTIONS, candidates, distort
-from miqa.utils import generator_for
+from miqa.running import generator_for
 
 EVERY = DISTORTIONS + EXTRA_DISTORTIONS
 SIZES = [(1, 1), (1, 2), (2, 1), (1, 40), (40, 1), (3, 5), (16, 16), (17, 33), (65, 40), (7, 300)]

@@ -10,7 +10,7 @@ from skimage import data
 
 from miqa.distortions import candidates, distort, psnr
 from miqa.distortions.plasma import plasma
-from miqa.utils import generator_for
+from miqa.running import generator_for
 
 PHOTOGRAPH = cv2.resize(data.coffee(), (300, 200), interpolation=cv2.INTER_AREA)
 

@@ -12,7 +12,7 @@ PAGES = sorted({*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md'), *ROOT.glob('data
 #: Rooms whose ``__all__`` is public.
 ROOMS = (
     'machine_iqa', 'miqa.apis', 'miqa.apis.video', 'miqa.apis.live', 'miqa.apis.zoo', 'miqa.apis.runtimes',
-    'miqa.machines', 'miqa.labelling', 'miqa.labelling.formats', 'miqa.datasets', 'miqa.models', 'miqa.engine',
+    'miqa.machines', 'miqa.labelling', 'miqa.annotations.formats', 'miqa.datasets', 'miqa.models', 'miqa.engine',
     'miqa.evaluation', 'miqa.integrations', 'miqa.distortions', 'miqa.demo',
 )  # fmt: skip
 

@@ -11,11 +11,11 @@ import pytest
 from helpers_pictures import chunk, file_of, smooth, with_chunks
 from PIL import Image
 
-from miqa.utils import UnreadableImage, images, read_image
-from miqa.utils.images import picture_size, read_preview, read_resized
-from miqa.utils.pictures import decoding
-from miqa.utils.pictures.memory import MemoryGate
-from miqa.utils.resizing import resize_rgb, resized_size
+from miqa.pictures import UnreadableImage, decoding, read_image
+from miqa.pictures import reading as images
+from miqa.pictures.memory import MemoryGate
+from miqa.pictures.reading import picture_size, read_preview, read_resized
+from miqa.pictures.resizing import resize_rgb, resized_size
 
 
 def to_288(width, height):
@@ -308,8 +308,8 @@ def test_huge_files_stay_below_600_megabytes(kind, tmp_path):
     code = """
         import sys
         import torch, torchvision
-        from miqa.utils.images import read_resized, read_preview
-        from miqa.utils.resizing import resized_size
+        from miqa.pictures.reading import read_resized, read_preview
+        from miqa.pictures.resizing import resized_size
         def highest():
             # Unlike ru_maxrss, this does not begin with the memory of the process that started this one.
             with open('/proc/self/status') as stream:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from miqa.utils.regular_files import NotARegularFile, check_regular, open_regular, read_regular, read_regular_text
+from miqa.outside.regular_files import NotARegularFile, check_regular, open_regular, read_regular, read_regular_text
 
 
 @pytest.fixture
@@ -96,15 +96,16 @@ def test_what_replaces_the_file_between_look_and_opening_is_found(tmp_path, monk
 def readers():
     """Every reader of a path, by what it reads."""
     from machine_iqa import MIQAModel
+    from miqa.annotations.coco import read_coco
     from miqa.apis.gate_fit import Gate
     from miqa.apis.video.reading import open_video
     from miqa.datasets.packed import open_shard
     from miqa.distortions.sources import read_names
-    from miqa.utils import read_image, sha256_of_file
-    from miqa.utils.coco import read_coco
-    from miqa.utils.images import picture_size, read_preview
-    from miqa.utils.json_text import read_settings
-    from miqa.utils.sealed import read_batch, read_sealed_json
+    from miqa.keeping import sha256_of_file
+    from miqa.keeping.sealed import read_batch, read_sealed_json
+    from miqa.outside.json_text import read_settings
+    from miqa.pictures import read_image
+    from miqa.pictures.reading import picture_size, read_preview
 
     return {
         'picture': read_image,
@@ -140,7 +141,7 @@ def test_reading_reserves_what_the_file_has_and_not_what_it_may_have(tmp_path):
     path.write_bytes(b'{"a": 1}')
     program = (
         'import resource, sys\n'
-        'from miqa.utils.regular_files import WEIGHTS_BYTES, read_regular\n'
+        'from miqa.outside.regular_files import WEIGHTS_BYTES, read_regular\n'
         'used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()\n'
         'resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2)\n'
         'assert read_regular(sys.argv[1], WEIGHTS_BYTES) == b\'{"a": 1}\'\n'

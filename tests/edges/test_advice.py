@@ -14,15 +14,15 @@ from helpers_config import write_tiny_config
 from helpers_database import write_database
 from helpers_tools import home_of
 
-from miqa.apis.commands.cli import COMMANDS, build_parser
+from miqa.cli.main import COMMANDS, build_parser
 from miqa.datasets import open_index
 from miqa.engine import build_runner, load_config
 from miqa.engine.experiment import check_said_once
 from miqa.engine.precision import mixed_precision
 from miqa.machines import ResponseFolder
+from miqa.running.command_line import ConfigOptions, ToolParser, as_typed
+from miqa.running.devices import usable_device
 from miqa.train import test_command as command_that_tests
-from miqa.utils.command_line import ConfigOptions, ToolParser, as_typed
-from miqa.utils.devices import usable_device
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [*(ROOT / 'miqa').rglob('*.py'), *(ROOT / 'tools').rglob('*.py')]
@@ -71,7 +71,7 @@ def test_scripts_options_commands_and_extras_of_a_message_are_there(place, text)
             continue
         known = home_of(script[0]).read_text(encoding='utf-8')
         if 'add_model_options' in known:
-            known += (ROOT / 'miqa/apis/commands/options.py').read_text(encoding='utf-8')
+            known += (ROOT / 'miqa/apis/command_options.py').read_text(encoding='utf-8')
         for option in OPTION.findall(re.split(r'[.;:] |#|, or ', part)[0]):
             assert f"'{option}'" in known, f'{script[0]} has no {option}'
     extras = (ROOT / 'setup.py').read_text(encoding='utf-8')

@@ -9,8 +9,8 @@ import pytest
 from helpers_pictures import file_of, smooth, tiff
 from PIL import Image
 
-from miqa.utils import UnreadableImage, read_image
-from miqa.utils.images import picture_size
+from miqa.pictures import UnreadableImage, read_image
+from miqa.pictures.reading import picture_size
 
 RGB = smooth(128, 96)
 

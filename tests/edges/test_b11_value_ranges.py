@@ -10,7 +10,7 @@ from helpers_pictures import file_of, smooth, tiff
 from PIL import Image
 
 from miqa.apis.inputs import to_rgb
-from miqa.utils import UnreadableImage, read_image
+from miqa.pictures import UnreadableImage, read_image
 
 GREY = smooth()[:, :, 0]
 RGB = smooth()

@@ -17,8 +17,8 @@ from PIL import Image, ImageFile, PngImagePlugin
 
 from machine_iqa import UnreadableImage
 from miqa.apis.stream import prepared_batches
-from miqa.utils import read_image
-from miqa.utils.images import picture_to_rgb
+from miqa.pictures import read_image
+from miqa.pictures.reading import picture_to_rgb
 
 RGB = smooth(96, 64)
 PNG, JPEG = file_of(RGB, 'PNG'), file_of(RGB, 'JPEG', quality=95)
@@ -113,7 +113,7 @@ def test_avif_with_damaged_exif_is_read():
 
 @pytest.mark.parametrize('error', [RuntimeError, AttributeError, struct.error, KeyError, AssertionError, MemoryError])
 def test_whatever_a_decoder_raises_is_the_error_of_that_picture(error, monkeypatch, tmp_path):
-    from miqa.utils import images
+    from miqa.pictures import reading as images
 
     real = images.decode
 
@@ -132,7 +132,7 @@ def test_whatever_a_decoder_raises_is_the_error_of_that_picture(error, monkeypat
 
 
 def test_interrupts_are_nobodys_damage(monkeypatch):
-    from miqa.utils import images
+    from miqa.pictures import reading as images
 
     def decode(*args):
         raise KeyboardInterrupt
@@ -165,7 +165,7 @@ def test_pillows_limit_may_be_anything_and_is_left_alone(limit):
         import io, PIL.Image
         PIL.Image.MAX_IMAGE_PIXELS = {limit}
         import machine_iqa
-        from miqa.utils import read_image
+        from miqa.pictures import read_image
         for kind in ('PNG', 'JPEG', 'TIFF', 'BMP'):
             stream = io.BytesIO()
             PIL.Image.new('L', (200, 100), 7).save(stream, kind)

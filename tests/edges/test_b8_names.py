@@ -19,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machine_iqa import MIQAModel
-from miqa.apis.commands.cli import main
-from miqa.apis.commands.drawn import drawn_path
-from miqa.apis.commands.files import find_images
-from miqa.utils import atomic_write
-from miqa.utils.command_line import run_command
-from miqa.utils.names import NAME_BYTES, fitting_name, printable, read_name, write_name
+from miqa.apis.drawings.drawn_pictures import drawn_path
+from miqa.cli.main import main
+from miqa.keeping import atomic_write
+from miqa.outside.names import NAME_BYTES, fitting_name, printable, read_name, write_name
+from miqa.pictures.finding import find_images
+from miqa.running.command_line import run_command
 
 NAMES = [
     b'\xff\xfe.png',

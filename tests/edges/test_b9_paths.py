@@ -10,13 +10,13 @@ import pytest
 from helpers_apis import write_run
 from helpers_pictures import file_of, smooth
 
-from miqa.apis.commands import video
-from miqa.apis.commands.cli import main
-from miqa.apis.commands.files import LeftOut, find_images
+from miqa.annotations.formats import Picture, format_of, read_yolo
+from miqa.cli import video
+from miqa.cli.main import main
 from miqa.distortions.sources import list_images
-from miqa.labelling.formats import Picture, format_of, read_yolo
 from miqa.labelling.own_pictures import pictures_below, prepare_pictures, read_pairs
-from miqa.utils import walking
+from miqa.outside import walking
+from miqa.pictures.finding import LeftOut, find_images
 
 PICTURE = file_of(smooth(), 'PNG')
 

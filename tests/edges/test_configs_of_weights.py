@@ -13,13 +13,13 @@ from mmengine.config import Config
 from torch import nn
 
 from machine_iqa import MIQAModel
-from miqa.apis.zoo.spec import ModelSpec
+from miqa.apis.spec import ModelSpec
 from miqa.engine.provenance import provenance_of
 from miqa.models import CheckpointError
+from miqa.outside.checked_values import Whole
+from miqa.outside.config_text import read_config_text
 from miqa.registry import MODELS
 from miqa.reports.run_folder import RunFolder
-from miqa.utils.checked_values import Whole
-from miqa.utils.config_text import read_config_text
 
 
 @pytest.fixture
@@ -368,7 +368,7 @@ def test_options_of_a_users_own_network_are_plain_data_or_what_it_declares(trap,
     ],
 )
 def test_a_number_out_of_range_is_told_the_range_and_a_list_what_is_wrong_in_it(value, words):
-    from miqa.utils.checked_values import Either, Several, Whole
+    from miqa.outside.checked_values import Either, Several, Whole
 
     with pytest.raises(ValueError, match=words):
         Either((Whole(1, 2048), Several(Whole(1, 2048), 2))).checked(value, 'img_size')

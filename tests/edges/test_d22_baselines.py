@@ -11,8 +11,8 @@ from PIL import Image
 
 from miqa.benchmark.baselines import read_test_images, run, score_images
 from miqa.benchmark.baselines.human_vision import HumanVisionMetric
-from miqa.utils import UnreadableImage, read_image
-from miqa.utils.regular_files import UnopenedFile, read_regular
+from miqa.outside.regular_files import UnopenedFile, read_regular
+from miqa.pictures import UnreadableImage, read_image
 
 
 @pytest.fixture

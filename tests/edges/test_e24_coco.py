@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from miqa.distortions.annotated_sizes import TurnedPictures
+from miqa.annotations.coco import read_coco
+from miqa.annotations.objects import AnnotationError
+from miqa.annotations.sizes import TurnedPictures
 from miqa.distortions.masks import make_mask
 from miqa.distortions.sources import plan_sources
 from miqa.labelling.coco_objects import coco_objects
-from miqa.utils.annotations import AnnotationError
-from miqa.utils.coco import read_coco
 
 mask_tools = pytest.importorskip('pycocotools.mask')
 TOOLS = Path(__file__).parents[2] / 'tools'

@@ -6,10 +6,10 @@ import warnings
 import pytest
 from PIL import Image
 
-from miqa.distortions.annotated_sizes import TurnedPictures
+from miqa.annotations.objects import AnnotationError
+from miqa.annotations.sizes import TurnedPictures
 from miqa.distortions.sources import plan_sources
 from miqa.labelling.own_pictures import prepare_pictures
-from miqa.utils.annotations import AnnotationError
 
 VOC = (
     '<annotation><size><width>{}</width><height>{}</height></size><object><name>x</name><bndbox><xmin>1</xmin>'

@@ -7,14 +7,14 @@ import pytest
 from helpers_database import write_database
 from PIL import Image
 
-from miqa.apis.commands.gate import read_calibration
+from miqa.annotations.formats import Picture, read_boxes_csv, read_class_table
+from miqa.cli.gate import read_calibration
 from miqa.datasets import DatabaseError, open_index
-from miqa.datasets.splits import read_split
 from miqa.distortions.sources import read_names
 from miqa.labelling import read_classes
-from miqa.labelling.formats import Picture, read_boxes_csv, read_class_table
 from miqa.labelling.own_pictures import read_pairs
-from miqa.utils.tables import TableError, id_of, number_of, parse_table
+from miqa.outside.tables import TableError, id_of, number_of, parse_table
+from miqa.splits.reading import read_split
 
 
 def recoded(text, kind):

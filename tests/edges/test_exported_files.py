@@ -11,8 +11,8 @@ from machine_iqa import MIQAModel
 from miqa.apis.runtimes import onnx_runtime
 from miqa.apis.runtimes.exported import about
 from miqa.apis.runtimes.onnx_scan import check_onnx
-from miqa.apis.zoo.spec import ModelSpec
-from miqa.utils import CheckpointError
+from miqa.apis.spec import ModelSpec
+from miqa.errors import CheckpointError
 
 onnx = pytest.importorskip('onnx', reason="no onnx (pip install 'miqa[export]')")
 pytest.importorskip('onnxruntime', reason="no ONNX Runtime (pip install 'miqa[onnx]')")

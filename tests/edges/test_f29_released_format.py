@@ -10,8 +10,8 @@ from helpers_apis import photo, views_of, write_ra_miqa, write_run
 from helpers_models import released_shapes, released_tensors
 
 from machine_iqa import MIQAModel
-from miqa.apis.commands.cli import main
-from miqa.apis.zoo.methods import METHODS
+from miqa.apis.methods import METHODS
+from miqa.cli.main import main
 
 KEYS = Path(__file__).parents[3] / 'shared' / 'reference' / 'released_checkpoint_keys.json'
 

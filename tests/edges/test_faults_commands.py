@@ -9,8 +9,8 @@ import pytest
 import torch
 from helpers_tools import load_tool
 
-from miqa.utils import sweep
-from miqa.utils.checkpoint_files import read_torch_file
+from miqa.keeping import sweep
+from miqa.outside.checkpoint_files import read_torch_file
 
 #: Those that need no training, and the others.
 QUICK = ('distort', 'machines', 'label', 'split', 'index', 'pack', 'gate')
@@ -73,7 +73,7 @@ def test_a_training_that_is_killed_while_it_saves_keeps_the_checkpoint_before(tm
     path = tmp_path / 'latest.pth'
     code = """
 import os, signal, sys, torch
-from miqa.utils import atomic_write
+from miqa.keeping import atomic_write
 with atomic_write(sys.argv[1]) as temporary:
     torch.save({'state_dict': {'x': torch.ones(100_000)}}, temporary)
     if sys.argv[2] == 'half':

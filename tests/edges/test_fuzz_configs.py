@@ -10,11 +10,11 @@ from helpers_apis import VIT, views_of, write_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from miqa.apis.zoo.spec import ModelSpec
-from miqa.models.foreign_configs import checked_network
+from miqa.apis.spec import ModelSpec
+from miqa.models.parts.foreign_configs import checked_network
+from miqa.outside.checked_values import Options, Part
+from miqa.outside.config_text import read_config_text
 from miqa.registry import MODELS
-from miqa.utils.checked_values import Options, Part
-from miqa.utils.config_text import read_config_text
 
 bounded = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 

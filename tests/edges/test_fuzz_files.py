@@ -23,18 +23,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from machine_iqa import MIQAModel
-from miqa.apis.commands.results import read_rows, write_rows
+from miqa.annotations.coco import read_coco
 from miqa.apis.gate_fit import Gate
 from miqa.apis.gate_fit import _digest as gate_digest
+from miqa.apis.results import read_rows, write_rows
 from miqa.apis.runtimes.exported import read_about
 from miqa.apis.video.reading import count_frames
 from miqa.datasets.index import SampleIndex
 from miqa.datasets.index_store import open_index
+from miqa.errors import MIQAError
 from miqa.models import read_checkpoint
-from miqa.utils import MIQAError, read_image
-from miqa.utils.coco import read_coco
-from miqa.utils.json_text import read_settings
-from miqa.utils.tables import parse_table
+from miqa.outside.json_text import read_settings
+from miqa.outside.tables import parse_table
+from miqa.pictures import read_image
 
 PROMISED = (MIQAError, ValueError, OSError)
 #: Seconds that reading a small file may take on a busy machine.

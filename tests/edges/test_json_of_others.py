@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from miqa.apis.gate_fit import Gate, fit_gate
+from miqa.keeping.sealed import DamagedFile, read_sealed_json, write_sealed_json
 from miqa.reports.benchmark_sections import benchmark_sections, save_figures
 from miqa.reports.run_folder import RunFolder
-from miqa.utils.sealed import DamagedFile, read_sealed_json, write_sealed_json
 
 HOSTILE = {
     'empty': '',

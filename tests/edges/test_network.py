@@ -9,11 +9,11 @@ from helpers_apis import write_photos, write_run
 from helpers_serving import files, web_server
 from helpers_videos import Brightness, write_video
 
-from miqa.apis.commands.cli import main
-from miqa.utils import read_image
-from miqa.utils.addresses import AddressRefused, AllowedAddresses, is_public, redact_url
-from miqa.utils.downloads import DownloadError, download
-from miqa.utils.fetching import FetchError, fetch, file_name_of
+from miqa.cli.main import main
+from miqa.keeping.downloads import DownloadError, download
+from miqa.outside.addresses import AddressRefused, AllowedAddresses, is_public, redact_url
+from miqa.outside.fetching import FetchError, fetch, file_name_of
+from miqa.pictures import read_image
 
 SECRETS = ('hunter2', 's3cret', 't0ken')
 

@@ -14,13 +14,13 @@ from helpers_apis import write_run
 from helpers_videos import write_video
 from PIL import Image
 
-from miqa.apis.commands.cli import main
-from miqa.apis.commands.results import ResultFile, read_rows, try_out
+from miqa.apis.results import ResultFile, read_rows, try_out
 from miqa.apis.video import report
+from miqa.cli.main import main
 from miqa.distortions.build import build_versions
 from miqa.distortions.sources import list_images, plan_sources
+from miqa.keeping import InUse, atomic_write, only_writer, sweep
 from miqa.machines.responses import only_shard
-from miqa.utils import InUse, atomic_write, only_writer, sweep
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, 'PYTHONPATH': f'{ROOT}{os.pathsep}{ROOT / "tests"}', 'OMP_NUM_THREADS': '1'}
@@ -36,7 +36,7 @@ def start(code, *arguments, **options):
 
 HOLDER = """
 import sys, time
-from miqa.utils import only_writer
+from miqa.keeping import only_writer
 with only_writer(sys.argv[1], 'name another'):
     print('holds it', flush=True)
     time.sleep(60)
@@ -145,7 +145,7 @@ def test_the_result_file_is_tried_before_anything_is_scored(tmp_path):
 
 def test_output_that_nobody_reads_any_more_ends_quietly():
     code = (
-        'from miqa.utils.command_line import run_command\n'
+        'from miqa.running.command_line import run_command\n'
         'def main():\n    for i in range(100000):\n        print(i)\nrun_command(main)\n'
     )
     done = subprocess.run(

@@ -21,9 +21,9 @@ pytest.importorskip('gradio', reason="no Gradio (pip install 'miqa[serve]')")
 
 from helpers_serving import running_page
 
-from miqa.apis.page.desk import Limits
-from miqa.apis.page.uploads import NOT_UPLOADED, NotUploaded, Uploads, private_folder
-from miqa.apis.service.doorman import Hosts
+from miqa.serving.desk import Limits
+from miqa.serving.doorman import Hosts
+from miqa.serving.uploads import NOT_UPLOADED, NotUploaded, Uploads, private_folder
 
 META = {'_type': 'gradio.FileData'}
 

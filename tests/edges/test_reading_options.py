@@ -8,7 +8,7 @@ from helpers_apis import status_of, write_run
 from helpers_pictures import file_of, smooth
 
 from machine_iqa import MIQAModel
-from miqa.utils import read_image
+from miqa.pictures import read_image
 
 
 @pytest.fixture

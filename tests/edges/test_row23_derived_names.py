@@ -11,8 +11,9 @@ from helpers_apis import write_run
 from helpers_pictures import file_of, smooth
 from helpers_videos import Brightness, write_video
 
-from miqa.apis.commands import cli, video
-from miqa.apis.commands.drawn import drawn_path
+from miqa.apis.drawings.drawn_pictures import drawn_path
+from miqa.cli import main as cli
+from miqa.cli import video
 
 
 class Named(Brightness):

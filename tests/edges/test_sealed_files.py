@@ -12,19 +12,20 @@ import torch
 from helpers_database import write_database
 from helpers_responses import write_responses
 
-from miqa.apis.commands.results import ResultFile, read_rows
+from miqa.apis.results import ResultFile, read_rows
 from miqa.benchmark.baselines import read_test_images, score_images
 from miqa.datasets import DatabaseError, open_index
 from miqa.datasets.index import SampleIndex
 from miqa.datasets.packed import PackedPictures
 from miqa.datasets.packing import Packing
 from miqa.datasets.transforms.cached_features import FeatureCache, block_crc, image_key
+from miqa.errors import CheckpointError
+from miqa.keeping import DamagedFile
+from miqa.keeping.sealed import crc_of_file, read_batch, read_sealed_json, write_batch, write_sealed_json
 from miqa.labelling import label_database
 from miqa.layout import image_root, responses_folder, scores_folder
 from miqa.machines import ResponseFolder
-from miqa.utils import CheckpointError, DamagedFile
-from miqa.utils.checkpoint_files import read_torch_file
-from miqa.utils.sealed import crc_of_file, read_batch, read_sealed_json, write_batch, write_sealed_json
+from miqa.outside.checkpoint_files import read_torch_file
 
 
 def flips(path, count=60, seed=0):

@@ -17,7 +17,7 @@ from miqa.datasets import MIQDDataset
 from miqa.datasets.transforms import FeatureCache, LoadRegionFeatures
 from miqa.datasets.transforms.cached_features import check_cached_pixels
 from miqa.engine.feature_cache import cache_features
-from miqa.models.frozen_identity import frozen_identity
+from miqa.models.parts.frozen_identity import frozen_identity
 from miqa.registry import MODELS
 
 LOAD = [{'type': 'LoadImage'}, {'type': 'ResizeShortSide', 'size': 48}]

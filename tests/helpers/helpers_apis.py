@@ -79,7 +79,7 @@ def write_photos(folder: Path, count: int, **options) -> list[str]:
 
 def status_of(*arguments) -> int:
     """Run ``miqa`` in this process; return its exit status."""
-    from miqa.apis.commands.cli import main
+    from miqa.cli.main import main
 
     try:
         main([str(argument) for argument in arguments])

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from miqa.running import generator_for
 from miqa.taxonomy import DISTORTIONS, IMAGE_TASKS, LEVEL_PAIRS, TASK_FOLDERS, Version, check_choice, version_name
-from miqa.utils import generator_for
 
 #: Every distortion once, its level pairs spread over uniform, background- and foreground-stronger ones.
 DEFAULT_VERSIONS = tuple((distortion, *LEVEL_PAIRS[(7 * i) % 25]) for i, distortion in enumerate(DISTORTIONS))

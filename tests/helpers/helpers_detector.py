@@ -10,8 +10,8 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import MultiScaleRoIAlign
 
-from miqa.utils import read_image
-from miqa.utils.packaged_weights import efficientnet_lite
+from miqa.networks.packaged_weights import efficientnet_lite
+from miqa.pictures import read_image
 
 #: Mean and deviation on values in [0, 1] that the backbone's weights want: (x * 255 - 127) / 128.
 NORMAL = {'image_mean': [127 / 255] * 3, 'image_std': [128 / 255] * 3}
@@ -56,7 +56,7 @@ def small_faster_rcnn(num_classes=2, size=320):
 
 
 def train(network, annotations, folder: Path, epochs: int, categories: dict[int, int]):
-    """Train on the pictures of :class:`miqa.utils.annotations.Annotations`; ``categories``: id -> label from 1."""
+    """Train on the pictures of :class:`miqa.annotations.objects.Annotations`; ``categories``: id -> label from 1."""
     optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], 1e-3)
     network.train()
     for _ in range(epochs):

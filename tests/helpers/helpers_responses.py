@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from miqa.keeping import write_json
 from miqa.labelling import label_database
 from miqa.machines import ResponseFolder, list_sources, responses_folder
 from miqa.machines.runner import images_of
-from miqa.utils import generator_for, write_json
+from miqa.running import generator_for
 
 
 def write_responses(data_root: str | Path, task: str, machines: dict[str, float], skill: float = 1.0) -> None:

@@ -5,8 +5,8 @@ import http.server
 import threading
 import time
 
-from miqa.apis.service.doorman import Hosts
-from miqa.apis.service.listening import listen_on, make_server, url_of
+from miqa.serving.doorman import Hosts
+from miqa.serving.listening import listen_on, make_server, url_of
 
 
 @contextlib.contextmanager
@@ -31,8 +31,8 @@ def running(app, end=lambda: None):
 @contextlib.contextmanager
 def running_page(load_model, limits=None, **options):
     """Serve the page; gives its URL."""
-    from miqa.apis.page.desk import Limits
-    from miqa.apis.page.serve import page_app
+    from miqa.serving.desk import Limits
+    from miqa.serving.serve import page_app
 
     with (
         page_app(load_model, Hosts('127.0.0.1'), limits or Limits(), **options) as (app, end),

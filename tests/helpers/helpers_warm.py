@@ -65,8 +65,8 @@ class WarmShell:
 
 
 def _serve(address: str) -> None:
-    import miqa.apis.commands.cli
     import miqa.apis.model
+    import miqa.cli.main
     import miqa.integrations
     import miqa.test
     import miqa.train  # noqa: F401
@@ -128,7 +128,7 @@ def _answer(client: socket.socket) -> None:
 
 def _run(words: list[str]) -> None:
     if words[0] == 'miqa':
-        from miqa.apis.commands.cli import main
+        from miqa.cli.main import main
 
         sys.argv = words
         sys.exit(main(words[1:]))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from miqa.labelling.class_maps import class_names
-from miqa.labelling.formats import (
+from miqa.annotations.formats import (
     Picture,
     format_of,
     image_folder_classes,
@@ -18,6 +17,7 @@ from miqa.labelling.formats import (
     read_voc,
     read_yolo,
 )
+from miqa.labelling.class_maps import class_names
 from miqa.labelling.own_pictures import prepare_pictures
 
 

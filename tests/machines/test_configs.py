@@ -17,7 +17,7 @@ from miqa.machines import (
     machine_configs_of,
     machine_name,
 )
-from miqa.utils.checkpoint_files import CheckpointError
+from miqa.outside.checkpoint_files import CheckpointError
 
 FOLDER = Path(__file__).parents[2] / 'configs/machines'
 CONFIGS = sorted(FOLDER.glob('*.py'))
@@ -168,6 +168,6 @@ def test_a_checkpoint_of_another_network_or_none_at_all_is_said_in_a_sentence(tm
 
 
 def test_weights_that_cannot_be_fetched_are_said_with_the_remedy(monkeypatch):
-    monkeypatch.setattr('miqa.utils.hub._unreachable', lambda address: 'no route')
+    monkeypatch.setattr('miqa.outside.hub._unreachable', lambda address: 'no route')
     with pytest.raises(ConnectionError, match="resnet10t cannot be fetched.*no route.*weights='FILE'"):
         TimmClassifier('resnet10t')

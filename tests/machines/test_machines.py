@@ -16,7 +16,7 @@ from miqa.machines import (
     machine_name,
 )
 from miqa.machines.masks import encode_masks
-from miqa.utils import read_image
+from miqa.pictures import read_image
 
 GREY = np.full((30, 40, 3), 128, np.uint8)
 

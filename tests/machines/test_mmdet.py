@@ -26,7 +26,7 @@ ANYTHING = {'model.test_cfg.score_thr': 0.0}
 
 @pytest.fixture(scope='module')
 def images(shared_data):
-    from miqa.utils import read_image
+    from miqa.pictures import read_image
 
     paths = sorted((shared_data / 'tiny_coco/train2017').glob('*.jpg'))[:3]
     return [read_image(path) for path in paths]
@@ -162,7 +162,7 @@ def test_a_small_detector_is_trained_on_the_spot_and_named_in_a_config(tmp_path)
 
     from miqa.machines import build_machine, list_sources, load_machine_configs
     from miqa.machines.small_detector import train_small_detector
-    from miqa.utils import read_image
+    from miqa.pictures import read_image
 
     write_det_database(tmp_path)
     folder = tmp_path / 'miqa_det'
@@ -188,7 +188,7 @@ def test_the_packaged_backbone_is_frozen_and_gives_the_classifiers_features():
     import torch
 
     from miqa.machines.packaged_backbone import PackagedEfficientNetLite
-    from miqa.utils.packaged_weights import efficientnet_lite
+    from miqa.networks.packaged_weights import efficientnet_lite
 
     backbone = PackagedEfficientNetLite(0).train()
     image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ from helpers_sized_pictures import pictures
 
 from miqa.machines import MMSegMachine
 from miqa.machines.openmmlab_zoo import zoo
-from miqa.utils.checkpoint_files import CheckpointError
+from miqa.outside.checkpoint_files import CheckpointError
 
 #: Networks of three kinds; the pictures of the test are small, and so is what they are resized to.
 MODELS = (

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from miqa.models import ConfidenceRegressor
-from miqa.utils.packaged_weights import efficientnet_lite
+from miqa.networks.packaged_weights import efficientnet_lite
 
 
 @pytest.fixture(scope='module')

@@ -187,7 +187,7 @@ def test_the_mini_variant_has_packaged_weights_and_three_kinds_of_tokens(request
     model = MODELS.build(config)
     assert isinstance(model.network, RAMIQA)
     model.init_weights()
-    from miqa.utils.packaged_weights import efficientnet_lite
+    from miqa.networks.packaged_weights import efficientnet_lite
 
     packaged = efficientnet_lite(0, num_classes=0).state_dict()
     stem = model.network.base_model.patch_embed.backbone.state_dict()

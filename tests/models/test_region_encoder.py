@@ -9,6 +9,7 @@ from mmengine.model import ExponentialMovingAverage
 from mmseg.registry import MODELS as SEGMENTERS
 from timm.models import VisionTransformer
 
+from miqa.keeping import sha256_of_file
 from miqa.models import (
     CheckpointError,
     MMSegRegionEncoder,
@@ -16,8 +17,7 @@ from miqa.models import (
     TimmRegionEncoder,
     WeightsUnavailable,
 )
-from miqa.models.region_encoder import SERE_URL
-from miqa.utils import sha256_of_file
+from miqa.models.parts.region_encoder import SERE_URL
 
 SMALL = {'img_size': 64, 'patch_size': 8, 'embed_dim': 48, 'depth': 3, 'num_heads': 3, 'weights': None}
 

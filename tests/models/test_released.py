@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 
 from miqa.models import CheckpointError, load_checkpoint, parse_released_name, read_checkpoint, to_released
-from miqa.models.checkpoints import RELEASED_METHODS, identify_method
+from miqa.models.parts.checkpoints import RELEASED_METHODS, identify_method
 from miqa.registry import MODELS
 
 BEST = np.float64(0.91)

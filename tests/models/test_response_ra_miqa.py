@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from machine_iqa import MIQAModel
 from miqa.models import DetectorProbe, ResponseRAMIQA
-from miqa.models.response_statistics import detection_statistics, map_statistics
+from miqa.models.responses.statistics import detection_statistics, map_statistics
 
 PROBE = {'type': 'ClassifierProbe', 'model_name': 'test_resnet.r160_in1k', 'pretrained': False, 'top': 3}
 FULL = {

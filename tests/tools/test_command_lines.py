@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from miqa.apis.commands.cli import main
+from miqa.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = (*ROOT.glob('README*.md'), *ROOT.glob('docs/**/*.md'), ROOT / 'data' / 'README.md')

@@ -15,12 +15,12 @@ from helpers_tools import load_tool
 
 from miqa import test as testing
 from miqa import train as training
-from miqa.apis.commands.summary import Summary
 from miqa.datasets import MIQDDataset
 from miqa.datasets.packing import Packing
 from miqa.engine import load_config
 from miqa.layout import image_root
-from miqa.utils.hub import hub_or_cache
+from miqa.outside.hub import hub_or_cache
+from miqa.reports.score_summary import Summary
 
 ROOT = Path(__file__).parents[2]
 

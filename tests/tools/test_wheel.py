@@ -19,7 +19,7 @@ from helpers_videos import write_video
 from helpers_warm import WarmShell
 
 import miqa
-from miqa.apis.commands.cli import COMMANDS
+from miqa.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +78,7 @@ def test_a_wheel_carries_every_config_table_and_template(unpacked):
 
 def test_the_published_networks_are_known_without_a_checkout(unpacked, tmp_path):
     code = (
-        'import miqa; from miqa.apis.zoo.methods import METHODS; from miqa.utils.configs import config_folder\n'
+        'import miqa; from miqa.apis.methods import METHODS; from miqa.outside.configs import config_folder\n'
         "print(miqa.__file__, config_folder(), METHODS['ra_miqa'].views['region']['size'])"
     )
     done = run_installed(unpacked, tmp_path, '-c', code)
@@ -107,7 +107,7 @@ def test_every_command_explains_itself_without_a_checkout(unpacked, tmp_path, wo
 
 def test_the_script_miqa_is_the_command(unpacked):
     (entry,) = unpacked.glob('miqa-*.dist-info/entry_points.txt')
-    assert 'miqa = miqa.apis.commands.cli:main' in entry.read_text()
+    assert 'miqa = miqa.cli.main:main' in entry.read_text()
     assert f'miqa-{miqa.__version__}.dist-info' == entry.parent.name
 
 

@@ -8,7 +8,7 @@ import pytest
 
 PROGRAM = """
 import os, sys
-from miqa.utils.allocator import keep_some_freed_memory
+from miqa.running.allocator import keep_some_freed_memory
 keep_some_freed_memory()
 import joblib
 found = joblib.Parallel(n_jobs=2)(joblib.delayed(os.environ.get)('MALLOC_TRIM_THRESHOLD_') for _ in range(2))
@@ -35,7 +35,7 @@ def test_what_the_user_has_set_holds():
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc')
 def test_a_huge_array_goes_back_to_the_machine():
     program = """
-from miqa.utils.allocator import keep_some_freed_memory
+from miqa.running.allocator import keep_some_freed_memory
 keep_some_freed_memory()
 import numpy as np, psutil
 def used(): return psutil.Process().memory_info().rss >> 20

@@ -10,9 +10,9 @@ from helpers_apis import write_run
 from helpers_machines import save, square
 from joblib import delayed
 
-from miqa.apis.own_database import Order, make_database
-from miqa.utils.clusters import WorkerLost
-from miqa.utils.parallel import run_parallel
+from miqa.labelling.own_database import Order, make_database
+from miqa.running.clusters import WorkerLost
+from miqa.running.parallel import run_parallel
 
 BACKENDS = ('ray', 'dask')
 DOCS = Path(__file__).parents[2] / 'docs'

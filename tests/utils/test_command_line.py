@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from miqa.utils.command_line import run_command
+from miqa.running.command_line import run_command
 
 _SWALLOWED = {
     'turned into another error': """
@@ -37,7 +37,7 @@ _SWALLOWED = {
 @pytest.mark.parametrize('body', _SWALLOWED.values(), ids=_SWALLOWED)
 @pytest.mark.parametrize(('number', 'said'), [(signal.SIGINT, 'Interrupted.'), (signal.SIGTERM, 'Stopped by SIGTERM.')])
 def test_an_interruption_that_a_library_catches_still_ends_with_its_sentence(body, number, said):
-    program = 'import os, sys, time\nfrom miqa.utils.command_line import SAME_AGAIN, run_command\n'
+    program = 'import os, sys, time\nfrom miqa.running.command_line import SAME_AGAIN, run_command\n'
     program += f'number = {int(number)}\ndef main():\n{textwrap.indent(textwrap.dedent(body), "    ")}\n'
     program += 'run_command(main, SAME_AGAIN)\n'
     ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=100)
@@ -46,7 +46,7 @@ def test_an_interruption_that_a_library_catches_still_ends_with_its_sentence(bod
 
 
 def test_an_error_without_an_interruption_stays_what_it_is():
-    program = 'from miqa.utils.command_line import run_command\ndef main():\n    raise ValueError("no such thing")\n'
+    program = 'from miqa.running.command_line import run_command\ndef main():\n    raise ValueError("no such thing")\n'
     ended = subprocess.run(
         [sys.executable, '-c', program + 'run_command(main, "Go on.")'], capture_output=True, text=True
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from miqa.utils import downloads
-from miqa.utils.downloads import DownloadError, download
+from miqa.keeping import downloads
+from miqa.keeping.downloads import DownloadError, download
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from miqa.utils import UnreadableImage, images, read_image
-from miqa.utils.pictures import plain_png
+from miqa.pictures import UnreadableImage, plain_png, read_image
+from miqa.pictures import reading as images
 
 try:
     import kornia_rs.io  # noqa: F401

@@ -9,20 +9,20 @@ import pytest
 import torch
 
 from miqa.engine.hooks import describe_environment
+from miqa.errors import MissingPackage
+from miqa.keeping.versions import versions_in_use
+from miqa.networks.tensors import sha256_of_tensors
+from miqa.running.parallel import parse_shard, run_parallel, shard_of
 from miqa.taxonomy import check_choice, did_you_mean
-from miqa.utils import MissingPackage
-from miqa.utils.parallel import parse_shard, run_parallel, shard_of
-from miqa.utils.tensors import sha256_of_tensors
-from miqa.utils.versions import versions_in_use
 
 ROOT = Path(__file__).parents[2]
 
 # What is called -> the only files that may call it.
 ONCE = {
     'get_close_matches': {'miqa/taxonomy.py'},
-    'Parallel': {'miqa/utils/parallel.py', 'tools/analysis/benchmark_distortions.py'},  # which measures joblib itself
-    'run_on_ray': {'miqa/utils/parallel.py'},
-    'run_on_dask': {'miqa/utils/parallel.py'},
+    'Parallel': {'miqa/running/parallel.py', 'tools/analysis/benchmark_distortions.py'},  # which measures joblib itself
+    'run_on_ray': {'miqa/running/parallel.py'},
+    'run_on_dask': {'miqa/running/parallel.py'},
 }
 
 

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from miqa.utils import onnx_session
-from miqa.utils.devices import Device
+from miqa.networks import onnx_session
+from miqa.running.devices import Device
 
 
 @pytest.fixture

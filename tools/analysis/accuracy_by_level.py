@@ -11,13 +11,13 @@ level everywhere count. A rise from one level to the next is reported: more dist
 
 from pathlib import Path
 
+from miqa.keeping import atomic_write
 from miqa.labelling import read_classes
 from miqa.layout import ground_truth_path
 from miqa.reports.accuracy_by_level import SCORES, clean_accuracy, level_plot, mean_table, rises, scores_by_level
 from miqa.reports.plots import save_figure
+from miqa.running.command_line import ToolParser, run_command
 from miqa.taxonomy import TASKS
-from miqa.utils import atomic_write
-from miqa.utils.command_line import ToolParser, run_command
 
 
 def main() -> None:

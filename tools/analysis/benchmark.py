@@ -34,13 +34,13 @@ from miqa.benchmark.gains import gains_of
 from miqa.benchmark.methods import parse_methods
 from miqa.benchmark.run import run_benchmark
 from miqa.evaluation import MAPPINGS
+from miqa.keeping import only_writer
 from miqa.reports.benchmark_sections import save_figures
 from miqa.reports.benchmark_tables import write_benchmark, write_gains
+from miqa.running.allocator import keep_freed_memory
+from miqa.running.command_line import SAME_AGAIN, ConfigOptions, ToolParser, run_command
+from miqa.running.devices import usable_device
 from miqa.taxonomy import DATABASE_TASKS, LABELS
-from miqa.utils import only_writer
-from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import SAME_AGAIN, ConfigOptions, ToolParser, run_command
-from miqa.utils.devices import usable_device
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:

@@ -14,7 +14,7 @@ import numpy as np
 
 from miqa.benchmark.bootstrap import MAX_SOURCES, SourceBootstrap
 from miqa.evaluation import SCORES
-from miqa.utils.command_line import ToolParser, run_command
+from miqa.running.command_line import ToolParser, run_command
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:

@@ -27,11 +27,12 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from miqa.apis.commands.files import find_images
-from miqa.utils import generator_for, write_json
-from miqa.utils.command_line import ToolParser, run_command
-from miqa.utils.images import picture_size, read_resized
-from miqa.utils.resizing import resized_size
+from miqa.keeping import write_json
+from miqa.pictures.finding import find_images
+from miqa.pictures.reading import picture_size, read_resized
+from miqa.pictures.resizing import resized_size
+from miqa.running import generator_for
+from miqa.running.command_line import ToolParser, run_command
 
 SHORT_SIDE = 288
 WAYS = ('pillow', 'exact', 'fast')

@@ -19,8 +19,9 @@ import joblib
 import numpy as np
 
 from miqa.distortions import DISTORTIONS, EXTRA_DISTORTIONS, candidates, distort
-from miqa.utils import generator_for, read_image, require
-from miqa.utils.command_line import ToolParser, run_command
+from miqa.pictures import read_image
+from miqa.running import generator_for, require
+from miqa.running.command_line import ToolParser, run_command
 
 EXAMPLES = """
 examples

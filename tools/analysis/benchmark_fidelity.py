@@ -37,11 +37,11 @@ from miqa.distortions import candidates, distort
 from miqa.distortions.build import build_versions
 from miqa.distortions.fidelity import FidelitySource
 from miqa.distortions.sources import list_images, plan_sources
+from miqa.running import generator_for
+from miqa.running.allocator import keep_some_freed_memory
+from miqa.running.command_line import ToolParser, run_command
+from miqa.running.parallel import run_parallel
 from miqa.taxonomy import DEFAULT_MEASURES, DISTORTIONS, MEASURES
-from miqa.utils import generator_for
-from miqa.utils.allocator import keep_some_freed_memory
-from miqa.utils.command_line import ToolParser, run_command
-from miqa.utils.parallel import run_parallel
 
 #: Names of the measures in pyiqa, where they are the same measure.
 PYIQA = {'PSNR': 'psnr', 'SSIM': 'ssimc', 'MS-SSIM': 'ms_ssim', 'VIF-p': 'vif', 'VSI': 'vsi'}

@@ -29,14 +29,16 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from miqa.apis.commands.files import find_images
-from miqa.apis.commands.options import add_model_options, load_model
+from miqa.apis.command_options import add_model_options, load_model
 from miqa.apis.model import MIQAModel
 from miqa.apis.runtimes import OnnxRuntime, TorchRuntime
 from miqa.datasets.transforms import PackViews, ResizeShortSide
-from miqa.utils import generator_for, read_image, write_json
-from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import ToolParser, run_command
+from miqa.keeping import write_json
+from miqa.pictures import read_image
+from miqa.pictures.finding import find_images
+from miqa.running import generator_for
+from miqa.running.allocator import keep_freed_memory
+from miqa.running.command_line import ToolParser, run_command
 
 #: Size of the pictures that are made where none are given: those of a small camera.
 WIDTH, HEIGHT = 1280, 960

@@ -30,7 +30,6 @@ from tqdm import tqdm
 
 from miqa.datasets.index_store import open_index
 from miqa.datasets.miqd import MIQDDataset
-from miqa.datasets.splits import read_split
 from miqa.layout import (
     CATEGORY_COLUMN,
     FILED_LABELS,
@@ -44,8 +43,9 @@ from miqa.layout import (
     label_paths,
     split_path,
 )
+from miqa.running.command_line import ToolParser, run_command
+from miqa.splits.reading import read_split
 from miqa.taxonomy import DISTORTIONS, IMAGE_TASKS, LEVEL_PAIRS, Version, version_name
-from miqa.utils.command_line import ToolParser, run_command
 
 
 def write_synthetic_database(root: Path, task: str, sources: int, versions: int) -> None:

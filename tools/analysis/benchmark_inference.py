@@ -31,22 +31,23 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from miqa.apis.commands.files import find_images
-from miqa.apis.commands.options import add_model_options, load_model
+from miqa.apis.command_options import add_model_options, load_model
+from miqa.apis.methods import METHODS, SHORT_SIDE
 from miqa.apis.model import MIQAModel
 from miqa.apis.opening import open_exported
 from miqa.apis.runtimes import Runtime
 from miqa.apis.runtimes.pixels import PixelsToScore
 from miqa.apis.runtimes.probes import probe_pixels
-from miqa.apis.zoo.methods import METHODS, SHORT_SIDE
-from miqa.apis.zoo.spec import ModelSpec
+from miqa.apis.spec import ModelSpec
 from miqa.engine import load_config
+from miqa.errors import MissingPackage
+from miqa.keeping import write_json
 from miqa.models import QualityAssessor
-from miqa.utils import MissingPackage, write_json
-from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import ToolParser, run_command
-from miqa.utils.configs import config_folder
-from miqa.utils.processor import processor
+from miqa.outside.configs import config_folder
+from miqa.pictures.finding import find_images
+from miqa.running.allocator import keep_freed_memory
+from miqa.running.command_line import ToolParser, run_command
+from miqa.running.processor import processor
 
 #: Spread of scores over the pictures that are tried: about that of the paper's labels (0.27 to 0.36).
 SPREAD = 0.25
@@ -136,7 +137,7 @@ def open_runtimes(
         command = [
             nncf_python,
             '-m',
-            'miqa.apis.commands.cli',
+            'miqa.cli.main',
             'export',
             str(path),
             '--model',

@@ -53,9 +53,10 @@ from miqa.layout import (
     label_paths,
     split_path,
 )
+from miqa.pictures import read_image
+from miqa.running import generator_for
+from miqa.running.command_line import ToolParser, run_command
 from miqa.taxonomy import DISTORTIONS, TASKS, Version, version_name
-from miqa.utils import generator_for, read_image
-from miqa.utils.command_line import ToolParser, run_command
 
 _LOAD = [{'type': 'LoadImage'}, {'type': 'ResizeShortSide', 'size': 288}]
 TRAIN = [*_LOAD, {'type': 'PackViews', 'image': 224, 'region': 288, 'random': True}]

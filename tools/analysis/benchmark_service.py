@@ -25,11 +25,12 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from miqa.apis.commands.files import find_images
-from miqa.apis.commands.options import add_model_options, load_model
-from miqa.utils import generator_for, write_json
-from miqa.utils.command_line import ToolParser, run_command
-from miqa.utils.regular_files import PICTURE_BYTES, read_regular
+from miqa.apis.command_options import add_model_options, load_model
+from miqa.keeping import write_json
+from miqa.outside.regular_files import PICTURE_BYTES, read_regular
+from miqa.pictures.finding import find_images
+from miqa.running import generator_for
+from miqa.running.command_line import ToolParser, run_command
 
 #: Scores of a batch may differ from those of single pictures by rounding.
 TOLERANCE = 1e-4
@@ -80,9 +81,9 @@ def load_test(model, pictures: list[bytes], requests: int, connections: int) -> 
         ``requests``, ``answered``, ``seconds``, ``requests_per_second``, ``p50_ms``, ``p95_ms``, ``max_ms``,
         ``pictures_per_pass``, ``largest_difference`` from ``model.assess``.
     """
-    from miqa.apis.service.endpoint import build_api
-    from miqa.apis.service.listening import listen_on, make_server
-    from miqa.apis.service.metrics import Metrics
+    from miqa.serving.endpoint import build_api
+    from miqa.serving.listening import listen_on, make_server
+    from miqa.serving.metrics import Metrics
 
     expected = model.assess(pictures)
     metrics = Metrics()

@@ -18,14 +18,14 @@ import time
 import numpy as np
 import torch
 
+from miqa.apis.methods import METHODS, SHORT_SIDE
 from miqa.apis.model import MIQAModel
 from miqa.apis.multitask import MultiTaskModel
-from miqa.apis.zoo.methods import METHODS, SHORT_SIDE
-from miqa.apis.zoo.spec import ModelSpec
+from miqa.apis.spec import ModelSpec
 from miqa.models import QualityAssessor
+from miqa.running.allocator import keep_freed_memory
+from miqa.running.command_line import ToolParser, run_command
 from miqa.taxonomy import TASKS
-from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import ToolParser, run_command
 
 _ENCODER = 'network.region_encoder.'
 

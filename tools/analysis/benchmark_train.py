@@ -30,12 +30,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from miqa.engine import load_config
+from miqa.keeping import write_json
 from miqa.models.assessor import QualityAssessor
 from miqa.registry import MODELS
+from miqa.running.command_line import ToolParser, run_command
+from miqa.running.devices import usable_device
 from miqa.structures import QualitySample, SampleBatch
-from miqa.utils import write_json
-from miqa.utils.command_line import ToolParser, run_command
-from miqa.utils.devices import usable_device
 
 #: Side of the square matrices whose product gives the machine's rate; large enough to reach it, small enough for a CPU.
 GEMM_SIZE = 2048

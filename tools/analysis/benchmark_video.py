@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from miqa.apis.video.assess import VideoMIQA
-from miqa.utils.command_line import ToolParser, run_command
+from miqa.running.command_line import ToolParser, run_command
 
 EPILOG = """\
 examples:

@@ -43,9 +43,9 @@ from miqa.engine.device_checks import (
     measure_speed,
 )
 from miqa.engine.run_checks import check_gpu_ids, check_processes, check_resume
-from miqa.utils import write_json
-from miqa.utils.command_line import ToolParser, run_command
-from miqa.utils.devices import gpu_has_bfloat16
+from miqa.keeping import write_json
+from miqa.running.command_line import ToolParser, run_command
+from miqa.running.devices import gpu_has_bfloat16
 
 ROOT = Path(__file__).parents[2]
 

@@ -25,15 +25,15 @@ import numpy as np
 from benchmark_index import memory_in_use
 from PIL import Image
 
-from miqa.apis.commands.files import find_images
 from miqa.apis.live.realtime import RealTimeIQA
 from miqa.apis.stream import prepared_batches
 from miqa.apis.video import assess
 from miqa.apis.video.containers import Container
 from miqa.apis.video.reader import Frame, VideoReader, make_info
 from miqa.apis.video.timeline import Timeline
-from miqa.utils import read_image
-from miqa.utils.command_line import ToolParser, run_command
+from miqa.pictures import read_image
+from miqa.pictures.finding import find_images
+from miqa.running.command_line import ToolParser, run_command
 
 #: Frames a second of the made video and camera.
 FPS = 30

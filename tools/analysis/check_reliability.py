@@ -37,8 +37,8 @@ from reliability_commands import Command
 from reliability_contents import contents_of
 from reliability_inputs import STEPS, Step, make_inputs
 
-from miqa.utils import write_json
-from miqa.utils.command_line import ToolParser, run_command
+from miqa.keeping import write_json
+from miqa.running.command_line import ToolParser, run_command
 
 FAULTS = ('kill', 'full disk', 'read-only', 'vanished')
 #: Room on the disk that is too small (once to four times), and size of the one with room, in bytes.

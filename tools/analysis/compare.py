@@ -21,9 +21,9 @@ from miqa.benchmark.methods import parse_methods
 from miqa.benchmark.run import run_benchmark
 from miqa.evaluation import MAPPINGS
 from miqa.reports.comparison import print_comparison, save_comparison
+from miqa.running.allocator import keep_freed_memory
+from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command
 from miqa.taxonomy import DATABASE_TASKS, LABELS
-from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:

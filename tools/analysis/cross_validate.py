@@ -17,9 +17,9 @@ import argparse
 from pathlib import Path
 
 from miqa.engine import load_config
+from miqa.running.allocator import keep_freed_memory
+from miqa.running.command_line import SAME_AGAIN, ConfigOptions, ToolParser, run_command
 from miqa.taxonomy import LABELS
-from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import SAME_AGAIN, ConfigOptions, ToolParser, run_command
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:

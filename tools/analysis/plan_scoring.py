@@ -8,10 +8,10 @@ import os
 import time
 from pathlib import Path
 
-from miqa.apis.commands.files import find_images
-from miqa.apis.commands.options import add_model_options, add_reading_options, load_model
-from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import ToolParser, run_command
+from miqa.apis.command_options import add_model_options, add_reading_options, load_model
+from miqa.pictures.finding import find_images
+from miqa.running.allocator import keep_freed_memory
+from miqa.running.command_line import ToolParser, run_command
 
 EPILOG = """\
 examples:

@@ -69,7 +69,7 @@ _IMPORTED = (
     'torch', 'torchvision', 'timm', 'mmengine.runner', 'cv2', 'pyarrow.parquet', 'pandas', 'scipy.stats', 'joblib',
     'av', 'pycocotools.mask', 'matplotlib.backends.backend_agg', 'miqa.distortions', 'miqa.machines', 'miqa.labelling',
     'miqa.datasets', 'miqa.models', 'miqa.engine', 'miqa.evaluation', 'miqa.benchmark', 'miqa.reports', 'miqa.apis',
-    'miqa.apis.own_database', 'miqa.apis.video', 'miqa.apis.commands.cli', 'miqa.apis.gate_fit',
+    'miqa.labelling.own_database', 'miqa.apis.video', 'miqa.cli.main', 'miqa.apis.gate_fit',
 )  # fmt: skip
 #: Seconds between two looks at a command, and until a copy must have begun.
 _LOOK, _BEGIN = 0.02, 300

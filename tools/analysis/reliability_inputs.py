@@ -45,7 +45,7 @@ test_dataloader = val_dataloader
 visualizer = dict(_delete_=True, type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
 """
 _OPEN_INDEX = (
-    'import sys; from miqa.datasets import open_index; from miqa.utils.command_line import run_command\n'
+    'import sys; from miqa.datasets import open_index; from miqa.running.command_line import run_command\n'
     "run_command(lambda: open_index(sys.argv[1], 'cls', 'train') and None)"
 )
 
@@ -170,14 +170,14 @@ STEPS = {
         Step(
             'image', 'scores.csv', ('train',), brings=('photos',), reads='photos',
             command=lambda work, folder: [
-                '-m', 'miqa.apis.commands.cli', 'image', str(folder / 'photos'), '--model', _weights(work), '--device',
+                '-m', 'miqa.cli.main', 'image', str(folder / 'photos'), '--model', _weights(work), '--device',
                 'cpu', '--out', str(folder / 'scores.csv'), '--quiet', '--batch-size', '1',
             ],
         ),
         Step(
             'filter', 'good', ('train',), brings=('photos',), reads='photos',
             command=lambda work, folder: [
-                '-m', 'miqa.apis.commands.cli', 'filter', str(folder / 'photos'), '--model', _weights(work), '--device',
+                '-m', 'miqa.cli.main', 'filter', str(folder / 'photos'), '--model', _weights(work), '--device',
                 'cpu', '--threshold=-1000', '--to', str(folder / 'good'), '--scores', str(folder / 'kept.jsonl'),
                 '--quiet',
             ],
@@ -185,14 +185,14 @@ STEPS = {
         Step(
             'video', 'reports', ('train',), brings=('videos',), reads='videos',
             command=lambda work, folder: [
-                '-m', 'miqa.apis.commands.cli', 'video', str(folder / 'videos' / 'drive.avi'), '--model',
+                '-m', 'miqa.cli.main', 'video', str(folder / 'videos' / 'drive.avi'), '--model',
                 _weights(work), '--device', 'cpu', '--out', str(folder / 'reports'), '--frames', '8', '--quiet',
             ],
         ),
         Step(
             'miqa label', 'mine', (), brings=('photos',), reads='photos',
             command=lambda work, folder: [
-                '-m', 'miqa.apis.commands.cli', 'label', str(folder / 'photos'), '--out', str(folder / 'mine'),
+                '-m', 'miqa.cli.main', 'label', str(folder / 'photos'), '--out', str(folder / 'mine'),
                 '--task', 'cls', '--machine', str(work / 'machines.py'), '--annotations',
                 str(work / 'ground_truth.csv'), '--distortions', 'darkness', 'contrast', '--patterns', 'uniform',
                 '--jobs', '2', '--device', 'cpu', '--val-share', '0.34', '--quiet',
@@ -201,7 +201,7 @@ STEPS = {
         Step(
             'gate', 'gate.json', (),
             command=lambda work, folder: [
-                '-m', 'miqa.apis.commands.cli', 'gate', 'fit', str(work / 'outcomes.csv'), '--out',
+                '-m', 'miqa.cli.main', 'gate', 'fit', str(work / 'outcomes.csv'), '--out',
                 str(folder / 'gate.json'), '--target', '0.7', '--overwrite',
             ],
         ),

@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 
 from miqa.evaluation import MAPPINGS
+from miqa.keeping import keep_previous
 from miqa.reports.html_report import write_report
-from miqa.utils import keep_previous
-from miqa.utils.command_line import ToolParser, run_command
+from miqa.running.command_line import ToolParser, run_command
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:

@@ -16,7 +16,7 @@ import argparse
 import time
 from pathlib import Path
 
-from miqa.utils.command_line import ToolParser, run_command
+from miqa.running.command_line import ToolParser, run_command
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 MODELS = ('resnet18', 'resnet50', 'efficientnet_b1', 'efficientnet_b5', 'vit_small', 'ra_miqa')
@@ -45,7 +45,7 @@ def measure(name: str, args: argparse.Namespace) -> tuple[float, float]:
 
     from miqa.engine import load_config
     from miqa.registry import MODELS as REGISTRY
-    from miqa.utils.devices import usable_device
+    from miqa.running.devices import usable_device
 
     device = usable_device(args.device)
     model = REGISTRY.build(load_config(CONFIGS / f'{name}_cls.py').model).to(device).train()

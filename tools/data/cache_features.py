@@ -20,9 +20,9 @@ import argparse
 import os
 from pathlib import Path
 
+from miqa.running.allocator import keep_freed_memory
+from miqa.running.command_line import SAME_AGAIN, ConfigOptions, ToolParser, run_command
 from miqa.taxonomy import SPLITS
-from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import SAME_AGAIN, ConfigOptions, ToolParser, run_command
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -54,7 +54,7 @@ def main():
     from miqa.engine.feature_cache import cache_features
     from miqa.models import load_checkpoint
     from miqa.registry import DATASETS, MODELS
-    from miqa.utils.devices import usable_device
+    from miqa.running.devices import usable_device
 
     options = dict(args.cfg_options or {})
     if args.data_root:

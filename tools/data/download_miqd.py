@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from miqa.datasets.hub_files import KINDS, REPOSITORY, HuggingFaceHub, choose_parts, get_part, sort_files
+from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command
 from miqa.taxonomy import TASKS
-from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
 
 EPILOG = """\
 examples:

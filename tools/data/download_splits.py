@@ -6,9 +6,9 @@ miqa_det_val.csv (952); ins uses det's. Files of your own are never overwritten.
 which file to put where.
 """
 
-from miqa.datasets.split_files import OFFICIAL_URL, download_splits
+from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command
+from miqa.splits.writing import OFFICIAL_URL, download_splits
 from miqa.taxonomy import TASKS
-from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
 
 EPILOG = """\
 examples:

@@ -36,9 +36,9 @@ from miqa.demo.scene_database import (
 )
 from miqa.labelling import label_database
 from miqa.machines import load_machine_configs
+from miqa.running.allocator import keep_freed_memory, keep_some_freed_memory
+from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command
 from miqa.taxonomy import TASKS
-from miqa.utils.allocator import keep_freed_memory, keep_some_freed_memory
-from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -7,6 +7,10 @@ import time
 
 from miqa.distortions.build import VERIFY, build_versions
 from miqa.distortions.sources import list_images, plan_sources, read_names
+from miqa.outside.walking import LeftOut
+from miqa.running.allocator import keep_some_freed_memory
+from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command, sentence
+from miqa.running.parallel import BACKENDS, parse_shard
 from miqa.taxonomy import (
     DATABASE_TASKS,
     DEFAULT_MEASURES,
@@ -17,10 +21,6 @@ from miqa.taxonomy import (
     REGION_PATTERNS,
     region_pattern,
 )
-from miqa.utils.allocator import keep_some_freed_memory
-from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command, sentence
-from miqa.utils.parallel import BACKENDS, parse_shard
-from miqa.utils.walking import LeftOut
 
 EXAMPLES = """
 what is written

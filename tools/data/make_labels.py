@@ -7,9 +7,9 @@ import argparse
 
 from miqa.labelling import ScoreOptions, label_database
 from miqa.machines import load_machine_configs, machine_name
+from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command
+from miqa.running.parallel import BACKENDS
 from miqa.taxonomy import DATABASE_TASKS
-from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
-from miqa.utils.parallel import BACKENDS
 
 EPILOG = """\
 examples:

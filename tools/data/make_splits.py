@@ -6,10 +6,10 @@ Sources are those that have label files. Existing split files are never overwrit
 official files with tools/data/download_splits.py: other splits give other numbers than the paper's.
 """
 
-from miqa.datasets.split_files import make_splits
 from miqa.layout import split_path
+from miqa.running.command_line import ToolParser, run_command
+from miqa.splits.writing import make_splits
 from miqa.taxonomy import DATABASE_TASKS
-from miqa.utils.command_line import ToolParser, run_command
 
 EPILOG = """\
 examples:

@@ -22,8 +22,8 @@ Examples:
 import os
 from pathlib import Path
 
+from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command
 from miqa.taxonomy import DATABASE_TASKS, SPLITS
-from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
 
 
 def main():

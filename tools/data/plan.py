@@ -8,10 +8,10 @@ from pathlib import Path
 
 from miqa.labelling.plan import measure_images, measure_machine, plan_text, sample_images, temporary_root
 from miqa.machines import build_machine, load_machine_configs
+from miqa.running.allocator import keep_freed_memory
+from miqa.running.command_line import ToolParser, run_command
+from miqa.running.devices import usable_device
 from miqa.taxonomy import DATABASE_TASKS, DEFAULT_MEASURES, MEASURES
-from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import ToolParser, run_command
-from miqa.utils.devices import usable_device
 
 EPILOG = """\
 examples:

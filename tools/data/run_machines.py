@@ -13,11 +13,11 @@ from miqa.labelling.ground_truth import check_sources_known, read_classes
 from miqa.layout import ground_truth_path, responses_folder
 from miqa.machines import build_machine, list_sources, load_machine_configs
 from miqa.machines.runner import run_machine
+from miqa.running.allocator import keep_freed_memory
+from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command, sentence
+from miqa.running.devices import usable_device
+from miqa.running.parallel import parse_shard, shard_of
 from miqa.taxonomy import DATABASE_TASKS
-from miqa.utils.allocator import keep_freed_memory
-from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command, sentence
-from miqa.utils.devices import usable_device
-from miqa.utils.parallel import parse_shard, shard_of
 
 EPILOG = """\
 examples:

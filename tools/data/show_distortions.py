@@ -7,9 +7,10 @@ from PIL import Image
 
 from miqa.distortions.saliency import salient_foreground
 from miqa.distortions.sheet import fit_width, fused_sheet, levels_sheet
+from miqa.keeping import atomic_write
+from miqa.pictures import read_image
+from miqa.running.command_line import ToolParser, run_command
 from miqa.taxonomy import DISTORTIONS, EXTRA_DISTORTIONS
-from miqa.utils import atomic_write, read_image
-from miqa.utils.command_line import ToolParser, run_command
 
 EXAMPLES = """
 examples

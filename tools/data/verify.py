@@ -6,8 +6,8 @@ from __future__ import annotations
 import sys
 
 from miqa.labelling.verify import verify_database
+from miqa.running.command_line import ToolParser, run_command
 from miqa.taxonomy import DATABASE_TASKS
-from miqa.utils.command_line import ToolParser, run_command
 
 EPILOG = """\
 examples:

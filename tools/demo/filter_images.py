@@ -11,8 +11,8 @@ Examples:
 
 import sys
 
-from miqa.apis.commands.filter import add_arguments, run
-from miqa.utils.command_line import ToolParser, run_command
+from miqa.cli.filter import add_arguments, run
+from miqa.running.command_line import ToolParser, run_command
 
 
 def main() -> None:

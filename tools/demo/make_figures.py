@@ -18,10 +18,10 @@ from miqa.evaluation.predictions import read_predictions
 from miqa.labelling import read_classes
 from miqa.layout import ground_truth_path, image_root
 from miqa.machines import answered_machines, list_sources
+from miqa.pictures import read_image
 from miqa.reports.example_figure import Example, example_figure
 from miqa.reports.plots import save_figure
-from miqa.utils import read_image
-from miqa.utils.command_line import ToolParser, run_command
+from miqa.running.command_line import ToolParser, run_command
 
 TITLE = 'How well will vision models do on this image?'
 FOOTER = (

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from miqa.utils.command_line import ToolParser, end_children, run_command
+from miqa.running.command_line import ToolParser, end_children, run_command
 
 _WIDTH, _HEIGHT = 1280, 900
 _SECONDS = 180

@@ -26,11 +26,12 @@ import numpy as np
 import pandas as pd
 
 from miqa.evaluation.predictions import read_predictions
+from miqa.keeping import atomic_write
 from miqa.machines.small_detector import train_small_detector
+from miqa.outside import open_regular
 from miqa.reports.filter_benefit import compare_filters, comparison_plot, machine_results
 from miqa.reports.plots import REMOVED_SHARES, save_figure
-from miqa.utils import atomic_write, open_regular
-from miqa.utils.command_line import SAME_AGAIN, ToolParser, run_command
+from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -1,7 +1,7 @@
 # Pictures without labels, damaged at random in every epoch; a teacher scores them before the student sees them.
 # The student sees the central 192 pixels of the picture resized to a short side of 224, the teacher what it always sees
 # (RA-MIQA: 288 of 288). Another teacher: set teacher= here and in custom_hooks (docs/distillation.md).
-custom_imports = dict(imports=['miqa.apis.distillation'])
+custom_imports = dict(imports=['miqa.distillation'])
 student = dict(short_side=224, size=192)
 teacher = dict(short_side=288, size=288)
 _damage = [dict(type='LoadImage'), dict(type='ResizeShortSide', size=384), dict(type='DistortAtRandom')]

@@ -8,7 +8,7 @@ model = dict(
         probe=dict(
             _delete_=True,
             type='TwoStageProbe',
-            model_name='fasterrcnn_mobilenet_v3_large_320_fpn',  # or another of miqa.models.two_stage_probe
+            model_name='fasterrcnn_mobilenet_v3_large_320_fpn',  # or another of miqa.models.responses.two_stage_probe
             pretrained=True,  # torchvision's COCO weights, or the path of a file of weights
             num_classes=91,  # that the weights know, the background counted
         ),

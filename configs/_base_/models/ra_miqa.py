@@ -16,7 +16,7 @@ model = dict(
             # MMSegRegionEncoder gives the same features, more slowly.
             type='TimmRegionEncoder',
             # Or a path. CC BY-NC 4.0. MMSegmentation's file of the same kind of ViT (fcn_sere-small_finetuned_fp16_...,
-            # miqa.models.region_encoder.SERE_MMSEG_URL) works too. Released checkpoints bring their own encoder.
+            # miqa.models.parts.region_encoder.SERE_MMSEG_URL) works too. Released checkpoints bring their own encoder.
             weights='https://github.com/LUSSeg/ImageNetSegModel/releases/download/vit/sere_finetuned_vit_small_ep100.pth',
         ),
         # 'cls_first' gives the pretrained CLS position to the CLS token; 'released' to the region token.

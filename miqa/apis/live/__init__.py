@@ -1,6 +1,6 @@
 """Cameras and streams while they run."""
 
-from miqa.utils.lazy import lazy_names
+from miqa.lazy import lazy_names
 
 #: Public names and their modules, imported when they are first asked for.
 _HOMES = {'CameraLost': 'camera', 'RealTimeIQA': 'realtime'}

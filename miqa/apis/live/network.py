@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from miqa.apis.video.opencv_reader import capture_options
-from miqa.utils import MIQAError
-from miqa.utils.addresses import is_web_address, redact_address
-from miqa.utils.fetching import Deadline, open_address
+from miqa.errors import MIQAError
+from miqa.outside.addresses import is_web_address, redact_address
+from miqa.outside.fetching import Deadline, open_address
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from miqa.apis.drawings.score_panel import SMALLEST, ScorePanel, beside, panel_width
 from miqa.apis.quality import quality_of
 from miqa.apis.scoring import Scorer, describe_scorer, load_scorer, score_images, scorer_line, scorer_thresholds
-from miqa.apis.video.score_panel import SMALLEST, ScorePanel, beside, panel_width
 
 from .camera import CameraLost, LatestFrame, open_source
 from .window import Window, why_no_window

@@ -1,6 +1,6 @@
 """What computes scores: PyTorch, ONNX Runtime or OpenVINO. Pixels in, scores out, one interface, equal scores."""
 
-from miqa.utils.lazy import lazy_names
+from miqa.lazy import lazy_names
 
 #: Public names and their modules, imported when they are first asked for: exported files do without PyTorch.
 _HOMES = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miqa.utils.devices import Device
+from miqa.running.devices import Device
 
 if TYPE_CHECKING:
     import torch

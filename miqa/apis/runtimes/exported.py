@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from miqa import __version__
-from miqa.apis.zoo.spec import ModelSpec
+from miqa.apis.spec import ModelSpec
+from miqa.errors import CheckpointError
 from miqa.taxonomy import check_choice
-from miqa.utils import CheckpointError
 
 #: Key of the file's metadata under which the JSON text is stored.
 KEY = 'miqa'

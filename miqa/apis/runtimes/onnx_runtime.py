@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miqa.utils.devices import Device
-from miqa.utils.onnx_session import open_onnx
+from miqa.networks.onnx_session import open_onnx
+from miqa.running.devices import Device
 
 from .base import Runtime
 from .exported import INPUT, KEY, OUTPUT, cannot_run, check_ends, checked_scores, read_about

@@ -1,7 +1,7 @@
 """What an ONNX file of a quality model may hold, looked at before ONNX Runtime opens it.
 
 A graph of plain operators computes for as long as its tensors are large, and these are bounded elsewhere
-(:func:`miqa.utils.onnx_session.open_onnx`). Loops and functions could take any time, and numbers that lie in other
+(:func:`miqa.networks.onnx_session.open_onnx`). Loops and functions could take any time, and numbers that lie in other
 files would be read from wherever the file says. `miqa export` writes none of them.
 
 The layout of the messages is that of ``onnx.proto`` (ONNX 1.16), that of their bytes the one of Protocol Buffers
@@ -14,8 +14,8 @@ import mmap
 import os
 from collections.abc import Iterator
 
-from miqa.utils import CheckpointError
-from miqa.utils.regular_files import WEIGHTS_BYTES, open_regular
+from miqa.errors import CheckpointError
+from miqa.outside.regular_files import WEIGHTS_BYTES, open_regular
 
 #: Fields of a file that are looked at; an export of 500 layers has about 50,000.
 _MOST_FIELDS = 2_000_000

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from miqa.errors import CheckpointError
+from miqa.outside.names import is_unicode
+from miqa.outside.regular_files import WEIGHTS_BYTES, check_regular, read_regular
+from miqa.running import require
+from miqa.running.devices import Device
+from miqa.running.processor import processor
 from miqa.taxonomy import check_choice
-from miqa.utils import CheckpointError, require
-from miqa.utils.devices import Device
-from miqa.utils.names import is_unicode
-from miqa.utils.processor import processor
-from miqa.utils.regular_files import WEIGHTS_BYTES, check_regular, read_regular
 
 from .base import Runtime
 from .exported import INPUT, KEY, OUTPUT, cannot_run, check_ends, checked_scores, read_about

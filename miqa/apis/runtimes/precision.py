@@ -15,9 +15,9 @@ import numpy as np
 from filelock import FileLock
 
 from miqa import __version__
-from miqa.utils import atomic_write, sha256_of_file
-from miqa.utils.files import HOME_VARIABLE, user_cache
-from miqa.utils.json_text import read_settings
+from miqa.keeping import atomic_write, sha256_of_file
+from miqa.outside.json_text import read_settings
+from miqa.outside.user_folders import HOME_VARIABLE, user_cache
 
 from .base import Runtime
 from .probes import pixels_to_try

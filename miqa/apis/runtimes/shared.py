@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from miqa.models.frozen_identity import frozen_identity
+from miqa.models.parts.frozen_identity import frozen_identity
 
 from .torch_runtime import TorchRuntime
 

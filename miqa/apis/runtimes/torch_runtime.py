@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from miqa.models import QualityAssessor
+from miqa.running.devices import gpu_has_bfloat16, usable_device
+from miqa.running.processor import has_bfloat16, processor
 from miqa.taxonomy import check_choice
-from miqa.utils.devices import gpu_has_bfloat16, usable_device
-from miqa.utils.processor import has_bfloat16, processor
 
 from .base import Runtime
 from .pixels import PixelsToScore

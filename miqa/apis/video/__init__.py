@@ -1,6 +1,6 @@
 """Videos: reading, sampling, scoring, statistics, annotation, report."""
 
-from miqa.utils.lazy import lazy_names
+from miqa.lazy import lazy_names
 
 #: Public names and their modules, imported when they are first asked for.
 _HOMES = {'UnreadableVideo': 'reading', 'VideoMIQA': 'assess', 'open_video': 'reading'}

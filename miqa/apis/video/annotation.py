@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from miqa.apis.drawings.score_panel import SMALLEST, ScorePanel, beside, clock, panel_width
 from miqa.apis.quality import Thresholds, quality_of
 from miqa.apis.scoring import scorer_line
-from miqa.utils import atomic_write
-from miqa.utils.names import printable
+from miqa.keeping import atomic_write
+from miqa.outside.names import printable
 
 from .reading import open_video
-from .score_panel import SMALLEST, ScorePanel, beside, clock, panel_width
 from .writing import (
     OUTPUT_SUFFIXES,
     FFmpegWriter,

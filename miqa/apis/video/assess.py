@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from miqa.apis.quality import quality_of
 from miqa.apis.scoring import Scorer, describe_scorer, load_scorer, score_images, scorer_thresholds
-from miqa.utils.names import printable, write_name
+from miqa.outside.names import printable, write_name
 
 from .reading import Frame, UnreadableVideo, VideoReader, count_frames, open_video
 from .sampling import Sampling
@@ -107,7 +107,7 @@ class VideoMIQA:
               ``std_score``, ``num_frames`` of each second that has a scored frame.
             - ``overall_statistics``, ``temporal_consistency``, ``worst_segments``: see
               :mod:`miqa.apis.video.statistics`.
-            - ``video_path``, ``video_name``, written by :func:`miqa.utils.names.write_name`; ``type`` ('video'),
+            - ``video_path``, ``video_name``, written by :func:`miqa.outside.names.write_name`; ``type`` ('video'),
               ``num_frames_analyzed``, ``num_seconds``, ``sampling``, ``model``, ``thresholds`` of the quality words.
             - ``complete``: False where frames are missing or damaged; ``warnings``: sentences.
 

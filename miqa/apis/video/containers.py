@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from miqa.utils import MIQAError
-from miqa.utils.regular_files import NotARegularFile, open_regular
+from miqa.errors import MIQAError
+from miqa.outside.regular_files import NotARegularFile, open_regular
 
 #: File name endings that are looked for in folders.
 VIDEO_SUFFIXES = (

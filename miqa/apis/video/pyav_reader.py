@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from miqa.utils import require
+from miqa.running import require
 
 from .containers import Container
 from .facts import PacketCount, close_container, facts_of, open_container, video_stream

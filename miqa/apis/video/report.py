@@ -11,9 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from miqa.apis.scoring import scorer_line
+from miqa.keeping import atomic_write, write_json
+from miqa.outside.names import fitting_name
 from miqa.reports.plots import save_figure
-from miqa.utils import atomic_write, write_json
-from miqa.utils.names import fitting_name
 
 #: What a plot shows: scored frames, per-second means, or one above the other.
 PLOT_KINDS = ('frames', 'seconds', 'both')

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from miqa.utils.regular_files import open_regular
+from miqa.outside.regular_files import open_regular
 
 from .containers import Container, lost_packets
 

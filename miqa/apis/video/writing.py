@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from miqa.utils import MIQAError
+from miqa.errors import MIQAError
 
 from .reading import UnreadableVideo, count_frames
 

@@ -1,6 +1,6 @@
 """Models by name: the catalogue, the published methods, what travels with weights, loading, and the Hub."""
 
-from miqa.utils.lazy import lazy_names
+from miqa.lazy import lazy_names
 
 #: Public names and their modules, imported when they are first asked for.
 _HOMES = {

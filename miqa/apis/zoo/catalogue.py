@@ -11,11 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from miqa.apis.methods import DEMO, DEMO_FAST, METHODS, SHORT_SIDE, Method, method_name
+from miqa.errors import WeightsUnavailable
+from miqa.outside.user_folders import user_cache
 from miqa.taxonomy import LABELS, TASKS, check_choice
-from miqa.utils import WeightsUnavailable
-from miqa.utils.files import user_cache
-
-from .methods import DEMO, DEMO_FAST, METHODS, SHORT_SIDE, Method, method_name
 
 #: A folder, or the beginning of a URL, that has the released files under their own names.
 MIRROR_VARIABLE = 'MIQA_MIRROR'
@@ -32,7 +31,7 @@ class ZooEntry:
     """One set of released weights.
 
     Attributes:
-        method, task, label: what it is; ``method`` as in :data:`miqa.apis.zoo.methods.METHODS`.
+        method, task, label: what it is; ``method`` as in :data:`miqa.apis.methods.METHODS`.
         file_name: of the authors' file.
         google_drive_id: where the authors keep it.
         sha256: of the file, or None: the authors publish no checksums, and none is known.
@@ -66,7 +65,7 @@ class ZooEntry:
     @property
     def url(self) -> str:
         """Where the authors offer the file."""
-        from miqa.utils.downloads import google_drive_url
+        from miqa.keeping.downloads import google_drive_url
 
         return google_drive_url(self.google_drive_id)
 
@@ -153,7 +152,7 @@ def fetch(entry: ZooEntry, mirror: str | None = None) -> Path:
     if mirror:
         base = mirror if '://' in mirror else Path(mirror).expanduser().absolute().as_uri()
         source = f'{base.rstrip("/")}/{entry.file_name}'
-    from miqa.utils.downloads import download
+    from miqa.keeping.downloads import download
 
     try:
         download(source, path, sha256=entry.sha256)

@@ -13,15 +13,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from miqa import __version__
+from miqa.apis.methods import METHODS
 from miqa.apis.quality import DEFAULT_THRESHOLDS, Thresholds
-from miqa.utils import CheckpointError, WeightsUnavailable, atomic_write, check_regular, write_json
-from miqa.utils.checked_values import Real, checked_mapping
-from miqa.utils.hub import hub_or_cache
-from miqa.utils.json_text import read_settings
+from miqa.apis.spec import ModelSpec
+from miqa.errors import CheckpointError, WeightsUnavailable
+from miqa.keeping import atomic_write, write_json
+from miqa.outside import check_regular
+from miqa.outside.checked_values import Real, checked_mapping
+from miqa.outside.hub import hub_or_cache
+from miqa.outside.json_text import read_settings
 
 from .catalogue import list_models
-from .methods import METHODS
-from .spec import ModelSpec
 
 _THRESHOLDS = {name: Real(-1e6, 1e6) for name in Thresholds._fields}
 

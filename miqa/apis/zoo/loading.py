@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miqa.apis.methods import DEMOS, METHODS, SHORT_SIDE, is_method_name, labels_of_network, method_name
+from miqa.apis.spec import ModelSpec
+from miqa.errors import CheckpointError
+from miqa.outside.config_text import read_config_text
 from miqa.taxonomy import LABELS, RELEASED_METHODS, TASKS, check_choice
-from miqa.utils import CheckpointError
-from miqa.utils.config_text import read_config_text
 
 from .catalogue import DEFAULT_TASK, demo_weights, fetch, find
-from .methods import DEMOS, METHODS, SHORT_SIDE, is_method_name, labels_of_network, method_name
-from .spec import ModelSpec
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +88,7 @@ def read_model(path: Path) -> tuple[ModelSpec, dict[str, torch.Tensor]]:
         ValueError: its config cannot be read.
     """
     # PyTorch is imported here: exported files are scored without it.
-    from miqa.models.checkpoints import parse_released_name, read_checkpoint
+    from miqa.models.parts.checkpoints import parse_released_name, read_checkpoint
 
     checkpoint = read_checkpoint(path)
     meta = checkpoint.get('meta', {})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from miqa.utils import CheckpointError, atomic_write, copy_regular
-from miqa.utils.regular_files import WEIGHTS_BYTES
+from miqa.apis.methods import DEMO, DEMO_FAST
+from miqa.errors import CheckpointError
+from miqa.keeping import atomic_write
+from miqa.outside import copy_regular
+from miqa.outside.regular_files import WEIGHTS_BYTES
 
 from .catalogue import demo_path
 from .loading import read_model
-from .methods import DEMO, DEMO_FAST
 
 
 def register_demo(checkpoint: str | os.PathLike) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from miqa.engine import load_config
-from miqa.utils.configs import config_folder
+from miqa.outside.configs import config_folder
 
 from .loading import read_model
 
@@ -18,7 +18,7 @@ def config_of_weights(path: str | os.PathLike, options: dict | None = None) -> C
     """Return a config that tests a checkpoint, made from what the checkpoint says of itself.
 
     Data, metrics and runtime are those of this project's configs; network, views and resize are the checkpoint's,
-    checked as :class:`miqa.apis.zoo.spec.ModelSpec` checks them.
+    checked as :class:`miqa.apis.spec.ModelSpec` checks them.
 
     Args:
         path: one of our own checkpoints, or a released file under its own name.

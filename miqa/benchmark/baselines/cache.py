@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from miqa.keeping.sealed import check_part, list_parts, read_sealed_json, write_part, write_sealed_json
 from miqa.layout import BASELINE_SCHEMA, MANIFEST, part_name
-from miqa.utils.sealed import check_part, list_parts, read_sealed_json, write_part, write_sealed_json
 
 
 def image_list_digest(images: Iterable[str]) -> str:

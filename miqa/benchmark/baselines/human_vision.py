@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from miqa.distortions.fidelity import FidelitySource
+from miqa.running import require
 from miqa.taxonomy import check_choice
-from miqa.utils import require
 
 #: Pixels that a network is given at once; keeps a batch of 250 large versions out of memory.
 BATCH_PIXELS = 4_000_000

@@ -8,9 +8,9 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
+from miqa.keeping.sealed import read_sealed_json
 from miqa.labelling import Aggregation, ScoreFolder, composite
 from miqa.layout import FILED_LABELS, MANIFEST, label_folder, machines_in, scores_folder
-from miqa.utils.sealed import read_sealed_json
 
 
 def label_machines(data_root: str | os.PathLike, task: str) -> dict[str, float] | None:

@@ -21,8 +21,8 @@ import torch
 
 from miqa.machines import Machine, TimmClassifier, build_machine, load_machine_configs
 from miqa.machines.base import DetectionPrediction
+from miqa.networks.packaged_weights import PACKAGED_LITES
 from miqa.taxonomy import DATABASE_TASKS, check_choice
-from miqa.utils.packaged_weights import PACKAGED_LITES
 
 from .human_vision import HumanVisionMetric, given
 

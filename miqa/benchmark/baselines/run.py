@@ -12,11 +12,13 @@ import pandas as pd
 from joblib import delayed
 from tqdm.auto import tqdm
 
+from miqa.keeping import only_writer
+from miqa.keeping.files import writable_folder
 from miqa.layout import baselines_folder, image_root
 from miqa.machines import list_sources
-from miqa.utils import UnreadableImage, only_writer, read_image
-from miqa.utils.files import user_cache, writable_folder
-from miqa.utils.parallel import run_parallel
+from miqa.outside.user_folders import user_cache
+from miqa.pictures import UnreadableImage, read_image
+from miqa.running.parallel import run_parallel
 
 from .cache import BaselineCache, image_list_digest, state_of
 from .human_vision import HumanVisionMetric

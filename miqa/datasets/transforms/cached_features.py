@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from miqa.keeping.sealed import crc_of_file, damaged, read_sealed_json
+from miqa.outside import check_regular
 from miqa.registry import TRANSFORMS
 from miqa.taxonomy import check_choice
-from miqa.utils import check_regular
-from miqa.utils.sealed import crc_of_file, damaged, read_sealed_json
 
 FEATURES_FILE = 'features.npy'
 KEYS_FILE = 'keys.npy'

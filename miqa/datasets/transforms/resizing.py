@@ -6,9 +6,9 @@ import os
 
 import numpy as np
 
+from miqa.pictures.resizing import INTERPOLATIONS, resize_short_side, resized_size
 from miqa.registry import TRANSFORMS
 from miqa.taxonomy import check_choice
-from miqa.utils.resizing import INTERPOLATIONS, resize_short_side, resized_size
 
 __all__ = ['ResizeShortSide', 'resized_size']
 
@@ -22,7 +22,7 @@ class ResizeShortSide:
 
     Args:
         size: pixels of the shorter side.
-        interpolation: one of :data:`miqa.utils.resizing.INTERPOLATIONS`.
+        interpolation: one of :data:`miqa.pictures.resizing.INTERPOLATIONS`.
 
     Raises:
         ValueError: the size is not positive, or there is no such interpolation.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from miqa.pictures.resizing import central_corner, cut_planes
 from miqa.registry import TRANSFORMS
-from miqa.utils.resizing import central_corner, cut_planes
 
 
 @TRANSFORMS.register_module()

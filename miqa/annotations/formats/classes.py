@@ -1,0 +1,163 @@
+"""Classes of pictures: from folders named by class, or from a CSV."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path, PurePosixPath
+
+from miqa.outside.tables import id_of, read_table
+from miqa.taxonomy import ALL_SPLITS, SPLITS
+
+from .boxes_csv import FILE_NAMES, picture_finder
+
+#: Column that says the class, the first of these that is there -> what else it may be called.
+#: What folders of the parts of a data set are called, which are no classes.
+_PARTS = {*SPLITS, ALL_SPLITS, 'train', 'training', 'val', 'valid', 'validation', 'test', 'testing'}
+
+_ALSO = {'class_index': ('index',), 'class': ('class_name', 'label', 'category')}
+
+
+def image_folder_classes(
+    names: Sequence[str], known: Sequence[str] | None, folders: Sequence[str] = (), class_count: int | None = None
+) -> dict[str, int]:
+    """Return the class index of pictures that lie in one folder for each class.
+
+    Args:
+        names: of the pictures, below the folder of pictures: ``cat/1.jpg``.
+        known: the classes of the machines in their order; None: the folders, counted in the order of their names, as
+            torchvision's ImageFolder counts them.
+        folders: all that there are, those without pictures too.
+        class_count: how many classes the machines tell apart, where they say so.
+
+    Raises:
+        ValueError: a picture lies in no folder, a folder is none of the known classes, folders are counted and one is
+            empty, or the folders are the parts of a data set.
+    """
+    loose = [name for name in names if '/' not in name]
+    if loose:
+        raise ValueError(f'{loose[0]} lies in no folder that names its class ({len(loose)} such pictures).')
+    classes = {name: PurePosixPath(name).parts[0] for name in names}
+    if {folder.lower() for folder in classes.values()} <= _PARTS and any(name.count('/') > 1 for name in names):
+        raise ValueError(
+            f'The folders {", ".join(sorted(set(classes.values())))} are parts of a data set, not classes: name one of '
+            'them in place of the folder above them.'
+        )
+    empty = sorted(set(folders) - set(classes.values()))
+    if empty and known is None:
+        raise ValueError(
+            f'The folder {empty[0]!r} holds no picture. Is it a class, of those that their folders count? Say in '
+            f'which order the machines count yours: --classes {" ".join(sorted(set(folders))[:3])} ... Or remove it.'
+        )
+    return _indices(classes, known, 'The folder', class_count)
+
+
+def read_class_table(
+    path: Path, names: Sequence[str], known: Sequence[str] | None, class_count: int | None = None
+) -> dict[str, int]:
+    """Read the classes of pictures from a CSV: filename and class_index, or filename and class (a name).
+
+    Args:
+        path: the CSV.
+        names: of the pictures, below the folder of pictures. Lines of other pictures are left aside.
+        known: as for :func:`image_folder_classes`.
+        class_count: as for :func:`image_folder_classes`.
+
+    Raises:
+        ValueError: a column is missing, a picture has no line or two classes, or a class is unknown.
+    """
+    table = read_table(path, list(FILE_NAMES), 'file of classes', optional=list(_ALSO), also={**FILE_NAMES, **_ALSO})
+    column = next((column for column in _ALSO if table.rows and column in table.rows[0]), None)
+    if column is None:
+        problem = 'lacks a column' if table.rows else 'holds no rows; it needs'
+        raise ValueError(
+            f'{path} {problem} {" or ".join(map(repr, _ALSO))}; its columns are {", ".join(table.columns)}.'
+        )
+    indexed = column == 'class_index'
+    find = picture_finder(names)
+    found: dict[str, str] = {}
+    for line, row in zip(table.lines, table.rows, strict=True):
+        where = f'{path}, line {line}'
+        name = find(id_of(row['filename'], f'{where}: the file name'), where)
+        if name is None:
+            continue
+        value = id_of(row[column], f'{where}: {column}') if indexed else row[column]
+        if not value or (indexed and not (value.isascii() and value.isdigit())):
+            raise ValueError(f'{where}: {column} is {value!r}.')
+        if found.setdefault(name, value) != value:
+            raise ValueError(f'{where}: {name} has two classes, {found[name]} and {value}.')
+    missing = sorted(set(names) - set(found))
+    if missing:
+        raise ValueError(f'{path} has no class for {len(missing)} of {len(names)} pictures, for example {missing[0]}.')
+    if indexed:
+        highest = max(found, key=lambda name: int(found[name]))
+        if class_count is not None and int(found[highest]) >= class_count:
+            raise ValueError(
+                f'{path}: the class_index of {highest} is {found[highest]}, but the machines count {class_count} '
+                'classes from 0.'
+            )
+        return {name: int(text) for name, text in found.items()}
+    if known is None and all(text.isascii() and text.isdigit() for text in found.values()):
+        raise ValueError(
+            f'{path}: the classes are whole numbers. If they say what the machines count, from 0, call the column '
+            f'class_index; if they are names, say in which order the machines count them: --classes '
+            f'{" ".join(sorted(set(found.values()))[:3])} ...'
+        )
+    return _indices(found, known, f'{path}: the class', class_count)
+
+
+def _indices(
+    names: Mapping[str, str], known: Sequence[str] | None, what: str, class_count: int | None
+) -> dict[str, int]:
+    wanted = set(names.values())
+    classes = sorted(wanted) if known is None else list(known)
+    if class_count is not None and len(classes) != class_count:
+        found = _wordnet(wanted, class_count) if known is None else None
+        if found is None:
+            have = 'The pictures have' if known is None else '--classes names'
+            raise ValueError(
+                f'{have} {len(classes)} classes, and the machines tell {class_count} apart, so that it is not known '
+                f'which are meant. Name all {class_count} in the order in which the machines count them (--classes), '
+                'or give a CSV with filename and class_index.'
+            )
+        return {picture: found[name] for picture, name in names.items()}
+    positions = {name: position for position, name in enumerate(classes)}
+    if not wanted <= set(positions):
+        # Folders can have no spaces everywhere, and nobody means two classes that differ in this alone.
+        positions = _written_otherwise(wanted, positions) or _wordnet(wanted, len(classes)) or positions
+    if twice := [name for name in sorted(wanted) if classes.count(name) > 1]:
+        raise ValueError(
+            f'{what} {twice[0]!r} may be each of {classes.count(twice[0])} classes of the machines of that name: give '
+            'a CSV with filename and class_index.'
+        )
+    unknown = sorted(wanted - set(positions))
+    if unknown:
+        raise ValueError(
+            f'{what} {unknown[0]!r} is none of the {len(classes)} classes of the machines '
+            f'({", ".join(classes[:5])}, ...). Write the names alike, or say in which order the machines count yours: '
+            f'--classes {" ".join(unknown[:3])} ...'
+        )
+    return {picture: positions[name] for picture, name in names.items()}
+
+
+def _written_otherwise(names: Set[str], positions: Mapping[str, int]) -> dict[str, int] | None:
+    """Return the index of names that are those of classes but for case, ``_`` and ``-``; None where one is not."""
+    plain: dict[str, list[int]] = {}
+    for name, position in positions.items():
+        plain.setdefault(_plain(name), []).append(position)
+    found = {name: plain.get(_plain(name), []) for name in names}
+    return {name: places[0] for name, places in found.items()} if all(len(p) == 1 for p in found.values()) else None
+
+
+def _plain(name: str) -> str:
+    return ' '.join(name.casefold().replace('_', ' ').replace('-', ' ').split())
+
+
+def _wordnet(names: Set[str], classes: int) -> dict[str, int] | None:
+    """Return the index of WordNet's numbers, which ImageNet calls its folders by; None where they are not all known."""
+    if classes != 1000 or not all(re.fullmatch(r'n\d{8}', name) for name in names):
+        return None
+    from timm.data import ImageNetInfo
+
+    positions = {name: position for position, name in enumerate(ImageNetInfo('imagenet-1k').label_names())}
+    return positions if names <= set(positions) else None

@@ -1,0 +1,139 @@
+"""Objects in pictures, whatever file they were read from: what every reader of annotations gives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from miqa.errors import MIQAError
+from miqa.layout import coco_source
+
+
+class AnnotationError(MIQAError, ValueError):
+    """Annotations are not what they must be. The message names the file, the entry, the field and what to do."""
+
+
+class AnnotatedObject(NamedTuple):
+    """One object in a picture, in pixels of the picture as it is shown.
+
+    Attributes:
+        category: id of its category.
+        box: left, top, width and height; width and height are above 0.
+        crowd: a region of many objects that are not told apart.
+        segmentation: polygons, each ``[x1, y1, x2, y2, ...]`` of at least three points; or COCO's run-length encoding,
+            ``{'size': [height, width], 'counts': bytes or list}``; or None.
+    """
+
+    category: int
+    box: tuple[float, float, float, float]
+    crowd: bool = False
+    segmentation: list[list[float]] | dict | None = None
+
+
+class AnnotatedImage(NamedTuple):
+    """A picture that is annotated.
+
+    Attributes:
+        key: what the file calls it: COCO's id, mostly a number.
+        file_name: perhaps with folders, divided by ``/``.
+        size: width and height in pixels as it is shown; None where the file does not say.
+    """
+
+    key: int | str
+    file_name: str
+    size: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What a file, or a folder of files, says of pictures and their objects. All of it has been checked.
+
+    Attributes:
+        path: of the file, for errors.
+        images: key -> picture.
+        objects: key -> its objects; a picture without any has an empty list.
+        categories: name -> id.
+        without_area: how many objects were left out because their boxes have no area, so that nothing can find them.
+    """
+
+    path: str
+    images: Mapping[int | str, AnnotatedImage]
+    objects: Mapping[int | str, Sequence[AnnotatedObject]]
+    categories: Mapping[str, int]
+    without_area: int = 0
+
+    def names(self) -> dict[str, int | str]:
+        """Return the name of each picture in a database -> its key.
+
+        MIQD calls a detection picture by its COCO number, filled to 12 digits: by the number that its file is named
+        as (some tools count their ids from 0 or 1, whatever the files are called), else by its id. A picture whose
+        file is not named as a number has the stem of that name, too, where no other picture has it.
+
+        Raises:
+            AnnotationError: two pictures have one number.
+        """
+        found: dict[str, int | str] = {}
+        for key, image in self.images.items():
+            number = self.number(key)
+            if number is None:
+                continue
+            if number in found:
+                other = self.images[found[number]].file_name
+                raise AnnotationError(
+                    f'{self.path}: the pictures {other} and {image.file_name} would both be called {number}. A picture '
+                    'is called by the number in its file name, else by its id: rename one, in the file, too.'
+                )
+            found[number] = key
+        stems = Counter(PurePosixPath(image.file_name).stem for image in self.images.values())
+        for key, image in self.images.items():
+            stem = PurePosixPath(image.file_name).stem
+            if stems[stem] == 1:
+                found.setdefault(stem, key)
+        return found
+
+    def number(self, key: int | str) -> str | None:
+        """Return the 12 digits by which a picture is called, or None where neither its file name nor its id is one."""
+        for text in (PurePosixPath(self.images[key].file_name).stem, key):
+            try:
+                return coco_source(text)
+            except ValueError:
+                continue
+        return None
+
+    def find(self, path: str) -> int | str:
+        """Return the key of the picture at ``path``: of the same file name, and of its folders where several have it.
+
+        Raises:
+            AnnotationError: no picture has this file name, or several that folders do not tell apart.
+        """
+        parts = PurePosixPath(path.replace('\\', '/')).parts
+        candidates = self._by_name().get(parts[-1] if parts else '', [])
+        for depth in range(2, len(parts) + 1):
+            if len(candidates) <= 1:
+                break
+            tail = parts[-depth:]
+            closer = [key for key in candidates if PurePosixPath(self.images[key].file_name).parts[-depth:] == tail]
+            candidates = closer or candidates
+            if not closer:
+                break
+        if len(candidates) == 1:
+            return candidates[0]
+        if not candidates:
+            raise AnnotationError(f'{self.path} lists no image with the file name {PurePosixPath(path).name}.')
+        listed = ', '.join(self.images[key].file_name for key in candidates[:3])
+        raise AnnotationError(
+            f'{self.path} lists {len(candidates)} images of the file name {PurePosixPath(path).name} ({listed}), and '
+            f'the path {path} does not tell which is meant: keep their folders, or rename them, in the file, too.'
+        )
+
+    def _by_name(self) -> dict[str, list[int | str]]:
+        if '_names' not in self.__dict__:
+            names: dict[str, list[int | str]] = {}
+            for key, image in self.images.items():
+                names.setdefault(PurePosixPath(image.file_name).name, []).append(key)
+            # The dataclass is frozen so that nobody changes what was checked; this only remembers an answer.
+            self.__dict__['_names'] = names
+        return self.__dict__['_names']

@@ -1,0 +1,74 @@
+"""Pictures that their EXIF orientation turns, and annotations: of the picture as stored, or as shown?
+
+One rule holds everywhere: **a picture is what it looks like**. Its pixels are turned as EXIF says before anything is
+done, and annotations are in pixels of the turned picture. Programs that ignore EXIF see the copied original unturned
+beside versions that are turned.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from miqa.pictures import UnreadableImage
+from miqa.pictures.reading import picture_size, stored_size
+
+from .objects import AnnotationError
+
+
+class TurnedPictures(UserWarning):
+    """Pictures are turned by EXIF, and nothing tells whether their annotations are, too."""
+
+
+def check_turned(
+    paths: Sequence[str | Path], origin: str | None, sizes: Sequence[tuple[int, int] | None] | None = None
+) -> None:
+    """Check that annotations are of pictures as they are shown; warn of turned ones where that cannot be seen.
+
+    Pictures that cannot be read are left to those who will read them.
+
+    Args:
+        paths: the pictures.
+        origin: of the annotations; None where there are none.
+        sizes: width and height of each picture by the annotations, None where they do not say.
+
+    Raises:
+        AnnotationError: the annotated width and height are those of pictures before they are turned, or of others.
+    """
+    as_stored, unclear = [], []
+    for path, size in zip(paths, sizes or [None] * len(paths), strict=True):
+        try:
+            shown, (stored, orientation) = picture_size(path), stored_size(path)
+        except (OSError, UnreadableImage):
+            continue
+        if size is not None and size not in (shown, stored):
+            raise AnnotationError(
+                f'{origin} annotates {path} as a picture of {size[0]} x {size[1]} pixels, but the file has '
+                f'{shown[0]} x {shown[1]}. Annotations and pictures must be of one size.'
+            )
+        if orientation == 1:
+            continue
+        if size is not None and size == stored != shown:
+            as_stored.append(path)
+        elif size is None or shown == stored:
+            unclear.append(path)
+    if as_stored:
+        raise AnnotationError(
+            f'{origin} gives width and height of {len(as_stored)} pictures as they are stored, for example '
+            f'{as_stored[0]}, but their EXIF orientation turns them, and pictures are taken as they are shown. If the '
+            'annotations fit the unturned pixels, remove the orientation (exiftool -Orientation= -overwrite_original '
+            'FILES); if they fit the picture as shown, exchange width and height in the annotations.'
+        )
+    if unclear:
+        about = (
+            f'what {origin} says must be of the picture as shown, which their size does not tell'
+            if origin
+            else 'programs that ignore EXIF see the originals unturned'
+        )
+        warnings.warn(
+            f'{len(unclear)} pictures are turned by their EXIF orientation, for example {unclear[0]}: versions are '
+            f'made of the picture as it is shown; {about}.',
+            TurnedPictures,
+            stacklevel=3,
+        )

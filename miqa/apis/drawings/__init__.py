@@ -1,0 +1,1 @@
+"""Scores drawn on pictures and frames."""

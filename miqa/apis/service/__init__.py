@@ -1,1 +1,0 @@
-"""Serving over HTTP: what the page and the scoring endpoint share, and the endpoint itself."""

@@ -1,0 +1,1 @@
+"""The command `miqa`: one file for each verb."""

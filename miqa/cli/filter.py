@@ -1,0 +1,128 @@
+"""``miqa filter``: let only the good images of a folder through."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from miqa.apis.command_options import SOME_FAILED, add_model_options, add_reading_options, load_model
+from miqa.outside.addresses import address_in_path
+from miqa.outside.names import printable, read_name, write_name
+
+_DESCRIPTION = """\
+Score the images of a folder, with all folders below, and copy, link or list the good ones.
+
+Nothing is ever deleted, moved or overwritten. Images that cannot be read are never among the good ones.
+"""
+_EXAMPLES = """
+Examples:
+  miqa filter shots/ --keep 0.8 --to good/ --model demo         # copy the best four fifths
+  miqa filter shots/ --threshold 0.5 --to good/ --mode link --model demo  # symbolic links
+  miqa filter shots/ --gate gate.json --to good/ --model demo   # a threshold with a promise, see `miqa gate --help`
+  miqa filter shots/ --threshold 0.5 --model demo > good.txt                 # only list them
+  miqa filter shots/ --keep 0.8 --to good/ --scores scores.csv --model demo  # and keep the scores for the next run
+"""
+
+
+def add_parser(subparsers) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        'filter',
+        help='filter images',
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
+    parser.add_argument('folder', metavar='FOLDER', help='folder with images')
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument('--keep', type=float, metavar='SHARE', help='share of images to keep: the best, such as 0.8')
+    which.add_argument('--gate', metavar='FILE', help='let through what a gate of `miqa gate fit` promises to be good')
+    which.add_argument('--threshold', type=float, metavar='SCORE', help='keep images with at least this score')
+    parser.add_argument('--to', metavar='DIR', help='new folder for the good images (default: print their paths)')
+    parser.add_argument('--mode', choices=('copy', 'link', 'hardlink'), default='copy', help='default: copy')
+    parser.add_argument('--scores', metavar='FILE', help='keep scores in this .csv, .json, .jsonl or .parquet file')
+    parser.add_argument('--quiet', '-q', action='store_true', help='no progress bar and no summary')
+    add_reading_options(parser)
+    add_model_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Filter; returns the exit status."""
+    from tqdm import tqdm
+
+    from miqa.apis.gate import choose, deliver
+    from miqa.apis.results import ResultFile, read_rows, try_out
+    from miqa.outside.walking import check_target
+    from miqa.pictures.finding import LeftOut, find_images
+
+    if not Path(args.folder).is_dir():
+        raise NotADirectoryError(f'{address_in_path(args.folder) or args.folder} is not a folder of images.')
+    if args.to:
+        check_target(Path(args.folder), Path(args.to))
+    gate = None
+    if args.gate:
+        # Gates are fitted with scipy; what only scores does without.
+        from miqa.apis.gate_fit import Gate
+
+        gate = Gate.load(args.gate)
+    threshold = gate.threshold if gate else args.threshold
+    # A wrong share must not show after an hour of scoring.
+    choose([0.0], args.keep, threshold)
+    left_out = LeftOut()
+    images = list(find_images([args.folder], left_out=left_out))
+    if args.to:
+        check_target(Path(args.folder), Path(args.to), images)
+    if args.scores:
+        try_out(args.scores)
+    model = load_model(args)
+    if gate:
+        gate.check_model(model.identity)
+    scores: dict[str, float] = {}
+    failed: list[Exception] = []
+    results = ResultFile(args.scores, model.identity) if args.scores else None
+    todo = [image for image in images if results is None or not results.has(image)]
+    with tqdm(total=len(images), initial=len(images) - len(todo), unit='image', disable=args.quiet or None) as bar:
+        for found in model.assess_all(todo, bar.update):
+            if found.score is not None:
+                scores[found.name] = found.score
+            elif found.error is not None:
+                failed.append(found.error)
+            if results is not None:
+                results.add(found.name, found.score, found.quality, found.error, **found.extra)
+    if results is not None:
+        results.finish()
+        wanted = set(images)
+        rows = ((read_name(row['image']), row['score']) for row in read_rows(Path(args.scores)))
+        known = {image: score for image, score in rows if image in wanted}
+        scores = {image: score for image, score in known.items() if score is not None}
+    names = [image for image in images if image in scores]
+    good = choose([scores[name] for name in names], args.keep, threshold)
+    kept = [name for name, is_good in zip(names, good, strict=True) if is_good]
+    unwritten: list[Exception] = []
+    if args.to:
+        new = deliver(kept, args.folder, args.to, args.mode, unwritten.append)
+        words = f' to {args.to} ({new} new)'
+    else:
+        print('\n'.join(map(write_name, kept)))
+        words = ''
+    if not args.quiet:
+        lowest = f', the lowest of them scored {min(scores[name] for name in kept):.4f}' if kept else ''
+        print(f'Let {len(kept)} of {len(images)} images through{words}{lowest}.', file=sys.stderr)
+    for error in failed[:20]:
+        print(f'Cannot read: {printable(str(error))}', file=sys.stderr)
+    if failed:
+        print(f'{len(failed)} files could not be read and were left out.', file=sys.stderr)
+    for error in unwritten[:20]:
+        print(f'Not delivered: {printable(str(error))}', file=sys.stderr)
+    if unwritten:
+        print(f'{len(unwritten)} good images did not reach {args.to}.', file=sys.stderr)
+    for sentence in left_out.lines():
+        print(f'Left out: {sentence}', file=sys.stderr)
+    return SOME_FAILED if failed or unwritten or left_out.count else 0

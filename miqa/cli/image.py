@@ -1,0 +1,146 @@
+"""``miqa image``: score images."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from miqa.apis.command_options import SOME_FAILED, add_model_options, add_reading_options, load_model
+from miqa.outside.names import printable, write_name
+from miqa.outside.remote_files import RemoteFiles, add_download_option
+from miqa.running import command_line
+from miqa.running.parallel import parse_shard
+
+_DESCRIPTION = """\
+Score images: nominally 0 (useless to vision models) to 1 (as good as undistorted), not clipped.
+
+Without --out the scores are printed. With --out they are written as .csv, .json, .jsonl or .parquet, and running the
+same command again does only what is missing, new, changed or could not be read before.
+"""
+_EXAMPLES = """
+Examples:
+  miqa image a.jpg b.png --model demo
+  miqa image shots/ --out scores.csv --model demo         # with all folders below
+  miqa image 'shots/**/*_night.JPG' --out night.parquet --model demo  # quoted pattern
+  find . -name '*.png' | miqa image - --out scores.jsonl
+  miqa image shots/ --annotated marked/ --heatmaps heat/ --model demo
+  miqa image - --shard 3/16 --out part3.parquet --model demo < list.txt   # one of sixteen processes; see docs/scale.md
+"""
+
+
+def add_parser(subparsers) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        'image',
+        help='score images',
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        'paths', nargs='+', metavar='PATH', help='file, folder, quoted pattern, http(s) address, or - for stdin'
+    )
+    parser.add_argument('--out', '-o', metavar='FILE', help='.csv, .json, .jsonl or .parquet')
+    parser.add_argument('--overwrite', action='store_true', help='begin anew where --out exists')
+    parser.add_argument(
+        '--shard', type=command_line.sentence(parse_shard), default=(1, 1), metavar='I/N',
+        help='only the I-th of N parts of the images (as many processes or computers may do the others)',
+    )  # fmt: skip
+    parser.add_argument('--json', action='store_true', help='print JSON Lines (without --out)')
+    parser.add_argument('--annotated', metavar='DIR', help='also save each image with its score on a colour scale')
+    parser.add_argument('--heatmaps', metavar='DIR', help='also save which parts help (blue) and hurt (red)')
+    parser.add_argument('--heatmap-method', choices=('occlusion', 'rollout'), default='occlusion')
+    parser.add_argument('--quiet', '-q', action='store_true', help='no progress bar and no summary')
+    add_download_option(parser, 200)
+    add_reading_options(parser)
+    add_model_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score the images; returns the exit status."""
+    from tqdm import tqdm
+
+    from miqa.apis.drawings.drawn_pictures import DrawnPictures
+    from miqa.apis.results import ResultFile, try_out
+    from miqa.outside.walking import check_target
+    from miqa.pictures.finding import LeftOut, find_images
+    from miqa.reports.score_summary import Summary
+
+    left_out = LeftOut()
+    images: Iterator[str] | list[str] = find_images(args.paths, left_out=left_out)
+    number, count = args.shard
+    images = itertools.islice(images, number - 1, None, count)
+    if '-' not in args.paths:
+        images = list(images)
+    for folder in filter(None, (args.annotated, args.heatmaps)):
+        for path in args.paths:
+            if Path(path).is_dir():
+                check_target(Path(path), Path(folder), images if isinstance(images, list) else ())
+    if args.out:
+        try_out(args.out)
+    model = load_model(args)
+    results = ResultFile(args.out, model.identity, args.overwrite) if args.out else None
+    pictures = DrawnPictures(model, args.annotated, args.heatmaps, args.heatmap_method)
+    summary = Summary()
+    total = len(images) if isinstance(images, list) else None
+    with (
+        RemoteFiles(args.max_download, seconds=60) as remote,
+        tqdm(total=total, unit='image', disable=True if args.quiet else None) as bar,
+    ):
+
+        def pending() -> Iterator[str | os.PathLike]:
+            for image in images:
+                given = remote.given(image)
+                if results is not None and results.has(str(given)) and pictures.made(str(given)):
+                    summary.skipped += 1
+                    bar.update()
+                else:
+                    yield given
+
+        def after_batch(count: int) -> None:
+            bar.update(count)
+            if results is not None:
+                results.flush()
+
+        try:
+            for found in model.assess_all(pending(), after_batch):
+                if found.score is not None and found.quality is not None:
+                    summary.add(found.score, found.quality)
+                    # A picture that cannot be written is its image's error; the score stays.
+                    found = found._replace(error=pictures.make(found, remote.path(found.name)))
+                if found.error is not None:
+                    summary.fail(found.name, found.error, found.score is not None)
+                remote.done(found.name)
+                if results is not None:
+                    results.add(found.name, found.score, found.quality, found.error, **found.extra)
+                elif args.json:
+                    print(_json_line(found))
+                elif found.score is not None:
+                    print(f'{found.score:.4f}  {found.quality:<6}  {write_name(found.name, sys.stdout.encoding)}')
+        except BaseException:
+            if results is not None:
+                results.close()
+            raise
+    if results is not None:
+        results.finish()
+    if not args.quiet:
+        if text := summary.text():
+            print(text, file=sys.stderr)
+        if args.out:
+            print(f'Saved {printable(args.out)}.', file=sys.stderr)
+    elif summary.failed:
+        print(f'{summary.failed} files could not be read, or their pictures not be written.', file=sys.stderr)
+    for sentence in left_out.lines():
+        print(f'Left out: {sentence}', file=sys.stderr)
+    return SOME_FAILED if summary.failed or left_out.count else 0
+
+
+def _json_line(found) -> str:
+    error = None if found.error is None else printable(str(found.error))
+    return json.dumps({'image': write_name(found.name), 'score': found.score, 'quality': found.quality, 'error': error})

@@ -1,0 +1,170 @@
+"""``miqa label``: from a folder of pictures and a machine to a labelled database."""
+
+from __future__ import annotations
+
+import argparse
+
+from miqa.apis.command_options import SOME_FAILED
+
+_DESCRIPTION = """\
+Make a labelled database: distort the pictures, let the machines look at every version, turn their answers into
+labels, divide the sources into train and val, and check the result. Stopped at any moment, the same command goes on.
+"""
+_EXAMPLES = """
+Examples:
+  # what will it cost? Measured on two pictures, nothing is made
+  miqa label shots/ --out data/mine --task det --machine fasterrcnn_resnet50_fpn_v2 --annotations shots.json --plan
+
+  # a detector of torchvision; annotations are COCO JSON, YOLO, Pascal VOC, LabelMe, CVAT or a CSV of boxes
+  miqa label shots/ --out data/mine --task det --machine fasterrcnn_resnet50_fpn_v2 --annotations shots.json
+
+  # no annotations: labels of consistency alone. Fewer versions: four distortions, the same everywhere in the picture
+  miqa label shots/ --out data/mine --task cls --machine resnet50 --patterns uniform \\
+      --distortions darkness motion_blur defocus_blur jpeg_compression
+
+  # your own model: a YOLO's .pt, a folder of transformers, or a config (docs/your_own_models.md)
+  miqa label shots/ --out data/mine --task det --machine best.pt --annotations labels/ --classes car bus
+
+  # footage as it is: pairs of a clean and a degraded picture, or single pictures with annotations
+  miqa label shots/ --out data/mine --task det --machine best.pt --pairs pairs.csv
+  miqa label shots/ --out data/mine --task det --machine best.pt --annotations shots.json --unpaired
+
+  # two computers that share a disk: each its shard, and at the end once without --shard
+  miqa label shots/ --out data/mine --task det --machine best.pt --annotations shots.json --shard 1/2
+
+Then: python tools/train.py configs/ra_miqa_det.py --data-root data/mine
+"""
+
+
+def add_parser(subparsers) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        'label',
+        help='make a labelled database',
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
+    from miqa.running.command_line import sentence
+    from miqa.running.parallel import BACKENDS, parse_shard
+    from miqa.taxonomy import DATABASE_TASKS, DISTORTIONS, EXTRA_DISTORTIONS, MEASURES, REGION_PATTERNS
+
+    parser.add_argument('images', metavar='FOLDER', help='pictures, with all folders below')
+    parser.add_argument('--out', required=True, metavar='DATA', help='the database, new or begun')
+    parser.add_argument('--task', required=True, choices=DATABASE_TASKS)
+    parser.add_argument(
+        '--machine', nargs='+', required=True, metavar='MACHINE',
+        help='a model of torchvision, a .pt of Ultralytics, a model of transformers, or a config (.py)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--annotations', metavar='PATH',
+        help='COCO JSON, folder of YOLO or VOC files, CSV; cls: CSV or FOLDER itself; seg: folder of maps',
+    )  # fmt: skip
+    parser.add_argument(
+        '--classes', nargs='+', metavar='NAME', help='names of the classes, in the order of their index'
+    )
+    parser.add_argument('--pairs', metavar='CSV', help='columns clean,degraded: these in place of distortions')
+    parser.add_argument('--unpaired', action='store_true', help='single pictures as they are: accuracy alone')
+    parser.add_argument('--plan', action='store_true', help='say what it will cost, and make nothing')
+    parser.add_argument(
+        '--distortions', nargs='+', default=list(DISTORTIONS), choices=DISTORTIONS + EXTRA_DISTORTIONS, metavar='NAME',
+        help=f'default: {" ".join(DISTORTIONS)}',
+    )  # fmt: skip
+    parser.add_argument(
+        '--patterns', nargs='+', default=list(REGION_PATTERNS), choices=REGION_PATTERNS,
+        help='uniform (5 versions of each distortion), bg_stronger (10), fg_stronger (10); default: all',
+    )  # fmt: skip
+    parser.add_argument(
+        '--measures', nargs='+', default=['none'], choices=(*MEASURES, 'none'),
+        help='quality tables of human vision, which take two to four times as long as the pictures (default: none)',
+    )  # fmt: skip
+    parser.add_argument('--consistency', choices=('top1', 'soft'), default='top1', help='cls (default: top1)')
+    parser.add_argument(
+        '--confidence', type=float, default=0.3,
+        help='det, ins: answers to the clean picture with at least this score are the reference (default: 0.3)',
+    )  # fmt: skip
+    parser.add_argument('--seed', type=int, default=1234567, help='of distortions and splits (default: 1234567)')
+    parser.add_argument('--val-share', type=float, default=0.2, help='share of the sources for val (default: 0.2)')
+    parser.add_argument('--shard', type=sentence(parse_shard), default=(1, 1), metavar='I/N', help='do part I of N')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1; default: a GPU if there is one')
+    parser.add_argument('--batch-size', type=int, default=16, help='pictures for a machine at a time (default: 16)')
+    parser.add_argument('--workers', type=int, default=0, help='processes that decode (default: 0, this one)')
+    parser.add_argument('--jobs', type=int, default=-1, help='processes that distort and score (default: all cores)')
+    parser.add_argument('--backend', choices=BACKENDS, default='loky', help='loky: here; ray, dask: a cluster')
+    parser.add_argument('--quiet', '-q', action='store_true', help='no progress line')
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the database; returns 1 where the check at the end finds problems, 3 where something was left out."""
+    from miqa.labelling import ScoreOptions
+    from miqa.labelling.own_database import Order, make_database, make_plan
+    from miqa.machines import machine_configs_of
+    from miqa.running.allocator import keep_freed_memory, keep_some_freed_memory
+    from miqa.running.devices import usable_device
+    from miqa.taxonomy import LEVEL_PAIRS, region_pattern
+
+    keep_some_freed_memory()  # of the processes that make pictures
+    keep_freed_memory()
+    order = Order(
+        images=args.images,
+        root=args.out,
+        task=args.task,
+        machines=machine_configs_of(args.machine, args.task),
+        annotations=args.annotations,
+        classes=args.classes,
+        pairs=args.pairs,
+        unpaired=args.unpaired,
+        distortions=args.distortions,
+        level_pairs=[pair for pair in LEVEL_PAIRS if region_pattern(*pair) in args.patterns],
+        measures=() if 'none' in args.measures else args.measures,
+        options=ScoreOptions(args.consistency, args.confidence),
+        seed=args.seed,
+        val_share=args.val_share,
+        shard=args.shard,
+        device=str(usable_device(args.device)),
+        batch_size=args.batch_size,
+        workers=args.workers,
+        jobs=args.jobs,
+        backend=args.backend,
+    )
+    if args.plan:
+        print(make_plan(order))
+        return 0
+    made = make_database(order, progress=not args.quiet)
+    for note in made.notes:
+        print(note)
+    for sentence in made.left_out.lines():
+        print(f'Left out: {sentence}')
+    if made.manifest is None:
+        print(
+            f'Shard {args.shard[0]} of {args.shard[1]} is done. When all are, run the same command without --shard: it '
+            f'makes the labels.'
+        )
+        return SOME_FAILED if made.left_out.count else 0
+    return _report(args, made)
+
+
+def _report(args: argparse.Namespace, made) -> int:
+    manifest = made.manifest
+    print(
+        f'{manifest["images"]} labelled pictures of {manifest["sources"]} sources, {len(manifest["machines"])} machines'
+    )
+    for label, values in manifest['statistics'].items():
+        if values:
+            print(f'  {label:12s} mean {values["mean"]:.4f}, standard deviation {values["std"]:.4f}')
+    if manifest['excluded_images']:
+        reasons = '; '.join(sorted(set(filter(None, manifest['excluded'].values()))))
+        print(f'  {manifest["excluded_images"]} pictures have no label: {reasons}')
+    if made.splits:
+        print('  ' + ', '.join(f'{split}: {count} sources' for split, count in made.splits.items()))
+    for problem in made.problems:
+        print(f'PROBLEM: {problem}')
+    label = '' if len(manifest['labels']) == 2 else f' --label {manifest["labels"][0]}'
+    print(f'Train on it: python tools/train.py configs/ra_miqa_{args.task}.py --data-root {args.out}{label}')
+    return 1 if made.problems else SOME_FAILED if made.left_out.count else 0

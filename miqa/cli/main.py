@@ -1,0 +1,74 @@
+"""The command ``miqa``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+
+from miqa.running.command_line import SAME_AGAIN, SuggestingParser, run_command
+
+#: Sub-commands, each in a module of its own name in :mod:`miqa.cli`, and what they are for. Only the one
+#: that is asked for is imported, so that ``miqa --help`` answers at once.
+COMMANDS = {
+    'image': 'score images, folders of them, patterns, or a list on stdin',
+    'video': 'score a video over time, annotate it, write a report',
+    'camera': 'score a camera or stream while it runs',
+    'filter': 'let only the good images of a folder through',
+    'label': 'make a labelled database from a folder of pictures and a machine',
+    'gate': 'fit a threshold that keeps a promise, for `miqa filter --gate`',
+    'models': 'list the models that can be had by name',
+    'export': 'write a model as ONNX or torch.export file',
+    'serve': 'open a page to try it in the browser',
+}
+
+_EXAMPLES = """
+Examples:
+  miqa image photo.jpg                                        # the paper's model, fetched at first use
+  miqa image shots/ --out scores.csv --model demo             # a folder; run again to go on after a stop
+  miqa filter shots/ --keep 0.8 --to good/ --model demo       # copy the best four fifths
+  miqa models --task det                                      # what can be had by name
+
+Exit status: 0 all went well; 1 an error; 2 wrong usage; 3 done, but some files could not be read.
+"""
+
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Build the parser with the whole of ``command`` and only the names of the others."""
+    parser = SuggestingParser(
+        prog='miqa',
+        description='How well will vision models do on this image?',
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    for name, purpose in COMMANDS.items():
+        module = f'miqa.cli.{name}'
+        if importlib.util.find_spec(module) is None:
+            continue
+        if name == command:
+            importlib.import_module(module).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=purpose)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exits with the status that the command returns, if it is not 0."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+
+    def run() -> None:
+        args = build_parser(arguments[0] if arguments else None).parse_args(arguments)
+        status = args.run(args)
+        if status:
+            sys.exit(status)
+
+    kept = {word.partition('=')[0] for word in arguments} & {'--out', '-o', '--scores'}
+    resumes = arguments[:1] in (['image'], ['filter'], ['video'], ['label']) and kept
+    run_command(run, SAME_AGAIN if resumes else '')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,79 @@
+"""``miqa models``: what can be had by name."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from miqa.taxonomy import LABELS, TASKS
+
+_EXAMPLES = """
+Examples:
+  miqa models                          # all
+  miqa models --task det --label accuracy
+  miqa models --method ra-miqa --json  # with addresses and preprocessing
+"""
+
+
+def add_parser(subparsers) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        'models',
+        help='list models',
+        description="List the authors' released weights, the paper's figures for them, and which are on this machine.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--task', choices=TASKS, help='only of this task')
+    parser.add_argument('--label', choices=LABELS, help='only of this label')
+    parser.add_argument('--method', help='only of this method, in any spelling')
+    parser.add_argument('--json', action='store_true', help='print everything that is known, as JSON')
+    parser.add_argument('--register-demo', metavar='CHECKPOINT', help="make this checkpoint the model 'demo' and stop")
+    parser.add_argument(
+        '--register-demo-fast', metavar='FILE', help="make this .onnx file the model 'demo-fast' and stop"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from miqa.apis import zoo
+    from miqa.apis.zoo.catalogue import demo_path
+    from miqa.outside.user_folders import HOME_VARIABLE, user_cache
+
+    if args.register_demo:
+        print(f'The model `demo` is now {args.register_demo}, copied to {zoo.register_demo(args.register_demo)}.')
+        return 0
+    if args.register_demo_fast:
+        place = zoo.register_demo_fast(args.register_demo_fast)
+        print(f'The model `demo-fast` is now {args.register_demo_fast}, copied to {place}.')
+        return 0
+    found = zoo.list_models(args.task, args.label, args.method)
+    if args.json:
+        print(json.dumps([zoo.as_dict(entry) for entry in found], indent=2))
+        return 0
+    table = Table(title='Released models', title_justify='left')
+    for name in ('method', 'task', 'label'):
+        table.add_column(name)
+    for name in ('SRCC', 'PLCC'):
+        table.add_column(name, justify='right')
+    table.add_column('here')
+    for entry in found:
+        figures = ('-' if value is None else f'{value:.4f}' for value in (entry.srcc, entry.plcc))
+        here = 'yes' if entry.path.is_file() else ''
+        table.add_row(entry.preprocessing.title, entry.task, entry.label, *figures, here)
+    console = Console(width=None if Console().is_terminal else 100)
+    console.print(table)
+    demo = demo_path(task=args.task)
+    here = f'is at {demo}' if demo.is_file() else 'is made by `bash tools/quickstart.sh`'
+    console.print(
+        f'Scores are raw regression values, nominally 0 to 1, higher is better. SRCC and PLCC are the figures of the '
+        f'paper. The authors publish no checksums. Weights are kept in {user_cache()} (change it with '
+        f'{HOME_VARIABLE}). The model `demo` {here}.',
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0

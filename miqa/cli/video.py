@@ -1,0 +1,251 @@
+"""``miqa video``: score videos over time."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+from miqa.apis.command_options import SOME_FAILED, add_model_options, load_model
+from miqa.keeping import only_writer
+from miqa.outside import read_regular_text
+from miqa.outside.addresses import is_web_address
+from miqa.outside.json_text import parse_json
+from miqa.outside.names import fitting_name, printable, write_name
+from miqa.outside.remote_files import RemoteFile, RemoteFiles, add_download_option
+from miqa.pictures.finding import LeftOut, find_files
+
+_DESCRIPTION = """\
+Score videos frame by frame: the mean, the curve over time, and the worst segments.
+
+Without --out a line per video is printed. With --out each video gets a report: NAME.json with everything, two CSV
+tables (scored frames, seconds) and plots. Running the same command again does only what is missing or has changed.
+"""
+_EXAMPLES = """
+Examples:
+  miqa video drive.mp4 --model demo                        # 30 frames, equally far apart
+  miqa video clips/ --out reports/ --sampling fps --fps 2 --model demo  # a folder; two frames a second
+  miqa video drive.mp4 --annotate marked/ --model demo     # the footage with score and growing curve, with sound
+  miqa video drive.mp4 --sampling keyframes --json --model demo  # needs PyAV: pip install 'miqa[video]'
+"""
+
+
+def add_parser(subparsers) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        'video',
+        help='score videos',
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        'paths', nargs='+', metavar='PATH', help='video file, folder, quoted pattern, or http(s) address'
+    )
+    parser.add_argument('--out', '-o', metavar='DIR', help='folder for reports')
+    parser.add_argument(
+        '--plots', nargs='*', choices=('frames', 'seconds', 'both'), default=['frames', 'seconds', 'both']
+    )
+    parser.add_argument('--annotate', metavar='DIR', help='also write each video with a side panel into this folder')
+    parser.add_argument('--json', action='store_true', help='print the whole result as JSON Lines')
+    parser.add_argument('--overwrite', action='store_true', help='write reports and annotated videos anew')
+    parser.add_argument('--quiet', '-q', action='store_true', help='no progress bars')
+    add_download_option(parser, 8000)
+    group = parser.add_argument_group('which frames are scored')
+    group.add_argument('--sampling', choices=('uniform', 'fps', 'every', 'keyframes'), default='uniform')
+    group.add_argument(
+        '--num-frames',
+        '--frames',
+        dest='num_frames',
+        type=int,
+        default=30,
+        metavar='N',
+        help='uniform: how many (default: 30)',
+    )
+    group.add_argument('--fps', type=float, default=2.0, metavar='RATE', help='fps: frames per second (default: 2)')
+    group.add_argument('--every', type=int, default=1, metavar='N', help='every: each N-th frame (default: 1)')
+    group.add_argument(
+        '--backend', choices=('auto', 'opencv', 'pyav'), default='auto',
+        help='what reads (default: PyAV where it is installed)',
+    )  # fmt: skip
+    group.add_argument('--assume-fps', type=float, metavar='RATE', help='frame rate to believe instead of the file')
+    group.add_argument(
+        '--segment', type=float, default=2.0, metavar='SECONDS', help='length of worst segments (default: 2)'
+    )
+    add_model_options(parser)
+    # Frames are large: a batch of 32 frames of a 4K video would fill 800 MB.
+    parser.set_defaults(run=run, batch_size=8)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score the videos; returns the exit status."""
+    from miqa.apis.video.assess import VideoMIQA
+
+    addresses = [path for path in args.paths if is_web_address(path)]
+    left_out = LeftOut()
+    found = find_videos([path for path in args.paths if not is_web_address(path)], left_out)
+    if args.out:
+        check_report_names(found)
+    names = annotated_names(found) if args.annotate else {}
+    videos: list[Path | RemoteFile] = [*found]
+    scorer = VideoMIQA(
+        model=load_model(args), batch_size=args.batch_size, sampling=args.sampling, num_frames=args.num_frames,
+        fps=args.fps, every=args.every, backend=args.backend,
+    )  # fmt: skip
+    failed = 0
+    fetched_from: dict[str, str] = {}
+    with RemoteFiles(args.max_download, seconds=3600) as remote:
+        videos += [remote.given(address) for address in addresses]
+        for video in videos:
+            try:
+                if isinstance(video, RemoteFile):
+                    fetched = Path(video)
+                    fetched_from[str(fetched)] = str(video)
+                    if args.out:
+                        check_report_names([*found, fetched])
+                    found.append(fetched)
+                    names = annotated_names([*names, fetched]) if args.annotate else {}
+                    _assess(fetched, scorer, args, names.get(fetched, ''), address=str(video))
+                else:
+                    _assess(video, scorer, args, names.get(video, ''))
+            except (ValueError, OSError) as error:
+                failed += 1
+                text = str(error)
+                for path, address in fetched_from.items():
+                    text = text.replace(path, address)
+                print(f'Error: {printable(text)}', file=sys.stderr)
+            finally:
+                remote.done(str(video))
+    if failed:
+        print(f'{failed} of {len(videos)} videos could not be scored or written.', file=sys.stderr)
+    for sentence in left_out.lines():
+        print(f'Left out: {sentence}', file=sys.stderr)
+    return SOME_FAILED if failed or left_out.count else 0
+
+
+def find_videos(paths: list[str], left_out: LeftOut | None = None) -> list[Path]:
+    """Return the videos that are meant, each once, as for :func:`miqa.pictures.finding.find_files`.
+
+    Args:
+        paths: files, folders and patterns.
+        left_out: collects the folders that cannot be read, and those without videos. Without it the first is raised.
+
+    Raises:
+        FileNotFoundError: the only folder has no videos. (A file that is missing is reported with the others.)
+    """
+    from miqa.apis.video.reading import VIDEO_SUFFIXES
+
+    return [Path(path) for path in find_files(paths, VIDEO_SUFFIXES, 'videos', left_out=left_out)]
+
+
+def check_report_names(videos: list[Path]) -> None:
+    """Raise a ValueError where two videos have the same file name, so that their reports would be one."""
+    _check_unique({path: path.name for path in videos}, 'reports')
+
+
+def annotated_names(videos: list[Path]) -> dict[Path, str]:
+    """Name the annotated videos: ``a_quality.mp4`` for ``a.avi``; the whole name stays where two videos share a stem.
+
+    Raises:
+        ValueError: two of them would still have one name.
+    """
+    stems = Counter(video.stem for video in videos)
+    names = {video: video.stem if stems[video.stem] == 1 else video.name for video in videos}
+    names = {video: fitting_name(name, '_quality.mp4') for video, name in names.items()}
+    _check_unique(names, 'annotated videos')
+    return names
+
+
+def _check_unique(names: dict[Path, str], what: str) -> None:
+    first: dict[str, Path] = {}
+    for video, name in names.items():
+        if first.setdefault(name, video) != video:
+            raise ValueError(
+                f'{printable(str(first[name]))} and {printable(str(video))} have the same name, and their {what} would '
+                'have, too. Score them with separate commands and folders.'
+            )
+
+
+def _assess(video: Path, scorer, args: argparse.Namespace, annotated_name: str, address: str | None = None) -> None:
+    """Score and annotate a video, as the only process that does so with this one in these folders."""
+    folders = {Path(folder).absolute() for folder in (args.out, args.annotate) if folder}
+    part = fitting_name(write_name(video.name).replace(os.sep, '_'), longest=180)
+    with contextlib.ExitStack() as locks:
+        for folder in sorted(folders):
+            locks.enter_context(only_writer(folder, 'name another folder', part=part))
+        _assess_alone(video, scorer, args, annotated_name, address)
+
+
+def _assess_alone(
+    video: Path, scorer, args: argparse.Namespace, annotated_name: str, address: str | None = None
+) -> None:
+    from miqa.apis.video.report import report_paths, write_report
+
+    marked = Path(args.annotate, annotated_name) if args.annotate else None
+    report = report_paths(write_name(video.name), args.out, args.plots)['json'] if args.out else None
+    known = None if args.overwrite or report is None else _earlier(report, video, scorer, args, address)
+    if known is not None:
+        result = known
+    else:
+        if report is not None and report.exists() and not args.overwrite:
+            raise FileExistsError(
+                f'{report} is of another model, of other settings, or of an earlier {video.name}. Name another '
+                'folder, or replace it with --overwrite.'
+            )
+        result = scorer.assess_video(
+            video, assume_fps=args.assume_fps, segment_seconds=args.segment, progress=not args.quiet
+        )  # fmt: skip
+        result['asked'] = _asked(video, scorer, args, address)
+        result['video_path'] = address or result['video_path']
+        if report is not None:
+            write_report(result, args.out, kinds=args.plots, overwrite=args.overwrite)
+    if marked is not None and (args.overwrite or not marked.exists()):
+        written = scorer.annotate_video(
+            video, marked, result=result, overwrite=args.overwrite, progress=not args.quiet
+        )  # fmt: skip
+        print(f'Saved {printable(str(written))}.', file=sys.stderr)
+    elif marked is not None:
+        kept = printable(str(marked))
+        print(f'Kept {kept}, which is there already; --overwrite writes it anew.', file=sys.stderr)
+    if args.json:
+        print(json.dumps(result, allow_nan=False))
+    else:
+        worst = result['worst_segments'][0]
+        name = address or write_name(str(video), sys.stdout.encoding)
+        print(
+            f'{result["mean_score"]:.4f}  {result["quality"]:<6}  {name}  '
+            f'(worst {worst["mean_score"]:.4f} at {worst["start"]:.1f} s, {result["num_frames_analyzed"]} frames'
+            f'{", scored before" if known else ""}{"" if result["complete"] else ", ends early"})'
+        )
+
+
+def _asked(video: Path, scorer, args: argparse.Namespace, address: str | None) -> dict:
+    """Everything that decides what the result is: equal values, equal result."""
+    stat = video.stat()
+    return {
+        'file_size': stat.st_size,
+        # What was fetched has the time of its fetching.
+        'file_modified_ns': address or stat.st_mtime_ns,
+        'identity': getattr(scorer.model, 'identity', None),
+        'thresholds': list(getattr(scorer.model, 'thresholds', ())),
+        'sampling': [args.sampling, args.num_frames, args.fps, args.every],
+        'backend': args.backend,
+        'assume_fps': args.assume_fps,
+        'segment': args.segment,
+        'plots': sorted(args.plots),
+    }
+
+
+def _earlier(report: Path, video: Path, scorer, args: argparse.Namespace, address: str | None) -> dict | None:
+    """Return the result of an earlier run of the same command on the same file, if there is one."""
+    if not report.is_file() or not video.is_file():
+        return None
+    try:
+        result = parse_json(read_regular_text(report, what='report'), str(report))
+    except (ValueError, OSError):
+        return None
+    return result if isinstance(result, dict) and result.get('asked') == _asked(video, scorer, args, address) else None

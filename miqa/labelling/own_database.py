@@ -1,0 +1,301 @@
+"""A labelled database from a folder of pictures and a machine, in one go: what ``miqa label`` does."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from miqa.distortions.build import build_versions
+from miqa.distortions.captured import build_captured
+from miqa.distortions.sources import Source
+from miqa.errors import MIQAError
+from miqa.layout import FILED_LABELS, ground_truth_path, responses_folder
+from miqa.machines import Machine, build_machine, list_sources, run_machine, shard_of
+from miqa.outside.walking import LeftOut
+from miqa.running.progress import OneLine
+from miqa.splits.writing import renew_splits
+from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS
+
+from .build import label_database
+from .class_matches import unknown_classes
+from .ground_truth import read_classes
+from .own_pictures import OwnPictures, prepare_pictures, read_pairs
+from .plan import measure_images, measure_machine, plan_text, temporary_root
+from .scores import NO_CLEAN_DETECTIONS, ScoreOptions
+from .verify import verify_database
+
+#: What is done, in this order.
+STAGES = ('distort', 'run', 'label', 'split', 'verify')
+
+
+@dataclass
+class Order:
+    """What is to be made.
+
+    Attributes:
+        images: folder of pictures.
+        root: the database.
+        task: cls, det, ins or seg.
+        machines: configs of the machines.
+        annotations: of any kind that :mod:`miqa.annotations.formats` reads, or None: consistency alone.
+        classes: names of classes, see :func:`miqa.labelling.own_pictures.prepare_pictures`.
+        pairs: CSV of clean and degraded pictures, in place of distortions.
+        unpaired: take each picture as it is, without a clean one: accuracy alone.
+        distortions: which.
+        level_pairs: levels of foreground and background.
+        measures: columns of the quality tables.
+        options: how answers become scores.
+        seed: of distortions and splits.
+        val_share: share of the sources for testing.
+        shard: (i, n): distort and run the i-th of n parts only.
+        device: where the machines run.
+        batch_size: pictures for a machine at a time.
+        workers: processes that decode.
+        jobs: processes that distort and score.
+        backend: where these run.
+    """
+
+    images: str | os.PathLike
+    root: str | os.PathLike
+    task: str
+    machines: Sequence[dict]
+    annotations: str | os.PathLike | None = None
+    classes: Sequence[str] | None = None
+    pairs: str | os.PathLike | None = None
+    unpaired: bool = False
+    distortions: Sequence[str] = DISTORTIONS
+    level_pairs: Sequence[tuple[int, int]] = LEVEL_PAIRS
+    measures: Sequence[str] = ()
+    options: ScoreOptions = field(default_factory=ScoreOptions)
+    seed: int = 1234567
+    val_share: float = 0.2
+    shard: tuple[int, int] = (1, 1)
+    device: str = 'cpu'
+    batch_size: int = 16
+    workers: int = 0
+    jobs: int = -1
+    backend: str = 'loky'
+
+    def __post_init__(self):
+        if self.pairs and self.unpaired:
+            raise ValueError('Pictures are either paired with clean ones (--pairs) or not (--unpaired), not both.')
+        if self.unpaired and self.annotations is None:
+            raise ValueError(
+                'Unpaired pictures have no clean ones to be consistent with, so they need annotations: '
+                '--annotations PATH'
+            )
+        if not self.machines:
+            raise ValueError('Name at least one machine: --machine NAME')
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Which labels can be made: accuracy needs annotations, consistency clean pictures."""
+        missing = {'accuracy': self.annotations is None, 'consistency': self.unpaired}
+        return tuple(label for label in FILED_LABELS if not missing[label])
+
+
+@dataclass
+class Made:
+    """What was made.
+
+    Attributes:
+        notes: sentences about what was found on the way.
+        left_out: pictures and folders that the database does not have, and why.
+        manifest: of the labels; None where only a shard was run.
+        problems: what the check at the end found.
+        splits: number of sources in each split.
+    """
+
+    notes: list[str]
+    left_out: LeftOut = field(default_factory=LeftOut)
+    manifest: dict | None = None
+    problems: list[str] = field(default_factory=list)
+    splits: dict[str, int] = field(default_factory=dict)
+
+
+class NothingLabelled(MIQAError, ValueError):
+    """All machines have answered, and no picture has a label; the message says why."""
+
+
+def build_machines(order: Order) -> list[Machine]:
+    """Build all machines, so that what is wrong with one is known before anything is made.
+
+    Raises:
+        ValueError: a machine is for another task.
+    """
+    machines = [build_machine(config, order.device) for config in order.machines]
+    for machine in machines:
+        if machine.task != order.task:
+            raise ValueError(f'{machine.name} is a machine for {machine.task}, not for {order.task}.')
+    return machines
+
+
+def prepare(order: Order, machines: Sequence[Machine], left_out: LeftOut) -> OwnPictures:
+    """Name the sources and write their ground truth; ``left_out`` collects what is not among them."""
+    clean = list(read_pairs(order.pairs, order.images, order.task != 'cls')) if order.pairs else None
+    known, count = None, None
+    if order.task == 'cls':
+        known = next((machine.classes for machine in machines if machine.classes), None)
+        told_apart = {machine.name: len(machine.classes or ()) or machine.class_count for machine in machines}
+        counts = {name: number for name, number in told_apart.items() if number}
+        if len(set(counts.values())) > 1:
+            told = ', '.join(f'{name} {number}' for name, number in counts.items())
+            raise ValueError(f'Classifiers of one database must tell the same classes apart; these tell {told}.')
+        count = next(iter(counts.values()), None)
+    truth = ground_truth_path(order.root, order.task)
+    known_before = truth.exists()
+    own = prepare_pictures(
+        order.images, order.root, order.task, order.annotations, order.classes, known, count, only=clean,
+        left_out=left_out,
+    )  # fmt: skip
+    if own.annotated:
+        try:
+            own.notes += unknown_classes(machines, order.root, order.task)
+        except ValueError:
+            if not known_before and truth.is_file():
+                truth.unlink()  # so that corrected annotations are not other ones than those of a database
+            raise
+    return own
+
+
+def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
+    """Measure a sample in a temporary folder and say what the whole will cost; nothing of the database is made."""
+    machines = build_machines(order)
+    with temporary_root() as folder:
+        trial = Order(**{**vars(order), 'root': folder})
+        left_out = LeftOut()
+        own = prepare(trial, machines, left_out)
+        total = len(own.sources)
+        places = sorted({round(i * (total - 1) / max(1, sample - 1)) for i in range(min(sample, total))})
+        chosen = [own.sources[i] for i in places]
+        made: dict[str, Any] = {'distortions': order.distortions, 'pairs': order.level_pairs}
+        if order.pairs or order.unpaired:
+            # Nothing is distorted: one level of the cheapest distortion stands for a copied picture.
+            made = {'distortions': ('contrast',), 'pairs': ((1, 1),)}
+        costs = measure_images(chosen, Path(folder), order.task, **made)
+        measured = [
+            measure_machine(machine, Path(folder), Path(folder) / 'answers' / machine.name, machine_images, 8)
+            for machine in machines
+        ]
+    lines = [f'{total} pictures in {order.images}; labels: {", ".join(order.labels)}', *own.notes]
+    lines += [f'Left out: {sentence}' for sentence in left_out.lines()]
+    return '\n'.join([*lines, plan_text(costs, measured, total)])
+
+
+def make_database(order: Order, progress: bool = True) -> Made:
+    """Make the database, or go on with it: what is finished is kept.
+
+    Args:
+        order: what is to be made.
+        progress: show the line of progress.
+
+    Returns:
+        What was made. Where only a shard is asked for, the labels are left to a run without one.
+    """
+    machines = build_machines(order)
+    left_out = LeftOut()
+    own = prepare(order, machines, left_out)
+    notes = list(own.notes)
+    line = OneLine(len(STAGES) - 1 + len(machines), disable=not progress)
+    try:
+        line.stage('distort')
+        _make_images(order, own, left_out, line)
+        sources = [source for source in list_sources(order.root, order.task) if source.versions]
+        if order.shard[1] > 1:
+            mine = {source.image_id for source in shard_of(own.sources, order.shard)}
+            sources = [source for source in sources if source.source in mine]
+        truth = ground_truth_path(order.root, order.task)
+        classes = read_classes(truth) if order.task == 'cls' and own.annotated else None
+        for machine in machines:
+            line.stage(machine.name)
+            counts = run_machine(
+                machine,
+                sources,
+                responses_folder(order.root, order.task) / machine.name,
+                true_classes=classes,
+                shard=order.shard,
+                batch_size=order.batch_size,
+                workers=order.workers,
+                store_probabilities=order.options.consistency == 'soft',
+                progress=line,
+            )
+            if counts['unreadable']:
+                left_out.note(f'{machine.name}: {counts["unreadable"]} pictures could not be read or got no answer.')
+        made = Made(notes, left_out)
+        if order.shard[1] > 1:
+            return made
+        line.stage('label')
+        made.manifest = label_database(
+            order.root,
+            order.task,
+            weights={machine.name: machine.weight for machine in machines},
+            options=order.options,
+            labels=order.labels,
+            jobs=order.jobs,
+            backend=order.backend,
+            progress=line,
+        )
+        if not made.manifest['images']:
+            raise NothingLabelled(_why_nothing(made.manifest))
+        line.stage('split')
+        made.splits = _split(order, notes)
+        line.stage('verify')
+        made.problems = verify_database(order.root, order.task, progress=line).problems
+        return made
+    finally:
+        line.close()
+
+
+def _why_nothing(manifest: dict) -> str:
+    reasons = Counter(filter(None, manifest['excluded'].values()))
+    listed = '; '.join(f'{count} because {reason}' for reason, count in reasons.most_common())
+    text = f'None of {sum(reasons.values())} pictures has a label: {listed}.'
+    if NO_CLEAN_DETECTIONS in reasons:
+        least = manifest['options']['confidence']
+        text += f' Answers to clean pictures count from a score of {least:g} on; --confidence says another.'
+    return text
+
+
+def _make_images(order: Order, own: OwnPictures, left_out: LeftOut, line: OneLine) -> None:
+    if order.pairs or order.unpaired:
+        degraded = read_pairs(order.pairs, order.images) if order.pairs else {}
+        folder = Path(order.images)
+        scenes = {
+            source.image_id: (
+                Path(source.path),
+                [folder / name for name in degraded.get(own.names[source.image_id], [own.names[source.image_id]])],
+            )
+            for source in own.sources
+        }
+        build_captured(_mine(scenes, own.sources, order), order.root, order.task, progress=line)
+        return
+    report = build_versions(
+        own.sources,
+        order.root,
+        order.task,
+        seed=order.seed,
+        distortions=order.distortions,
+        pairs=order.level_pairs,
+        measures=order.measures,
+        shard=order.shard,
+        jobs=order.jobs,
+        backend=order.backend,
+        progress=line,
+    )
+    for name, reason in report.bad:
+        left_out.note(f'{name}: {reason}')
+
+
+def _mine(scenes: dict, sources: Sequence[Source], order: Order) -> dict:
+    return {source.image_id: scenes[source.image_id] for source in shard_of(list(sources), order.shard)}
+
+
+def _split(order: Order, notes: list[str]) -> dict[str, int]:
+    made, note = renew_splits(order.root, order.task, order.val_share, order.seed)
+    if note:
+        notes.append(note)
+    return {split: len(names) for split, names in made.items()}

@@ -1,0 +1,1 @@
+"""The networks that score pictures, by the method that they implement."""

@@ -1,0 +1,1 @@
+"""What the methods share: heads, losses, preprocessor, frozen encoders, checkpoints, weights."""

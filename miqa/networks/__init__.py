@@ -1,0 +1,1 @@
+"""What machines and models share: packaged weights, tensors, the ONNX session."""

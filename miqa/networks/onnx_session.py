@@ -1,0 +1,123 @@
+"""Sessions of ONNX Runtime that compute where they were asked to, or say that they cannot."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from miqa.errors import CheckpointError
+from miqa.outside.names import is_unicode
+from miqa.outside.regular_files import WEIGHTS_BYTES, check_regular, read_regular
+from miqa.running.devices import Device
+from miqa.running.requirements import require
+from miqa.taxonomy import check_choice
+
+if TYPE_CHECKING:
+    import onnxruntime
+    import torch
+
+_CPU = 'CPUExecutionProvider'
+#: What the weights and tensors of limited sessions may take on the CPU, in bytes: a file from elsewhere may ask for
+#: tensors of any size.
+MOST_MEMORY = 4 << 30
+#: Type of device -> ONNX Runtime's provider for it. TensorRT builds its engine at the first batch, for minutes.
+PROVIDERS = {
+    'cpu': _CPU,
+    'cuda': 'CUDAExecutionProvider',
+    'tensorrt': 'TensorrtExecutionProvider',
+}
+_DEVICES = {provider: name for name, provider in PROVIDERS.items()}
+
+
+def open_onnx(
+    path: str | os.PathLike,
+    device: str | Device | torch.device | None = None,
+    threads: int | None = None,
+    limited: bool = False,
+) -> tuple[onnxruntime.InferenceSession, Device]:
+    """Open an ONNX file.
+
+    Args:
+        path: the file.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt``; None for a GPU where ONNX Runtime can use one.
+        threads: threads of one operator; None for one a core.
+        limited: its numbers on the CPU may take :data:`MOST_MEMORY` at most, all such sessions together.
+
+    Returns:
+        The session, and the device on which it computes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is not a whole ONNX file.
+        MissingPackage: ONNX Runtime is not installed.
+        ValueError: ONNX Runtime cannot compute on the device.
+    """
+    onnxruntime = require('onnxruntime', 'Running an ONNX file')
+    check_regular(path, WEIGHTS_BYTES, what='ONNX file')
+    wanted = Device.of(device) if device is not None else None
+    providers = _providers(onnxruntime, wanted)
+    # Some builds report their use to their maker.
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised, and not printed, too
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if limited:
+        _limit_memory(onnxruntime, options)
+    try:
+        # ONNX Runtime takes only paths that are Unicode.
+        source = str(path) if is_unicode(path) else read_regular(path, WEIGHTS_BYTES)
+        session = onnxruntime.InferenceSession(source, options, providers=providers)
+    except Exception as error:  # ONNX Runtime's errors share no base class but this one
+        raise CheckpointError(f'{path} is not a whole ONNX file: {_first_line(error)}') from error
+    return session, _device_in_use(session.get_providers(), wanted)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _limit_memory(onnxruntime: ModuleType, options: onnxruntime.SessionOptions) -> None:
+    where = onnxruntime.OrtMemoryInfo(
+        'Cpu', onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    # -1: ONNX Runtime's own defaults. One such allocator serves the whole process; the first one stays.
+    onnxruntime.create_and_register_allocator(where, onnxruntime.OrtArenaCfg(MOST_MEMORY, -1, -1, -1))
+    options.add_session_config_entry('session.use_env_allocators', '1')
+
+
+def _providers(onnxruntime: ModuleType, wanted: Device | None) -> list:
+    """Return the providers to ask for, the first being that of the device."""
+    offered = onnxruntime.get_available_providers()
+    if wanted is None:
+        return [provider for provider in (PROVIDERS['cuda'], _CPU) if provider in offered]
+    provider = PROVIDERS.get(wanted.type)
+    if provider not in offered:
+        names = ', '.join(_DEVICES.get(name, name) for name in offered)
+        hint = ' A GPU needs the package onnxruntime-gpu in place of onnxruntime.' if wanted.type != 'cpu' else ''
+        raise ValueError(f'ONNX Runtime has no provider for device {wanted} here; it offers {names}.{hint}')
+    if provider == _CPU:
+        if wanted.index:
+            raise ValueError(f'There is no device {wanted}: the CPU has no number.')
+        return [_CPU]
+    return [(provider, {'device_id': wanted.index or 0}), _CPU]
+
+
+def _device_in_use(providers: list[str], wanted: Device | None) -> Device:
+    """Return where a session computes: a provider that fails to start is replaced in silence.
+
+    Raises:
+        ValueError: that is not the device that was asked for.
+    """
+    first = check_choice(providers[0], _DEVICES, 'provider')
+    used = Device(_DEVICES[first])
+    if wanted is None:
+        return used if used.type == 'cpu' else Device(used.type, 0)
+    if used.type != wanted.type:
+        raise ValueError(
+            f'ONNX Runtime could not start on {wanted} and would compute on {used}: its GPU build does not fit the '
+            'CUDA libraries of this machine, or the driver sees no such GPU. Compare `nvidia-smi` with the table at '
+            "onnxruntime.ai, or say device='cpu'."
+        )
+    return wanted

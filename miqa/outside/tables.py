@@ -1,0 +1,180 @@
+"""CSV files as people's programs write them: understood where only one thing can be meant, else a sentence."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from miqa.errors import MIQAError
+
+from .regular_files import TEXT_BYTES, read_regular
+
+#: What may stand between the fields; the first that gives the wanted columns is taken.
+_DELIMITERS = (',', ';', '\t', '|')
+#: Characters of one field.
+_LONGEST_FIELD = 100_000
+
+
+class TableError(MIQAError, ValueError):
+    """A table cannot be understood. The message names the file and the row or column."""
+
+
+class Table(NamedTuple):
+    """A table's wanted columns.
+
+    Attributes:
+        rows: one dict a row, column -> text without spaces around it. Empty rows are not among them.
+        columns: all columns of the file, as they are written there.
+        decimal_comma: numbers may be written with a comma, as another sign stands between the fields.
+        lines: where in the file each row ends, counted from 1.
+    """
+
+    rows: list[dict[str, str]]
+    columns: list[str]
+    decimal_comma: bool
+    lines: list[int]
+
+
+def read_table(
+    path: str | os.PathLike,
+    columns: Sequence[str],
+    what: str = 'table',
+    optional: Sequence[str] = (),
+    also: Mapping[str, Sequence[str]] | None = None,
+) -> Table:
+    """Read the wanted columns of a CSV file; see :func:`parse_table`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        TableError: it cannot be understood.
+    """
+    return parse_table(read_regular(path, TEXT_BYTES, what=what), columns, f'The {what} {path}', optional, also)
+
+
+def parse_table(
+    data: bytes,
+    columns: Sequence[str],
+    name: str,
+    optional: Sequence[str] = (),
+    also: Mapping[str, Sequence[str]] | None = None,
+) -> Table:
+    r"""Read the wanted columns of a CSV file's bytes.
+
+    Understood: UTF-8 and UTF-16, with a byte order mark or (UTF-8) without; lines that end in ``\n``, ``\r\n`` or
+    ``\r``; fields divided by ``,``, ``;``, tabulators or ``|``; Excel's line ``sep=;``; column names in any case, with
+    spaces around them; empty rows.
+
+    Args:
+        data: of the file.
+        columns: that must be there, as they are to be called.
+        name: of the file, to begin an error with.
+        optional: columns that are taken where they are there.
+        also: column -> what else it may be called in the file.
+
+    Raises:
+        TableError: it is not text, lacks a column or has it twice, or a row has another number of fields.
+    """
+    text = _decoded(data, name)
+    stated = re.match(r'(?i)sep=.(\r\n|\n|\r)', text)
+    text = text[stated.end() if stated else 0 :]
+    readers = {mark: csv.reader(io.StringIO(text, newline=''), delimiter=mark) for mark in _DELIMITERS}
+    headers = {mark: next(_checked(reader, name), []) for mark, reader in readers.items()}
+    wanted = {column: (column, *(also or {}).get(column, ())) for column in (*columns, *optional)}
+    delimiter = max(_DELIMITERS, key=lambda mark: sum(bool(_places(headers[mark], names)) for names in wanted.values()))
+    header = headers[delimiter]
+    at = {column: _places(header, names) for column, names in wanted.items()}
+    for column, places in at.items():
+        if len(places) > 1 or (column in columns and not places):
+            problem = 'no' if not places else 'more than one'
+            listed = ', '.join(field.strip() for field in header[:20]) or 'none'
+            others = f' (or {", ".join(wanted[column][1:])})' if wanted[column][1:] else ''
+            raise TableError(f'{name} has {problem} column {column!r}{others}. Its columns: {listed}.')
+    rows: list[dict[str, str]] = []
+    lines = []
+    reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
+    for place, fields in enumerate(_checked(reader, name)):
+        if place == 0:
+            continue
+        if not any(field.strip() for field in fields):
+            continue
+        while len(fields) > len(header) and not fields[-1].strip():
+            fields.pop()
+        if len(fields) != len(header):
+            raise TableError(
+                f'{name}: row {len(rows) + 1} has {len(fields)} fields; its header has {len(header)}. Put fields that '
+                f'contain {delimiter!r} into quotes.'
+            )
+        rows.append({column: fields[places[0]].strip() for column, places in at.items() if places})
+        lines.append(reader.line_num + bool(stated))
+    return Table(rows, [field.strip() for field in header], delimiter != ',', lines)
+
+
+def _decoded(data: bytes, name: str) -> str:
+    encoding = 'utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig'
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise TableError(f'{name} is not UTF-8 text: {error}. Save it as "CSV UTF-8".') from None
+    if '\0' in text:
+        line = text.count('\n', 0, text.index('\0')) + 1
+        raise TableError(
+            f'{name}, line {line}: there is a NUL byte, as in UTF-16 without a byte order mark or after a power cut. '
+            'Save it as "CSV UTF-8".'
+        )
+    return text
+
+
+def _checked(reader, name: str) -> Iterator[list[str]]:
+    try:
+        for fields in reader:
+            if any(len(field) > _LONGEST_FIELD for field in fields):
+                raise TableError(
+                    f'{name}, line {reader.line_num}: a field has more than {_LONGEST_FIELD:,} characters.'
+                )
+            yield fields
+    except csv.Error as error:
+        raise TableError(f'{name}, line {reader.line_num}: {error}.') from None
+
+
+def _places(header: list[str], names: Sequence[str]) -> list[int]:
+    wanted = {_bare(name) for name in names}
+    return [i for i, field in enumerate(header) if _bare(field) in wanted]
+
+
+def _bare(field: str) -> str:
+    return ' '.join(field.split()).casefold()
+
+
+def number_of(text: str, decimal_comma: bool = False) -> float:
+    """Return the number that a field holds; NaN where it is empty or one of the words for a missing value.
+
+    Raises:
+        ValueError: it is no number.
+    """
+    if text.strip().lower() in ('', 'na', 'nan', 'null', 'none', 'n/a', '#n/a'):
+        return float('nan')
+    if decimal_comma and text.count(',') == 1 and '.' not in text:
+        text = text.replace(',', '.')
+    if '_' in text:  # Python's own way to write large numbers
+        raise ValueError(f'{text!r} is no number')
+    return float(text)
+
+
+def id_of(text: str, where: str) -> str:
+    """Return an id as it was before a spreadsheet took it for a number: ``139.0`` is 139.
+
+    Raises:
+        TableError: digits were lost, as in ``1.7E+18``; the message names ``where`` it is.
+    """
+    if re.fullmatch(r'\d+[.,]0+', text):
+        return re.split('[.,]', text)[0]
+    if re.fullmatch(r'\d([.,]\d+)?[eE]\+?\d+', text):
+        raise TableError(
+            f'{where} is {text!r}: a spreadsheet has shortened the number, and its last digits are lost. Format the '
+            'column as text before you open the file, or write it without a spreadsheet.'
+        )
+    return text

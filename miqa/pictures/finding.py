@@ -1,0 +1,133 @@
+"""From what a command is given to the image files that are meant: files, folders, patterns, a list on stdin."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Collection, Iterable, Iterator
+
+from miqa.outside.addresses import is_web_address
+from miqa.outside.names import PREFIX, printable, read_name
+from miqa.outside.walking import LeftOut, Walker, is_pattern
+
+from .suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
+
+__all__ = ['IMAGE_SUFFIXES', 'LeftOut', 'find_images']
+
+_FOUND = IMAGE_SUFFIXES | UNREAD_SUFFIXES
+_BLOCK = 1 << 16
+
+
+def find_images(
+    paths: Iterable[str], stdin: Iterable[str] | io.BufferedIOBase | None = None, left_out: LeftOut | None = None
+) -> Iterator[str]:
+    """Yield the image files that ``paths`` mean, each once, folders in sorted order: see :func:`find_files`."""
+    return find_files(paths, _FOUND, 'images', stdin, left_out)
+
+
+def find_files(
+    paths: Iterable[str],
+    suffixes: Collection[str],
+    what: str,
+    stdin: Iterable[str] | io.BufferedIOBase | None = None,
+    left_out: LeftOut | None = None,
+) -> Iterator[str]:
+    """Yield the files that ``paths`` mean, each once, folders in sorted order.
+
+    Args:
+        paths: files; http(s) addresses; folders, searched with everything below them, links followed and each folder
+            walked once; patterns such as ``'shots/**/*.PNG'`` (quoted, so that the shell leaves them alone); or ``-``
+            for a list on stdin, a path a line or each ended by a NUL byte (``find -print0``), where names may also be
+            written as by :func:`miqa.outside.names.write_name`. Names that begin with a dot are left out of folders:
+            they belong to other programs.
+        suffixes: endings of the files that are looked for in folders.
+        what: they are, for errors.
+        stdin: lines, or a binary stream, in place of ``sys.stdin``.
+        left_out: collects the folders that cannot be read, and, among several paths, folders and patterns without
+            such files. Without it the first of them is raised.
+
+    Raises:
+        FileNotFoundError: a path is not there, or a folder or pattern has no such file.
+        OSError: a folder cannot be read, where ``left_out`` is not given.
+    """
+
+    def problem(path: str, error: OSError) -> None:
+        if left_out is None:
+            raise error
+        left_out.add(path, error)
+
+    walker = Walker(problem)
+    paths = [paths] if isinstance(paths, str) else list(paths)
+    alone = left_out is None or len(paths) == 1
+    for path in paths:
+        for found in _expanded(os.fspath(path), stdin, walker, left_out, alone, suffixes, what):
+            if walker.is_new(found):
+                yield found
+
+
+def _expanded(
+    path: str, stdin, walker: Walker, left_out: LeftOut | None, alone: bool, suffixes: Collection[str], what: str
+) -> Iterator[str]:
+    if path == '-':
+        yield from _listed(stdin)
+        return
+    if is_web_address(path):
+        yield path
+        return
+    if path.startswith(PREFIX) and not os.path.lexists(path):
+        path = read_name(path)
+    before = walker.problems
+    found = False
+    if os.path.isdir(path):  # noqa: PTH112
+        for image in walker.below(path, suffixes):
+            found = True
+            yield image
+        if not found and walker.problems == before:
+            _nothing(f'There are no {what} in the folder {printable(path)} or below it.', left_out, alone)
+    elif not is_pattern(path) or os.path.lexists(path):
+        # A file that is not there is reported with the others that cannot be read.
+        yield path
+    else:
+        for match in walker.matching(path):
+            below = walker.below(match, suffixes) if os.path.isdir(match) else (match,)  # noqa: PTH112
+            for image in below:
+                found = True
+                yield image
+        if not found and walker.problems == before:
+            _nothing(f'No file matches the pattern {printable(path)}.', left_out, alone)
+
+
+def _nothing(sentence: str, left_out: LeftOut | None, alone: bool) -> None:
+    if alone or left_out is None:
+        raise FileNotFoundError(sentence)
+    left_out.note(sentence)
+
+
+def _listed(stdin) -> Iterator[str]:
+    """Yield the paths of a list: a line each, or ended by NUL bytes."""
+    stdin = getattr(sys.stdin, 'buffer', sys.stdin) if stdin is None else stdin
+    entries = _split(stdin) if hasattr(stdin, 'read1') else ((line, '\n') for line in stdin)
+    for entry, end in entries:
+        if end == '\0':
+            if entry:
+                yield entry
+            continue
+        name = entry.removesuffix('\n')
+        if name.endswith('\r') and not os.path.lexists(name):
+            name = name[:-1]
+        if name.strip():
+            yield name if os.path.lexists(name) else read_name(name)
+
+
+def _split(stream: io.BufferedIOBase) -> Iterator[tuple[str, str]]:
+    block = stream.read1(_BLOCK)
+    end = b'\0' if b'\0' in block else b'\n'
+    rest = b''
+    while block:
+        *entries, rest = (rest + block).split(end)
+        for entry in entries:
+            yield os.fsdecode(entry), end.decode()
+        block = stream.read1(_BLOCK)
+    if rest:
+        yield os.fsdecode(rest), end.decode()

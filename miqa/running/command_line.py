@@ -1,0 +1,319 @@
+"""How a command ends: with a sentence, with nothing left running, and with nothing half-written left behind."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import hashlib
+import logging
+import os
+import re
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from miqa.outside.addresses import redact_users
+from miqa.outside.names import printable, printable_text
+from miqa.taxonomy import did_you_mean
+
+from .requirements import explained
+
+#: What commands say after an interruption that go on where they stopped.
+SAME_AGAIN = 'What is finished is kept; the same command goes on from there.'
+
+#: Variable that names a folder which processes of one run share, so that one says what all would say.
+SAID_FOLDER = 'MIQA_SAID'
+
+# What PyTorch says where processes that compute together lose one another.
+_LOST = re.compile(r'gloo|NCCL|(Connection|Broken pipe).*(peer|closed|reset)|TCPStore')
+# Whoever does not end by then is ended.
+_SECONDS_FOR_CHILDREN, _SECONDS_FOR_ALL = 5, 20
+
+
+def sentence(parse: Callable) -> Callable:
+    """Let argparse print the ValueError of ``parse``, the ``type`` of an option, instead of a sentence of its own."""
+
+    @functools.wraps(parse)
+    def checked(text: str):
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
+
+
+class SuggestingParser(argparse.ArgumentParser):
+    """A parser that suggests the nearest option for one that is unknown, of its sub-commands too.
+
+    A ``~`` at the beginning of a value means the home folder also where the shell has left it as it is, as in
+    ``--out=~/scores.csv``, unless there is a file of that very name.
+    """
+
+    _dashed: str | None = None
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse as argparse does."""
+        words = [_home_expanded(word) for word in (sys.argv[1:] if args is None else args)]
+        files = (word for word in words if word.startswith('-') and word != '-' and os.path.lexists(word))
+        self._dashed = next(files, None)
+        return super().parse_known_args(words, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and exit with 2."""
+        if self._dashed is not None:
+            message = f'{message}. A file whose name begins with a dash is given as ./{printable(self._dashed)}'
+        unknown = [word.partition('=')[0] for word in message.split() if word.startswith('--')]
+        if message.startswith('unrecognized arguments') and unknown:
+            hints = (did_you_mean(word, self._all_options()) for word in unknown)
+            message = f'{message}.{next(filter(None, hints), "")}'
+        super().error(message)
+
+    def _all_options(self) -> list[str]:
+        parsers: list[argparse.ArgumentParser] = [self]
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+        return [name for parser in parsers for action in parser._actions for name in action.option_strings]
+
+
+def _home_expanded(word: str) -> str:
+    option, equals, value = word.partition('=') if word.startswith('--') else ('', '', word)
+    if not value.startswith('~') or os.path.lexists(value.partition('/')[0]):
+        return word
+    return f'{option}{equals}{os.path.expanduser(value)}'  # noqa: PTH111  names are not changed
+
+
+class ConfigOptions(argparse.Action):
+    """Takes ``key.sub=value ...``, as MMEngine's ``DictAction``, and says in a sentence what is not of that form."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Put a dict of dotted keys into the namespace."""
+        from mmengine.config import DictAction
+
+        for word in values:
+            key, equals, _ = word.partition('=')
+            if not equals or not all(key.split('.')):
+                parser.error(f'{option_string} {word}: each is written as key=value or key.sub=value, without spaces.')
+        try:
+            DictAction([option_string], self.dest)(parser, namespace, values, option_string)
+        except (AssertionError, ValueError, SyntaxError, RecursionError) as error:
+            parser.error(f'{option_string} {" ".join(values)}: {error or "brackets do not match"}.')
+
+
+class ToolParser(SuggestingParser):
+    """Parser of the tools: description and examples as they are written, and ``--data-root DIR`` everywhere.
+
+    Where a tool's first argument is the database, ``--data-root DIR`` (or ``--data_root``) says the same.
+    """
+
+    def __init__(self, **options):
+        super().__init__(**{'formatter_class': argparse.RawDescriptionHelpFormatter, **options})
+
+    def _all_options(self) -> list[str]:
+        return [*super()._all_options(), '--data-root']
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse as argparse does; the option becomes the first argument where that is ``data_root``."""
+        words = list(sys.argv[1:] if args is None else args)
+        places = [action.dest for action in self._get_positional_actions()]
+        if places[:1] == ['data_root']:
+            for place, word in enumerate(words):
+                name, equals, value = word.partition('=')
+                if name in ('--data-root', '--data_root') and (equals or place + 1 < len(words)):
+                    value = value if equals else words[place + 1]
+                    words[place : place + (1 if equals else 2)] = []
+                    words.insert(0, value)
+                    break
+        return super().parse_known_args(words, namespace)
+
+
+def as_typed(*options: str, words: Sequence[str] | None = None) -> str:
+    """Return some options of this process's command line as the user typed them, for advice that repeats them.
+
+    Args:
+        options: all spellings that count, such as ``--data-root`` and ``--data_root``.
+        words: the command line; None: this process's.
+
+    Returns:
+        Text for a shell, with a space before each word; empty where none was given.
+    """
+    found, taking = [], False
+    for word in sys.argv[1:] if words is None else words:
+        if word.startswith('--'):
+            taking = word.partition('=')[0] in options
+        if taking:
+            found.append(f' {shlex.quote(word)}')
+    return ''.join(found)
+
+
+class Ended(KeyboardInterrupt):
+    """The process was asked to end, by Ctrl-C or by SIGTERM."""
+
+    def __init__(self, number: int = signal.SIGINT):
+        super().__init__()
+        self.number = number
+
+
+def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] = '') -> None:
+    """Run ``main``; print an expected error as one sentence and exit with status 1.
+
+    On Ctrl-C and SIGTERM all processes that it started end too, temporary files are removed, and it exits with 130
+    or 143 and ``go_on``. Where nobody reads the output any more (``| head -1``), it ends quietly with 141.
+
+    Set ``MIQA_TRACEBACK=1`` to see where an error came from. Errors that no input of the user's can cause keep
+    their traceback.
+
+    Args:
+        main: the command; may return an exit status.
+        go_on: a sentence for an interruption: how the user goes on; such as :data:`SAME_AGAIN`; or what returns it.
+    """
+    if getattr(sys.stdout, 'errors', '') == 'strict' and hasattr(sys.stdout, 'reconfigure'):
+        # A name that the terminal's encoding lacks ends no command.
+        sys.stdout.reconfigure(errors='backslashreplace')
+    logging.Handler.handleError = _say_unlogged  # type: ignore[method-assign]
+    try:
+        with _ending_together():
+            status = main()
+            sys.stdout.flush()
+        if status:
+            sys.exit(status)
+    except KeyboardInterrupt as error:
+        number = getattr(error, 'number', signal.SIGINT)
+        how = 'Interrupted' if number == signal.SIGINT else f'Stopped by {signal.Signals(number).name}'
+        text = go_on() if callable(go_on) else go_on
+        # Of several processes that train together, one speaks.
+        if os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0':
+            print(f'\n{how}. {text}'.rstrip(' '), file=sys.stderr)
+        sys.exit(128 + number)
+    except BrokenPipeError:
+        _end_unread()
+    except RuntimeError as error:
+        lines = str(error).splitlines() or ['']
+        if os.environ.get('MIQA_TRACEBACK') or os.environ.get('WORLD_SIZE', '1') == '1' or not _LOST.search(lines[0]):
+            raise
+        # Whoever ended first has said why.
+        if first_to_say(_LOST.pattern):
+            print('Error: another process of this run has ended, and this one ends with it.', file=sys.stderr)
+        sys.exit(1)
+    except (ValueError, KeyError, OSError, ImportError) as error:
+        if os.environ.get('MIQA_TRACEBACK'):
+            raise
+        text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        if isinstance(error, ModuleNotFoundError):
+            text = explained(error)
+        if first_to_say(text):
+            # A file's name may hold what a terminal would obey.
+            print(
+                f'Error: {redact_users(printable_text(text))}\n(Set MIQA_TRACEBACK=1 to see where it happened.)',
+                file=sys.stderr,
+            )
+        sys.exit(1)
+
+
+def first_to_say(text: str) -> bool:
+    """Whether no other process of this run has said ``text``: eight processes need not report one missing file.
+
+    They share the folder that :data:`SAID_FOLDER` names; without it every process speaks for itself.
+    """
+    folder = os.environ.get(SAID_FOLDER)
+    if not folder:
+        return True
+    try:
+        (Path(folder) / hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+_unlogged: set[str] = set()
+
+
+def _say_unlogged(self: logging.Handler, record: logging.LogRecord) -> None:
+    """Say once in a sentence that a log cannot be written, where ``logging`` prints a stack of calls each time."""
+    error = sys.exc_info()[1]
+    if isinstance(error, BrokenPipeError):
+        raise error
+    where = getattr(self, 'baseFilename', None) or getattr(getattr(self, 'stream', None), 'name', 'the log')
+    text = f'{where} cannot be written, so that messages are missing there: {error}'
+    if text not in _unlogged:
+        _unlogged.add(text)
+        with contextlib.suppress(OSError, ValueError):
+            print(text, file=sys.stderr)
+
+
+def _end_unread() -> None:
+    """Exit as programs do whose reader has gone away, without Python's complaint when it closes the stream."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)
+
+
+@contextlib.contextmanager
+def _ending_together() -> Iterator[None]:
+    """Raise :class:`Ended` at Ctrl-C and SIGTERM, once the processes that this one started have ended.
+
+    Whatever a library makes of it on the way, such as an error of its own or nothing at all, it leaves as Ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    asked: list[int] = []
+
+    def end(number: int, _) -> None:
+        asked.append(number)
+        # A second Ctrl-C does not wait for anything.
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, lambda again, _: os._exit(128 + again))
+        # PyTorch's loaders would raise an error of theirs for every worker that ends.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        last = threading.Timer(_SECONDS_FOR_ALL, os._exit, (128 + number,))
+        last.daemon = True
+        last.start()
+        end_children()
+        raise Ended(number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if asked:
+                raise Ended(asked[0]) from error
+            raise
+        if asked:
+            raise Ended(asked[0])
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is end:
+                signal.signal(number, handler)
+
+
+def end_children() -> None:
+    """End all processes that this one started, and those that they started: politely, then firmly."""
+    import psutil
+
+    children = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            # These end by themselves when this process does, and clean up after it.
+            if not any('resource_tracker' in word for word in child.cmdline()):
+                children.append(child)
+    for child in children:
+        with contextlib.suppress(psutil.Error):
+            child.terminate()
+    _, alive = psutil.wait_procs(children, timeout=_SECONDS_FOR_CHILDREN)
+    for child in alive:
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    psutil.wait_procs(alive, timeout=1)

@@ -1,0 +1,1 @@
+"""One HTTP server: endpoint, request guard, limits, and the page."""

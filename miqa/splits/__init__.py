@@ -1,0 +1,1 @@
+"""Which sources train and which test: reading and writing the lists."""
