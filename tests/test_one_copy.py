@@ -15,7 +15,7 @@ from miqa.networks.tensors import sha256_of_tensors
 from miqa.running.parallel import parse_shard, run_parallel, shard_of
 from miqa.taxonomy import check_choice, did_you_mean
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 # What is called -> the only files that may call it.
 ONCE = {
