@@ -1,6 +1,14 @@
 """How well predictions follow the labels."""
 
-from .correlation import MAPPINGS, SCORES, UndefinedScores, quality_correlations
-from .metric import QualityCorrelation
+from miqa.utils.lazy import lazy_names
 
-__all__ = ['MAPPINGS', 'SCORES', 'QualityCorrelation', 'UndefinedScores', 'quality_correlations']
+_HOMES = {
+    'MAPPINGS': 'correlation',
+    'SCORES': 'correlation',
+    'UndefinedScores': 'correlation',
+    'quality_correlations': 'correlation',
+    'QualityCorrelation': 'metric',
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605  imported when they are asked for
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -8,14 +8,17 @@ each for det and ins.
 
 from __future__ import annotations
 
+import csv
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from miqa.datasets.fingerprint import TOLERANCE, label_fingerprint
 from miqa.taxonomy import TASKS, TEST_LABEL_DEVIATIONS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SOURCE = 'arXiv:2508.19850'
 
@@ -27,22 +30,32 @@ HUMAN_METHODS = ('PSNR', 'SSIM', 'VSI', 'LPIPS', 'DISTS', 'HyperIQA', 'MANIQA')
 TRAINED_METHODS = ('ResNet-18', 'ResNet-50', 'EfficientNet-b1', 'EfficientNet-b5', 'ViT-small', 'RA-MIQA')
 
 _KEYS = ('table', 'method', 'task', 'label')
+_TABLES = Path(__file__).with_name('published_tables.csv')
 
 
 @lru_cache(maxsize=1)
 def published_tables() -> pd.DataFrame:
     """Return all published rows: ``table, method, task, label, SRCC, PLCC, KRCC, RMSE`` (KRCC is NaN in Table 2)."""
-    table = pd.read_csv(Path(__file__).with_name('published_tables.csv'))
+    import pandas as pd
+
+    table = pd.read_csv(_TABLES)
     return table.rename(columns=str.upper).rename(columns={name.upper(): name for name in _KEYS})
 
 
 def published_scores(method: str, task: str, label: str) -> dict[str, float] | None:
     """Return the paper's scores of one method, task and label, or None if it has no such row."""
-    rows = published_tables()
-    rows = rows[(rows.method == method) & (rows.task == task) & (rows.label == label)]
-    if rows.empty:
-        return None
-    return {name: float(rows.iloc[0][name]) for name in ('SRCC', 'PLCC', 'KRCC', 'RMSE')}
+    return _scores().get((method, task, label))
+
+
+@lru_cache(maxsize=1)
+def _scores() -> dict[tuple[str, str, str], dict[str, float]]:
+    with open(_TABLES, encoding='utf-8', newline='') as stream:
+        return {
+            (row['method'], row['task'], row['label']): {
+                name.upper(): float(row[name] or 'nan') for name in ('srcc', 'plcc', 'krcc', 'rmse')
+            }
+            for row in csv.DictReader(stream)
+        }
 
 
 def is_official_test_set(labels: np.ndarray, task: str, label: str) -> bool:
@@ -51,6 +64,8 @@ def is_official_test_set(labels: np.ndarray, task: str, label: str) -> bool:
     The deviation of the paper's labels follows from its tables (RMSE = sigma sqrt(1 - PLCC^2) in every row). Published
     numbers may be set beside measured ones only where this is true; elsewhere they describe another database.
     """
+    from miqa.datasets.fingerprint import TOLERANCE, label_fingerprint
+
     if task not in TASKS:
         return False
     deviation = TEST_LABEL_DEVIATIONS[label, task]

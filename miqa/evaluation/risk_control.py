@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betainc
-from scipy.stats import norm
-from scipy.stats import t as student
+
+from .distributions import incomplete_beta, normal_quantile, student_quantile
 
 #: Thresholds that are tried, spread evenly over the calibration set's ranks.
 CANDIDATES = 200
@@ -66,7 +65,7 @@ def weigh(outcomes: np.ndarray, clusters: np.ndarray | None, alpha: float) -> Ev
         # Nothing differs, so how alike the members of a group are cannot be seen: each group counts as one.
         return Evidence(n, mean, count, count, binary)
     # Korn and Graubard: binomial variance by observed variance, and Student's factor for few groups.
-    effective = mean * (1 - mean) / variance * (norm.isf(alpha) / student.isf(alpha, count - 1)) ** 2
+    effective = mean * (1 - mean) / variance * (normal_quantile(alpha) / student_quantile(alpha, count - 1)) ** 2
     return Evidence(n, mean, count, min(effective, n) if binary else effective, binary)
 
 
@@ -88,7 +87,7 @@ def p_value(evidence: Evidence, target: float) -> float:
 
 def _tail(n: float, mean: float, target: float) -> float:
     hits = n * mean
-    return target**n if hits >= n else float(betainc(hits, n - hits + 1, target))
+    return target**n if hits >= n else incomplete_beta(hits, n - hits + 1, target)
 
 
 class Search(NamedTuple):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import io
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 from PIL import (
     BmpImagePlugin,
@@ -50,6 +50,7 @@ _STRIP_PIXELS = 4_000_000
 #: From here on WebP files are decoded in the way that takes less memory; the pixels are the same.
 _LARGE_WEBP = 16_000_000
 _NO_HEIF = "it is a HEIC picture, which needs pi-heif: pip install 'miqa[heif]'"
+_OPENCV = "OpenCV: pip install 'miqa[video]'"
 _NO_AVIF = 'it is an AVIF picture, which needs Pillow 11.3 or newer: pip install -U pillow'
 
 
@@ -79,7 +80,7 @@ def decode(
         value_range is not None and header.kind == 'PNG' and header.bits == 16
     ):  # fmt: skip
         return _decode_deep(stream, header, name, reduction, value_range), reduction
-    if header.kind == 'WEBP' and not header.animated and header.width * header.height > _LARGE_WEBP:
+    if header.kind == 'WEBP' and not header.animated and header.width * header.height > _LARGE_WEBP and _has_opencv():
         return turned(_decode_large_webp(stream, reduction), header.orientation), reduction
     try:
         picture = _opened(stream, header)
@@ -259,6 +260,10 @@ def _decode_deep(
     """Decode wide numbers with OpenCV, which keeps all their bits."""
     stream.seek(0)
     source = stream if header.parts is None else open_parts(stream, header.parts)
+    try:
+        cv2 = importlib.import_module('cv2')
+    except ImportError:
+        raise OtherFormat(f'it has {header.bits} bits in several channels, which needs {_OPENCV}') from None
     decoded = cv2.imdecode(np.frombuffer(source.read(), np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if decoded is None:
         raise DamagedPicture('OpenCV cannot decode it')
@@ -270,6 +275,10 @@ def _decode_deep(
     return turned(_reduced(Image.fromarray(np.ascontiguousarray(grey)).convert('RGB'), reduction), header.orientation)
 
 
+def _has_opencv() -> bool:
+    return importlib.util.find_spec('cv2') is not None
+
+
 def _decode_large_webp(stream: BinaryIO, reduction: int) -> Image.Image:
     """Decode to three bytes a pixel; Pillow's way through libwebp's animations takes sixteen."""
     stream.seek(0)
@@ -278,6 +287,7 @@ def _decode_large_webp(stream: BinaryIO, reduction: int) -> Image.Image:
         torch, io_ = importlib.import_module('torch'), importlib.import_module('torchvision.io')
         rgb = io_.decode_webp(torch.from_numpy(data), io_.ImageReadMode.RGB).permute(1, 2, 0).numpy()
     except (ImportError, AttributeError, RuntimeError):
+        cv2 = importlib.import_module('cv2')
         decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
         if decoded is None:
             raise DamagedPicture('it cannot be decoded') from None

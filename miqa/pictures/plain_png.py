@@ -8,14 +8,18 @@ import struct
 import zlib
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
 #: Chunks of a PNG file that cannot change its pixels in any decoder. Left out are those that can: palettes,
 #: transparency, animation, and everything that may carry an EXIF orientation (eXIf and the text chunks).
 _PLAIN_CHUNKS = {b'IHDR', b'IDAT', b'IEND', b'gAMA', b'sRGB', b'cHRM', b'iCCP', b'pHYs', b'tIME', b'bKGD'}
-#: OpenCV's flag for RGB instead of BGR; None before OpenCV 4.11.
-OPENCV_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)
+try:
+    import cv2
+
+    #: OpenCV's flag for RGB instead of BGR; None before OpenCV 4.11 and without OpenCV.
+    OPENCV_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)
+except ImportError:
+    OPENCV_RGB = None
 
 
 @functools.cache
