@@ -1,6 +1,6 @@
 """How well predictions follow the labels."""
 
-from miqa.utils.lazy import lazy_names
+from miqa.lazy import lazy_names
 
 _HOMES = {
     'MAPPINGS': 'correlation',
