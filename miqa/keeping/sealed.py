@@ -170,9 +170,8 @@ def read_batch(path: str | os.PathLike, again: str) -> tuple[pa.RecordBatch, str
         batch = pa.ipc.open_file(pa.memory_map(str(check_regular(path)))).get_batch(0)
         metadata = batch.schema.metadata or {}
         about = metadata[b'miqa'].decode('utf-8')
-        seal = metadata.get(b'miqa_crc32')
         batch.validate(full=True)
-        fits = int(seal, 16) == _crc_of_batch(batch, about)
+        fits = int(metadata[b'miqa_crc32'], 16) == _crc_of_batch(batch, about)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:

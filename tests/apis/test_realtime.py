@@ -295,7 +295,7 @@ def test_a_real_window_opens_on_a_virtual_screen_and_shows_the_run():
         pytest.skip('no Xvfb (apt-get install xvfb), or an OpenCV without windows')
     program = """
 import numpy as np
-from miqa.apis.realtime import RealTimeIQA
+from miqa.apis.live.realtime import RealTimeIQA
 
 class Brightness:
     def assess(self, images):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers_apis import CNN, write_run
 from helpers_models import released_tensors
-from miqa.models.checkpoint_files import read_torch_file, state_dict_of
+from miqa.outside.checkpoint_files import read_torch_file, state_dict_of
 
 from machine_iqa import MIQAModel
 from miqa.models import CheckpointError, read_checkpoint
