@@ -12,14 +12,13 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmengine.hooks import Hook
 
 from .apis.opening import open_model
 from .distortions import candidates, distort
-from .distortions.compose import fuse, soft_mask
+from .distortions.compose import fuse, random_ellipse, soft_mask
 from .pictures.resizing import INTERPOLATIONS, central_corner, cut_planes, resize_short_side
 from .registry import HOOKS, TRANSFORMS
 from .structures import SampleBatch, meta_of
@@ -59,16 +58,9 @@ class DistortAtRandom:
         damaged = distort(picture, name, strengths[rng.integers(len(strengths))], rng)
         if rng.random() < self.fused:
             other = distort(picture, name, strengths[rng.integers(len(strengths))], rng)
-            damaged = fuse(damaged, other, soft_mask(_ellipse(picture.shape[0], picture.shape[1], rng)))
+            damaged = fuse(damaged, other, soft_mask(random_ellipse(picture.shape[0], picture.shape[1], rng)))
         results['picture'] = damaged
         return results
-
-
-def _ellipse(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    mask = np.zeros((height, width), np.uint8)
-    centre = (int(rng.uniform(0.3, 0.7) * width), int(rng.uniform(0.3, 0.7) * height))
-    axes = (max(1, int(rng.uniform(0.15, 0.4) * width)), max(1, int(rng.uniform(0.15, 0.4) * height)))
-    return cv2.ellipse(mask, centre, axes, rng.uniform(0, 180), 0, 360, 255, -1)
 
 
 @TRANSFORMS.register_module()

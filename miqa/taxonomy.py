@@ -25,29 +25,83 @@ SPLITS = ('train', 'val')
 #: Both splits together, for cross-validation.
 ALL_SPLITS = 'all'
 
+#: The one table of distortions: family -> name -> module of :mod:`miqa.distortions` that holds the function of that
+#: name and, in ``STRENGTHS``, its parameters. To add one, write that file and a line here. No name may end in ``_`` and
+#: another name.
+#: ``miqd``: the ten distortions of MIQD-2.5M, in the paper's order. ``extra``: further ones of the released generator
+#: that MIQD-2.5M does not contain. ``camera``: what cameras do to pictures, in the order in which light passes them.
+DISTORTION_FAMILIES: dict[str, dict[str, str]] = {
+    'miqd': {
+        'contrast': 'tone',
+        'pixelate': 'digital',
+        'jpeg_compression': 'digital',
+        'motion_blur': 'blur',
+        'defocus_blur': 'blur',
+        'glass_blur': 'blur',
+        'fog': 'weather',
+        'snow': 'weather',
+        'darkness': 'tone',
+        'gaussian_noise': 'noise',
+    },
+    'extra': {
+        'gaussian_blur': 'blur',
+        'frost': 'frost',
+        'brightness': 'tone',
+        'saturate': 'tone',
+        'impulse_noise': 'noise',
+    },
+    'camera': {
+        'haze': 'camera.air',
+        'rain_streaks': 'camera.air',
+        'snow_flash': 'camera.air',
+        'moving_object': 'camera.motion',
+        'depth_of_field': 'camera.focus',
+        'out_of_focus': 'camera.focus',
+        'soft_lens': 'camera.lens',
+        'lens_drops': 'camera.lens',
+        'lens_flare': 'camera.glare',
+        'veiling_glare': 'camera.glare',
+        'camera_shake': 'camera.motion',
+        'low_resolution': 'camera.lens',
+        'rolling_bands': 'camera.exposure',
+        'underexposure': 'camera.exposure',
+        'overexposure': 'camera.exposure',
+        'sensor_noise': 'camera.sensor',
+        'low_light': 'camera.sensor',
+        'coloured_light': 'camera.colour',
+        'white_balance': 'camera.colour',
+        'smeared_detail': 'camera.isp',
+        'tone_curve': 'camera.isp',
+        'sharpening_halos': 'camera.isp',
+        'resize_chain': 'camera.isp',
+        'jpeg_generations': 'camera.codec',
+        'h264': 'camera.codec',
+        'hevc': 'camera.codec',
+        'camera_mixture': 'camera.mixture',
+    },
+}
+
 #: The ten distortions of MIQD-2.5M, in the paper's order.
-DISTORTIONS = (
-    'contrast',
-    'pixelate',
-    'jpeg_compression',
-    'motion_blur',
-    'defocus_blur',
-    'glass_blur',
-    'fog',
-    'snow',
-    'darkness',
-    'gaussian_noise',
-)
+DISTORTIONS = tuple(DISTORTION_FAMILIES['miqd'])
 
 #: Further distortions of the released generator that MIQD-2.5M does not contain.
-EXTRA_DISTORTIONS = ('gaussian_blur', 'frost', 'brightness', 'saturate', 'impulse_noise')
+EXTRA_DISTORTIONS = tuple(DISTORTION_FAMILIES['extra'])
+
+#: What cameras do to pictures, in the order in which light passes them.
+CAMERA_DISTORTIONS = tuple(DISTORTION_FAMILIES['camera'])
+
+#: Every distortion that can be made.
+ALL_DISTORTIONS = tuple(name for family in DISTORTION_FAMILIES.values() for name in family)
+
+#: Words that may stand for distortions where some are asked for: families, all of them, and each name.
+DISTORTION_WORDS = (*DISTORTION_FAMILIES, 'all', *ALL_DISTORTIONS)
 
 #: A version that nobody distorted: a picture as a camera took it, beside a clean one of the same scene. Its level pair
 #: is a number without meaning, in the order of :data:`LEVEL_PAIRS`.
 CAPTURED = 'captured'
 
-#: Every word that may stand for a distortion in the name of a version.
-KNOWN_DISTORTIONS = (*DISTORTIONS, *EXTRA_DISTORTIONS, CAPTURED)
+#: Every word that may stand for a distortion in the name of a version. Indexes of 0.2 number them in this order.
+KNOWN_DISTORTIONS = tuple(dict.fromkeys((*DISTORTIONS, *EXTRA_DISTORTIONS, CAPTURED, *ALL_DISTORTIONS)))
 
 #: Strength of a distortion: 1 is hardly visible, 5 is severe.
 LEVELS = (1, 2, 3, 4, 5)
@@ -166,6 +220,24 @@ def parse_version_name(name: str) -> Version:
                 f'{name!r} says {match["pattern"]}, but its levels are foreground {fg} and background {bg}.'
             )
     return Version(match['source'], match['distortion'], fg, bg)
+
+
+def distortions_named(words: Iterable[str]) -> tuple[str, ...]:
+    """Return the distortions that words stand for: names, families (``miqd``, ``extra``, ``camera``) and ``all``.
+
+    A distortion that a family brings and that is there already is not repeated.
+
+    Raises:
+        ValueError: a word stands for none.
+    """
+    names: list[str] = []
+    for word in words:
+        check_choice(word, DISTORTION_WORDS, 'distortion')
+        if word == 'all' or word in DISTORTION_FAMILIES:
+            names += [name for name in DISTORTION_FAMILIES.get(word, ALL_DISTORTIONS) if name not in names]
+        else:
+            names.append(word)
+    return tuple(names)
 
 
 def split_name(split: str) -> str:

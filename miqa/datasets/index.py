@@ -65,6 +65,7 @@ class SampleIndex:
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         }
         self.sources: list[str] = batch.column('source').dictionary.to_pylist()
+        self._distortions = batch.column('distortion').dictionary.to_pylist()
         self._suffixes = batch.column('suffix').dictionary.to_pylist()
 
     def __len__(self) -> int:
@@ -91,7 +92,7 @@ class SampleIndex:
         columns = self._columns
         return Version(
             self.sources[columns['source'][row]],
-            KNOWN_DISTORTIONS[columns['distortion'][row]],
+            self._distortions[columns['distortion'][row]],
             int(columns['fg_level'][row]),
             int(columns['bg_level'][row]),
         )

@@ -23,6 +23,7 @@ from miqa.keeping.sealed import DamagedFile, read_batch, read_sealed_json
 from miqa.layout import PACKED_IMAGES, PACKED_MANIFEST, PACKED_SCHEMA, packed_shard_path
 from miqa.outside import check_regular, read_regular
 from miqa.pictures import UnreadableImage
+from miqa.taxonomy import KNOWN_DISTORTIONS
 
 from .index import SampleIndex
 from .pixel_coding import decode_pixels
@@ -248,6 +249,8 @@ def _keys(images: pa.RecordBatch, translate: np.ndarray | None = None) -> np.nda
         for name, column in zip(images.schema.names, images.columns, strict=True)
     }
     source = columns['source'] if translate is None else translate[columns['source']]
-    # Distortions are numbered alike in every index; levels are 1 to 5.
-    version = (columns['distortion'] * 8 + columns['fg_level']) * 8 + columns['bg_level']
-    return np.where(source < 0, -1, source * 4096 + version)
+    # An index may be older than a distortion: its own numbers become ours. There are at most 256; levels are 1 to 5.
+    names = images.column('distortion').dictionary.to_pylist()
+    distortion = np.array([KNOWN_DISTORTIONS.index(name) for name in names], np.int64)[columns['distortion']]
+    version = (distortion * 8 + columns['fg_level']) * 8 + columns['bg_level']
+    return np.where(source < 0, -1, source * (256 * 64) + version)

@@ -9,6 +9,68 @@ import numpy as np
 import scipy.fft
 
 from .arrays import FLOAT32_SLACK, FLOAT64_SLACK, filter_in_strips, row_strips, truncate
+from .strengths import by_name
+
+#: Twelve sets of parameters of each distortion, weakest first. Source: see :mod:`miqa.distortions.strengths`.
+STRENGTHS = {
+    # Radius and sigma in pixels, as ImageMagick's motion blur understands them.
+    'motion_blur': by_name(
+        ('radius', 'sigma'),
+        [
+            (1.4, 0.6),
+            (1.5, 0.7),
+            (2, 0.9),
+            (4, 1.5),
+            (7, 2.5),
+            (10.5, 3.5),
+            (15, 5.0),
+            (20, 7),
+            (27, 10),
+            (35, 14),
+            (47, 20),
+            (60, 30),
+        ],
+    ),
+    # Disk radius and standard deviation of its smoothing, in pixels.
+    'defocus_blur': by_name(
+        ('radius', 'alias_sigma'),
+        [
+            (0.95, 0.5),
+            (0.99, 0.54),
+            (0.99, 0.6),
+            (0.99, 0.7),
+            (0.999, 0.9),
+            (1, 0.9),
+            (2, 0.1),
+            (3, 0.5),
+            (5, 0.5),
+            (7, 0.8),
+            (9, 0.9),
+            (12, 0.9),
+        ],
+    ),
+    # Gaussian sigma in pixels, largest shift in pixels, rounds of shuffling. The integer part of the last two
+    # counts, so the first eight candidates do not shuffle.
+    'glass_blur': by_name(
+        ('sigma', 'max_delta', 'iterations'),
+        [
+            (0.4, 1, 0.4),
+            (0.42, 1.5, 0.8),
+            (0.45, 1.5, 0.9),
+            (0.49, 1.5, 0.9),
+            (0.55, 1.5, 0.9),
+            (0.65, 2, 0.9),
+            (0.8, 2.5, 0.9),
+            (1.2, 2.5, 0.99),
+            (1.5, 2, 1.2),
+            (2, 2, 2),
+            (3, 3, 3),
+            (4, 5, 4),
+        ],
+    ),
+    # Standard deviation of the Gaussian in pixels.
+    'gaussian_blur': by_name(('sigma',), [0.45, 0.5, 0.575, 0.65, 0.8, 1, 1.5, 2.3, 3.5, 6, 9, 12]),
+}
 
 # OpenCV filters by a DFT, which is slow, when a single-precision kernel has this many elements or more
 # (dftFilter2D in modules/imgproc/src/filter.dispatch.cpp); below it, only the elements that are not 0 cost time.

@@ -68,3 +68,21 @@ def fuse(foreground: np.ndarray, background: np.ndarray, weights: np.ndarray) ->
             blend[edge] = smooth[edge]
         out[top:bottom] = blend[top - first : top - first + bottom - top].astype(np.uint8)
     return out
+
+
+def random_ellipse(
+    height: int, width: int, rng: np.random.Generator, least: float = 0.15, most: float = 0.4
+) -> np.ndarray:
+    """Draw a foreground mask for a picture of which nobody knows it: uint8 (H, W), 255 in an ellipse near the middle.
+
+    Args:
+        height: of the picture.
+        width: of the picture.
+        rng: where place, sides and angle come from.
+        least: smallest semi-axis as a share of the side.
+        most: largest one.
+    """
+    mask = np.zeros((height, width), np.uint8)
+    centre = (int(rng.uniform(0.3, 0.7) * width), int(rng.uniform(0.3, 0.7) * height))
+    axes = (max(1, int(rng.uniform(least, most) * width)), max(1, int(rng.uniform(least, most) * height)))
+    return cv2.ellipse(mask, centre, axes, rng.uniform(0, 180), 0, 360, 255, -1)

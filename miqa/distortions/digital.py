@@ -8,6 +8,17 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from .strengths import by_name
+
+#: Twelve sets of parameters of each distortion, weakest first. Source: see :mod:`miqa.distortions.strengths`.
+STRENGTHS = {
+    # Size of the small picture relative to the whole, per side.
+    'pixelate': by_name(('scale',), [0.95, 0.865, 0.78, 0.695, 0.61, 0.525, 0.44, 0.355, 0.27, 0.185, 0.1, 0.07]),
+    # Quality of Pillow's JPEG encoder, the integer part. The last one is 0, which Pillow since 7.1 hands to
+    # libjpeg as it is, and libjpeg takes for 1; the level-5 images of MIQD-2.5M carry that quantisation.
+    'jpeg_compression': by_name(('quality',), [int(value) for value in np.linspace(100, 0.1, 12)]),
+}
+
 
 def jpeg_compression(image: np.ndarray, rng: np.random.Generator, quality: int) -> np.ndarray:
     """Encode by Pillow's JPEG encoder with its other settings left alone (4:2:0 colour), and decode.

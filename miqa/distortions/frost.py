@@ -8,7 +8,30 @@ import cv2
 import numpy as np
 
 from .plasma import plasma
+from .strengths import by_name
 from .weather import add_layer
+
+#: Twelve sets of parameters of each distortion, weakest first. Source: see :mod:`miqa.distortions.strengths`.
+STRENGTHS = {
+    # Weight of the picture, weight of the frost, which kind of frost (1 to 5).
+    'frost': by_name(
+        ('image_weight', 'frost_weight', 'kind'),
+        [
+            (1.0, 0.05, 1),
+            (0.97, 0.06, 2),
+            (0.95, 0.18, 3),
+            (0.95, 0.14, 4),
+            (0.92, 0.25, 5),
+            (0.9, 0.27, 1),
+            (0.9, 0.2, 2),
+            (0.7, 0.65, 3),
+            (0.85, 0.37, 4),
+            (0.85, 0.55, 5),
+            (0.82, 0.58, 1),
+            (0.7, 0.8, 5),
+        ],
+    ),
+}
 
 # The five kinds, from fine needles to broad feathers: length of the needles and distance between the seeds that
 # they grow from, as shares of the shorter side; how much of the pane is covered; brightness of the film between.

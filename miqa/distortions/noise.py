@@ -5,6 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from .arrays import row_strips, truncate
+from .strengths import by_name, log_spaced
+
+#: Twelve sets of parameters of each distortion, weakest first. Source: see :mod:`miqa.distortions.strengths`.
+STRENGTHS = {
+    # Standard deviation of the noise, on a scale where white is 1.
+    'gaussian_noise': by_name(('std',), log_spaced(0.01, 1)),
+    # Share of values that turn black or white, half each.
+    'impulse_noise': by_name(('amount',), log_spaced(0.0005, 0.5)),
+}
 
 
 def gaussian_noise(image: np.ndarray, rng: np.random.Generator, std: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Five levels out of 12 candidates, by their PSNR against the source."""
+"""Five levels of a distortion: out of 12 candidates by their PSNR against the source, or set for all pictures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from miqa.running import generator_for
 
 from .apply import distort
+from .registry import distortion
 from .severities import LEVEL_RANKS, candidates
 
 # Bytes of candidates that are kept while their PSNR is compared; larger pictures are made twice instead.
@@ -21,7 +22,7 @@ class SelectedLevel(NamedTuple):
     """One level of one distortion of one image."""
 
     level: int
-    #: Number of the candidate in the table, 1 to 12.
+    #: Number of the candidate in the table, from 1.
     candidate: int
     params: dict[str, float]
     #: Against the source, in dB; infinite where nothing changed.
@@ -42,14 +43,20 @@ def psnr(reference: np.ndarray, image: np.ndarray) -> float:
 
 
 def make_candidate(image: np.ndarray, name: str, number: int, seed: int, image_id: str) -> np.ndarray:
-    """Make candidate ``number`` (1 to 12) of a distortion; it depends on the arguments and on nothing else."""
-    return distort(image, name, candidates(name)[number - 1], generator_for(seed, image_id, name, number))
+    """Make candidate ``number``, from 1, of a distortion; it depends on the arguments and on nothing else.
+
+    Where candidates are levels themselves, all levels of a picture draw the same: the same rain, and more of it.
+    """
+    keys = () if distortion(name).has_levels else (number,)
+    return distort(image, name, candidates(name)[number - 1], generator_for(seed, image_id, name, *keys))
 
 
 def select_levels(image: np.ndarray, name: str, seed: int, image_id: str) -> list[SelectedLevel]:
-    """Make the 12 candidates of a distortion, rank them by PSNR (best first), keep ranks 1, 5, 8, 10 and 12.
+    """Make the five levels of a distortion.
 
-    Candidates of equal PSNR, infinite ones too, stay in the order of the table, weakest first.
+    Where it has 12 candidates, they are ranked by PSNR (best first), and ranks 1, 5, 8, 10 and 12 kept; candidates of
+    equal PSNR, infinite ones too, stay in the order of the table, weakest first. Where it has five, they are the
+    levels.
 
     Args:
         image: uint8 RGB (H, W, 3) or grey (H, W), the source.
@@ -68,9 +75,11 @@ def select_levels(image: np.ndarray, name: str, seed: int, image_id: str) -> lis
         values[number] = psnr(image, candidate)
         if keep:
             made[number] = candidate
-    # sorted() is stable: equal values keep the order of the table.
-    ranked = sorted(numbers, key=lambda number: -values[number])
-    chosen = [ranked[rank - 1] for rank in LEVEL_RANKS]
+    chosen = list(numbers)
+    if not distortion(name).has_levels:
+        # sorted() is stable: equal values keep the order of the table.
+        ranked = sorted(numbers, key=lambda number: -values[number])
+        chosen = [ranked[rank - 1] for rank in LEVEL_RANKS]
     return [
         SelectedLevel(
             level=level,

@@ -10,6 +10,35 @@ import cv2
 import numpy as np
 
 from .arrays import FLOAT64_SLACK, channel_means, row_strips, truncate
+from .strengths import by_name, log_spaced
+
+#: Twelve sets of parameters of each distortion, weakest first. Source: see :mod:`miqa.distortions.strengths`.
+STRENGTHS = {
+    # What is left of the distance from the mean of the channel.
+    'contrast': by_name(('factor',), [0.9, 0.818, 0.736, 0.655, 0.573, 0.491, 0.409, 0.327, 0.246, 0.164, 0.082, 0.05]),
+    # Taken from the HSV value, on a scale of 0 to 1.
+    'darkness': by_name(('shift',), log_spaced(0.015, 0.7)),
+    # Added to the HSV value, on a scale of 0 to 1.
+    'brightness': by_name(('shift',), log_spaced(0.035, 0.7)),
+    # Factor on and addition to the HSV saturation.
+    'saturate': by_name(
+        ('factor', 'shift'),
+        [
+            (1.1, 0.025),
+            (1.2, 0.027),
+            (1.3, 0.027),
+            (1.5, 0.03),
+            (1.6, 0.04),
+            (1.7, 0.05),
+            (1.8, 0.06),
+            (2, 0.08),
+            (2.5, 0.09),
+            (3, 0.1),
+            (5, 0.15),
+            (10, 0.35),
+        ],
+    ),
+}
 
 
 def contrast(image: np.ndarray, rng: np.random.Generator, factor: float) -> np.ndarray:

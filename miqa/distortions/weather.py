@@ -10,6 +10,35 @@ import numpy as np
 from .arrays import FLOAT32_SLACK, grey_of, row_strips, truncate
 from .blur import blur_along_line, line_offsets, line_weights
 from .plasma import plasma
+from .strengths import by_name, linear
+
+#: Twelve sets of parameters of each distortion, weakest first. Source: see :mod:`miqa.distortions.strengths`.
+STRENGTHS = {
+    # Amount of fog and decay of its roughness from one scale to the next finer one.
+    'fog': by_name(
+        ('amount', 'decay'),
+        [
+            (0.1, 3.0),
+            (0.13, 2.85),
+            (0.2, 2.5),
+            (0.25, 2.2),
+            (0.3, 2.05),
+            (0.34, 1.89),
+            (0.45, 1.7),
+            (0.7, 1.6),
+            (0.9, 1.5),
+            (1.5, 1.5),
+            (2.9, 1.3),
+            (5.0, 1.3),
+        ],
+    ),
+    # Mean and deviation of the noise, zoom of the flakes, threshold, radius and sigma of their motion, and how much
+    # of the picture's own colour stays.
+    'snow': by_name(
+        ('mean', 'std', 'zoom', 'threshold', 'radius', 'sigma', 'mix'),
+        linear((0.05, 0.1, 1, 0.3, 5, 2, 1), (0.6, 0.4, 5, 0.9, 15, 15, 0.5)),
+    ),
+}
 
 
 def fog(image: np.ndarray, rng: np.random.Generator, amount: float, decay: float) -> np.ndarray:

@@ -1,0 +1,61 @@
+"""Colours of the light: a white balance that is wrong, and lamps that are coloured."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .light import luminance
+
+STAGE = 'colour'
+
+STRENGTHS = {
+    'white_balance': [{'mireds': value} for value in (80.0, 140.0, 200.0, 260.0, 320.0)],
+    'coloured_light': [{'purity': value} for value in (0.4, 0.65, 0.85, 0.95, 1.0)],
+}
+
+# Wavelengths that stand for red, green and blue (m), and second constant of radiation (m K).
+_WAVELENGTHS = np.array([610e-9, 540e-9, 460e-9])
+_C2 = 1.438777e-2
+
+#: Daylight, in mireds (a million over kelvins).
+_DAYLIGHT = 1e6 / 6500
+
+
+def white_balance(light: np.ndarray, rng: np.random.Generator, mireds: float) -> np.ndarray:
+    """Take one light for another: gains of the channels by Planck's law, too warm or too cold, and a tint.
+
+    Source: Afifi & Brown, "What Else Can Fool Deep Learning? Addressing Color Constancy Errors on Deep Neural Network
+    Performance", ICCV 2019.
+
+    Args:
+        light: float32 RGB (H, W, 3), linear.
+        rng: where the sign and the tint come from.
+        mireds: distance of a warm lamp from daylight (154 mireds), for which it is taken or which is taken for it.
+    """
+    gains = planck(_DAYLIGHT + mireds) / planck(_DAYLIGHT)
+    if rng.random() < 0.5:  # daylight, developed as if a lamp had lit it
+        gains = 1 / gains
+    gains[1] *= 2 ** (rng.uniform(-1, 1) * mireds / 400)
+    gains /= gains @ (0.2126, 0.7152, 0.0722)
+    return light * gains.astype(np.float32)
+
+
+def planck(mireds: float) -> np.ndarray:
+    """Return the light of a black body at 610, 540 and 460 nm, float64 (3,), up to a factor. Source: Planck's law."""
+    return _WAVELENGTHS**-5 / np.expm1(_C2 * mireds / 1e6 / _WAVELENGTHS)
+
+
+def coloured_light(light: np.ndarray, rng: np.random.Generator, purity: float) -> np.ndarray:
+    """Light the scene by a lamp of one colour, such as sodium's: it leaves luminance times its own colour.
+
+    Args:
+        light: float32 RGB (H, W, 3), linear.
+        rng: where the colour comes from: sodium, red, green, blue, magenta, or water's cyan.
+        purity: share of the lamp in the light, 0 to 1; the rest is white.
+    """
+    lamps = ((1, 0.55, 0.05), (1, 0.05, 0.05), (0.1, 1, 0.15), (0.1, 0.2, 1), (1, 0.1, 0.9), (0.02, 0.7, 0.9))
+    lamp = np.clip(np.array(lamps[rng.integers(len(lamps))]) * rng.uniform(0.8, 1.2, 3), 0, 1)
+    lamp /= max(float(lamp @ (0.2126, 0.7152, 0.0722)), 0.35)
+    # The lamp reaches each channel by its own colour, and a narrow band leaves no other differences than of luminance.
+    alone = luminance(light)[:, :, None] * lamp.astype(np.float32)
+    return light + (alone - light) * np.float32(purity)

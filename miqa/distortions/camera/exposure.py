@@ -1,0 +1,57 @@
+"""How much light: too little, too much, or in bands where lamps flicker."""
+
+from __future__ import annotations
+
+import numpy as np
+
+STAGE = 'exposure'
+
+STRENGTHS = {
+    'underexposure': [{'stops': value} for value in (2.0, 3.5, 4.5, 5.3, 6.0)],
+    'overexposure': [{'stops': value} for value in (0.6, 1.2, 1.8, 2.4, 3.0)],
+    'rolling_bands': [{'depth': value} for value in (0.5, 0.75, 0.9, 0.96, 1.0)],
+}
+
+
+def underexposure(light: np.ndarray, rng: np.random.Generator, stops: float) -> np.ndarray:
+    """Expose by some stops too little, 0 to 6; each halves the light. The black level of the camera swallows the rest.
+
+    Args:
+        light: float32 RGB (H, W, 3), linear.
+        rng: where the black level comes from, up to 1/1000 of white.
+        stops: of exposure that are missing.
+    """
+    out = light * np.float32(2.0**-stops)
+    out -= np.float32(rng.uniform(0, 0.001))
+    return np.maximum(out, 0, out=out)
+
+
+def overexposure(light: np.ndarray, rng: np.random.Generator, stops: float) -> np.ndarray:
+    """Expose by some stops too much, 0 to 3; each doubles the light, and what is beyond white is clipped.
+
+    Args:
+        light: float32 RGB (H, W, 3), linear.
+        rng: not used.
+        stops: of exposure that are too many.
+    """
+    return np.minimum(light * np.float32(2.0**stops), 1)
+
+
+def rolling_bands(light: np.ndarray, rng: np.random.Generator, depth: float) -> np.ndarray:
+    """Read rows one after the other under a lamp that flickers: dark bands across the picture.
+
+    A lamp on alternating current follows a sine, a dimmed LED switches. Source: Sheinin, Schechner & Kutulakos,
+    "Computational Imaging on the Electric Grid", CVPR 2017.
+
+    Args:
+        light: float32 RGB (H, W, 3), linear.
+        rng: where number, form, phase and colour of the bands come from.
+        depth: share of the light that is missing in the middle of a band, 0 to 1.
+    """
+    rows = np.linspace(0, 1, light.shape[0], dtype=np.float32)
+    wave = np.sin(rows * np.float32(2 * np.pi * rng.uniform(1.5, 9)) + np.float32(rng.uniform(0, 2 * np.pi)))
+    hardness = np.float32(rng.uniform(0.5, 6))
+    wave = np.tanh(hardness * wave) / np.tanh(hardness)
+    lost = np.float32(depth) * (np.float32(0.5) + np.float32(0.5) * wave)
+    colour = 1 - np.array([0, rng.uniform(0, 0.1), rng.uniform(0, 0.25)], np.float32)
+    return light * (1 - lost[:, None, None] * colour)

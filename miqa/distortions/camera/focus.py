@@ -1,0 +1,50 @@
+"""Optics out of focus: a disc in place of every point, everywhere or by depth."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .depth import draw_depth
+from .light import disc, spread, unit_of
+
+STAGE = 'optics'
+
+STRENGTHS = {
+    'out_of_focus': [{'radius': value} for value in (1.2, 2.2, 3.5, 5.5, 9.0)],
+    'depth_of_field': [{'radius': value} for value in (2.5, 4.5, 7.5, 12.0, 20.0)],
+}
+
+# Depth of field is put together from this many pictures, evenly out of focus.
+_STEPS = 4
+
+
+def out_of_focus(light: np.ndarray, rng: np.random.Generator, radius: float) -> np.ndarray:
+    """Spread every point of light over a disc. Source: geometric optics; Potmesil & Chakravarty, SIGGRAPH 1981.
+
+    Args:
+        light: float32 RGB (H, W, 3), linear.
+        rng: not used.
+        radius: of the disc, in 1/256 of the shorter side.
+    """
+    return spread(light, radius * unit_of(light), disc)
+
+
+def depth_of_field(
+    light: np.ndarray, rng: np.random.Generator, radius: float, depth: np.ndarray | None = None
+) -> np.ndarray:
+    """Focus on one depth: the disc grows with the distance from it. Source: Potmesil & Chakravarty, SIGGRAPH 1981.
+
+    Args:
+        light: float32 RGB (H, W, 3), linear.
+        rng: where the depth and the focus, near, far or between, come from.
+        radius: of the disc at the other end of the depth, in 1/256 of the shorter side.
+        depth: float32 (H, W), 0 near to 1 far; drawn where it is None.
+    """
+    depth = draw_depth(light, rng) if depth is None else depth
+    place = np.abs(depth - np.float32(rng.choice([0.0, 0.3, 1.0]))) * np.float32(_STEPS - 1)
+    out = light * np.maximum(0, 1 - place)[:, :, None]
+    for step in range(1, _STEPS):
+        weight = np.maximum(0, 1 - np.abs(place - step))
+        if weight.any():
+            out += spread(light, radius * unit_of(light) * step / (_STEPS - 1), disc) * weight[:, :, None]
+    return out
