@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from miqa.running import generator_for
 from miqa.taxonomy import CAMERA_DISTORTIONS, LEVELS, check_choice
-from miqa.utils import generator_for
 
 from .apply import check_image, distort
 from .camera.chain import run_chain

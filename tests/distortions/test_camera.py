@@ -17,6 +17,7 @@ from miqa.distortions import (
 from miqa.distortions.camera.light import disc, to_display, to_linear
 from miqa.distortions.camera.motion import draw_trajectory
 from miqa.distortions.registry import LINEAR_STAGES, STAGES, distortion
+from miqa.running import generator_for
 from miqa.taxonomy import (
     ALL_DISTORTIONS,
     DISTORTION_FAMILIES,
@@ -26,7 +27,6 @@ from miqa.taxonomy import (
     parse_version_name,
     version_name,
 )
-from miqa.utils import generator_for
 
 SIZES = [(1, 1), (1, 40), (3, 5), (17, 33)]
 

@@ -16,11 +16,12 @@ import torch
 from miqa.distortions import distort, strength_at
 from miqa.distortions.sources import list_images
 from miqa.labelling.classification import soft_consistency
+from miqa.networks.packaged_weights import EFFICIENTNET_LITE_MEAN, EFFICIENTNET_LITE_STD, efficientnet_lite
+from miqa.pictures import read_image
+from miqa.pictures.resizing import central_corner, cut_planes, resize_short_side
+from miqa.running import generator_for
+from miqa.running.command_line import ToolParser, run_command
 from miqa.taxonomy import CAMERA_DISTORTIONS, DISTORTION_WORDS, LEVELS, distortions_named
-from miqa.utils import generator_for, read_image
-from miqa.utils.command_line import ToolParser, run_command
-from miqa.utils.packaged_weights import EFFICIENTNET_LITE_MEAN, EFFICIENTNET_LITE_STD, efficientnet_lite
-from miqa.utils.resizing import central_corner, cut_planes, resize_short_side
 
 EXAMPLES = """
 examples

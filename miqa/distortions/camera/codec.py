@@ -7,7 +7,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from miqa.utils import require
+from miqa.running import require
 
 STAGE = 'codec'
 
