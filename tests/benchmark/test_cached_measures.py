@@ -10,7 +10,7 @@ from helpers_database import write_database
 from PIL import Image
 
 from miqa.benchmark.baselines import read_test_images, run, score_images
-from miqa.benchmark.baselines.human_vision import HumanVisionMetric
+from miqa.benchmark.baselines.picture_measure import PictureMeasure
 from miqa.outside.regular_files import UnopenedFile, read_regular
 from miqa.pictures import UnreadableImage, read_image
 
@@ -71,7 +71,7 @@ def test_links_in_a_circle_are_one_missing_value(database):
 
 
 def test_a_picture_that_a_measure_cannot_take_is_one_missing_value(database, monkeypatch):
-    original = HumanVisionMetric.__subclasses__()
+    original = PictureMeasure.__subclasses__()
 
     def faulty(kind):
         inner = kind.measure

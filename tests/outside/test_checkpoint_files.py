@@ -11,10 +11,10 @@ import pytest
 import torch
 from helpers_apis import CNN, write_run
 from helpers_models import released_tensors
-from miqa.outside.checkpoint_files import read_torch_file, state_dict_of
 
 from machine_iqa import MIQAModel
 from miqa.models import CheckpointError, read_checkpoint
+from miqa.outside.checkpoint_files import read_torch_file, state_dict_of
 
 
 @pytest.fixture(autouse=True)

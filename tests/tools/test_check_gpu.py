@@ -12,11 +12,11 @@ from helpers_models import HALF, TINY_RA_MIQA
 from helpers_tools import load_tool
 from torch import nn
 
-from miqa.engine import device_checks, run_checks
-from miqa.engine.device_checks import FAILED, LEFT_OUT, OK, Finding
-
 ROOT = Path(__file__).parents[2]
 check_gpu = load_tool('tools/analysis/check_gpu.py')
+device_checks = load_tool('tools/analysis/device_checks.py')
+run_checks = load_tool('tools/analysis/run_checks.py')
+FAILED, LEFT_OUT, OK, Finding = (getattr(device_checks, name) for name in ('FAILED', 'LEFT_OUT', 'OK', 'Finding'))
 VIEWS = {'image': {'size': 32, **HALF}, 'region': {'size': 48, **HALF}}
 TINY = {
     'type': 'QualityAssessor',

@@ -25,12 +25,7 @@ from pathlib import Path
 
 import torch
 from benchmark_loader import write_photo_database
-from mmengine.config import ConfigDict
-from rich.console import Console
-from rich.table import Table
-
-from miqa.engine import load_config
-from miqa.engine.device_checks import (
+from device_checks import (
     BOUNDS,
     FAILED,
     LEFT_OUT,
@@ -42,7 +37,12 @@ from miqa.engine.device_checks import (
     check_transfers,
     measure_speed,
 )
-from miqa.engine.run_checks import check_gpu_ids, check_processes, check_resume
+from mmengine.config import ConfigDict
+from rich.console import Console
+from rich.table import Table
+from run_checks import check_gpu_ids, check_processes, check_resume
+
+from miqa.engine import load_config
 from miqa.keeping import write_json
 from miqa.running.command_line import ToolParser, run_command
 from miqa.running.devices import gpu_has_bfloat16

@@ -10,7 +10,6 @@ Pictures are compared at full resolution, as uint8 RGB.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import metadata
 
@@ -21,38 +20,13 @@ from miqa.distortions.fidelity import FidelitySource
 from miqa.running import require
 from miqa.taxonomy import check_choice
 
+from .picture_measure import PictureMeasure, required_reference
+
 #: Pixels that a network is given at once; keeps a batch of 250 large versions out of memory.
 BATCH_PIXELS = 4_000_000
 
 
-class HumanVisionMetric(ABC):
-    """A measure of images, perhaps against their clean source.
-
-    Attributes:
-        name: as in the paper's tables.
-        version: the software behind it; part of the cache's key.
-        higher_is_better: direction of the raw values.
-        needs_reference: whether it compares with the clean source.
-    """
-
-    name: str
-    version: str
-    higher_is_better = True
-    needs_reference = True
-
-    @abstractmethod
-    def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """Return raw values, float64 (N,), of uint8 RGB images (H, W, 3) that share one source and size."""
-
-
-def given(reference: np.ndarray | None, name: str) -> np.ndarray:
-    """Return the clean source of a measure that compares with it; a ValueError says that it is missing."""
-    if reference is None:
-        raise ValueError(f'{name} compares pictures with their clean source, which is not given.')
-    return reference
-
-
-class FidelityMetric(HumanVisionMetric):
+class FidelityMetric(PictureMeasure):
     """A measure of :mod:`miqa.distortions.fidelity`: one picture against its source."""
 
     def __init__(self, name: str, device: str = 'cpu'):
@@ -61,12 +35,12 @@ class FidelityMetric(HumanVisionMetric):
         self.version = 'piq 0.8 in double precision'
 
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`HumanVisionMetric`."""
-        source = FidelitySource(given(reference, self.name), (self.name,))
+        """See :class:`PictureMeasure`."""
+        source = FidelitySource(required_reference(reference, self.name), (self.name,))
         return np.array([source.measure(image)[self.name] for image in images])
 
 
-class FeatureDistance(HumanVisionMetric):
+class FeatureDistance(PictureMeasure):
     """LPIPS or DISTS: a distance of features of a VGG-16; lower is better."""
 
     higher_is_better = False
@@ -81,16 +55,16 @@ class FeatureDistance(HumanVisionMetric):
 
     @torch.inference_mode()
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`HumanVisionMetric`."""
+        """See :class:`PictureMeasure`."""
         values = []
-        source = _tensor(given(reference, self.name), self.device)
+        source = _tensor(required_reference(reference, self.name), self.device)
         for batch in _batches(images):
             pictures = torch.cat([_tensor(image, self.device) for image in batch])
             values.append(self.network(pictures, source.expand_as(pictures)).double().cpu().numpy().ravel())
         return np.concatenate(values)
 
 
-class PyiqaMetric(HumanVisionMetric):
+class PyiqaMetric(PictureMeasure):
     """Any metric of pyiqa.
 
     Args:
@@ -114,19 +88,19 @@ class PyiqaMetric(HumanVisionMetric):
 
     @torch.inference_mode()
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`HumanVisionMetric`."""
+        """See :class:`PictureMeasure`."""
         values = []
         for batch in _batches(images):
             pictures = torch.cat([_tensor(image, self.device) for image in batch])
             inputs = [pictures]
             if self.needs_reference:
-                inputs.append(_tensor(given(reference, self.name), self.device).expand_as(pictures))
+                inputs.append(_tensor(required_reference(reference, self.name), self.device).expand_as(pictures))
             values.append(np.atleast_1d(self.network(*inputs).double().cpu().numpy().ravel()))
         return np.concatenate(values)
 
 
 #: The paper's seven measures of human vision.
-METRICS: dict[str, Callable[..., HumanVisionMetric]] = {
+METRICS: dict[str, Callable[..., PictureMeasure]] = {
     **{name: lambda device='cpu', name=name: FidelityMetric(name, device) for name in ('PSNR', 'SSIM', 'VSI')},
     **{name: lambda device='cpu', name=name: FeatureDistance(name, device) for name in ('LPIPS', 'DISTS')},
     'HyperIQA': lambda device='cpu': PyiqaMetric('HyperIQA', 'hyperiqa', device),
@@ -141,7 +115,7 @@ def is_metric_name(name: str) -> bool:
     return name in METRICS or (name.startswith(_PYIQA) and len(name) > len(_PYIQA))
 
 
-def build_metric(name: str, device: str = 'cpu') -> HumanVisionMetric:
+def build_metric(name: str, device: str = 'cpu') -> PictureMeasure:
     """Build one of :data:`METRICS` by name, or any metric of pyiqa as ``pyiqa:NAME``.
 
     Raises:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .human_vision import HumanVisionMetric, build_metric, is_metric_name
+from .human_vision import build_metric, is_metric_name
+from .picture_measure import PictureMeasure
 from .rivals import build_rival, is_rival_name
 
 
@@ -11,7 +12,7 @@ def is_measure_name(name: str) -> bool:
     return is_metric_name(name) or is_rival_name(name)
 
 
-def build_measure(name: str, device: str = 'cpu') -> HumanVisionMetric:
+def build_measure(name: str, device: str = 'cpu') -> PictureMeasure:
     """Build a measure, see :func:`~.human_vision.build_metric` and :func:`~.rivals.build_rival`.
 
     Raises:

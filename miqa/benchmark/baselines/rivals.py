@@ -18,13 +18,14 @@ import cv2
 import numpy as np
 import timm
 import torch
+from torchvision.ops import box_iou
 
 from miqa.machines import Machine, TimmClassifier, build_machine, load_machine_configs
 from miqa.machines.base import DetectionPrediction
 from miqa.networks.packaged_weights import PACKAGED_LITES
 from miqa.taxonomy import DATABASE_TASKS, check_choice
 
-from .human_vision import HumanVisionMetric, given
+from .picture_measure import PictureMeasure, required_reference
 
 #: Variance of the Laplacian of an 8-bit picture below which frame validators commonly call it blurred: the threshold of
 #: 100 goes back to A. Rosebrock's tutorial "Blur detection with OpenCV" (2015) on Pech-Pacheco et al., "Diatom
@@ -68,7 +69,7 @@ _CHECKS: dict[str, Callable[[np.ndarray], float]] = {
 }
 
 
-class FrameCheck(HumanVisionMetric):
+class FrameCheck(PictureMeasure):
     """One of the checks of frame validators: a few numbers of the grey picture."""
 
     needs_reference = False
@@ -77,7 +78,7 @@ class FrameCheck(HumanVisionMetric):
         self.name, self.version = name, f'opencv {cv2.__version__}'
 
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`HumanVisionMetric`."""
+        """See :class:`PictureMeasure`."""
         return np.array([_CHECKS[self.name](cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for image in images])
 
 
@@ -94,7 +95,7 @@ def _classifier(name: str, device: str) -> TimmClassifier:
     return TimmClassifier(model, 'packaged' if model in PACKAGED_LITES else 'pretrained', device=device)
 
 
-class SelfAgreement(HumanVisionMetric):
+class SelfAgreement(PictureMeasure):
     """Mean overlap of a classifier's probabilities for the picture with those for it mirrored and smaller; 0 to 1.
 
     Raises:
@@ -109,7 +110,7 @@ class SelfAgreement(HumanVisionMetric):
         self.machine = _classifier(name, device)
 
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`HumanVisionMetric`."""
+        """See :class:`PictureMeasure`."""
         values = []
         for image in images:
             shown = [self.machine.prepare(view) for view in (image, *_shown_again(image))]
@@ -118,7 +119,7 @@ class SelfAgreement(HumanVisionMetric):
         return np.array(values, np.float64)
 
 
-class BoxAgreement(HumanVisionMetric):
+class BoxAgreement(PictureMeasure):
     """How well a detector's kept boxes are found again in the mirrored and the smaller picture; 0 to 1.
 
     For each kept box the best overlap (IoU) with a box of the same class in the other view, times the mean of both
@@ -141,7 +142,7 @@ class BoxAgreement(HumanVisionMetric):
         return build_machine(self._machine_config)
 
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`HumanVisionMetric`."""
+        """See :class:`PictureMeasure`."""
         values = []
         for image in images:
             plain, mirrored, smaller = self._detections([image, *_shown_again(image)])
@@ -169,7 +170,8 @@ def agreement(first: DetectionPrediction, second: DetectionPrediction) -> float:
     a, b = ([kept[part] for part in ('boxes', 'scores', 'labels')] for kept in (_kept(first), _kept(second)))
     if not len(a[0]) or not len(b[0]):
         return 0.0
-    overlap = _iou(a[0], b[0]) * (a[2][:, None] == b[2][None, :])
+    overlap = box_iou(*(torch.from_numpy(boxes.astype(np.float64)) for boxes in (a[0], b[0]))).numpy()
+    overlap *= a[2][:, None] == b[2][None, :]
     weight = (a[1][:, None] + b[1][None, :]) / 2
     found = overlap * weight
     return float(np.concatenate([found.max(1), found.max(0)]).mean())
@@ -180,15 +182,7 @@ def _kept(answer: DetectionPrediction) -> dict[str, np.ndarray]:
     return {'boxes': answer.boxes[kept], 'scores': answer.scores[kept], 'labels': answer.labels[kept]}
 
 
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the overlap of every two boxes (N, 4) and (M, 4), x1 y1 x2 y2: float (N, M)."""
-    corner = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inner = np.clip(corner[1] - corner[0], 0, None).prod(2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1) for boxes in (a, b)]
-    return inner / np.maximum(areas[0][:, None] + areas[1][None, :] - inner, 1e-9)
-
-
-class EncoderSimilarity(HumanVisionMetric):
+class EncoderSimilarity(PictureMeasure):
     """Cosine similarity of the pooled features of a picture and of its clean source, by a frozen timm encoder.
 
     Raises:
@@ -205,9 +199,9 @@ class EncoderSimilarity(HumanVisionMetric):
 
     @torch.inference_mode()
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`HumanVisionMetric`."""
+        """See :class:`PictureMeasure`."""
         features = []
-        pictures = [given(reference, self.name), *images]
+        pictures = [required_reference(reference, self.name), *images]
         for start in range(0, len(pictures), 16):
             batch = torch.stack([self.prepare(image) for image in pictures[start : start + 16]])
             maps = self.network.forward_features(batch.to(self.device))
@@ -217,7 +211,7 @@ class EncoderSimilarity(HumanVisionMetric):
 
 
 #: First part of a name -> its measure; the part after the colon names a network or a file.
-_NETWORKS: dict[str, Callable[[str, str], HumanVisionMetric]] = {
+_NETWORKS: dict[str, Callable[[str, str], PictureMeasure]] = {
     'tta': SelfAgreement,
     'ccs': BoxAgreement,
     'encoder': EncoderSimilarity,
@@ -234,7 +228,7 @@ def is_rival_name(name: str) -> bool:
     return name in _CHECKS or (first in _NETWORKS and bool(colon and rest) and '=' not in name)
 
 
-def build_rival(name: str, device: str = 'cpu') -> HumanVisionMetric:
+def build_rival(name: str, device: str = 'cpu') -> PictureMeasure:
     """Build one of :data:`RIVALS` by name.
 
     Raises:

@@ -21,8 +21,8 @@ from miqa.pictures import UnreadableImage, read_image
 from miqa.running.parallel import run_parallel
 
 from .cache import BaselineCache, image_list_digest, state_of
-from .human_vision import HumanVisionMetric
 from .measures import build_measure
+from .picture_measure import PictureMeasure
 
 #: Images in one part: what a kill can lose.
 PART_IMAGES = 1000
@@ -95,7 +95,7 @@ def _to_do(store: BaselineCache, images: pd.DataFrame, states: list[str]) -> pd.
     return images[known != np.array(states, object)]
 
 
-def _clean_images(metric: HumanVisionMetric, data_root, task: str, images: pd.DataFrame) -> dict[str, Path]:
+def _clean_images(metric: PictureMeasure, data_root, task: str, images: pd.DataFrame) -> dict[str, Path]:
     """Return source -> clean image, for a measure that compares with it."""
     if not metric.needs_reference:
         return {}
@@ -125,7 +125,7 @@ def _measure(store, metric, folder, clean, todo, total, device, jobs, progress) 
 
 
 @lru_cache(maxsize=4)
-def _build_once(name: str, device: str) -> HumanVisionMetric:
+def _build_once(name: str, device: str) -> PictureMeasure:
     """Build a measure once in each process."""
     return build_measure(name, device)
 
@@ -166,7 +166,7 @@ def _measure_source(name: str, device: str, clean: Path | None, root: Path, imag
     return list(rows.values())
 
 
-def _measured_alone(metric: HumanVisionMetric, picture: np.ndarray, reference: np.ndarray | None) -> float | str:
+def _measured_alone(metric: PictureMeasure, picture: np.ndarray, reference: np.ndarray | None) -> float | str:
     """Return a picture's value, or why there is none: one picture never ends a run of many."""
     try:
         return float(metric.measure([picture], reference)[0])

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from device_checks import Finding, arithmetic, build_model, checked, made_batch
 from torch import multiprocessing
 
 from miqa.models import read_checkpoint
-
-from .device_checks import Finding, arithmetic, build_model, checked, made_batch
 
 #: How far gradients of several processes may be from those of one: sums in another order.
 GRADIENTS = 1e-4
