@@ -1,4 +1,4 @@
-# The scoring endpoint and the page, for CPUs: docs/service.md says how to run it.
+# The server, for CPUs: docs/service.md says how to run it.
 #   docker build -t miqa .
 FROM python:3.11-slim AS build
 # Builds of PyTorch for CPUs are a tenth of the size; for GPUs name another index, such as .../whl/cu128.
@@ -9,7 +9,7 @@ WORKDIR /src
 COPY requirements.txt setup.py pyproject.toml README.md machine_iqa.py ./
 COPY miqa miqa
 COPY configs configs
-RUN /opt/miqa/bin/pip install --extra-index-url "$TORCH_INDEX" -c requirements.txt '.[api,serve,video,heif,export]'
+RUN /opt/miqa/bin/pip install --extra-index-url "$TORCH_INDEX" -c requirements.txt '.[serve,video,heif,export]'
 
 FROM python:3.11-slim
 RUN apt-get update && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 \
@@ -27,4 +27,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
 ENTRYPOINT ["miqa"]
-CMD ["serve", "--api", "--host", "0.0.0.0"]
+CMD ["serve", "--host", "0.0.0.0"]

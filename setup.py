@@ -42,10 +42,8 @@ CORE = [
 MACHINES = ['onedl-mmdetection>=3.5.1', 'pycocotools>=2.0.7', 'faster-coco-eval>=1.6']
 HEIF = ['pi-heif>=0.16']
 VIDEO = ['av>=12', 'imageio-ffmpeg>=0.5']
-# Older versions let a request read files of the server.
-SERVE = ['gradio>=6.16,<7']
-# The scoring endpoint, miqa serve --api.
-API = ['fastapi>=0.115', 'uvicorn>=0.30', 'python-multipart>=0.0.18', 'prometheus-client>=0.20', 'av>=12']
+# The server, miqa serve.
+SERVE = ['fastapi>=0.115', 'uvicorn>=0.30', 'python-multipart>=0.0.18', 'prometheus-client>=0.20', 'av>=12']
 # Human-vision measures beyond piq's; non-commercial licence (PolyForm Noncommercial).
 PYIQA = ['pyiqa>=0.1.10']
 EXPORT = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.1']
@@ -89,7 +87,6 @@ TESTS = [
     *VIDEO,
     *HEIF,
     *SERVE,
-    *API,
     'httpx>=0.27',
     *OPENVINO,
     *TRANSFORMERS,
@@ -129,7 +126,6 @@ setup(
         'video': VIDEO,
         'heif': HEIF,
         'serve': SERVE,
-        'api': API,
         'export': EXPORT,
         'openvino': OPENVINO,
         'runtime': RUNTIME,

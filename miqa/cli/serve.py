@@ -1,30 +1,33 @@
-"""``miqa serve``: a page to try it in the browser."""
+"""``miqa serve``: one server for people and programs."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from miqa.apis.command_options import add_model_options, load_model
 from miqa.taxonomy import LABELS, TASKS
 
+from .options import add_model_options, load_model
+
+if TYPE_CHECKING:
+    from miqa.apis.service.served_models import ServedModels
+
 _DESCRIPTION = """\
-Open a page in the browser: drop a picture or a video, choose task and label, see score, quality, heat map and curve,
-compare pictures side by side. Needs Gradio: pip install 'miqa[serve]'.
+Serve scores over HTTP. For people there is a page: drop pictures, a folder or a video, compare two pictures, score the
+webcam live. For programs: POST /score, /heatmap and /video, GET /info, /health, /metrics and /openapi.json; /docs
+describes them. Needs FastAPI: pip install 'miqa[serve]'.
 
-The page works without internet and sends nothing anywhere. It listens on this computer only, unless --host says
-otherwise; there is no password, so open it to a network only where you trust everybody.
-
-With --api an HTTP endpoint for programs is opened in its place: POST /score and /video, GET /health, /metrics and
-/openapi.json. Needs FastAPI: pip install 'miqa[api]'. Where it can be reached from elsewhere it asks for a bearer
-token, which it takes from the environment variable MIQA_TOKEN or from --token-file.
+The server works without internet and sends nothing anywhere. It listens on this computer only, unless --host names
+another address; then it needs a token, from the environment variable MIQA_TOKEN or from --token-file. Programs send it
+as Authorization: Bearer TOKEN; the page asks for it once.
 """
 _EXAMPLES = """
 Examples:
-  miqa serve                                   # RA-MIQA; task and label are chosen on the page
-  miqa serve --model demo                      # the quickstart's weights
-  miqa serve --weights work_dirs/x/best.pth --port 8000
-  miqa serve --api --model demo                # curl -F files=@photo.jpg http://127.0.0.1:8000/score
-  MIQA_TOKEN=$(openssl rand -hex 32) miqa serve --api --host 0.0.0.0 --allow-url https://images.example.com/
+  miqa serve                                   # the page and the endpoint at http://127.0.0.1:8000
+  miqa serve --api                             # the endpoint alone: curl -F files=@photo.jpg http://127.0.0.1:8000/score
+  miqa serve --gate gate.json                  # results say whether they pass a gate of `miqa gate fit`
+  miqa serve --weights work_dirs/x/best.pth --port 8080
+  MIQA_TOKEN=$(openssl rand -hex 32) miqa serve --host 0.0.0.0 --allow-url https://images.example.com/
 """
 
 
@@ -32,7 +35,7 @@ def add_parser(subparsers) -> None:
     """Add the sub-command."""
     parser = subparsers.add_parser(
         'serve',
-        help='open a page',
+        help='serve scores over HTTP: a page and an endpoint',
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -40,98 +43,97 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         '--host', default='127.0.0.1', help='address to listen on (default: 127.0.0.1, this computer only)'
     )
-    parser.add_argument('--port', type=int, help='default: 7860, with --api 8000')
+    parser.add_argument('--port', type=int, default=8000, help='default: 8000; 0 for any free one')
     parser.add_argument(
         '--name', action='append', default=[], metavar='HOST',
-        help='a further name that the server answers under, such as that of a proxy in front of it; may be repeated',
+        help='a further name that the server answers under, such as that of a reverse proxy; may be repeated',
     )  # fmt: skip
-    parser.add_argument('--open', action='store_true', help='open it in the browser at once')
-    parser.add_argument('--max-upload', type=int, default=500, metavar='MB', help='largest file (default: 500)')
-    parser.add_argument('--max-megapixels', type=float, default=100, metavar='N', help='largest picture (default: 100)')
-    parser.add_argument('--max-minutes', type=float, default=60, metavar='N', help='longest video (default: 60)')
-    _add_api_options(parser)
+    parser.add_argument('--api', action='store_true', help='leave out the page')
+    parser.add_argument('--open', action='store_true', help='open the page in the browser')
+    parser.add_argument('--token-file', metavar='FILE', help='file with the token (default: $MIQA_TOKEN)')
+    parser.add_argument('--gate', metavar='FILE', help='say of each picture whether it passes this gate')
+    limits = parser.add_argument_group('limits of a request')
+    limits.add_argument(
+        '--max-upload',
+        type=float,
+        default=500,
+        metavar='MB',
+        help='largest file, and all files together (default: 500)',
+    )
+    limits.add_argument('--max-megapixels', type=float, default=100, metavar='N', help='largest picture (default: 100)')
+    limits.add_argument('--max-minutes', type=float, default=60, metavar='N', help='longest video (default: 60)')
+    limits.add_argument(
+        '--allow-url', action='append', default=[], metavar='PREFIX',
+        help='let requests name addresses that begin like this, such as https://images.example.com/; may be repeated',
+    )  # fmt: skip
+    limits.add_argument(
+        '--allow-private', action='store_true', help='names in --allow-url may lead into private networks'
+    )
     add_model_options(parser)
     parser.set_defaults(run=run)
 
 
-def _add_api_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group('endpoint for programs')
-    group.add_argument('--api', action='store_true', help='open it, and no page')
-    group.add_argument('--token-file', metavar='FILE', help='file with the bearer token (default: $MIQA_TOKEN)')
-    group.add_argument(
-        '--allow-url', action='append', default=[], metavar='PREFIX',
-        help='let requests name addresses that begin like this, such as https://images.example.com/; may be repeated',
-    )  # fmt: skip
-    group.add_argument(
-        '--allow-private', action='store_true', help='names in --allow-url may lead into private networks'
-    )
-
-
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
-    return _run_api(args) if args.api else _run_page(args)
-
-
-def _run_api(args: argparse.Namespace) -> int:
-    from miqa.running import require
+    from miqa.utils import require
 
     for module in ('fastapi', 'uvicorn', 'multipart', 'prometheus_client'):
-        require(module, 'The scoring endpoint')  # says what to install before a model is loaded
-    from miqa.outside.addresses import AllowedAddresses
-    from miqa.serving.doorman import Hosts
-    from miqa.serving.endpoint import build_api
-    from miqa.serving.listening import serve_app
-    from miqa.serving.settings import ServiceLimits, find_token
+        require(module, 'The server')  # says what to install before a model is loaded
+    from miqa.apis.service.allowed_hosts import AllowedHosts
+    from miqa.apis.service.endpoint import build_api
+    from miqa.apis.service.listening import serve_app
+    from miqa.apis.service.settings import Limits, find_token
+    from miqa.utils.addresses import AllowedAddresses
 
     token = find_token(args.host, args.token_file)
-    limits = ServiceLimits(
-        video_mb=args.max_upload, megapixels=args.max_megapixels, video_minutes=args.max_minutes,
-        picture_mb=min(args.max_upload, ServiceLimits.picture_mb),
-    )  # fmt: skip
-    addresses = AllowedAddresses(args.allow_url, args.allow_private)
-    hosts = Hosts(args.host, args.name)
-    serve_app(
-        lambda: build_api(
-            load_model(args, keep_memory=False), hosts=hosts, token=token, limits=limits, addresses=addresses
-        ),
-        args.host, 8000 if args.port is None else args.port, 'The endpoint',
-    )  # fmt: skip
-    return 0
-
-
-def _run_page(args: argparse.Namespace) -> int:
-    from miqa.apis.methods import DEMOS, method_name
-    from miqa.apis.zoo.loading import name_and_weights
-    from miqa.serving.desk import Limits
-    from miqa.serving.gradio_import import import_gradio
-    from miqa.serving.serve import serve
-
-    import_gradio()  # says what to install before a model is loaded
     limits = Limits(upload_mb=args.max_upload, megapixels=args.max_megapixels, video_minutes=args.max_minutes)
-    options = dict(
-        limits=limits,
-        host=args.host,
-        port=7860 if args.port is None else args.port,
-        names=args.name,
-        open_browser=args.open,
-    )
-    name, weights = name_and_weights(args.model, args.weights)
-    if weights is not None or (name is not None and method_name(name) in DEMOS):
-        # One file, one task and label: there is nothing to choose.
-        model = load_model(args, keep_memory=False)
-        spec = model.spec
-        tasks, labels = (spec.task or TASKS[0],), (spec.label or LABELS[0],)
-        serve(lambda task, label: model, tasks=tasks, labels=labels, model_text=f'Model: {model.identity}', **options)
-    else:
-        serve(
-            lambda task, label: load_model(
-                argparse.Namespace(**{**vars(args), 'task': task, 'label': label}), keep_memory=False
-            ),
-            tasks=_first(args.task, TASKS), labels=_first(args.label, LABELS),
-            model_text=f'Model: {args.model or "ra-miqa"}', **options,
+    addresses = AllowedAddresses(args.allow_url, args.allow_private)
+    hosts = AllowedHosts(args.host, args.name)
+    gate = None
+    if args.gate:
+        # Gates are fitted with scipy; a server without one does not need it.
+        from miqa.apis.gate_fit import Gate
+
+        gate = Gate.load(args.gate)
+
+    def build():
+        models = _models(args)
+        if gate is not None:
+            gate.check_model(models.get().identity)
+        return build_api(
+            models, page=not args.api, gate=gate, hosts=hosts, token=token, limits=limits, addresses=addresses
         )  # fmt: skip
+
+    def started(url: str) -> None:
+        if args.open and not args.api:
+            import webbrowser
+
+            webbrowser.open(url)
+
+    serve_app(build, args.host, args.port, 'The endpoint' if args.api else 'The page', on_start=started)
     return 0
 
 
-def _first(chosen: str | None, names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(names, key=lambda name: name != chosen))
+def _models(args: argparse.Namespace) -> ServedModels:
+    """Return the models that requests may choose from: several where a name of the zoo leaves task or label open."""
+    from miqa.apis.service.served_models import ServedModels
+    from miqa.apis.zoo.loading import name_and_weights
+    from miqa.apis.zoo.methods import DEMOS, method_name
+
+    name, weights = name_and_weights(args.model, args.weights)
+    default = load_model(args, keep_memory=False)
+    if args.gate or weights is not None or (name is not None and method_name(name) in DEMOS):
+        return ServedModels.single(default)
+
+    def load(task: str, label: str):
+        if (task, label) == (default.spec.task, default.spec.label):
+            return default
+        return load_model(argparse.Namespace(**{**vars(args), 'task': task, 'label': label}), keep_memory=False)
+
+    tasks, labels = _choices(default.spec.task, args.task, TASKS), _choices(default.spec.label, args.label, LABELS)
+    return ServedModels(load, tasks, labels)
+
+
+def _choices(default: str, chosen: str | None, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what was chosen on the command line alone, else the default and the others."""
+    return (chosen,) if chosen else tuple(sorted(names, key=lambda name: name != default))

@@ -15,12 +15,14 @@ class TooBusy(RuntimeError):
     """More pictures wait than are taken at a time."""
 
 
+Score = Callable[[np.ndarray], np.ndarray]
+
+
 class Batcher:
-    """Collects prepared pictures while the model is busy, and scores them together.
+    """Collects prepared pictures while a model is busy, and scores those of one model together.
 
     Args:
-        score_pixels: uint8 RGB (B, 3, size, size) -> scores (B,).
-        batch_size: pictures in a pass.
+        batch_size: squares of pixels in a forward pass.
         most_waiting: pictures that may wait; more are refused.
         window: seconds that a pass waits for more pictures, once there is one.
         on_batch: called with the number of pictures of each pass.
@@ -28,62 +30,68 @@ class Batcher:
 
     def __init__(
         self,
-        score_pixels: Callable[[np.ndarray], np.ndarray],
-        batch_size: int,
+        batch_size: int = 8,
         most_waiting: int = 256,
         window: float = 0.002,
         on_batch: Callable[[int], None] = lambda count: None,
     ):
-        self._score, self._size, self._window, self._on_batch = score_pixels, batch_size, window, on_batch
+        self._size, self._window, self._on_batch = batch_size, window, on_batch
         self._waiting: queue.Queue = queue.Queue(most_waiting)
         self._lock = threading.Lock()
-        self._ended = False
+        self._closed = False
         self._thread = threading.Thread(target=self._work, name='miqa-batches', daemon=True)
         self._thread.start()
 
-    def submit(self, pixels: np.ndarray) -> Future:
-        """Return the future score, a float, of one prepared picture; cancel it if nobody wants it any more.
+    def submit(self, score: Score, pixels: np.ndarray) -> Future:
+        """Return the future scores (B,) of one prepared picture; cancel it if nobody wants it any more.
+
+        Args:
+            score: uint8 RGB (B, 3, size, size) -> scores (B,); pictures with an equal one share a pass.
+            pixels: the squares of the picture, uint8 RGB (B, 3, size, size).
 
         Raises:
             TooBusy: too many pictures wait.
         """
         future: Future = Future()
-        if self._ended:
-            raise TooBusy('The server is ending.')
+        if self._closed:
+            raise TooBusy('The server is shutting down.')
         try:
-            self._waiting.put_nowait((pixels, future))
+            self._waiting.put_nowait((score, pixels, future))
         except queue.Full:
             raise TooBusy('Too many pictures wait for their scores. Try again in a moment.') from None
         return future
 
-    def score(self, pixels: np.ndarray) -> np.ndarray:
-        """Score several pictures at once, between the passes of the others."""
+    def score(self, score: Score, pixels: np.ndarray) -> np.ndarray:
+        """Score several squares at once, between the passes of the others."""
         with self._lock:
-            return self._score(pixels)
+            return score(pixels)
 
     def close(self) -> None:
         """Score what waits, and end."""
-        self._ended = True
+        self._closed = True
         self._waiting.put(None)
         self._thread.join()
-        while not self._waiting.empty():  # what came in the very moment of the end
+        while not self._waiting.empty():  # submitted at the very moment of the end
             item = self._waiting.get_nowait()
-            if item is not None and not item[1].cancel():
-                item[1].set_exception(TooBusy('The server is ending.'))
+            if item is not None and not item[2].cancel():
+                item[2].set_exception(TooBusy('The server is shutting down.'))
 
     def _work(self) -> None:
         while (first := self._waiting.get()) is not None:
             batch, last = self._collect(first)
-            # A future that was cancelled meanwhile takes no part.
-            batch = [(pixels, future) for pixels, future in batch if future.set_running_or_notify_cancel()]
-            if batch:
-                self._pass(batch)
+            by_model: dict[Score, list] = {}
+            for score, pixels, future in batch:
+                # A future that was cancelled meanwhile takes no part.
+                if future.set_running_or_notify_cancel():
+                    by_model.setdefault(score, []).append((pixels, future))
+            for score, entries in by_model.items():
+                self._pass(score, entries)
             if last:
                 return
 
     def _collect(self, first) -> tuple[list, bool]:
-        batch, end = [first], time.monotonic() + self._window
-        while len(batch) < self._size:
+        batch, squares, end = [first], len(first[1]), time.monotonic() + self._window
+        while squares < self._size:
             try:
                 item = self._waiting.get(timeout=max(0.0, end - time.monotonic()))
             except queue.Empty:
@@ -91,16 +99,18 @@ class Batcher:
             if item is None:
                 return batch, True
             batch.append(item)
+            squares += len(item[1])
         return batch, False
 
-    def _pass(self, batch: list) -> None:
+    def _pass(self, score: Score, entries: list) -> None:
         try:
             with self._lock:
-                scores = self._score(np.stack([pixels for pixels, _ in batch]))
-            for (_, future), score in zip(batch, scores.tolist(), strict=True):
-                future.set_result(score)
-            self._on_batch(len(batch))
+                scores = score(np.concatenate([pixels for pixels, _ in entries]))
+            ends = np.cumsum([len(pixels) for pixels, _ in entries])[:-1]
+            for (_, future), part in zip(entries, np.split(scores, ends), strict=True):
+                future.set_result(part)
+            self._on_batch(len(entries))
         except Exception as error:  # noqa: BLE001 - handed to those who wait; the next batch may be a good one
-            for _, future in batch:
+            for _, future in entries:
                 if not future.done():
                     future.set_exception(error)

@@ -1,41 +1,32 @@
-"""What comes in the body of a request: files, a file alone, or addresses."""
+"""Request bodies: a form of files, one file, or a list of addresses."""
 
 from __future__ import annotations
 
 import contextlib
-import os
+import re
 import shutil
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 
 import anyio
 from pydantic_core import from_json
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from miqa.outside.addresses import AddressRefused, AllowedAddresses, redact_address
 from miqa.outside.fetching import FetchError, clean_file_name, fetch, file_name_of
 
-from .settings import ServiceLimits
+from .settings import JSON_BYTES, Limits, Refused
 
 _NAME_LENGTH = 255
-_FORM, _JSON = 'multipart/form-data', 'application/json'
-_ALONE = ('image/', 'video/', 'application/octet-stream')
-
-
-class Refused(Exception):
-    """A request, or a picture of it, that cannot be answered.
-
-    Args:
-        status: the HTTP status.
-        sentence: what is wrong.
-        kind: for counting.
-    """
-
-    def __init__(self, status: int, sentence: str, kind: str):
-        super().__init__(sentence)
-        self.status, self.kind = status, kind
+_FORM, _JSON, _FILE = 'multipart/form-data', 'application/json', 'application/octet-stream'
+_SINGLE = ('image/', 'video/', _FILE)
+#: No content type, and that of `curl --data-binary` where nothing else is said: such bodies are detected by content.
+_UNTYPED = ('', 'application/x-www-form-urlencoded')
+_DETECTED_BYTES = 256
 
 
 @dataclass
@@ -66,42 +57,41 @@ class Item:
 
 
 async def read_items(
-    request: Request, folder: Path, *, limits: ServiceLimits, addresses: AllowedAddresses, most: int, megabytes: float
+    request: Request, folder: Path, *, limits: Limits, addresses: AllowedAddresses, most: int
 ) -> list[Item]:
-    """Return the files that a request holds or names; addresses are not asked yet.
+    """Return the files that a request holds or names; addresses are not fetched yet.
 
     Args:
         request: its body is read.
         folder: where files are put; the caller removes it.
-        limits: what is taken.
-        addresses: those that may be named.
-        most: how many there may be.
-        megabytes: how large each may be.
+        limits: what is accepted.
+        addresses: those that a request may name.
+        most: how many files there may be.
 
     Raises:
-        Refused: the body is none of the kinds that are taken, or too much.
+        Refused: the body is of none of the accepted kinds, or too large.
     """
-    kind = request.headers.get('content-type', '').partition(';')[0].strip().lower()
     coding = request.headers.get('content-encoding', 'identity').strip().lower()
     if coding not in ('', 'identity'):
-        raise Refused(415, f'Bodies are taken as they are, without Content-Encoding: {coding[:100]}.', 'wrong_kind')
-    max_bytes = int(megabytes * 1e6)
+        raise Refused(415, f'Content-Encoding: {coding[:100]} is not supported; send the file itself.', 'wrong_kind')
+    stream, headers = request.stream(), request.headers
+    kind = _kind_of(headers)
+    if kind in _UNTYPED:
+        start, stream = await _peek(stream)
+        headers = Headers({**headers, 'content-type': _detect(start) or _FILE})
+        kind = _kind_of(headers)
+    urls: list[str] = []
     if kind == _FORM:
-        items, urls = await _from_form(request, folder, most, max_bytes)
+        items, urls = await _from_form(headers, stream, folder, most, limits)
     elif kind == _JSON:
-        items, urls = [], _urls_of(await request.body())
-    elif kind.startswith(_ALONE):
-        path = _place(folder, 0, 'file')
-        async with await anyio.open_file(path, 'wb') as stream:
-            async for block in request.stream():
-                await stream.write(block)
-        items, urls = [Item('file', path)], []
-        _check_size(items[0], max_bytes)
+        items, urls = [], _urls_of(await _collect(stream, JSON_BYTES))
+    elif kind.startswith(_SINGLE):
+        items = [await _single_file(headers, stream, folder)]
+        limits.check_file(items[0].name, items[0].path.stat().st_size)
     else:
         raise Refused(
-            415, f'Send {_FORM} with parts named "files", {_JSON} as {{"urls": [...]}}, or a file alone as image/*, '
-            f'video/* or application/octet-stream; not {repr(kind[:100]) if kind else "without a Content-Type"}.',
-            'wrong_kind',
+            415, f'Send {_FORM} with parts named "files", {_JSON} as {{"urls": [...]}}, or one file as image/*, '
+            f'video/* or application/octet-stream; not {kind[:100]!r}.', 'wrong_kind',
         )  # fmt: skip
     for url in urls:
         try:
@@ -109,20 +99,69 @@ async def read_items(
         except AddressRefused as error:
             raise Refused(403, str(error), 'address_refused') from None
         path = _place(folder, len(items), file_name_of(url))
-        items.append(Item(redact_address(url), path, url, max_bytes, limits.seconds, addresses))
-    if not items:
+        items.append(Item(redact_address(url), path, url, limits.upload_bytes, limits.seconds, addresses))
+    if not items or not any(item.url is not None or item.path.stat().st_size for item in items):
         raise Refused(422, 'The request holds no file and names no address.', 'nothing')
     if len(items) > most:
         raise Refused(413, f'A request may hold {most} files here, not {len(items)}.', 'too_many')
     return items
 
 
-async def _from_form(request: Request, folder: Path, most: int, max_bytes: int) -> tuple[list[Item], list[str]]:
+def _kind_of(headers: Headers) -> str:
+    return headers.get('content-type', '').partition(';')[0].strip().lower()
+
+
+async def _peek(stream: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+    """Return the first bytes of a stream, and the whole stream."""
+    start = b''
+    async for block in stream:
+        start += block
+        if len(start) >= _DETECTED_BYTES:
+            break
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield start
+        async for block in stream:
+            yield block
+
+    return start[:_DETECTED_BYTES], whole()
+
+
+def _detect(start: bytes) -> str | None:
+    """Return the content type of a body that begins so, where it is a form or JSON."""
+    if form := re.match(rb'--([^\r\n]{1,70})\r\ncontent-', start, re.IGNORECASE):
+        return f'{_FORM}; boundary="{form[1].decode("latin-1")}"'
+    return _JSON if re.match(rb'(?:\xef\xbb\xbf)?\s*[\[{]\s*["\[{\]}]', start) else None
+
+
+async def _collect(stream: AsyncIterator[bytes], most: int) -> bytes:
+    body = bytearray()
+    async for block in stream:
+        body += block
+        if len(body) > most:
+            raise Refused(413, f'The request is too large: a JSON body may have {most / 1e6:g} MB.', 'too_large')
+    return bytes(body)
+
+
+async def _single_file(headers: Headers, stream: AsyncIterator[bytes], folder: Path) -> Item:
+    disposition = Message()
+    disposition['Content-Disposition'] = headers.get('content-disposition', '')
+    name = disposition.get_filename() or 'body'
+    path = _place(folder, 0, clean_file_name(name))
+    async with await anyio.open_file(path, 'wb') as file:
+        async for block in stream:
+            await file.write(block)
+    return Item(name[:_NAME_LENGTH], path)
+
+
+async def _from_form(
+    headers: Headers, stream: AsyncIterator[bytes], folder: Path, most: int, limits: Limits
+) -> tuple[list[Item], list[str]]:
     items: list[Item] = []
     urls: list[str] = []
     try:
         parser = _WholeForm(
-            request.headers, request.stream(), max_files=most, max_fields=most, max_part_size=65536
+            headers, stream, max_files=most, max_fields=most, max_part_size=65536
         )  # fmt: skip
         async with contextlib.AsyncExitStack() as stack:
             parts = await parser.parse()
@@ -135,7 +174,7 @@ async def _from_form(request: Request, folder: Path, most: int, max_bytes: int) 
                     with open(path, 'wb') as stream:  # noqa: ASYNC230 - the copying is what takes time
                         await anyio.to_thread.run_sync(shutil.copyfileobj, value.file, stream)
                     items.append(Item((value.filename or 'file')[:_NAME_LENGTH], path))
-                    _check_size(items[-1], max_bytes)
+                    limits.check_file(items[-1].name, path.stat().st_size)
                 else:
                     raise Refused(
                         422, f'A part of the form is named {name[:50]!r}; files come as "files", addresses as "urls".',
@@ -144,7 +183,7 @@ async def _from_form(request: Request, folder: Path, most: int, max_bytes: int) 
     except MultiPartException as error:
         if 'Too many' in error.message:
             raise Refused(413, f'A request may hold {most} files or addresses here.', 'too_many') from None
-        raise Refused(400, f'The form is not as it should be: {error.message}', 'wrong_form') from None
+        raise Refused(400, f'The form is invalid: {error.message}', 'wrong_form') from None
     return items, urls
 
 
@@ -172,22 +211,14 @@ def _place(folder: Path, number: int, name: str) -> Path:
     return path
 
 
-def _check_size(item: Item, max_bytes: int) -> None:
-    size = os.stat(item.path).st_size  # noqa: PTH116 - as fast as it gets
-    if size > max_bytes:
-        raise Refused(
-            413, f'{item.name} is too large: a file may have {max_bytes:,} bytes here, not {size:,}.', 'too_large'
-        )
-
-
 def _urls_of(body: bytes) -> list[str]:
     try:
         # Its depth is bounded; the standard library's parser falls over deep nesting.
-        told = from_json(body)
+        content = from_json(body)
     except ValueError:
-        raise Refused(400, 'The body is not JSON, though it says that it is.', 'wrong_json') from None
-    urls = told.get('urls', [told['url']] if 'url' in told else None) if isinstance(told, dict) else None
-    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls) or set(told) - {'urls', 'url'}:
+        raise Refused(400, 'The body is not valid JSON.', 'wrong_json') from None
+    urls = content.get('urls', [content['url']] if 'url' in content else None) if isinstance(content, dict) else None
+    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls) or set(content) - {'urls', 'url'}:
         raise Refused(422, 'A JSON body is {"urls": ["https://...", ...]}, and nothing else.', 'wrong_json')
     return urls
 
@@ -201,10 +232,10 @@ def request_body(what: str) -> dict:
     named = {'type': 'object', 'properties': {'urls': urls}, 'required': ['urls'], 'additionalProperties': False}
     content = {_FORM: {'schema': form}, _JSON: {'schema': named}, alone: {'schema': file}}
     statuses = {
-        401: 'no token, or a wrong one', 403: 'an address that is not on the list',
-        408: 'the body did not come in time', 413: 'too large, or too many',
+        401: 'the token is missing or wrong', 403: 'an address that is not on the list',
+        408: 'the body was incomplete when its time was over', 413: 'too large, or too many',
         415: 'a body of another kind', 422: f'none of the {what} can be read', 502: 'an address cannot be fetched',
-        503: 'busy: come back after a moment',
+        503: 'busy: try again in a moment', 507: 'no room on the disk of the server',
     }  # fmt: skip
     responses = {str(status): {'description': text} for status, text in statuses.items()}
     return {'requestBody': {'required': True, 'content': content}, 'responses': responses}

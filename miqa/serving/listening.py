@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import functools
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from miqa.running import require
 
-#: Environment variables that name a proxy for outgoing requests.
-_PROXIES = ('http_proxy', 'https_proxy', 'all_proxy', 'ftp_proxy', 'ws_proxy', 'wss_proxy')
+from .request_guard import Timeouts
 
+if TYPE_CHECKING:
+    from .connections import ConnectionLimits
 
-@contextlib.contextmanager
-def without_proxies() -> Iterator[None]:
-    """Hide proxies that the environment names: a server needs none to start, and httpx fails on some (socks)."""
-    hidden = {name: value for name, value in os.environ.items() if name.lower() in _PROXIES}
-    for name in hidden:
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
+_TIMEOUTS = Timeouts()
 
 
 def listen_on(host: str, port: int) -> socket.socket:
@@ -52,30 +45,43 @@ def url_of(listening: socket.socket, host: str) -> str:
     return f'http://{f"[{name}]" if ":" in name else name}:{listening.getsockname()[1]}'
 
 
-def make_server(app: Callable, on_end: Callable[[], None] = lambda: None, grace: int = 10):
-    """Return a ``uvicorn.Server`` for ``app``: quiet, without websockets, ended in order.
+def urls_of(listening: socket.socket, host: str) -> list[str]:
+    """Return the addresses under which a server can be opened: on this computer, and from the network."""
+    urls = [url_of(listening, host)]
+    if host in ('0.0.0.0', '::'):  # noqa: S104  looked up, not bound
+        # No packet is sent: connecting a UDP socket only chooses the interface. The addresses are for documentation.
+        with contextlib.suppress(OSError), socket.socket(listening.family, socket.SOCK_DGRAM) as probe:
+            probe.connect(('192.0.2.1', 9) if host == '0.0.0.0' else ('2001:db8::1', 9))  # noqa: S104
+            urls.append(url_of(listening, probe.getsockname()[0]))
+    return list(dict.fromkeys(urls))
+
+
+def make_server(app: Callable, grace: int = 10, limits: ConnectionLimits | None = None, timeouts: Timeouts = _TIMEOUTS):
+    """Return a ``uvicorn.Server`` for ``app``: quiet, without websockets, with limits on connections.
 
     Args:
         app: an ASGI application.
-        on_end: called when the end begins, before open connections are waited for.
-        grace: seconds that requests in progress are given at the end.
+        grace: seconds that requests in progress get when the server ends.
+        limits: how many connections may be open; by default what the process's limit on open files allows.
+        timeouts: for headers, and for clients that do not read their answers.
     """
     uvicorn = require('uvicorn', 'Serving')
+    from .connections import ConnectionLimits, GuardedProtocol, OpenConnections
 
-    class Server(uvicorn.Server):  # type: ignore[name-defined]  # imported when it is asked for
-        async def shutdown(self, sockets=None) -> None:
-            on_end()
-            await super().shutdown(sockets)
-
+    limits = limits or ConnectionLimits.for_descriptors()
+    protocol = functools.partial(
+        GuardedProtocol, open_connections=OpenConnections(limits), timeouts=timeouts
+    )  # fmt: skip
     # Access logs would hold queries of URLs, which may be secrets. Idle connections are closed after a minute.
     config = uvicorn.Config(
         app, log_level='error', access_log=False, lifespan='on', ws='none', timeout_keep_alive=60,
-        timeout_graceful_shutdown=grace, server_header=False, proxy_headers=False,
+        timeout_graceful_shutdown=grace, server_header=False, proxy_headers=False, http=protocol,
+        backlog=limits.backlog,
     )  # fmt: skip
-    return Server(config)
+    return uvicorn.Server(config)
 
 
-def run_until_told(server, listening: socket.socket, on_start: Callable[[], None] = lambda: None) -> None:
+def run_until_signal(server, listening: socket.socket, on_start: Callable[[], None] = lambda: None) -> None:
     """Answer requests until SIGINT or SIGTERM; both end the requests in progress first.
 
     Raises:
@@ -102,18 +108,31 @@ def run_until_told(server, listening: socket.socket, on_start: Callable[[], None
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def serve_app(build: Callable[[], Callable], host: str, port: int, name: str, grace: int = 30) -> None:
+def serve_app(
+    build: Callable[[], Callable],
+    host: str,
+    port: int,
+    name: str,
+    grace: int = 30,
+    on_start: Callable[[str], object] = lambda url: None,
+) -> None:
     """Listen, build an application, and answer until told to end; requests in progress are finished.
 
     Args:
         build: makes the ASGI application, after the port is known to be free.
         host: address to listen on.
         port: port to listen on.
-        name: what it is called where it says that it has started.
-        grace: seconds that requests in progress are given at the end.
+        name: what to call it in the message that it has started.
+        grace: seconds that requests in progress get at the end.
+        on_start: called with the URL when the server answers.
     """
     listening = listen_on(host, port)
     with contextlib.closing(listening):
         server = make_server(build(), grace=grace)
-        url = url_of(listening, host)
-        run_until_told(server, listening, lambda: print(f'{name} is at {url} (Ctrl-C ends it).', flush=True))
+        urls = urls_of(listening, host)
+
+        def started() -> None:
+            print(f'{name} is at {" and ".join(urls)} (Ctrl-C ends it).', flush=True)
+            on_start(urls[0])
+
+        run_until_signal(server, listening, started)

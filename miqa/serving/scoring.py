@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 import numpy as np
 
+from miqa.apis.heatmap import Heatmap, heatmap_of
 from miqa.apis.model import MIQAModel
 from miqa.apis.stream import PICTURE_ERRORS, default_workers
 from miqa.apis.video.assess import VideoMIQA
@@ -17,8 +18,8 @@ from miqa.apis.video.reading import open_video
 from miqa.pictures.reading import picture_size
 
 from .batching import Batcher
-from .bodies import Item, Refused
-from .settings import ServiceLimits
+from .bodies import Item
+from .settings import Limits, Refused
 
 
 @functools.cache
@@ -26,93 +27,136 @@ def _decoders() -> anyio.CapacityLimiter:
     return anyio.CapacityLimiter(default_workers())
 
 
-async def score_item(item: Item, model: MIQAModel, batcher: Batcher, limits: ServiceLimits) -> float | Refused:
+async def score_item(item: Item, model: MIQAModel, batcher: Batcher, limits: Limits) -> float | Refused:
     """Return a picture's score, or why it has none.
 
     Raises:
         TooBusy: too many pictures wait.
     """
     try:
-        pixels = await anyio.to_thread.run_sync(_pixels, item, model, limits, limiter=_decoders())
+        views = await anyio.to_thread.run_sync(_views, item, model, limits, limiter=_decoders())
     except Refused as error:
         return error
-    future = batcher.submit(pixels)
+    future = batcher.submit(model.score_pixels, views.reshape(-1, *views.shape[2:]))
     try:
-        return await asyncio.wrap_future(future)
+        return float((await asyncio.wrap_future(future)).mean())
     finally:
         future.cancel()  # without effect on one that is done
 
 
-def _pixels(item: Item, model: MIQAModel, limits: ServiceLimits) -> np.ndarray:
+def _views(item: Item, model: MIQAModel, limits: Limits) -> np.ndarray:
     path = item.present()
     try:
-        width, height = picture_size(path, item.name)
-        if width * height > 1e6 * limits.megapixels:
-            raise Refused(
-                413, f'{item.name} has {width * height / 1e6:.3g} megapixels; up to {limits.megapixels:g} are taken.',
-                'too_large',
-            )  # fmt: skip
-        return model.prepare(path, item.name)
+        _check_pixels(path, item.name, limits)
+        return model.prepare.views(path, item.name)
     except PICTURE_ERRORS as error:
         raise Refused(422, str(error).replace(str(path), item.name), 'unreadable') from None
     finally:
         path.unlink(missing_ok=True)
 
 
-class VideoWork:
-    """Scores videos, one at a time: they are long, and pictures go on between their batches.
+def _check_pixels(path: Path, name: str, limits: Limits) -> None:
+    """Refuse a picture with too many pixels; only its header is read."""
+    width, height = picture_size(path, name)
+    if width * height > 1e6 * limits.megapixels:
+        raise Refused(
+            413, f'{name} is too large: it has {width * height / 1e6:.3g} megapixels, and a picture may have '
+            f'{limits.megapixels:g} (miqa serve --max-megapixels).', 'too_large',
+        )  # fmt: skip
+
+
+class SlowWork:
+    """Heat maps and videos: each kind one at a time, and pictures go on between their batches.
 
     Args:
-        model: what answers.
-        batcher: what keeps frames and pictures apart.
-        limits: what a request may ask for.
+        batcher: shared with the pictures.
+        limits: for one request.
     """
 
-    def __init__(self, model: MIQAModel, batcher: Batcher, limits: ServiceLimits):
-        self._scorer, self._limits = _Between(model, batcher), limits
-        self._limiter = anyio.CapacityLimiter(1)
-        self._stops: dict[int, threading.Event] = {}
+    def __init__(self, batcher: Batcher, limits: Limits):
+        self._batcher, self._limits = batcher, limits
+        self._videos, self._heatmaps = anyio.CapacityLimiter(1), anyio.CapacityLimiter(1)
 
-    def stop_of(self, item: Item) -> Callable[[], None]:
-        """Return what ends the work on a video whose client went away."""
-        return self._stops.setdefault(id(item), threading.Event()).set
+    async def heatmap(self, item: Item, model: MIQAModel, stop: threading.Event) -> Heatmap:
+        """Return a picture's score and heat map.
 
-    async def assess(self, item: Item, frames: int) -> dict:
-        """Return the result of :meth:`miqa.apis.video.VideoMIQA.assess_video`, without paths of the server.
+        Args:
+            item: the picture.
+            model: the model.
+            stop: ends the work when it is set.
 
         Raises:
-            Refused: it is no video, or asks too much.
+            Refused: the picture cannot be read, or is too large.
         """
-        stop = self._stops.setdefault(id(item), threading.Event())
+        return await anyio.to_thread.run_sync(self._heatmap, item, model, stop, limiter=self._heatmaps)
+
+    def _heatmap(self, item: Item, model: MIQAModel, stop: threading.Event) -> Heatmap:
+        def score(pixels: np.ndarray) -> np.ndarray:
+            _end_if(stop)
+            return self._batcher.score(model.score_pixels, pixels)
+
+        path = item.present()
+        method = 'occlusion' if model.prepare.coverage == 'center' else 'views'
         try:
-            return await anyio.to_thread.run_sync(self._assess, item, frames, stop, limiter=self._limiter)
-        finally:
-            self._stops.pop(id(item), None)
+            _check_pixels(path, item.name, self._limits)
+            return heatmap_of(path, method, model.prepare, score, model.spec, model.runtime)
+        except PICTURE_ERRORS as error:
+            raise Refused(422, str(error).replace(str(path), item.name), 'unreadable') from None
 
-    def _assess(self, item: Item, frames: int, stop: threading.Event) -> dict:
-        def go_on(result) -> None:
-            if stop.is_set():
-                raise Refused(499, 'The client went away.', 'cancelled')
+    async def video(self, item: Item, model: MIQAModel, frames: int, stop: threading.Event) -> dict:
+        """Return the result of :meth:`miqa.apis.video.VideoMIQA.assess_video`, without paths of the server.
 
+        Args:
+            item: the video.
+            model: the model.
+            frames: how many are scored.
+            stop: ends the work when it is set.
+
+        Raises:
+            Refused: it is no video, or too long.
+        """
+        return await anyio.to_thread.run_sync(self._video, item, model, frames, stop, limiter=self._videos)
+
+    def _video(self, item: Item, model: MIQAModel, frames: int, stop: threading.Event) -> dict:
         path = item.present()
         try:
             with open_video(path) as reader:
                 minutes = reader.info.duration / 60
             if minutes > self._limits.video_minutes:
                 raise Refused(
-                    413, f'{item.name} lasts {minutes:.0f} minutes; up to {self._limits.video_minutes:g} are taken.',
-                    'too_large',
+                    413, f'{item.name} is too long: it lasts {minutes:.1f} minutes, and a video may last '
+                    f'{self._limits.video_minutes:g} (miqa serve --max-minutes).', 'too_large',
                 )  # fmt: skip
-            result = VideoMIQA(model=self._scorer, num_frames=frames).assess_video(
-                path, on_frame=go_on, max_seconds=60 * self._limits.video_minutes + 1
+            result = VideoMIQA(model=_SharedModel(model, self._batcher), num_frames=frames).assess_video(
+                path, on_frame=lambda frame: _end_if(stop), max_seconds=60 * self._limits.video_minutes + 1
             )
         except (ValueError, OSError) as error:
             raise Refused(422, str(error).replace(str(path), item.name), 'unreadable') from None
-        result['video_path'] = result['video_name'] = item.name
-        return result
+        return _own_names(result, item.name)
 
 
-class _Between:
+def _end_if(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Refused(499, 'The client went away.', 'cancelled')
+
+
+#: Values that :meth:`assess_video` also gives under the names of the released scripts, or under two names.
+_SECOND_NAMES = frozenset(
+    ['video_path', 'video_name', 'average_quality', 'min_quality', 'max_quality', 'std_quality', 'quality_score']
+)
+
+
+def _own_names(result: dict, name: str) -> dict:
+    """Return a video's result with one name for each value."""
+
+    def without(row: dict) -> dict:
+        return {key: value for key, value in row.items() if key not in _SECOND_NAMES}
+
+    rows = {key: [without(row) for row in result[key]] for key in ('frame_results', 'per_second_results')}
+    return {'name': name, **without(result), **rows}
+
+
+class _SharedModel:
     """A scorer for videos whose batches take turns with those of pictures."""
 
     def __init__(self, model: MIQAModel, batcher: Batcher):
@@ -121,5 +165,8 @@ class _Between:
 
     def assess(self, images: list[np.ndarray]) -> list[float]:
         """Score uint8 pictures of shape (H, W, 3), BGR."""
-        pixels = np.stack([self._model.prepare(image) for image in images])
-        return self._batcher.score(pixels).tolist()
+        views = [self._model.prepare.views(image) for image in images]
+        views = [view.reshape(-1, *view.shape[2:]) for view in views]
+        scores = self._batcher.score(self._model.score_pixels, np.concatenate(views))
+        parts = np.split(scores, np.cumsum([len(view) for view in views])[:-1])
+        return [float(part.mean()) for part in parts]

@@ -1,4 +1,4 @@
-"""What the scoring endpoint takes, and from whom."""
+"""The limits of the server, and its token."""
 
 from __future__ import annotations
 
@@ -9,30 +9,36 @@ from pathlib import Path
 
 from miqa.outside.regular_files import read_regular_text
 
-from .doorman import is_loopback
+from .allowed_hosts import is_loopback
 
 #: The environment variable that holds the bearer token.
 TOKEN_VARIABLE = 'MIQA_TOKEN'  # noqa: S105 - a variable's name
 _SHORTEST_TOKEN = 16
 
 
+#: A list of addresses takes no more, and a parsed one would take many times its size.
+JSON_BYTES = 1_000_000
+#: Headers and boundaries of the parts of a form, beside the files in it.
+_FORM_BYTES = 65_536
+#: Paths whose requests carry files.
+FILE_PATHS = ('/score', '/heatmap', '/video')
+
+
 @dataclass(frozen=True)
-class ServiceLimits:
-    """What a request may ask for.
+class Limits:
+    """Limits for one request.
 
     Attributes:
-        picture_mb: size of a picture's file, in MB; all pictures of a request may have four times as much.
-        video_mb: size of a video's file, in MB.
+        upload_mb: size of a file, and of all files of a request together, in MB.
         megapixels: size of a picture.
         pictures: pictures in one request.
         frames: scored frames of a video.
         video_minutes: length of a video.
-        requests: requests that are answered at a time; more are told to come back.
-        seconds: the longest that fetching an address may take.
+        requests: requests in progress at a time; further ones get 503.
+        seconds: for fetching an address.
     """
 
-    picture_mb: float = 50.0
-    video_mb: float = 500.0
+    upload_mb: float = 500.0
     megapixels: float = 100.0
     pictures: int = 32
     frames: int = 300
@@ -46,10 +52,47 @@ class ServiceLimits:
             if not value > 0:
                 raise ValueError(f'The limit {name} must be positive, not {value}.')
 
-    def body_bytes(self, path: str) -> int:
-        """Return how large a request's body may be."""
-        megabytes = {'/score': 4 * self.picture_mb, '/video': self.video_mb}.get(path, 0)
-        return int(1e6 * megabytes) + 65536  # the parts' own headers
+    @property
+    def upload_bytes(self) -> int:
+        """``upload_mb`` in bytes."""
+        return int(1e6 * self.upload_mb)
+
+    def body_limit(self, scope: dict) -> tuple[int, str]:
+        """Return how many bytes a request's body may have, and what to say of a larger one."""
+        kinds = [value for name, value in scope['headers'] if name.lower() == b'content-type']
+        if scope['path'] not in FILE_PATHS:
+            return _FORM_BYTES, 'The request is too large: this path takes no files.'
+        if kinds and kinds[0].partition(b';')[0].strip().lower() == b'application/json':
+            return JSON_BYTES, f'The request is too large: a JSON body may have {JSON_BYTES / 1e6:g} MB.'
+        return self.upload_bytes + _FORM_BYTES, (
+            f'The request is too large: its files may have {self.upload_mb:g} MB together (miqa serve --max-upload).'
+        )
+
+    def check_file(self, name: str, size: int) -> None:
+        """Refuse a file of ``size`` bytes that is too large.
+
+        Raises:
+            Refused: with status 413.
+        """
+        if size > self.upload_bytes:
+            raise Refused(
+                413, f'{name} is too large: it has {size / 1e6:.1f} MB, and a file may have {self.upload_mb:g} MB '
+                '(miqa serve --max-upload).', 'too_large',
+            )  # fmt: skip
+
+
+class Refused(Exception):
+    """A request, or a picture of it, that cannot be answered.
+
+    Args:
+        status: the HTTP status.
+        sentence: what is wrong.
+        kind: for counting.
+    """
+
+    def __init__(self, status: int, sentence: str, kind: str):
+        super().__init__(sentence)
+        self.status, self.kind = status, kind
 
 
 def find_token(host: str, token_file: str | os.PathLike | None = None) -> str | None:

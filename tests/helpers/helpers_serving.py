@@ -1,19 +1,27 @@
-"""Servers that really listen, on loopback, in a thread: the page, and web servers for what is fetched."""
+"""Servers that really listen, on loopback, in a thread, and clients that send them what is good and what is not."""
 
 import contextlib
 import http.server
+import io
+import json
+import socket
 import threading
 import time
+import urllib.error
+import urllib.request
+import uuid
 
-from miqa.serving.doorman import Hosts
-from miqa.serving.listening import listen_on, make_server, url_of
+from helpers_apis import photo
+from PIL import Image
+
+from miqa.apis.service.listening import listen_on, make_server, url_of
 
 
 @contextlib.contextmanager
-def running(app, end=lambda: None):
+def running(app, **options):
     """Serve an ASGI application on a free port of 127.0.0.1; gives its URL."""
     listening = listen_on('127.0.0.1', 0)
-    server = make_server(app, end, grace=2)
+    server = make_server(app, grace=2, **options)
     thread = threading.Thread(target=server.run, kwargs={'sockets': [listening]}, daemon=True)
     thread.start()
     until = time.monotonic() + 60
@@ -26,19 +34,6 @@ def running(app, end=lambda: None):
         thread.join(20)
         listening.close()
         assert not thread.is_alive(), 'the server does not end'
-
-
-@contextlib.contextmanager
-def running_page(load_model, limits=None, **options):
-    """Serve the page; gives its URL."""
-    from miqa.serving.desk import Limits
-    from miqa.serving.serve import page_app
-
-    with (
-        page_app(load_model, Hosts('127.0.0.1'), limits or Limits(), **options) as (app, end),
-        running(app, end) as url,
-    ):
-        yield url
 
 
 @contextlib.contextmanager
@@ -78,4 +73,57 @@ def files(contents):
         handler.end_headers()
         handler.wfile.write(content)
 
+    return answer
+
+
+def png(seed=0, size=(120, 90)):
+    """The bytes of a PNG photograph."""
+    buffer = io.BytesIO()
+    Image.fromarray(photo(*size, seed=seed)).save(buffer, 'PNG')
+    return buffer.getvalue()
+
+
+def form(*files, **fields):
+    """Build a form of files and fields: (headers, body)."""
+    boundary = uuid.uuid4().hex
+    parts = []
+    for name, content in files:
+        head = f'Content-Disposition: form-data; name="files"; filename="{name}"\r\nContent-Type: image/png\r\n\r\n'
+        parts.append(head.encode() + content)
+    for name, values in fields.items():
+        parts += [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode() for value in values]
+    body = b''.join(f'--{boundary}\r\n'.encode() + part + b'\r\n' for part in parts) + f'--{boundary}--\r\n'.encode()
+    return {'Content-Type': f'multipart/form-data; boundary={boundary}'}, body
+
+
+def ask(url, body=None, headers=None, method=None):
+    """Return (status, answer) of a request that no proxy sees."""
+    request = urllib.request.Request(url, body, headers or {}, method=method)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=120) as answer:
+            status, text = answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        status, text = error.code, error.read()
+    with contextlib.suppress(ValueError):
+        return status, json.loads(text)
+    return status, text
+
+
+def score(url, *files, **fields):
+    """Post a form to /score."""
+    headers, body = form(*files, **fields)
+    return ask(f'{url}/score', body, headers)
+
+
+def raw_request(url, *parts, pause=0.0):
+    """Send the parts of a request as they are; return what is answered until the server closes."""
+    host, _, port = url.partition('://')[2].partition(':')
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(pause)
+        answer = b''
+        while block := connection.recv(65536):
+            answer += block
     return answer

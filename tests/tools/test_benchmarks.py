@@ -85,7 +85,7 @@ def test_the_loader_benchmark_measures_every_way(tmp_path, capsys):
 
 
 def test_the_load_test_of_the_endpoint_loses_no_answer(tmp_path):
-    pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[api]')")
+    pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[serve]')")
     benchmark = load_tool('tools/analysis/benchmark_service.py')
     write_run(tmp_path / 'best.pth')
     model = MIQAModel(weights=tmp_path / 'best.pth', workers=0)

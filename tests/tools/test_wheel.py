@@ -178,7 +178,7 @@ def test_the_commands_do_their_work_without_a_checkout(unpacked, tmp_path):
 
 @pytest.mark.parametrize('words', [['serve'], ['serve', '--api']], ids=' '.join)
 def test_the_page_and_the_endpoint_open_without_a_checkout(unpacked, tmp_path, words):
-    pytest.importorskip('gradio', reason="gradio is missing: pip install -e '.[serve]'")
+    pytest.importorskip('fastapi', reason="fastapi is missing: pip install -e '.[serve]'")
     write_run(tmp_path / 'best.pth')
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
