@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from miqa.apis.command_options import add_model_options, load_model
 from miqa.taxonomy import LABELS, TASKS
 
-from .options import add_model_options, load_model
-
 if TYPE_CHECKING:
-    from miqa.apis.service.served_models import ServedModels
+    from miqa.serving.served_models import ServedModels
 
 _DESCRIPTION = """\
 Serve scores over HTTP. For people there is a page: drop pictures, a folder or a video, compare two pictures, score the
@@ -75,15 +74,15 @@ def add_parser(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
-    from miqa.utils import require
+    from miqa.running import require
 
     for module in ('fastapi', 'uvicorn', 'multipart', 'prometheus_client'):
         require(module, 'The server')  # says what to install before a model is loaded
-    from miqa.apis.service.allowed_hosts import AllowedHosts
-    from miqa.apis.service.endpoint import build_api
-    from miqa.apis.service.listening import serve_app
-    from miqa.apis.service.settings import Limits, find_token
-    from miqa.utils.addresses import AllowedAddresses
+    from miqa.outside.addresses import AllowedAddresses
+    from miqa.serving.allowed_hosts import AllowedHosts
+    from miqa.serving.application import build_app
+    from miqa.serving.listening import serve_app
+    from miqa.serving.settings import Limits, find_token
 
     token = find_token(args.host, args.token_file)
     limits = Limits(upload_mb=args.max_upload, megapixels=args.max_megapixels, video_minutes=args.max_minutes)
@@ -100,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         models = _models(args)
         if gate is not None:
             gate.check_model(models.get().identity)
-        return build_api(
+        return build_app(
             models, page=not args.api, gate=gate, hosts=hosts, token=token, limits=limits, addresses=addresses
         )  # fmt: skip
 
@@ -116,9 +115,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _models(args: argparse.Namespace) -> ServedModels:
     """Return the models that requests may choose from: several where a name of the zoo leaves task or label open."""
-    from miqa.apis.service.served_models import ServedModels
+    from miqa.apis.methods import DEMOS, method_name
     from miqa.apis.zoo.loading import name_and_weights
-    from miqa.apis.zoo.methods import DEMOS, method_name
+    from miqa.serving.served_models import ServedModels
 
     name, weights = name_and_weights(args.model, args.weights)
     default = load_model(args, keep_memory=False)

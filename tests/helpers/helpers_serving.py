@@ -14,7 +14,7 @@ import uuid
 from helpers_apis import photo
 from PIL import Image
 
-from miqa.apis.service.listening import listen_on, make_server, url_of
+from miqa.serving.listening import listen_on, make_server, url_of
 
 
 @contextlib.contextmanager

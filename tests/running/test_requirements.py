@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from miqa.utils import requirements
-from miqa.utils.requirements import explained, install_command, require
+from miqa.running import requirements
+from miqa.running.requirements import explained, install_command, require
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +20,7 @@ def test_a_checkout_is_named_by_its_path_where_one_is_elsewhere(tmp_path, monkey
 
 
 def test_a_wheel_is_named_by_its_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(requirements, '__file__', str(tmp_path / 'site-packages/miqa/utils/requirements.py'))
+    monkeypatch.setattr(requirements, '__file__', str(tmp_path / 'site-packages/miqa/running/requirements.py'))
     assert install_command('serve') == "pip install 'miqa[serve]'" and install_command() == 'pip install miqa'
     monkeypatch.setitem(sys.modules, 'fastapi', None)
     with pytest.raises(ImportError, match=r"The endpoint needs fastapi.*pip install 'miqa\[serve\]'"):
@@ -36,12 +36,12 @@ def test_a_part_that_is_missing_of_what_is_required_comes_with_the_rest():
 
 
 def test_the_help_of_every_command_needs_nothing_heavy():
-    from miqa.apis.commands.cli import COMMANDS
+    from miqa.cli.main import COMMANDS
 
     heavy = ('torch', 'scipy', 'pandas', 'matplotlib', 'pyarrow', 'timm')
     code = (
         f'import sys\nsys.modules.update(dict.fromkeys({heavy}))\n'
-        'from miqa.apis.commands.cli import main\nmain([sys.argv[1], "--help"])'
+        'from miqa.cli.main import main\nmain([sys.argv[1], "--help"])'
     )
     for command in COMMANDS:
         done = subprocess.run([sys.executable, '-c', code, command], capture_output=True, text=True, cwd=ROOT)

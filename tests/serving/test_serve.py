@@ -10,9 +10,9 @@ from helpers_serving import ask, running
 pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[serve]')")
 
 from miqa.apis.model import MIQAModel
-from miqa.apis.service.endpoint import PATHS, build_api
-from miqa.apis.service.listening import listen_on
-from miqa.apis.service.page import read_page
+from miqa.serving.application import PATHS, build_app
+from miqa.serving.listening import listen_on
+from miqa.serving.page import read_page
 
 
 @pytest.mark.parametrize('name', ['page.html', 'docs.html'])
@@ -34,7 +34,7 @@ def model(tmp_path_factory):
 
 def test_the_root_and_the_documentation_need_no_token_and_say_nothing_of_the_model(model):
     for page in (True, False):
-        with running(build_api(model, page=page, token='a-token-of-many-letters')) as url:
+        with running(build_app(model, page=page, token='a-token-of-many-letters')) as url:
             for path in ('/', '/docs'):
                 status, answer = ask(url + path)
                 assert status == 200 and model.identity not in str(answer)

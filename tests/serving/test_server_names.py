@@ -14,15 +14,15 @@ from helpers_serving import ask, png, raw_request, running
 pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[serve]')")
 
 from miqa.apis.model import MIQAModel
-from miqa.apis.service.allowed_hosts import AllowedHosts
-from miqa.apis.service.endpoint import build_api
+from miqa.serving.allowed_hosts import AllowedHosts
+from miqa.serving.application import build_app
 
 
 @pytest.fixture(scope='module')
 def url(tmp_path_factory):
     path = tmp_path_factory.mktemp('model') / 'best.pth'
     write_run(path)
-    with running(build_api(MIQAModel(path, workers=0), page=True)) as address:
+    with running(build_app(MIQAModel(path, workers=0), page=True)) as address:
         yield address
 
 

@@ -24,13 +24,13 @@ pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[serve]')")
 pytest.importorskip('prometheus_client', reason="no prometheus_client (pip install 'miqa[serve]')")
 
 from miqa.apis.model import MIQAModel
-from miqa.apis.service.batching import Batcher, TooBusy
-from miqa.apis.service.endpoint import build_api
-from miqa.apis.service.metrics import Metrics
-from miqa.apis.service.request_guard import Timeouts
-from miqa.apis.service.settings import Limits, find_token
 from miqa.apis.video.assess import VideoMIQA
-from miqa.utils.addresses import AllowedAddresses
+from miqa.outside.addresses import AllowedAddresses
+from miqa.serving.application import build_app
+from miqa.serving.batching import Batcher, TooBusy
+from miqa.serving.metrics import Metrics
+from miqa.serving.request_guard import Timeouts
+from miqa.serving.settings import Limits, find_token
 
 TOKEN = 'a-token-of-many-letters'
 
@@ -46,7 +46,7 @@ def model(tmp_path_factory):
 def endpoint(model, **options):
     """Serve the endpoint; gives its URL and its counters."""
     metrics = Metrics()
-    with running(build_api(model, metrics=metrics, **options)) as url:
+    with running(build_app(model, metrics=metrics, **options)) as url:
         yield url, metrics
 
 

@@ -81,14 +81,14 @@ def load_test(model, pictures: list[bytes], requests: int, connections: int) -> 
         ``requests``, ``answered``, ``seconds``, ``requests_per_second``, ``p50_ms``, ``p95_ms``, ``max_ms``,
         ``pictures_per_pass``, ``largest_difference`` from ``model.assess``.
     """
-    from miqa.serving.endpoint import build_api
+    from miqa.serving.application import build_app
     from miqa.serving.listening import listen_on, make_server
     from miqa.serving.metrics import Metrics
 
     expected = model.assess(pictures)
     metrics = Metrics()
     listening = listen_on('127.0.0.1', 0)
-    server = make_server(build_api(model, metrics=metrics))
+    server = make_server(build_app(model, metrics=metrics))
     thread = threading.Thread(target=server.run, kwargs={'sockets': [listening]}, daemon=True)
     thread.start()
     while not server.started:

@@ -101,7 +101,7 @@ class Info(BaseModel):
     limits: dict[str, float]
 
 
-def build_api(
+def build_app(
     models: ServedModels | MIQAModel,
     *,
     page: bool = False,
