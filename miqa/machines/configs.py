@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import timm
 
 from miqa.networks.packaged_weights import PACKAGED_LITES
 from miqa.networks.torch_settings import settings_kept
+from miqa.outside import check_regular
 from miqa.outside.config_files import read_config_file
 from miqa.registry import MACHINES
 from miqa.running.devices import usable_device
@@ -19,7 +20,11 @@ from miqa.running.signatures import options_of
 from miqa.taxonomy import did_you_mean
 
 from .base import Machine, name_of_model
+from .recognition.machine_file import RecognisedMachine, is_machine_file
 from .torchvision_machine import torchvision_models
+
+#: Type of a config that stands for a file whose use is still to be found out, see :func:`recognised_configs`.
+RECOGNISED = 'recognise'
 
 
 def load_machine_configs(path: str | os.PathLike, names: Iterable[str] | None = None) -> list[dict]:
@@ -64,8 +69,9 @@ def machine_configs_of(names: Iterable[str], task: str) -> list[dict]:
     """Return the configs of machines that a user names in a word each.
 
     Args:
-        names: each a config file (``.py``) with a list of machines; a file of Ultralytics (``.pt``, ``.engine``); a
-            folder or ``owner/name`` of transformers; a model of torchvision; or, for cls, a model of timm.
+        names: each a config file (``.py``) with a list of machines; a network's file (``.onnx``), whose config is still
+            to be found out, see :func:`recognised_configs`; a file of Ultralytics (``.pt``, ``.engine``); a folder or
+            ``owner/name`` of transformers; a model of torchvision; or, for cls, a model of timm.
         task: cls, det, ins or seg.
 
     Raises:
@@ -78,11 +84,14 @@ def machine_configs_of(names: Iterable[str], task: str) -> list[dict]:
             found += load_machine_configs(name)
         elif suffix in ('.pt', '.engine'):
             found.append({'type': 'UltralyticsMachine', 'file': name, 'task': task})
-        elif suffix in ('.onnx', '.pth', '.safetensors'):
+        elif is_machine_file(name):
+            check_regular(name, what='file of a network')
+            found.append({'type': RECOGNISED, 'file': name, 'task': task})
+        elif suffix in ('.pth', '.safetensors'):
+            check_regular(name, what='file of weights')
             raise ValueError(
-                f'{name} alone does not say how it is to be used. Describe it in a config, such as mine.py with: '
-                f"machines = [dict(type='{'OnnxMachine' if suffix == '.onnx' else 'TorchvisionMachine'}', ...)]; "
-                'docs/your_own_models.md shows each kind.'
+                f'{name} alone does not say which network its weights are for. Describe it in a config, such as '
+                "mine.py with: machines = [dict(type='TorchvisionMachine', ...)]; docs/your_own_models.md shows how."
             )
         elif name in torchvision_models():
             found.append({'type': 'TorchvisionMachine', 'model': name, 'task': task})
@@ -100,6 +109,25 @@ def machine_configs_of(names: Iterable[str], task: str) -> list[dict]:
     return found
 
 
+def recognised_configs(
+    configs: Iterable[dict], recognise: Callable[[str, str], RecognisedMachine]
+) -> tuple[list[dict], list[RecognisedMachine]]:
+    """Return configs that can be built, and what was found out about the files among them.
+
+    Args:
+        configs: of :func:`machine_configs_of`.
+        recognise: from a file and a task to how it is used, such as :func:`miqa.machines.machine_from_file` with the
+            pictures at hand.
+    """
+    complete, recognised = [], []
+    for config in configs:
+        if config.get('type') == RECOGNISED:
+            recognised.append(recognise(config['file'], config['task']))
+            config = recognised[-1].config
+        complete.append(config)
+    return complete, recognised
+
+
 def _unknown(name: str, task: str) -> str:
     """Say that a word names no machine for a task, what is near, and what may be named."""
     does = {task, 'ins'} if task == 'det' else {task}
@@ -109,7 +137,7 @@ def _unknown(name: str, task: str) -> str:
         f'{name!r} is no machine for {task}: there is no file or folder of that name, and no such model.'
         f'{did_you_mean(name, near)} Name a model of torchvision ({", ".join(known[:3])}, ...), '
         f'{"a model of timm, " if task == "cls" else ""}a .pt or .engine of Ultralytics, a folder or OWNER/NAME of '
-        'transformers, or a config (.py).'
+        'transformers, the .onnx of a network, or a config (.py).'
     )
 
 

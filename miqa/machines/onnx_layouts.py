@@ -5,7 +5,8 @@ A layout is a function of the outputs by name, where the image lies in the input
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -15,11 +16,20 @@ from miqa.taxonomy import check_choice
 
 from .answers import detections
 from .base import DetectionPrediction
+from .onnx_places import BOX_FORMATS, CELL_FORMATS, CELL_POINTS, class_scores, decoded_boxes, rows_of
 from .onnx_preparation import Placement
 
 COORDINATES = ('input', 'relative', 'image')
-ACTIVATIONS = ('softmax', 'sigmoid')
+ACTIVATIONS = ('softmax', 'sigmoid', 'none')
 CORNERS = ('xyxy', 'yxyx')
+BACKGROUNDS = ('none', 'first', 'last')
+PARTS = ('boxes', 'objectness', 'scores')
+
+#: What a column of ``rows`` may be.
+COLUMNS = ('left', 'top', 'right', 'bottom', 'score', 'label', 'unread')
+
+#: At most so many pairs of place and class go into the suppression, the best, as with Ultralytics.
+_MOST_CANDIDATES = 30_000
 
 
 @dataclass(frozen=True)
@@ -38,10 +48,25 @@ class LayoutOptions:
         end_to_end: ``yolo``: suppression is inside the network (YOLOv10, YOLO26, ``nms=True``).
         iou: ``yolo``: overlapping boxes of one class above this intersection over union are suppressed.
         activation: ``detr``: ``softmax`` with a last class for no object (DETR), or ``sigmoid`` (RT-DETR, Deformable).
+            ``places``: what makes scores of the network's numbers; ``none`` where they are scores.
         corners: ``boxes_scores_labels``: order in a box; ``yxyx`` (top, left, bottom, right) for TensorFlow's.
+        box_format: what four values of a box mean, see :data:`miqa.machines.onnx_places.BOX_FORMATS`; None for the
+            layout's usual: ``xyxy``, or ``cxcywh`` for ``yolo``, ``detr`` and ``places``.
+        strides: ``places``: pixels of the input for a cell of each grid, for the box formats of cells.
+        point: ``places``: where a cell's point lies, see :data:`miqa.machines.onnx_places.CELL_POINTS`.
+        background: ``places``: ``first`` or ``last`` where a class of that place means no object.
+        powers: ``places``: exponents of objectness and class in the score.
+        parts: ``places`` with all values of a place in one output: their order, such as ``('boxes', 'objectness',
+            'scores')``.
+        bins: ``places``: bins of one distance, for ``distribution``.
+        unread: ``places``: values after these that are not read, such as key points.
+        values_first: ``places``: the values are the first axis, where the shape does not say it.
+        several_labels: ``places``: a place may give several classes, each above the threshold, not only its best.
+        columns: ``rows``: what each column is, out of :data:`COLUMNS`.
+        suppress: ``boxes_scores_labels``, ``rows``: the detections are those of every place, before any suppression.
     """
 
-    names: dict[str, str]
+    names: dict[str, str | Sequence[str]]
     masks: bool = False
     threshold: float = 0.01
     limit: int = 300
@@ -51,14 +76,46 @@ class LayoutOptions:
     end_to_end: bool = False
     iou: float = 0.7
     activation: str = 'softmax'
+    # What came later is no part of the representation, so that the fingerprints of older configs stay; see `further`.
     corners: str = field(default='xyxy', repr=False)
+    box_format: str | None = field(default=None, repr=False)
+    strides: Sequence[int] = field(default=(), repr=False)
+    point: str = field(default='middle', repr=False)
+    background: str = field(default='none', repr=False)
+    powers: Sequence[float] = field(default=(1.0, 1.0), repr=False)
+    parts: Sequence[str] = field(default=('boxes', 'scores'), repr=False)
+    bins: int = field(default=1, repr=False)
+    unread: int = field(default=0, repr=False)
+    values_first: bool | None = field(default=None, repr=False)
+    several_labels: bool = field(default=False, repr=False)
+    columns: Sequence[str] = field(default=('left', 'top', 'right', 'bottom', 'score', 'label'), repr=False)
+    suppress: bool = field(default=False, repr=False)
 
     def __post_init__(self):
+        if self.box_format is not None:
+            check_choice(self.box_format, BOX_FORMATS, 'format of boxes')
+        check_choice(self.point, CELL_POINTS, 'point of a cell')
+        check_choice(self.background, BACKGROUNDS, 'place of the background')
+        for part in self.parts:
+            check_choice(part, PARTS, 'part of a place')
+        for column in self.columns:
+            check_choice(column, COLUMNS, 'column')
         check_choice(self.coordinates, COORDINATES, 'kind of coordinates')
         check_choice(self.activation, ACTIVATIONS, 'activation')
         check_choice(self.corners, CORNERS, 'order of corners')
         if not 0 <= self.iou <= 1:
             raise ValueError(f'iou must lie in [0, 1], not {self.iou}.')
+
+    def further(self) -> list[str]:
+        """Return what the representation leaves out and is not the default, for fingerprints."""
+        later = [item for item in fields(self) if not item.repr and item.name != 'corners']
+        changed = {item.name: getattr(self, item.name) for item in later}
+        defaults = {item.name: item.default for item in later}
+        return [
+            f'{name}={list(value) if isinstance(value, (list, tuple)) else value}'
+            for name, value in changed.items()
+            if (tuple(value) if isinstance(value, list) else value) != defaults[name]
+        ]
 
 
 def boxes_scores_labels(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPrediction:
@@ -78,17 +135,19 @@ def boxes_scores_labels(outputs: dict, place: Placement, options: LayoutOptions)
         )
     with_scores = rows.shape[-1] == 5
     rows = rows.reshape(-1, rows.shape[-1])
-    boxes = rows[:, :4]
-    if options.corners == 'yxyx':
-        boxes = boxes[:, [1, 0, 3, 2]]
+    boxes = decoded_boxes(rows[:, :4], options.box_format or options.corners, place.canvas, ())
     scores = rows[:, 4] if with_scores else _tensor(outputs[options.names['scores']]).reshape(-1)
-    labels = torch.from_numpy(outputs[options.names['labels']].astype(np.int64)).reshape(-1)
+    if options.names['labels']:
+        labels = torch.from_numpy(outputs[options.names['labels']].astype(np.int64)).reshape(-1)
+    else:
+        labels = torch.zeros(len(scores), dtype=torch.int64)
     if not len(boxes) == len(scores) == len(labels):
         raise ValueError(
             f'The outputs have {len(boxes)} boxes, {len(scores)} scores and {len(labels)} labels. Scores of every '
             'class for each box are no finished detections: export the file with its suppression.'
         )
-    keep = _best(scores, options)
+    scores = torch.where(labels >= 0, scores, -1.0)  # rows that fill up a fixed number
+    keep = _suppressed(boxes, scores, labels, options)
     boxes = _as_pixels(boxes[keep], place, options.coordinates)
     if not options.masks:
         return detections(boxes, scores[keep], labels[keep])
@@ -150,11 +209,96 @@ def detr(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPr
     return _with_masks(maps, place, 0.0, boxes, scores[keep], labels[keep])
 
 
+def places(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPrediction:
+    """Read a head that says something at every place of its grids, see :mod:`miqa.machines.onnx_places`.
+
+    The names ``boxes``, ``scores`` and perhaps ``objectness`` are one output each, or one for each grid, the finest
+    first; or ``rows`` alone, whose outputs hold all values of a place in the order of ``parts``. Overlapping boxes of
+    one class are suppressed.
+
+    Raises:
+        ValueError: the outputs are of other shapes.
+    """
+    values, objectness, chances = parts_of(outputs, options)
+    kind = options.box_format or 'cxcywh'
+    boxes = decoded_boxes(values, kind, place.canvas, options.strides, options.point)
+    scores = class_scores(
+        chances, objectness, options.activation, options.background, (options.powers[0], options.powers[1])
+    )
+    if len(scores) != len(boxes):
+        raise ValueError(f'The outputs have {len(boxes)} boxes, but scores of {len(scores)} places.')
+    if options.several_labels:
+        keep, labels = torch.nonzero(scores > options.threshold).T
+        chosen = scores[keep, labels]
+    else:
+        best, classes = scores.max(1)
+        keep = torch.nonzero(best > options.threshold)[:, 0]
+        chosen, labels = best[keep], classes[keep]
+    if len(chosen) > _MOST_CANDIDATES:
+        chosen, order = chosen.topk(_MOST_CANDIDATES)
+        keep, labels = keep[order], labels[order]
+    coordinates = 'input' if kind in CELL_FORMATS else options.coordinates
+    found = boxes[keep]
+    best = batched_nms(found, chosen, labels, options.iou)[: options.limit]
+    return detections(_as_pixels(found[best], place, coordinates), chosen[best], labels[best])
+
+
+def parts_of(outputs: dict, options: LayoutOptions) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """Return the values of boxes (A, 4 * bins), the objectness (A, 1) or None, and those of classes (A, K)."""
+    if options.classes is None:
+        raise ValueError('Layout places needs the number of classes: classes= in layout_options, or their names.')
+    widths = {
+        'boxes': 4 * options.bins,
+        'objectness': 1,
+        'scores': options.classes + (options.background != 'none'),
+    }
+    names = {role: [name] if isinstance(name, str) else list(name) for role, name in options.names.items()}
+    if 'boxes' in names:
+        parts = {
+            role: torch.cat([rows_of(outputs[name], widths[role], options.values_first) for name in names[role]])
+            for role in PARTS
+            if role in names
+        }
+    else:
+        together = names.get('rows') or list(outputs)[:1]
+        width = sum(widths[part] for part in options.parts) + options.unread
+        rows = torch.cat([rows_of(outputs[name], width, options.values_first) for name in together])
+        pieces = rows.split([*(widths[part] for part in options.parts), options.unread], dim=1)
+        parts = dict(zip(options.parts, pieces, strict=False))
+    return parts['boxes'], parts.get('objectness'), parts['scores']
+
+
+def rows(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPrediction:
+    """Read finished detections that are rows of one output, (N, C) with any leading axes of length 1.
+
+    Examples are YOLOv7's export with suppression (number of the picture, box, label, score), PaddleDetection's (label,
+    score, box) and the DetectionOutput of Caffe and OpenVINO (number, label, score, box as shares). Labels below 0
+    mean that a row is empty.
+
+    Raises:
+        ValueError: the output has another number of columns than ``columns`` names.
+    """
+    names = options.names.get('rows') or list(outputs)[:1]
+    table = _tensor(outputs[names if isinstance(names, str) else names[0]])
+    if table.shape[-1] != len(options.columns):
+        raise ValueError(f'The output is {tuple(table.shape)}, but {len(options.columns)} columns are named.')
+    table = table.reshape(-1, table.shape[-1])
+    place_of = {name: options.columns.index(name) for name in COLUMNS if name in options.columns}
+    boxes = table[:, [place_of[side] for side in COLUMNS[:4]]]
+    boxes = decoded_boxes(boxes, options.box_format or 'xyxy', place.canvas, ())
+    labels = table[:, place_of['label']].long() if 'label' in place_of else torch.zeros(len(table), dtype=torch.int64)
+    scores = torch.where(labels >= 0, table[:, place_of['score']], -1.0)
+    keep = _suppressed(boxes, scores, labels, options)
+    return detections(_as_pixels(boxes[keep], place, options.coordinates), scores[keep], labels[keep])
+
+
 #: Layout -> its function, and the usual names of its outputs.
 LAYOUTS = {
     'boxes_scores_labels': (boxes_scores_labels, {name: name for name in ('boxes', 'scores', 'labels', 'masks')}),
     'yolo': (yolo, {}),
     'detr': (detr, {'logits': 'logits', 'boxes': 'pred_boxes', 'masks': 'pred_masks'}),
+    'places': (places, {}),
+    'rows': (rows, {}),
 }
 
 
@@ -165,6 +309,14 @@ def _tensor(values: np.ndarray) -> torch.Tensor:
 def _best(scores: torch.Tensor, options: LayoutOptions) -> torch.Tensor:
     order = scores.argsort(descending=True, stable=True)
     return order[scores[order] > options.threshold][: options.limit]
+
+
+def _suppressed(boxes, scores, labels, options: LayoutOptions) -> torch.Tensor:
+    """Return which finished detections are kept, the best first."""
+    if not options.suppress:
+        return _best(scores, options)
+    keep = torch.nonzero(scores > options.threshold)[:, 0]
+    return keep[batched_nms(boxes[keep], scores[keep], labels[keep], options.iou)][: options.limit]
 
 
 def _as_pixels(boxes: torch.Tensor, place: Placement, coordinates: str) -> torch.Tensor:

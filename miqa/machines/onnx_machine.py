@@ -6,41 +6,25 @@ import os
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 from miqa.keeping import sha256_of_file
-from miqa.networks.onnx_session import open_onnx
 from miqa.registry import MACHINES
 from miqa.taxonomy import DATABASE_TASKS, check_choice
 
 from .answers import digest_of, small_integers
 from .base import ClassPrediction, DetectionPrediction, Machine, Prediction, SegmentationPrediction
+from .exported_networks import ImageInput, open_network
 from .onnx_layouts import CORNERS, LAYOUTS, LayoutOptions
-from .onnx_preparation import OnnxPreparation, Placement
-
-#: Types of inputs -> NumPy's. Whole numbers are pixels from 0 to 255, and the network normalises them itself.
-_TYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(uint8)': np.uint8}
+from .onnx_preparation import BORDER, OnnxPreparation, Placement
 
 #: Sides of pictures for a network that says none.
 _USUAL_SIZE = (224, 224)
 
-#: Inputs beside the image that common exports have: the original size (width, height), and which pixels are image.
-_SIZE, _MASK = 'orig_target_sizes', 'pixel_mask'
-
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-class _ImageInput(NamedTuple):
-    """The input for images: its name and type, whether it takes one image, channels last, and fixed sides or None."""
-
-    name: str
-    type: type
-    one: bool
-    channels_last: bool
-    size: tuple[int | None, int | None]
 
 
 @MACHINES.register_module()
@@ -55,7 +39,12 @@ class OnnxMachine(Machine):
     - ``boxes_scores_labels``: finished detections, such as torchvision's exports (mean=(0, 0, 0), std=(1, 1, 1), and
       size=None if the export takes any size) or MMDeploy's (boxes_name='dets');
     - ``yolo``: the bare head of YOLOv5 to 11, with suppression by torchvision here (resize='letterbox');
-    - ``detr``: logits and boxes of queries, such as DETR and RT-DETR from transformers.
+    - ``detr``: logits and boxes of queries, such as DETR and RT-DETR from transformers;
+    - ``places``: heads that say something at every cell of their grids, in one output or several: YOLOX before grids
+      and strides, NanoDet's distributions, FastestDet, boxes with scores of every class, ...;
+    - ``rows``: finished detections as rows of one output, in any order of columns.
+
+    :func:`miqa.machines.machine_from_file` finds all of this out from the file.
 
     Args:
         file: path of the ONNX file.
@@ -68,10 +57,16 @@ class OnnxMachine(Machine):
         std: the same.
         outputs: cls: ``logits`` or ``probabilities``.
         layout: det, ins: see above.
-        resize: ``stretch`` or ``letterbox``, which keeps proportions and fills up with grey.
-        boxes_name: name of the output of boxes, where it is not the layout's usual one.
+        resize: ``stretch``; ``letterbox`` or ``corner``, which keep proportions and fill up with grey, with the picture
+            in the middle or at the top left; or ``crop``, the middle of the picture.
+        channels: ``rgb``, or ``bgr`` for a network that takes blue first. mean and std stay those of red, green, blue.
+        border: what fills up a letterbox, 0 to 255.
+        boxes_name: name of the output of boxes, where it is not the layout's usual one; ``places``: or one for each
+            grid, the finest first.
         scores_name: the same for scores.
-        labels_name: the same for labels.
+        objectness_name: the same for ``places``' objectness.
+        rows_name: the same for ``rows``, and for ``places`` whose values lie in one output.
+        labels_name: the same for labels; '' for detectors of one class that give none.
         masks_name: the same for masks.
         logits_name: the same for ``detr``'s logits; cls, seg: of the output that is read, where it is not the first.
         classes: class names that labels count.
@@ -102,8 +97,12 @@ class OnnxMachine(Machine):
         outputs: str = 'logits',
         layout: str = 'boxes_scores_labels',
         resize: str = 'stretch',
-        boxes_name: str | None = None,
-        scores_name: str | None = None,
+        channels: str = 'rgb',
+        border: int = BORDER,
+        boxes_name: str | Sequence[str] | None = None,
+        scores_name: str | Sequence[str] | None = None,
+        objectness_name: str | Sequence[str] | None = None,
+        rows_name: str | Sequence[str] | None = None,
         labels_name: str | None = None,
         masks_name: str | None = None,
         logits_name: str | None = None,
@@ -119,11 +118,20 @@ class OnnxMachine(Machine):
         super().__init__(name or Path(file).stem, task, weight, classes)
         if device_id is not None and device == 'cuda':
             device = f'cuda:{device_id}'
-        self.session, self.device = open_onnx(file, device)
+        self.network = open_network(file, device)
+        self.device: Any = self.network.device
         self.file, self.outputs = Path(file), outputs
         self.read, usual = LAYOUTS[layout]
-        roles = {'boxes': boxes_name, 'scores': scores_name, 'labels': labels_name, 'masks': masks_name}
-        given = {key: value for key, value in {**roles, 'logits': logits_name}.items() if value is not None}
+        roles = {
+            'boxes': boxes_name,
+            'scores': scores_name,
+            'objectness': objectness_name,
+            'rows': rows_name,
+            'labels': labels_name,
+            'masks': masks_name,
+            'logits': logits_name,
+        }
+        given = {key: value for key, value in roles.items() if value is not None}
         options = {'classes': len(classes) if classes is not None else None, **(layout_options or {})}
         known = {field.name for field in fields(LayoutOptions)} - {'names', 'masks', 'threshold'}
         for key in options:
@@ -132,9 +140,8 @@ class OnnxMachine(Machine):
         self.layout, self.options = layout, LayoutOptions(names, task == 'ins', threshold, **options)
         self._check_outputs(names, logits_name)
         #: cls, seg: the output that is read.
-        self.output = logits_name or self._outputs()[0]
-        self.input = self._check_inputs()
-        plain = ((0.0,) * 3, (1.0,) * 3) if task in ('det', 'ins') and layout == 'yolo' else IMAGENET
+        self.output = logits_name or self.network.output_names[0]
+        plain = ((0.0,) * 3, (1.0,) * 3) if task in ('det', 'ins') and layout in ('yolo', 'places') else IMAGENET
         if self.input.type is np.uint8:
             if mean is not None or std is not None:
                 raise ValueError(
@@ -142,7 +149,7 @@ class OnnxMachine(Machine):
                 )
             plain = ((0.0,) * 3, (1 / 255,) * 3)
         normal = (mean if mean is not None else plain[0], std if std is not None else plain[1])
-        self.prepare = OnnxPreparation(self._size(size), *normal, resize)
+        self.prepare = OnnxPreparation(self._size(size), *normal, resize, channels, border)
 
     def _size(self, wanted: tuple[int, int] | int | str | None) -> tuple[int, int] | None:
         """Return (height, width) that pictures get, or None.
@@ -162,38 +169,21 @@ class OnnxMachine(Machine):
             )
         return sides
 
-    def _check_inputs(self) -> _ImageInput:
-        inputs = {item.name: item for item in self.session.get_inputs()}
-        images = [item for item in inputs.values() if len(item.shape or ()) == 4 and item.name != _MASK]
-        strangers = sorted(set(inputs) - {item.name for item in images[:1]} - {_SIZE, _MASK})
-        if len(images) != 1 or strangers or images[0].type not in _TYPES:
-            found = ', '.join(f'{item.name} {item.type}{item.shape}' for item in inputs.values())
-            raise ValueError(
-                f'{self.file} must have one input for images, float or uint8 (B, 3, h, w) or (B, h, w, 3), and beside '
-                f'it at most {_SIZE} and {_MASK}; it has: {found}.'
-            )
-        batch, *sides = images[0].shape
-        if isinstance(batch, int) and batch != 1:
-            raise ValueError(f'{self.file} takes exactly {batch} images at a time. Export it for 1 or for any number.')
-        channels_last = sides[2] == 3 and sides[0] != 3
-        channels = sides.pop(2 if channels_last else 0)
-        if isinstance(channels, int) and channels != 3:
-            raise ValueError(f'{self.file} takes pictures of {channels} channels; pictures here are RGB, of 3.')
-        height, width = (side if isinstance(side, int) else None for side in sides)
-        return _ImageInput(
-            images[0].name, _TYPES[images[0].type], isinstance(batch, int), channels_last, (height, width)
-        )
+    @property
+    def input(self) -> ImageInput:
+        """What the network takes."""
+        return self.network.input
 
-    def _outputs(self) -> list[str]:
-        return [item.name for item in self.session.get_outputs()]
-
-    def _check_outputs(self, names: dict[str, str], logits_name: str | None) -> None:
-        there = self._outputs()
+    def _check_outputs(self, names: dict[str, str | Sequence[str]], logits_name: str | None) -> None:
+        there = self.network.output_names
         # Boxes of five values end with their score.
-        last = {item.name: (item.shape or [None])[-1] for item in self.session.get_outputs()}
-        unread = {'scores'} if self.layout == 'boxes_scores_labels' and last.get(names['boxes']) == 5 else set()
+        last = {item.name: (item.shape or (None,))[-1] for item in self.network.outputs}
+        with_scores = self.layout == 'boxes_scores_labels' and last.get(str(names['boxes'])) == 5
+        unread = {'scores'} if with_scores else set()
         unread |= set() if self.task == 'ins' else {'masks'}
-        needed = {name for role, name in names.items() if role not in unread}
+        unread |= {'labels'} if names.get('labels') == '' else set()
+        read = [name for role, name in names.items() if role not in unread]
+        needed = {name for group in read for name in ([group] if isinstance(group, str) else group)}
         missing = sorted(needed - set(there))
         if self.task in ('cls', 'seg'):
             if logits_name is not None and logits_name not in there:
@@ -213,15 +203,7 @@ class OnnxMachine(Machine):
         return [self._finish(image, place) for image, place in batch]
 
     def _first(self, images: np.ndarray) -> np.ndarray:
-        return self.session.run([self.output], {self.input.name: self._fed(images)})[0].astype(np.float64)
-
-    def _fed(self, images: np.ndarray) -> np.ndarray:
-        """Return prepared images, float (B, 3, h, w), as the input takes them."""
-        if self.input.channels_last:
-            images = images.transpose(0, 2, 3, 1)
-        if self.input.type is np.uint8:
-            images = np.rint(images)
-        return np.ascontiguousarray(images, self.input.type)
+        return self.network.run(images, names=[self.output])[self.output].astype(np.float64)
 
     def _classes(self, row: np.ndarray) -> ClassPrediction:
         if self.outputs == 'probabilities':
@@ -234,13 +216,7 @@ class OnnxMachine(Machine):
         return ClassPrediction(np.exp(row - total).astype(np.float32), total)
 
     def _finish(self, image: np.ndarray, place: Placement) -> DetectionPrediction | SegmentationPrediction:
-        feeds = {self.input.name: self._fed(image[None])}
-        for item in self.session.get_inputs():
-            if item.name == _SIZE:
-                feeds[_SIZE] = np.array([place.image[::-1]], np.int64)
-            elif item.name == _MASK:
-                feeds[_MASK] = np.ones((1, *place.canvas), np.int64)
-        found = dict(zip(self._outputs(), self.session.run(None, feeds), strict=True))
+        found = self.network.run(image[None], place)
         if self.task == 'seg':
             return SegmentationPrediction(small_integers(self._map(found[self.output], place)))
         return self.read(found, place, self.options)
@@ -266,8 +242,9 @@ class OnnxMachine(Machine):
         prepared = str(sorted(vars(self.prepare).items()))
         # What came later, or was computed in another way before, counts only where it is used.
         more = ['scale of each side'] if self.prepare.resize == 'letterbox' and self.prepare.size else []
+        more += self.options.further()
         more += [self.options.corners] if self.options.corners != CORNERS[0] else []
-        more += [self.output] if self.task in ('cls', 'seg') and self.output != self._outputs()[0] else []
+        more += [self.output] if self.task in ('cls', 'seg') and self.output != self.network.output_names[0] else []
         return digest_of(sha256_of_file(self.file), prepared, self.outputs, self.layout, str(self.options), *more)
 
     def describe(self) -> dict:

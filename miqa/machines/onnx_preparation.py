@@ -15,7 +15,13 @@ from miqa.taxonomy import check_choice
 
 from .masks import encode_masks
 
-RESIZES = ('stretch', 'letterbox')
+#: ``stretch`` changes proportions; ``letterbox`` keeps them, with the picture in the middle, ``corner`` with the
+#: picture at the top left; ``crop`` keeps them and takes the middle of the picture (classifiers).
+RESIZES = ('stretch', 'letterbox', 'corner', 'crop')
+CHANNELS = ('rgb', 'bgr')
+
+#: Share of the shorter side that ``crop`` keeps: 224 of 256 pixels, the usual evaluation of ImageNet classifiers.
+CROP_SHARE = 224 / 256
 
 #: Grey of the borders of a letterbox, as YOLO networks are trained.
 BORDER = 114
@@ -101,23 +107,43 @@ class OnnxPreparation:
         size: (height, width) of the input, or None to keep the image's.
         mean: per channel, on values in [0, 1].
         std: per channel, on values in [0, 1].
-        resize: ``stretch`` (Pillow's antialiased bilinear filter) or ``letterbox`` (OpenCV's bilinear filter and grey
-            borders, as Ultralytics).
+        resize: one of :data:`RESIZES`: ``stretch`` (Pillow's antialiased bilinear filter), ``letterbox`` (OpenCV's
+            bilinear filter and borders on both sides, as Ultralytics), ``corner`` (the same with the picture at the top
+            left, as YOLOX) or ``crop`` (the middle of the picture, as most classifiers).
+        channels: order in which the network takes the channels, ``rgb`` or ``bgr``; mean and std are always those of
+            red, green, blue.
+        border: value of the borders of a letterbox, 0 to 255.
 
     Raises:
         ValueError: mean or std are not a number for each channel, or std is not positive.
     """
 
+    #: Set on an object only where they differ, so that the fingerprints of older preparations stay.
+    channels, border = 'rgb', BORDER
+
     def __init__(
-        self, size: tuple[int, int] | None, mean: Sequence[float], std: Sequence[float], resize: str = 'stretch'
+        self,
+        size: tuple[int, int] | None,
+        mean: Sequence[float],
+        std: Sequence[float],
+        resize: str = 'stretch',
+        channels: str = 'rgb',
+        border: int = BORDER,
     ):
         check_choice(resize, RESIZES, 'way to resize')
+        check_choice(channels, CHANNELS, 'order of channels')
         if len(mean) != 3 or len(std) != 3 or not min(std) > 0:
             raise ValueError(f'mean and std must be three numbers each, std above 0; they are {mean} and {std}.')
+        if not 0 <= border <= 255:
+            raise ValueError(f'border must lie in [0, 255], not {border}.')
         self.size, self.mean, self.std, self.resize = size, tuple(mean), tuple(std), resize
+        if channels != 'rgb':
+            self.channels = channels
+        if border != BORDER:
+            self.border = border
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, Placement]:
-        """Return float32 (3, h, w), RGB, and where the image lies in it."""
+        """Return float32 (3, h, w), in the network's order of channels, and where the image lies in it."""
         shape = image.shape[:2]
         if self.size is None:
             placement = Placement(shape, shape, shape, (0, 0), (1.0, 1.0))
@@ -125,24 +151,55 @@ class OnnxPreparation:
             image = np.asarray(Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BILINEAR))
             scale = (self.size[0] / shape[0], self.size[1] / shape[1])
             placement = Placement(shape, self.size, self.size, (0, 0), scale)
+        elif self.resize == 'crop':
+            image, placement = crop(image, self.size)
         else:
-            image, placement = letterbox(image, self.size)
+            image, placement = letterbox(image, self.size, self.border, self.resize == 'corner')
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         values = (image.astype(np.float32) / 255 - mean) / std
+        if self.channels == 'bgr':
+            values = values[..., ::-1]
         return np.ascontiguousarray(values.transpose(2, 0, 1), np.float32), placement
 
 
-def letterbox(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Placement]:
-    """Fit an image, uint8 (H, W, 3), into ``size`` (h, w) with its proportions; grey borders fill the rest."""
+def letterbox(
+    image: np.ndarray, size: tuple[int, int], border: int = BORDER, corner: bool = False
+) -> tuple[np.ndarray, Placement]:
+    """Fit an image, uint8 (H, W, 3), into ``size`` (h, w) with its proportions; borders fill the rest.
+
+    Args:
+        image: the picture.
+        size: (height, width) of the input.
+        border: value of the borders, 0 to 255.
+        corner: put the picture at the top left, with whole pixels as YOLOX counts them; else in the middle.
+    """
     height, width = image.shape[:2]
     scale = min(size[0] / height, size[1] / width)
-    content = (max(1, round(height * scale)), max(1, round(width * scale)))
+    whole = int if corner else round
+    content = (max(1, whole(height * scale)), max(1, whole(width * scale)))
     if content != (height, width):
         image = cv2.resize(image, content[::-1], interpolation=cv2.INTER_LINEAR)
     # Halves go to the bottom and the right, as with Ultralytics.
-    top, left = (round((whole - part) / 2 - 0.1) for whole, part in zip(size, content, strict=True))
-    canvas = np.full((*size, 3), BORDER, np.uint8)
+    middle = (round((whole - part) / 2 - 0.1) for whole, part in zip(size, content, strict=True))
+    top, left = (0, 0) if corner else middle
+    canvas = np.full((*size, 3), border, np.uint8)
     canvas[top : top + content[0], left : left + content[1]] = image
     # Each side is rounded to whole pixels by itself, so that the two scales differ a little (Ultralytics from 8.4 on).
     scales = (content[0] / height, content[1] / width)
     return canvas, Placement((height, width), (size[0], size[1]), content, (top, left), scales)
+
+
+def crop(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Placement]:
+    """Take the middle of an image, uint8 (H, W, 3), at the scale that the evaluation of classifiers takes.
+
+    The picture is resized (Pillow's antialiased bilinear filter) until ``size`` (h, w) is :data:`CROP_SHARE` of what
+    it covers on its shorter side.
+    """
+    height, width = image.shape[:2]
+    scale = max(size[0] / height, size[1] / width) / CROP_SHARE
+    resized = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
+    image = np.asarray(Image.fromarray(image).resize(resized[::-1], Image.Resampling.BILINEAR))
+    top, left = (resized[0] - size[0]) // 2, (resized[1] - size[1]) // 2
+    cut = image[top : top + size[0], left : left + size[1]]
+    scales = (resized[0] / height, resized[1] / width)
+    return cut, Placement((height, width), (size[0], size[1]), (size[0], size[1]), (-top, -left), scales)

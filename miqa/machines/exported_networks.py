@@ -1,0 +1,171 @@
+"""Networks in exported files, run as they are: what goes in, what comes out, and what the file says about itself."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from miqa.networks.onnx_session import open_onnx
+from miqa.running.devices import Device
+
+from .onnx_preparation import Placement
+
+#: Types of inputs -> NumPy's. Whole numbers are pixels from 0 to 255, and the network normalises them itself.
+_TYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(uint8)': np.uint8}
+
+#: Inputs beside the image that common exports have: which pixels are image (DETR), the original size (width, height)
+#: (RT-DETR) or (height, width) (YOLOv3 of the ONNX zoo), the size of the input and its scale (PaddleDetection).
+MASK_INPUT = 'pixel_mask'
+_EXTRA_INPUTS = {
+    'orig_target_sizes': lambda place: np.array([place.image[::-1]], np.int64),
+    MASK_INPUT: lambda place: np.ones((1, *place.canvas), np.int64),
+    'image_shape': lambda place: np.array([place.image], np.float32),
+    'im_shape': lambda place: np.array([place.canvas], np.float32),
+    'scale_factor': lambda place: np.array([place.scale], np.float32),
+}
+
+#: Inputs that tell a network the size of the picture: it then answers in pixels of the picture.
+SIZE_INPUTS = frozenset(_EXTRA_INPUTS) - {MASK_INPUT, 'im_shape'}
+
+
+class ImageInput(NamedTuple):
+    """The input for images: its name and type, whether it takes one image, channels last, and fixed sides or None."""
+
+    name: str
+    type: type
+    one: bool
+    channels_last: bool
+    size: tuple[int | None, int | None]
+
+
+class NetworkOutput(NamedTuple):
+    """An output: its name, and the length of each axis, None where it is not fixed."""
+
+    name: str
+    shape: tuple[int | None, ...]
+
+
+class ExportedNetwork(ABC):
+    """A network in a file, without any opinion on what its outputs mean.
+
+    Attributes:
+        file: the file.
+        device: where it computes.
+        input: what it takes.
+        outputs: what it gives, in its order.
+        extra_inputs: names of its further inputs.
+        metadata: what the file says about itself, text by key.
+    """
+
+    file: Path
+    device: Device
+    input: ImageInput
+    outputs: tuple[NetworkOutput, ...]
+    extra_inputs: tuple[str, ...] = ()
+    metadata: Mapping[str, str]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs, in their order."""
+        return [output.name for output in self.outputs]
+
+    @abstractmethod
+    def run(
+        self, images: np.ndarray, place: Placement | None = None, names: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return outputs by name.
+
+        Args:
+            images: float32 (B, 3, h, w), prepared.
+            place: of the one image, for networks that want to know its size.
+            names: which outputs; None: all.
+        """
+
+    def fed(self, images: np.ndarray) -> np.ndarray:
+        """Return prepared images, float (B, 3, h, w), as the input takes them."""
+        if self.input.channels_last:
+            images = images.transpose(0, 2, 3, 1)
+        if self.input.type is np.uint8:
+            images = np.clip(np.rint(images), 0, 255)
+        return np.ascontiguousarray(images, self.input.type)
+
+
+class OnnxNetwork(ExportedNetwork):
+    """A network in an ONNX file, run by onnxruntime.
+
+    Args:
+        file: path of the file.
+        device: ``cpu``, ``cuda`` or ``cuda:1``; the session computes there, or it is an error.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is not a whole ONNX file.
+        MissingPackage: onnxruntime is not installed.
+        ValueError: it cannot compute on the device, or has no input for images.
+    """
+
+    def __init__(self, file: str | os.PathLike, device: str = 'cpu'):
+        self.file = Path(file)
+        self.session, self.device = open_onnx(file, device)
+        self.outputs = tuple(
+            NetworkOutput(item.name, tuple(side if isinstance(side, int) else None for side in item.shape or ()))
+            for item in self.session.get_outputs()
+        )
+        self.metadata = dict(self.session.get_modelmeta().custom_metadata_map)
+        self.input, self.extra_inputs = self._check_inputs()
+
+    def _check_inputs(self) -> tuple[ImageInput, tuple[str, ...]]:
+        inputs = {item.name: item for item in self.session.get_inputs()}
+        images = [item for item in inputs.values() if len(item.shape or ()) == 4 and item.name != MASK_INPUT]
+        extra = sorted(set(inputs) - {item.name for item in images[:1]})
+        if len(images) != 1 or set(extra) - set(_EXTRA_INPUTS) or images[0].type not in _TYPES:
+            listed = ', '.join(f'{item.name} {item.type}{item.shape}' for item in inputs.values())
+            raise ValueError(
+                f'{self.file} must have one input for images, float or uint8 (B, 3, h, w) or (B, h, w, 3), and beside '
+                f'it at most {", ".join(_EXTRA_INPUTS)}; it has: {listed}.'
+            )
+        return image_input(self.file, images[0].name, _TYPES[images[0].type], images[0].shape), tuple(extra)
+
+    def run(
+        self, images: np.ndarray, place: Placement | None = None, names: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return outputs by name; see :class:`ExportedNetwork`."""
+        feeds = {self.input.name: self.fed(images)}
+        if place is not None:
+            feeds |= {name: _EXTRA_INPUTS[name](place) for name in self.extra_inputs}
+        wanted = list(names) if names is not None else self.output_names
+        return dict(zip(wanted, self.session.run(wanted, feeds), strict=True))
+
+
+def image_input(file: Path, name: str, kind: type, shape: Sequence) -> ImageInput:
+    """Return what an input of ``shape``, (B, 3, h, w) or (B, h, w, 3) with numbers or names of free axes, takes.
+
+    Raises:
+        ValueError: it takes several images at a time, or pictures that are not RGB.
+    """
+    batch, *sides = shape
+    if isinstance(batch, int) and batch not in (1, -1):
+        raise ValueError(f'{file} takes exactly {batch} images at a time. Export it for 1 or for any number.')
+    channels_last = sides[2] == 3 and sides[0] != 3
+    channels = sides.pop(2 if channels_last else 0)
+    if isinstance(channels, int) and channels != 3:
+        raise ValueError(f'{file} takes pictures of {channels} channels; pictures here are RGB, of 3.')
+    height, width = (side if isinstance(side, int) and side > 0 else None for side in sides)
+    return ImageInput(name, kind, batch == 1, channels_last, (height, width))
+
+
+def open_network(file: str | os.PathLike, device: str = 'cpu') -> ExportedNetwork:
+    """Open a network in a file, by the ending of its name.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is not a whole file of its kind.
+        MissingPackage: the package that runs it is not installed.
+        ValueError: it cannot compute on the device, or has no input for images.
+    """
+    return OnnxNetwork(file, device)

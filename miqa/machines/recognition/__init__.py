@@ -1,0 +1,20 @@
+"""How a network in a file is to be used, found out from the file and from pictures."""
+
+from .conventions import CONVENTIONS, Convention
+from .file_metadata import FileMetadata, metadata_of
+from .machine_file import RecognisedMachine, machine_from_file, write_machine_config
+from .readings import Reading, UnclearLayout
+from .trials import TrialPicture
+
+__all__ = [
+    'CONVENTIONS',
+    'Convention',
+    'FileMetadata',
+    'Reading',
+    'RecognisedMachine',
+    'TrialPicture',
+    'UnclearLayout',
+    'machine_from_file',
+    'metadata_of',
+    'write_machine_config',
+]

@@ -1,0 +1,470 @@
+"""From a network's file alone to a machine: what it is, how pictures get in, what comes out; said, and kept."""
+
+from __future__ import annotations
+
+import os
+import pprint
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from miqa.keeping import atomic_write, sha256_of_file
+from miqa.machines.coco_classes import COCO_80, COCO_91
+from miqa.machines.exported_networks import ExportedNetwork, open_network
+from miqa.machines.onnx_layouts import LAYOUTS
+from miqa.machines.onnx_places import grid_strides
+from miqa.machines.onnx_preparation import CHANNELS, RESIZES
+from miqa.outside import check_regular
+from miqa.taxonomy import DATABASE_TASKS, check_choice
+
+from .classifiers import classifier_arguments
+from .conventions import CONVENTIONS, VALUE_RANGES, Convention
+from .detectors import detector_readings
+from .file_metadata import FileMetadata, metadata_of
+from .readings import Observed, Reading, UnclearLayout
+from .trials import ROUNDS, Candidate, TrialPicture, Trials
+
+#: Endings of files of networks -> type of the machine.
+MACHINE_FILES = {'.onnx': 'OnnxMachine'}
+
+#: What a user may say of a file beforehand.
+FILE_OPTIONS = ('size', 'layout', 'values', 'channels', 'resize', 'border', 'name', 'weight')
+
+#: Sides of inputs that a network of free size is tried with, the usual first; and those of which its outputs may speak.
+_USUAL_SIDES = (640, 416, 320)
+_KNOWN_SIDES = (*range(160, 1025, 32), 1280, 1536)
+_CLASSIFIER_SIDE = 224
+#: Pictures whose outputs are looked at before anything is known.
+_SAMPLES = 3
+#: Share of the agreement without names that names must reach to be those of the classes.
+_NAMES_AGREE = 0.5
+#: A detector that was read well finds something with annotated objects: less is said aloud.
+_LEAST_AGREEMENT = 0.02
+
+
+@dataclass
+class RecognisedMachine:
+    """How a network in a file is used.
+
+    Attributes:
+        config: of the machine, see :func:`miqa.machines.build_machine`.
+        notes: sentences: what was recognised, how, and what is a guess.
+        certain: nothing that matters was guessed.
+        agreement: with the annotations of the pictures, average precision in [0, 1] over all classes together; None
+            without annotations.
+    """
+
+    config: dict
+    notes: list[str] = field(default_factory=list)
+    certain: bool = True
+    agreement: float | None = None
+
+    def text(self) -> str:
+        """Return a config file of it, Python, with the notes as comments."""
+        comments = [' '.join(note.split()) for note in self.notes]
+        lines = [f'# {Path(self.config["file"]).name}: found out from the file and from pictures.']
+        lines += [f'# - {comment}' for comment in comments]
+        body = pprint.pformat(self.config, width=110, sort_dicts=False, compact=True)
+        lines += ['machines = [', *(f'    {line}' for line in body.splitlines()), ']', '']
+        return '\n'.join(lines)
+
+
+def write_machine_config(recognised: RecognisedMachine, path: str | os.PathLike) -> None:
+    """Write the config file of a recognised machine; `--machine path` uses it afterwards.
+
+    Raises:
+        FileExistsError: there is another file.
+    """
+    target = Path(path)
+    text = recognised.text()
+    if target.exists():
+        if target.is_file() and target.stat().st_size < 1 << 20 and target.read_text(encoding='utf-8') == text:
+            return
+        raise FileExistsError(f'{target} is there already and differs. Name another file, or move it away.')
+    with atomic_write(target) as temporary:
+        temporary.write_text(text, encoding='utf-8')
+
+
+def is_machine_file(name: str | os.PathLike) -> bool:
+    """Return True if the ending of a name is that of a network's file that can be recognised."""
+    return Path(name).suffix.lower() in MACHINE_FILES
+
+
+def machine_from_file(
+    file: str | os.PathLike,
+    task: str | None = None,
+    pictures: Sequence[TrialPicture | np.ndarray | str | os.PathLike] = (),
+    classes: Sequence[str] | None = None,
+    categories: Sequence[str] | None = None,
+    device: str = 'cpu',
+    options: Mapping[str, Any] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> RecognisedMachine:
+    """Find out how a network in a file is used.
+
+    The layout of its outputs is recognised from names, shapes and numbers; how pictures get in, from the file's
+    metadata, or by trying the conventions of the known families and taking the one whose boxes agree with the
+    annotations best (without annotations: with those in the mirrored picture, which is a guess and said to be one).
+
+    Args:
+        file: an ONNX file.
+        task: cls, det, ins or seg; None to recognise it, too.
+        pictures: to try it on: pictures with annotations, uint8 RGB arrays or paths. 16 to 48 are enough.
+        classes: names of the classes in the order of their index; None: the file's, or COCO's where there are 80.
+        categories: names of annotated classes in the order of their ids, taken for a file without names where they are
+            as many and agree.
+        device: where it is tried.
+        options: what is known already, see :data:`FILE_OPTIONS`: ``size`` ((height, width) or a number), ``layout``,
+            ``values`` (key of :data:`miqa.machines.recognition.conventions.VALUE_RANGES`), ``channels``, ``resize``,
+            ``border``, ``name``, ``weight``.
+        progress: called with a sentence when something takes long.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is not a whole file of its kind.
+        UnclearLayout: a ValueError that asks one question: what cannot be found out, and which option says it.
+    """
+    file = Path(file)
+    check_regular(file, what='file of a network')
+    settings = _checked_options(options or {})
+    if task is not None:
+        check_choice(task, DATABASE_TASKS, 'task')
+    network = open_network(file, device)
+    metadata = metadata_of(network.metadata)
+    if metadata.kind == 'obb':
+        raise UnclearLayout(f'{file} finds rotated boxes, which no task here compares. Export a model of task detect.')
+    shown = [picture if isinstance(picture, TrialPicture) else TrialPicture(picture) for picture in pictures]
+    task = task or metadata.task or _task_of(network)
+    recognise = {'cls': _classifier, 'seg': _segmenter}.get(task, _detector)
+    recognised = recognise(network, metadata, task, shown, classes, categories, settings, progress)
+    recognised.config = {
+        'type': MACHINE_FILES.get(file.suffix.lower(), 'OnnxMachine'),
+        'file': str(file),
+        'task': task,
+        **{key: settings[key] for key in ('name', 'weight') if key in settings},
+        **recognised.config,
+    }
+    return recognised
+
+
+def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    for key in options:
+        check_choice(key, FILE_OPTIONS, 'option of a machine')
+    allowed = {'layout': LAYOUTS, 'values': VALUE_RANGES, 'channels': CHANNELS, 'resize': (*RESIZES, 'kept')}
+    for key, choices in allowed.items():
+        if key in options:
+            check_choice(options[key], choices, key)
+    settings = dict(options)
+    if 'size' in settings:
+        sides = settings['size']
+        sides = (sides, sides) if isinstance(sides, int) else tuple(sides)
+        if len(sides) != 2 or not all(isinstance(side, int) and 0 < side <= 8192 for side in sides):
+            raise ValueError(f'size must be (height, width) in pixels or one number, not {settings["size"]!r}.')
+        settings['size'] = sides
+    return settings
+
+
+def _task_of(network: ExportedNetwork) -> str:
+    """Return the task that the shapes of outputs say: one vector is a classifier's."""
+    shapes = [[side for side in output.shape[1:] if side != 1] for output in network.outputs]
+    return 'cls' if len(shapes) == 1 and len(shapes[0]) == 1 and len(network.outputs[0].shape) == 2 else 'det'
+
+
+def _sizes(network: ExportedNetwork, metadata: FileMetadata, settings: Mapping) -> tuple[list[tuple[int, int]], str]:
+    """Return sizes of the input, the likeliest first, and from where they are known ('' for a guess)."""
+    height, width = network.input.size
+    if 'size' in settings:
+        given = settings['size']
+        if (height or given[0], width or given[1]) != given:
+            raise ValueError(
+                f'{network.file} takes pictures of {height or "any"} x {width or "any"} pixels (height x width), not '
+                f'{given[0]} x {given[1]}. Leave size out.'
+            )
+        return [given], 'the option'
+    if height and width:
+        return [(height, width)], 'the file'
+    if metadata.size:
+        return [(height or metadata.size[0], width or metadata.size[1])], 'its metadata'
+    counts = {side for output in network.outputs for side in output.shape if side and side > 100}
+    for side in _KNOWN_SIDES:
+        size = (height or side, width or side)
+        if any(len(grid_strides(count, size) or ()) > 1 for count in counts):
+            return [size], 'the number of places in its output'
+    return [(height or side, width or side) for side in _USUAL_SIDES], ''
+
+
+def _detector(
+    network: ExportedNetwork, metadata: FileMetadata, task: str, pictures: list[TrialPicture], classes, categories,
+    settings: Mapping, progress,
+) -> RecognisedMachine:  # fmt: skip
+    sizes, origin = _sizes(network, metadata, settings)
+    names = _names_for(classes, metadata)
+    observed = _observed(network, metadata, sizes[0], pictures, names)
+    readings = detector_readings(observed)
+    if task == 'ins':
+        return _instance_segmenter(observed, readings, sizes[0], names)
+    if 'layout' in settings:
+        fitting = [reading for reading in readings if reading.layout == settings['layout']]
+        if not fitting:
+            others = ', '.join(sorted({reading.layout for reading in readings}))
+            raise UnclearLayout(
+                f'{network.file}: its outputs {observed.shapes()} cannot be read as layout {settings["layout"]!r}; '
+                f'they can as {others}.'
+            )
+        readings = fitting
+    readings = [_with_settings(reading, settings) for reading in readings]
+    if metadata.from_ultralytics:
+        known = CONVENTIONS['yolo']
+        readings = [_with_settings(replace(reading, convention=known), settings) for reading in readings]
+    labels = {label for picture in pictures for label in picture.labels}
+    trials = Trials(network, sizes[0], pictures, progress)
+    candidates = _candidates(readings, metadata, settings, names, labels, network)
+    if progress and len(candidates) > 1 and trials.pictures:
+        most = min(len(trials.pictures), ROUNDS[-1][0])
+        progress(f'{network.file.name}: trying {len(candidates)} ways to use it on up to {most} pictures')
+    chosen, evidence = trials.best(candidates)
+    usual = chosen.convention
+    if trials.pictures and not _fixed(metadata, settings):
+        # The way into the input is looked for last: it changes least.
+        places = [chosen._replace(convention=c) for c in _allowed(chosen.convention.other_places(), settings)]
+        chosen = replace_candidate(places, trials)
+        evidence = trials.evidence([chosen], ROUNDS[-1][0])[chosen]
+    size = sizes[0]
+    if trials.pictures and not origin and chosen.convention.resize != 'kept':
+        size, evidence = _best_size(network, sizes, pictures, chosen, evidence, progress)
+    recognised = RecognisedMachine({}, [], True, evidence.value() if trials.annotated and trials.pictures else None)
+    recognised.config = {
+        **chosen.reading.arguments(),
+        **chosen.convention.arguments(size, network.input.type is np.uint8),
+    }
+    _say(recognised, network, metadata, chosen, readings, size, origin, trials, evidence, usual)
+    class_names = _class_names(chosen, trials, names, categories, recognised, classes is not None)
+    if class_names is not None:
+        recognised.config['classes'] = list(class_names)
+    if chosen.reading.classes is not None and chosen.reading.classes != len(class_names or ()):
+        recognised.config['layout_options']['classes'] = chosen.reading.classes
+    return recognised
+
+
+def replace_candidate(candidates: Sequence[Candidate], trials: Trials) -> Candidate:
+    """Return the best of candidates."""
+    return trials.best(candidates)[0]
+
+
+def _fixed(metadata: FileMetadata, settings: Mapping) -> bool:
+    """Return True if nothing about the way of pictures into the input is open."""
+    return metadata.from_ultralytics or {'values', 'channels', 'resize'} <= set(settings)
+
+
+def _with_settings(reading: Reading, settings: Mapping) -> Reading:
+    fixed = {key: settings[key] for key in ('values', 'channels', 'resize', 'border') if key in settings}
+    return replace(reading, convention=replace(reading.convention, **fixed))
+
+
+def _allowed(conventions: Sequence[Convention], settings: Mapping) -> list[Convention]:
+    keys = [key for key in ('values', 'channels', 'resize', 'border') if key in settings]
+    return [one for one in conventions if all(getattr(one, key) == settings[key] for key in keys)]
+
+
+def _candidates(readings, metadata, settings, names, labels, network: ExportedNetwork) -> list[Candidate]:
+    """Return what is tried: each reading as its family is used, then with other values and orders of channels."""
+    found = []
+    for reading in readings:
+        conventions = [reading.convention] if _fixed(metadata, settings) else reading.convention.other_values()
+        if network.input.type is np.uint8:
+            conventions = [replace(one, values='byte') for one in conventions]
+        known = _names_in_trial(reading, names, labels)
+        found += [Candidate(reading, one, known) for one in dict.fromkeys(_allowed(conventions, settings))]
+    # All readings as they are usual come first.
+    usual = [candidate for candidate in found if candidate.convention == candidate.reading.convention]
+    return list(dict.fromkeys([*usual, *found]))
+
+
+def _observed(network, metadata, size, pictures: Sequence[TrialPicture], names) -> Observed:
+    """Run the network on a few pictures with several ranges of values."""
+    images = [picture.pixels() for picture in pictures[:_SAMPLES]] or [_scene()]
+    whole = network.input.type is np.uint8
+    ranges = ('byte',) if whole else ('unit', 'imagenet', 'byte')
+    samples = []
+    problem: Exception | None = None
+    for values in ranges:
+        for image in images:
+            prepared, place = Convention(values).preparation(size)(image)
+            try:
+                outputs = network.run(prepared[None], place)
+            except Exception as error:  # noqa: BLE001  of any runtime; the message says it
+                problem = error
+                continue
+            if all(np.isfinite(value).all() for value in outputs.values() if value.dtype.kind == 'f'):
+                samples.append(outputs)
+    if not samples:
+        reason = 'its outputs are not finite numbers' if problem is None else ' '.join(str(problem).split())[:300]
+        raise UnclearLayout(
+            f'{network.file} cannot be run on a picture of {size[1]}x{size[0]} pixels: {reason}. Which size does it '
+            'take? --machine-options size=HEIGHTxWIDTH'
+        )
+    count = len(names) if names is not None else None
+    return Observed(network, metadata, size, samples, count)
+
+
+def _scene() -> np.ndarray:
+    """Return a picture of soft shapes, for files that are looked at without any picture."""
+    y, x = np.mgrid[0:480, 0:640].astype(np.float32)
+    waves = [np.sin(x / (37 + 11 * i)) * np.cos(y / (29 + 7 * i)) for i in range(3)]
+    return np.clip(127 + 90 * np.stack(waves, 2), 0, 255).astype(np.uint8)
+
+
+def _names_for(classes: Sequence[str] | None, metadata: FileMetadata) -> tuple[str, ...] | None:
+    """Return the names of the classes: those that the user gave, else the file's."""
+    return tuple(classes) if classes else metadata.names
+
+
+def _names_in_trial(reading: Reading, names, labels: set[str]) -> tuple[str, ...] | None:
+    """Return names by which labels are compared with annotations while readings are tried; None: not at all."""
+    if not labels:
+        return None
+    options = [names] if names is not None else _usual_names(reading)
+    for option in options:
+        if option is not None and len(labels & set(option)) >= 0.5 * len(labels):
+            return tuple(option)
+    return None
+
+
+def _usual_names(reading: Reading) -> list[tuple[str, ...]]:
+    if reading.classes is None:
+        return [COCO_80, COCO_91]
+    return [names for names in (COCO_80, COCO_91) if len(names) == reading.classes]
+
+
+def _class_names(
+    chosen: Candidate, trials: Trials, names, categories, recognised: RecognisedMachine, by_user: bool
+) -> tuple[str, ...] | None:
+    """Return the names of the classes, and say where they come from."""
+    count = chosen.reading.classes
+    if names is not None:
+        recognised.notes.append(f'{len(names)} classes, named by {"you" if by_user else "the file"}.')
+        return names
+    options = _usual_names(chosen.reading)
+    if categories and len(categories) == count or (categories and count is None):
+        options.append(tuple(categories))
+    if trials.annotated and options:
+        pictures = ROUNDS[-1][0]
+        plain = chosen._replace(names=None)
+        named = [chosen._replace(names=option) for option in options]
+        evidence = trials.evidence([plain, *named], pictures)
+        best = max(named, key=lambda candidate: evidence[candidate].value())
+        if evidence[best].value() >= max(_NAMES_AGREE * evidence[plain].value(), 1e-6):
+            kind = {COCO_80: "COCO's 80", COCO_91: "COCO's by their ids (91)"}.get(
+                best.names, 'those of the annotations'
+            )
+            recognised.notes.append(f'Class names: {kind}; they agree with the annotations.')
+            return best.names
+    elif count in (len(COCO_80), len(COCO_91)):
+        recognised.notes.append(f"Class names: COCO's, as there are {count} classes (a guess: no annotations).")
+        recognised.certain = False
+        return _usual_names(chosen.reading)[0]
+    if categories:
+        told = 'an unknown number of' if count is None else str(count)
+        raise UnclearLayout(
+            f"{trials.network.file} tells {told} classes apart and does not name them, and neither COCO's names nor "
+            f'the {len(categories)} annotated ones agree with what it finds. What are they called? --classes FILE with '
+            'a name a line, or --classes NAME NAME ..., in the order of their index.'
+        )
+    recognised.notes.append('The classes have no names: labels are indices. --classes names them.')
+    return None
+
+
+def _best_size(network, sizes, pictures, chosen: Candidate, evidence, progress):
+    """Return which of the usual sizes does best, and how it does."""
+    best, best_evidence = sizes[0], evidence
+    for size in sizes[1:]:
+        try:
+            other = Trials(network, size, pictures, progress).evidence([chosen], ROUNDS[1][0])[chosen]
+        except Exception:  # noqa: BLE001, S112  a size that the network does not take
+            continue
+        if other.better_than(best_evidence):
+            best, best_evidence = size, other
+    return best, best_evidence
+
+
+def _say(recognised, network, metadata, chosen, readings, size, origin, trials: Trials, evidence, usual) -> None:
+    """Write down what was recognised, how, and what is a guess."""
+    file = network.file.name
+    say = recognised.notes.append
+    others = [reading for reading in readings if reading.words != chosen.reading.words]
+    tried = min(len(trials.pictures), len(evidence.pictures))
+    say(f'{file}: {chosen.reading.words}.')
+    if metadata.from_ultralytics:
+        say(f'Pictures: {chosen.convention.words(size)}; the file says so (Ultralytics).')
+    elif not trials.pictures:
+        recognised.certain = False
+        say(f'Pictures: {chosen.convention.words(size)}. A guess, the usual way of this family: there was no picture '
+            'to try.')  # fmt: skip
+    elif trials.annotated:
+        say(f'Pictures: {chosen.convention.words(size)}; of the usual conventions it agrees best with the annotations '
+            f'of {tried} pictures (average precision {evidence.value():.3f} over all classes).')  # fmt: skip
+        if evidence.value() < _LEAST_AGREEMENT:
+            recognised.certain = False
+            say('WARNING: hardly a box agrees with the annotations. Are these pictures of the kind that it was trained '
+                'on? If so, correct its config.')  # fmt: skip
+    else:
+        recognised.certain = False
+        say(f'Pictures: {chosen.convention.words(size)}. A guess: without annotations, the convention whose boxes are '
+            f'surest in {tried} pictures and their mirror images alike.')  # fmt: skip
+    if not origin and chosen.convention.resize != 'kept':
+        recognised.certain = False
+        say(f'The file takes pictures of any size; {size[1]}x{size[0]} is a guess: --machine-options '
+            'size=HEIGHTxWIDTH says another.')  # fmt: skip
+    if others and not trials.pictures:
+        recognised.certain = False
+        say(f'It could also be: {"; ".join(reading.words for reading in others[:3])}.')
+
+
+def _instance_segmenter(observed: Observed, readings, size, names) -> RecognisedMachine:
+    """Return YOLO's head with prototypes of masks."""
+    network = observed.network
+    with_masks = [reading for reading in readings if reading.options.get('unread')]
+    rows = [len(shape) for shape in (output.shape for output in network.outputs)]
+    if not with_masks or 4 not in rows:
+        raise UnclearLayout(
+            f'{network.file}: of instance segmenters, YOLO heads with prototypes of masks are recognised; its outputs '
+            f'are {observed.shapes()}. Describe it in a config (docs/your_own_models.md), or make labels for det.'
+        )
+    reading = with_masks[0]
+    options: dict[str, Any] = {'objectness': 'objectness' in reading.options['parts']}
+    config = {'layout': 'yolo', 'layout_options': options, **CONVENTIONS['yolo'].arguments(size, False)}
+    recognised = RecognisedMachine(config, [f'{network.file.name}: {reading.words}, with prototypes of masks.'])
+    names = names or (COCO_80 if reading.classes == len(COCO_80) else None)
+    if names is not None:
+        config['classes'] = list(names)
+    else:
+        options['classes'] = reading.classes
+    return recognised
+
+
+def _classifier(network, metadata, task, pictures, classes, categories, settings, progress) -> RecognisedMachine:
+    sizes, origin = _sizes(network, metadata, settings)
+    size = sizes[0] if origin else tuple(side or _CLASSIFIER_SIDE for side in network.input.size)
+    config, notes, certain = classifier_arguments(
+        network, metadata, size, pictures, _names_for(classes, metadata), settings
+    )
+    return RecognisedMachine(config, notes, certain and bool(origin))
+
+
+def _segmenter(network, metadata, task, pictures, classes, categories, settings, progress) -> RecognisedMachine:
+    sizes, origin = _sizes(network, metadata, settings)
+    convention = replace(CONVENTIONS['detr'], **{key: settings[key] for key in ('values', 'channels', 'resize')
+                                                 if key in settings})  # fmt: skip
+    names = _names_for(classes, metadata)
+    config = convention.arguments(sizes[0], network.input.type is np.uint8)
+    config |= {} if names is None else {'classes': list(names)}
+    note = f'{network.file.name}: a map of classes. Pictures: {convention.words(sizes[0])}. A guess, the usual way.'
+    return RecognisedMachine(config, [note], False)
+
+
+def file_digest(file: str | os.PathLike) -> str:
+    """Return the SHA-256 of a network's file."""
+    return sha256_of_file(file)

@@ -1,0 +1,135 @@
+"""One way to read the outputs of a detector, and what is common to looking for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from miqa.machines.base import DetectionPrediction
+from miqa.machines.exported_networks import SIZE_INPUTS, ExportedNetwork
+from miqa.machines.onnx_layouts import LAYOUTS, LayoutOptions
+from miqa.machines.onnx_preparation import Placement
+
+from .conventions import Convention
+from .file_metadata import FileMetadata
+
+#: Scores and shares may leave [0, 1] by rounding.
+_SLACK = 1e-3
+
+
+class UnclearLayout(ValueError):
+    """What the outputs of a file mean cannot be said without the user; the message asks one question."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One way to read the outputs.
+
+    Attributes:
+        layout: key of :data:`miqa.machines.onnx_layouts.LAYOUTS`.
+        words: what it is, for people.
+        convention: how pictures usually get into such a network.
+        options: of :class:`miqa.machines.onnx_layouts.LayoutOptions`.
+        names: role of an output -> its name, or its names.
+        classes: how many classes are told apart; None where finished labels do not say it.
+    """
+
+    layout: str
+    words: str
+    convention: Convention
+    options: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    classes: int | None = None
+
+    def arguments(self) -> dict:
+        """Return the arguments of a machine."""
+        named = {f'{role}_name': name for role, name in self.names.items()}
+        return {'layout': self.layout, **named, 'layout_options': dict(self.options)}
+
+    def read(self, outputs: Mapping[str, np.ndarray], place: Placement, threshold: float = 0.01) -> DetectionPrediction:
+        """Return what the outputs of one picture mean, as a machine that is so configured does."""
+        function, usual = LAYOUTS[self.layout]
+        options = {'classes': self.classes, **self.options}
+        names = {**usual, **self.names}
+        return function(dict(outputs), place, LayoutOptions(names, threshold=threshold, **options))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is known of a network before its outputs are understood.
+
+    Attributes:
+        network: the network.
+        metadata: what its file says.
+        size: (height, width) of the pictures that were tried.
+        samples: outputs by name, for each picture and range of values that was tried; finite numbers alone.
+        classes: how many classes there are, where the user or the file says so.
+    """
+
+    network: ExportedNetwork
+    metadata: FileMetadata
+    size: tuple[int, int]
+    samples: Sequence[Mapping[str, np.ndarray]]
+    classes: int | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the outputs."""
+        return self.network.output_names
+
+    def arrays(self, name: str) -> list[np.ndarray]:
+        """Return an output in every sample, without its batch axis where that is 1."""
+        return [sample[name][0] if sample[name].shape[:1] == (1,) else sample[name] for sample in self.samples]
+
+    def tables(self, name: str) -> list[np.ndarray]:
+        """Return an output in every sample as (N, last axis)."""
+        return [array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1) for array in self.raw(name)]
+
+    def raw(self, name: str) -> list[np.ndarray]:
+        """Return an output in every sample as it is."""
+        return [sample[name] for sample in self.samples]
+
+    @property
+    def knows_the_picture(self) -> bool:
+        """The network is given the size of the picture, and so answers in pixels of it."""
+        return bool(SIZE_INPUTS & set(self.network.extra_inputs))
+
+    @property
+    def free_size(self) -> bool:
+        """The network takes pictures of any size."""
+        return None in self.network.input.size
+
+    def shapes(self) -> str:
+        """List the outputs with their shapes, for messages."""
+        return ', '.join(f'{name} {self.samples[0][name].shape}' for name in self.names)
+
+
+def is_share(values: np.ndarray) -> bool:
+    """Return True if all values lie in [0, 1] but for rounding."""
+    return not values.size or bool(values.min() >= -_SLACK and values.max() <= 1 + _SLACK)
+
+
+def is_whole(values: np.ndarray) -> bool:
+    """Return True if all values are whole numbers."""
+    return bool(np.issubdtype(values.dtype, np.integer) or (np.rint(values) == values).all())
+
+
+def box_unit(boxes: np.ndarray, observed: Observed) -> str:
+    """Return the unit of coordinates, (N, 4): ``relative``, ``image`` or ``input``."""
+    # Boxes that touch the border may leave it a little; no detector gives boxes of a pixel or two alone.
+    if boxes.size and float(np.abs(boxes).max()) <= 2:
+        return 'relative'
+    return 'image' if observed.knows_the_picture else 'input'
+
+
+def corner_share(boxes: np.ndarray) -> float:
+    """Return which share of boxes (N, 4) can be two corners: the second right of and below the first."""
+    return float(((boxes[:, 2] >= boxes[:, 0]) & (boxes[:, 3] >= boxes[:, 1])).mean()) if len(boxes) else 1.0
+
+
+def has_word(name: str, *words: str) -> bool:
+    """Return True if the name of an output holds one of the words."""
+    return any(word in name.casefold() for word in words)
