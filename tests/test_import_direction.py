@@ -40,6 +40,7 @@ FLOORS = (
     'reports',
     'demo',
     'apis',
+    'gates',
     'distillation',
     'serving',
     'integrations',

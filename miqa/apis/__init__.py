@@ -9,7 +9,7 @@ _HOMES = {
     'CheckpointError': 'miqa.errors',
     'DatabaseError': 'miqa.datasets',
     'DownloadError': 'miqa.keeping.downloads',
-    'Gate': 'gate_fit',
+    'Gate': 'gate_threshold',
     'Heatmap': 'heatmap',
     'MIQAError': 'miqa.errors',
     'MIQAModel': 'model',

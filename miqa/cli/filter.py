@@ -20,6 +20,7 @@ Examples:
   miqa filter shots/ --keep 0.8 --to good/ --model demo         # copy the best four fifths
   miqa filter shots/ --threshold 0.5 --to good/ --mode link --model demo  # symbolic links
   miqa filter shots/ --gate gate.json --to good/ --model demo   # a threshold with a promise, see `miqa gate --help`
+  miqa filter shots/ --gate mygate/ --to good/                  # a gate of your own, see `miqa gate make --help`
   miqa filter shots/ --threshold 0.5 --model demo > good.txt                 # only list them
   miqa filter shots/ --keep 0.8 --to good/ --scores scores.csv --model demo  # and keep the scores for the next run
 """
@@ -42,9 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('folder', metavar='FOLDER', help='folder with images')
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument('--keep', type=float, metavar='SHARE', help='share of images to keep: the best, such as 0.8')
-    which.add_argument('--gate', metavar='FILE', help='let through what a gate of `miqa gate fit` promises to be good')
+    which.add_argument(
+        '--gate', metavar='GATE', help='let through what a gate of `miqa gate make` or `miqa gate fit` takes for good'
+    )
     which.add_argument('--threshold', type=float, metavar='SCORE', help='keep images with at least this score')
     parser.add_argument('--to', metavar='DIR', help='new folder for the good images (default: print their paths)')
+    parser.add_argument(
+        '--machine',
+        metavar='MACHINE',
+        help='with a gate of your own: let this machine answer first, and score that, too',
+    )
     parser.add_argument('--mode', choices=('copy', 'link', 'hardlink'), default='copy', help='default: copy')
     parser.add_argument('--scores', metavar='FILE', help='keep scores in this .csv, .json, .jsonl or .parquet file')
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress bar and no summary')
@@ -66,12 +74,9 @@ def run(args: argparse.Namespace) -> int:
         raise NotADirectoryError(f'{address_in_path(args.folder) or args.folder} is not a folder of images.')
     if args.to:
         check_target(Path(args.folder), Path(args.to))
-    gate = None
-    if args.gate:
-        # Gates are fitted with scipy; what only scores does without.
-        from miqa.apis.gate_fit import Gate
+    from .gated import open_gate
 
-        gate = Gate.load(args.gate)
+    gate, own = open_gate(args)
     threshold = gate.threshold if gate else args.threshold
     # A wrong share must not show after an hour of scoring.
     choose([0.0], args.keep, threshold)
@@ -81,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         check_target(Path(args.folder), Path(args.to), images)
     if args.scores:
         try_out(args.scores)
-    model = load_model(args)
+    model = load_model(args) if own is None else own()
     if gate:
         gate.check_model(model.identity)
     scores: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""``miqa gate``: fit a threshold that promises something, and say what a gate file promises."""
+"""``miqa gate``: make a gate of one's own, fit a threshold that promises something, say what a gate promises."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ Where no threshold can promise it, it says so, and how many more pictures would 
 _NO_GATE = 3
 _EXAMPLES = """
 Examples:
-  miqa gate fit calibration.csv --out gate.json                              # columns score, outcome, group
-  miqa gate fit calibration.csv --target 0.9 --group-column source --out gate.json
+  miqa gate make shots/ --machine yolox.py --annotations shots.json --task det --out mygate/
+  miqa filter new/ --gate mygate/ --to good/
+
+  miqa gate fit calibration.csv --out gate.json                      # columns score, outcome, group, model
+  miqa gate fit work_dirs/mine/test/predictions.csv --target 0.4 --out gate.json
   miqa gate fit calibration.csv --max-false-alarms 0.05 --no-target --out gate.json
   miqa gate show gate.json
   miqa filter shots/ --gate gate.json --to good/
@@ -44,7 +47,8 @@ def add_parser(subparsers) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
-    verbs = parser.add_subparsers(dest='verb', metavar='fit|show', required=True)
+    verbs = parser.add_subparsers(dest='verb', metavar='make|fit|show', required=True)
+    _add_make(verbs)
     fit = verbs.add_parser('fit', help='fit a gate to a CSV file of scores and outcomes', description=_DESCRIPTION,
                            epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     fit.add_argument('csv', metavar='CSV', help='scores and outcomes of calibration pictures')
@@ -58,16 +62,133 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help='stop at most this share of the pictures on which the machine did well')  # fmt: skip
     fit.add_argument('--good-from', type=float, default=0.5, metavar='OUTCOME',
                      help='outcome from which the machine did well (default: 0.5)')  # fmt: skip
-    fit.add_argument('--score-column', default='score', metavar='NAME', help='default: score')
-    fit.add_argument('--outcome-column', default='outcome', metavar='NAME', help='default: outcome')
-    fit.add_argument('--group-column', metavar='NAME', help='default: group, if there is such a column')
+    fit.add_argument('--score-column', metavar='NAME', help='default: score, or prediction as tools/test.py calls it')
+    fit.add_argument('--outcome-column', metavar='NAME', help='default: outcome, or ground_truth')
+    fit.add_argument('--group-column', metavar='NAME', help='default: group, or source, if there is such a column')
     fit.add_argument(
         '--model-identity', metavar='TEXT', help='whose scores these are (default: what the column model says)'
     )
     fit.set_defaults(run=run_fit)
-    show = verbs.add_parser('show', help='say what a gate file promises')
-    show.add_argument('file', metavar='FILE')
+    show = verbs.add_parser('show', help='say what a gate promises')
+    show.add_argument('file', metavar='GATE', help='file of `miqa gate fit`, or folder of `miqa gate make`')
     show.set_defaults(run=run_show)
+
+
+_MAKE = """\
+Make a gate for your machine from a folder of your pictures: damage them, let the machine answer, label its answers,
+train two small heads and say in a report what they are worth: one for before the machine runs (picture alone), one for
+after (picture and answer). Stopped at any moment, the same command goes on.
+"""
+_MAKE_EXAMPLES = """
+Examples:
+  miqa gate make shots/ --task det --machine yolox.py --annotations shots.json --out mygate/
+  miqa gate make shots/ --task cls --machine resnet50 --out mygate/          # no annotations: consistency
+  miqa gate make shots/ --task det --machine best.pt --pairs pairs.csv --out mygate/
+  miqa gate make shots/ --task det --machine best.pt --annotations shots.json --unpaired --out mygate/
+
+Then: open mygate/report.html, and
+  miqa filter new/ --gate mygate/ --to good/                      # before the machine runs
+  miqa filter new/ --gate mygate/ --machine yolox.py --to good/   # after: with the machine's answers
+  miqa serve --gate mygate/
+"""
+
+
+def _add_make(verbs) -> None:
+    from miqa.taxonomy import DATABASE_TASKS, DISTORTIONS, EXTRA_DISTORTIONS
+
+    make = verbs.add_parser('make', help='make a gate from your pictures and your machine', description=_MAKE,
+                            epilog=_MAKE_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    make.add_argument('images', metavar='FOLDER', help='pictures, with all folders below')
+    make.add_argument('--out', required=True, metavar='GATE', help='folder of the gate, new or begun')
+    make.add_argument('--task', default='det', choices=DATABASE_TASKS, help='what the machine does (default: det)')
+    make.add_argument('--machine', nargs='+', required=True, metavar='MACHINE', help='as for `miqa label`')
+    make.add_argument(
+        '--evidence',
+        metavar='NAME',
+        help='of several machines, the one whose answers the gate reads (default: the first)',
+    )
+    make.add_argument('--annotations', metavar='PATH', help='as for `miqa label`; without them: consistency')
+    make.add_argument('--classes', nargs='+', metavar='NAME', help='names of the classes, in the order of their index')
+    make.add_argument('--label', choices=('accuracy', 'consistency'), help='default: accuracy with annotations')
+    make.add_argument('--pairs', metavar='CSV', help='columns clean,degraded: these in place of distortions')
+    make.add_argument('--unpaired', action='store_true', help='single pictures as they are: accuracy alone')
+    make.add_argument('--versions', type=int, default=12, metavar='N',
+                      help='of each picture: a balanced part of kinds and levels, a multiple of 3 (12)')  # fmt: skip
+    make.add_argument('--distortions', nargs='+', default=list(DISTORTIONS), choices=DISTORTIONS + EXTRA_DISTORTIONS,
+                      metavar='NAME', help=f'default: {" ".join(DISTORTIONS)}')  # fmt: skip
+    make.add_argument('--target', type=float, metavar='MEAN',
+                      help='lowest mean outcome of what passes (default: the best possible)')  # fmt: skip
+    make.add_argument('--confidence', type=float, default=0.95, metavar='P', help='of the promise (default: 0.95)')
+    make.add_argument('--network', metavar='FILE',
+                      help='ONNX file with an output "features" (default: the packaged model)')  # fmt: skip
+    make.add_argument('--plan', action='store_true', help='say what it will cost, and make nothing')
+    make.add_argument('--seed', type=int, default=1234567, help='of distortions and folds (default: 1234567)')
+    make.add_argument('--device', help='of the machine: cpu, cuda, cuda:1; default: a GPU if there is one')
+    make.add_argument('--batch-size', type=int, default=16, help='pictures for the machine at a time (default: 16)')
+    make.add_argument('--workers', type=int, default=0, help='processes that decode (default: 0, this one)')
+    make.add_argument('--jobs', type=int, default=-1, help='processes that distort and score (default: all cores)')
+    make.add_argument('--quiet', '-q', action='store_true', help='no progress line')
+    make.set_defaults(run=run_make)
+
+
+def run_make(args: argparse.Namespace) -> int:
+    """Make a gate; returns 3 where something was left out or nothing can be promised."""
+    from pathlib import Path
+
+    from miqa.apis.own_database import Order
+    from miqa.gates.make import GateOrder, begun, make_gate, packaged_network, plan_gate
+    from miqa.gates.report import REPORT, headline, write_gate_report
+    from miqa.labelling import ScoreOptions
+    from miqa.machines import machine_configs_of
+    from miqa.utils.allocator import keep_freed_memory, keep_some_freed_memory
+    from miqa.utils.devices import usable_device
+
+    keep_some_freed_memory()
+    keep_freed_memory()
+    folder = Path(args.out)
+    order = GateOrder(
+        Order(
+            images=args.images,
+            root=folder / 'data',
+            task=args.task,
+            machines=machine_configs_of(args.machine, args.task),
+            annotations=args.annotations,
+            classes=args.classes,
+            pairs=args.pairs,
+            unpaired=args.unpaired,
+            distortions=args.distortions,
+            versions_each=args.versions,
+            options=ScoreOptions('soft'),
+            seed=args.seed,
+            device=str(usable_device(args.device)),
+            batch_size=args.batch_size,
+            workers=args.workers,
+            jobs=args.jobs,
+        ),
+        folder,
+        args.label,
+        args.evidence,
+        args.target,
+        args.confidence,
+        args.network or packaged_network(),
+    )
+    order.check()
+    if args.plan or not begun(order):
+        print(plan_gate(order), file=sys.stdout if args.plan else sys.stderr)
+    if args.plan:
+        return 0
+    made = make_gate(order, progress=not args.quiet)
+    report = write_gate_report(made, folder / REPORT)
+    for sentence in [*headline(made), *made.notes]:
+        print(sentence)
+    for head, gate in made.folder.thresholds.items():
+        print(f'{head}: {gate.describe()} {made.promises.get(head, "")}'.rstrip())
+    for sentence in made.database.left_out.lines():
+        print(f'Left out: {sentence}', file=sys.stderr)
+    quoted = shlex.quote(str(folder))
+    print(f'Report: {report}', file=sys.stderr)
+    print(f'Use it: miqa filter FOLDER --gate {quoted} --to GOOD', file=sys.stderr)
+    return _NO_GATE if made.promises or made.database.left_out.count or made.samples.left_out else 0
 
 
 def run_fit(args: argparse.Namespace) -> int:
@@ -81,6 +202,12 @@ def run_fit(args: argparse.Namespace) -> int:
     scores, outcomes, groups, model, left_out = read_calibration(
         args.csv, args.score_column, args.outcome_column, args.group_column
     )
+    model = args.model_identity or model
+    if args.out and model is None:
+        raise TableError(
+            f'{args.csv} does not say which model gave the scores: it has no column model. A promise holds for one '
+            'model alone. Name it: --model-identity TEXT, as the column model of `miqa image --out` names it.'
+        )
     if left_out:
         print(f'{left_out} rows without a score or an outcome are left out.', file=sys.stderr)
     try:
@@ -92,7 +219,7 @@ def run_fit(args: argparse.Namespace) -> int:
             groups=groups,
             max_false_alarms=args.max_false_alarms,
             good_from=args.good_from,
-            model=args.model_identity or model,
+            model=model,
         )
     except NoGate as error:
         print(f'Error: {error}', file=sys.stderr)
@@ -101,22 +228,45 @@ def run_fit(args: argparse.Namespace) -> int:
     if args.out:
         gate.save(args.out)
         print(
-            f'Written to {args.out}. Use it: miqa filter FOLDER --gate {shlex.quote(args.out)} --to GOOD',
+            f'Written to {args.out} for the model {model}. Use it: miqa filter FOLDER --gate {shlex.quote(args.out)} '
+            f'--to GOOD{_model_option(str(model))}',
             file=sys.stderr,
         )
     return 0
 
 
+def _model_option(identity: str) -> str:
+    """Return the options that choose the model of an identity, as far as it says which: a method, a task, a label."""
+    method, *rest = identity.split('@')[0].split('/')
+    options = ' --model NAME|FILE' if not rest else f' --model {shlex.quote(method)}'
+    for name, value in zip(('task', 'label'), rest, strict=False):
+        options += '' if value == 'unknown' else f' --{name} {shlex.quote(value)}'
+    return options
+
+
 def run_show(args: argparse.Namespace) -> int:
     """Print the promise of a gate file; returns the exit status."""
-    from miqa.apis.gate_fit import Gate
+    from miqa.apis.gate_model import GateFolder, is_gate_folder
+    from miqa.apis.gate_threshold import Gate
 
-    print(Gate.load(args.file).describe())
+    if not is_gate_folder(args.file):
+        print(Gate.load(args.file).describe())
+        return 0
+    folder = GateFolder.open(args.file)
+    print(f'A gate for {folder.machine.name}, {folder.task}, {folder.label}.')
+    for head, gate in folder.thresholds.items():
+        print(f'{head}: {gate.describe()}')
     return 0
 
 
-def read_calibration(path, score_column: str, outcome_column: str, group_column: str | None):
+#: What our own files call the columns, in the order in which they are looked for: `miqa image`, tools/test.py.
+_COLUMNS = {'score': ('score', 'prediction'), 'outcome': ('outcome', 'ground_truth'), 'group': ('group', 'source')}
+
+
+def read_calibration(path, score_column: str | None, outcome_column: str | None, group_column: str | None):
     """Read scores, outcomes, groups (or None), the model's identity (or None), and the number of rows left out.
+
+    Columns that are None go by the names that our own files give them.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -126,37 +276,39 @@ def read_calibration(path, score_column: str, outcome_column: str, group_column:
 
     from miqa.outside.tables import id_of, number_of, read_table
 
-    optional = [name for name in (None if group_column else 'group', 'model') if name]
-    wanted = list(dict.fromkeys((score_column, outcome_column, *([group_column] if group_column else []))))
-    try:
-        table = read_table(path, wanted, 'CSV file', optional)
-    except TableError as error:
-        if 'has no column' in str(error):
-            options = '--score-column, --outcome-column and --group-column'
-            raise TableError(f'{error} Name the columns with {options}.') from None
-        raise
-    if group_column is None and any('group' in row for row in table.rows):
-        group_column = 'group'
+    said = {'score': score_column, 'outcome': outcome_column, 'group': group_column}
+    every = {name for names in _COLUMNS.values() for name in names}
+    wanted = [name for name in said.values() if name]
+    table = read_table(path, wanted, 'CSV file', [*sorted(every - set(wanted)), 'model'])
+    present = set().union(*table.rows) if table.rows else set()
+    column: dict[str, str | None] = {}
+    for what, names in _COLUMNS.items():
+        column[what] = said[what] or next((name for name in names if name in present), None)
+        if column[what] is None and what != 'group':
+            raise TableError(
+                f'{path} has no column {" or ".join(names)}. Name the columns with --score-column, --outcome-column '
+                'and --group-column.'
+            )
     scores, outcomes, groups, models = [], [], [], []
     for line, row in zip(table.lines, table.rows, strict=True):
         pair = []
-        for column in (score_column, outcome_column):
+        for name in (column['score'], column['outcome']):
             try:
-                pair.append(number_of(row[column], table.decimal_comma))
+                pair.append(number_of(row[name], table.decimal_comma))
             except ValueError:
-                raise TableError(f'{path}, line {line}: {column} is {row[column]!r}, which is no number.') from None
+                raise TableError(f'{path}, line {line}: {name} is {row[name]!r}, which is no number.') from None
         if np.isnan(pair).any():
             continue
         scores.append(pair[0])
         outcomes.append(pair[1])
-        if group_column is not None:
-            groups.append(id_of(row[group_column], f'{path}, line {line}: {group_column}'))
+        if column['group'] is not None:
+            groups.append(id_of(row[column['group']], f'{path}, line {line}: {column["group"]}'))
             if not groups[-1]:
-                raise TableError(f'{path}, line {line}: {group_column} is empty. Name the group of every picture.')
+                raise TableError(f'{path}, line {line}: {column["group"]} is empty. Name the group of every picture.')
         if row.get('model') and row['model'] not in models:
             models.append(row['model'])
     if len(models) > 1:
         raise TableError(f'{path} has scores of {len(models)} models: {", ".join(models[:3])}. Fit one gate for each.')
     left_out = len(table.rows) - len(scores)
-    found = np.array(groups) if group_column is not None else None
-    return np.array(scores, np.float64), np.array(outcomes, np.float64), found, next(iter(models), None), left_out
+    kept = np.array(groups) if column['group'] is not None else None
+    return np.array(scores, np.float64), np.array(outcomes, np.float64), kept, next(iter(models), None), left_out

@@ -52,7 +52,7 @@ def make_pictures(
     Args:
         root: the data root; the pictures go to ``{root}/miqa_cls``.
         photos: the photographs; None: all that are listed.
-        distortions: distortions for each source, see :func:`~miqa.demo.few_versions.plan_versions`.
+        distortions: distortions for each source, see :func:`~miqa.distortions.few_versions.plan_versions`.
         seed: of everything random.
         jobs: processes; -1: one per core.
         progress: show a progress bar.

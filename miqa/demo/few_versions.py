@@ -6,33 +6,13 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from miqa.distortions.few_versions import plan_versions
 from miqa.distortions.make_one import Order, make_versions_of
 from miqa.distortions.severities import LEVEL_RANKS, candidates
 from miqa.distortions.sources import plan_sources
 from miqa.keeping import atomic_write
 from miqa.layout import image_task_folder
-from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS
-
-_FUSED_PAIRS = tuple(pair for pair in LEVEL_PAIRS if pair[0] != pair[1])
-
-
-def plan_versions(number: int, distortions: int = 8) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
-    """Choose the versions of the ``number``-th source: some distortions, each at three level pairs.
-
-    Over the sources all distortions, all uniform levels and all fused pairs come round equally often.
-
-    Args:
-        number: of the source, from 0.
-        distortions: how many distortions a source gets.
-
-    Returns:
-        Names of distortions, and (foreground, background) levels: a mild uniform pair, a strong uniform one, and one
-        where foreground and background differ.
-    """
-    names = tuple(DISTORTIONS[(number * distortions + i) % len(DISTORTIONS)] for i in range(distortions))
-    mild, strong = 1 + number % 3, 4 + number % 2
-    # 7 has no factor in common with the 20 fused pairs, so their order is mixed and each comes round.
-    return names, ((mild, mild), (strong, strong), _FUSED_PAIRS[7 * number % len(_FUSED_PAIRS)])
+from miqa.taxonomy import DISTORTIONS
 
 
 def build_settings(purpose: str, sources: Sequence[str], distortions: int, seed: int, **others) -> dict:
@@ -41,7 +21,7 @@ def build_settings(purpose: str, sources: Sequence[str], distortions: int, seed:
     Args:
         purpose: which demo it is.
         sources: names of the photographs that it is made of.
-        distortions: of each source, see :func:`plan_versions`.
+        distortions: of each source, see :func:`~miqa.distortions.few_versions.plan_versions`.
         seed: of everything random.
         others: settings of this demo alone, as JSON values.
     """
@@ -63,7 +43,7 @@ def make_versions(
 
     Args:
         original: the source picture.
-        number: of the source, from 0, see :func:`plan_versions`.
+        number: of the source, from 0, see :func:`~miqa.distortions.few_versions.plan_versions`.
         root: the data root.
         task: the image task: cls or det.
         distortions: how many distortions.

@@ -81,7 +81,7 @@ def make_scenes(
     Args:
         root: the data root; the pictures go to ``{root}/miqa_det``.
         scenes: how many, at least 2.
-        distortions: of each scene, see :func:`~miqa.demo.few_versions.plan_versions`.
+        distortions: of each scene, see :func:`~miqa.distortions.few_versions.plan_versions`.
         seed: of everything random.
         jobs: processes; -1: one per core.
         progress: show a progress bar.

@@ -25,6 +25,7 @@ from miqa.taxonomy import (
     check_choice,
 )
 
+from .few_versions import check_count, plan_versions
 from .make_one import Order, make_versions_of
 from .records import settle_settings
 from .severities import LEVEL_RANKS, candidates
@@ -65,6 +66,7 @@ def build_versions(
     backend: str = 'loky',
     verify: str = 'size',
     progress: Progress = True,
+    versions_each: int | None = None,
 ) -> BuildReport:
     """Write MIQD's layout below ``root``: source copies, masks, distorted versions, quality tables, records.
 
@@ -85,6 +87,9 @@ def build_versions(
         backend: 'loky' for processes here, 'ray' or 'dask' for a cluster that is set up.
         verify: how finished sources are checked, out of :data:`VERIFY`.
         progress: show a bar with an estimate; where the processes are on this machine it moves with every version.
+        versions_each: make only so many versions of each source, a balanced part of ``distortions`` chosen by the
+            source's place among the sources (:mod:`miqa.distortions.few_versions`; ``pairs`` is then not used);
+            None for all.
 
     Returns:
         What was made and kept, and which sources are bad. Bad sources do not stop the others.
@@ -114,7 +119,15 @@ def build_versions(
         measures=_unique(measures, 'measure'),
         verify=verify,
     )
-    settle_settings(folder, _settings(order))
+    settings = _settings(order)
+    orders: dict[str, Order] = {}
+    if versions_each is not None:
+        count_each = check_count(versions_each)
+        settings['versions_each'] = versions_each
+        for place, source in enumerate(sources):
+            names, few_pairs = plan_versions(place, count_each, order.distortions)
+            orders[source.image_id] = order._replace(distortions=names, pairs=few_pairs)
+    settle_settings(folder, settings)
     part = f'shard-{number}-of-{count}'
     mine = shard_of(sources, shard)
 
@@ -123,22 +136,23 @@ def build_versions(
         return [folder / 'masks', folder / 'quality', sources_in(folder), *map(images_in(folder).joinpath, unfinished)]
 
     with only_writer(records_in(folder), 'make other shards (--shard i/n)', part, below=written_to):
-        return _build(mine, folder, order, shard, jobs, backend, progress)
+        return _build(
+            [(source, orders.get(source.image_id, order)) for source in mine], folder, shard, jobs, backend, progress
+        )
 
 
-def _build(mine: list[Source], folder: Path, order: Order, shard, jobs, backend, progress) -> BuildReport:
+def _build(mine: list[tuple[Source, Order]], folder: Path, shard, jobs, backend, progress) -> BuildReport:
     number, count = shard
     made = kept = files = size = pixels = 0
     bad = []
-    versions = len(order.distortions) * len(order.pairs)
+    versions = {source.image_id: len(order.distortions) * len(order.pairs) for source, order in mine}
     local = backend == 'loky'
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(
-            open_bar(progress, len(mine) * versions, unit='version', desc=f'{folder.name} {number}/{count}')
+            open_bar(progress, sum(versions.values()), unit='version', desc=f'{folder.name} {number}/{count}')
         )
-        if local:
-            order = order._replace(ticks=stack.enter_context(followed(bar)), threads=_threads(jobs))
-        calls = [joblib.delayed(make_versions_of)(source, order) for source in mine]
+        here = {'ticks': stack.enter_context(followed(bar)), 'threads': _threads(jobs)} if local else {}
+        calls = [joblib.delayed(make_versions_of)(source, order._replace(**here)) for source, order in mine]
         for outcome in run_parallel(calls, jobs, backend):
             made += outcome.state == 'made'
             kept += outcome.state == 'kept'
@@ -149,7 +163,7 @@ def _build(mine: list[Source], folder: Path, order: Order, shard, jobs, backend,
                 bad.append((outcome.image_id, outcome.reason))
                 bar.write(f'Left out {outcome.image_id}: {outcome.reason}')
             if not (local and outcome.state == 'made'):  # else its versions were counted one by one
-                bar.update(versions)
+                bar.update(versions[outcome.image_id])
     return BuildReport(made, kept, sorted(bad), files, size, pixels)
 
 

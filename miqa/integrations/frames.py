@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from miqa.apis.gate_fit import Gate
+from miqa.apis.gate_threshold import Gate
 from miqa.apis.scoring import Scorer, load_scorer, score_images
 
 

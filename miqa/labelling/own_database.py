@@ -11,12 +11,13 @@ from typing import Any
 
 from miqa.distortions.build import build_versions
 from miqa.distortions.captured import build_captured
+from miqa.distortions.few_versions import check_count, plan_versions
 from miqa.distortions.sources import Source
 from miqa.errors import MIQAError
 from miqa.layout import FILED_LABELS, ground_truth_path, responses_folder
 from miqa.machines import Machine, build_machine, list_sources, run_machine, shard_of
 from miqa.outside.walking import LeftOut
-from miqa.running.progress import OneLine
+from miqa.running.progress import OneLine, Progress
 from miqa.splits.writing import renew_splits
 from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS
 
@@ -47,6 +48,8 @@ class Order:
         unpaired: take each picture as it is, without a clean one: accuracy alone.
         distortions: which.
         level_pairs: levels of foreground and background.
+        versions_each: how many versions of each picture, a balanced part of all; None for all of ``distortions`` and
+            ``level_pairs``.
         measures: columns of the quality tables.
         options: how answers become scores.
         seed: of distortions and splits.
@@ -69,6 +72,7 @@ class Order:
     unpaired: bool = False
     distortions: Sequence[str] = DISTORTIONS
     level_pairs: Sequence[tuple[int, int]] = LEVEL_PAIRS
+    versions_each: int | None = None
     measures: Sequence[str] = ()
     options: ScoreOptions = field(default_factory=ScoreOptions)
     seed: int = 1234567
@@ -173,6 +177,9 @@ def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
         places = sorted({round(i * (total - 1) / max(1, sample - 1)) for i in range(min(sample, total))})
         chosen = [own.sources[i] for i in places]
         made: dict[str, Any] = {'distortions': order.distortions, 'pairs': order.level_pairs}
+        if order.versions_each is not None:
+            names, pairs = plan_versions(0, check_count(order.versions_each), order.distortions)
+            made = {'distortions': names, 'pairs': pairs}
         if order.pairs or order.unpaired:
             # Nothing is distorted: one level of the cheapest distortion stands for a copied picture.
             made = {'distortions': ('contrast',), 'pairs': ((1, 1),)}
@@ -186,12 +193,12 @@ def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
     return '\n'.join([*lines, plan_text(costs, measured, total)])
 
 
-def make_database(order: Order, progress: bool = True) -> Made:
+def make_database(order: Order, progress: Progress = True) -> Made:
     """Make the database, or go on with it: what is finished is kept.
 
     Args:
         order: what is to be made.
-        progress: show the line of progress.
+        progress: show the line of progress; or the line of a longer command, of which this is a part.
 
     Returns:
         What was made. Where only a shard is asked for, the labels are left to a run without one.
@@ -200,7 +207,7 @@ def make_database(order: Order, progress: bool = True) -> Made:
     left_out = LeftOut()
     own = prepare(order, machines, left_out)
     notes = list(own.notes)
-    line = OneLine(len(STAGES) - 1 + len(machines), disable=not progress)
+    line = progress if isinstance(progress, OneLine) else OneLine(stages_of(order), disable=not progress)
     try:
         line.stage('distort')
         _make_images(order, own, left_out, line)
@@ -247,7 +254,13 @@ def make_database(order: Order, progress: bool = True) -> Made:
         made.problems = verify_database(order.root, order.task, progress=line).problems
         return made
     finally:
-        line.close()
+        if line is not progress:
+            line.close()
+
+
+def stages_of(order: Order) -> int:
+    """Return how many stages the progress line of :func:`make_database` counts."""
+    return len(STAGES) - 1 + len(order.machines)
 
 
 def _why_nothing(manifest: dict) -> str:
@@ -285,6 +298,7 @@ def _make_images(order: Order, own: OwnPictures, left_out: LeftOut, line: OneLin
         jobs=order.jobs,
         backend=order.backend,
         progress=line,
+        versions_each=order.versions_each,
     )
     for name, reason in report.bad:
         left_out.note(f'{name}: {reason}')

@@ -13,8 +13,8 @@ from miqa.datasets import MIQDDataset
 from miqa.demo import answers
 from miqa.demo.answers import make_answers
 from miqa.demo.demo_database import SHORT_SIDE, make_labels, make_pictures
-from miqa.demo.few_versions import plan_versions
 from miqa.demo.package_photos import installed_photos
+from miqa.distortions.few_versions import plan_versions
 from miqa.distortions.records import SettingsChanged
 from miqa.layout import responses_folder
 from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS, LEVELS

@@ -25,7 +25,7 @@ from PIL import Image
 from machine_iqa import MIQAModel
 from miqa.annotations.coco import read_coco
 from miqa.apis.gate_fit import Gate
-from miqa.apis.gate_fit import _digest as gate_digest
+from miqa.apis.gate_threshold import digest_of as gate_digest
 from miqa.apis.results import read_rows, write_rows
 from miqa.apis.runtimes.exported import read_about
 from miqa.apis.video.reading import count_frames

@@ -8,6 +8,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +22,7 @@ from .camera import CameraLost, LatestFrame, open_source
 from .window import Window, why_no_window
 
 if TYPE_CHECKING:
-    from miqa.apis.gate_fit import Gate
+    from miqa.apis.gate_threshold import Gate
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +71,8 @@ class RealTimeIQA:
         on_alert: called with a :class:`LiveResult` when the smoothed score falls below the threshold: once for each
             fall, not for each frame.
         smoothing: frames to average over for alerts, so that a single bad frame does not raise one.
-        gate: of :func:`miqa.apis.gate_fit.fit_gate`, or its file: each result then says whether the frame passes.
+        gate: of :func:`miqa.apis.gate_fit.fit_gate`, or its file: each result then says whether the frame passes. Or
+            the folder of a gate of one's own (``miqa gate make``), which brings its own model: leave out ``model``.
         options: further arguments of :class:`miqa.apis.MIQAModel`: ``task``, ``label``, ``weights``, ``device``,
             ``precision``, ``compile``, ``thresholds``, ...
     """
@@ -89,8 +92,10 @@ class RealTimeIQA:
         if on_alert is not None and alert_below is None:
             raise ValueError('on_alert needs a threshold: say alert_below=...')
         self.alert_below, self.on_alert, self.smoothing = alert_below, on_alert, smoothing
+        self.gate, own = _loaded(gate)
+        if own is not None and model is None:
+            model = own(**{name: options.pop(name) for name in ('batch_size', 'workers') if name in options})
         self.model = load_scorer(model, **options)
-        self.gate = _loaded(gate)
         if self.gate is not None and (identity := getattr(self.model, 'identity', None)) is not None:
             self.gate.check_model(identity)
         self._stop = False
@@ -196,13 +201,18 @@ class RealTimeIQA:
         return not reason
 
 
-def _loaded(gate: Gate | str | os.PathLike | None) -> Gate | None:
+def _loaded(gate: Gate | str | os.PathLike | None) -> tuple[Gate | None, Callable[..., Scorer] | None]:
+    """Return the threshold, and for a gate of one's own what opens its model."""
     if not isinstance(gate, (str, os.PathLike)):
-        return gate
-    # Gates are fitted with scipy; what only scores does without.
-    from miqa.apis.gate_fit import Gate
+        return gate, None
+    if not Path(gate).is_dir():
+        from miqa.apis.gate_threshold import Gate
 
-    return Gate.load(gate)
+        return Gate.load(gate), None
+    from miqa.apis.gate_model import BEFORE, GateFolder
+
+    folder = GateFolder.open(gate)
+    return folder.thresholds[BEFORE], partial(folder.model, None)
 
 
 class _Counter:

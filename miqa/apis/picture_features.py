@@ -1,0 +1,250 @@
+"""Numbers of a picture from which small heads predict what a machine will make of it: cheap statistics, and the
+features of the packaged quality model over tiles that keep the aspect ratio.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import cv2
+import numpy as np
+
+from miqa.taxonomy import DATABASE_TASKS, check_choice
+from miqa.utils import CheckpointError
+from miqa.utils.onnx_session import open_onnx
+from miqa.utils.resizing import cut_planes, resize_rgb
+
+from .inputs import VIEW_STEP, Picture, to_rgb
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+#: Longer side at which statistics are taken; smaller pictures are not enlarged. Detectors see about as much.
+STATISTICS_SIDE = 640
+#: Longer side, at least, at which tiles are cut for tasks whose objects are small; for cls the shorter side of the
+#: picture is one tile.
+TILED_SIDE = 640
+#: Tiles of one picture at most: a panorama is seen at a smaller scale.
+MOST_TILES = 32
+#: Name of the box model's output, float32 (N, D), beside its scores.
+FEATURES = 'features'
+#: More numbers of a tile than this, no head of a small gate could use.
+_MOST_FEATURES = 4096
+
+_TINY = 1e-6
+
+
+class PictureView(NamedTuple):
+    """What is taken from a decoded picture before any network runs.
+
+    Attributes:
+        statistics: float64 (len(:data:`STATISTICS`),).
+        whole: uint8 RGB (V, 3, S, S): squares that cover the picture with its shorter side at S; none without a
+            network.
+        tiles: uint8 RGB (T, 3, S, S): squares that cover it with its longer side at :data:`TILED_SIDE` or more; the
+            same as ``whole`` for cls.
+    """
+
+    statistics: np.ndarray
+    whole: np.ndarray
+    tiles: np.ndarray
+
+
+class PictureFeatures:
+    """Turns pictures into numbers.
+
+    Args:
+        task: cls, det, ins or seg; decides the scale at which tiles are cut.
+        network: ONNX file of a quality model with an output :data:`FEATURES`; None for the statistics alone.
+        threads: of the network; None for one a core.
+
+    Attributes:
+        names: of the numbers, in their order.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is no ONNX file, or does not take uint8 squares and give features.
+    """
+
+    def __init__(self, task: str, network: str | os.PathLike | None = None, threads: int | None = None):
+        check_choice(task, DATABASE_TASKS, 'task')
+        self.task, self.network = task, None if network is None else str(network)
+        self._session, self.size, self.depth = None, 0, 0
+        if self.network is not None:
+            self._session, _ = open_onnx(self.network, 'cpu', threads, limited=True)
+            self.size, self.depth = _ends(self._session, self.network)
+        kinds = ('whole', 'tiles', 'spread') if self._session is not None else ()
+        self.names = (*STATISTICS, *(f'{kind}_{place}' for kind in kinds for place in range(self.depth)))
+
+    def view(self, picture: Picture, name: str | None = None) -> PictureView:
+        """Decode a picture and cut its squares; any thread may do it.
+
+        Raises:
+            What :func:`miqa.apis.inputs.to_rgb` raises.
+        """
+        return self.view_of(to_rgb(picture, name))
+
+    def view_of(self, rgb: np.ndarray) -> PictureView:
+        """Take statistics of decoded pixels, uint8 RGB (H, W, 3), and cut their squares.
+
+        Raises:
+            ValueError: the picture is too elongated.
+        """
+        height, width = rgb.shape[:2]
+        scale = min(1.0, STATISTICS_SIDE / max(height, width))
+        small = resize_rgb(rgb, _scaled(width, height, scale)) if scale < 1 else rgb
+        values = picture_statistics(small, (height, width))
+        if self._session is None:
+            nothing = np.zeros((0, 3, 1, 1), np.uint8)
+            return PictureView(values, nothing, nothing)
+        whole = self._squares(rgb, self.size / min(height, width))
+        tiled = whole if self.task == 'cls' else self._squares(rgb, max(TILED_SIDE, self.size) / max(height, width))
+        return PictureView(values, whole, tiled)
+
+    def _squares(self, rgb: np.ndarray, scale: float) -> np.ndarray:
+        height, width = rgb.shape[:2]
+        scale = max(scale, self.size / min(height, width))
+        size = tuple(max(self.size, side) for side in _scaled(width, height, scale))
+        # A strip so long that it would take more squares is cut to its middle ones.
+        tops, lefts = _corners(size[1], self.size), _corners(size[0], self.size)
+        resized = resize_rgb(rgb, size) if size[0] * size[1] <= 64_000_000 else None  # noqa: PLR2004  as for any model
+        if resized is None:
+            raise ValueError(f'A picture of {width} x {height} pixels is too elongated. Cut it into shorter parts.')
+        corners = [(top, left) for top in tops for left in lefts]
+        if len(corners) > MOST_TILES:
+            corners = [corners[i] for i in np.linspace(0, len(corners) - 1, MOST_TILES).round().astype(int)]
+        return np.stack([cut_planes(resized, top, left, self.size) for top, left in corners])
+
+    def __call__(self, views: list[PictureView]) -> np.ndarray:
+        """Return the numbers of each picture: float64 (N, len(names))."""
+        if self._session is None:
+            return np.stack([view.statistics for view in views])
+        session = self._session
+        parts = [part for view in views for part in (view.whole, view.tiles)]
+        found = self._run(session, np.concatenate(parts))
+        ends = np.cumsum([len(part) for part in parts])[:-1]
+        split = np.split(found, ends)
+        rows = []
+        for place, view in enumerate(views):
+            whole, tiles = split[2 * place], split[2 * place + 1]
+            rows.append(np.concatenate([view.statistics, whole.mean(0), tiles.mean(0), tiles.std(0)]))
+        return np.stack(rows)
+
+    def _run(self, session: onnxruntime.InferenceSession, pixels: np.ndarray) -> np.ndarray:
+        name = session.get_inputs()[0].name
+        parts = [
+            session.run([FEATURES], {name: pixels[start : start + MOST_TILES]})[0]
+            for start in range(0, len(pixels), MOST_TILES)
+        ]
+        features = np.concatenate(parts).astype(np.float64)
+        if features.shape != (len(pixels), self.depth) or not np.isfinite(features).all():
+            raise CheckpointError(f'{self.network} gives features that are no numbers, or not one row for each square.')
+        return features
+
+
+def _ends(session, path: str) -> tuple[int, int]:
+    """Return side of the squares and number of features, once input and output are what they must be."""
+    inputs = session.get_inputs()
+    outputs = {item.name: item for item in session.get_outputs()}
+    square = len(inputs) == 1 and inputs[0].type == 'tensor(uint8)' and len(inputs[0].shape) == 4  # noqa: PLR2004
+    if not square or inputs[0].shape[1] != 3 or not isinstance(inputs[0].shape[2], int):  # noqa: PLR2004  RGB
+        raise CheckpointError(f'{path} does not take squares of pixels, uint8 RGB (N, 3, S, S): no gate can use it.')
+    if FEATURES not in outputs or not isinstance(outputs[FEATURES].shape[-1], int):
+        raise CheckpointError(
+            f'{path} has no output {FEATURES!r} of a fixed length; it has {", ".join(outputs)}. A gate needs the '
+            'packaged model or one like it.'
+        )
+    depth = outputs[FEATURES].shape[-1]
+    if not 0 < depth <= _MOST_FEATURES:
+        raise CheckpointError(f'{path} gives {depth} features; a gate takes at most {_MOST_FEATURES}.')
+    return inputs[0].shape[2], depth
+
+
+def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _corners(length: int, size: int) -> list[int]:
+    steps = int(np.ceil((length - size) / (VIEW_STEP * size)))
+    return np.linspace(0, length - size, steps + 1).round().astype(int).tolist()
+
+
+def picture_statistics(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return cheap statistics of a picture, float64 (len(:data:`STATISTICS`),), in the order of the names.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        size: (height, width) of the original.
+    """
+    return np.array(list(_measured(rgb, size).values()), np.float64)
+
+
+def _measured(rgb: np.ndarray, size: tuple[int, int]) -> dict[str, float]:
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    real = grey.astype(np.float32)
+    shares = np.bincount(grey.ravel(), minlength=256) / grey.size
+    # Quantiles of bytes by their counts: a tenth of the time of sorting them.
+    low, quarter, middle, three, high = np.searchsorted(np.cumsum(shares), (0.01, 0.25, 0.5, 0.75, 0.99 - _TINY))
+    values = {
+        'laplacian': _log(cv2.Laplacian(real, cv2.CV_32F).var()),
+        'brightness': float(real.mean()) / 255,
+        'contrast': float(real.std()) / 255,
+        'dark_end': low / 255,
+        'lower_quarter': quarter / 255,
+        'median': middle / 255,
+        'upper_quarter': three / 255,
+        'bright_end': high / 255,
+        'black': float(shares[:4].sum()),  # nothing left after clipping, with a JPEG's ringing
+        'white': float(shares[252:].sum()),
+    }
+    for factor in (2, 4):
+        smaller = cv2.resize(real, _scaled(*real.shape[1::-1], 1 / factor), interpolation=cv2.INTER_AREA)
+        values[f'laplacian_{factor}'] = _log(cv2.Laplacian(smaller, cv2.CV_32F).var())
+    # Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64, 1996, with a median.
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    responses = np.abs(cv2.filter2D(grey, cv2.CV_16S, kernel))
+    middle_of = np.searchsorted(np.cumsum(np.bincount(responses.ravel())), responses.size / 2)
+    values['noise'] = _log(float(middle_of) / (6 * 0.6745))
+    across, down = cv2.Sobel(real, cv2.CV_32F, 1, 0), cv2.Sobel(real, cv2.CV_32F, 0, 1)
+    energies = (cv2.norm(across, cv2.NORM_L2SQR), float(across.ravel() @ down.ravel()), cv2.norm(down, cv2.NORM_L2SQR))
+    energies = tuple(energy / real.size for energy in energies)
+    total = energies[0] + energies[2]
+    values['gradient'] = _log(total)
+    # Blur by motion leaves gradients of one direction: coherence of the structure tensor.
+    values['coherence'] = float(np.hypot(energies[0] - energies[2], 2 * energies[1]) / (total + _TINY))
+    sharpness = _blocks(np.abs(cv2.Laplacian(real, cv2.CV_32F)))
+    values |= {f'block_sharpness_{q:g}': _log(np.quantile(sharpness, q)) for q in (0.1, 0.5, 0.9)}
+    values['flat_blocks'] = float((sharpness < 1).mean())
+    colours = np.array(cv2.mean(rgb)[:3]) / 255
+    values['red_green'], values['blue_green'] = float(colours[0] - colours[1]), float(colours[2] - colours[1])
+    planes = cv2.split(rgb)
+    darkest, lightest = (pick(pick(*planes[:2]), planes[2]) for pick in (cv2.min, cv2.max))
+    spread = (lightest - darkest).astype(np.float32)
+    values['colourfulness'], values['colour_spread'] = float(spread.mean()) / 255, float(spread.std()) / 255
+    # Haze lightens what should be dark: He, Sun, Tang, "Single image haze removal using dark channel prior", CVPR 2009.
+    dark = cv2.erode(darkest, np.ones((15, 15), np.uint8))
+    values['dark_channel'] = float(dark.mean()) / 255
+    values['entropy'] = float(-(shares[shares > 0] * np.log2(shares[shares > 0])).sum()) / 8
+    grid = np.abs(np.diff(real, axis=1)).mean(0)
+    values['blocking'] = float(grid[7::8].mean() / (grid.mean() + _TINY)) if len(grid) > 8 else 1.0  # noqa: PLR2004
+    values['pixels'] = float(np.log(size[0] * size[1]))
+    values['shape'] = float(np.log(size[1] / size[0]))
+    return values
+
+
+def _log(value: float) -> float:
+    return float(np.log(max(float(value), 0.0) + 0.01))
+
+
+def _blocks(values: np.ndarray, side: int = 16) -> np.ndarray:
+    """Return the means of squares of ``side`` pixels, float (M,); the whole picture's where it is smaller."""
+    rows, columns = values.shape[0] // side, values.shape[1] // side
+    if not rows or not columns:
+        return values.mean(keepdims=True).ravel()
+    cut = values[: rows * side, : columns * side]
+    return cut.reshape(rows, side, columns, side).mean((1, 3)).ravel()
+
+
+#: Names of the statistics, in their order.
+STATISTICS = tuple(_measured(np.zeros((16, 16, 3), np.uint8), (16, 16)))

@@ -1,0 +1,55 @@
+"""The gate that a command line names: a file of ``miqa gate fit``, or a folder of ``miqa gate make``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from miqa.apis.gate_threshold import Gate
+    from miqa.apis.model import MIQAModel
+
+
+def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAModel] | None]:
+    """Return the threshold that ``--gate`` names, and for a folder what opens its model.
+
+    Args:
+        args: with ``gate``, and ``machine`` where the command has it; beside a folder the options of a model must not
+            name another one.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such gate, it is damaged, or ``--model``, ``--weights``, ``--task``
+            or ``--label`` choose another model than that of the folder.
+    """
+    named = getattr(args, 'machine', None)
+    if args.gate is None or not Path(args.gate).is_dir():
+        if named is not None:
+            raise ValueError('--machine needs the folder of a gate of your own: --gate GATE, from `miqa gate make`.')
+        if args.gate is None:
+            return None, None
+        from miqa.apis.gate_threshold import Gate
+
+        return Gate.load(args.gate), None
+    from miqa.apis.gate_model import GateFolder
+
+    folder = GateFolder.open(args.gate)
+    if args.model or args.weights:
+        raise ValueError(f'The gate {args.gate} brings its own model: leave out --model and --weights.')
+    for option, value in (('task', folder.task), ('label', folder.label)):
+        if getattr(args, option) not in (None, value):
+            raise ValueError(f'The gate {args.gate} is for --{option} {value}, not {getattr(args, option)}.')
+    machine = None
+    if named is not None:
+        from miqa.machines import build_machine, machine_configs_of
+        from miqa.utils.devices import usable_device
+
+        configs = machine_configs_of([named], folder.task)
+        names = [config.get('name') for config in configs]
+        if len(configs) > 1 and folder.machine.name not in names:
+            raise ValueError(f"{named} lists {len(configs)} machines, and none is {folder.machine.name}, the gate's.")
+        config = configs[names.index(folder.machine.name) if folder.machine.name in names else 0]
+        machine = build_machine(config, str(usable_device(args.device)))
+        folder.machine.check(machine, str(folder.folder))
+    return folder.threshold(machine), lambda: folder.model(machine, args.batch_size, args.workers)

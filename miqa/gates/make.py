@@ -1,0 +1,375 @@
+"""From a folder of pictures and a machine to a gate of one's own: what ``miqa gate make`` does.
+
+Everything is kept below the gate's folder and a second run goes on where the first stopped: ``data/`` is the labelled
+database of ``miqa label``, ``features/`` the numbers of the pictures; heads, report and at last ``gate.json`` are
+written from them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from miqa.apis.gate_fit import NoGate, fit_gate
+from miqa.apis.gate_model import ABOUT, AFTER, BEFORE, FORMAT, PICTURE_NETWORK, GateFolder, identity_of_head
+from miqa.apis.gate_threshold import Gate, digest_of
+from miqa.apis.own_database import Made, Order, build_machines, make_database, make_plan, stages_of
+from miqa.apis.picture_features import PictureFeatures
+from miqa.distortions.few_versions import check_count
+from miqa.layout import build_settings_path, image_task_folder
+from miqa.machines import Machine
+from miqa.utils import atomic_write, require, sha256_of_file, write_json
+from miqa.utils.progress import OneLine
+
+from .heads import cross_validate, train_head, write_head
+from .pooled import pooled_precision
+from .samples import Samples, collect, labelled_sources, read_outcomes
+from .worth import HEADLINE, Measure, Worth, difference, worth_of
+
+#: Versions of each photograph where nothing else is said.
+VERSIONS = 12
+#: Sources below which intervals say next to nothing; the gate is made, and says so.
+FEW_SOURCES = 5
+#: What the gates are compared with, as reports name it.
+OWN, LAPLACIAN = 'own confidence', 'Laplacian variance'
+#: A proposed promise lets at least this share of the pictures through.
+PROPOSED_KEPT = 0.5
+
+_STAGES = ('features', 'cross-validate', 'train', 'judge')
+# Changes where the numbers of a picture would be others although its network is the same.
+_NUMBERS_FORMAT = 1
+
+
+@dataclass
+class GateOrder:
+    """What is to be made.
+
+    Attributes:
+        database: what is labelled, see :class:`miqa.apis.own_database.Order`; its root is :attr:`folder` / ``data``.
+        folder: of the gate.
+        label: ``accuracy`` or ``consistency``; None for accuracy where there are annotations.
+        evidence: name of the machine whose answers ``after`` reads; None for the first.
+        target: of the promise; None for the best that can be promised.
+        confidence: of the promise.
+        network: ONNX file of the picture's features; None for statistics alone.
+    """
+
+    database: Order
+    folder: Path
+    label: str | None = None
+    evidence: str | None = None
+    target: float | None = None
+    confidence: float = 0.95
+    network: str | os.PathLike | None = None
+
+    @property
+    def outcome(self) -> str:
+        """The label that is predicted."""
+        if self.label is not None and self.label not in self.database.labels:
+            needs = 'annotations: --annotations PATH' if self.label == 'accuracy' else 'clean pictures, not --unpaired'
+            raise ValueError(f'{self.label} needs {needs}')
+        return self.label or self.database.labels[0]
+
+    def check(self) -> None:
+        """Raise a ValueError where something is asked for that cannot be, before anything is made."""
+        self.outcome  # noqa: B018  raises
+        if self.target is not None and not 0 < self.target < 1:
+            raise ValueError(f'--target must lie between 0 and 1, not {self.target}.')
+        if not 0 < self.confidence < 1:
+            raise ValueError(f'--confidence must lie between 0 and 1, not {self.confidence}.')
+        if self.database.versions_each is not None:
+            check_count(self.database.versions_each)
+        for package in ('sklearn', 'onnx'):
+            require(package, 'Making a gate')
+
+
+def packaged_network() -> Path | None:
+    """Return the file of the packaged model, whose features the picture's numbers hold; None where there is none."""
+    found = [path for path in (Path(__file__).parents[1] / 'box').glob('*.onnx') if path.is_file()]
+    return found[0] if found else None
+
+
+@dataclass
+class MadeGate:
+    """What was made.
+
+    Attributes:
+        folder: the gate.
+        database: what ``miqa label`` would report.
+        samples: what the heads were trained on.
+        scores: cross-validated scores of each head, and what they are compared with, float64 (N,).
+        worth: of each of them on the mean outcome.
+        pooled: likewise on the pooled average precision; None where there is none.
+        promises: why a head promises nothing, by its name; empty where both promise something.
+        seconds: of a picture: ``before``, ``machine``; NaN where it was not measured.
+        notes: sentences for people.
+        order: what was asked for.
+    """
+
+    folder: GateFolder
+    database: Made
+    samples: Samples
+    scores: dict[str, np.ndarray]
+    worth: dict[str, Worth]
+    pooled: dict[str, Worth] | None
+    promises: dict[str, str]
+    seconds: dict[str, float]
+    notes: list[str] = field(default_factory=list)
+    order: GateOrder | None = None
+
+
+def plan_gate(order: GateOrder) -> str:
+    """Say what is done and what it will cost, measured on a sample; nothing is made."""
+    lines = [make_plan(order.database, sample=1, machine_images=4)]
+    each = 'as they are' if order.database.pairs or order.database.unpaired else f'{order.database.versions_each} each'
+    lines.append(f'Versions: {each}. Then: numbers of every version, two heads by cross-validation, a report.')
+    return '\n'.join(lines)
+
+
+def begun(order: GateOrder) -> bool:
+    """Return True if an earlier run has made something that this one goes on with."""
+    root = image_task_folder(order.database.root, order.database.task)
+    return build_settings_path(root).is_file() or any(root.glob('images/*'))
+
+
+def make_gate(order: GateOrder, progress: bool = True) -> MadeGate:
+    """Make the gate, or go on with it.
+
+    Raises:
+        ValueError: there is nothing to train on, or fewer than two sources have labels.
+        MissingPackage: scikit-learn or onnx is not installed.
+    """
+    outcome = order.outcome
+    database = order.database
+    machines = build_machines(database)
+    evidence = _evidence(order, machines)
+    features = PictureFeatures(database.task, order.network, threads=None)
+    line = OneLine(stages_of(database) + len(_STAGES), disable=not progress)
+    try:
+        made = make_database(database, line)
+        line.stage('features')
+        outcomes = read_outcomes(
+            database.root, database.task, outcome, {machine.name: machine.weight for machine in machines}
+        )
+        stamp = f'{_NUMBERS_FORMAT} {"none" if order.network is None else sha256_of_file(order.network)}'
+        cache = order.folder / 'features'
+        samples = collect(database.root, database.task, outcomes, evidence.name, features, cache, stamp, line)
+        sources = labelled_sources(samples)
+        if len(sources) < 2:  # noqa: PLR2004
+            raise ValueError(
+                f'Labels of {len(sources)} photograph are not enough for a gate: cross-validation needs two, and an '
+                f'interval that says something about {FEW_SOURCES}. Add photographs to {database.images}.'
+            )
+        line.stage('cross-validate')
+        numbers = head_numbers(samples)
+        named = {head: _named(samples, head) for head in numbers}
+        scores = {
+            head: cross_validate(values, samples.outcomes, samples.sources, named[head], seed=database.seed)
+            for head, values in numbers.items()
+        }
+        line.stage('train')
+        folder, promises = _write_gate(order, evidence, features, samples, numbers, named, scores, outcome)
+        line.stage('judge')
+        compared = {**scores, OWN: samples.own_confidence, LAPLACIAN: samples.picture[:, 0]}
+        worth = worth_of(compared, samples.outcomes, samples.sources)
+        pooled = _pooled(order, machines, outcome, samples, compared)
+        seconds = _seconds(samples, features, evidence)
+    finally:
+        line.close()
+    notes = [*made.notes, *_warnings(sources, samples, worth)]
+    return MadeGate(folder, made, samples, scores, worth, pooled, promises, seconds, notes, order)
+
+
+def head_numbers(samples: Samples) -> dict[str, np.ndarray]:
+    """Return what each head reads, float64 (N, K): named numbers first, then those of the picture's network."""
+    return {
+        BEFORE: samples.picture,
+        AFTER: np.concatenate([samples.picture, samples.answer], axis=1),
+    }
+
+
+def _named(samples: Samples, head: str) -> np.ndarray:
+    """Return which columns go to the trees as they are: bool (K,)."""
+    from miqa.apis.picture_features import STATISTICS
+
+    flags = np.zeros(len(samples.picture_names), bool)
+    flags[: len(STATISTICS)] = True
+    return flags if head == BEFORE else np.concatenate([flags, np.ones(len(samples.answer_names), bool)])
+
+
+def _evidence(order: GateOrder, machines: Sequence[Machine]) -> Machine:
+    if order.evidence is None:
+        return machines[0]
+    for machine in machines:
+        if machine.name == order.evidence:
+            return machine
+    raise ValueError(
+        f'--evidence {order.evidence} is none of the machines: {", ".join(machine.name for machine in machines)}.'
+    )
+
+
+def _write_gate(order, evidence, features, samples, numbers, named, scores, outcome):
+    folder, task = order.folder, order.database.task
+    files = {}
+    if order.network is not None:
+        with atomic_write(folder / PICTURE_NETWORK) as temporary:
+            shutil.copyfile(order.network, temporary)
+        files[PICTURE_NETWORK] = sha256_of_file(folder / PICTURE_NETWORK)
+    heads, promises = {}, {}
+    for head, values in numbers.items():
+        path = folder / f'{head}.onnx'
+        trained = train_head(values, samples.outcomes, named[head], order.database.seed)
+        write_head(trained, path, values)
+        files[path.name] = sha256_of_file(path)
+        identity = identity_of_head(task, outcome, files[path.name])
+        gate, why = promise(scores[head], samples, order.target, order.confidence, identity)
+        heads[head] = asdict(gate)
+        if why:
+            promises[head] = why
+    content = {
+        'format': FORMAT,
+        'task': task,
+        'label': outcome,
+        'machine': {
+            'name': evidence.name,
+            'classes': None if evidence.classes is None else list(evidence.classes),
+            'class_count': evidence.class_count,
+            'fingerprint': evidence.fingerprint,
+        },
+        'numbers': {'picture': list(features.names), 'answer': list(samples.answer_names)},
+        'files': files,
+        'heads': heads,
+        'made': {
+            'pictures': len(samples.names),
+            'sources': len(labelled_sources(samples)),
+            'machines': [config.get('name') or str(config.get('model')) for config in order.database.machines],
+            'seed': order.database.seed,
+        },
+    }
+    write_json(folder / ABOUT, {**content, 'sha256': digest_of(content)})
+    return GateFolder.open(folder), promises
+
+
+def promise(
+    scores: np.ndarray, samples: Samples, target: float | None, confidence: float, identity: str
+) -> tuple[Gate, str]:
+    """Fit the threshold of a head to its cross-validated scores.
+
+    Args:
+        scores: float64 (N,).
+        samples: outcomes and sources.
+        target: lowest mean outcome of what passes; None for the highest, in steps of .01, that can be promised while
+            at least half of the pictures pass.
+        confidence: of the promise.
+        identity: of the head.
+
+    Returns:
+        The gate, and why it promises nothing: then its threshold drops the lowest fifth.
+    """
+
+    def fit(wanted: float) -> Gate:
+        return fit_gate(
+            scores, samples.outcomes, target=wanted, confidence=confidence, groups=samples.sources, model=identity
+        )  # fmt: skip
+
+    if target is not None:
+        try:
+            return fit(target), ''
+        except NoGate as error:
+            reason = str(error)
+    else:
+        best, low, high = None, 0, 99
+        while low < high:  # the more is promised, the fewer pass
+            middle = (low + high + 1) // 2
+            try:
+                gate = fit(middle / 100)
+                fits = gate.kept >= PROPOSED_KEPT
+            except NoGate:
+                fits = False
+            if fits:
+                best, low = gate, middle
+            else:
+                high = middle - 1
+        if best is not None:
+            return best, ''
+        reason = f'No mean outcome can be promised for at least {100 * PROPOSED_KEPT:g} % of such pictures.'
+    threshold = float(np.quantile(scores, HEADLINE))
+    passed = scores >= threshold
+    good = samples.outcomes >= 0.5  # noqa: PLR2004  as fit_gate counts them
+    gate = Gate(
+        threshold, None, None, confidence, float(passed.mean()), float(samples.outcomes[passed].mean()),
+        float((~passed[good]).mean()) if good.any() else 0.0, len(scores), len(set(samples.sources.tolist())), identity,
+    )  # fmt: skip
+    return gate, f'{reason} The threshold drops the lowest fifth and promises nothing.'
+
+
+def _pooled(order, machines, outcome, samples, compared) -> dict[str, Worth] | None:
+    """Return worth on AP50 of all pictures together, where objects are annotated and one machine is judged."""
+    if order.database.task not in ('det', 'ins') or outcome != 'accuracy' or len(machines) > 1:
+        return None
+    measure: Measure = pooled_precision(
+        order.database.root, order.database.task, machines[0].name, samples.names, samples.sources.tolist()
+    )
+    return worth_of(compared, samples.outcomes, samples.sources, measure)
+
+
+def _seconds(samples: Samples, features: PictureFeatures, machine: Machine, pictures: int = 4) -> dict[str, float]:
+    """Measure a picture's numbers, and the machine, on a few pictures, each after one to warm up."""
+    from miqa.apis.inputs import to_rgb
+
+    paths = samples.paths[: pictures + 1]
+    images = [to_rgb(str(path)) for path in paths]
+    times = {}
+    for name, run in (
+        (BEFORE, lambda image: features([features.view_of(image)])),
+        ('machine', lambda image: machine.predict([image])),
+    ):
+        run(images[0])
+        start = time.perf_counter()
+        for image in images[1:]:
+            run(image)
+        times[name] = (time.perf_counter() - start) / max(1, len(images) - 1) if len(images) > 1 else math.nan
+    return times
+
+
+def _warnings(sources: Sequence[str], samples: Samples, worth: dict[str, Worth]) -> list[str]:
+    notes = []
+    if len(sources) < FEW_SOURCES:
+        notes.append(
+            f'Only {len(sources)} photographs have labels: intervals over so few say next to nothing. Add photographs; '
+            'from 20 on a gate begins to be worth its name.'
+        )
+    if samples.left_out:
+        notes.append(f'{len(samples.left_out)} labelled pictures are left out, for example {samples.left_out[0]}')
+    for head in (BEFORE, AFTER):
+        notes += verdict(head, worth)
+    return notes
+
+
+def verdict(head: str, worth: dict[str, Worth]) -> list[str]:
+    """Say in sentences whether a head is worth using: against no filter, and against the machine's own confidence."""
+    own = worth[head]
+    if own.srcc.value < 0:
+        return [
+            f'The gate {head} is worse than nothing: its scores fall where outcomes rise (SRCC {own.srcc}). Do not use '
+            'it; with more photographs it may become better.'
+        ]
+    if not own.gain.is_above_zero:
+        return [
+            f'The gate {head} is not worth it: dropping the lowest fifth changes the mean outcome by {own.gain}, which '
+            'may be nothing.'
+        ]
+    _, gain = difference(own, worth[OWN])
+    if head == AFTER and not gain.is_above_zero:
+        return [
+            f"The gate {head} is not worth it beside the machine's own confidence: it gains {gain} more, which may be "
+            'nothing.'
+        ]
+    return []

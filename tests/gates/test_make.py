@@ -1,0 +1,175 @@
+"""``miqa gate make``: from a folder and a machine to a gate that filters, in one command that can be stopped."""
+
+import json
+import re
+
+import numpy as np
+import onnx
+import pytest
+from helpers_machines import save, square
+from onnx import TensorProto, helper
+from scipy.stats import spearmanr
+
+from miqa.apis import RealTimeIQA
+from miqa.apis.commands.cli import main
+from miqa.apis.gate_model import AFTER, BEFORE, GateFolder, assess_answers
+from miqa.machines import build_machine, load_machine_configs
+from miqa.machines.base import DetectionPrediction
+
+SIZE = (96, 64)
+SOURCES = 8
+DISTORTIONS = ('darkness', 'gaussian_noise')
+
+
+def write_network(path, size=16):
+    """A network with the interface of the packaged one: uint8 squares to two features, mean and spread."""
+    nodes = [
+        helper.make_node('Cast', ['pixels'], ['real'], to=TensorProto.FLOAT),
+        helper.make_node('ReduceMean', ['real'], ['mean'], axes=[1, 2, 3], keepdims=0),
+        helper.make_node('ReduceL2', ['real'], ['energy'], axes=[1, 2, 3], keepdims=0),
+        helper.make_node('Unsqueeze', ['mean', 'one'], ['a']),
+        helper.make_node('Unsqueeze', ['energy', 'one'], ['b']),
+        helper.make_node('Concat', ['a', 'b'], ['features'], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        'network',
+        [helper.make_tensor_value_info('pixels', TensorProto.UINT8, ['batch', 3, size, size])],
+        [helper.make_tensor_value_info('features', TensorProto.FLOAT, ['batch', 2])],
+        [onnx.numpy_helper.from_array(np.array([1], np.int64), 'one')],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def shots(tmp_path_factory):
+    """Bright squares on grey, their boxes, and a detector that sees dark ones less surely and at last not at all."""
+    root = tmp_path_factory.mktemp('gate')
+    images, boxes = [], []
+    rng = np.random.default_rng(0)
+    for number in range(SOURCES):
+        left, top = int(rng.integers(2, 40)), int(rng.integers(2, 20))
+        box = (left, top, left + int(rng.integers(16, 50)), top + int(rng.integers(16, 40)))
+        picture = square(box, SIZE, 235) + rng.integers(0, 20, (SIZE[1], SIZE[0], 3))
+        save(root / 'in' / f'{number + 1}.png', picture)
+        images.append({'id': number + 1, 'file_name': f'{number + 1}.png', 'width': SIZE[0], 'height': SIZE[1]})
+        x, y, right, bottom = box
+        boxes.append(
+            {'id': number + 1, 'image_id': number + 1, 'category_id': 3, 'bbox': [x, y, right - x, bottom - y]}
+        )
+    coco = {'images': images, 'annotations': boxes, 'categories': [{'id': 3, 'name': 'square'}]}
+    (root / 'coco.json').write_text(json.dumps(coco))
+    (root / 'mine.py').write_text(
+        "machines = [dict(type='CallableMachine', function='helpers_machines:unsure_squares', task='det', name='eyes', "
+        "classes=['square'])]"
+    )
+    write_network(root / 'network.onnx')
+    return root
+
+
+def command(shots, *more):
+    return [
+        'gate', 'make', str(shots / 'in'), '--task', 'det', '--machine', str(shots / 'mine.py'), '--annotations',
+        str(shots / 'coco.json'), '--out', str(shots / 'mygate'), '--distortions', *DISTORTIONS, '--versions', '6',
+        '--network', str(shots / 'network.onnx'), '--jobs', '1', '--quiet', *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def gate(shots):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('sys.argv', ['miqa'])
+        assert main(command(shots)) in (None, 0, 3)
+    return shots / 'mygate'
+
+
+def machine(shots):
+    return build_machine(load_machine_configs(shots / 'mine.py')[0])
+
+
+def test_one_command_leaves_a_gate_whose_scores_follow_the_machine(gate, shots, capsys):
+    folder = GateFolder.open(gate)
+    assert (folder.task, folder.label, folder.machine.name) == ('det', 'accuracy', 'eyes')
+    assert folder.made['pictures'] == 6 * SOURCES and folder.made['sources'] == SOURCES
+    pictures = sorted(map(str, (gate / 'data/miqa_det/images').glob('*/*.png')))
+    answers = machine(shots).predict([_rgb(path) for path in pictures])
+    sure = [answer.scores.max(initial=0) for answer in answers]
+    assert spearmanr(assess_answers(folder, pictures, answers), sure).statistic > 0.6
+    assert spearmanr(folder.model().assess(pictures), sure).statistic > 0.4
+
+
+def _rgb(path):
+    from miqa.apis.inputs import to_rgb
+
+    return to_rgb(path)
+
+
+def test_the_report_stands_alone_and_says_what_each_score_is_worth(gate):
+    page = (gate / 'report.html').read_text()
+    assert 'Of 100 pictures like yours' in page and 'own confidence' in page
+    assert not re.search(r'(src|href)="(https?:|//)', page)
+    assert page.count('data:image/jpeg;base64,') == 10
+
+
+def test_the_same_command_again_makes_nothing_twice_and_gives_the_same_gate(gate, shots):
+    before = (gate / 'gate.json').read_bytes()
+    times = {path: path.stat().st_mtime_ns for path in (gate / 'data').rglob('*.png')}
+    times |= {path: path.stat().st_mtime_ns for path in (gate / 'features').iterdir()}
+    main(command(shots))
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    assert (gate / 'gate.json').read_bytes() == before
+
+
+@pytest.mark.parametrize('after', [False, True])
+def test_the_filter_takes_the_folder_and_keeps_what_reaches_its_threshold(gate, shots, tmp_path, after):
+    options = ['--machine', str(shots / 'mine.py')] if after else []
+    main(
+        [
+            'filter',
+            str(gate / 'data/miqa_det/images'),
+            '--gate',
+            str(gate),
+            '--to',
+            str(tmp_path / 'good'),
+            '-q',
+            *options,
+        ]
+    )
+    folder = GateFolder.open(gate)
+    model = folder.model(machine(shots) if after else None)
+    pictures = sorted((gate / 'data/miqa_det/images').glob('*/*.png'))
+    kept = {path.name for path, score in zip(pictures, model.assess(list(map(str, pictures))), strict=True)
+            if score >= folder.thresholds[AFTER if after else BEFORE].threshold}  # fmt: skip
+    assert {path.name for path in (tmp_path / 'good').rglob('*.png')} == kept and 0 < len(kept) < len(pictures)
+
+
+def test_frames_of_a_camera_pass_or_not_by_the_folder_alone(gate):
+    live = RealTimeIQA(gate=gate)
+    frames = [np.full((64, 96, 3), 3, np.uint8)] * 2
+    results = []
+    live.run(frames, display='none', every_frame=True, on_result=results.append)
+    assert [result.passed for result in results] == [bool(result.score >= live.gate.threshold) for result in results]
+    assert len(results) == 2
+
+
+def test_an_answer_of_another_machine_is_refused(gate, shots, tmp_path):
+    folder = GateFolder.open(gate)
+    picture = np.zeros((64, 96, 3), np.uint8)
+    other = DetectionPrediction(np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.array([7]))
+    with pytest.raises(ValueError, match='has 1 classes; this answer speaks of class 7'):
+        assess_answers(folder, [picture], [other])
+    config = {**load_machine_configs(shots / 'mine.py')[0], 'classes': ['circle']}
+    with pytest.raises(ValueError, match='the first that differs is number 0'):
+        folder.model(build_machine(config))
+
+
+@pytest.mark.parametrize('name', ['gate.json', 'before.onnx', 'picture.onnx'])
+def test_a_changed_file_of_a_gate_is_named(gate, tmp_path, name):
+    import shutil
+
+    copy = shutil.copytree(gate, tmp_path / 'copy', ignore=shutil.ignore_patterns('data', 'features'))
+    text = (copy / name).read_bytes()
+    (copy / name).write_bytes(text.replace(b'"det"', b'"ins"') if name.endswith('json') else text[:-1] + b'x')
+    with pytest.raises(ValueError, match=name):
+        GateFolder.open(copy)
