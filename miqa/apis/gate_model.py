@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from miqa.errors import CheckpointError
 from miqa.evaluation.answer_features import AnswerFeatures
+from miqa.keeping import sha256_of_file
+from miqa.networks.onnx_session import open_onnx
+from miqa.outside.checked_values import shown
+from miqa.outside.json_text import read_settings
+from miqa.running.devices import Device
 from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice
-from miqa.utils import CheckpointError, sha256_of_file
-from miqa.utils.checked_values import shown
-from miqa.utils.devices import Device
-from miqa.utils.json_text import read_settings
-from miqa.utils.onnx_session import open_onnx
 
 from .gate_threshold import Gate, digest_of
 from .inputs import Picture, to_rgb
@@ -31,7 +32,7 @@ from .model import MIQAModel
 from .picture_features import PictureFeatures, PictureView
 from .runtimes.base import Runtime
 from .runtimes.onnx_scan import check_onnx
-from .zoo.spec import ModelSpec
+from .spec import ModelSpec
 
 if TYPE_CHECKING:
     from miqa.machines.base import Machine
@@ -183,7 +184,7 @@ class GateFolder:
         Raises:
             ValueError: the machine has other classes or another task than that of the gate.
         """
-        return GateModel(self, machine, batch_size=batch_size, workers=workers)
+        return GateModel(self, machine=machine, batch_size=batch_size, workers=workers)
 
     def threshold(self, machine: Machine | None = None) -> Gate:
         """Return the threshold of the head that :meth:`model` uses."""
@@ -298,8 +299,8 @@ class GateModel(MIQAModel):
     def __init__(
         self,
         folder: GateFolder | str | os.PathLike,
-        machine: Machine | None = None,
         *,
+        machine: Machine | None = None,
         batch_size: int | None = None,
         workers: int | None = None,
     ):

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from miqa.utils import write_json
-from miqa.utils.checked_values import shown
-from miqa.utils.json_text import parse_json
-from miqa.utils.regular_files import open_regular
+from miqa.keeping import write_json
+from miqa.outside.checked_values import shown
+from miqa.outside.json_text import parse_json
+from miqa.outside.regular_files import open_regular
 
 _FORMAT = 1
 _MAX_BYTES = 1 << 20

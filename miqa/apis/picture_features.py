@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
+from miqa.errors import CheckpointError
+from miqa.networks.onnx_session import open_onnx
+from miqa.pictures.resizing import cut_planes, resize_rgb
 from miqa.taxonomy import DATABASE_TASKS, check_choice
-from miqa.utils import CheckpointError
-from miqa.utils.onnx_session import open_onnx
-from miqa.utils.resizing import cut_planes, resize_rgb
 
 from .inputs import VIEW_STEP, Picture, to_rgb
 

@@ -135,13 +135,13 @@ def run_make(args: argparse.Namespace) -> int:
     """Make a gate; returns 3 where something was left out or nothing can be promised."""
     from pathlib import Path
 
-    from miqa.apis.own_database import Order
     from miqa.gates.make import GateOrder, begun, make_gate, packaged_network, plan_gate
     from miqa.gates.report import REPORT, headline, write_gate_report
     from miqa.labelling import ScoreOptions
+    from miqa.labelling.own_database import Order
     from miqa.machines import machine_configs_of
-    from miqa.utils.allocator import keep_freed_memory, keep_some_freed_memory
-    from miqa.utils.devices import usable_device
+    from miqa.running.allocator import keep_freed_memory, keep_some_freed_memory
+    from miqa.running.devices import usable_device
 
     keep_some_freed_memory()
     keep_freed_memory()

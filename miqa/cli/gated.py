@@ -43,7 +43,7 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
     machine = None
     if named is not None:
         from miqa.machines import build_machine, machine_configs_of
-        from miqa.utils.devices import usable_device
+        from miqa.running.devices import usable_device
 
         configs = machine_configs_of([named], folder.task)
         names = [config.get('name') for config in configs]

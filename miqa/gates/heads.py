@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from miqa.utils import atomic_write, require
+from miqa.keeping import atomic_write
+from miqa.running import require
 
 #: Components of the network's features that trees are given.
 COMPONENTS = 24
 #: Trees, and the least samples of a leaf; and leaves of a tree at most, so that a gate stays within some megabytes.
-TREES, LEAF, MOST_LEAVES = 100, 5, 256
+TREES, LEAF, MOST_LEAVES = 60, 5, 256
 #: Standardised numbers are kept within so many deviations: a picture unlike all others stays near them.
 CLIP = 4.0
 #: Penalties of the ridge regression that are tried by leaving one sample out.

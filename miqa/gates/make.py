@@ -20,13 +20,14 @@ import numpy as np
 from miqa.apis.gate_fit import NoGate, fit_gate
 from miqa.apis.gate_model import ABOUT, AFTER, BEFORE, FORMAT, PICTURE_NETWORK, GateFolder, identity_of_head
 from miqa.apis.gate_threshold import Gate, digest_of
-from miqa.apis.own_database import Made, Order, build_machines, make_database, make_plan, stages_of
 from miqa.apis.picture_features import PictureFeatures
 from miqa.distortions.few_versions import check_count
+from miqa.keeping import atomic_write, sha256_of_file, write_json
+from miqa.labelling.own_database import Made, Order, build_machines, make_database, make_plan, stages_of
 from miqa.layout import build_settings_path, image_task_folder
 from miqa.machines import Machine
-from miqa.utils import atomic_write, require, sha256_of_file, write_json
-from miqa.utils.progress import OneLine
+from miqa.running import require
+from miqa.running.progress import OneLine
 
 from .heads import cross_validate, train_head, write_head
 from .pooled import pooled_precision
@@ -52,7 +53,8 @@ class GateOrder:
     """What is to be made.
 
     Attributes:
-        database: what is labelled, see :class:`miqa.apis.own_database.Order`; its root is :attr:`folder` / ``data``.
+        database: what is labelled, see :class:`miqa.labelling.own_database.Order`; its root is ``data`` in
+            :attr:`folder`.
         folder: of the gate.
         label: ``accuracy`` or ``consistency``; None for accuracy where there are annotations.
         evidence: name of the machine whose answers ``after`` reads; None for the first.

@@ -15,7 +15,7 @@ from miqa.labelling.detection_scores import category_ids
 from miqa.layout import ground_truth_path, responses_folder
 from miqa.machines.base import DetectionPrediction
 from miqa.machines.responses import ResponseFolder, read_detections
-from miqa.utils import require
+from miqa.running import require
 
 from .worth import PooledPrecision
 

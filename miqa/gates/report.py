@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 
 from miqa.apis.gate_model import AFTER, BEFORE
 from miqa.apis.inputs import preview
+from miqa.keeping import atomic_write
+from miqa.pictures import UnreadableImage
+from miqa.reports.escaped_html import render
 from miqa.reports.report_page import Page, data_table, paragraph, pictures
-from miqa.utils import UnreadableImage, atomic_write
-from miqa.utils.templates import render
 
 from .make import LAPLACIAN, OWN, MadeGate, verdict
 from .worth import HEADLINE, RANDOM, REMOVED, Worth, difference

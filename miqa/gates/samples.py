@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 from miqa.apis.picture_features import PictureFeatures
 from miqa.apis.stream import answered
 from miqa.evaluation.answer_features import AnswerFeatures
+from miqa.keeping import atomic_write
+from miqa.keeping.sealed import DamagedFile
 from miqa.labelling.scores import ScoreFolder
 from miqa.layout import responses_folder, scores_folder
 from miqa.machines.base import ClassPrediction, Prediction
 from miqa.machines.image_list import SourceImages, list_sources
 from miqa.machines.responses import ResponseFolder, read_detections, read_segmentation
-from miqa.utils import atomic_write
-from miqa.utils.progress import Progress, open_bar
-from miqa.utils.sealed import DamagedFile
+from miqa.running.progress import Progress, open_bar
 
 #: Pictures whose squares go through the network together.
 _BATCH = 8

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from miqa.benchmark.bootstrap import BootstrapScores, SourceBootstrap, paired_difference, percentile_interval
-from miqa.utils import generator_for
+from miqa.running import generator_for
 
 #: Shares of the lowest-scored pictures whose dropping the curves show; the headline is at the second.
 REMOVED = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 from scipy.stats import spearmanr
 
 from miqa.apis import RealTimeIQA
-from miqa.apis.commands.cli import main
 from miqa.apis.gate_model import AFTER, BEFORE, GateFolder, assess_answers
+from miqa.cli.main import main
 from miqa.machines import build_machine, load_machine_configs
 from miqa.machines.base import DetectionPrediction
 
