@@ -15,15 +15,14 @@ from miqa.networks.onnx_session import open_onnx
 from miqa.pictures.resizing import cut_planes, resize_rgb
 from miqa.taxonomy import DATABASE_TASKS, check_choice
 
-from .inputs import VIEW_STEP, Picture, to_rgb
+from .inputs import MAX_RESIZED_PIXELS, Picture, to_rgb
 
 if TYPE_CHECKING:
     import onnxruntime
 
 #: Longer side at which statistics are taken; smaller pictures are not enlarged. Detectors see about as much.
 STATISTICS_SIDE = 640
-#: Longer side, at least, at which tiles are cut for tasks whose objects are small; for cls the shorter side of the
-#: picture is one tile.
+#: Longer side, at least, at which tiles are cut for tasks whose objects may be small; cls has the whole alone.
 TILED_SIDE = 640
 #: Tiles of one picture at most: a panorama is seen at a smaller scale.
 MOST_TILES = 32
@@ -40,10 +39,9 @@ class PictureView(NamedTuple):
 
     Attributes:
         statistics: float64 (len(:data:`STATISTICS`),).
-        whole: uint8 RGB (V, 3, S, S): squares that cover the picture with its shorter side at S; none without a
-            network.
-        tiles: uint8 RGB (T, 3, S, S): squares that cover it with its longer side at :data:`TILED_SIDE` or more; the
-            same as ``whole`` for cls.
+        whole: uint8 RGB (1, 3, S, S): the picture stretched to a square; (0, 3, 1, 1) without a network.
+        tiles: uint8 RGB (T, 3, S, S): squares that cover it, in its own aspect ratio, with its longer side at
+            :data:`TILED_SIDE` or more; the same as ``whole`` for cls.
     """
 
     statistics: np.ndarray
@@ -98,21 +96,19 @@ class PictureFeatures:
         if self._session is None:
             nothing = np.zeros((0, 3, 1, 1), np.uint8)
             return PictureView(values, nothing, nothing)
-        whole = self._squares(rgb, self.size / min(height, width))
-        tiled = whole if self.task == 'cls' else self._squares(rgb, max(TILED_SIDE, self.size) / max(height, width))
-        return PictureView(values, whole, tiled)
+        # The whole picture, stretched, is what the packaged model was trained on.
+        whole = cut_planes(resize_rgb(rgb, (self.size, self.size), interpolation='bicubic'), 0, 0, self.size)[None]
+        return PictureView(values, whole, whole if self.task == 'cls' else self._squares(rgb))
 
-    def _squares(self, rgb: np.ndarray, scale: float) -> np.ndarray:
+    def _squares(self, rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
-        scale = max(scale, self.size / min(height, width))
-        size = tuple(max(self.size, side) for side in _scaled(width, height, scale))
-        # A strip so long that it would take more squares is cut to its middle ones.
-        tops, lefts = _corners(size[1], self.size), _corners(size[0], self.size)
-        resized = resize_rgb(rgb, size) if size[0] * size[1] <= 64_000_000 else None  # noqa: PLR2004  as for any model
-        if resized is None:
+        scale = max(TILED_SIDE / max(height, width), self.size / min(height, width))
+        across, down = (max(self.size, side) for side in _scaled(width, height, scale))
+        if across * down > MAX_RESIZED_PIXELS:
             raise ValueError(f'A picture of {width} x {height} pixels is too elongated. Cut it into shorter parts.')
-        corners = [(top, left) for top in tops for left in lefts]
-        if len(corners) > MOST_TILES:
+        resized = resize_rgb(rgb, (across, down), interpolation='bicubic')
+        corners = [(top, left) for top in _corners(down, self.size) for left in _corners(across, self.size)]
+        if len(corners) > MOST_TILES:  # of a long strip some all along it
             corners = [corners[i] for i in np.linspace(0, len(corners) - 1, MOST_TILES).round().astype(int)]
         return np.stack([cut_planes(resized, top, left, self.size) for top, left in corners])
 
@@ -166,8 +162,8 @@ def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
 
 
 def _corners(length: int, size: int) -> list[int]:
-    steps = int(np.ceil((length - size) / (VIEW_STEP * size)))
-    return np.linspace(0, length - size, steps + 1).round().astype(int).tolist()
+    """Return where squares begin that cover a length, as few as do, evenly spread."""
+    return np.linspace(0, length - size, int(np.ceil(length / size))).round().astype(int).tolist()
 
 
 def picture_statistics(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
