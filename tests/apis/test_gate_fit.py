@@ -192,8 +192,10 @@ def write_csv(path, separator=',', begin=''):
 @pytest.mark.parametrize(('separator', 'begin'), [(',', ''), (';', '\ufeff')])
 def test_the_command_fits_and_shows_a_gate(tmp_path, capsys, separator, begin):
     write_csv(tmp_path / 'c.csv', separator, begin)
-    main(['gate', 'fit', str(tmp_path / 'c.csv'), '--target', '0.9', '--out', str(tmp_path / 'gate.json')])
+    model = ['--model-identity', 'demo/det/accuracy@12']
+    main(['gate', 'fit', str(tmp_path / 'c.csv'), '--target', '0.9', '--out', str(tmp_path / 'gate.json'), *model])
     said = capsys.readouterr()
+    assert 'miqa filter FOLDER --gate ' in said.err and '--model demo --task det --label accuracy' in said.err
     assert '1 rows without a score or an outcome are left out.' in said.err
     assert 'With 95 % confidence, the mean outcome of what passes is at least 0.9.' in said.out
     main(['gate', 'show', str(tmp_path / 'gate.json')])
@@ -204,7 +206,7 @@ def test_the_command_fits_and_shows_a_gate(tmp_path, capsys, separator, begin):
 
 
 def test_a_promise_that_nothing_can_keep_is_no_mistake_of_the_callers_and_leaves_no_file(tmp_path, capsys):
-    (tmp_path / 'c.csv').write_text('score,outcome\n' + '0.5,1\n0.4,0\n' * 5)
+    (tmp_path / 'c.csv').write_text('score,outcome,model\n' + '0.5,1,m\n0.4,0,m\n' * 5)
     with pytest.raises(SystemExit) as ended:
         main(['gate', 'fit', str(tmp_path / 'c.csv'), '--out', str(tmp_path / 'gate.json')])
     assert ended.value.code == 3 and not (tmp_path / 'gate.json').exists()
@@ -216,8 +218,8 @@ def test_a_promise_that_nothing_can_keep_is_no_mistake_of_the_callers_and_leaves
     ('text', 'message'),
     [
         ('score,outcome\n0.5,good\n', "line 2: outcome is 'good', which is no number"),
-        ('quality,outcome\n0.5,1\n', "has no column 'score'"),
-        ('', "has no column 'score'"),
+        ('quality,outcome\n0.5,1\n', 'has no column score or prediction'),
+        ('', 'has no column score or prediction'),
         ('score,outcome,group\n0.5,1,\n', 'line 2: group is empty'),
     ],
 )
@@ -226,3 +228,23 @@ def test_the_command_says_what_is_wrong_with_a_file(tmp_path, capsys, text, mess
     with pytest.raises(SystemExit):
         main(['gate', 'fit', str(tmp_path / 'c.csv')])
     assert message in capsys.readouterr().err
+
+
+def test_a_gate_without_a_model_is_asked_for_by_the_command_and_refused_by_every_model(tmp_path, capsys):
+    scores, outcomes, _ = world(np.random.default_rng(1), 500, 1)
+    rows = '\n'.join(f'{score},{outcome}' for score, outcome in zip(scores, outcomes, strict=True))
+    (tmp_path / 'c.csv').write_text(f'score,outcome\n{rows}\n')
+    with pytest.raises(SystemExit):
+        main(['gate', 'fit', str(tmp_path / 'c.csv'), '--out', str(tmp_path / 'gate.json')])
+    assert '--model-identity' in capsys.readouterr().err and not (tmp_path / 'gate.json').exists()
+    with pytest.raises(ValueError, match='does not say which model'):
+        fit_gate(scores, outcomes, target=0.8).check_model('demo/cls/composite@1')
+
+
+def test_the_columns_of_a_tests_predictions_need_no_names(tmp_path, capsys):
+    scores, outcomes, source = world(np.random.default_rng(1), 60, 10)
+    rows = '\n'.join(f's{s},{o},{p},m/det/accuracy@1' for s, o, p in zip(source, outcomes, scores, strict=True))
+    (tmp_path / 'predictions.csv').write_text(f'source,ground_truth,prediction,model\n{rows}\n')
+    main(['gate', 'fit', str(tmp_path / 'predictions.csv'), '--target', '0.8', '--out', str(tmp_path / 'gate.json')])
+    gate = Gate.load(tmp_path / 'gate.json')
+    assert (gate.model, gate.groups, gate.pictures) == ('m/det/accuracy@1', 60, 600)
