@@ -9,7 +9,7 @@ WORKDIR /src
 COPY requirements.txt setup.py pyproject.toml README.md machine_iqa.py ./
 COPY miqa miqa
 COPY configs configs
-RUN /opt/miqa/bin/pip install --extra-index-url "$TORCH_INDEX" -c requirements.txt '.[serve,video,heif,export]'
+RUN /opt/miqa/bin/pip install --extra-index-url "$TORCH_INDEX" -c requirements.txt '.[train,serve,video,heif]'
 
 FROM python:3.11-slim
 RUN apt-get update && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 \

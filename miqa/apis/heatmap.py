@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from miqa.running.requirements import require
 from miqa.taxonomy import check_choice
 
 from .inputs import Picture, Preparation, preview
@@ -60,6 +61,7 @@ class Heatmap:
         right, bottom = max(right, left + 1), max(bottom, top + 1)
         smooth = Image.fromarray(self._for_display())
         values = np.asarray(smooth.resize((right - left, bottom - top), Image.Resampling.BICUBIC))
+        matplotlib = require('matplotlib', 'Drawing a heat map')
         if self.method != 'rollout':
             colors = matplotlib.colormaps['RdBu_r']((values.clip(-1, 1) + 1) / 2)[:, :, :3]
         else:

@@ -37,12 +37,10 @@ def add_parser(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
-    from rich.console import Console
-    from rich.table import Table
-
     from miqa.apis import zoo
     from miqa.apis.zoo.catalogue import demo_path
     from miqa.outside.user_folders import HOME_VARIABLE, user_cache
+    from miqa.running.requirements import in_a_clone
 
     if args.register_demo:
         print(f'The model `demo` is now {args.register_demo}, copied to {zoo.register_demo(args.register_demo)}.')
@@ -55,25 +53,20 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([zoo.as_dict(entry) for entry in found], indent=2))
         return 0
-    table = Table(title='Released models', title_justify='left')
-    for name in ('method', 'task', 'label'):
-        table.add_column(name)
-    for name in ('SRCC', 'PLCC'):
-        table.add_column(name, justify='right')
-    table.add_column('here')
+    rows = [('method', 'task', 'label', 'SRCC', 'PLCC', 'here')]
     for entry in found:
         figures = ('-' if value is None else f'{value:.4f}' for value in (entry.srcc, entry.plcc))
         here = 'yes' if entry.path.is_file() else ''
-        table.add_row(entry.preprocessing.title, entry.task, entry.label, *figures, here)
-    console = Console(width=None if Console().is_terminal else 100)
-    console.print(table)
+        rows.append((entry.preprocessing.title, entry.task, entry.label, *figures, here))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    print('Released models')
+    for row in rows:
+        print('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     demo = demo_path(task=args.task)
-    here = f'is at {demo}' if demo.is_file() else 'is made by `bash tools/quickstart.sh`'
-    console.print(
+    here = f'is at {demo}' if demo.is_file() else f'is trained by `{in_a_clone("bash tools/quickstart.sh")}`'
+    print(
         f'Scores are raw regression values, nominally 0 to 1, higher is better. SRCC and PLCC are the figures of the '
         f'paper. The authors publish no checksums. Weights are kept in {user_cache()} (change it with '
         f'{HOME_VARIABLE}). The model `demo` {here}.',
-        highlight=False,
-        soft_wrap=True,
     )
     return 0

@@ -14,8 +14,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from miqa.evaluation.correlation import quality_correlations
-from miqa.evaluation.mapping import fit_mapping
 from miqa.keeping import atomic_write
 
 #: Shares of lowest-scored images that a filter curve removes: 0, 0.05 .. 0.7, the range of the paper's plots.
@@ -40,6 +38,9 @@ def scatter_plot(pred: ArrayLike, gt: ArrayLike, *, title: str = '', mapping: st
     Raises:
         ValueError: as :func:`miqa.evaluation.quality_correlations` does, for values it cannot compare.
     """
+    from miqa.evaluation.correlation import quality_correlations
+    from miqa.evaluation.mapping import fit_mapping
+
     numbers = quality_correlations(pred, gt, mapping)
     pred, gt = np.asarray(pred, dtype=np.float64).ravel(), np.asarray(gt, dtype=np.float64).ravel()
     figure, axes = _new_figure(5.0, 4.6)

@@ -21,7 +21,7 @@ from miqa.outside.addresses import redact_users
 from miqa.outside.names import printable, printable_text
 from miqa.taxonomy import did_you_mean
 
-from .requirements import explained
+from .requirements import explained, in_checkout
 
 #: What commands say after an interruption that go on where they stopped.
 SAME_AGAIN = 'What is finished is kept; the same command goes on from there.'
@@ -207,6 +207,8 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         if isinstance(error, ModuleNotFoundError):
             text = explained(error)
+        if 'tools/' in text and not in_checkout() and 'clone' not in text:
+            text = f'{text.rstrip(".")}. The folder tools/ comes with a clone of the repository, not with a wheel.'
         if first_to_say(text):
             # A file's name may hold what a terminal would obey.
             print(

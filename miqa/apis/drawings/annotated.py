@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .score_panel import score_color
+from .colours import score_color
 
 
 def annotated(rgb: np.ndarray, score: float, quality: str) -> Image.Image:

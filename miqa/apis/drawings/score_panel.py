@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .colours import score_color
+
 #: Smallest panel that can be read, (width, height) in pixels.
 SMALLEST = (200, 180)
 
 _BACKGROUND, _AXES, _GREY, _WHITE = (26, 24, 22), (74, 70, 66), (170, 166, 160), (245, 245, 245)  # BGR
-
-
-@functools.cache
-def _colors() -> Callable:
-    # Imported when something is drawn: scores alone do not wait for it.
-    import matplotlib
-
-    return matplotlib.colormaps['RdYlGn']
-
-
-def score_color(score: float) -> tuple[int, int, int]:
-    """Return a colour for a score, BGR: red at 0 and below, yellow at 0.5, green at 1 and above."""
-    red, green, blue = _colors()(float(np.clip(score, 0, 1)))[:3]
-    # The ends of the map are dark; on a dark panel they need some light.
-    return tuple(round(255 * (0.15 + 0.85 * channel)) for channel in (blue, green, red))
 
 
 def panel_width(height: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from miqa.apis.methods import DEMO, DEMO_FAST, METHODS, SHORT_SIDE, Method, method_name
 from miqa.errors import WeightsUnavailable
 from miqa.outside.user_folders import user_cache
+from miqa.running.requirements import in_a_clone
 from miqa.taxonomy import LABELS, TASKS, check_choice
 
 #: A folder, or the beginning of a URL, that has the released files under their own names.
@@ -175,7 +176,9 @@ def demo_path(name: str = DEMO, task: str | None = None) -> Path:
 def _demo_instead() -> str:
     if demo_path().is_file():
         return f'the model {DEMO!r} of the quickstart, which is here: --model {DEMO}.'
-    return f'the model {DEMO!r}, --model {DEMO}, which `bash tools/quickstart.sh` trains in some minutes.'
+    return (
+        f'the model {DEMO!r}, --model {DEMO}, which `{in_a_clone("bash tools/quickstart.sh")}` trains in some minutes.'
+    )
 
 
 def demo_weights(name: str = DEMO, task: str | None = None) -> Path:
@@ -193,7 +196,8 @@ def demo_weights(name: str = DEMO, task: str | None = None) -> Path:
         if path.is_file():
             return path
     path, which = demo_path(name, task), '' if task in (None, DEFAULT_TASK) else f'MIQA_TASK={task} '
+    command = in_a_clone(f'{which}bash tools/quickstart.sh')
     raise WeightsUnavailable(
         f'There are no {name!r} weights at {path}: the quickstart trains them in some minutes. Run '
-        f'`{which}bash tools/quickstart.sh`, or name weights of your own: --weights work_dirs/.../best.pth.'
+        f'`{command}`, or name weights of your own: --weights work_dirs/.../best.pth.'
     )
