@@ -22,7 +22,7 @@ from .distortions.compose import fuse, random_ellipse, soft_mask
 from .pictures.resizing import INTERPOLATIONS, central_corner, cut_planes, resize_short_side
 from .registry import HOOKS, TRANSFORMS
 from .structures import SampleBatch, meta_of
-from .taxonomy import DISTORTIONS, EXTRA_DISTORTIONS, LABELS, check_choice
+from .taxonomy import LABELS, check_choice, distortions_named
 
 #: The input that carries the teacher's pixels from the pipeline to :class:`TeacherScores`.
 TEACHER_VIEW = 'teacher'
@@ -30,12 +30,12 @@ TEACHER_VIEW = 'teacher'
 
 @TRANSFORMS.register_module()
 class DistortAtRandom:
-    """Damage ``picture`` at random: one distortion, evenly at one of its 12 strengths, or a different one in a part.
+    """Damage ``picture`` at random: one distortion, evenly at one of its strengths, or a different one in a part.
 
     Args:
         clean: share of pictures that stay as they are.
         fused: share of pictures whose foreground, a soft ellipse somewhere, has another strength than the rest.
-        distortions: which ones; none named: the ten of MIQD-2.5M.
+        distortions: names or families (``miqd``, ``extra``, ``camera``, ``all``); none named: the ten of MIQD-2.5M.
 
     Raises:
         ValueError: a share or a name is wrong.
@@ -45,8 +45,7 @@ class DistortAtRandom:
         if not (0 <= clean <= 1 and 0 <= fused <= 1):
             raise ValueError(f'clean and fused are shares between 0 and 1, not {clean} and {fused}.')
         self.clean, self.fused = clean, fused
-        known = DISTORTIONS + EXTRA_DISTORTIONS
-        self.distortions = [check_choice(name, known, 'distortion') for name in distortions or DISTORTIONS]
+        self.distortions = distortions_named(distortions or ['miqd'])
 
     def __call__(self, results: dict) -> dict:
         """Replace ``picture``, uint8 (H, W, 3)."""

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from miqa.running.command_line import SAME_AGAIN, SuggestingParser, run_command
 
-#: Sub-commands, each in a module of its own name in :mod:`miqa.cli`, and what they are for. Only the one
-#: that is asked for is imported, so that ``miqa --help`` answers at once.
+#: Sub-commands, each in a module of its own name in :mod:`miqa.cli` (``_`` for ``-``), and what they are for. Only the
+#: one that is asked for is imported, so that ``miqa --help`` answers at once.
 COMMANDS = {
     'image': 'score images, folders of them, patterns, or a list on stdin',
     'video': 'score a video over time, annotate it, write a report',
@@ -20,6 +20,7 @@ COMMANDS = {
     'label': 'make a labelled database from a folder of pictures and a machine',
     'gate': 'fit a threshold that keeps a promise, for `miqa filter --gate`',
     'models': 'list the models that can be had by name',
+    'benchmark-pairs': 'compare scores on pictures of the same scenes in good and bad conditions',
     'export': 'write a model as ONNX or torch.export file',
     'serve': 'open a page to try it in the browser',
 }
@@ -45,7 +46,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     for name, purpose in COMMANDS.items():
-        module = f'miqa.cli.{name}'
+        module = f'miqa.cli.{name.replace("-", "_")}'
         if importlib.util.find_spec(module) is None:
             continue
         if name == command:

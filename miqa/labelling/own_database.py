@@ -228,6 +228,7 @@ def make_database(order: Order, progress: Progress = True) -> Made:
                 batch_size=order.batch_size,
                 workers=order.workers,
                 store_probabilities=order.options.consistency == 'soft',
+                unpaired=order.unpaired,
                 progress=line,
             )
             if counts['unreadable']:

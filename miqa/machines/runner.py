@@ -100,6 +100,7 @@ def run_machine(
     store_probabilities: bool = False,
     score_threshold: float = 0.01,
     max_detections: int = 100,
+    unpaired: bool = False,
     progress: Progress = True,
 ) -> dict[str, int]:
     """Write the responses of ``machine`` to all images of ``sources`` that have none yet.
@@ -116,6 +117,7 @@ def run_machine(
         store_probabilities: keep the whole probability vector (cls), for soft consistency.
         score_threshold: detections below it are not kept.
         max_detections: best detections that are kept; COCO's evaluation uses 100.
+        unpaired: the one version of each source is the source itself: one run of the machine answers for both.
         progress: show a progress bar with an estimate.
 
     Returns:
@@ -128,13 +130,13 @@ def run_machine(
     with only_shard(Path(folder), shard), settings_kept():
         return _run(
             machine, sources, Path(folder), true_classes, shard, batch_size, workers, sources_per_part,
-            store_probabilities, score_threshold, max_detections, progress,
+            store_probabilities, score_threshold, max_detections, unpaired, progress,
         )  # fmt: skip
 
 
 def _run(
     machine, sources, folder, true_classes, shard, batch_size, workers, sources_per_part,
-    store_probabilities, score_threshold, max_detections, progress,
+    store_probabilities, score_threshold, max_detections, unpaired, progress,
 ) -> dict[str, int]:  # fmt: skip
     store = ResponseFolder(folder)
     detects = {'score_threshold': score_threshold, 'max_detections': max_detections}
@@ -145,12 +147,18 @@ def _run(
     counts = {'images': 0, 'kept': 0, 'unreadable': 0}
     owners: list[int] = []
     names: list[str] = []
+    twins: dict[str, dict] = {}  # name of a clean image -> columns of the version that is the same picture
     lengths: list[int] = []
     for start in range(0, len(sources), sources_per_part):
         before = len(names)
         for owner in range(start, min(start + sources_per_part, len(sources))):
             new = [name for name in sources[owner].names if name not in done]
             counts['kept'] += sources[owner].count - len(new)
+            if unpaired and len(new) == 2:
+                clean, twin = new
+                source = sources[owner]
+                twins[clean] = _identify(source.source, source.clean, source.folder, twin)[0]
+                new = [clean]
             names += new
             owners += [owner] * len(new)
         if len(names) > before:
@@ -166,7 +174,7 @@ def _run(
     rows: list[dict] = []
     sizes = iter(lengths)
     size = next(sizes, 0)
-    total = counts['kept'] + len(names)
+    total = counts['kept'] + len(names) + len(twins)
     with open_bar(progress, total, initial=counts['kept'], unit='image', desc=machine.name) as bar:
         for batch_rows, prepared in loader:
             rows += answering.complete(batch_rows, list(prepared))
@@ -176,6 +184,9 @@ def _run(
                     # Before the first part is kept: what a broken machine answered is not to be kept for good.
                     answering.check_some_valid()
                 part, rows = rows[:size], rows[size:]
+                same = [{**row, **twins[row['filename']]} for row in part if row['filename'] in twins]
+                part += same
+                bar.update(len(same))
                 store.write_part(part, machine.task, shard)
                 counts['images'] += len(part)
                 counts['unreadable'] += sum(row['error'] is not None for row in part)

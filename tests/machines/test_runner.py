@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers_machines import bright_squares, brightness_classes, save, write_cls_database, write_det_database
 
+from miqa.distortions.captured import build_captured
 from miqa.labelling import read_classes
 from miqa.machines import CallableMachine, ResponseFolder, list_sources, run_machine, shard_of
 from miqa.machines.responses import read_detections
@@ -194,3 +195,25 @@ def test_a_picture_that_cannot_be_prepared_costs_itself_alone(tmp_path):
     save(tmp_path / 'miqa_cls/images/s0' / name, np.zeros((1, 50, 3)))
     counts = run_machine(Choosy(), sources, tmp_path / 'answers', progress=False)
     assert (counts['images'], counts['unreadable']) == (4, 1)
+
+
+def test_a_picture_that_stands_for_itself_is_shown_once_and_answered_twice(tmp_path):
+    shots = [tmp_path / f'{name}.png' for name in 'abc']
+    for path, value in zip(shots, (30, 120, 215), strict=True):
+        save(path, np.full((30, 40, 3), value, np.uint8))
+    build_captured({path.stem: (path, [path]) for path in shots}, tmp_path, 'cls', progress=False)
+    seen = []
+
+    def counted(images):
+        seen.extend(images)
+        return brightness_classes(images)
+
+    counted.__qualname__ = brightness_classes.__qualname__
+    once = run(tmp_path, tmp_path / 'once', CallableMachine(counted, 'cls', 'brightness'), unpaired=True, batch_size=2)
+    assert len(seen) == 3
+    twice = run(tmp_path, tmp_path / 'twice', CallableMachine(counted, 'cls', 'brightness'), batch_size=2)
+    assert len(seen) == 9
+    assert once == twice == {'images': 6, 'kept': 0, 'unreadable': 0}
+    assert rows_of(tmp_path / 'once') == rows_of(tmp_path / 'twice')
+    again = run(tmp_path, tmp_path / 'once', CallableMachine(counted, 'cls', 'brightness'), unpaired=True)
+    assert again == {'images': 0, 'kept': 6, 'unreadable': 0}

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Measure the speed of the distortions, beside the package imagecorruptions where it has the same ones.
 
-Three tables: megapixels per second of every distortion over its 12 candidates; time per picture at the five severities
-of ImageNet-C, here and in imagecorruptions, in turns in one run; throughput with 1, 2, ... worker processes. The first
-two count processor time, the last the clock.
+Three tables: megapixels per second of every distortion over its candidates, and of each family; time per picture at the
+five severities of ImageNet-C, here and in imagecorruptions, in turns in one run; throughput with 1, 2, ... worker
+processes. The first two count processor time, the last the clock.
 """
 
 import argparse
@@ -18,10 +18,11 @@ import cv2
 import joblib
 import numpy as np
 
-from miqa.distortions import DISTORTIONS, EXTRA_DISTORTIONS, candidates, distort
+from miqa.distortions import ALL_DISTORTIONS, DISTORTIONS, candidates, distort
 from miqa.pictures import read_image
 from miqa.running import generator_for, require
 from miqa.running.command_line import ToolParser, run_command
+from miqa.taxonomy import DISTORTION_FAMILIES
 
 EXAMPLES = """
 examples
@@ -94,15 +95,20 @@ def seconds(function, repeats: int) -> float:
 
 
 def print_speed(images: list[np.ndarray], repeats: int) -> None:
-    """Megapixels per second of every distortion over its 12 candidates."""
-    print('Megapixels per second of processor time, one thread, mean over the 12 candidates')
+    """Megapixels per second of every distortion over its candidates, and of each family at equal shares."""
+    print('Megapixels per second of processor time, one thread, mean over its candidates')
     print(f'{"":18}' + ''.join(f'{image.shape[1]:>7} x {image.shape[0]:<5}' for image in images))
-    for name in DISTORTIONS + EXTRA_DISTORTIONS:
+    speeds = {}
+    for name in ALL_DISTORTIONS:
         cells = []
         for image in images:
             total = sum(seconds(partial(run, image, name, params), repeats) for params in candidates(name))
-            cells.append(12 * image.shape[0] * image.shape[1] / 1e6 / total)
+            cells.append(len(candidates(name)) * image.shape[0] * image.shape[1] / 1e6 / total)
+        speeds[name] = np.array(cells)
         print(f'{name:18}' + ''.join(f'{cell:15.1f}' for cell in cells), flush=True)
+    for family, names in DISTORTION_FAMILIES.items():
+        cells = 1 / np.mean([1 / speeds[name] for name in names], axis=0)
+        print(f'all of {family:11}' + ''.join(f'{cell:15.1f}' for cell in cells), flush=True)
 
 
 def print_comparison(images: list[np.ndarray], repeats: int) -> None:

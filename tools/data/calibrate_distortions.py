@@ -10,6 +10,7 @@ cost what all levels should; where even the strongest set costs less, the costs 
 import argparse
 import sys
 
+import cv2
 import numpy as np
 import torch
 
@@ -40,10 +41,13 @@ def probabilities(network: torch.nn.Module, images: list[np.ndarray]) -> np.ndar
     """Return what the classifier says of the centres of pictures: float (N, 1000)."""
     resized = [resize_short_side(image, 256, 'bicubic') for image in images]
     views = [cut_planes(image, *central_corner(*image.shape[:2], 224), 224) for image in resized]
-    pixels = torch.from_numpy(np.stack(views)).float() / 255
-    normalised = (pixels - EFFICIENTNET_LITE_MEAN[0]) / EFFICIENTNET_LITE_STD[0]
+    answers = []
     with torch.inference_mode():
-        return network(normalised).softmax(1).numpy()
+        for start in range(0, len(views), 8):
+            pixels = torch.from_numpy(np.stack(views[start : start + 8])).float() / 255
+            normalised = (pixels - EFFICIENTNET_LITE_MEAN[0]) / EFFICIENTNET_LITE_STD[0]
+            answers.append(network(normalised.contiguous(memory_format=torch.channels_last)).softmax(1).numpy())
+    return np.concatenate(answers)
 
 
 def costs_of(name: str, images: list[np.ndarray], clean: np.ndarray, network: torch.nn.Module) -> np.ndarray:
@@ -75,7 +79,8 @@ def main() -> int:
     args = parser.parse_args()
     paths = list_images(args.photographs)
     images = [read_image(paths[i]) for i in np.linspace(0, len(paths) - 1, min(args.count, len(paths))).astype(int)]
-    network = efficientnet_lite(0)
+    network = efficientnet_lite(0).to(memory_format=torch.channels_last)
+    cv2.setNumThreads(1)
     clean = probabilities(network, images)
     for name in distortions_named(args.distortions):
         costs = costs_of(name, images, clean, network)

@@ -14,11 +14,11 @@ from miqa.running.parallel import BACKENDS, parse_shard
 from miqa.taxonomy import (
     DATABASE_TASKS,
     DEFAULT_MEASURES,
-    DISTORTIONS,
-    EXTRA_DISTORTIONS,
+    DISTORTION_WORDS,
     LEVEL_PAIRS,
     MEASURES,
     REGION_PATTERNS,
+    distortions_named,
     region_pattern,
 )
 
@@ -72,10 +72,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--distortions',
         nargs='+',
-        default=list(DISTORTIONS),
-        choices=DISTORTIONS + EXTRA_DISTORTIONS,
+        default=['miqd'],
+        choices=DISTORTION_WORDS,
         metavar='NAME',
-        help=f'default: {" ".join(DISTORTIONS)}; also: {" ".join(EXTRA_DISTORTIONS)}',
+        help='names, or families: miqd (ten, the default), extra (five more), camera (what cameras do), all',
     )
     parser.add_argument(
         '--patterns',
@@ -123,7 +123,7 @@ def main() -> int:
             args.out,
             args.task,
             seed=args.seed,
-            distortions=args.distortions,
+            distortions=distortions_named(args.distortions),
             pairs=pairs,
             measures=measures,
             shard=args.shard,

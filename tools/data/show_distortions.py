@@ -10,7 +10,7 @@ from miqa.distortions.sheet import fit_width, fused_sheet, levels_sheet
 from miqa.keeping import atomic_write
 from miqa.pictures import read_image
 from miqa.running.command_line import ToolParser, run_command
-from miqa.taxonomy import DISTORTIONS, EXTRA_DISTORTIONS
+from miqa.taxonomy import ALL_DISTORTIONS, DISTORTION_WORDS, distortions_named
 
 EXAMPLES = """
 examples
@@ -23,13 +23,13 @@ examples
 def main() -> int:
     """Run the tool."""
     parser = ToolParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = DISTORTIONS + EXTRA_DISTORTIONS
     parser.add_argument('image', help='the source picture')
     parser.add_argument('--out', required=True, help='sheet to write, .jpg or .png')
     parser.add_argument(
-        '--distortions', nargs='+', choices=known, default=list(DISTORTIONS), metavar='NAME', help='default: the ten'
-    )
-    parser.add_argument('--fused', choices=known, metavar='NAME', help='show the 25 level pairs of this one instead')
+        '--distortions', nargs='+', choices=DISTORTION_WORDS, default=['miqd'], metavar='NAME',
+        help='names, or families: miqd (the default), extra, camera, all',
+    )  # fmt: skip
+    parser.add_argument('--fused', choices=ALL_DISTORTIONS, metavar='NAME', help='show the 25 pairs of this one')
     parser.add_argument('--mask', help='foreground mask for --fused, white on black (default: by saliency)')
     parser.add_argument('--width', type=int, default=460, help='shrink the source to this width (default: 460)')
     parser.add_argument('--cell', type=int, default=230, help='width at which a picture is shown (default: 230)')
@@ -46,7 +46,7 @@ def main() -> int:
             mask = (fit_width(mask, args.width) > 127).astype('uint8') * 255
             sheet = fused_sheet(image, mask, args.fused, args.cell, args.seed)
         else:
-            sheet = levels_sheet(image, args.distortions, args.cell, args.seed)
+            sheet = levels_sheet(image, distortions_named(args.distortions), args.cell, args.seed)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     with atomic_write(args.out) as temporary:

@@ -11,9 +11,9 @@ from .light import enlarge, luminance, reduced, smooth_field, unit_of
 STAGE = 'air'
 
 STRENGTHS = {
-    'haze': [{'density': value} for value in (0.6, 1.2, 2.0, 3.0, 4.5)],
-    'rain_streaks': [{'amount': value} for value in (0.3, 0.8, 1.6, 3.0, 5.0)],
-    'snow_flash': [{'amount': value} for value in (0.2, 0.5, 1.0, 2.0, 4.0)],
+    'haze': [{'density': 0.15}, {'density': 0.68}, {'density': 1.3}, {'density': 2.1}, {'density': 3.0}],
+    'rain_streaks': [{'amount': 0.086}, {'amount': 0.24}, {'amount': 0.4}, {'amount': 0.85}, {'amount': 1.6}],
+    'snow_flash': [{'amount': 0.02}, {'amount': 0.076}, {'amount': 0.15}, {'amount': 0.28}, {'amount': 0.49}],
 }
 
 

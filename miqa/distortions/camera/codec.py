@@ -12,9 +12,21 @@ from miqa.running import require
 STAGE = 'codec'
 
 STRENGTHS = {
-    'jpeg_generations': [{'quality': value} for value in (35.0, 18.0, 11.0, 7.0, 3.0)],
-    'h264': [{'crf': value, 'side': 256.0} for value in (36.0, 42.0, 46.0, 49.0, 51.0)],
-    'hevc': [{'crf': value, 'side': 256.0} for value in (36.0, 42.0, 46.0, 49.0, 51.0)],
+    'jpeg_generations': [{'quality': 60.0}, {'quality': 28.0}, {'quality': 12.0}, {'quality': 6.4}, {'quality': 3.9}],
+    'h264': [
+        {'crf': 21.0, 'side': 256.0},
+        {'crf': 28.0, 'side': 256.0},
+        {'crf': 35.5, 'side': 238.0},
+        {'crf': 40.5, 'side': 217.0},
+        {'crf': 44.1, 'side': 199.0},
+    ],
+    'hevc': [
+        {'crf': 22.0, 'side': 256.0},
+        {'crf': 30.0, 'side': 256.0},
+        {'crf': 38.2, 'side': 229.0},
+        {'crf': 42.5, 'side': 208.0},
+        {'crf': 46.1, 'side': 179.0},
+    ],
 }
 
 # Encoders are handed pictures of at least this many pixels in height and width.

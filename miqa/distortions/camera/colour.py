@@ -9,8 +9,8 @@ from .light import luminance
 STAGE = 'colour'
 
 STRENGTHS = {
-    'white_balance': [{'mireds': value} for value in (80.0, 140.0, 200.0, 260.0, 320.0)],
-    'coloured_light': [{'purity': value} for value in (0.4, 0.65, 0.85, 0.95, 1.0)],
+    'white_balance': [{'mireds': 40.0}, {'mireds': 110.0}, {'mireds': 190.0}, {'mireds': 270.0}, {'mireds': 346.0}],
+    'coloured_light': [{'purity': 0.2}, {'purity': 0.5}, {'purity': 0.8}, {'purity': 0.95}, {'purity': 1.0}],
 }
 
 # Wavelengths that stand for red, green and blue (m), and second constant of radiation (m K).

@@ -7,9 +7,9 @@ import numpy as np
 STAGE = 'exposure'
 
 STRENGTHS = {
-    'underexposure': [{'stops': value} for value in (2.0, 3.5, 4.5, 5.3, 6.0)],
-    'overexposure': [{'stops': value} for value in (0.6, 1.2, 1.8, 2.4, 3.0)],
-    'rolling_bands': [{'depth': value} for value in (0.5, 0.75, 0.9, 0.96, 1.0)],
+    'underexposure': [{'stops': 1.0}, {'stops': 2.5}, {'stops': 4.0}, {'stops': 5.0}, {'stops': 6.0}],
+    'overexposure': [{'stops': 0.3}, {'stops': 1.0}, {'stops': 1.8}, {'stops': 2.4}, {'stops': 3.0}],
+    'rolling_bands': [{'depth': 0.3}, {'depth': 0.65}, {'depth': 0.85}, {'depth': 0.95}, {'depth': 1.0}],
 }
 
 

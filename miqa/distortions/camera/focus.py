@@ -10,8 +10,8 @@ from .light import disc, spread, unit_of
 STAGE = 'optics'
 
 STRENGTHS = {
-    'out_of_focus': [{'radius': value} for value in (1.2, 2.2, 3.5, 5.5, 9.0)],
-    'depth_of_field': [{'radius': value} for value in (2.5, 4.5, 7.5, 12.0, 20.0)],
+    'out_of_focus': [{'radius': 0.79}, {'radius': 1.6}, {'radius': 2.8}, {'radius': 4.2}, {'radius': 6.5}],
+    'depth_of_field': [{'radius': 1.4}, {'radius': 3.0}, {'radius': 6.0}, {'radius': 10.0}, {'radius': 21.0}],
 }
 
 # Depth of field is put together from this many pictures, evenly out of focus.

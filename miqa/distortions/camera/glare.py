@@ -10,8 +10,8 @@ from .light import enlarge, reduced
 STAGE = 'optics'
 
 STRENGTHS = {
-    'lens_flare': [{'power': value} for value in (0.4, 0.9, 1.8, 3.5, 7.0)],
-    'veiling_glare': [{'share': value} for value in (0.3, 0.55, 0.75, 0.88, 0.95)],
+    'lens_flare': [{'power': 0.15}, {'power': 0.5}, {'power': 1.5}, {'power': 4.0}, {'power': 10.0}],
+    'veiling_glare': [{'share': 0.2}, {'share': 0.5}, {'share': 0.75}, {'share': 0.9}, {'share': 0.97}],
 }
 
 # Flare is smooth: its shorter side has this many pixels.

@@ -10,9 +10,9 @@ from .light import enlarge, reduced, unit_of
 STAGE = 'optics'
 
 STRENGTHS = {
-    'soft_lens': [{'sigma': value} for value in (0.8, 1.5, 2.4, 3.6, 6.0)],
-    'low_resolution': [{'side': value} for value in (140.0, 90.0, 64.0, 44.0, 26.0)],
-    'lens_drops': [{'cover': value} for value in (0.1, 0.25, 0.45, 0.7, 1.2)],
+    'soft_lens': [{'sigma': 0.4}, {'sigma': 0.79}, {'sigma': 1.3}, {'sigma': 2.0}, {'sigma': 2.9}],
+    'low_resolution': [{'side': 190.0}, {'side': 120.0}, {'side': 75.0}, {'side': 45.0}, {'side': 22.0}],
+    'lens_drops': [{'cover': 0.02}, {'cover': 0.043}, {'cover': 0.11}, {'cover': 0.19}, {'cover': 0.35}],
 }
 
 

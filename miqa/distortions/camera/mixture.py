@@ -12,7 +12,7 @@ from miqa.taxonomy import CAMERA_DISTORTIONS
 
 from .chain import run_chain
 
-STRENGTHS = {'camera_mixture': [{'level': value} for value in (1.0, 1.5, 2.2, 3.0, 4.0)]}
+STRENGTHS = {'camera_mixture': [{'level': 1.0}, {'level': 1.2}, {'level': 1.6}, {'level': 2.4}, {'level': 3.5}]}
 
 # How often two, three and four kinds come together.
 _SHARES = (0.5, 0.3, 0.2)

@@ -13,8 +13,8 @@ from .light import spread, unit_of
 STAGE = 'optics'
 
 STRENGTHS = {
-    'camera_shake': [{'extent': value} for value in (4.0, 8.0, 14.0, 24.0, 40.0)],
-    'moving_object': [{'extent': value} for value in (8.0, 16.0, 28.0, 50.0, 80.0)],
+    'camera_shake': [{'extent': 1.5}, {'extent': 4.0}, {'extent': 9.0}, {'extent': 20.0}, {'extent': 45.0}],
+    'moving_object': [{'extent': 1.5}, {'extent': 3.3}, {'extent': 7.5}, {'extent': 18.0}, {'extent': 60.0}],
 }
 
 # Points of a trajectory.

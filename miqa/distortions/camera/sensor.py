@@ -11,8 +11,14 @@ from .light import unit_of
 STAGE = 'sensor'
 
 STRENGTHS = {
-    'sensor_noise': [{'electrons': value} for value in (400.0, 90.0, 30.0, 11.0, 3.5)],
-    'low_light': [{'stops': value} for value in (3.0, 4.5, 6.0, 7.0, 8.5)],
+    'sensor_noise': [
+        {'electrons': 1500.0},
+        {'electrons': 300.0},
+        {'electrons': 60.0},
+        {'electrons': 14.0},
+        {'electrons': 3.0},
+    ],
+    'low_light': [{'stops': 1.5}, {'stops': 4.0}, {'stops': 6.0}, {'stops': 8.0}, {'stops': 10.0}],
 }
 
 #: Electrons in a white pixel at full exposure, of a sensor whose shorter side has 256 pixels: a small sensor.

@@ -1,0 +1,137 @@
+"""Pairs of good and bad pictures: matching, labels, the table, and the command."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+from skimage import data
+from skimage.io import imsave
+
+from miqa.benchmark.pairs import CONFIDENCE, LIMIT, PairScores, consistency, find_pairs, score_pairs, summarise
+from miqa.cli.main import main
+from miqa.distortions import apply_distortion
+from miqa.machines import Machine
+from miqa.machines.base import ClassPrediction, DetectionPrediction
+from miqa.pictures.finding import LeftOut
+
+GREY = np.full((8, 8, 3), 90, np.uint8)
+
+
+def write(path, image=GREY):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    imsave(path, image, check_contrast=False)
+
+
+def test_pictures_are_matched_by_name_whatever_their_endings_and_the_rest_is_counted(tmp_path):
+    for name in ('a.png', 'night/b.png', 'night/c.png'):
+        write(tmp_path / 'good' / name)
+    for name in ('a.jpg', 'night/b.png', 'night/d.png'):
+        write(tmp_path / 'bad' / name)
+    left_out = LeftOut()
+    pairs = find_pairs(str(tmp_path / 'good'), str(tmp_path / 'bad'), left_out)
+    assert [(pair.group, pair.scene) for pair in pairs] == [('good', 'a'), ('night', 'b')]
+    assert left_out.count == 2
+
+
+def test_a_star_stands_for_the_set(tmp_path):
+    for group in ('dark', 'fog'):
+        write(tmp_path / group / 'good' / '1.png')
+        write(tmp_path / group / 'bad' / '1.png')
+    pairs = find_pairs(str(tmp_path / '*' / 'good'), str(tmp_path / '*' / 'bad'))
+    assert [pair.group for pair in pairs] == ['dark', 'fog']
+    with pytest.raises(ValueError, match='both patterns'):
+        find_pairs(str(tmp_path / '*' / 'good'), str(tmp_path / 'dark' / 'bad'))
+    with pytest.raises(FileNotFoundError, match='not a folder'):
+        find_pairs(str(tmp_path / 'nothing'), str(tmp_path / 'dark' / 'bad'))
+
+
+def test_consistency_is_the_overlap_of_probabilities_or_the_precision_of_boxes():
+    first, second = np.array([0.7, 0.2, 0.1], np.float32), np.array([0.1, 0.2, 0.7], np.float32)
+    assert consistency(ClassPrediction(first), ClassPrediction(second)) == pytest.approx(0.4)
+    box = DetectionPrediction(np.array([[0, 0, 9, 9]], np.float32), np.array([0.9], np.float32), np.array([1]))
+    none = DetectionPrediction(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    assert consistency(box, box) == pytest.approx(1)
+    assert consistency(none, box) == 0
+    assert np.isnan(consistency(box, none))
+
+
+def table(rng, scenes=12):
+    rows = []
+    for group in ('dark', 'fog'):
+        for scene in range(scenes):
+            label = rng.random()
+            rows.append({'set': group, 'scene': str(scene), 'label': label, 'right (good)': 1.0, 'right (bad)': label,
+                         f'{CONFIDENCE} (good)': 0.5, f'{CONFIDENCE} (bad)': rng.random(),
+                         f'{LIMIT} (good)': 1.0, f'{LIMIT} (bad)': label**2 + 0.2 * rng.random()})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_the_summary_gives_the_correlations_of_scipy_and_intervals_around_them():
+    scores = PairScores(table(np.random.default_rng(3)), [LIMIT, CONFIDENCE, 'right'])
+    summary = summarise(scores, resamples=300)
+    groups = [part for _, part in scores.table.groupby('set')]
+    for name in scores.methods:
+        within = np.mean([spearmanr(part[f'{name} (bad)'], part['label']).statistic for part in groups])
+        pooled = spearmanr(scores.table[f'{name} (bad)'], scores.table['label']).statistic
+        assert summary.loc[name, 'within'] == pytest.approx(within)
+        assert summary.loc[name, 'pooled'] == pytest.approx(pooled)
+        assert summary.loc[name, 'within_low'] <= within <= summary.loc[name, 'within_high']
+    assert summary.loc['right', ['within', 'pooled', 'below']].tolist() == pytest.approx([1, 1, 1])
+    assert summary.loc[CONFIDENCE, 'gain'] == 0
+    assert summary.loc['right', 'gain_low'] > 0.3
+    # A pair whose bad picture scores higher counts against a method.
+    below = (scores.table[f'{CONFIDENCE} (bad)'] < 0.5).mean()
+    assert summary.loc[CONFIDENCE, 'below'] == pytest.approx(below)
+
+
+class Brightness(Machine):
+    """Says how bright a picture is in two classes."""
+
+    def __init__(self, name):
+        super().__init__(name, 'cls')
+
+    def fingerprint(self):
+        return self.name
+
+    def predict_prepared(self, batch):
+        shares = [float(image.mean()) / 255 for image in batch]
+        return [ClassPrediction(np.array([share, 1 - share], np.float32)) for share in shares]
+
+
+def test_one_unreadable_scene_is_left_out_with_its_reason_and_the_others_are_scored(tmp_path):
+    for scene, value in enumerate((200, 100, 50)):
+        write(tmp_path / 'good' / f'{scene}.png', np.full((8, 8, 3), 250, np.uint8))
+        write(tmp_path / 'bad' / f'{scene}.png', np.full((8, 8, 3), value, np.uint8))
+    (tmp_path / 'bad' / '1.png').write_bytes(b'no picture')
+    pairs = find_pairs(str(tmp_path / 'good'), str(tmp_path / 'bad'))
+    scores = score_pairs(pairs, [Brightness('a')], Brightness('b'), {}, {'mean': lambda image: float(image.mean())})
+    assert scores.table['scene'].tolist() == ['0', '2']
+    assert scores.table['label'].tolist() == pytest.approx([1 - 50 / 255, 1 - 200 / 255], abs=1e-5)
+    assert scores.table['mean (bad)'].tolist() == [200, 50]
+    assert len(scores.left_out) == 1
+    assert '1.png' in scores.left_out[0]
+
+
+def test_the_command_writes_its_tables_and_chooses_a_half(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('miqa.machines.machine_configs_of', lambda names, task: list(names))
+    monkeypatch.setattr('miqa.machines.build_machine', lambda name, device: Brightness(name))
+    photograph = np.ascontiguousarray(data.coffee()[::8, ::8])
+    for scene in range(12):
+        part = np.ascontiguousarray(np.roll(photograph, 5 * scene, axis=1)[:40, :40])
+        write(tmp_path / 'good' / f'{scene:03d}.png', part)
+        write(tmp_path / 'bad' / f'{scene:03d}.png', apply_distortion(part, 'underexposure', 1 + scene / 3, seed=scene))
+    out = tmp_path / 'out'
+    main(['benchmark-pairs', str(tmp_path / 'good'), str(tmp_path / 'bad'), '--half', 'even', '--out', str(out),
+          '--machine', 'first', '--probe', 'second', '--resamples', '100', '--quiet'])  # fmt: skip
+    assert '6 pairs in 1 sets' in capsys.readouterr().out
+    content = json.loads((out / 'summary.json').read_text(encoding='utf-8'))
+    assert content['pairs'] == 6
+    assert content['methods'][LIMIT]['within'] == pytest.approx(1)
+    assert pd.read_csv(out / 'pairs.csv', dtype={'scene': str})['scene'].tolist() == [
+        f'{n:03d}' for n in range(0, 12, 2)
+    ]
+    assert {path.name for path in out.iterdir()} == {
+        'pairs.csv', 'summary.csv', 'summary.json', 'pairs.png', 'report.html',
+    }  # fmt: skip
