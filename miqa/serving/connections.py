@@ -99,11 +99,12 @@ class GuardedProtocol(H11Protocol):
         self._open_connections, self._timeouts = open_connections, timeouts
         self._header_timer: asyncio.TimerHandle | None = None
         self._reading_timer: asyncio.TimerHandle | None = None
+        self._unread_bytes = 0
 
     @property
     def is_waiting(self) -> bool:
-        """True while no request is in progress: its headers are incomplete, or it is answered."""
-        return self.cycle is None or self.cycle.response_complete
+        """True while no request is in progress: its headers are incomplete, or its answer is sent."""
+        return self.cycle is None or (self.cycle.response_complete and not self.transport.get_write_buffer_size())
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock, or drop the connection where there are too many."""
@@ -131,8 +132,7 @@ class GuardedProtocol(H11Protocol):
         self._stop_header_timer()
         if self.is_waiting and self.conn.trailing_data[0]:
             self._watch_headers()  # a part of the next request came with this one
-        if self.transport.get_write_buffer_size():
-            self._start_reading_timer()
+        self._start_reading_timer()
 
     def pause_writing(self) -> None:
         """Stop sending to a client that does not read, for a while."""
@@ -140,12 +140,13 @@ class GuardedProtocol(H11Protocol):
         self._start_reading_timer()
 
     def resume_writing(self) -> None:
-        """Go on sending."""
-        self._stop_reading_timer()
+        """Go on sending; what is still in the buffer must be read, too."""
         super().resume_writing()
+        self._stop_reading_timer()
+        self._start_reading_timer()
 
     def _watch_headers(self) -> None:
-        if not self.is_waiting or self.transport.is_closing():
+        if self.transport.is_closing() or not self.is_waiting:
             self._stop_header_timer()
         elif self._header_timer is None:
             self._header_timer = self.loop.call_later(self._timeouts.headers, self._headers_late)
@@ -162,13 +163,17 @@ class GuardedProtocol(H11Protocol):
             self._header_timer = None
 
     def _start_reading_timer(self) -> None:
-        if self._reading_timer is None:
-            self._reading_timer = self.loop.call_later(self._timeouts.silence, self._answer_unread)
+        if self._reading_timer is None and self.transport.get_write_buffer_size():
+            self._unread_bytes = self.transport.get_write_buffer_size()
+            self._reading_timer = self.loop.call_later(self._timeouts.silence, self._check_reading)
 
-    def _answer_unread(self) -> None:
+    def _check_reading(self) -> None:
         self._reading_timer = None
-        if self.transport.get_write_buffer_size():
+        # Half of the rest in each interval: a client that reads byte by byte would stay for days.
+        if self.transport.get_write_buffer_size() > self._unread_bytes / 2:
             self.transport.abort()
+        else:
+            self._start_reading_timer()
 
     def _stop_reading_timer(self) -> None:
         if self._reading_timer is not None:

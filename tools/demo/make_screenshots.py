@@ -1,13 +1,13 @@
 #!/usr/bin/env python
 """Make the pictures of the page in docs/images by a headless Chromium.
 
-A picture with its heat map, two pictures compared, a video.
+A picture with its heat map, two pictures compared, a batch, a video, and Chromium's fake camera.
 
 Needs `pip install -e '.[serve,tests]'` and the programs chromium and chromedriver. The page is opened with the
 model that is named, asked as a person would ask it, and closed.
 
 Examples:
-  python tools/demo/make_screenshots.py --picture photo.jpg --compare photo.jpg photo_night.jpg --video drive.mp4
+  python tools/demo/make_screenshots.py --picture photo.jpg --compare day.jpg night.jpg --batch shots/*.jpg
   python tools/demo/make_screenshots.py --site work_dirs/site --out work_dirs/shots     # pages of the site, to look at
 """
 
@@ -39,9 +39,13 @@ def open_browser():
         raise FileNotFoundError('chromium and chromedriver are needed: apt-get install chromium chromium-driver')
     options = webdriver.ChromeOptions()
     options.binary_location = browser
-    for word in ('--headless=new', '--no-sandbox', '--hide-scrollbars', f'--window-size={_WIDTH},{_HEIGHT}'):
-        options.add_argument(word)
-    options.add_argument('--force-device-scale-factor=1')
+    arguments = (
+        '--headless --no-sandbox --hide-scrollbars --disable-gpu --no-first-run --disable-background-networking '
+        '--disable-component-update --disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream '
+        f'--force-device-scale-factor=1 --lang=en-US --window-size={_WIDTH},{_HEIGHT}'
+    )
+    for argument in arguments.split():
+        options.add_argument(argument)
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 
 
@@ -64,56 +68,52 @@ def shoot(browser, path: Path, lowest: int = 0) -> None:
     print(f'Saved {path}.')
 
 
-def visible(browser, css: str) -> list:
-    """Return the elements of a selector that can be seen."""
-    return [element for element in browser.find_elements('css selector', css) if element.is_displayed()]
-
-
-def ask_the_page(browser, address: str, args: argparse.Namespace, out: Path) -> None:
-    """Give the page a picture, two pictures and a video, and photograph each answer."""
-    asked = [
-        ('serve.png', 0, [args.picture]),
-        ('serve_compare.png', 1, args.compare),
-        ('serve_video.png', 2, [args.video]),
+def photograph_page(browser, address: str, args: argparse.Namespace) -> None:
+    """Give the page pictures, a video and the fake camera, and photograph each answer."""
+    views = [
+        ('serve.png', [args.picture], 'picture.result', 'light'),
+        ('serve_compare.png', args.compare, 'slots[0].result && slots[1].result', 'light'),
+        ('serve_batch.png', args.batch, 'batch.rows.length && !batch.running', 'dark'),
+        ('serve_video.png', [args.video], 'video.result', 'light'),
     ]
-    for name, tab, files in asked:
-        if not files or None in files:
-            continue
-        browser.set_window_size(_WIDTH, _HEIGHT)
-        browser.get(address)
-        tabs = wait_for(browser, lambda b: visible(b, 'button[role=tab]'), 'the page has no tabs')
-        tabs[tab].click()
-        time.sleep(2)
-        for box in visible(browser, 'input[type=checkbox]'):
-            box.click()  # the heat map
-        inputs = [
-            each for each in browser.find_elements('css selector', 'input[type=file]') if in_open_tab(browser, each)
-        ]
-        inputs[0].send_keys('\n'.join(str(Path(file).absolute()) for file in files))
-        time.sleep(5)
-        for button in visible(browser, 'button.primary'):
-            button.click()
-        wait_for(browser, lambda b: not visible(b, '.progress-text, .eta-bar, .generating'), 'the page is still busy')
-        time.sleep(args.seconds)
-        shoot(browser, out / name)
+    for name, files, condition, theme in views:
+        if files and None not in files:
+            open_page(browser, address, theme)
+            chooser = browser.find_element('css selector', '#choose')
+            chooser.send_keys('\n'.join(str(Path(file).absolute()) for file in files))
+            wait_for(browser, lambda b, js=condition: b.execute_script(f'return Boolean({js})'), f'{name}: no answer')
+            if name == 'serve.png':
+                browser.find_element('css selector', '#heat').click()
+                wait_for(browser, lambda b: b.execute_script('return Boolean(picture.map)'), 'no heat map')
+            shoot(browser, args.out / name, 1100)
+    open_page(browser, address, 'dark')
+    browser.execute_script('show("camera")')
+    browser.find_element('css selector', '#camera-start').click()
+    wait_for(browser, lambda b: b.execute_script('return camera.history.length > 60'), 'the camera gives no frames')
+    shoot(browser, args.out / 'serve_camera.png')
 
 
-def in_open_tab(browser, element) -> bool:
-    """Whether a hidden file input belongs to the tab that is shown."""
-    return browser.execute_script(
-        'const tab = arguments[0].closest("[role=tabpanel]"); return tab === null || tab.offsetParent !== null', element
+def open_page(browser, address: str, theme: str) -> None:
+    """Load the page, and show it in a theme with a gate."""
+    browser.set_window_size(_WIDTH, _HEIGHT)
+    browser.get(address)
+    wait_for(browser, lambda b: b.execute_script('return info !== null'), 'the page does not load')
+    browser.execute_script(
+        'document.documentElement.dataset.theme = arguments[0];'
+        'document.getElementById("gate").value = 0.5; renderAll()',
+        theme,
     )
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__)
-    parser.add_argument('--model', default='demo', help='of the page (default: demo)')
+    parser.add_argument('--model', help='of the page (default: that of miqa serve)')
     parser.add_argument('--picture', help='a photograph')
     parser.add_argument('--compare', nargs='+', metavar='FILE', help='pictures to compare')
     parser.add_argument('--video', help='a short video')
     parser.add_argument('--site', type=Path, help='a built site (mkdocs build): photograph its pages instead')
-    parser.add_argument('--seconds', type=float, default=20, help='given to the model for an answer (default: 20)')
+    parser.add_argument('--batch', nargs='+', metavar='FILE', help='at least three pictures for the table')
     parser.add_argument('--port', type=int, default=7861, help='of the page (default: 7861)')
     parser.add_argument('--out', type=Path, default=Path('docs/images'), help='folder (default: docs/images)')
     return parser.parse_args(arguments)
@@ -131,7 +131,8 @@ def main() -> None:
                 browser.get(file.absolute().as_uri())
                 shoot(browser, args.out / f'site_{page.replace("/", "_")}.png', 1600)
             return
-        command = [sys.executable, '-u', '-m', 'miqa', 'serve', '--model', args.model, '--port', str(args.port)]
+        chosen = ['--model', args.model] if args.model else []
+        command = [sys.executable, '-u', '-m', 'miqa', 'serve', *chosen, '--port', str(args.port)]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             for line in server.stdout or ():
@@ -139,7 +140,7 @@ def main() -> None:
                     break
             else:
                 raise ValueError('The page did not open; the reason is above.')
-            ask_the_page(browser, f'http://127.0.0.1:{args.port}', args, args.out)
+            photograph_page(browser, f'http://127.0.0.1:{args.port}', args)
         finally:
             server.terminate()
             server.wait()
