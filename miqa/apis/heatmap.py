@@ -54,8 +54,6 @@ class Heatmap:
         Args:
             strength: opacity of the strongest part, 0 to 1.
         """
-        import matplotlib  # here, as only drawing needs it
-
         height, width = self.picture.shape[:2]
         left, top, right, bottom = (round(side) for side in self.box)
         right, bottom = max(right, left + 1), max(bottom, top + 1)
