@@ -21,7 +21,32 @@ def shared_data():
     return SHARED
 
 
+#: Rooms whose tests take seconds, for `run_tests.sh --quick` before each commit.
+QUICK = (
+    'docs/test_architecture', 'docs/test_links_and_names', 'evaluation', 'annotations', 'splits', 'keeping/test_sealed',
+    'running/test_requirements', 'outside/test_tables', 'outside/test_json_text', 'pictures/test_metadata',
+    'test_import_direction', 'test_layout', 'test_registry', 'models/test_losses', 'labelling/test_average_precision',
+)  # fmt: skip
+
+
+def pytest_addoption(parser):
+    parser.addoption('--fuzz', type=int, metavar='N', default=1, help='try N times as many made-up inputs')
+
+
+def pytest_collection_modifyitems(items):
+    tests = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(tests).as_posix()
+        if place.startswith(QUICK) and not item.get_closest_marker('slow'):
+            item.add_marker(pytest.mark.quick)
+
+
 def pytest_configure(config):
+    os.environ['MIQA_FUZZ'] = str(config.getoption('--fuzz'))
+    _write_cache_of_yapf(config)
+
+
+def _write_cache_of_yapf(config):
     """Let one process write the cache of yapf, by which MMEngine prints configs: others would read half of it."""
     if not hasattr(config, 'workerinput'):
         import yapf  # noqa: F401

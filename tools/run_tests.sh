@@ -2,7 +2,9 @@
 # Install what the tests need into a virtual environment (MIQA_VENV, default .venv) and run them all.
 #
 #   bash tools/run_tests.sh                     everything, on all cores
+#   bash tools/run_tests.sh --quick             the quick ones, before each commit: at most two minutes
 #   bash tools/run_tests.sh -k dataset          any options of pytest
+#   bash tools/run_tests.sh --fuzz 10           ten times as many made-up inputs in the fuzz tests
 #   MIQA_WITH_MACHINES=1 bash tools/run_tests.sh    also MMDetection's models (compiles MMCV's operators once, 15 min)
 #
 # Tests that need something that is not there are skipped, and the last lines say why.
@@ -18,10 +20,15 @@ if [ "${MIQA_WITH_MACHINES:-0}" = 1 ]; then
     bash "$here/tools/install_machines.sh" "$MIQA_VENV/bin/python"
 fi
 cd "$here"
+if [ "${1:-}" = --quick ]; then
+    shift
+    set -- -m quick "$@"
+    types=0
+fi
 python=$MIQA_VENV/bin/python
 "$python" -m ruff check .
 "$python" -m ruff format --check .
-"$python" -m mypy
+if [ "${types:-1}" = 1 ]; then "$python" -m mypy; fi
 # Each worker uses one thread (tests/conftest.py), so as many workers as cores.
 # A worker that dies ends the run with the name of its test: by files, pytest-xdist may wait for its successor for ever.
 exec "$python" -m pytest -n "${MIQA_TEST_WORKERS:-auto}" --dist loadfile --max-worker-restart 0 "$@"

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
+from helpers_fuzz import examples
 from helpers_videos import Brightness, encode, ffmpeg, ffmpeg_program, write_video
 
 from miqa.apis.live.camera import live_frames
@@ -306,10 +308,9 @@ def test_time_goes_on_where_stamps_begin_anew_and_passes_over_single_strays():
 
 
 def test_any_stamps_give_times_that_increase():
-    hypothesis = pytest.importorskip('hypothesis', reason='no hypothesis (pip install hypothesis)')
     numbers = hypothesis.strategies.one_of(hypothesis.strategies.none(), hypothesis.strategies.floats(-1e6, 1e6))
 
-    @hypothesis.settings(max_examples=200, deadline=None)
+    @examples(100)
     @hypothesis.given(hypothesis.strategies.lists(numbers, max_size=30), hypothesis.strategies.booleans())
     def check(stamps, jumps):
         line = Timeline(25, jumps)

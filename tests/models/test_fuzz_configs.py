@@ -7,7 +7,8 @@ import time
 import pytest
 import torch
 from helpers_apis import VIT, views_of, write_run
-from hypothesis import HealthCheck, given, settings
+from helpers_fuzz import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from miqa.apis.spec import ModelSpec
@@ -16,7 +17,7 @@ from miqa.outside.checked_values import Options, Part
 from miqa.outside.config_text import read_config_text
 from miqa.registry import MODELS
 
-bounded = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+bounded = examples(40)
 
 #: Every class that a config may name, every option of each, and what attackers would like to be one.
 KEYS = sorted(

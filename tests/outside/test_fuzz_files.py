@@ -17,8 +17,9 @@ import pytest
 import torch
 from helpers_apis import CNN, views_of, write_run
 from helpers_database import write_database
+from helpers_fuzz import examples
 from helpers_videos import write_video
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -40,8 +41,8 @@ from miqa.pictures import read_image
 PROMISED = (MIQAError, ValueError, OSError)
 #: Seconds that reading a small file may take on a busy machine.
 SOON = 20
-few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+few = examples(10)
+many = examples(25)
 
 
 @st.composite
@@ -271,7 +272,7 @@ def video(tmp_path_factory):
     return write_video(tmp_path_factory.mktemp('video') / 'x.avi', [0.1, 0.5, 0.9]).read_bytes()
 
 
-@settings(few, max_examples=15)
+@few
 @given(change=damage())
 def test_videos(video, change):
     read(count_frames, change(video), '.avi')

@@ -10,8 +10,9 @@ import zlib
 
 import numpy as np
 import pytest
+from helpers_fuzz import examples
 from helpers_pictures import chunk, file_of, smooth, tiff, with_chunks, with_segment
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 
@@ -52,7 +53,7 @@ def test_exif_that_says_nothing_turns_nothing(exif):
     assert np.array_equal(read_image(with_segment(JPEG, 0xE1, exif)), AS_JPEG)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(30)
 @given(st.binary(max_size=300))
 def test_no_metadata_whatever_keeps_the_pixels_from_being_read(body):
     """In each place where a file may carry it; only the orientation may follow from it."""
