@@ -16,7 +16,7 @@ def read_class_names(path: Path) -> list[str]:
     Raises:
         ValueError: there is an empty line between names, which would shift all that follow, or no name, or one twice.
     """
-    text = read_regular_text(path, _MOST_BYTES, encoding='utf-8-sig')
+    text = read_regular_text(path, _MOST_BYTES)
     names = [line.strip() for line in text.rstrip().splitlines()]
     if '' in names:
         raise ValueError(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Container, Mapping
 
-from miqa.outside.regular_files import read_regular
+from miqa.outside.regular_files import NotText, decoded_text, read_regular
 
-from .coco_shapes import box_of, checked_shape, finite_box
+from .coco_shapes import box_of, checked_shape, finite_box, is_number
 from .objects import AnnotatedImage, AnnotatedObject, AnnotationError, Annotations
 
+#: Sides in pixels up to which boxes may end within the first pixel.
+_SMALLEST = 8
 #: How many problems a message spells out; the rest is counted.
 _SPELLED_OUT = 3
 
@@ -34,7 +37,12 @@ def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:
         AnnotationError: it is no such file, or entries are wrong: unknown or doubled ids, boxes, shapes or sizes that
             cannot be. The first problems are spelled out, all are counted.
     """
-    content = _parsed(path)
+    return parse_coco(read_regular(path, what='file of COCO annotations'), path, objects)
+
+
+def parse_coco(data: bytes, path: str | os.PathLike, objects: bool = True) -> Annotations:
+    """Read COCO instance annotations from the bytes of the file ``path``; see :func:`read_coco`."""
+    content = _parsed(data, path)
     for key in ('images', 'annotations', 'categories'):
         if key not in content and (objects or key == 'images'):
             raise AnnotationError(f'{path} is not a COCO instance file: it has no {key!r}.')
@@ -45,18 +53,19 @@ def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:
     entries = content.get('annotations', [])
     used = {_key(entry.get('category_id')) for entry in entries if isinstance(entry, dict)}
     categories = _categories(content['categories'], used, problems) if 'categories' in content else None
-    found, without_area = _objects(entries, images, categories, objects, problems)
+    found, counts = _objects(entries, images, categories, objects, problems)
     problems.report()
     names = {name: number for number, name in (categories or {}).items()}
-    return Annotations(str(path), images, found, names, without_area)
+    return Annotations(
+        str(path), images, found, names, counts['without area'], counts['ignored'], counts['over the border']
+    )
 
 
-def _parsed(path: str | os.PathLike) -> Mapping:
-    data = read_regular(path, what='file of COCO annotations')
+def _parsed(data: bytes, path: str | os.PathLike) -> Mapping:
     try:
-        content = json.loads(data.decode('utf-8-sig'))
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f'{path} is not UTF-8 text: {error}. Save it as UTF-8.') from None
+        content = json.loads(decoded_text(data, str(path)))
+    except NotText as error:
+        raise AnnotationError(str(error)) from None
     except RecursionError:
         raise AnnotationError(f'{path} is nested too deeply to be COCO annotations.') from None
     except ValueError as error:
@@ -166,7 +175,8 @@ def _categories(entries: list, used: Container, problems: _Problems) -> dict[int
 def _objects(entries: list, images: dict, categories: Mapping | None, boxes: bool, problems: _Problems):
     found: dict[int | str, list[AnnotatedObject]] = {key: [] for key in images}
     ids: set[int | str] = set()
-    without_area = 0
+    counts: Counter[str] = Counter()
+    furthest = 0.0
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict):
             problems.add(f'Annotation {place + 1} of the list must be an object.')
@@ -191,11 +201,23 @@ def _objects(entries: list, images: dict, categories: Mapping | None, boxes: boo
             # The size of its pixels is that of the picture.
             height, width = made.segmentation['size']
             images[image] = images[image]._replace(size=(width, height))
-        if made.box[2] > 0 and made.box[3] > 0:
+        left, top, width, height = made.box
+        if width > 0 and height > 0:
             found[image].append(made)
+            counts['ignored'] += bool(entry.get('ignore'))
+            size = images[image].size
+            if size is not None and min(size) > _SMALLEST:
+                counts['over the border'] += (
+                    min(left, top) < -1 or left + width > size[0] + 1 or top + height > size[1] + 1
+                )
+                furthest = max(furthest, left + width, top + height)
         else:
-            without_area += 1
-    return found, without_area
+            counts['without area'] += 1
+    if 0 < furthest <= 1 and boxes:
+        problems.add(
+            f'No box reaches beyond {furthest:g} pixels: are these shares of the sides? A bbox is given in pixels.'
+        )
+    return found, counts
 
 
 def _object(entry: dict, category: int, size, where: str, boxes: bool, problems: _Problems) -> AnnotatedObject | None:
@@ -215,6 +237,13 @@ def _object(entry: dict, category: int, size, where: str, boxes: bool, problems:
             if shape is None:
                 raise ValueError('is missing or empty, and there is no segmentation to take it from')
             box = box_of(shape)
+        elif _is_turned(entry):
+            if shape is None:
+                raise ValueError(
+                    'is that of an object that is turned (rotation), of which nobody can know how it is turned: export '
+                    'outlines (segmentation), or give boxes along the sides of the picture without rotation'
+                )
+            box = box_of(shape)
         if size is not None and box[2] > 0 and box[3] > 0:
             left, top, width, height = box
             if left >= size[0] or top >= size[1] or left + width <= 0 or top + height <= 0:
@@ -222,7 +251,15 @@ def _object(entry: dict, category: int, size, where: str, boxes: bool, problems:
     except ValueError as error:
         problems.add(f'{where}: {field} {error}.')
         return None
-    return AnnotatedObject(category, box, bool(crowd), shape)
+    return AnnotatedObject(category, box, bool(crowd or entry.get('ignore')), shape)
+
+
+def _is_turned(entry: dict) -> bool:
+    """Whether an object has an angle, as a field or among its attributes (CVAT), that is not a whole turn."""
+    attributes = entry.get('attributes')
+    angles = [entry.get(name) for name in ('rotation', 'angle', 'theta')]
+    angles.append(attributes.get('rotation') if isinstance(attributes, dict) else None)
+    return any(is_number(angle) and angle % 360 for angle in angles)
 
 
 def _shown(value: object) -> str:

@@ -57,6 +57,8 @@ class Annotations:
         objects: key -> its objects; a picture without any has an empty list.
         categories: name -> id.
         without_area: how many objects were left out because their boxes have no area, so that nothing can find them.
+        ignored: how many objects are marked ``ignore`` and are taken for crowds.
+        over_border: how many boxes reach over the border of their picture by more than a pixel.
     """
 
     path: str
@@ -64,6 +66,8 @@ class Annotations:
     objects: Mapping[int | str, Sequence[AnnotatedObject]]
     categories: Mapping[str, int]
     without_area: int = 0
+    ignored: int = 0
+    over_border: int = 0
 
     def names(self) -> dict[str, int | str]:
         """Return the name of each picture in a database -> its key.

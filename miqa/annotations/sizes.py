@@ -10,9 +10,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from miqa.pictures import UnreadableImage
-from miqa.pictures.reading import picture_size, stored_size
+from miqa.pictures.reading import picture_sizes
 
 from .objects import AnnotationError
 
@@ -21,15 +22,51 @@ class TurnedPictures(UserWarning):
     """Pictures are turned by EXIF, and nothing tells whether their annotations are, too."""
 
 
+class PictureHeader(Protocol):
+    """As much of a picture as is needed here: its file, its size as shown and as stored, and its orientation."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height as it is shown; None where it cannot be read."""
+
+    @property
+    def stored(self) -> tuple[int, int] | None:
+        """Width and height as it is stored; None for the same."""
+
+    @property
+    def orientation(self) -> int:
+        """How it is turned, 1 to 8."""
+
+
+class _Header(NamedTuple):
+    path: Path
+    size: tuple[int, int] | None
+    stored: tuple[int, int] | None = None
+    orientation: int = 1
+
+
+def read_headers(paths: Sequence[str | Path]) -> list[PictureHeader]:
+    """Read the headers of pictures; those that cannot be read are left to those who will read the pixels."""
+    headers: list[PictureHeader] = []
+    for path in map(Path, paths):
+        try:
+            headers.append(_Header(path, *picture_sizes(path)))
+        except (OSError, UnreadableImage):
+            headers.append(_Header(path, None))
+    return headers
+
+
 def check_turned(
-    paths: Sequence[str | Path], origin: str | None, sizes: Sequence[tuple[int, int] | None] | None = None
+    pictures: Sequence[PictureHeader], origin: str | None, sizes: Sequence[tuple[int, int] | None] | None = None
 ) -> None:
     """Check that annotations are of pictures as they are shown; warn of turned ones where that cannot be seen.
 
-    Pictures that cannot be read are left to those who will read them.
-
     Args:
-        paths: the pictures.
+        pictures: their headers.
         origin: of the annotations; None where there are none.
         sizes: width and height of each picture by the annotations, None where they do not say.
 
@@ -37,17 +74,17 @@ def check_turned(
         AnnotationError: the annotated width and height are those of pictures before they are turned, or of others.
     """
     as_stored, unclear = [], []
-    for path, size in zip(paths, sizes or [None] * len(paths), strict=True):
-        try:
-            shown, (stored, orientation) = picture_size(path), stored_size(path)
-        except (OSError, UnreadableImage):
+    for picture, size in zip(pictures, sizes or [None] * len(pictures), strict=True):
+        path, shown = picture.path, picture.size
+        if shown is None:
             continue
+        stored = picture.stored or shown
         if size is not None and size not in (shown, stored):
             raise AnnotationError(
                 f'{origin} annotates {path} as a picture of {size[0]} x {size[1]} pixels, but the file has '
                 f'{shown[0]} x {shown[1]}. Annotations and pictures must be of one size.'
             )
-        if orientation == 1:
+        if picture.orientation == 1:
             continue
         if size is not None and size == stored != shown:
             as_stored.append(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -99,7 +100,9 @@ def _deliver_one(source: Path, target: Path, mode: str) -> bool:
     if mode == 'copy':
         with atomic_write(target) as temporary:
             copy_regular(source, temporary, what='image file')
-        shutil.copystat(source, target)
+        # Times and permissions go along where the disk can keep them.
+        with contextlib.suppress(OSError):
+            shutil.copystat(source, target)
     elif mode == 'link':
         target.symlink_to(source)
     else:

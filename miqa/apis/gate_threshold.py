@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from miqa.keeping import write_json
 from miqa.outside.checked_values import shown
 from miqa.outside.json_text import parse_json
-from miqa.outside.regular_files import open_regular
+from miqa.outside.regular_files import decoded_text, open_regular
 
 _FORMAT = 1
 _MAX_BYTES = 1 << 20
@@ -90,7 +90,7 @@ class Gate:
         with open_regular(path, _MAX_BYTES, what='gate file') as stream:
             raw = stream.read()
         try:
-            data = parse_json(raw.decode('utf-8'), 'it')
+            data = parse_json(decoded_text(raw, 'it'), 'it')
         except ValueError as error:
             raise ValueError(f'{path} is not a gate file: {str(error).rstrip(".")}. {_MAKE_AGAIN}') from None
         if not isinstance(data, dict) or set(data) != {'format', 'gate', 'sha256'} or data['format'] != _FORMAT:

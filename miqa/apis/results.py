@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import itertools
 import json
 import os
+import secrets
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from miqa.keeping import atomic_write, only_writer
-from miqa.keeping.temporaries import make_temporary
+from miqa.keeping.files import try_writing
 from miqa.outside import check_regular, open_regular, read_regular_text
-from miqa.outside.addresses import address_in_path
-from miqa.outside.names import fitting_name, printable, write_name
+from miqa.outside.addresses import address_in_path, is_web_address
+from miqa.outside.names import fitting_name, place_of, printable, read_name, write_name
+from miqa.outside.tables import cell_text, csv_cell
 from miqa.running import require
 from miqa.taxonomy import check_choice
 
-#: One row an image: ``image`` is its path as :func:`miqa.outside.names.write_name` writes it; ``score`` and ``quality``
-#: are empty where ``error`` says why (it may also say why a picture made of it was not written); ``model`` names the
-#: weights; size and time of change of the file tell whether it is still the same.
+#: One row an image: ``image`` is its path as it was typed (as :func:`miqa.outside.names.write_name` writes it), or its
+#: absolute path where that name would stand for several files; ``score`` and ``quality`` are empty where ``error`` says
+#: why (it may also say why a picture made of it was not written); ``model`` names the weights; size and time of change
+#: of the file tell whether it is still the same, and ``path``, its absolute path, which file it is.
 COLUMNS = {
     'image': str,
     'score': float,
@@ -31,10 +35,17 @@ COLUMNS = {
     'model': str,
     'bytes': int,
     'modified_ns': int,
+    'path': str,
 }
+#: What version 0.2 did not write.
+_NEW_COLUMNS = {'path'}
+#: What stands for the folder of a file where nobody knows it.
+_SOMEWHERE = 'somewhere:'
 #: Columns that only some models give: the lowest score of a picture's views, with ``coverage='whole'``.
 EXTRA_COLUMNS = {'minimum': float}
 _KINDS = {**COLUMNS, **EXTRA_COLUMNS}
+#: Kind of a column -> from the text of a cell in a CSV file to its value.
+_CELLS: dict[type, Callable] = {str: cell_text, int: int, float: float}
 _ROWS_AT_A_TIME = 10_000
 _LINE_BEGINS = b'{"image": '
 #: What each line of a journal carries beside its row. The finished file has the rows alone.
@@ -50,12 +61,32 @@ def read_rows(path: Path) -> Iterator[dict]:
     """
     try:
         for row in _READERS[path.suffix.lower()](path):
-            if not isinstance(row, dict) or set(row) - set(EXTRA_COLUMNS) != set(COLUMNS):
-                found = sorted(map(str, row)) if isinstance(row, dict) else type(row).__name__
-                raise ValueError(f'its columns are {str(found)[:300]}, not {sorted(COLUMNS)}')
-            yield row
+            _check_columns(row)
+            yield {**row, **dict.fromkeys(_NEW_COLUMNS - set(row))}
     except (ValueError, TypeError, AttributeError, RecursionError, csv.Error) as error:
         raise ValueError(f'{path} is not a file of results of this program: {error}.') from None
+
+
+def _check_columns(columns: object) -> None:
+    """Raise a ValueError if a row, or a table's columns, are not those of a file of results."""
+    if not isinstance(columns, (dict, list)) or set(columns) - set(EXTRA_COLUMNS) | _NEW_COLUMNS != set(COLUMNS):
+        names = sorted(map(str, columns)) if isinstance(columns, (dict, list)) else type(columns).__name__
+        raise ValueError(f'its columns are {str(names)[:300]}, not {sorted(COLUMNS)}')
+
+
+def row_place(row: dict) -> str:
+    """Return which file a row speaks of: its absolute path, or its address.
+
+    Rows of version 0.2 hold the path as it was typed. It is that of a file below the current folder where size and
+    time of change are those of the row; else nobody knows the folder, and what is returned is no path.
+    """
+    if row['path']:
+        return read_name(row['path'])
+    name = read_name(row['image'])
+    if is_web_address(name):
+        return name
+    here = name.startswith(os.sep) or (file_state(name) or (None, None)) == (row['bytes'], row['modified_ns'])
+    return place_of(name) if here else f'{_SOMEWHERE}{name}'
 
 
 def write_rows(path: Path, rows: Iterable[dict]) -> None:
@@ -75,43 +106,64 @@ class ResultFile:
         path: ends in .csv, .json, .jsonl or .parquet.
         model: what names the weights; rows of other weights are not mixed in.
         overwrite: begin anew where the file exists.
+        force: as ``overwrite``, even where the file holds something else than results.
+        again: what else the user can do where the file holds other results than to name another file.
 
     Raises:
         ValueError: the suffix is another, or the file holds something else.
         InUse: another process writes to the file.
     """
 
-    def __init__(self, path: str | os.PathLike, model: str, overwrite: bool = False):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        model: str,
+        overwrite: bool = False,
+        force: bool = False,
+        again: str = 'begin anew with --overwrite',
+    ):
         self.path = Path(path)
         try_out(self.path)
         self.model = model
         self._closing = contextlib.ExitStack()
         self._closing.enter_context(only_writer(self.path, 'name another file'))
         try:
-            self._open(overwrite)
+            self._open(overwrite, force, again)
         except BaseException:
             self._closing.close()
             raise
 
-    def _open(self, overwrite: bool) -> None:
+    def _open(self, overwrite: bool, force: bool, again: str) -> None:
         model = self.model
         self._lines = self.path.suffix.lower() == '.jsonl'
-        self._journal = self.path if self._lines else self.path.with_name(fitting_name(self.path.name, '.part.jsonl'))
-        if overwrite:
+        self._journal = self.path if self._lines else journal_path(self.path)
+        if overwrite or force:
             for old in {self.path, self._journal}:
+                if old.is_file() and not force:
+                    _check_ours(old)
                 old.unlink(missing_ok=True)
         _cut_torn_line(self._journal)
-        self._done: dict[str, tuple[int, int]] = {}
+        self._done: dict[bytes, tuple[int, int]] = {}
+        unknown = 0
         for row in self._all_rows():
             if row['model'] != model:
                 raise ValueError(
                     f'{self.path} holds results of the model {row["model"]}, not of {model}. Name another file, or '
-                    'begin anew with --overwrite.'
+                    f'{again}.'
                 )
+            place = row_place(row)
+            unknown += place.startswith(_SOMEWHERE)
+            key = _short(place)
             if row['error']:
-                self._done.pop(row['image'], None)
+                self._done.pop(key, None)
             else:
-                self._done[row['image']] = (row['bytes'], row['modified_ns'])
+                self._done[key] = (row['bytes'], row['modified_ns'])
+        if unknown:
+            warnings.warn(
+                f'{unknown} rows of {self.path} are of version 0.2 and name files that have changed or lie in another '
+                'folder than this one. These rows are kept as they are.',
+                stacklevel=3,
+            )
         self._stream = open(self._journal, 'a', encoding='utf-8')  # noqa: SIM115  closed by finish() or close()
 
     def _all_rows(self) -> Iterator[dict]:
@@ -121,7 +173,7 @@ class ResultFile:
 
     def has(self, image: str) -> bool:
         """Tell whether an image, unchanged since, has its score already."""
-        done = self._done.get(write_name(image))
+        done = self._done.get(_short(_place(image)))
         return done is not None and done == file_state(image)
 
     def add(
@@ -139,6 +191,7 @@ class ResultFile:
             'model': self.model,
             'bytes': size,
             'modified_ns': modified,
+            'path': None if is_web_address(image) else write_name(_place(image)),
         }
         text = json.dumps(row, ensure_ascii=False)
         self._stream.write(f'{text[:-1]}, "{_CHECKSUM}": "{_crc_of(text)}"}}\n')
@@ -148,11 +201,22 @@ class ResultFile:
         self._stream.flush()
 
     def finish(self) -> None:
-        """Write the file: of each image the latest row, in the order in which they came first."""
+        """Write the file: of each image the latest row."""
         self._stream.close()
-        latest = {row['image']: position for position, row in enumerate(self._all_rows())}
+        latest: dict[bytes, int] = {}
+        meant: dict[bytes, bytes] = {}
+        ambiguous: set[bytes] = set()
+        for position, row in enumerate(self._all_rows()):
+            key, name = _short(row_place(row)), _short(row['image'])
+            latest[key] = position
+            if meant.setdefault(name, key) != key:
+                ambiguous.add(name)
         positions = set(latest.values())
-        rows = (row for position, row in enumerate(self._all_rows()) if position in positions)
+        rows = (
+            _named(row, _short(row['image']) in ambiguous)
+            for position, row in enumerate(self._all_rows())
+            if position in positions
+        )
         write_rows(self.path, rows)
         if not self._lines:
             self._journal.unlink()
@@ -164,39 +228,70 @@ class ResultFile:
         self._closing.close()
 
 
+def _place(image: str) -> str:
+    return image if is_web_address(image) else place_of(image)
+
+
+def _short(text: str) -> bytes:
+    """Return what stands for a long text in memory, of which there may be a million."""
+    return hashlib.blake2b(text.encode('utf-8', 'surrogateescape'), digest_size=16).digest()
+
+
+def _named(row: dict, ambiguous: bool) -> dict:
+    """Return a row with the absolute path of its file, and with it as the name where that may mean several files."""
+    place = row_place(row)
+    if place.startswith(os.sep):
+        path = write_name(place)
+        row = {**row, 'path': path, 'image': path if ambiguous else row['image']}
+    return row
+
+
+def _check_ours(path: Path) -> None:
+    try:
+        next(read_rows(path), None)
+    except ValueError as error:
+        raise ValueError(f'{error} Name another file, or replace it with --force.') from None
+
+
+def journal_path(path: Path) -> Path:
+    """Return where results lie until their file is written."""
+    return path.with_name(fitting_name(path.name, '.part.jsonl'))
+
+
 def try_out(path: str | os.PathLike) -> None:
     """Find out, before anything is scored, whether results can be written to ``path``; its folder is made.
 
+    Everything that happens at the end happens once with a file without rows.
+
     Raises:
-        ValueError: the suffix is not one of a result file, or there is a folder of that name.
+        ValueError: the suffix is not one of a result file, or there is something else than a file of that name.
+        MissingPackage: what writes files of this suffix is not installed.
         OSError: nothing can be written there.
     """
     path = Path(path)
     if (address := address_in_path(str(path))) is not None:
         raise ValueError(f'Results are written to a file of this computer, not to {address}.')
     check_choice(path.suffix.lower(), _WRITERS, 'suffix of a result file')
-    if path.is_dir():
-        raise IsADirectoryError(f'{path} is a folder, but results are one file. Name a file in it.')
-    if path.exists():
-        check_regular(path, what='file of results')
+    for place in (path, journal_path(path)):
+        try_writing(place)
+    trial = path.with_name(f'.{secrets.token_hex(8)}.trial{path.suffix}')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = make_temporary(path)
-        temporary.unlink()
-        os.close(handle)
-        if path.exists():
-            open(path, 'ab').close()
-    except OSError as error:
-        raise OSError(f'Results cannot be written to {path}: {error.strerror or error}. Name another file.') from None
+        write_rows(trial, ())
+    finally:
+        trial.unlink(missing_ok=True)
 
 
 def file_state(path: str) -> tuple[int, int] | None:
-    """Return size in bytes and time of change in nanoseconds of a file; None where there is none."""
+    """Return size in bytes and time of change of a file; None where there is none.
+
+    The time is in nanoseconds since 1970, from 1677 to 2262: what lies outside is the end of that, as no column of a
+    Parquet file holds more.
+    """
     try:
         status = Path(path).stat()
     except (OSError, ValueError):
         return None
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, min(max(status.st_mtime_ns, -(1 << 63)), (1 << 63) - 1)
 
 
 def _cut_torn_line(path: Path) -> None:
@@ -227,9 +322,12 @@ def _cut_torn_line(path: Path) -> None:
 
 
 def _read_csv(path: Path) -> Iterator[dict]:
-    with open_regular(path, None, what='file of results', encoding='utf-8', newline='') as stream:
-        for row in csv.DictReader(stream):
-            yield {key: _KINDS.get(key, str)(value) if value else None for key, value in row.items()}
+    with open_regular(path, None, what='file of results', encoding='utf-8-sig', newline='') as stream:
+        reader = csv.DictReader(stream)
+        if reader.fieldnames is not None:
+            _check_columns(list(reader.fieldnames))
+        for row in reader:
+            yield {key: _CELLS[_KINDS.get(key, str)](value) if value else None for key, value in row.items()}
 
 
 def _read_json_lines(path: Path) -> Iterator[dict]:
@@ -265,14 +363,19 @@ def _crc_of(text: str) -> str:
 
 
 def _read_json(path: Path) -> Iterator[dict]:
-    yield from json.loads(read_regular_text(path, what='file of results'))
+    rows = json.loads(read_regular_text(path, what='file of results'))
+    if not isinstance(rows, list):
+        raise ValueError(f'it is not a list of rows but of the kind {type(rows).__name__}')
+    yield from rows
 
 
 def _read_parquet(path: Path) -> Iterator[dict]:
     # Imported where it is needed: other formats do without. Its errors about content are ValueErrors.
     parquet = require('pyarrow.parquet', 'Reading a .parquet file')
-    for batch in parquet.ParquetFile(check_regular(path, what='file of results')).iter_batches(_ROWS_AT_A_TIME):
-        yield from batch.to_pylist()
+    with parquet.ParquetFile(check_regular(path, what='file of results')) as file:
+        _check_columns(file.schema_arrow.names)
+        for batch in file.iter_batches(_ROWS_AT_A_TIME):
+            yield from batch.to_pylist()
 
 
 def _write_csv(path: Path, rows: Iterable[dict]) -> None:
@@ -280,7 +383,7 @@ def _write_csv(path: Path, rows: Iterable[dict]) -> None:
         columns, rows = _columns_of(rows)
         writer = csv.DictWriter(stream, columns, lineterminator='\n')
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
 
 
 def _columns_of(rows: Iterable[dict]) -> tuple[list[str], Iterator[dict]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from miqa.apis.command_options import SOME_FAILED, add_model_options, add_reading_options, load_model
 from miqa.outside.addresses import address_in_path
-from miqa.outside.names import printable, read_name, write_name
+from miqa.outside.names import place_of, printable, write_name
 
 _DESCRIPTION = """\
 Score the images of a folder, with all folders below, and copy, link or list the good ones.
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from miqa.apis.gate import choose, deliver
-    from miqa.apis.results import ResultFile, read_rows, try_out
+    from miqa.apis.results import ResultFile, read_rows, row_place, try_out
     from miqa.outside.walking import check_target
     from miqa.pictures.finding import LeftOut, find_images
 
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         gate.check_model(model.identity)
     scores: dict[str, float] = {}
     failed: list[Exception] = []
-    results = ResultFile(args.scores, model.identity) if args.scores else None
+    results = ResultFile(args.scores, model.identity, again='delete it') if args.scores else None
     todo = [image for image in images if results is None or not results.has(image)]
     with tqdm(total=len(images), initial=len(images) - len(todo), unit='image', disable=args.quiet or None) as bar:
         for found in model.assess_all(todo, bar.update):
@@ -103,9 +103,9 @@ def run(args: argparse.Namespace) -> int:
                 results.add(found.name, found.score, found.quality, found.error, **found.extra)
     if results is not None:
         results.finish()
-        wanted = set(images)
-        rows = ((read_name(row['image']), row['score']) for row in read_rows(Path(args.scores)))
-        known = {image: score for image, score in rows if image in wanted}
+        wanted = {place_of(image): image for image in images}
+        rows = ((row_place(row), row['score']) for row in read_rows(Path(args.scores)))
+        known = {wanted[place]: score for place, score in rows if place in wanted}
         scores = {image: score for image, score in known.items() if score is not None}
     names = [image for image in images if image in scores]
     good = choose([scores[name] for name in names], args.keep, threshold)

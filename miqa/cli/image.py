@@ -47,6 +47,7 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument('--out', '-o', metavar='FILE', help='.csv, .json, .jsonl or .parquet')
     parser.add_argument('--overwrite', action='store_true', help='begin anew where --out exists')
+    parser.add_argument('--force', action='store_true', help='begin anew even where --out is not a file of results')
     parser.add_argument(
         '--shard', type=command_line.sentence(parse_shard), default=(1, 1), metavar='I/N',
         help='only the I-th of N parts of the images (as many processes or computers may do the others)',
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         try_out(args.out)
     model = load_model(args)
-    results = ResultFile(args.out, model.identity, args.overwrite) if args.out else None
+    results = ResultFile(args.out, model.identity, args.overwrite, args.force) if args.out else None
     pictures = DrawnPictures(model, args.annotated, args.heatmaps, args.heatmap_method)
     summary = Summary()
     total = len(images) if isinstance(images, list) else None

@@ -71,6 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--classes', nargs='+', metavar='NAME', help='names of the classes, in the order of their index'
     )
+    parser.add_argument(
+        '--ignore-index', type=int, choices=(255,), metavar='255',
+        help='seg: pixels of this value in the maps do not count (asked for where 255 may be a class)',
+    )  # fmt: skip
     parser.add_argument('--pairs', metavar='CSV', help='columns clean,degraded: these in place of distortions')
     parser.add_argument('--unpaired', action='store_true', help='single pictures as they are: accuracy alone')
     parser.add_argument('--plan', action='store_true', help='say what it will cost, and make nothing')
@@ -121,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
         machines=machine_configs_of(args.machine, args.task),
         annotations=args.annotations,
         classes=args.classes,
+        ignored=args.ignore_index,
         pairs=args.pairs,
         unpaired=args.unpaired,
         distortions=distortions_named(args.distortions),

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from pathlib import Path
 
 from miqa.errors import MIQAError
 from miqa.keeping import sha256_of_file
 from miqa.keeping.sealed import DamagedFile, read_sealed_json, sealed
+from miqa.keeping.temporaries import make_temporary
 from miqa.keeping.versions import versions_in_use
 from miqa.layout import build_settings_path, record_path
 
@@ -45,11 +45,9 @@ def settle_settings(folder: Path, settings: dict) -> None:
     # Tuples become lists, as they are when they are read again.
     wanted = json.loads(json.dumps(settings, allow_nan=False))
     text = json.dumps(sealed(wanted), indent=2, allow_nan=False) + '\n'
-    handle, temporary = tempfile.mkstemp(prefix='.build.', suffix='.part.json', dir=path.parent)
+    handle, temporary = make_temporary(path)
     try:
-        with os.fdopen(handle, 'w', encoding='utf-8') as stream:
-            stream.write(text)
-        Path(temporary).chmod(0o644)
+        temporary.write_text(text, encoding='utf-8')
         try:
             # A link, unlike a rename, fails where the file exists.
             os.link(temporary, path)
@@ -59,10 +57,11 @@ def settle_settings(folder: Path, settings: dict) -> None:
         except OSError:
             # A file system without links: the last of several shards that start at once wins, with the same text.
             if not path.exists():
-                Path(temporary).replace(path)
+                temporary.replace(path)
                 return
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+        os.close(handle)
     there = read_sealed_json(path, 'Delete it; the same command writes it again.')
     differences = [
         f'{key}: {_brief(there.get(key))} there, {_brief(wanted.get(key))} now'

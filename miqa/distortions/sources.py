@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from miqa.annotations.coco import read_coco
 from miqa.annotations.objects import Annotations
-from miqa.annotations.sizes import check_turned
+from miqa.annotations.sizes import PictureHeader, check_turned, read_headers
 from miqa.layout import PICTURE_SUFFIXES, SPLIT_COLUMNS, coco_source
 from miqa.outside.names import printable
 from miqa.outside.regular_files import read_regular_text
@@ -96,7 +96,7 @@ def read_names(path: str | Path) -> list[str]:
     """Read names of pictures: a text file with one per line, or a split CSV with ``Image Name`` or ``Image Index``."""
     path = Path(path)
     if path.suffix.lower() != '.csv':
-        text = read_regular_text(path, what='list of pictures', encoding='utf-8-sig')
+        text = read_regular_text(path, what='list of pictures')
         names = [line.strip() for line in text.splitlines()]
     else:
         columns = tuple(dict.fromkeys(SPLIT_COLUMNS.values()))
@@ -117,17 +117,19 @@ def read_names(path: str | Path) -> list[str]:
 def plan_sources(
     paths: Sequence[str | Path],
     task: str,
-    annotations: str | Path | None = None,
+    annotations: str | Path | Annotations | None = None,
     mask_folder: str | Path | None = None,
+    headers: Sequence[PictureHeader] | None = None,
 ) -> list[Source]:
     """Name the sources of a database and say where their masks come from.
 
     Args:
         paths: the pictures.
         task: 'cls', 'det' or 'ins'; the last two name pictures by COCO's numbers.
-        annotations: COCO file with instances, which is read and checked whole; pictures without any instance get a
-            mask by saliency.
+        annotations: COCO file with instances, which is read and checked whole, or what was read of it; pictures
+            without any instance get a mask by saliency.
         mask_folder: with one mask per picture; goes before annotations.
+        headers: of the pictures, where they were read already.
 
     Returns:
         The sources, sorted by name.
@@ -136,14 +138,17 @@ def plan_sources(
         ValueError: two pictures would have the same name, a picture of ``det`` has no number, or the annotations are
             wrong, do not list a picture, or are those of a picture before it was turned by its EXIF orientation.
     """
-    coco = read_coco(annotations, objects=False) if annotations else None
+    coco = annotations if isinstance(annotations, Annotations) else None
+    if coco is None and annotations:
+        coco = read_coco(annotations, objects=False)
+    headers = read_headers(paths) if headers is None else headers
     keys: list[int | str | None] = [None] * len(paths)
     if coco:
         found = [coco.find(str(path)) for path in paths]
-        check_turned(paths, coco.path, [coco.images[key].size for key in found])
+        check_turned(headers, coco.path, [coco.images[key].size for key in found])
         keys = [*found]
     else:
-        check_turned(paths, str(mask_folder) if mask_folder else None)
+        check_turned(headers, str(mask_folder) if mask_folder else None)
     sources: dict[str, Source] = {}
     for path, key in zip(map(Path, paths), keys, strict=True):
         image_id = path.stem if IMAGE_TASKS[task] == 'cls' else _number(path, coco, key)

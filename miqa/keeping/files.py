@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from miqa.outside.regular_files import open_regular
+from miqa.outside.addresses import address_in_path
+from miqa.outside.names import fitting_name
+from miqa.outside.regular_files import check_regular, open_regular
 
 from .temporaries import make_temporary
 
@@ -36,8 +40,6 @@ def atomic_write(
     handle, temporary = make_temporary(path)
     try:
         yield temporary
-        # mkstemp makes files private; a result is as readable as any other file of the user's.
-        temporary.chmod(0o666 & ~_umask())
         if durable:
             _to_disk(temporary)
         temporary.replace(named(temporary) if named else path)
@@ -46,19 +48,66 @@ def atomic_write(
         os.close(handle)
 
 
+def try_writing(path: str | os.PathLike) -> None:
+    """Do once, with an empty file of another name, all that :func:`atomic_write` will do with ``path``; remove it.
+
+    Commands call it before they begin hours of work, so that a disk that refuses something refuses it now. The
+    parent folder is made where it is missing.
+
+    Raises:
+        ValueError: ``path`` is an address, or something other than a file is there.
+        OSError: nothing can be written there; the message names the path and the reason.
+    """
+    path = Path(path)
+    if (address := address_in_path(os.fspath(path))) is not None:
+        raise ValueError(f'Files are written on this computer, not to {address}.')
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(f'{path} is a folder, where a file is to be written. Name a file in it.')
+        if os.path.lexists(path) and path.exists():
+            check_regular(path)
+            open(path, 'ab').close()  # a read-only file could be replaced, but is meant to stay
+        trial = path.with_name(f'.{fitting_name(path.name, ".trial", 60)}{secrets.token_hex(4)}{path.suffix[:15]}')
+        with atomic_write(trial, durable=False):
+            pass
+        trial.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()  # tells whether the name is one that the disk takes
+    except OSError as error:
+        if isinstance(error, (IsADirectoryError, ValueError)):
+            raise
+        raise OSError(f'{path} cannot be written: {error.strerror or error}. Name another place.') from None
+
+
+def try_folder(folder: str | os.PathLike) -> None:
+    """Make a folder where it is missing, and try out whether files can be written into it as :func:`try_writing` does.
+
+    Raises:
+        ValueError: it is an address.
+        OSError: it is something else than a folder, or nothing can be written there.
+    """
+    folder = Path(folder)
+    if (address := address_in_path(os.fspath(folder))) is not None:
+        raise ValueError(f'Files are written to a folder of this computer, not to {address}.')
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise NotADirectoryError(f'{folder} is not a folder, and files are to be written into one. Name another.')
+    try_writing(folder / 'trial')
+
+
+#: What file systems say that have no way to wait for the disk.
+_NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM, errno.EACCES}
+
+
 def _to_disk(path: Path) -> None:
     # Some writers put another file in the place of the one that was made here, so that its handle is of no use.
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_json(path: str | os.PathLike, value) -> None:

@@ -148,4 +148,7 @@ def _write_note(path: Path) -> None:
         'command': shlex.join(sys.argv)[:500],
         'since': time.strftime('%Y-%m-%d %H:%M:%S'),
     }
-    path.write_text(json.dumps(note), encoding='utf-8')
+    # Whatever has that name is removed first: to write into a pipe would wait for a reader.
+    path.unlink(missing_ok=True)
+    with open(path, 'x', encoding='utf-8') as stream:
+        stream.write(json.dumps(note))

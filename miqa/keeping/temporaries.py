@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ except ImportError:  # Windows: a file that is in use cannot be removed there an
 _OURS = re.compile(r'\..*\.[a-z0-9_]{8}\.part(\.[^./]*)?')
 # A file name may have 255 bytes; this many are kept of the target's, so that the rest fits.
 _LONGEST_STEM = 120
+
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL
+for _name in ('O_NOFOLLOW', 'O_CLOEXEC', 'O_BINARY'):
+    _NEW_FILE |= getattr(os, _name, 0)
 
 # Folders that this process has looked through.
 _swept: set[str] = set()
@@ -37,7 +42,12 @@ def make_temporary(path: Path) -> tuple[int, Path]:
     suffix = path.suffix if len(os.fsencode(path.suffix)) < 16 else ''
     stem = os.fsdecode(os.fsencode(path.stem)[:_LONGEST_STEM])
     while True:
-        handle, name = tempfile.mkstemp(prefix=f'.{stem}.', suffix=f'.part{suffix}', dir=path.parent)
+        name = os.path.join(os.fspath(path.parent), f'.{stem}.{secrets.token_hex(4)}.part{suffix}')  # noqa: PTH118
+        try:
+            # With the permissions of any other file of the user's: some disks cannot change them afterwards.
+            handle = os.open(name, _NEW_FILE, 0o666)
+        except FileExistsError:
+            continue
         if _lock(handle, wait=True) and _is_still(handle, name):
             return handle, Path(name)
         # A sweep that began in this very moment took it for somebody's leftover.

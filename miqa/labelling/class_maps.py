@@ -7,22 +7,15 @@ does not count. ``classes.txt`` names the classes, one a line, from index 0; wit
 from __future__ import annotations
 
 import hashlib
-import warnings
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from miqa.annotations.class_names import read_class_names
+from miqa.annotations.formats.class_map import NAMES_FILE, class_map_of
 from miqa.keeping import sha256_of_file
-from miqa.outside import open_regular
+from miqa.outside import read_regular
 from miqa.outside.regular_files import PICTURE_BYTES
-from miqa.pictures import UnreadableImage
-from miqa.pictures.reading import MOST_PIXELS
-
-#: File of the classes' names in a folder of maps.
-NAMES_FILE = 'classes.txt'
 
 
 def class_map_path(folder: Path, source: str) -> Path:
@@ -44,12 +37,6 @@ def known_maps(folder: Path) -> set[str]:
     return {path.stem for path in Path(folder).glob('*.png')}
 
 
-def class_names(folder: Path) -> tuple[str, ...] | None:
-    """Return the names of the classes, or None where nothing names them."""
-    path = Path(folder) / NAMES_FILE
-    return tuple(read_class_names(path)) if path.is_file() else None
-
-
 @lru_cache(maxsize=4)
 def read_class_map(path: Path) -> np.ndarray:
     """Read a map, int (H, W), once for all versions of a source.
@@ -59,24 +46,7 @@ def read_class_map(path: Path) -> np.ndarray:
         UnreadableImage: it is no regular file, no whole PNG, or has too many pixels.
         ValueError: it is a picture of colours.
     """
-    with open_regular(path, PICTURE_BYTES, what='map of classes') as stream:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-                image = Image.open(stream, formats=['PNG'])
-            if image.width * image.height > MOST_PIXELS:
-                raise UnreadableImage(f'{path} has {image.width} x {image.height} pixels, more than {MOST_PIXELS}.')
-            mode, pixels = image.mode, np.asarray(image)
-        except UnreadableImage:
-            raise
-        except Exception as error:  # whatever a decoder raises
-            raise UnreadableImage(f'{path} is not a whole PNG: {str(error)[:200] or type(error).__name__}.') from error
-    if mode not in ('L', 'P', 'I', 'I;16', '1'):
-        raise ValueError(
-            f'{path} is a picture of mode {mode}. A map of classes holds one index for each pixel (grey or palette); '
-            f'turn colours into indices first.'
-        )
-    return pixels.astype(np.int64)
+    return class_map_of(read_regular(path, PICTURE_BYTES, what='map of classes'), path)
 
 
 def digest_of_maps(folder: Path) -> str:

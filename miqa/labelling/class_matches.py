@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from miqa.annotations.coco import read_coco
+from miqa.annotations.formats.class_map import class_names
+from miqa.annotations.objects import Annotations
 from miqa.layout import ground_truth_path
 
-from .class_maps import class_names
-from .coco_objects import check_shapes
+from .coco_objects import check_shapes, remember
 from .detection_scores import match_categories
 from .segmentation_scores import map_classes
 
@@ -25,13 +26,16 @@ class Named(Protocol):
     classes: tuple[str, ...] | None
 
 
-def unknown_classes(machines: Iterable[Named], data_root: str | os.PathLike, task: str) -> list[str]:
+def unknown_classes(
+    machines: Iterable[Named], data_root: str | os.PathLike, task: str, annotations: Annotations | None = None
+) -> list[str]:
     """Return a sentence for each machine that does not know all annotated classes.
 
     Args:
         machines: all that will run.
         data_root: the database, with its ground truth.
         task: det, ins or seg; classes of ``cls`` are matched when their table is made.
+        annotations: the ground truth of det and ins, where it was read already; it is remembered for the scores.
 
     Raises:
         ValueError: not one class of a machine is annotated, or an object lacks the shape that ins needs.
@@ -42,7 +46,8 @@ def unknown_classes(machines: Iterable[Named], data_root: str | os.PathLike, tas
     if task == 'seg':
         annotated = tuple(class_names(truth) or ())
     else:
-        annotations = read_coco(truth)
+        annotations = read_coco(truth) if annotations is None else annotations
+        remember(annotations)
         annotated = tuple(annotations.categories)
         if task == 'ins':
             check_shapes(annotations)

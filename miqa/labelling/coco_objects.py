@@ -41,14 +41,27 @@ def coco_objects(path: str, with_masks: bool) -> CocoObjects:
         FileNotFoundError: there is no such file.
         ValueError: the file is not as it must be; see :func:`miqa.annotations.coco.read_coco`.
     """
-    stamp = Path(path).stat() if Path(path).is_file() else None
-    return _read(path, with_masks, (stamp.st_mtime_ns, stamp.st_size) if stamp else None)
+    return _read(path, with_masks, _stamp(path))
+
+
+def remember(annotations: Annotations) -> None:
+    """Keep what was read of a file for this process, so that :func:`coco_objects` need not read it as well."""
+    _remembered.clear()
+    _remembered[annotations.path, _stamp(annotations.path)] = annotations
+
+
+_remembered: dict[tuple, Annotations] = {}
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    status = Path(path).stat() if Path(path).is_file() else None
+    return (status.st_mtime_ns, status.st_size) if status else None
 
 
 @lru_cache(maxsize=2)
 def _read(path: str, with_masks: bool, stamp: tuple[int, int] | None) -> CocoObjects:
     """Read the file; ``stamp`` makes a changed file another entry of the cache."""
-    return objects_of(read_coco(path), with_masks)
+    return objects_of(_remembered.get((path, stamp)) or read_coco(path), with_masks)
 
 
 def objects_of(annotations: Annotations, with_masks: bool) -> CocoObjects:

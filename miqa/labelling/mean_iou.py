@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-#: Pixels of an annotation that belong to no class and do not count, as in Cityscapes, ADE20K and Pascal VOC.
-IGNORED = 255
+from miqa.annotations.formats.class_map import IGNORED
 
 
 def mean_iou(found: np.ndarray, truth: np.ndarray, classes: int, ignored: int | None = IGNORED) -> float | None:

@@ -44,6 +44,7 @@ class Order:
         machines: configs of the machines.
         annotations: of any kind that :mod:`miqa.annotations.formats` reads, or None: consistency alone.
         classes: names of classes, see :func:`miqa.labelling.own_pictures.prepare_pictures`.
+        ignored: value of pixels in maps of classes that do not count, where the user has said so.
         pairs: CSV of clean and degraded pictures, in place of distortions.
         unpaired: take each picture as it is, without a clean one: accuracy alone.
         distortions: which.
@@ -68,6 +69,7 @@ class Order:
     machines: Sequence[dict]
     annotations: str | os.PathLike | None = None
     classes: Sequence[str] | None = None
+    ignored: int | None = None
     pairs: str | os.PathLike | None = None
     unpaired: bool = False
     distortions: Sequence[str] = DISTORTIONS
@@ -142,6 +144,8 @@ def prepare(order: Order, machines: Sequence[Machine], left_out: LeftOut) -> Own
     """Name the sources and write their ground truth; ``left_out`` collects what is not among them."""
     clean = list(read_pairs(order.pairs, order.images, order.task != 'cls')) if order.pairs else None
     known, count = None, None
+    if order.task == 'seg':
+        known = next((machine.classes for machine in machines if machine.classes), None)
     if order.task == 'cls':
         known = next((machine.classes for machine in machines if machine.classes), None)
         told_apart = {machine.name: len(machine.classes or ()) or machine.class_count for machine in machines}
@@ -154,11 +158,11 @@ def prepare(order: Order, machines: Sequence[Machine], left_out: LeftOut) -> Own
     known_before = truth.exists()
     own = prepare_pictures(
         order.images, order.root, order.task, order.annotations, order.classes, known, count, only=clean,
-        left_out=left_out,
+        left_out=left_out, ignored=order.ignored,
     )  # fmt: skip
     if own.annotated:
         try:
-            own.notes += unknown_classes(machines, order.root, order.task)
+            own.notes += unknown_classes(machines, order.root, order.task, own.annotations)
         except ValueError:
             if not known_before and truth.is_file():
                 truth.unlink()  # so that corrected annotations are not other ones than those of a database

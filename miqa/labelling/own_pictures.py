@@ -6,27 +6,21 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from miqa.annotations.coco import read_coco
-from miqa.annotations.formats import (
-    Picture,
-    coco_content,
-    format_of,
-    image_folder_classes,
-    number_pictures,
-    read_boxes_csv,
-    read_class_table,
-    read_cvat,
-    read_labelme,
-    read_voc,
-    read_yolo,
-)
+from miqa.annotations.coco import parse_coco
+from miqa.annotations.formats.class_map import NAMES_FILE
+from miqa.annotations.formats.coco_file import CocoFile
+from miqa.annotations.formats.coco_writing import Picture, coco_content, number_pictures
+from miqa.annotations.formats.detect import format_of
+from miqa.annotations.formats.format import CLASSES, COCO, MAPS, OBJECTS, ReadClasses, ReadObjects, Request
+from miqa.annotations.formats.maps import MapFolder
+from miqa.annotations.objects import Annotations
 from miqa.annotations.sizes import check_turned
 from miqa.distortions.masks import MaskRecipe, coco_recipe
 from miqa.distortions.sources import Source, plan_sources
-from miqa.keeping import atomic_write, sha256_of_file, write_json
+from miqa.keeping import atomic_write, write_json
 from miqa.layout import (
     CLASS_FILE,
     CLASS_INDEX,
@@ -36,18 +30,16 @@ from miqa.layout import (
     ground_truth_path,
     image_task_folder,
 )
-from miqa.outside import copy_regular, read_regular, read_regular_text
+from miqa.outside import read_regular, read_regular_text
 from miqa.outside.addresses import address_in_path
 from miqa.outside.json_text import parse_json
 from miqa.outside.names import printable
 from miqa.outside.tables import id_of, read_table
 from miqa.outside.walking import LeftOut, Walker, check_target, raise_problem
 from miqa.pictures import UnreadableImage
-from miqa.pictures.reading import picture_size
+from miqa.pictures.reading import picture_size, picture_sizes
 from miqa.pictures.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from miqa.taxonomy import IMAGE_TASKS
-
-from .class_maps import NAMES_FILE
 
 #: Which number each picture of a detection database has, beside its images, so that later runs give the same.
 NUMBERS_FILE = 'numbers.json'
@@ -62,12 +54,14 @@ class OwnPictures:
         names: source name -> what the folder calls the picture.
         annotated: there is ground truth.
         notes: sentences about what was found.
+        annotations: what the ground truth of det and ins says, so that nobody needs to read it again.
     """
 
     sources: list[Source]
     names: dict[str, str]
     annotated: bool
     notes: list[str] = field(default_factory=list)
+    annotations: Annotations | None = None
 
 
 def pictures_below(folder: str | os.PathLike, left_out: LeftOut | None = None) -> list[str]:
@@ -108,6 +102,7 @@ def prepare_pictures(
     class_count: int | None = None,
     only: Sequence[str] | None = None,
     left_out: LeftOut | None = None,
+    ignored: int | None = None,
 ) -> OwnPictures:
     """Name the sources, and write their ground truth where the database keeps it.
 
@@ -116,12 +111,13 @@ def prepare_pictures(
         root: the database.
         task: cls, det, ins or seg.
         annotations: of any kind of :data:`miqa.annotations.formats.FORMATS`, or None.
-        classes: names of the classes where the annotations only count them (YOLO), or the order in which the
+        classes: names of the classes where the annotations only count them (YOLO, maps), or the order in which the
             classifiers count them (cls).
         known_classes: of the classifiers, in their order, where they name them.
         class_count: how many classes the classifiers tell apart, where they say so.
         only: of the pictures, by their names below the folder; None: all.
         left_out: collects what is not among the sources, and why.
+        ignored: the user has said that pixels of this value do not count in maps of classes.
 
     Raises:
         FileNotFoundError, ValueError: pictures or annotations are missing or wrong, the database has other ground
@@ -131,28 +127,26 @@ def prepare_pictures(
     names = list(only) if only is not None else pictures_below(folder, left_out)
     if only is None:
         check_target(Path(folder), Path(root), (str(Path(folder) / name) for name in names))
-    truth = ground_truth_path(root, task)
-    kind = None if annotations is None else format_of(annotations, folder, task)
-    if kind not in ('coco', 'voc', 'labelme', 'cvat'):  # these say the sizes of pictures; checked where they are read
-        places = kind in ('yolo', 'csv', 'maps') and task != 'cls'
-        check_turned([Path(folder) / name for name in names], str(annotations) if places else None)
-    if IMAGE_TASKS[task] == 'det':
-        return _detection(Path(folder), root, task, names, kind, annotations, classes, truth, left_out)
-    sources = _by_stem(Path(folder), names)
-    called = {name: source for source, name in sources.names.items()}
-    if annotations is not None and kind in ('csv', 'imagefolder'):
-        known = classes or known_classes
-        if kind == 'csv':
-            indices = read_class_table(Path(annotations), names, known, class_count)
-        else:
-            folders = [path.name for path in Path(folder).iterdir() if path.is_dir() and not path.name.startswith('.')]
-            indices = image_folder_classes(names, known, folders, class_count)
-        rows = sorted((called[name], Path(name).suffix, index) for name, index in indices.items())
-        _write_classes(truth, rows)
-    elif annotations is not None and kind == 'maps':
-        _copy_maps(Path(annotations), truth, called)
-    sources.annotated = kind is not None
-    return sources
+    found = None if annotations is None else format_of(annotations, folder, task)
+    if classes and found is not None and not found.takes_names:
+        raise ValueError(f'--classes is not for {found.words}, which names its classes itself. Leave it out.')
+    pictures = _sized(Path(folder), names, left_out)
+    if found is None:
+        check_turned(pictures, None)
+        return _without_annotations(Path(folder), root, task, [picture.name for picture in pictures])
+    request = Request(
+        Path(annotations or ''), pictures, Path(folder), classes, known_classes, class_count, ignored,
+    )  # fmt: skip
+    own = _STORED[found.holds](found.read(request), request, root, task)
+    own.annotated = True
+    return own
+
+
+def _without_annotations(folder: Path, root, task: str, names: Sequence[str]) -> OwnPictures:
+    if IMAGE_TASKS[task] == 'cls':
+        return _by_stem(folder, names)
+    numbers = _settled_numbers(root, task, names)
+    return _numbered(folder, {name: (numbers[name], MaskRecipe('saliency')) for name in names})
 
 
 def _by_stem(folder: Path, names: Sequence[str]) -> OwnPictures:
@@ -169,45 +163,94 @@ def _by_stem(folder: Path, names: Sequence[str]) -> OwnPictures:
     return OwnPictures(sources, found, False)
 
 
-def _detection(folder, root, task, names, kind, annotations, classes, truth: Path, left_out: LeftOut) -> OwnPictures:
-    paths = [folder / name for name in names]
-    if kind == 'coco':
-        sources = plan_sources(paths, task, annotations)
-        read_coco(annotations)
-        _settle(truth, read_regular(annotations, what='file of COCO annotations'), str(annotations))
-        below = {str(path): name for path, name in zip(paths, names, strict=True)}
-        return OwnPictures(sources, {source.image_id: below[source.path] for source in sources}, True)
-    numbers = _settled_numbers(root, task, names)
-    notes: list[str] = []
-    if kind is None:
-        recipes = dict.fromkeys(names, MaskRecipe('saliency'))
-    else:
-        pictures = _sized(paths, names, left_out)
-        readers: dict[str, Callable] = {
-            'yolo': read_yolo, 'voc': read_voc, 'csv': read_boxes_csv, 'labelme': read_labelme, 'cvat': read_cvat,
-        }  # fmt: skip
-        extra = (classes,) if kind == 'yolo' else ()
-        objects, categories = readers[kind](Path(annotations), pictures, *extra)
-        content = coco_content(pictures, objects, categories, numbers)
-        _settle(truth, json.dumps(content, indent=1, ensure_ascii=False).encode(), str(annotations))
-        checked = read_coco(truth)
-        numbered = {picture.name: numbers[picture.name] for picture in pictures}
-        recipes = {name: coco_recipe(checked, number) for name, number in numbered.items()}
-        total = sum(map(len, objects.values()))
-        notes.append(f'{total} objects of {len(categories)} classes in {len(pictures)} pictures, written to {truth}')
-    called = {coco_source(numbers[name]): name for name in recipes}
-    sources = [Source(source, str(folder / name), recipes[name]) for source, name in sorted(called.items())]
-    return OwnPictures(sources, called, kind is not None, notes)
+def _numbered(folder: Path, recipes: Mapping[str, tuple[int, MaskRecipe]]) -> OwnPictures:
+    """Call each picture by its number; ``recipes`` has number and mask of each name."""
+    called = {coco_source(number): (name, recipe) for name, (number, recipe) in recipes.items()}
+    sources = [Source(source, str(folder / name), recipe) for source, (name, recipe) in sorted(called.items())]
+    return OwnPictures(sources, {source: name for source, (name, _) in called.items()}, False)
 
 
-def _sized(paths: Sequence[Path], names: Sequence[str], left_out: LeftOut) -> list[Picture]:
+def _store_coco(read: CocoFile, request: Request, root, task: str) -> OwnPictures:
+    truth, annotations = ground_truth_path(root, task), read.annotations
+    paths = [picture.path for picture in request.pictures]
+    sources = plan_sources(paths, task, annotations, headers=request.pictures)
+    _settle(truth, read.data, str(request.path))
+    below = {str(picture.path): picture.name for picture in request.pictures}
+    names = {source.image_id: below[source.path] for source in sources}
+    return OwnPictures(sources, names, True, read.remarks.lines(), replace(annotations, path=str(truth)))
+
+
+def _store_objects(read: ReadObjects, request: Request, root, task: str) -> OwnPictures:
+    truth, pictures = ground_truth_path(root, task), request.pictures
+    check_turned(pictures, str(request.path), [read.sizes.get(picture.name) for picture in pictures])
+    numbers = _settled_numbers(root, task, [picture.name for picture in pictures])
+    data = json.dumps(coco_content(pictures, read.objects, read.categories, numbers), indent=1, ensure_ascii=False)
+    annotations = parse_coco(data.encode(), truth)
+    _settle(truth, data.encode(), str(request.path))
+    recipes = {picture.name: numbers[picture.name] for picture in pictures}
+    own = _numbered(request.folder, {name: (n, coco_recipe(annotations, n)) for name, n in recipes.items()})
+    total = sum(map(len, read.objects.values()))
+    own.notes.append(
+        f'{total} objects of {len(read.categories)} classes in {len(pictures)} pictures, written to {truth}'
+    )
+    own.notes += read.remarks.lines()
+    own.annotations = annotations
+    return own
+
+
+def _store_classes(read: ReadClasses, request: Request, root, task: str) -> OwnPictures:
+    check_turned(request.pictures, None)
+    own = _by_stem(request.folder, [picture.name for picture in request.pictures])
+    called = {name: source for source, name in own.names.items()}
+    _write_classes(
+        ground_truth_path(root, task),
+        sorted((called[name], Path(name).suffix, index) for name, index in read.indices.items()),
+    )
+    own.notes += read.remarks.lines()
+    return own
+
+
+def _store_maps(read: MapFolder, request: Request, root, task: str) -> OwnPictures:
+    """Copy each map while its values are counted; where they cannot be, the copies are removed again."""
+    check_turned(request.pictures, str(request.path))
+    own = _by_stem(request.folder, [picture.name for picture in request.pictures])
+    called = {name: source for source, name in own.names.items()}
+    target = ground_truth_path(root, task)
+    copies: list[Path] = []
+    try:
+        for picture in request.pictures:
+            copy = target / f'{called[picture.name]}.png'
+            if _settle(copy, read.read(picture), str(read.paths[picture.name])):
+                copies.append(copy)
+        read.check()
+        if read.names is not None and _settle(
+            target / NAMES_FILE, ''.join(f'{name}\n' for name in read.names).encode(), str(request.path)
+        ):
+            copies.append(target / NAMES_FILE)
+    except BaseException:
+        for copy in copies:
+            copy.unlink(missing_ok=True)
+        raise
+    own.notes += read.remarks.lines()
+    return own
+
+
+_STORED: dict[str, Callable[..., OwnPictures]] = {
+    OBJECTS: _store_objects, COCO: _store_coco, CLASSES: _store_classes, MAPS: _store_maps,
+}  # fmt: skip
+
+
+def _sized(folder: Path, names: Sequence[str], left_out: LeftOut) -> list[Picture]:
+    """Read the header of each picture, once; those that cannot be read are left out."""
     pictures = []
-    for path, name in zip(paths, names, strict=True):
+    for name in names:
         try:
-            pictures.append(Picture(path, name, picture_size(path)))
+            shown, stored, orientation = picture_sizes(folder / name)
         except UnreadableImage as error:
             problem = str(error)
             left_out.note(problem)
+        else:
+            pictures.append(Picture(folder / name, name, shown, stored, orientation))
     if not pictures:
         raise ValueError(f'Not one picture can be read: {problem}')
     return pictures
@@ -232,17 +275,18 @@ def _read_numbers(path: Path) -> dict[str, int]:
     return known
 
 
-def _settle(path: Path, content: bytes, origin: str) -> None:
-    """Write ground truth, unless it is there; other ground truth is never replaced."""
+def _settle(path: Path, content: bytes, origin: str) -> bool:
+    """Write ground truth, unless it is there; other ground truth is never replaced. Return True if it is new."""
     if path.is_file():
         if read_regular(path) != content:
             raise ValueError(
                 f'{path} is other ground truth than that of {origin}. Labels in this database were made with it: write '
                 f'to another folder, or move {path} away to use the new one.'
             )
-        return
+        return False
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
+    return True
 
 
 def _write_classes(path: Path, rows: Sequence[tuple[str, str, int]]) -> None:
@@ -254,31 +298,6 @@ def _write_classes(path: Path, rows: Sequence[tuple[str, str, int]]) -> None:
             name = '"' + name.replace('"', '""') + '"'
         lines.append(f'{name},{index}\n')
     _settle(path, ''.join(lines).encode(), 'the annotations')
-
-
-def _copy_maps(folder: Path, target: Path, called: Mapping[str, str]) -> None:
-    maps = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() == '.png'}
-    stems = Counter(Path(name).stem for name in called)
-    if shared := [name for name in called if stems[Path(name).stem] > 1]:
-        raise ValueError(
-            f'{shared[0]} and {shared[1]} would both have the map {Path(shared[0]).stem}.png; rename one picture.'
-        )
-    missing = sorted(name for name in called if Path(name).stem not in maps)
-    if missing:
-        raise ValueError(
-            f'{folder} has no map for {len(missing)} of {len(called)} pictures, for example '
-            f'{Path(missing[0]).stem}.png.'
-        )
-    files = [(maps[Path(name).stem], target / f'{source}.png') for name, source in called.items()]
-    if (folder / NAMES_FILE).is_file():
-        files.append((folder / NAMES_FILE, target / NAMES_FILE))
-    for source, copy in files:
-        if copy.is_file():
-            if sha256_of_file(copy) != sha256_of_file(source):
-                raise ValueError(f'{copy} is another map than {source}. Write to another folder.')
-            continue
-        with atomic_write(copy) as temporary:
-            copy_regular(source, temporary)
 
 
 def _size_of(path: Path) -> tuple[int, int] | None:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from miqa.annotations.formats.class_map import IGNORED, class_names
 from miqa.machines.responses import read_segmentation
 
-from .class_maps import class_map_path, class_names, known_maps, read_class_map
+from .class_maps import class_map_path, known_maps, read_class_map
 from .ground_truth import check_sources_known
-from .mean_iou import IGNORED, mean_iou
+from .mean_iou import mean_iou
 from .scores import CLEAN_UNREADABLE, NO_OBJECTS, UNKNOWN_CLASSES, UNREADABLE, Scorer
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from .regular_files import read_regular
+from .regular_files import decoded_text, read_regular
 
 #: Bytes of a file of settings; a real one has a few thousand.
 LARGEST_SETTINGS = 1 << 20
@@ -45,8 +45,5 @@ def read_settings(path: str | os.PathLike, name: str | None = None) -> object:
         ValueError: it is no regular file, larger than :data:`LARGEST_SETTINGS`, not UTF-8 or not JSON.
     """
     name = name or os.fspath(path)
-    try:
-        text = read_regular(path, LARGEST_SETTINGS, what='file of settings', name=name).decode('utf-8')
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{name} is not UTF-8 text: {error}.') from None
-    return parse_json(text, name)
+    data = read_regular(path, LARGEST_SETTINGS, what='file of settings', name=name)
+    return parse_json(decoded_text(data, name), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 #: What a name begins with that is written by the values of its bytes.
@@ -42,6 +43,23 @@ def _holds(encoding: str | None, text: str) -> bool:
 def read_name(text: str) -> str:
     """Return the path that :func:`write_name` wrote."""
     return os.fsdecode(unquote_to_bytes(text[len(PREFIX) :])) if text.startswith(PREFIX) else text
+
+
+def place_of(path: str) -> str:
+    """Return the absolute path of a file, the same text for all ways that lead to it.
+
+    Links to folders are followed. The last name stays as it is: a link to a file is a file of its own, as it is where
+    folders are walked.
+    """
+    folder, name = os.path.split(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118  names are not changed
+    if name in ('', '.', '..'):
+        return os.path.realpath(path)
+    return os.path.join(_real_folder(folder), name)  # noqa: PTH118
+
+
+@lru_cache(maxsize=10_000)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def printable(text: str) -> str:

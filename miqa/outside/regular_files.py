@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import shutil
@@ -140,12 +141,51 @@ def read_regular(
     return data
 
 
-def read_regular_text(
-    path: str | os.PathLike, max_bytes: int = TEXT_BYTES, *, what: str = 'file', encoding: str = 'utf-8'
-) -> str:
-    """Return the text of a regular file; arguments and errors as for :func:`open_regular`, and UnicodeDecodeError."""
-    with open_regular(path, max_bytes, what=what, encoding=encoding) as stream:
-        return stream.read()
+class NotText(MIQAError, ValueError):
+    """A file that should hold text and holds something else. The message names it and says how to save it."""
+
+
+def read_regular_text(path: str | os.PathLike, max_bytes: int = TEXT_BYTES, *, what: str = 'file') -> str:
+    r"""Return the text of a regular file, its lines ended by ``\n`` whatever ended them in the file.
+
+    Arguments and errors as for :func:`open_regular`; and NotText as for :func:`decoded_text`.
+    """
+    text = decoded_text(read_regular(path, max_bytes, what=what), f'The {what} {path}')
+    return text.replace('\r\n', '\n').replace('\r', '\n')
+
+
+def decoded_text(data: bytes, name: str) -> str:
+    """Return the text in the bytes of a file: UTF-8, or UTF-16 or UTF-32 where a byte order mark says so.
+
+    Args:
+        data: the bytes; a byte order mark is not part of the text.
+        name: of the file, to begin an error with.
+
+    Raises:
+        NotText: the bytes are of another encoding.
+    """
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), 'utf-8')
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise NotText(f'{name} is not {encoding.upper()} text: {error}. Save it as UTF-8.') from None
+    if '\0' in text:
+        line = text.count('\n', 0, text.index('\0')) + 1
+        raise NotText(
+            f'{name}, line {line}: there is a NUL byte, as in UTF-16 without a byte order mark or after a power cut. '
+            'Save it as UTF-8.'
+        )
+    return text.removeprefix('\ufeff')
+
+
+#: Byte order marks and their encodings, which remove the mark; the one of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, 'utf-32'),
+    (codecs.BOM_UTF32_BE, 'utf-32'),
+    (codecs.BOM_UTF16_LE, 'utf-16'),
+    (codecs.BOM_UTF16_BE, 'utf-16'),
+    (codecs.BOM_UTF8, 'utf-8'),
+)
 
 
 def copy_regular(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from miqa.errors import MIQAError
 
-from .regular_files import TEXT_BYTES, read_regular
+from .regular_files import TEXT_BYTES, NotText, decoded_text, read_regular
 
 #: What may stand between the fields; the first that gives the wanted columns is taken.
 _DELIMITERS = (',', ';', '\t', '|')
@@ -114,18 +114,10 @@ def parse_table(
 
 
 def _decoded(data: bytes, name: str) -> str:
-    encoding = 'utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig'
     try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise TableError(f'{name} is not UTF-8 text: {error}. Save it as "CSV UTF-8".') from None
-    if '\0' in text:
-        line = text.count('\n', 0, text.index('\0')) + 1
-        raise TableError(
-            f'{name}, line {line}: there is a NUL byte, as in UTF-16 without a byte order mark or after a power cut. '
-            'Save it as "CSV UTF-8".'
-        )
-    return text
+        return decoded_text(data, name)
+    except NotText as error:
+        raise TableError(str(error)) from None
 
 
 def _checked(reader, name: str) -> Iterator[list[str]]:
@@ -162,6 +154,23 @@ def number_of(text: str, decimal_comma: bool = False) -> float:
     if '_' in text:  # Python's own way to write large numbers
         raise ValueError(f'{text!r} is no number')
     return float(text)
+
+
+# What spreadsheets take for the beginning of a formula, perhaps with apostrophes of ours before it.
+_FORMULA = re.compile("'*[=+\\-@\t\r]")
+
+
+def csv_cell(value: object) -> object:
+    """Return a value as a CSV file holds it: a text that a spreadsheet would run as a formula gets a ``'`` before it.
+
+    :func:`cell_text` takes it away again.
+    """
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+def cell_text(text: str) -> str:
+    """Return the text that :func:`csv_cell` wrote."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 def id_of(text: str, where: str) -> str:

@@ -95,6 +95,13 @@ def stored_size(source: str | os.PathLike | bytes, name: str | None = None) -> t
         return (header.width, header.height), header.orientation
 
 
+def picture_sizes(source: str | os.PathLike | bytes, name: str | None = None) -> tuple:
+    """Return what a header says in one go: :func:`picture_size`, and both values of :func:`stored_size`."""
+    with _opened(source, name) as (stream, name), _in_sentences(name):
+        header = _checked_header(stream, name)
+        return header.upright_size, (header.width, header.height), header.orientation
+
+
 def read_resized(
     source: str | os.PathLike | bytes,
     size_of: Callable[[int, int], tuple[int, int]],

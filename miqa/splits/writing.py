@@ -76,7 +76,7 @@ def make_splits(data_root: str | os.PathLike, task: str, val_share: float = 0.2,
     members = _divide(_labelled(data_root, task), task, val_share, seed)
     texts = {split_path(data_root, task, split): _text(data_root, task, names) for split, names in members.items()}
     for path, text in texts.items():
-        if path.exists() and read_regular_text(path, encoding='utf-8-sig') != text:
+        if path.exists() and read_regular_text(path) != text:
             raise FileExistsError(f'{path} is there already. Move it away to make a new split.')
     for path, text in texts.items():
         if not path.exists():

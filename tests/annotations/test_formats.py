@@ -6,19 +6,25 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from miqa.annotations.formats import (
-    Picture,
-    format_of,
-    image_folder_classes,
-    read_boxes_csv,
-    read_class_table,
-    read_cvat,
-    read_labelme,
-    read_voc,
-    read_yolo,
-)
-from miqa.labelling.class_maps import class_names
+from miqa.annotations import formats
+from miqa.annotations.formats import Picture, Request, format_of, image_folder_classes, read_class_table
+from miqa.annotations.formats.class_map import class_names
 from miqa.labelling.own_pictures import prepare_pictures
+
+
+def reading(reader):
+    """Call a reader of objects by path and pictures; returns its objects and categories."""
+
+    def read(path, pictures, classes=None):
+        found = reader(Request(path, pictures, path, classes))
+        return found.objects, found.categories
+
+    return read
+
+
+read_boxes_csv, read_cvat, read_labelme, read_voc, read_yolo = map(
+    reading, (formats.read_boxes_csv, formats.read_cvat, formats.read_labelme, formats.read_voc, formats.read_yolo)
+)
 
 
 def picture(folder, name='a.png', size=(200, 100)):
@@ -230,7 +236,7 @@ def test_folders_that_are_no_classes_or_not_all_of_them_are_refused(tmp_path):
     table = write(tmp_path / 'd.csv', 'filename,class_index\n1.jpg,3\n2.jpg,1\n')
     with pytest.raises(ValueError, match=r'class_index of 1\.jpg is 3, but the machines count 3'):
         read_class_table(table, ['1.jpg', '2.jpg'], None, 3)
-    assert read_class_table(table, ['1.jpg', '2.jpg'], None, 4) == {'1.jpg': 3, '2.jpg': 1}
+    assert read_class_table(table, ['1.jpg', '2.jpg'], None, 4).indices == {'1.jpg': 3, '2.jpg': 1}
 
 
 def labelme(*shapes, size=(200, 100), **more):
@@ -324,5 +330,5 @@ def test_another_xml_file_is_no_export_of_cvat(tmp_path):
 def test_notes_beside_annotations_do_not_decide_what_these_are(tmp_path):
     for name in ('labels/a.json', 'labels/b.json', 'labels/readme.txt'):
         write(tmp_path / name, '')
-    assert format_of(tmp_path / 'labels', tmp_path, 'ins') == 'labelme'
-    assert format_of(write(tmp_path / 'cvat.xml', ''), tmp_path, 'det') == 'cvat'
+    assert format_of(tmp_path / 'labels', tmp_path, 'ins').name == 'labelme'
+    assert format_of(write(tmp_path / 'cvat.xml', ''), tmp_path, 'det').name == 'cvat'

@@ -3,12 +3,13 @@
 import csv
 import json
 import os
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from miqa.apis.results import COLUMNS, ResultFile, read_rows
+from miqa.apis.results import COLUMNS, ResultFile, read_rows, try_out
 from miqa.reports.score_summary import Summary
 
 SUFFIXES = ['.csv', '.json', '.jsonl', '.parquet']
@@ -119,8 +120,107 @@ def test_files_of_others_are_left_alone(tmp_path):
         with pytest.raises(ValueError, match='is not a file of results'):
             ResultFile(tmp_path / name, 'm')
         assert (tmp_path / name).read_text() == text
+    for name, text in (('e.csv', 'x,y\n'), ('f.json', '{}'), ('g.csv', 'x,y\n1,2\n'), ('h.json', '[1]')):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match='is not a file of results.*--force'):
+            ResultFile(tmp_path / name, 'm', overwrite=True)
+        assert (tmp_path / name).read_text() == text
+        ResultFile(tmp_path / name, 'm', force=True).finish()
+        assert list(read_rows(tmp_path / name)) == []
     with pytest.raises(ValueError, match="Unknown suffix of a result file '.xlsx'"):
         ResultFile(tmp_path / 'out.xlsx', 'm')
+
+
+@pytest.fixture
+def cameras(tmp_path):
+    """Two folders with pictures of the same names, sizes and times."""
+    for camera in ('one', 'two'):
+        for name in ('a.png', 'b.png'):
+            path = tmp_path / camera / 'frames' / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(camera)
+            os.utime(path, ns=(10**18, 10**18))
+    return tmp_path
+
+
+def score(out, folder, images, value, monkeypatch, model='m'):
+    """Do what the command does in a folder; return which images it scored."""
+    monkeypatch.chdir(folder)
+    results = ResultFile(out, model)
+    todo = [image for image in images if not results.has(image)]
+    for image in todo:
+        results.add(image, value, 'low', None)
+    results.finish()
+    return todo
+
+
+@pytest.mark.parametrize('suffix', SUFFIXES)
+def test_a_file_is_known_by_where_it_lies_not_by_what_was_typed(cameras, suffix, monkeypatch):
+    out, typed = cameras / f'scores{suffix}', ['frames/a.png', 'frames/b.png']
+    assert score(out, cameras / 'one', typed, 0.25, monkeypatch) == typed
+    assert [row['image'] for row in read_rows(out)] == typed
+    assert score(out, cameras / 'two', typed, 0.5, monkeypatch) == typed
+    (cameras / 'link').symlink_to(cameras / 'one')
+    ways = [f'{way}/a.png' for way in ('./frames', cameras / 'one/frames', '../link/frames', 'frames/../frames')]
+    assert score(out, cameras / 'one', ways, 1.0, monkeypatch) == []
+    rows = list(read_rows(out))
+    assert [row['path'] for row in rows] == [str(cameras / c / name) for c in ('one', 'two') for name in typed]
+    assert len({row['image'] for row in rows}) == 4 and [row['score'] for row in rows] == [0.25, 0.25, 0.5, 0.5]
+
+
+def test_a_result_file_of_version_0_2_is_read_and_gone_on_with(cameras, monkeypatch):
+    out = cameras / 'scores.csv'
+    out.write_text(
+        'image,score,quality,error,model,bytes,modified_ns\n'
+        f'frames/a.png,0.5,low,,m,3,{10**18}\nframes/gone.png,0.5,low,,m,3,7\n'
+    )
+    with pytest.warns(UserWarning, match='1 rows of .* are of version 0.2'):
+        assert score(out, cameras / 'one', ['frames/a.png', 'frames/b.png'], 1, monkeypatch) == ['frames/b.png']
+    rows = {row['image']: row['path'] for row in read_rows(out)}
+    assert rows == {
+        'frames/a.png': str(cameras / 'one/frames/a.png'), 'frames/gone.png': None,
+        'frames/b.png': str(cameras / 'one/frames/b.png'),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize('suffix', SUFFIXES)
+@pytest.mark.parametrize('year', [1600, 2300])
+def test_pictures_of_any_date_have_their_row(tmp_path, suffix, year, monkeypatch):
+    (tmp_path / 'a.png').write_text('x')
+    seconds = (year - 1970) * 31_556_952
+    os.utime(tmp_path / 'a.png', (seconds, seconds))
+    if (tmp_path / 'a.png').stat().st_mtime_ns != seconds * 10**9:
+        pytest.skip('this disk does not keep such dates')
+    out = tmp_path / f'out{suffix}'
+    assert score(out, tmp_path, ['a.png'], 0.5, monkeypatch) == ['a.png']
+    assert score(out, tmp_path, ['a.png'], 0.5, monkeypatch) == []
+
+
+@pytest.mark.parametrize('name', ['=1+1.png', '+a.png', '-a.png', '@a.png', "'=a.png", "'a.png", '=a,"b".png'])
+def test_no_name_becomes_a_formula_in_a_spreadsheet(tmp_path, name, monkeypatch):
+    (tmp_path / name).write_text('x')
+    assert score(tmp_path / 'out.csv', tmp_path, [name], 0.5, monkeypatch) == [name]
+    with open(tmp_path / 'out.csv', newline='') as stream:
+        assert not list(csv.DictReader(stream))[0]['image'].startswith(('=', '+', '-', '@'))
+    assert [row['image'] for row in read_rows(tmp_path / 'out.csv')] == [name]
+    assert score(tmp_path / 'out.csv', tmp_path, [name], 0.5, monkeypatch) == []
+
+
+@pytest.mark.parametrize('name', ['out.csv', 'out.csv.part.jsonl', '.out.csv.lock.owner'])
+def test_a_pipe_in_the_place_of_a_file_hangs_nothing(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    if name.endswith('owner'):
+        ResultFile(tmp_path / 'out.csv', 'm').close()
+    else:
+        with pytest.raises(ValueError, match='is a named pipe'):
+            ResultFile(tmp_path / 'out.csv', 'm')
+
+
+def test_what_writes_a_format_is_asked_for_before_anything_is_scored(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pyarrow', None)
+    with pytest.raises(ImportError, match='pyarrow'):
+        try_out(tmp_path / 'out.parquet')
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_summary_counts_as_numpy_does():

@@ -134,7 +134,7 @@ def test_a_journal_with_a_tail_of_a_power_cut_is_cut_and_goes_on(tail, tmp_path)
 
 def test_the_result_file_is_tried_before_anything_is_scored(tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(OSError, match='Results cannot be written to .*Name another file'):
+    with pytest.raises(OSError, match='scores.csv cannot be written: .*Name another place'):
         try_out(tmp_path / 'file' / 'scores.csv')
     (tmp_path / 'folder.csv').mkdir()
     with pytest.raises(IsADirectoryError, match='folder.csv is a folder'):

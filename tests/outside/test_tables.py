@@ -7,7 +7,8 @@ import pytest
 from helpers_database import write_database
 from PIL import Image
 
-from miqa.annotations.formats import Picture, read_boxes_csv, read_class_table
+from miqa.annotations import formats
+from miqa.annotations.formats import Picture, Request
 from miqa.cli.gate import read_calibration
 from miqa.datasets import DatabaseError, open_index
 from miqa.distortions.sources import read_names
@@ -15,6 +16,15 @@ from miqa.labelling import read_classes
 from miqa.labelling.own_pictures import read_pairs
 from miqa.outside.tables import TableError, id_of, number_of, parse_table
 from miqa.splits.reading import read_split
+
+
+def read_boxes_csv(path, pictures):
+    read = formats.read_boxes_csv(Request(path, pictures, path.parent))
+    return read.objects, read.categories
+
+
+def read_class_table(*arguments):
+    return formats.read_class_table(*arguments).indices
 
 
 def recoded(text, kind):

@@ -10,7 +10,7 @@ import pytest
 from helpers_apis import write_run
 from helpers_pictures import file_of, smooth
 
-from miqa.annotations.formats import Picture, format_of, read_yolo
+from miqa.annotations.formats import Picture, Request, format_of, read_yolo
 from miqa.cli import video
 from miqa.cli.main import main
 from miqa.distortions.sources import list_images
@@ -252,12 +252,12 @@ def test_annotations_in_linked_folders_count_once_and_unreadable_folders_end_it(
     for link, target in (('first', '../one'), ('again', '../one'), ('second', '../two'), ('self', '.')):
         os.symlink(target, f'labels/{link}')
     pictures = [Picture(Path('shots', name), name, (64, 48)) for name in ('a.png', 'b.png')]
-    assert format_of('labels', 'shots', 'det') == 'yolo'
-    objects, _ = read_yolo(Path('labels'), pictures, ['thing'])
+    assert format_of('labels', 'shots', 'det').name == 'yolo'
+    objects = read_yolo(Request(Path('labels'), pictures, Path('shots'), ['thing'])).objects
     assert {name: len(things) for name, things in objects.items()} == {'a.png': 1, 'b.png': 1}
     locked.add('second')
     with pytest.raises(PermissionError, match='labels/second cannot be read'):
-        read_yolo(Path('labels'), pictures, ['thing'])
+        read_yolo(Request(Path('labels'), pictures, Path('shots'), ['thing']))
 
 
 def test_one_picture_named_in_two_ways_is_one_in_a_file_of_pairs():

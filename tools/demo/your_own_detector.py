@@ -16,7 +16,6 @@ These images are versions of sources that the gate was not trained on.
 """
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
@@ -28,7 +27,8 @@ import pandas as pd
 from miqa.evaluation.predictions import read_predictions
 from miqa.keeping import atomic_write
 from miqa.machines.small_detector import train_small_detector
-from miqa.outside import open_regular
+from miqa.outside import read_regular_text
+from miqa.outside.json_text import parse_json
 from miqa.reports.filter_benefit import compare_filters, comparison_plot, machine_results
 from miqa.reports.plots import REMOVED_SHARES, save_figure
 from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command
@@ -110,8 +110,7 @@ def main() -> None:
         )
     truth = data / 'miqa_det/ground_truth.json'
     if not truth.is_file():
-        with open_regular(args.annotations, encoding='utf-8') as stream:
-            json.load(stream)
+        parse_json(read_regular_text(args.annotations), args.annotations)
         truth.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(truth) as temporary:
             shutil.copyfile(args.annotations, temporary)

@@ -5,13 +5,19 @@ from .classes import image_folder_classes, read_class_table
 from .coco_writing import Picture, coco_content, number_pictures
 from .cvat import read_cvat
 from .detect import FORMATS, format_of
+from .format import AnnotationFormat, ReadClasses, ReadObjects, Remarks, Request
 from .labelme import read_labelme
 from .voc import read_voc
 from .yolo import read_yolo
 
 __all__ = [
     'FORMATS',
+    'AnnotationFormat',
     'Picture',
+    'ReadClasses',
+    'ReadObjects',
+    'Remarks',
+    'Request',
     'coco_content',
     'format_of',
     'image_folder_classes',

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from miqa.outside.tables import id_of, number_of, read_table
 
 from .coco_writing import LabelledBox, Picture, inside
+from .format import OBJECTS, AnnotationFormat, ReadObjects, Request
 
 #: Column -> what else it may be called.
 FILE_NAMES = {'filename': ('file_name', 'image', 'image_name', 'file')}
@@ -20,35 +21,44 @@ _ALSO = {
     'xmax': ('right', 'x2', 'x_max'),
     'ymax': ('bottom', 'y2', 'y_max'),
 }
+#: Columns that need not be there.
+_OPTIONAL = {
+    'width': ('image_width', 'img_width'),
+    'height': ('image_height', 'img_height'),
+    'rotation': ('angle', 'theta'),
+    'iscrowd': ('difficult', 'crowd', 'ignore', 'isgroupof'),
+}
 #: Pixels of a side; in a picture of more, boxes that end within its first pixel are none.
 _SMALLEST = 8
 _SIDES = ('xmin', 'ymin', 'xmax', 'ymax')
 
 
-def read_boxes_csv(path: Path, pictures: Sequence[Picture]) -> tuple[dict[str, list[LabelledBox]], list[str]]:
+def read_boxes_csv(request: Request) -> ReadObjects:
     """Read objects from a CSV with the columns filename, class, xmin, ymin, xmax, ymax (edges in pixels).
 
-    Returns:
-        Name of a picture -> its objects, and the names of all classes, sorted. Pictures without a line have no objects;
-        a line may name a picture without a box (a picture without objects).
+    Pictures without a line have no objects; a line may name a picture without a box (a picture without objects).
+    Columns width and height must hold the size of the picture; objects with a 1 in iscrowd or difficult count neither
+    for nor against; turned boxes are refused.
 
     Raises:
         ValueError: a column is missing, a value is no number, a box is not in its picture, or a line names a picture
             that is not there; the line is named. Or all edges are shares of the pictures' sides.
     """
-    table = read_table(path, list(_ALSO), 'file of boxes', also=_ALSO)
+    path, pictures = request.path, request.pictures
+    table = read_table(path, list(_ALSO), 'file of boxes', optional=list(_OPTIONAL), also={**_ALSO, **_OPTIONAL})
     if not table.rows:
         raise ValueError(f'The file of boxes {path} holds no rows.')
     find = picture_finder([picture.name for picture in pictures])
     by_name = {picture.name: picture for picture in pictures}
-    found: dict[str, list[LabelledBox]] = {}
+    read = ReadObjects({}, [])
     furthest = 0.0
     for line, row in zip(table.lines, table.rows, strict=True):
         where = f'{path}, line {line}'
         name = find(id_of(row['filename'], f'{where}: the file name'), where)
         if name is None:
             raise ValueError(f'{where}: there is no picture {row["filename"]!r}.')
-        things = found.setdefault(name, [])
+        things = read.objects.setdefault(name, [])
+        _check_optional(row, by_name[name], table.decimal_comma, where)
         corners = [row[side] for side in _SIDES]
         if not any(corners) and not row['class']:
             continue
@@ -62,28 +72,66 @@ def read_boxes_csv(path: Path, pictures: Sequence[Picture]) -> tuple[dict[str, l
             raise ValueError(f'{where} names no class.')
         furthest = max(furthest, *values)
         box = inside(values, by_name[name].size, where)
+        crowd = _flag(row.get('iscrowd', ''), where)
+        read.remarks.add('{} objects are marked as crowds: they count neither for nor against', where, int(crowd))
         if box:
-            things.append(LabelledBox(row['class'], box))
-    if 0 < furthest <= 1 and any(min(by_name[name].size) > _SMALLEST for name in found):
+            things.append(LabelledBox(row['class'], box, crowd=crowd))
+        else:
+            read.remarks.add('{} objects have no area and are left out', where)
+    if 0 < furthest <= 1 and any(min(by_name[name].size) > _SMALLEST for name in read.objects):
         raise ValueError(
             f'{path}: no edge of a box is above {furthest:g}. Are these shares of the sides of the pictures? Edges are '
             'given in pixels: multiply xmin and xmax by the width of the picture, ymin and ymax by its height.'
         )
-    return found, sorted({thing.category for things in found.values() for thing in things})
+    without = [picture.name for picture in pictures if picture.name not in read.objects]
+    read.remarks.add('{} pictures have no line, and count as pictures without objects',
+                     without[0] if without else '', len(without))  # fmt: skip
+    read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
+    return read
+
+
+def _check_optional(row: dict[str, str], picture: Picture, decimal_comma: bool, where: str) -> None:
+    """Raise a ValueError where a line gives another size of the picture, or a turned box."""
+    numbers = {}
+    for column in ('width', 'height', 'rotation'):
+        if row.get(column):
+            try:
+                numbers[column] = number_of(row[column], decimal_comma)
+            except ValueError:
+                raise ValueError(f'{where}: {column} is {row[column]!r}, not a number.') from None
+    if numbers.get('rotation'):
+        raise ValueError(
+            f'{where} is a box that is turned by {row["rotation"]}; boxes along the sides of the picture are read. '
+            'Give the edges of the smallest such box around the object, and leave the column out.'
+        )
+    for column, side in zip(('width', 'height'), picture.size, strict=True):
+        if column in numbers and numbers[column] != side:
+            raise ValueError(
+                f'{where}: {column} is {row[column]}, but the picture has {picture.size[0]}x{picture.size[1]} pixels, '
+                f'as it is shown. If it is that of the box, leave the column out.'
+            )
+
+
+def _flag(text: str, where: str) -> bool:
+    if text.lower() in ('', '0', '0.0', 'false', 'no'):
+        return False
+    if text.lower() in ('1', '1.0', 'true', 'yes'):
+        return True
+    raise ValueError(f'{where}: iscrowd is {text[:60]!r}; it must be 1 or 0.')
 
 
 def picture_finder(names: Sequence[str]) -> Callable[[str, str], str | None]:
     """Return a function from what a file calls a picture, and where, to the picture's name below its folder.
 
-    A picture may be called by its path below the folder, by its file name, or by that without its ending, as long as
-    only one picture is meant; the function returns None where there is none and raises ValueError where there are
-    several.
+    A picture may be called by its path below the folder, by its file name, or by that without its ending, in any case
+    of letters, as long as only one picture is meant; the function returns None where there is none and raises
+    ValueError where there are several.
     """
     whole = set(names)
     files: dict[str, list[str]] = {}
     for name in names:
         path = PurePosixPath(name)
-        for key in dict.fromkeys((path.name, path.stem)):
+        for key in dict.fromkeys((path.name, path.stem, path.name.casefold(), path.stem.casefold())):
             files.setdefault(key, []).append(name)
 
     def find(called: str, where: str) -> str | None:
@@ -91,9 +139,9 @@ def picture_finder(names: Sequence[str]) -> Callable[[str, str], str | None]:
         if called in whole:
             return called
         path = PurePosixPath(called)
-        found = files.get(path.name) or files.get(path.stem, [])
-        if len(found) > 1:
-            found = [name for name in found if _ends_alike(PurePosixPath(name).parts, path.parts)]
+        keys = (path.name, path.stem, path.name.casefold(), path.stem.casefold())
+        found = next((files[key] for key in keys if key in files), [])
+        found = [name for name in dict.fromkeys(found) if _ends_alike(PurePosixPath(name).parts, path.parts)]
         if len(found) > 1:
             raise ValueError(f'{where}: {called!r} may be {found[0]} or {found[1]}; write it with its folders.')
         return found[0] if found else None
@@ -102,7 +150,11 @@ def picture_finder(names: Sequence[str]) -> Callable[[str, str], str | None]:
 
 
 def _ends_alike(name: tuple[str, ...], called: tuple[str, ...]) -> bool:
-    """Whether one path ends as the other, whatever the endings of the files are."""
+    """Whether one path ends as the other, whatever the endings of the files and the case of letters are."""
     length = min(len(name), len(called))
-    ends = [(*parts[:-1], PurePosixPath(parts[-1]).stem)[-length:] for parts in (name, called)]
+    ends = [[part.casefold() for part in (*parts[:-1], PurePosixPath(parts[-1]).stem)[-length:]]
+            for parts in (name, called)]  # fmt: skip
     return ends[0] == ends[1]
+
+
+FORMAT = AnnotationFormat('csv', 'a CSV file of boxes', ('det',), OBJECTS, read_boxes_csv, file_suffixes=('.csv',))

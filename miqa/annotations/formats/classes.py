@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path, PurePosixPath
 
@@ -10,12 +11,45 @@ from miqa.outside.tables import id_of, read_table
 from miqa.taxonomy import ALL_SPLITS, SPLITS
 
 from .boxes_csv import FILE_NAMES, picture_finder
+from .format import CLASSES, AnnotationFormat, ReadClasses, Remarks, Request
 
-#: Column that says the class, the first of these that is there -> what else it may be called.
 #: What folders of the parts of a data set are called, which are no classes.
 _PARTS = {*SPLITS, ALL_SPLITS, 'train', 'training', 'val', 'valid', 'validation', 'test', 'testing'}
 
+#: Column that says the class, the first of these that is there -> what else it may be called.
 _ALSO = {'class_index': ('index',), 'class': ('class_name', 'label', 'category')}
+
+
+def read_folders(request: Request) -> ReadClasses:
+    """Read the classes of pictures that lie in one folder for each class; see :func:`image_folder_classes`."""
+    folder = request.folder
+    folders = [path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith('.')]
+    names = [picture.name for picture in request.pictures]
+    known = request.classes or request.known
+    indices = image_folder_classes(names, known, folders, request.class_count)
+    return ReadClasses(indices, _counted(indices, {name: PurePosixPath(name).parts[0] for name in names}, known))
+
+
+def read_table_of_classes(request: Request) -> ReadClasses:
+    """Read the classes of pictures from a CSV; see :func:`read_class_table`."""
+    return read_class_table(
+        request.path, [picture.name for picture in request.pictures], request.classes or request.known,
+        request.class_count,
+    )  # fmt: skip
+
+
+def _counted(indices: Mapping[str, int], called: Mapping[str, str], known: Sequence[str] | None) -> Remarks:
+    """Say how classes are counted where nobody but the order of their names says it."""
+    remarks = Remarks()
+    if known is None:
+        order = {called[name]: index for name, index in indices.items()}
+        first = ', '.join(f'{index} {name}' for name, index in sorted(order.items(), key=lambda item: item[1])[:3])
+        remarks.add(
+            f'{{}} classes are counted in the order of their names: {first}{", ..." * (len(order) > 3)}. --classes '
+            'says another order',
+            count=len(order),
+        )
+    return remarks
 
 
 def image_folder_classes(
@@ -54,12 +88,12 @@ def image_folder_classes(
 
 def read_class_table(
     path: Path, names: Sequence[str], known: Sequence[str] | None, class_count: int | None = None
-) -> dict[str, int]:
+) -> ReadClasses:
     """Read the classes of pictures from a CSV: filename and class_index, or filename and class (a name).
 
     Args:
         path: the CSV.
-        names: of the pictures, below the folder of pictures. Lines of other pictures are left aside.
+        names: of the pictures, below the folder of pictures. Lines of other pictures are skipped and counted.
         known: as for :func:`image_folder_classes`.
         class_count: as for :func:`image_folder_classes`.
 
@@ -76,10 +110,12 @@ def read_class_table(
     indexed = column == 'class_index'
     find = picture_finder(names)
     found: dict[str, str] = {}
+    remarks = Remarks()
     for line, row in zip(table.lines, table.rows, strict=True):
         where = f'{path}, line {line}'
         name = find(id_of(row['filename'], f'{where}: the file name'), where)
         if name is None:
+            remarks.add('{} lines are of other pictures', where)
             continue
         value = id_of(row[column], f'{where}: {column}') if indexed else row[column]
         if not value or (indexed and not (value.isascii() and value.isdigit())):
@@ -96,14 +132,17 @@ def read_class_table(
                 f'{path}: the class_index of {highest} is {found[highest]}, but the machines count {class_count} '
                 'classes from 0.'
             )
-        return {name: int(text) for name, text in found.items()}
+        return ReadClasses({name: int(text) for name, text in found.items()}, remarks)
     if known is None and all(text.isascii() and text.isdigit() for text in found.values()):
         raise ValueError(
             f'{path}: the classes are whole numbers. If they say what the machines count, from 0, call the column '
             f'class_index; if they are names, say in which order the machines count them: --classes '
-            f'{" ".join(sorted(set(found.values()))[:3])} ...'
+            f'{_some(sorted(set(found.values()), key=_natural))}'
         )
-    return _indices(found, known, f'{path}: the class', class_count)
+    indices = _indices(found, known, f'{path}: the class', class_count)
+    for sentence in _counted(indices, found, known).lines():
+        remarks.add(sentence)
+    return ReadClasses(indices, remarks)
 
 
 def _indices(
@@ -111,6 +150,8 @@ def _indices(
 ) -> dict[str, int]:
     wanted = set(names.values())
     classes = sorted(wanted) if known is None else list(known)
+    if known is None and _wordnet(wanted, 1000) is None:
+        _check_order(classes, what)
     if class_count is not None and len(classes) != class_count:
         found = _wordnet(wanted, class_count) if known is None else None
         if found is None:
@@ -140,6 +181,44 @@ def _indices(
     return {picture: positions[name] for picture, name in names.items()}
 
 
+def _check_order(classes: Sequence[str], what: str) -> None:
+    """Raise a ValueError where numbers in the names ask for another order than that of the texts.
+
+    Programs count ``0 1 10 11 2`` (torchvision's ImageFolder) or ``0 1 2 10 11``, and numbers that do not begin at 0
+    may be indices or names.
+    """
+    natural = sorted(classes, key=_natural)
+    numbers = [int(name) for name in natural] if all(map(_is_number, classes)) else None
+    if natural == list(classes) and numbers in (None, list(range(len(classes)))):
+        return
+    by_number, by_text = _some(natural), _some(classes)
+    if by_number == by_text:  # the numbers do not begin at 0, or some are missing
+        raise ValueError(
+            f'{what} names are the numbers {by_text}: nothing tells whether they are indices of the machines or names. '
+            f'As names in this order: --classes {" ".join(classes)}. As indices: give a CSV with filename and '
+            'class_index.'
+        )
+    raise ValueError(
+        f'{what} names hold numbers, and nothing tells in which order the machines count them: by number ({by_number}) '
+        f'or by text ({by_text}), as torchvision does. By number: --classes {" ".join(map(shlex.quote, natural))}. By '
+        f'text: --classes {" ".join(map(shlex.quote, classes))}.'
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ' '.join(names[:13]) + (' ...' if len(names) > 13 else '')
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
+def _natural(name: str) -> list[tuple]:
+    """Return by what names are sorted as people do: numbers in them by their value."""
+    parts = re.split(r'([0-9]+)', name)
+    return [(int(part), part) if place % 2 else (part,) for place, part in enumerate(parts)]
+
+
 def _written_otherwise(names: Set[str], positions: Mapping[str, int]) -> dict[str, int] | None:
     """Return the index of names that are those of classes but for case, ``_`` and ``-``; None where one is not."""
     plain: dict[str, list[int]] = {}
@@ -161,3 +240,13 @@ def _wordnet(names: Set[str], classes: int) -> dict[str, int] | None:
 
     positions = {name: position for position, name in enumerate(ImageNetInfo('imagenet-1k').label_names())}
     return positions if names <= set(positions) else None
+
+
+TABLE = AnnotationFormat(
+    'class_csv', 'a CSV file of classes', ('cls',), CLASSES, read_table_of_classes, file_suffixes=('.csv',),
+    takes_names=True,
+)  # fmt: skip
+FOLDERS = AnnotationFormat(
+    'imagefolder', 'the folder of pictures itself, one folder for each class (cls)', ('cls',), CLASSES, read_folders,
+    is_folder=lambda path, images: path.resolve() == images.resolve(), takes_names=True,
+)  # fmt: skip

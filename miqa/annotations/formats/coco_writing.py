@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from miqa.layout import coco_source
 
@@ -17,11 +20,15 @@ class Picture:
         path: its file.
         name: how the folder of pictures calls it: its path below the folder, with forward slashes.
         size: width and height in pixels, as it is shown.
+        stored: width and height as the file stores it; None for the same.
+        orientation: of its EXIF data, 1 to 8.
     """
 
     path: Path
     name: str
     size: tuple[int, int]
+    stored: tuple[int, int] | None = None
+    orientation: int = 1
 
     @property
     def stem(self) -> str:
@@ -31,12 +38,21 @@ class Picture:
 
 @dataclass(frozen=True)
 class LabelledBox:
-    """An object: its class' name, its box (left, top, right, bottom in pixels), polygons, and whether a crowd."""
+    """An object in a picture, in pixels.
+
+    Attributes:
+        category: name of its class.
+        box: left, top, right, bottom.
+        polygons: its outlines, each x1, y1, x2, y2, ...; or None.
+        crowd: it counts neither for nor against.
+        mask: COCO's run-length encoding of it in the whole picture, in place of outlines.
+    """
 
     category: str
     box: tuple[float, float, float, float]
     polygons: list[list[float]] | None = None
     crowd: bool = False
+    mask: dict | None = None
 
 
 def number_pictures(names: Sequence[str], known: Mapping[str, int] | None = None) -> dict[str, int]:
@@ -95,6 +111,8 @@ def coco_content(
             }
             if thing.polygons:
                 entry['segmentation'] = [[round(value, 3) for value in polygon] for polygon in thing.polygons]
+            elif thing.mask:
+                entry['segmentation'] = thing.mask
             annotations.append(entry)
     images = [
         {
@@ -110,12 +128,75 @@ def coco_content(
     return {'images': images, 'annotations': annotations, 'categories': categories}
 
 
-def outlined(category: str, polygons: list[list[float]], size: tuple[int, int], where: str) -> LabelledBox | None:
-    """Return an object of its outlines, each x1, y1, x2, y2, ...; None where it has no area."""
+def outlined(
+    category: str, polygons: list[list[float]], size: tuple[int, int], where: str, slack: float = 1.0
+) -> LabelledBox | None:
+    """Return an object of its outlines, each x1, y1, x2, y2, ...; None where it has no area. See :func:`inside`."""
     xs = [value for polygon in polygons for value in polygon[::2]]
     ys = [value for polygon in polygons for value in polygon[1::2]]
-    box = inside((min(xs), min(ys), max(xs), max(ys)), size, where)
+    box = inside((min(xs), min(ys), max(xs), max(ys)), size, where, slack)
     return LabelledBox(category, box, polygons) if box else None
+
+
+#: Corners of what stands for an ellipse; a multiple of 4, so that its box is exact where it is not turned.
+_CORNERS = 64
+
+
+def ellipse(middle: tuple[float, float], radii: tuple[float, float], degrees: float = 0.0) -> list[float]:
+    """Return the outline of an ellipse: x1, y1, x2, y2, ...; turned clockwise as it is seen."""
+    turn, steps = math.radians(degrees), [2 * math.pi * step / _CORNERS for step in range(_CORNERS)]
+    points = [(radii[0] * math.cos(step), radii[1] * math.sin(step)) for step in steps]
+    return _turned(points, middle, turn)
+
+
+def turned_box(sides: Sequence[float], degrees: float) -> list[float]:
+    """Return the outline of a box (left, top, right, bottom) that is turned about its middle, clockwise as seen."""
+    left, top, right, bottom = sides
+    width, height = (right - left) / 2, (bottom - top) / 2
+    points = [(-width, -height), (width, -height), (width, height), (-width, height)]
+    return _turned(points, ((left + right) / 2, (top + bottom) / 2), math.radians(degrees))
+
+
+def _turned(points: Sequence[tuple[float, float]], middle: tuple[float, float], turn: float) -> list[float]:
+    cosine, sine = math.cos(turn), math.sin(turn)
+    return [
+        value for x, y in points for value in (middle[0] + x * cosine - y * sine, middle[1] + x * sine + y * cosine)
+    ]
+
+
+def masked(
+    category: str, mask: np.ndarray, corner: tuple[int, int], size: tuple[int, int], where: str
+) -> LabelledBox | None:
+    """Return an object of its pixels; None where there are none.
+
+    Args:
+        category: name of its class.
+        mask: bool (H, W), a part of the picture.
+        corner: column and row of the picture where the part begins.
+        size: width and height of the picture.
+        where: the object, for an error.
+
+    Raises:
+        ValueError: the part is not inside the picture.
+    """
+    left, top = corner
+    height, width = mask.shape
+    if left < 0 or top < 0 or left + width > size[0] or top + height > size[1]:
+        raise ValueError(
+            f'{where}: a mask of {width}x{height} pixels at {left}, {top} is not inside the picture of '
+            f'{size[0]}x{size[1]} pixels.'
+        )
+    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+    if not len(columns):
+        return None
+    whole = np.zeros((size[1], size[0]), bool)
+    whole[top : top + height, left : left + width] = mask
+    # COCO counts along columns, and begins with pixels that do not belong to the object.
+    pixels = np.concatenate(([False], whole.ravel('F')))
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1])
+    counts = np.diff(np.concatenate(([0], changes, [whole.size])))
+    box = (left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1)
+    return LabelledBox(category, tuple(map(float, box)), mask={'size': [size[1], size[0]], 'counts': counts.tolist()})
 
 
 def inside(

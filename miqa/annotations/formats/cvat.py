@@ -1,31 +1,37 @@
-"""The XML file of CVAT ("CVAT for images 1.1"): boxes and polygons of all pictures in pixels (https://docs.cvat.ai)."""
+"""The XML file of CVAT ("CVAT for images 1.1"): the objects of all pictures in pixels (https://docs.cvat.ai).
+
+Read are boxes (turned ones by their outline), polygons, masks, ellipses, and cuboids by their outline. Points, lines,
+skeletons and tags have no area: they are skipped and counted.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable
 from xml.etree import ElementTree
 
-from miqa.annotations.sizes import check_turned
+import cv2
+import numpy as np
 
 from .boxes_csv import picture_finder
-from .coco_writing import LabelledBox, Picture, inside, outlined
+from .coco_writing import LabelledBox, Picture, ellipse, inside, masked, outlined, turned_box
 from .files import check_size, read_xml
+from .format import OBJECTS, AnnotationFormat, ReadObjects, Request
 
-_SIDES = ('xtl', 'ytl', 'xbr', 'ybr')
+_WITHOUT_AREA = ('points', 'polyline', 'tag', 'skeleton')
+#: Corners of a cuboid: left and right, top and bottom, of its two faces in front and those behind.
+_CUBOID = [f'{corner}{face}' for face in (1, 2) for corner in ('tl', 'tr', 'br', 'bl')]
 
 
-def read_cvat(path: Path, pictures: Sequence[Picture]) -> tuple[dict[str, list[LabelledBox]], list[str]]:
-    """Read the boxes and polygons of ``pictures``; points, lines and tags are left aside.
-
-    Returns:
-        Name of a picture -> its objects, and the names of all classes, sorted. Entries of other pictures are left
-        aside, and a picture without an entry has no objects.
+def read_cvat(request: Request) -> ReadObjects:
+    """Read the objects of the pictures; those without an entry have none.
 
     Raises:
-        ValueError: the file is not of that kind, a shape cannot be, or a size is another than the picture's.
+        ValueError: the file is not of that kind, has shapes of an unknown kind, a shape cannot be, a size is another
+            than the picture's, or a picture has two entries.
     """
+    path, pictures = request.path, request.pictures
     root = read_xml(path)
     entries = list(root.iter('image'))
     if root.tag != 'annotations' or not entries:
@@ -33,48 +39,130 @@ def read_cvat(path: Path, pictures: Sequence[Picture]) -> tuple[dict[str, list[L
             f'{path} is not the file "CVAT for images 1.1": it is a {root.tag!r} with {len(entries)} images. A task of '
             "CVAT is exported in that format, or in COCO's."
         )
+    if tracks := len(root.findall('track')):
+        raise ValueError(f'{path} holds {tracks} tracks of a video. Export the frames as "CVAT for images 1.1".')
+    unknown = Counter(shape.tag for entry in entries for shape in entry if not _is_known(shape.tag))
+    if unknown:
+        listed = ', '.join(f'{count} {kind}' for kind, count in sorted(unknown.items()))
+        raise ValueError(
+            f'{path} holds shapes of kinds that are not read: {listed}. Read are {", ".join(_READERS)}; turn the '
+            'others into polygons in CVAT.'
+        )
     find = picture_finder([picture.name for picture in pictures])
     by_name = {picture.name: picture for picture in pictures}
-    found: dict[str, list[LabelledBox]] = {}
-    sizes: dict[str, tuple[int, int] | None] = {}
+    read = ReadObjects({}, [])
     for entry in entries:
         called = entry.get('name', '')
         where = f'{path}, image {called}'
         name = find(called, where)
         if name is None:
+            read.remarks.add(f'{{}} images of {path} are not among the pictures', called)
             continue
+        if name in read.objects:
+            raise ValueError(f'{path} has two images that are the picture {name}. Remove one of them.')
         picture = by_name[name]
         said = tuple(_number(entry, side, where, '0') for side in ('width', 'height'))
-        sizes[name] = picture.size if check_size(said, picture, path) else None
-        things = found.setdefault(name, [])
-        for number, shape in enumerate(entry, 1):
-            thing = _object(shape, picture, f'{where}, shape {number}')
-            if thing is not None:
-                things.append(thing)
-    if not found:
+        read.sizes[name] = picture.size if check_size(said, picture, path) else None
+        read.objects[name] = _objects(entry, picture, where, read)
+    if not read.objects:
         raise ValueError(f'None of the {len(entries)} images of {path} is one of the {len(pictures)} pictures.')
-    check_turned([by_name[name].path for name in sizes], str(path), list(sizes.values()))
-    return found, sorted({thing.category for things in found.values() for thing in things})
+    without = [picture.name for picture in pictures if picture.name not in read.objects]
+    read.remarks.add(f'{{}} pictures have no image in {path}, and count as pictures without objects',
+                     without[0] if without else '', len(without))  # fmt: skip
+    read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
+    return read
 
 
-def _object(shape: ElementTree.Element, picture: Picture, where: str) -> LabelledBox | None:
-    if shape.tag not in ('box', 'polygon'):
-        return None
-    label = shape.get('label', '').strip()
-    if not label:
-        raise ValueError(f'{where} has no label.')
-    if _number(shape, 'rotation', where, '0') % 360:
-        raise ValueError(f'{where} is a turned box; boxes along the sides of the picture are read. Draw a polygon.')
-    if shape.tag == 'box':
-        box = inside([_number(shape, side, where) for side in _SIDES], picture.size, where)
-        return LabelledBox(label, box) if box else None
+def _is_known(kind: str) -> bool:
+    return kind in _READERS or kind in _WITHOUT_AREA
+
+
+def _objects(entry: ElementTree.Element, picture: Picture, where: str, read: ReadObjects) -> list[LabelledBox]:
+    things = []
+    for number, shape in enumerate(entry, 1):
+        place = f'{where}, shape {number}'
+        if shape.tag in _WITHOUT_AREA:
+            read.remarks.add(f'{{}} shapes of the kind {shape.tag} have no area and are skipped', place)
+            continue
+        label = shape.get('label', '').strip()
+        if not label:
+            raise ValueError(f'{place} has no label.')
+        if shape.get('group_id', '0') not in ('', '0'):
+            read.remarks.add('{} shapes belong to groups (group_id); each is an object of its own', place)
+        thing = _READERS[shape.tag](shape, label, picture, place)
+        if thing is None:
+            read.remarks.add('{} objects have no area and are left out', place)
+        else:
+            things.append(thing)
+    return things
+
+
+def _box(shape: ElementTree.Element, label: str, picture: Picture, where: str) -> LabelledBox | None:
+    sides = [_number(shape, side, where) for side in ('xtl', 'ytl', 'xbr', 'ybr')]
+    degrees = _number(shape, 'rotation', where, '0') % 360
+    if degrees:
+        # A turned box may reach over the border of the picture.
+        return outlined(label, [turned_box(sides, degrees)], picture.size, where, max(picture.size))
+    box = inside(sides, picture.size, where)
+    return LabelledBox(label, box) if box else None
+
+
+def _polygon(shape: ElementTree.Element, label: str, picture: Picture, where: str) -> LabelledBox | None:
     try:
         points = [tuple(map(float, pair.split(','))) for pair in shape.get('points', '').split(';')]
     except ValueError:
         points = []
     if len(points) < 3 or any(len(point) != 2 or not all(map(math.isfinite, point)) for point in points):
         raise ValueError(f'{where}: points must be at least three pairs, x1,y1;x2,y2;...')
+    _not_turned(shape, where)
     return outlined(label, [[value for point in points for value in point]], picture.size, where)
+
+
+def _ellipse(shape: ElementTree.Element, label: str, picture: Picture, where: str) -> LabelledBox | None:
+    middle = (_number(shape, 'cx', where), _number(shape, 'cy', where))
+    radii = (_number(shape, 'rx', where), _number(shape, 'ry', where))
+    if min(radii) < 0:
+        raise ValueError(f'{where}: the radii {radii[0]:g} and {radii[1]:g} must not be negative.')
+    outline = ellipse(middle, radii, _number(shape, 'rotation', where, '0'))
+    return outlined(label, [outline], picture.size, where, max(picture.size))
+
+
+def _cuboid(shape: ElementTree.Element, label: str, picture: Picture, where: str) -> LabelledBox | None:
+    corners = [[_number(shape, f'{axis}{corner}', where) for axis in 'xy'] for corner in _CUBOID]
+    hull = cv2.convexHull(np.array(corners, np.float32)).reshape(-1)
+    if len(hull) < 6:
+        return None
+    return outlined(label, [[float(value) for value in hull]], picture.size, where, max(picture.size))
+
+
+def _mask(shape: ElementTree.Element, label: str, picture: Picture, where: str) -> LabelledBox | None:
+    left, top, width, height = (_number(shape, name, where) for name in ('left', 'top', 'width', 'height'))
+    sides = [int(side) for side in (left, top, width, height)]
+    try:
+        runs = [int(run) for run in shape.get('rle', '').split(',')]
+    except ValueError:
+        runs = [-1]
+    pixels = sides[2] * sides[3]
+    if (left, top, width, height) != tuple(sides) or min(runs) < 0 or sum(runs) != pixels:
+        raise ValueError(
+            f'{where}: a mask needs whole numbers for left, top, width and height, and in rle the lengths of runs that '
+            f'are {pixels} pixels together, not {sum(runs)}.'
+        )
+    if pixels > picture.size[0] * picture.size[1]:
+        raise ValueError(f'{where}: a mask of {width:g}x{height:g} pixels is larger than its picture.')
+    _not_turned(shape, where)
+    filled = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(sides[3], sides[2])
+    return masked(label, filled, (sides[0], sides[1]), picture.size, where)
+
+
+def _not_turned(shape: ElementTree.Element, where: str) -> None:
+    if _number(shape, 'rotation', where, '0') % 360:
+        raise ValueError(f'{where} is a turned {shape.tag}; boxes and ellipses may be turned.')
+
+
+_READERS: dict[str, Callable[[ElementTree.Element, str, Picture, str], LabelledBox | None]] = {
+    'box': _box, 'polygon': _polygon, 'mask': _mask, 'ellipse': _ellipse, 'cuboid': _cuboid,
+}  # fmt: skip
 
 
 def _number(element: ElementTree.Element, name: str, where: str, default: str = '') -> float:
@@ -86,3 +174,8 @@ def _number(element: ElementTree.Element, name: str, where: str, default: str = 
     if not math.isfinite(value):
         raise ValueError(f'{where}: {name} is {text[:60]!r}, not a number.')
     return value
+
+
+FORMAT = AnnotationFormat(
+    'cvat', 'the XML file of CVAT for images', ('det', 'ins'), OBJECTS, read_cvat, file_suffixes=('.xml',)
+)

@@ -1,59 +1,76 @@
-"""Which kind of annotations a path holds."""
+"""The table of annotation formats, and which of them a path holds."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from miqa.outside.walking import Walker, raise_problem, suffix_of
 
-#: Kind -> in words.
-FORMATS = {
-    'coco': 'a COCO JSON file',
-    'yolo': 'a folder of YOLO text files, or the data.yaml that names their classes',
-    'voc': 'a folder of Pascal VOC XML files',
-    'labelme': 'a folder of LabelMe JSON files',
-    'cvat': 'the XML file of CVAT for images',
-    'csv': 'a CSV file of boxes or of classes',
-    'imagefolder': 'the folder of pictures itself, one folder for each class (cls)',
-    'maps': 'a folder of maps of classes, PNG (seg)',
+from . import boxes_csv, classes, coco_file, cvat, labelme, maps, voc, yolo
+from .format import AnnotationFormat
+
+#: All formats by name. A new one is a file that defines an :class:`AnnotationFormat`, and a line here.
+FORMATS: dict[str, AnnotationFormat] = {
+    known.name: known
+    for known in (
+        coco_file.FORMAT,
+        yolo.FORMAT,
+        voc.FORMAT,
+        labelme.FORMAT,
+        cvat.FORMAT,
+        boxes_csv.FORMAT,
+        classes.TABLE,
+        classes.FOLDERS,
+        maps.FORMAT,
+    )
 }
 
-#: Ending of a file -> kind; kind -> ending of the files in a folder.
-_FILES = {'.json': 'coco', '.xml': 'cvat', '.csv': 'csv', '.yaml': 'yolo', '.yml': 'yolo'}
-_FOLDERS = {'voc': 'xml', 'yolo': 'txt', 'labelme': 'json'}
 
+def format_of(path: str | os.PathLike, images: str | os.PathLike, task: str) -> AnnotationFormat:
+    """Return the format of the annotations at ``path``, out of :data:`FORMATS`.
 
-def format_of(path: str | os.PathLike, images: str | os.PathLike, task: str) -> str:
-    """Return the kind of annotations at ``path``, out of :data:`FORMATS`.
+    Args:
+        path: of the annotations.
+        images: the folder of pictures.
+        task: that they are for.
 
     Raises:
         FileNotFoundError: there is nothing there.
-        ValueError: it is none of the kinds, or not one for the task.
+        ValueError: it is none of the formats, or not one for the task.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f'There are no annotations {path}.')
-    if path.is_file():
-        kind = _FILES.get(path.suffix.lower())
-    elif task == 'cls':
-        kind = 'imagefolder' if path.resolve() == Path(images).resolve() else None
-    elif task == 'seg':
-        kind = 'maps' if any(file.suffix.lower() == '.png' for file in path.iterdir()) else None
-    else:
-        # Notes and lists of classes lie beside annotations of every kind: the most files tell.
-        endings = tuple(f'.{ending}' for ending in _FOLDERS.values())
-        counts = Counter(suffix_of(name) for name in Walker(raise_problem).below(str(path), endings))
-        kind = max(_FOLDERS, key=lambda name: counts[f'.{_FOLDERS[name]}']) if counts else None
-    possible = {
-        'cls': ('csv', 'imagefolder'),
-        'det': ('coco', 'yolo', 'voc', 'labelme', 'cvat', 'csv'),
-        'ins': ('coco', 'yolo', 'labelme', 'cvat'),
-        'seg': ('maps',),
-    }[task]
-    if kind not in possible:
-        words = '; '.join(FORMATS[name] for name in possible)
-        found = f'{FORMATS[kind]}, which {task} cannot use' if kind else 'none that is known'
-        raise ValueError(f'The annotations {path} are {found}. For {task} they may be: {words}.')
-    return kind
+    possible = [known for known in FORMATS.values() if task in known.tasks]
+    found = _of_file(path, possible) if path.is_file() else _of_folder(path, Path(images), possible)
+    if found not in possible:
+        words = '; '.join(known.words for known in possible)
+        what = 'none that is known' if found is None else f'{found.words}, which {task} cannot use'
+        raise ValueError(f'The annotations {path} are {what}. For {task} they may be: {words}.')
+    return found
+
+
+def _of_file(path: Path, possible: Sequence[AnnotationFormat]) -> AnnotationFormat | None:
+    formats = (*possible, *FORMATS.values())
+    return next((known for known in formats if path.suffix.lower() in known.file_suffixes), None)
+
+
+def _of_folder(path: Path, images: Path, possible: Sequence[AnnotationFormat]) -> AnnotationFormat | None:
+    for known in possible:
+        if known.is_folder is not None and known.is_folder(path, images):
+            return known
+    if not any(known.folder_suffix for known in possible):
+        return None
+    # Notes and lists of classes lie beside annotations of every format: the most files tell.
+    formats = {known.folder_suffix: known for known in FORMATS.values() if known.folder_suffix}
+    counts = Counter(suffix_of(name) for name in Walker(raise_problem).below(str(path), tuple(formats)))
+    most = [suffix for suffix, count in counts.items() if count == max(counts.values())]
+    if len(most) > 1:
+        raise ValueError(
+            f'{path} holds {counts[most[0]]} files of each of {" and ".join(sorted(most))}, so that nobody knows which '
+            'of them are meant. Move the others to a folder of their own.'
+        )
+    return formats[most[0]] if most else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,18 +11,30 @@ from miqa.outside.regular_files import read_regular
 from miqa.outside.walking import Walker, raise_problem
 
 from .coco_writing import Picture
+from .format import Remarks
 
 _MOST_BYTES = 64 << 20
 
 
-def files_by_stem(folder: Path, suffix: str, pictures: Sequence[Picture]) -> dict[str, Path]:
+def files_by_stem(
+    folder: Path, suffix: str, pictures: Sequence[Picture], remarks: Remarks, others: Collection[str] = ()
+) -> dict[str, Path]:
     """Return the files below a folder by their stems, which are those of the pictures that they speak of.
+
+    Args:
+        folder: with everything below it.
+        suffix: of the files.
+        pictures: that are annotated.
+        remarks: count files of other pictures.
+        others: names of files of this ending that speak of no picture.
 
     Raises:
         ValueError: two files have one stem, or two pictures.
     """
     files: dict[str, Path] = {}
     for path in sorted(map(Path, Walker(raise_problem).below(str(folder), (suffix,)))):
+        if path.name in others:
+            continue
         if path.stem in files:
             raise ValueError(
                 f'{files[path.stem]} and {path} are both annotations of a picture {path.stem}. Remove one.'
@@ -31,6 +43,8 @@ def files_by_stem(folder: Path, suffix: str, pictures: Sequence[Picture]) -> dic
     stems = Counter(picture.stem for picture in pictures)
     if shared := [picture.name for picture in pictures if stems[picture.stem] > 1]:
         raise ValueError(f'{shared[0]} and {shared[1]} would both be annotated by one file; rename one.')
+    unwanted = sorted(str(path) for stem, path in files.items() if stem not in stems)
+    remarks.add('{} files belong to none of the pictures', unwanted[0] if unwanted else '', len(unwanted))
     return files
 
 

@@ -1,97 +1,162 @@
-"""LabelMe's JSON files, one for each picture: polygons, rectangles and circles in pixels (https://github.com/wkentaro/labelme).
+"""LabelMe's JSON files, one for each picture: shapes in pixels (https://github.com/wkentaro/labelme).
 
-Shapes of one label and one ``group_id`` are parts of one object. Points and lines have no area and are left out.
+Read are polygons, rectangles (turned ones, too), circles and masks. Shapes of one label and one ``group_id`` are parts
+of one object. Points and lines have no area: they are skipped and counted.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import io
 import math
-from collections.abc import Sequence
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
-from miqa.annotations.sizes import check_turned
+import numpy as np
+from PIL import Image
+
 from miqa.outside.json_text import parse_json
 from miqa.outside.regular_files import read_regular_text
 
-from .coco_writing import LabelledBox, Picture, outlined
+from .coco_writing import LabelledBox, Picture, ellipse, masked, outlined
 from .files import check_size, files_by_stem
+from .format import OBJECTS, AnnotationFormat, ReadObjects, Remarks, Request
 
 #: A file holds its whole picture, too, unless LabelMe is told otherwise.
 _MOST_BYTES = 512 << 20
+_DIFFICULT = '{} shapes are marked difficult: their objects count neither for nor against'
 _WITHOUT_AREA = ('point', 'points', 'line', 'linestrip')
-#: Corners of what stands for a circle.
-_CORNERS = 64
+#: What polygons of four corners are called that LabelMe and X-AnyLabeling turn.
+_TURNED = ('rotation', 'oriented_rectangle', 'quadrilateral')
 
 
-def read_labelme(folder: Path, pictures: Sequence[Picture]) -> tuple[dict[str, list[LabelledBox]], list[str]]:
-    """Read the JSON files below a folder that belong to ``pictures``, by their stems.
-
-    Returns:
-        Name of a picture -> its objects, and the names of all classes, sorted. A picture without a file has none.
+def read_labelme(request: Request) -> ReadObjects:
+    """Read the JSON files below a folder that belong to the pictures, by their stems; pictures without one have none.
 
     Raises:
         ValueError: a file is not of that kind, a shape cannot be, or the size is another than the picture's. The file
             and the shape are named.
     """
-    files = files_by_stem(folder, '.json', pictures)
+    folder, pictures = request.path, request.pictures
+    read = ReadObjects({}, [])
+    files = files_by_stem(folder, '.json', pictures, read.remarks)
     annotated = [picture for picture in pictures if picture.stem in files]
     if not annotated:
         raise ValueError(
             f'None of the {len(files)} JSON files in {folder} belongs to one of the {len(pictures)} pictures: a file '
             "must have its picture's name."
         )
-    read = {picture.name: _read(files[picture.stem], picture) for picture in annotated}
-    check_turned([picture.path for picture in annotated], str(folder), [size for _, size in read.values()])
-    found = {name: things for name, (things, _) in read.items()}
-    return found, sorted({thing.category for things in found.values() for thing in things})
+    for picture in annotated:
+        things, size = _read(files[picture.stem], picture, read.remarks)
+        read.objects[picture.name], read.sizes[picture.name] = things, size
+    without = [picture.name for picture in pictures if picture.stem not in files]
+    read.remarks.add('{} pictures have no file, and count as pictures without objects',
+                     without[0] if without else '', len(without))  # fmt: skip
+    read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
+    return read
 
 
-def _read(path: Path, picture: Picture) -> tuple[list[LabelledBox], tuple[int, int] | None]:
-    content = parse_json(read_regular_text(path, _MOST_BYTES, encoding='utf-8-sig'), str(path))
+def _read(path: Path, picture: Picture, remarks: Remarks) -> tuple[list[LabelledBox], tuple[int, int] | None]:
+    content = parse_json(read_regular_text(path, _MOST_BYTES), str(path))
     if not isinstance(content, dict) or not isinstance(content.get('shapes'), list):
         raise ValueError(f'{path} is not a file of LabelMe: it has no list "shapes".')
     sides = (content.get('imageWidth') or 0, content.get('imageHeight') or 0)
-    sized = all(isinstance(side, (int, float)) for side in sides) and check_size(sides, picture, path)
+    if not all(isinstance(side, (int, float)) for side in sides):
+        raise ValueError(
+            f'{path}: imageWidth and imageHeight must be numbers of pixels, not {sides[0]!r}, {sides[1]!r}.'
+        )
+    sized = check_size(sides, picture, path)
     outlines: dict[tuple, list[list[float]]] = {}
+    crowds: set[tuple] = set()
+    wide: set[tuple] = set()
+    things: list[LabelledBox | None] = []
     for number, shape in enumerate(content['shapes'], 1):
         where = f'{path}, shape {number}'
         if not isinstance(shape, dict) or not isinstance(shape.get('label'), str) or not shape['label'].strip():
             raise ValueError(f'{where} has no label.')
-        outline = _outline(shape, where)
-        if outline:
-            group = shape.get('group_id')
-            key = (shape['label'].strip(), number if group is None else f'group {group}')
-            outlines.setdefault(key, []).append(outline)
-    things = [
-        outlined(label, polygons, picture.size, f'{path}, {label}') for (label, _), polygons in outlines.items()
-    ]  # fmt: skip
+        label, group, kind = shape['label'].strip(), shape.get('group_id'), shape.get('shape_type') or 'polygon'
+        points, difficult = _points(shape, where), shape.get('difficult') is True
+        if kind in _WITHOUT_AREA:
+            remarks.add(f'{{}} shapes of the kind {kind} have no area and are skipped', where)
+            continue
+        if kind == 'mask':
+            if group is not None:
+                remarks.add('{} masks have a group_id; each is an object of its own', where)
+            mask = _mask(shape, label, points, picture, where)
+            things.append(replace(mask, crowd=difficult) if mask else None)
+            remarks.add(_DIFFICULT, where, int(difficult))
+            continue
+        key = (label, number if group is None else f'group {group}')
+        outlines.setdefault(key, []).append(_outline(kind, points, where))
+        if difficult:
+            crowds.add(key)
+        remarks.add(_DIFFICULT, where, int(difficult))
+        if kind == 'circle' or kind in _TURNED:
+            wide.add(key)  # it may reach over the border of the picture
+    for key, polygons in outlines.items():
+        slack = max(picture.size) if key in wide else 1.0
+        thing = outlined(key[0], polygons, picture.size, f'{path}, {key[0]}', slack)
+        things.append(replace(thing, crowd=key in crowds) if thing else None)
+    remarks.add('{} objects have no area and are left out', str(path), sum(thing is None for thing in things))
     return [thing for thing in things if thing is not None], picture.size if sized else None
 
 
-def _outline(shape: dict, where: str) -> list[float] | None:
-    """Return the corners of a shape, x1, y1, x2, y2, ...; None where it has no area."""
-    kind = shape.get('shape_type') or 'polygon'
+def _points(shape: dict, where: str) -> list[list[float]]:
     given = shape.get('points')
     points: list = given if isinstance(given, list) else [None]
     if not all(isinstance(point, list) and len(point) == 2 and all(map(_is_coordinate, point)) for point in points):
         raise ValueError(f'{where}: points must be a list of pairs of numbers.')
-    if kind in _WITHOUT_AREA:
-        return None
+    return points
+
+
+def _outline(kind: object, points: list[list[float]], where: str) -> list[float]:
+    """Return the corners of a shape, x1, y1, x2, y2, ..."""
     if kind == 'rectangle' and len(points) in (2, 4):
         xs, ys = zip(*points, strict=True)
+        if len(points) == 4 and (len(set(xs)), len(set(ys))) != (2, 2):
+            return [float(value) for point in points for value in point]
         left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
         return [left, top, right, top, right, bottom, left, bottom]
     if kind == 'circle' and len(points) == 2:
-        (x, y), edge = points
-        radius, turns = math.dist((x, y), edge), [2 * math.pi * step / _CORNERS for step in range(_CORNERS)]
-        return [value for turn in turns for value in (x + radius * math.cos(turn), y + radius * math.sin(turn))]
-    if kind in ('polygon', 'rotation') and len(points) >= 3:
+        radius = math.dist(*points)
+        return ellipse((points[0][0], points[0][1]), (radius, radius))
+    if (kind == 'polygon' and len(points) >= 3) or (kind in _TURNED and len(points) == 4):
         return [float(value) for point in points for value in point]
     raise ValueError(
-        f'{where} is a {str(kind)[:60]} of {len(points)} points; polygons of at least three, rectangles and circles '
-        'are read. Save it as a polygon.'
+        f'{where} is a {str(kind)[:60]} of {len(points)} points; read are polygons of at least three, rectangles, '
+        'circles and masks. Save it as a polygon.'
     )
+
+
+def _mask(shape: dict, label: str, points: list[list[float]], picture: Picture, where: str) -> LabelledBox | None:
+    """Read a mask: a PNG file in base64, of the pixels from the first point to the second one."""
+    try:
+        data = base64.b64decode(shape.get('mask') or '', validate=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=['PNG'])
+        if image.width > picture.size[0] or image.height > picture.size[1]:
+            raise ValueError(f'it has {image.width}x{image.height} pixels, more than its picture')
+        pixels = np.asarray(image.convert('L')) > 0
+    except (binascii.Error, TypeError, ValueError, OSError, SyntaxError) as error:
+        raise ValueError(f'{where}: the mask is not a PNG file in base64: {str(error)[:200]}.') from None
+    if len(points) != 2 or any(value != int(value) for point in points for value in point):
+        raise ValueError(f'{where}: a mask has two points of whole numbers, its first and its last pixel.')
+    (left, top), (right, bottom) = points
+    if pixels.shape != (bottom - top + 1, right - left + 1):
+        raise ValueError(
+            f'{where}: the mask has {pixels.shape[1]}x{pixels.shape[0]} pixels, its points say '
+            f'{right - left + 1:g}x{bottom - top + 1:g}.'
+        )
+    return masked(label, pixels, (int(left), int(top)), picture.size, where)
 
 
 def _is_coordinate(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+FORMAT = AnnotationFormat(
+    'labelme', 'a folder of LabelMe JSON files', ('det', 'ins'), OBJECTS, read_labelme, folder_suffix='.json'
+)

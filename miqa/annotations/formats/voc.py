@@ -1,51 +1,66 @@
 """Pascal VOC's XML files, one for each picture.
 
-Corners count pixels from 1, so that 1 is taken from left and top, as Detectron2 does; objects marked ``difficult``
-count neither for nor against, as in VOC's own evaluation.
+Corners count pixels from 1, so that 1 is taken from left and top, as Detectron2 does; where a corner of a set is 0, its
+program counts from 0, and nothing is taken. Objects marked ``difficult`` count neither for nor against, as in VOC's own
+evaluation.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from miqa.annotations.sizes import check_turned
-
 from .coco_writing import LabelledBox, Picture, inside
 from .files import check_size, files_by_stem, read_xml
+from .format import OBJECTS, AnnotationFormat, ReadObjects, Remarks, Request
 
 
-def read_voc(folder: Path, pictures: Sequence[Picture]) -> tuple[dict[str, list[LabelledBox]], list[str]]:
-    """Read the XML files below a folder that belong to ``pictures``, by their stems.
-
-    Returns:
-        Name of a picture -> its objects, and the names of all classes, sorted.
+def read_voc(request: Request) -> ReadObjects:
+    """Read the XML files below a folder that belong to the pictures, by their stems.
 
     Raises:
         ValueError: a file is not XML of that kind, a box cannot be, or the size is another than the picture's. The file
             is named. Also where a picture has no file: in VOC even a picture without objects has one.
     """
-    files = files_by_stem(folder, '.xml', pictures)
+    folder, pictures = request.path, request.pictures
+    read = ReadObjects({}, [])
+    files = files_by_stem(folder, '.xml', pictures, read.remarks)
     missing = [picture.name for picture in pictures if picture.stem not in files]
     if missing:
         raise ValueError(
             f'{folder} has no file for {len(missing)} of {len(pictures)} pictures, for example '
             f'{Path(missing[0]).stem}.xml. A picture without objects has a file without objects.'
         )
-    read = {picture.name: _read(files[picture.stem], picture) for picture in pictures}
-    check_turned([picture.path for picture in pictures], str(folder), [size for _, size in read.values()])
-    found = {name: things for name, (things, _) in read.items()}
-    classes = sorted({thing.category for things in found.values() for thing in things})
-    if not classes:
+    entries = {}
+    for picture in pictures:
+        entries[picture.name], read.sizes[picture.name] = _read(files[picture.stem], picture, read.remarks)
+    starts = [(min(entry[1][:2]), entry[3]) for listed in entries.values() for entry in listed]
+    from_zero = [where for start, where in starts if start < 0.5]
+    read.remarks.add(
+        '{} boxes begin at pixel 0, where VOC counts from 1: all corners are taken as counted from 0',
+        from_zero[0] if from_zero else '', len(from_zero),
+    )  # fmt: skip
+    first = 0 if from_zero else 1
+    for picture in pictures:
+        read.objects[picture.name] = []
+        for name, (left, top, right, bottom), crowd, where in entries[picture.name]:
+            box = inside((left - first, top - first, right, bottom), picture.size, where)
+            if box:
+                read.objects[picture.name].append(LabelledBox(name, box, crowd=crowd))
+            else:
+                read.remarks.add('{} objects have no area and are left out', where)
+    read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
+    if not read.categories:
         raise ValueError(f'The files in {folder} hold no object.')
-    return found, classes
+    return read
 
 
-def _read(path: Path, picture: Picture) -> tuple[list[LabelledBox], tuple[int, int] | None]:
-    """Return the objects, and the picture's size if the file gives it; it is then that of the picture as shown."""
+def _read(path: Path, picture: Picture, remarks: Remarks) -> tuple[list[tuple], tuple[int, int] | None]:
+    """Return class, corners, difficulty and place of each object, and the picture's size if the file gives it."""
     root = read_xml(path)
+    if root.tag != 'annotation':
+        raise ValueError(f'{path} is not a file of Pascal VOC: it is a {root.tag!r}, not an annotation.')
     said = tuple(_number(root, f'size/{side}', path, default=0) for side in ('width', 'height'))
     sized = check_size(said, picture, path)
     things = []
@@ -54,12 +69,15 @@ def _read(path: Path, picture: Picture) -> tuple[list[LabelledBox], tuple[int, i
         name = (entry.findtext('name') or '').strip()
         if not name:
             raise ValueError(f'{where} has no name.')
+        if _flag(entry, 'deleted', where):
+            remarks.add('{} objects are marked as deleted and are skipped', where)
+            continue
         if entry.find('bndbox') is None:
             raise ValueError(f'{where} has no bndbox, which is a box along the sides of the picture.')
         corners = [_number(entry, f'bndbox/{side}', where) for side in ('xmin', 'ymin', 'xmax', 'ymax')]
-        box = inside((corners[0] - 1, corners[1] - 1, corners[2], corners[3]), picture.size, where)
-        if box:
-            things.append(LabelledBox(name, box, crowd=_flag(entry, 'difficult', where)))
+        crowd = _flag(entry, 'difficult', where)
+        remarks.add('{} objects are marked difficult: they count neither for nor against', where, int(crowd))
+        things.append((name, corners, crowd, where))
     return things, picture.size if sized else None
 
 
@@ -83,3 +101,8 @@ def _number(element: ElementTree.Element, name: str, where, default: float | Non
         return value
     except ValueError:
         raise ValueError(f'{where}: {name} is {text!r}, not a number.') from None
+
+
+FORMAT = AnnotationFormat(
+    'voc', 'a folder of Pascal VOC XML files', ('det',), OBJECTS, read_voc, folder_suffix='.xml'
+)  # fmt: skip

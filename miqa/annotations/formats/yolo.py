@@ -1,8 +1,8 @@
 """YOLO's text files: one for each picture, a line for each object, in shares of the picture's sides.
 
-``class x_centre y_centre width height``, or ``class x1 y1 x2 y2 x3 y3 ...`` for the outline of an object, or a box and
-what else the ``kpt_shape`` of ``data.yaml`` says, points that are not looked at (as described at
-https://docs.ultralytics.com/datasets/detect/, .../segment/ and .../pose/).
+``class x_centre y_centre width height``, or ``class x1 y1 x2 y2 x3 y3 ...`` for the outline of an object (a turned box
+has four corners), or a box and what else the ``kpt_shape`` of ``data.yaml`` says, points that are not looked at (as
+described at https://docs.ultralytics.com/datasets/detect/, .../segment/, .../obb/ and .../pose/).
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pathlib import Path
 import yaml
 
 from miqa.annotations.class_names import checked_names, read_class_names
-from miqa.outside.regular_files import read_regular_text
+from miqa.outside.regular_files import NotText, read_regular_text
 from miqa.outside.walking import Walker, raise_problem
 
 from .coco_writing import LabelledBox, Picture, inside
+from .format import OBJECTS, AnnotationFormat, ReadObjects, Remarks, Request
 
 #: Files in a folder of labels that hold no labels.
 _NAMES = ('classes.txt', 'obj.names', 'labels.txt')
@@ -26,27 +27,21 @@ _NAMES = ('classes.txt', 'obj.names', 'labels.txt')
 _MOST_BYTES = 64 << 20
 
 
-def read_yolo(
-    path: Path, pictures: Sequence[Picture], classes: Sequence[str] | None = None
-) -> tuple[dict[str, list[LabelledBox]], list[str]]:
-    """Read the text files below a folder that belong to ``pictures``, by their stems.
+def read_yolo(request: Request) -> ReadObjects:
+    """Read the text files that belong to the pictures, by their stems; a picture without a file has no objects.
 
-    Args:
-        path: the folder; or ``data.yaml``, which names the classes and lies above one or more folders ``labels``.
-        pictures: a picture without a file has no objects.
-        classes: names of the classes, in YOLO's order; None: those of ``data.yaml`` or ``classes.txt``.
-
-    Returns:
-        Name of a picture -> its objects, and the names of all classes.
+    The path is the folder of labels; or ``data.yaml``, which names the classes and lies above one or more folders
+    ``labels``. Without names from the user, those of ``data.yaml`` or ``classes.txt`` count, which may lie in the
+    folder or one or two above it.
 
     Raises:
         FileNotFoundError: there is no folder of labels, or nothing names the classes.
-        ValueError: a line is not of that form, or two files belong to one picture. The file and line are named.
+        ValueError: a line is not of that form, two files belong to one picture, or several files name the classes in
+            different ways. The file and line are named.
     """
+    path, pictures = request.path, request.pictures
     folders = [path] if path.is_dir() else _labels_below(path)
-    description = path if path.is_file() else _description(folders[0])
-    names = list(classes) if classes else _names(path, folders[0])
-    points = None if description is None else _points_in_yaml(description)
+    names, points = _names_and_points(path, folders[0], request.classes)
     stems = [picture.stem for picture in pictures]
     counts = Counter(stems)
     files: dict[str, Path] = {}
@@ -64,20 +59,34 @@ def read_yolo(
             f'None of the {len(files)} text files in {folders[0]} belongs to one of the {len(pictures)} pictures: a '
             f"file must have its picture's name, such as {stems[0]}.txt."
         )
-    found = {}
+    read = ReadObjects({}, names)
     for picture in pictures:
         if picture.stem in files:
-            found[picture.name] = _read(files[picture.stem], picture, names, points)
-    return found, names
+            read.objects[picture.name] = _read(files[picture.stem], picture, names, points, read.remarks)
+        else:
+            read.remarks.add('{} pictures have no file, and count as pictures without objects', picture.name)
+    unwanted = sorted(str(file) for stem, file in files.items() if stem not in counts)
+    read.remarks.add('{} text files belong to none of the pictures', unwanted[0] if unwanted else '', len(unwanted))
+    return read
 
 
-def _read(path: Path, picture: Picture, names: list[str], points: int | None) -> list[LabelledBox]:
-    things = []
-    for number, line in enumerate(read_regular_text(path, _MOST_BYTES, encoding='utf-8-sig').splitlines(), 1):
-        if line.strip():
-            thing = _object(line.split(), picture, names, points, f'{path}, line {number}')
-            if thing is not None:
-                things.append(thing)
+def _read(
+    path: Path, picture: Picture, names: list[str], points: int | None, remarks: Remarks
+) -> list[LabelledBox]:  # fmt: skip
+    things, seen = [], set()
+    for number, line in enumerate(read_regular_text(path, _MOST_BYTES).splitlines(), 1):
+        words, where = line.split(), f'{path}, line {number}'
+        if not words:
+            continue
+        if tuple(words) in seen:
+            remarks.add('{} lines stand twice in their file and count once', where)
+            continue
+        seen.add(tuple(words))
+        thing = _object(words, picture, names, points, where)
+        if thing is None:
+            remarks.add('{} objects have no area and are left out', where)
+        else:
+            things.append(thing)
     return things
 
 
@@ -125,57 +134,124 @@ def _labels_below(description: Path) -> list[Path]:
             return [place / 'labels']
         if found := sorted(path for path in place.glob('*/labels') if path.is_dir()):
             return found
+    if any(description.parent.glob('*.txt')):
+        return [description.parent]
     raise FileNotFoundError(
         f'There is no folder {beside} beside {description}, nor one below (train/labels), nor where its "path" leads. '
         'Name the folder of labels itself, and the classes: --classes NAME NAME ...'
     )
 
 
-def _description(folder: Path) -> Path | None:
-    """Return the YAML file nearest to a folder of labels: in it, or one or two above it."""
-    places = (folder, folder.parent, folder.parent.parent)
-    return next((file for place in places for file in sorted([*place.glob('*.yaml'), *place.glob('*.yml')])), None)
+def _names_and_points(path: Path, folder: Path, classes: Sequence[str] | None) -> tuple[list[str], int | None]:
+    """Return the names of the classes, and how many numbers follow each box for the points of a pose, if any do.
 
-
-def _names(path: Path, folder: Path) -> list[str]:
+    Raises:
+        FileNotFoundError: nothing names the classes.
+        ValueError: files that lie equally near differ in either.
+    """
     if path.is_file():
-        return _names_in_yaml(path)
+        content = _content(path)
+        return list(classes) if classes else _names_in(content, path), _points_in(content, path)
     for place in (folder, folder.parent, folder.parent.parent):
-        for name in _NAMES:
-            if (place / name).is_file():
-                return read_class_names(place / name)
-        for file in sorted([*place.glob('*.yaml'), *place.glob('*.yml')]):
-            return _names_in_yaml(file)
+        lists = [place / name for name in _NAMES if (place / name).is_file()]
+        contents, damaged = _descriptions(place)
+        if not lists and not contents and not damaged:
+            continue
+        if damaged and not lists and not contents and not classes:
+            raise damaged[0]
+        points = {file: _points_in(content, file) for file, content in contents.items()}
+        poses = {number for number in points.values() if number is not None}
+        if len(poses) > 1:
+            raise ValueError(f'{" and ".join(map(str, contents))} differ in kpt_shape. {_CHOOSE}')
+        if classes is None and not lists and not contents:
+            continue
+        return list(classes) if classes else _agreed(lists, contents), next(iter(poses), None)
+    if classes:
+        return list(classes), None
     raise FileNotFoundError(
         f'Nothing names the classes of the YOLO files in {folder}: put classes.txt there (one name a line), name '
         f'data.yaml in place of the folder, or say --classes NAME NAME ...'
     )
 
 
+_CHOOSE = 'Name the YAML file that is meant in place of the folder, or say --classes NAME NAME ...'
+
+
+def _descriptions(place: Path) -> tuple[dict[Path, dict], list[ValueError]]:
+    """Return the YAML files in a folder that name classes, and what is wrong with those that are not YAML."""
+    contents, damaged = {}, []
+    for file in sorted([*place.glob('*.yaml'), *place.glob('*.yml')]):
+        try:
+            content = _content(file)
+        except ValueError as error:  # perhaps a file of other programs that lies near
+            damaged.append(error)
+            continue
+        if 'names' in content:
+            contents[file] = content
+    return contents, damaged
+
+
+def _agreed(lists: list[Path], contents: dict[Path, dict]) -> list[str]:
+    """Return the names that all files give."""
+    named = {file: read_class_names(file) for file in lists}
+    named.update({file: _names_in(content, file) for file, content in contents.items()})
+    files = list(named)
+    for file in files[1:]:
+        if named[file] != named[files[0]]:
+            listed = '; '.join(
+                f'{each} ({", ".join(named[each][:3])}{", ..." * (len(named[each]) > 3)})' for each in files
+            )
+            raise ValueError(f'Several files name the classes of these labels, and they differ: {listed}. {_CHOOSE}')
+    return named[files[0]]
+
+
+class _TextLoader(yaml.BaseLoader):
+    """Reads all values as the text that stands there: the names ``no``, ``010`` and ``1.10`` are no other things."""
+
+    def construct_mapping(self, node, deep=False):
+        """Return a dict; a key that stands twice is an error."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+            raise yaml.constructor.ConstructorError(None, None, f'{twice[0]!r} stands twice', node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _content(description: Path) -> dict:
-    """Return what a YAML file says; an empty dict where it says something else."""
+    """Return what a YAML file says, all values as texts; an empty dict where it says something else."""
     try:
-        content = yaml.safe_load(read_regular_text(description, _MOST_BYTES))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        content = yaml.load(read_regular_text(description, _MOST_BYTES), _TextLoader)  # noqa: S506  texts alone
+    except (yaml.YAMLError, NotText, RecursionError) as error:
         raise ValueError(f'{description} is not YAML: {" ".join(str(error).split())[:300]}') from None
     return content if isinstance(content, dict) else {}
 
 
-def _points_in_yaml(description: Path) -> int | None:
+def _points_in(content: dict, path: Path) -> int | None:
     """Return how many numbers follow each box for the points of a pose; None where there are no poses."""
-    try:
-        shape = _content(description).get('kpt_shape')
-    except ValueError:  # a file of other programs that lies near
+    shape = content.get('kpt_shape')
+    if shape is None or shape in ('', 'null', '~'):
         return None
-    if not isinstance(shape, list) or len(shape) != 2 or not all(type(side) is int and side > 0 for side in shape):
-        return None
-    return shape[0] * shape[1]
+    if not isinstance(shape, list) or len(shape) != 2 or not all(_is_count(side) for side in shape):
+        raise ValueError(f'{path}: kpt_shape must be two whole numbers, not {str(shape)[:60]!r}.')
+    return int(shape[0]) * int(shape[1])
 
 
-def _names_in_yaml(path: Path) -> list[str]:
-    names = _content(path).get('names')
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
-        names = [names[i] for i in range(len(names))]
-    if not isinstance(names, list) or not names:
+def _is_count(text: object) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isdigit() and 0 < int(text[:9]) < 10_000
+
+
+def _names_in(content: dict, path: Path) -> list[str]:
+    names = content.get('names')
+    if isinstance(names, dict) and set(names) == set(map(str, range(len(names)))):
+        names = [names[str(i)] for i in range(len(names))]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(f'{path} must have "names": a list of the classes, or a dict that counts them from 0.')
-    return checked_names([str(name) for name in names], path)
+    count = content.get('nc')
+    if isinstance(count, str) and count.strip() not in ('', str(len(names))):
+        raise ValueError(f'{path} says that there are {count[:20]} classes ("nc"), and names {len(names)}.')
+    return checked_names([name.strip() for name in names], path)
+
+
+FORMAT = AnnotationFormat(
+    'yolo', 'a folder of YOLO text files, or the data.yaml that names their classes', ('det', 'ins'), OBJECTS,
+    read_yolo, file_suffixes=('.yaml', '.yml'), folder_suffix='.txt', takes_names=True,
+)  # fmt: skip

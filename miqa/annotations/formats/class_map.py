@@ -1,0 +1,54 @@
+"""One map of classes: a PNG file that holds the class index of each pixel; and the names of the classes beside it."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from miqa.annotations.class_names import read_class_names
+from miqa.pictures.reading import MOST_PIXELS, UnreadableImage
+
+#: Pixels of an annotation that belong to no class and do not count, as in Cityscapes, ADE20K and Pascal VOC.
+IGNORED = 255
+#: File of the classes' names in a folder of maps.
+NAMES_FILE = 'classes.txt'
+#: Pillow spreads the values of few bits over 0 to 255, by these factors.
+_SPREAD = {'L;2': 85, 'L;4': 17}
+
+
+def class_names(folder: Path) -> tuple[str, ...] | None:
+    """Return the names of the classes, or None where nothing names them."""
+    path = Path(folder) / NAMES_FILE
+    return tuple(read_class_names(path)) if path.is_file() else None
+
+
+def class_map_of(data: bytes, path: Path) -> np.ndarray:
+    """Return the map in the bytes of the file ``path``, int (H, W): grey or palette, of 1 to 16 bits.
+
+    Raises:
+        UnreadableImage: it is no whole PNG, or has too many pixels.
+        ValueError: it is a picture of colours.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=['PNG'])
+        if image.width * image.height > MOST_PIXELS:
+            raise UnreadableImage(f'{path} has {image.width} x {image.height} pixels, more than {MOST_PIXELS}.')
+        stored = image.tile[0][3] if image.tile else ''
+        mode, pixels = image.mode, np.asarray(image)
+    except UnreadableImage:
+        raise
+    except Exception as error:  # whatever a decoder raises
+        raise UnreadableImage(f'{path} is not a whole PNG: {str(error)[:200] or type(error).__name__}.') from error
+    if mode not in ('L', 'P', 'I', 'I;16', '1'):
+        raise ValueError(
+            f'{path} is a picture of mode {mode}. A map of classes holds one index for each pixel (grey or palette); '
+            f'turn colours into indices first.'
+        )
+    factor = _SPREAD.get(stored if isinstance(stored, str) else stored[0] if stored else '', 1)
+    return pixels.astype(np.int64) // factor

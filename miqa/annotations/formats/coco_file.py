@@ -1,0 +1,47 @@
+"""COCO's own file: read and checked once, and kept as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from miqa.annotations.coco import parse_coco
+from miqa.annotations.objects import Annotations
+from miqa.outside.regular_files import read_regular
+
+from .format import COCO, AnnotationFormat, Remarks, Request
+
+
+@dataclass
+class CocoFile:
+    """What the reader returns: the file's bytes, what they mean, and remarks."""
+
+    data: bytes
+    annotations: Annotations
+    remarks: Remarks = field(default_factory=Remarks)
+
+
+def read_coco_file(request: Request) -> CocoFile:
+    """Read a COCO instance file, with the checks of :func:`miqa.annotations.coco.parse_coco`."""
+    data = read_regular(request.path, what='file of COCO annotations')
+    annotations = parse_coco(data, request.path)
+    remarks = Remarks()
+    remarks.add('{} objects have boxes without area and are left out', count=annotations.without_area)
+    remarks.add('{} objects are marked "ignore": they count neither for nor against', count=annotations.ignored)
+    remarks.add(
+        '{} boxes reach over the border of their picture by more than a pixel (a bbox is left, top, width, height)',
+        count=annotations.over_border,
+    )
+    wanted = {PurePosixPath(picture.name).name for picture in request.pictures}
+    others = [image.file_name for image in annotations.images.values() if _name(image.file_name) not in wanted]
+    remarks.add('{} of its images are not among the pictures', others[0] if others else '', len(others))
+    return CocoFile(data, annotations, remarks)
+
+
+def _name(path: str) -> str:
+    return PurePosixPath(path).name
+
+
+FORMAT = AnnotationFormat(
+    'coco', 'a COCO JSON file', ('det', 'ins'), COCO, read_coco_file, file_suffixes=('.json',)
+)  # fmt: skip

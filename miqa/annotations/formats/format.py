@@ -1,0 +1,117 @@
+"""What a format of annotations is: how it is recognised, what reads it, and what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .coco_writing import LabelledBox, Picture
+
+#: What a format holds, by which its reader's result is stored: objects in pictures, COCO's own file, a class for each
+#: picture, or a map of classes for each picture.
+OBJECTS, COCO, CLASSES, MAPS = 'objects', 'coco', 'classes', 'maps'
+
+
+class Remarks:
+    """Counts what a reader did not take for an ordinary entry, so that nothing is skipped without a word."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._first: dict[str, str] = {}
+
+    def add(self, sentence: str, where: str = '', count: int = 1) -> None:
+        """Count one entry.
+
+        Args:
+            sentence: what was done, with ``{}`` for the number of such entries.
+            where: the entry; the first one is named.
+            count: of entries.
+        """
+        if count:
+            self._counts[sentence] = self._counts.get(sentence, 0) + count
+            self._first.setdefault(sentence, where)
+
+    def lines(self) -> list[str]:
+        """Return a sentence for each kind of entry."""
+        return [
+            sentence.format(count) + (f', for example {self._first[sentence]}' if self._first[sentence] else '')
+            for sentence, count in self._counts.items()
+        ]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a reader is asked for.
+
+    Attributes:
+        path: of the annotations.
+        pictures: whose annotations are wanted.
+        folder: of the pictures.
+        classes: names of the classes as the user gave them, in the order of their index; or None.
+        known: names of the machines' classes in their order, where they name them.
+        class_count: how many classes the machines tell apart, where they say so.
+        ignored: the user has said which value in maps of classes does not count.
+    """
+
+    path: Path
+    pictures: Sequence[Picture]
+    folder: Path
+    classes: Sequence[str] | None = None
+    known: Sequence[str] | None = None
+    class_count: int | None = None
+    ignored: int | None = None
+
+
+@dataclass
+class ReadObjects:
+    """What a reader of objects returns.
+
+    Attributes:
+        objects: name of a picture -> its objects; a picture that is missing has none.
+        categories: names of all classes.
+        sizes: name of a picture -> width and height by the annotations, where they say so.
+        remarks: what was skipped, or read in a way that the user should know.
+    """
+
+    objects: dict[str, list[LabelledBox]]
+    categories: list[str]
+    sizes: dict[str, tuple[int, int] | None] = field(default_factory=dict)
+    remarks: Remarks = field(default_factory=Remarks)
+
+
+@dataclass
+class ReadClasses:
+    """What a reader of classes returns: name of a picture -> index of its class; and remarks."""
+
+    indices: dict[str, int]
+    remarks: Remarks = field(default_factory=Remarks)
+
+
+@dataclass(frozen=True)
+class AnnotationFormat:
+    """A format of annotations.
+
+    Attributes:
+        name: a word for it.
+        words: what it is, in an error's list of what may be given.
+        tasks: that can use it.
+        holds: :data:`OBJECTS`, :data:`COCO`, :data:`CLASSES` or :data:`MAPS`.
+        read: from a request to :class:`ReadObjects`, ``CocoFile``, :class:`ReadClasses` or ``MapFolder``.
+        file_suffixes: endings of a single file of this format, in lower case.
+        folder_suffix: ending of the files of which a folder of this format holds more than of any other.
+        is_folder: recognises a folder by itself, from its path and the folder of pictures; goes before
+            ``folder_suffix``.
+        takes_names: uses the names of classes that the user gives; others name their classes themselves.
+    """
+
+    name: str
+    words: str
+    tasks: tuple[str, ...]
+    holds: str
+    read: Callable[[Request], Any]
+    file_suffixes: tuple[str, ...] = ()
+    folder_suffix: str | None = None
+    is_folder: Callable[[Path, Path], bool] | None = None
+    takes_names: bool = False

@@ -1,0 +1,74 @@
+"""Text files of any encoding that states itself, and the last step of writing, tried at the start."""
+
+import errno
+import json
+import os
+
+import pytest
+
+from miqa.annotations.coco import read_coco
+from miqa.keeping.files import atomic_write, try_folder, try_writing, write_json
+from miqa.outside.json_text import read_settings
+from miqa.outside.regular_files import NotText, read_regular_text
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16', 'utf-32'])
+def test_text_of_other_programs_is_read_in_the_encoding_that_it_states(tmp_path, encoding):
+    path = tmp_path / 'names.txt'
+    path.write_bytes('Tür\r\nZüge\rAuto\n'.encode(encoding))
+    assert read_regular_text(path) == 'Tür\nZüge\nAuto\n'
+    path.write_bytes('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "Tür"}]}'.encode(encoding))
+    assert list(read_coco(path).categories) == ['Tür'] and read_settings(path)['images'] == []
+
+
+@pytest.mark.parametrize('data', ['Tür'.encode('latin-1'), 'car'.encode('utf-16-le'), b'\xff\xfea'])
+def test_text_of_an_unknown_encoding_is_a_sentence(tmp_path, data):
+    path = tmp_path / 'names.txt'
+    path.write_bytes(data)
+    with pytest.raises(NotText, match='names.txt.*Save it as UTF-8'):
+        read_regular_text(path)
+
+
+def _refuse(*args, **options):
+    raise PermissionError(errno.EPERM, 'Operation not permitted')
+
+
+def test_files_are_written_where_the_disk_has_no_permissions_and_cannot_wait(tmp_path, monkeypatch):
+    for name in ('chmod', 'fchmod', 'umask', 'utime'):
+        monkeypatch.setattr(os, name, _refuse)
+    monkeypatch.setattr(os, 'fsync', lambda handle: (_ for _ in ()).throw(OSError(errno.EINVAL, 'Invalid argument')))
+    try_writing(tmp_path / 'new/a.json')
+    write_json(tmp_path / 'new/a.json', {'a': 1})
+    assert json.loads((tmp_path / 'new/a.json').read_text()) == {'a': 1}
+    assert [path.name for path in (tmp_path / 'new').iterdir()] == ['a.json']
+
+
+def test_a_new_file_has_the_permissions_of_the_users_other_files(tmp_path):
+    (tmp_path / 'plain').touch()
+    with atomic_write(tmp_path / 'ours') as temporary:
+        temporary.write_text('x')
+    assert (tmp_path / 'ours').stat().st_mode == (tmp_path / 'plain').stat().st_mode
+
+
+def test_a_full_disk_is_not_taken_for_one_without_fsync(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, 'fsync', lambda handle: (_ for _ in ()).throw(OSError(errno.ENOSPC, 'No space left')))
+    with pytest.raises(OSError, match='No space'):
+        write_json(tmp_path / 'a.json', 1)
+
+
+@pytest.mark.parametrize('place', ['folder', 'file/below.csv', 'x' * 300 + '.csv', '/proc/no/a.csv', 'pipe'])
+def test_a_place_where_nothing_can_be_written_is_known_at_the_start(tmp_path, place):
+    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'file').touch()
+    os.mkfifo(tmp_path / 'pipe')
+    with pytest.raises((OSError, ValueError), match='Name a|not a file'):
+        try_writing(tmp_path / place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['file', 'folder', 'pipe']
+
+
+def test_a_file_is_no_folder_to_write_into(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(NotADirectoryError, match='Name another'):
+        try_folder(tmp_path / 'file')
+    try_folder(tmp_path / 'new/inner')
+    assert list((tmp_path / 'new/inner').iterdir()) == []
