@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from miqa.outside.json_text import parse_json
 from miqa.outside.regular_files import read_regular_text
@@ -140,6 +140,8 @@ def _mask(shape: dict, label: str, points: list[list[float]], picture: Picture, 
         if image.width > picture.size[0] or image.height > picture.size[1]:
             raise ValueError(f'it has {image.width}x{image.height} pixels, more than its picture')
         pixels = np.asarray(image.convert('L')) > 0
+    except UnidentifiedImageError:
+        raise ValueError(f'{where}: the mask is not a PNG file in base64.') from None
     except (binascii.Error, TypeError, ValueError, OSError, SyntaxError) as error:
         raise ValueError(f'{where}: the mask is not a PNG file in base64: {str(error)[:200]}.') from None
     if len(points) != 2 or any(value != int(value) for point in points for value in point):
