@@ -259,6 +259,9 @@ def check_choice(value, allowed, what: str):
     raise ValueError(f'Unknown {what} {value!r}.{hint} Choose one of: {", ".join(map(str, allowed))}.')
 
 
+_CONFIG = '.py'
+
+
 def did_you_mean(value, known: Iterable, write: Callable[[str], str] = str) -> str:
     """Return the sentence that suggests the nearest of the ``known`` names, with a space before it; '' if none is near.
 
@@ -267,5 +270,7 @@ def did_you_mean(value, known: Iterable, write: Callable[[str], str] = str) -> s
         known: the names that exist.
         write: turns the nearest one into what the user should write.
     """
-    near = difflib.get_close_matches(str(value), [str(name) for name in known], n=1)
+    # An ending that both have makes no names alike.
+    names = {str(name).removesuffix(_CONFIG): str(name) for name in known}
+    near = [names[name] for name in difflib.get_close_matches(str(value).removesuffix(_CONFIG), names, n=1)]
     return f' Did you mean {write(near[0])!r}?' if near else ''

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from miqa.outside.addresses import is_web_address
+from miqa.outside.names import printable
+from miqa.outside.walking import suffix_of
+from miqa.pictures.suffixes import IMAGE_SUFFIXES
 from miqa.taxonomy import LABELS, TASKS
 
 if TYPE_CHECKING:
@@ -79,6 +87,52 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
 def _value_range(text: str) -> float | tuple[float, ...]:
     numbers = tuple(float(part) for part in text.split(','))
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+#: Verb -> what its files are called, the other verb, and what that verb's files are.
+_OTHERS = {'image': ('image', 'video', 'a video'), 'video': ('video', 'image', 'a picture')}
+
+
+def check_named(paths: Sequence[str], verb: str, found: object) -> None:
+    """Check, before a model is loaded, that something of what the user names can be read.
+
+    Args:
+        paths: as they were typed.
+        verb: ``image`` or ``video``.
+        found: the files that they mean, where that is a list.
+
+    Raises:
+        ValueError: all of them are files of the other verb.
+        FileNotFoundError: none of them is there.
+    """
+    if any(path == '-' or is_web_address(path) for path in paths) or not isinstance(found, list):
+        return
+    what, other, word = _OTHERS[verb]
+    endings = _video_suffixes() - IMAGE_SUFFIXES if verb == 'image' else IMAGE_SUFFIXES - _video_suffixes()
+    if all(os.path.isfile(path) and suffix_of(os.path.basename(path)) in endings for path in paths):  # noqa: PTH113, PTH119
+        raise ValueError(f'{printable(paths[0])} is {word}. Run: miqa {other} {shlex.quote(paths[0])}')
+    if found and not any(os.path.lexists(path) for path in found):
+        more = f' (nor any other of the {len(found)} that are named)' if len(found) > 1 else ''
+        raise FileNotFoundError(f'There is no {what} file {printable(str(found[0]))}{more}.')
+
+
+def _video_suffixes() -> frozenset[str]:
+    from .video.containers import VIDEO_SUFFIXES
+
+    return frozenset(VIDEO_SUFFIXES)
+
+
+def check_model_options(args: argparse.Namespace) -> None:
+    """Check that the model's name is known and its file is there, in milliseconds, before anything is imported for it.
+
+    Raises:
+        ValueError, FileNotFoundError: as for :func:`miqa.apis.zoo.loading.name_and_weights`; or there is no such file.
+    """
+    from .zoo.loading import name_and_weights
+
+    _, weights = name_and_weights(args.model, args.weights)
+    if weights is not None and not Path(weights).expanduser().exists():
+        raise FileNotFoundError(f'There is no weights file {weights}.')
 
 
 def load_model(args: argparse.Namespace, keep_memory: bool = True) -> MIQAModel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from miqa.keeping import atomic_write, sha256_of_file
+from miqa.keeping.files import try_folder
 from miqa.outside import copy_regular
 from miqa.outside.walking import check_target
 from miqa.taxonomy import check_choice
@@ -89,6 +91,34 @@ def deliver(
                 raise
             on_error(error)
     return new
+
+
+def try_delivery(images: Sequence[str], to: str | os.PathLike, mode: str = 'copy') -> None:
+    """Deliver one picture under another name and remove it again: what cannot be delivered is known before scoring.
+
+    Args:
+        images: any pictures that may be delivered; the first one that is there is taken.
+        to: the folder, which is made where it is missing.
+        mode: one of :data:`MODES`.
+
+    Raises:
+        OSError: nothing can be written to the folder, or its disk has no links of that kind.
+    """
+    check_choice(mode, MODES, 'mode')
+    try_folder(to)
+    source = next((path for path in map(Path, images) if path.is_file()), None)
+    if source is None or mode == 'copy':
+        return
+    trial = Path(to).absolute() / f'.{secrets.token_hex(8)}.trial'
+    try:
+        _deliver_one(source.absolute(), trial, mode)
+    except OSError as error:
+        raise OSError(
+            f'Pictures cannot be delivered to {to} as a {mode}: {error.strerror or error}. Use --mode copy, or name '
+            'another folder.'
+        ) from None
+    finally:
+        trial.unlink(missing_ok=True)
 
 
 def _deliver_one(source: Path, target: Path, mode: str) -> bool:

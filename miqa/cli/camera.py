@@ -8,7 +8,8 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from miqa.apis.command_options import add_model_options, load_model
+from miqa.apis.command_options import add_model_options, check_model_options, load_model
+from miqa.keeping.files import try_writing
 
 _DESCRIPTION = """\
 Score a camera, a network stream or a file as it plays, always the newest frame: what comes while the model is busy
@@ -67,8 +68,13 @@ def run(args: argparse.Namespace) -> int:
     from miqa.apis.live.realtime import RealTimeIQA
     from miqa.apis.live.window import why_no_window
 
+    if not args.source.isdecimal() and '://' not in args.source and not Path(args.source).exists():
+        raise FileNotFoundError(f'There is no video file {args.source}; a camera is named by its number.')
     if args.log and Path(args.log).exists():
         raise FileExistsError(f'{args.log} exists already; name another file for --log.')
+    check_model_options(args)
+    if args.log:
+        try_writing(args.log)
     live = RealTimeIQA(model=load_model(args), alert_below=args.alert_below, smoothing=args.smoothing, gate=args.gate)
     no_window = None if args.no_window else why_no_window()
     if no_window:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from miqa.apis.command_options import add_model_options, load_model
+from miqa.apis.command_options import add_model_options, check_model_options, load_model
+from miqa.keeping.files import try_writing
 from miqa.outside.names import printable
 
 _DESCRIPTION = """\
@@ -54,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         raise FileExistsError(f'{args.out} exists. Name another file, or replace it with --overwrite.')
     if args.calibrate and not args.int8:
         raise ValueError('--calibrate is for --int8.')
+    check_model_options(args)
+    try_writing(args.out)
     # What is exported is what the file holds, whatever this machine would compute in.
     model = load_model(argparse.Namespace(**{**vars(args), 'precision': args.precision or 'fp32'}))
     path, difference = model.export_and_compare(

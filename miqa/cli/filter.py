@@ -6,7 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from miqa.apis.command_options import SOME_FAILED, add_model_options, add_reading_options, load_model
+from miqa.apis.command_options import (
+    SOME_FAILED,
+    add_model_options,
+    add_reading_options,
+    check_model_options,
+    load_model,
+)
 from miqa.outside.addresses import address_in_path
 from miqa.outside.names import place_of, printable, write_name
 
@@ -65,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     """Filter; returns the exit status."""
     from tqdm import tqdm
 
-    from miqa.apis.gate import choose, deliver
+    from miqa.apis.gate import choose, deliver, try_delivery
     from miqa.apis.results import ResultFile, read_rows, row_place, try_out
     from miqa.outside.walking import check_target
     from miqa.pictures.finding import LeftOut, find_images
@@ -84,8 +90,11 @@ def run(args: argparse.Namespace) -> int:
     images = list(find_images([args.folder], left_out=left_out))
     if args.to:
         check_target(Path(args.folder), Path(args.to), images)
+    check_model_options(args)
     if args.scores:
         try_out(args.scores)
+    if args.to:
+        try_delivery(images, args.to, args.mode)
     model = load_model(args) if own is None else own()
     if gate:
         gate.check_model(model.identity)

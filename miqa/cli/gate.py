@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 
+from miqa.keeping.files import try_writing
 from miqa.outside.tables import TableError
 
 _DESCRIPTION = """\
@@ -199,6 +200,10 @@ def run_fit(args: argparse.Namespace) -> int:
 
     if args.out and Path(args.out).exists() and not args.overwrite:
         raise FileExistsError(f'{args.out} is there already. Choose another name, or add --overwrite.')
+    if args.out:
+        try_writing(args.out)
+        if Path(args.out).exists():
+            _check_ours(args.out)
     scores, outcomes, groups, model, left_out = read_calibration(
         args.csv, args.score_column, args.outcome_column, args.group_column
     )
@@ -242,6 +247,18 @@ def _model_option(identity: str) -> str:
     for name, value in zip(('task', 'label'), rest, strict=False):
         options += '' if value == 'unknown' else f' --{name} {shlex.quote(value)}'
     return options
+
+
+def _check_ours(path: str) -> None:
+    """Raise a ValueError if a file that is to be replaced is not a gate."""
+    from miqa.outside.json_text import read_settings
+
+    try:
+        content = read_settings(path)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or set(content) != {'format', 'gate', 'sha256'}:
+        raise ValueError(f'{path} is not a gate file, and --overwrite replaces only these. Name another file.')
 
 
 def run_show(args: argparse.Namespace) -> int:

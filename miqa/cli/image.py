@@ -10,7 +10,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from miqa.apis.command_options import SOME_FAILED, add_model_options, add_reading_options, load_model
+from miqa.apis.command_options import (
+    SOME_FAILED,
+    add_model_options,
+    add_reading_options,
+    check_model_options,
+    check_named,
+    load_model,
+)
+from miqa.keeping.files import try_folder
 from miqa.outside.names import printable, write_name
 from miqa.outside.remote_files import RemoteFiles, add_download_option
 from miqa.running import command_line
@@ -83,8 +91,12 @@ def run(args: argparse.Namespace) -> int:
         for path in args.paths:
             if Path(path).is_dir():
                 check_target(Path(path), Path(folder), images if isinstance(images, list) else ())
+    check_named(args.paths, 'image', images)
+    check_model_options(args)
     if args.out:
         try_out(args.out)
+    for folder in filter(None, (args.annotated, args.heatmaps)):
+        try_folder(folder)
     model = load_model(args)
     results = ResultFile(args.out, model.identity, args.overwrite, args.force) if args.out else None
     pictures = DrawnPictures(model, args.annotated, args.heatmaps, args.heatmap_method)
@@ -136,6 +148,8 @@ def run(args: argparse.Namespace) -> int:
         if args.out:
             print(f'Saved {printable(args.out)}.', file=sys.stderr)
     elif summary.failed:
+        for _, error in summary.errors:
+            print(f'Failed: {error}', file=sys.stderr)
         print(f'{summary.failed} files could not be read, or their pictures not be written.', file=sys.stderr)
     for sentence in left_out.lines():
         print(f'Left out: {sentence}', file=sys.stderr)

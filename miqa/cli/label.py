@@ -116,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
     from miqa.running.devices import usable_device
     from miqa.taxonomy import LEVEL_PAIRS, distortions_named, region_pattern
 
+    _check_paths(args)
     keep_some_freed_memory()  # of the processes that make pictures
     keep_freed_memory()
     order = Order(
@@ -156,6 +157,27 @@ def run(args: argparse.Namespace) -> int:
         )
         return SOME_FAILED if made.left_out.count else 0
     return _report(args, made)
+
+
+def _check_paths(args: argparse.Namespace) -> None:
+    """Check what is named, before machines are loaded: a wrong path is known at once.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        OSError: nothing can be written to the database.
+    """
+    from pathlib import Path
+
+    from miqa.keeping.files import try_folder
+    from miqa.outside.addresses import address_in_path
+
+    if not Path(args.images).is_dir():
+        raise FileNotFoundError(f'There is no folder of pictures {address_in_path(args.images) or args.images}.')
+    for path, what in ((args.annotations, 'are no annotations'), (args.pairs, 'is no file of pairs')):
+        if path is not None and not Path(path).exists():
+            raise FileNotFoundError(f'There {what} {path}.')
+    if not args.plan:
+        try_folder(args.out)
 
 
 def _report(args: argparse.Namespace, made) -> int:

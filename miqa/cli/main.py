@@ -8,6 +8,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
+import miqa
 from miqa.running.command_line import SAME_AGAIN, SuggestingParser, run_command
 
 #: Sub-commands, each in a module of its own name in :mod:`miqa.cli` (``_`` for ``-``), and what they are for. Only the
@@ -44,6 +45,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument('--version', action='version', version=f'miqa {miqa.__version__}')
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     for name, purpose in COMMANDS.items():
         module = f'miqa.cli.{name.replace("-", "_")}'
@@ -59,6 +61,10 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exits with the status that the command returns, if it is not 0."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+
+    if not arguments:
+        build_parser().print_help()
+        return
 
     def run() -> None:
         args = build_parser(arguments[0] if arguments else None).parse_args(arguments)

@@ -10,12 +10,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from miqa.apis.command_options import SOME_FAILED, add_model_options, load_model
+from miqa.apis.command_options import SOME_FAILED, add_model_options, check_model_options, check_named, load_model
 from miqa.keeping import only_writer
+from miqa.keeping.files import try_folder
 from miqa.outside import read_regular_text
 from miqa.outside.addresses import is_web_address
 from miqa.outside.json_text import parse_json
-from miqa.outside.names import fitting_name, printable, write_name
+from miqa.outside.names import fitting_name, place_of, printable, write_name
 from miqa.outside.remote_files import RemoteFile, RemoteFiles, add_download_option
 from miqa.pictures.finding import LeftOut, find_files
 
@@ -92,6 +93,10 @@ def run(args: argparse.Namespace) -> int:
         check_report_names(found)
     names = annotated_names(found) if args.annotate else {}
     videos: list[Path | RemoteFile] = [*found]
+    check_named(args.paths, 'video', list(found))
+    check_model_options(args)
+    for folder in filter(None, (args.out, args.annotate)):
+        try_folder(folder)
     scorer = VideoMIQA(
         model=load_model(args), batch_size=args.batch_size, sampling=args.sampling, num_frames=args.num_frames,
         fps=args.fps, every=args.every, backend=args.backend,
@@ -227,6 +232,8 @@ def _asked(video: Path, scorer, args: argparse.Namespace, address: str | None) -
     """Everything that decides what the result is: equal values, equal result."""
     stat = video.stat()
     return {
+        # The file itself, not what was typed; what was fetched is known by its address.
+        'file': None if address else write_name(place_of(str(video))),
         'file_size': stat.st_size,
         # What was fetched has the time of its fetching.
         'file_modified_ns': address or stat.st_mtime_ns,
@@ -248,4 +255,9 @@ def _earlier(report: Path, video: Path, scorer, args: argparse.Namespace, addres
         result = parse_json(read_regular_text(report, what='report'), str(report))
     except (ValueError, OSError):
         return None
-    return result if isinstance(result, dict) and result.get('asked') == _asked(video, scorer, args, address) else None
+    if not isinstance(result, dict) or not isinstance(result.get('asked'), dict):
+        return None
+    asked = _asked(video, scorer, args, address)
+    if 'file' not in result['asked']:  # a report of version 0.2
+        del asked['file']
+    return result if result['asked'] == asked else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from miqa.outside.addresses import is_web_address
 from miqa.outside.names import PREFIX, printable, read_name
+from miqa.outside.regular_files import NotText
 from miqa.outside.walking import LeftOut, Walker, is_pattern
 
 from .suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
@@ -17,6 +19,8 @@ __all__ = ['IMAGE_SUFFIXES', 'LeftOut', 'find_images']
 
 _FOUND = IMAGE_SUFFIXES | UNREAD_SUFFIXES
 _BLOCK = 1 << 16
+#: So many bytes tell the encoding of a list.
+_MARK_BYTES = 8
 
 
 def find_images(
@@ -104,6 +108,12 @@ def _nothing(sentence: str, left_out: LeftOut | None, alone: bool) -> None:
     left_out.note(sentence)
 
 
+def _is_wide(block: bytes) -> bool:
+    """Whether every second byte of the beginning is 0, as in UTF-16 without a byte order mark."""
+    begin = block[:64]
+    return len(begin) >= _MARK_BYTES and (not any(begin[::2]) or not any(begin[1::2]))
+
+
 def _listed(stdin) -> Iterator[str]:
     """Yield the paths of a list: a line each, or ended by NUL bytes."""
     stdin = getattr(sys.stdin, 'buffer', sys.stdin) if stdin is None else stdin
@@ -121,7 +131,19 @@ def _listed(stdin) -> Iterator[str]:
 
 
 def _split(stream: io.BufferedIOBase) -> Iterator[tuple[str, str]]:
+    """Yield entries and what ends them; a byte order mark before the first is not part of its name.
+
+    Raises:
+        NotText: the list is UTF-16 or UTF-32, in which names are not the bytes that they are on the disk.
+    """
     block = stream.read1(_BLOCK)
+    while 0 < len(block) < _MARK_BYTES and (more := stream.read1(_BLOCK)):
+        block += more
+    if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) or _is_wide(block):
+        raise NotText(
+            'The list of files is UTF-16 or UTF-32 text. Save it as UTF-8, such as: iconv -f UTF-16 -t UTF-8.'
+        )
+    block = block.removeprefix(codecs.BOM_UTF8)
     end = b'\0' if b'\0' in block else b'\n'
     rest = b''
     while block:

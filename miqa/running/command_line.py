@@ -72,6 +72,9 @@ class SuggestingParser(argparse.ArgumentParser):
         if message.startswith('unrecognized arguments') and unknown:
             hints = (did_you_mean(word, self._all_options()) for word in unknown)
             message = f'{message}.{next(filter(None, hints), "")}'
+        elif choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            known = [word.strip().strip("'") for word in choice[2].split(',')]
+            message += f'.{did_you_mean(choice[1], known)}' if did_you_mean(choice[1], known) else ''
         super().error(message)
 
     def _all_options(self) -> list[str]:

@@ -215,10 +215,11 @@ def test_errors_are_sentences_and_statuses(tmp_path, weights, capsys):
     ):
         assert status_of(*arguments) == 1, arguments
         assert words in capsys.readouterr().err
-    assert status_of('image', 'gone.png', '--weights', weights) == 3
+    assert status_of('image', 'gone.png', '--weights', weights) == 1
     assert 'There is no image file gone.png' in capsys.readouterr().err
     assert status_of('imago', path) == 2
-    assert status_of() == 2
+    assert "Did you mean 'image'" in capsys.readouterr().err
+    assert status_of() == 0 and 'COMMAND' in capsys.readouterr().out
 
 
 def test_help_answers_without_importing_pytorch():

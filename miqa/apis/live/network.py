@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPException
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from miqa.apis.video.opencv_reader import capture_options
+from miqa.apis.video.reading import open_video
 from miqa.errors import MIQAError
 from miqa.outside.addresses import is_web_address, redact_address
-from miqa.outside.fetching import Deadline, open_address
+from miqa.outside.fetching import Deadline, fetch, file_name_of, open_address
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +30,8 @@ _MISSES = 5
 # A file may be damaged somewhere; so many pieces without a frame mean that it has ended.
 _MISSES_OF_A_FILE = 200
 _SECONDS_TO_OPEN, _SECONDS_TO_READ = 10, 10
+# A file that must be fetched as a whole, in bytes, and how long that may take.
+_LARGEST_FILE, _SECONDS_TO_FETCH = 8_000_000_000, 3600
 # Waits between attempts to connect again, in seconds: the first, and the longest.
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
 # So many equal pictures in a row are looked into, by opening the stream anew.
@@ -142,7 +147,10 @@ class NetworkStream:
                     time.sleep(0.02)
                 continue
             if self._announced is not None:
-                self._check_end(self._announced)
+                if not self._count and is_web_address(self._url):
+                    yield from self._fetched()
+                else:
+                    self._check_end(self._announced)
                 return
             new, self.reconnecting = not self.reconnecting, True
             # Asked only now: a camera may serve one connection at a time.
@@ -151,6 +159,28 @@ class NetworkStream:
                 return
             self._reconnect(new)
             misses = 0
+
+    def _fetched(self) -> Iterator[np.ndarray]:
+        """Yield the frames of a file whose index stands at its end, where its server gives files only as a whole."""
+        with tempfile.TemporaryDirectory(prefix='miqa-fetched-') as folder:
+            try:
+                path = fetch(
+                    self._url,
+                    Path(folder) / file_name_of(self._url),
+                    max_bytes=_LARGEST_FILE,
+                    seconds=_SECONDS_TO_FETCH,
+                )
+                reader = open_video(path)
+            except (OSError, ValueError) as error:
+                raise CameraLost(f'{self._Name} gave no frame, and cannot be fetched as a file: {error}') from None
+            try:
+                for frame in reader.frames():
+                    if self._closing.is_set():
+                        return
+                    self._count += 1
+                    yield frame.image
+            finally:
+                reader.close()
 
     def _is_frozen(self, image: np.ndarray) -> bool:
         """Whether a picture is the old one again and the stream was opened anew, to see whether it still comes.

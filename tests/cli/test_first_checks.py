@@ -1,0 +1,107 @@
+"""What is wrong with a command line is known before a model is loaded, and every advice works."""
+
+import io
+import os
+
+import pytest
+from PIL import Image
+
+from miqa.apis.gate import try_delivery
+from miqa.cli.main import main
+from miqa.outside.regular_files import NotText
+from miqa.pictures.finding import find_images
+from miqa.taxonomy import did_you_mean
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'shots').mkdir()
+    Image.new('RGB', (40, 30), 'grey').save(tmp_path / 'shots/a.png')
+    (tmp_path / 'drive.mp4').write_bytes(b'x')
+    (tmp_path / 'file').touch()
+
+    def never(*arguments, **options):
+        raise AssertionError('a model is loaded')
+
+    for verb in ('image', 'filter', 'video', 'camera', 'export'):
+        monkeypatch.setattr(f'miqa.cli.{verb}.load_model', never)
+
+
+@pytest.mark.parametrize(
+    ('command', 'words'),
+    [
+        ('image gone.png', 'There is no image file gone.png'),
+        ('image gone.png lost.png', 'nor any other of the 2'),
+        ('image shots/a.png --model gone.onnx', 'no weights file gone.onnx'),
+        ('image shots/a.png --model ra-miqua', "Did you mean 'ra_miqa'"),
+        ('image drive.mp4', 'miqa video drive.mp4'),
+        ('video shots/a.png', 'miqa image shots/a.png'),
+        ('video gone.mp4', 'There is no video file gone.mp4'),
+        ('image shots --out file/x.csv', 'cannot be written'),
+        ('image shots --heatmaps file', 'is not a folder'),
+        ('filter shots --keep 0.5 --to file', 'is not a folder'),
+        ('filter shots --keep 0.5 --to file/good', 'cannot be written'),
+        ('filter shots --keep 0.5 --scores shots', "suffix of a result file ''"),
+        ('video drive.mp4 --out file', 'is not a folder'),
+        ('camera gone.mp4', 'There is no video file gone.mp4'),
+        ('camera drive.mp4 --log file/x.csv', 'cannot be written'),
+        ('export file/x.onnx', 'cannot be written'),
+        ('label gone --out db --task det --machine none_such', 'no folder of pictures gone'),
+        ('label shots --out db --task det --machine none_such --annotations gone', 'are no annotations gone'),
+        ('label shots --out file --task det --machine none_such', 'is not a folder'),
+    ],
+)
+def test_what_is_wrong_is_said_before_a_model_is_loaded(command, words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(command.split())
+    assert ended.value.code == 1 and words in capsys.readouterr().err
+
+
+def test_the_program_says_its_version_and_its_help_and_knows_near_verbs(capsys):
+    import miqa
+
+    with pytest.raises(SystemExit):
+        main(['--version'])
+    assert capsys.readouterr().out == f'miqa {miqa.__version__}\n'
+    main([])
+    assert 'image' in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(['fliter', 'shots'])
+    assert "Did you mean 'filter'?" in capsys.readouterr().err
+    assert did_you_mean('nope.py', ['ra_miqa_seg.py', 'demo.py']) == ''
+    assert did_you_mean('ra_miqa_sge.py', ['ra_miqa_seg.py', 'demo.py']) == " Did you mean 'ra_miqa_seg.py'?"
+
+
+@pytest.mark.parametrize('mode', ['link', 'hardlink'])
+def test_a_disk_without_links_is_known_before_anything_is_scored(tmp_path, mode, monkeypatch):
+    try_delivery([str(tmp_path / 'shots/a.png')], tmp_path / 'good', mode)
+    assert list((tmp_path / 'good').iterdir()) == []
+
+    def refuse(*arguments, **options):
+        raise PermissionError(1, 'Operation not permitted')
+
+    monkeypatch.setattr(os, 'symlink', refuse)
+    monkeypatch.setattr(os, 'link', refuse)
+    with pytest.raises(OSError, match='Use --mode copy'):
+        try_delivery([str(tmp_path / 'shots/a.png')], tmp_path / 'good', mode)
+
+
+@pytest.mark.parametrize(
+    ('data', 'names'),
+    [
+        (b'\xef\xbb\xbfa.png\nb.png\n', ['a.png', 'b.png']),
+        (b'\xef\xbb\xbfa.png\r\n', ['a.png']),
+        (b'./a\0./b\0', ['./a', './b']),
+        ('a.png\nb.png\n'.encode('utf-16'), None),
+        ('a.png\nb.png\n'.encode('utf-16-le'), None),
+        ('a.png\nb.png\n'.encode('utf-16-be'), None),
+        (b'', []),
+    ],
+)
+def test_a_list_of_files_is_read_without_its_byte_order_mark(data, names):
+    if names is None:
+        with pytest.raises(NotText, match='UTF-16'):
+            list(find_images(['-'], io.BytesIO(data)))
+    else:
+        assert list(find_images(['-'], io.BytesIO(data))) == names
