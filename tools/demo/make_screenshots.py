@@ -40,8 +40,8 @@ def open_browser():
     options = webdriver.ChromeOptions()
     options.binary_location = browser
     arguments = (
-        '--headless --no-sandbox --hide-scrollbars --disable-gpu --no-first-run --disable-background-networking '
-        '--disable-component-update --disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream '
+        '--headless --no-sandbox --hide-scrollbars --disable-gpu --no-first-run --disable-quic --disable-dev-shm-usage '
+        '--disable-background-networking --disable-component-update --disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream '
         f'--force-device-scale-factor=1 --lang=en-US --window-size={_WIDTH},{_HEIGHT}'
     )
     for argument in arguments.split():
@@ -80,7 +80,7 @@ def photograph_page(browser, address: str, args: argparse.Namespace) -> None:
         if files and None not in files:
             open_page(browser, address, theme)
             chooser = browser.find_element('css selector', '#choose')
-            chooser.send_keys('\n'.join(str(Path(file).absolute()) for file in files))
+            chooser.send_keys('\n'.join(str(Path(file).resolve()) for file in files))
             wait_for(browser, lambda b, js=condition: b.execute_script(f'return Boolean({js})'), f'{name}: no answer')
             if name == 'serve.png':
                 browser.find_element('css selector', '#heat').click()
