@@ -41,8 +41,8 @@ def open_browser():
     options.binary_location = browser
     arguments = (
         '--headless --no-sandbox --hide-scrollbars --disable-gpu --no-first-run --disable-quic --disable-dev-shm-usage '
-        '--disable-background-networking --disable-component-update --disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream '
-        f'--force-device-scale-factor=1 --lang=en-US --window-size={_WIDTH},{_HEIGHT}'
+        '--disable-background-networking --disable-component-update --disable-sync --use-fake-ui-for-media-stream '
+        f'--use-fake-device-for-media-stream --force-device-scale-factor=1 --window-size={_WIDTH},{_HEIGHT}'
     )
     for argument in arguments.split():
         options.add_argument(argument)
