@@ -107,7 +107,12 @@ def test_annotated_images_and_heat_maps_are_made_and_made_again_if_missing(tmp_p
     )
     assert status_of(*command) == 0
     assert Image.open('marked/shots/000.png.png').height > 90
-    assert Image.open('heat/shots/001.png.png').size == Image.open('shots/001.png').size
+    heat, shot = Image.open('heat/shots/001.png.png'), Image.open('shots/001.png')
+    # Below the picture stands the scale of the colours: blue at its left end, red at its right one.
+    assert heat.height > shot.height and heat.info['miqa source'] == str(Path('shots/001.png').resolve())
+    row = np.asarray(heat.convert('RGB'))[shot.height + (heat.height - shot.height) // 3].astype(int)
+    bar = row[np.ptp(row, axis=1) > 60]
+    assert bar[0, 2] > bar[0, 0] and bar[-1, 0] > bar[-1, 2]
     Path('heat/shots/001.png.png').unlink()
     assert status_of(*command) == 0
     assert '1 images scored, 1 skipped' in capsys.readouterr().err

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable
 from xml.etree import ElementTree
 
-import cv2
 import numpy as np
 
 from .boxes_csv import picture_finder
@@ -128,6 +127,8 @@ def _ellipse(shape: ElementTree.Element, label: str, picture: Picture, where: st
 
 
 def _cuboid(shape: ElementTree.Element, label: str, picture: Picture, where: str) -> LabelledBox | None:
+    import cv2  # not part of the smallest installation
+
     corners = [[_number(shape, f'{axis}{corner}', where) for axis in 'xy'] for corner in _CUBOID]
     hull = cv2.convexHull(np.array(corners, np.float32)).reshape(-1)
     if len(hull) < 6:

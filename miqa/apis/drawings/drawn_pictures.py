@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from miqa.outside.names import fitting_name, printable
+from miqa.outside.addresses import is_web_address
+from miqa.outside.names import fitting_name, place_of, printable, write_name
+from miqa.outside.regular_files import PICTURE_BYTES, open_regular
 
 #: An annotated picture is the picture itself up to this size, and a smaller one above it.
 ANNOTATED_PIXELS = 32_000_000
@@ -29,7 +31,9 @@ class DrawnPictures:
     def made(self, image: str) -> bool:
         """Tell whether an image's pictures are there."""
         paths = [drawn_path(folder, image) for folder in (self._annotated, self._heatmaps) if folder]
-        return all(path.is_file() for path in paths) and all(self._is_of(path, image) for path in paths)
+        return all(path.is_file() and _source_of(path) in (None, _source(image)) for path in paths) and all(
+            self._is_of(path, image) for path in paths
+        )
 
     def make(self, found, path: str | os.PathLike) -> Exception | None:
         """Save the pictures of an assessed image, whose file is ``path``; return why one was not written, or None."""
@@ -48,10 +52,12 @@ class DrawnPictures:
         if self._annotated:
             path = self._path(self._annotated, found.name)
             rgb = read_preview(source, ANNOTATED_PIXELS, value_range=reading)
-            _save(annotated(rgb, found.score, found.quality), path)
+            _save(annotated(rgb, found.score, found.quality), path, found.name)
         if self._heatmaps:
+            from .colour_bar import with_colour_bar
+
             path = self._path(self._heatmaps, found.name)
-            _save(self._model.assess(source, heatmap=self._method).overlay(), path)
+            _save(with_colour_bar(self._model.assess(source, heatmap=self._method)), path, found.name)
 
     def _is_of(self, path: Path, image: str) -> bool:
         return self._made_of.setdefault(path, image) == image
@@ -62,6 +68,10 @@ class DrawnPictures:
             raise FileExistsError(
                 f'{printable(str(path))} is the picture of {printable(self._made_of[path])}, and would be that of '
                 f'{printable(image)}, too. Score them by separate commands, with folders of their own.'
+            )
+        if path.is_file() and (other := _source_of(path)) not in (None, _source(image)):
+            raise FileExistsError(
+                f'{printable(str(path))} was made of {other}, not of {printable(image)}. Name another folder.'
             )
         return path
 
@@ -74,8 +84,32 @@ def drawn_path(folder: str, image: str) -> Path:
     return Path(folder) / below.with_name(fitting_name(below.name, '.png'))
 
 
-def _save(picture, path: Path) -> None:
+def _save(picture, path: Path, image: str) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
     from miqa.keeping import atomic_write
 
+    about = PngInfo()
+    about.add_text(_SOURCE, _source(image))
     with atomic_write(path) as temporary:
-        picture.save(temporary, 'PNG')
+        picture.save(temporary, 'PNG', pnginfo=about)
+
+
+#: Text in a picture that says which file it was made of.
+_SOURCE = 'miqa source'
+
+
+def _source(image: str) -> str:
+    return image if is_web_address(image) else write_name(place_of(image))
+
+
+def _source_of(path: Path) -> str | None:
+    """Return which file a picture was made of; None where it does not say, as those of version 0.2."""
+    from PIL import Image
+
+    try:
+        with open_regular(path, PICTURE_BYTES) as stream, Image.open(stream, formats=['PNG']) as picture:
+            text = picture.info.get(_SOURCE)
+    except Exception:  # whatever a decoder raises: it is not a picture of ours
+        return 'another program'
+    return text if isinstance(text, str) else None

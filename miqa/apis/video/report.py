@@ -30,7 +30,7 @@ def plot_video(result: Mapping, kind: str = 'both') -> Figure:
         kind: one of :data:`PLOT_KINDS`.
 
     Returns:
-        A figure; the worst segments are shaded, and the mean over the scored frames is dashed.
+        A figure; the worst segments below high quality are shaded, and the mean over the scored frames is dashed.
 
     Raises:
         ValueError: an unknown kind.
@@ -77,7 +77,10 @@ def _draw_seconds(axes, result) -> None:
 
 
 def _finish(axes, result) -> None:
-    for number, segment in enumerate(result['worst_segments']):
+    # Where all is high, nothing is bad enough to be shaded.
+    high = result['thresholds']['high'] if result.get('thresholds') else float('inf')
+    shaded = [segment for segment in result['worst_segments'] if segment['mean_score'] < high]
+    for number, segment in enumerate(shaded):
         label = 'worst segments' if number == 0 else None
         axes.axvspan(segment['start'], segment['end'], color=_WORST, alpha=0.12, lw=0, label=label)
     mean = result['mean_score']
