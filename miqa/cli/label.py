@@ -25,6 +25,9 @@ Examples:
   # what cameras do to pictures, in place of the ten distortions of MIQD-2.5M
   miqa label shots/ --out data/mine --task cls --machine resnet50 --distortions camera --patterns uniform
 
+  # your own detector: how it is used is found out from the file and the annotated pictures, and said
+  miqa label shots/ --out data/mine --task det --machine net.onnx --annotations shots.json
+
   # your own model: a YOLO's .pt, a folder of transformers, or a config (docs/your_own_models.md)
   miqa label shots/ --out data/mine --task det --machine best.pt --annotations labels/ --classes car bus
 
@@ -62,14 +65,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--task', required=True, choices=DATABASE_TASKS)
     parser.add_argument(
         '--machine', nargs='+', required=True, metavar='MACHINE',
-        help='a model of torchvision, a .pt of Ultralytics, a model of transformers, or a config (.py)',
+        help='a model of torchvision, a network (.onnx), a .pt of Ultralytics, a model of transformers, or a config',
     )  # fmt: skip
     parser.add_argument(
         '--annotations', metavar='PATH',
         help='COCO JSON, folder of YOLO or VOC files, CSV; cls: CSV or FOLDER itself; seg: folder of maps',
     )  # fmt: skip
     parser.add_argument(
-        '--classes', nargs='+', metavar='NAME', help='names of the classes, in the order of their index'
+        '--classes',
+        nargs='+',
+        metavar='NAME',
+        help='names of the classes in the order of their index, or one file with a name a line',
+    )
+    parser.add_argument(
+        '--machine-options', nargs='+', default=[], metavar='KEY=VALUE',
+        help='how a network (.onnx) is used, where it is not found out: size=416x416, layout=yolo, channels=bgr, ...',
+    )  # fmt: skip
+    parser.add_argument(
+        '--write-config', metavar='FILE', help='write how the network (.onnx) is used, as a config (.py)'
     )
     parser.add_argument(
         '--ignore-index', type=int, choices=(255,), metavar='255',
@@ -111,7 +124,9 @@ def run(args: argparse.Namespace) -> int:
     """Make the database; returns 1 where the check at the end finds problems, 3 where something was left out."""
     from miqa.labelling import ScoreOptions
     from miqa.labelling.own_database import Order, make_database, make_plan
+    from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
     from miqa.machines import machine_configs_of
+    from miqa.machines.recognition.options import file_option
     from miqa.running.allocator import keep_freed_memory, keep_some_freed_memory
     from miqa.running.devices import usable_device
     from miqa.taxonomy import LEVEL_PAIRS, distortions_named, region_pattern
@@ -119,13 +134,24 @@ def run(args: argparse.Namespace) -> int:
     _check_paths(args)
     keep_some_freed_memory()  # of the processes that make pictures
     keep_freed_memory()
+    device = str(usable_device(args.device))
+    classes = given_classes(args.classes)
+    machines = complete_configs(
+        machine_configs_of(args.machine, args.task),
+        lambda: trial_of_folder(args.images, args.task, args.annotations, classes, args.pairs),
+        classes,
+        dict(map(file_option, args.machine_options)),
+        device,
+        None if args.plan else args.out,
+        args.write_config,
+    )
     order = Order(
         images=args.images,
         root=args.out,
         task=args.task,
-        machines=machine_configs_of(args.machine, args.task),
+        machines=machines,
         annotations=args.annotations,
-        classes=args.classes,
+        classes=classes,
         ignored=args.ignore_index,
         pairs=args.pairs,
         unpaired=args.unpaired,
@@ -136,7 +162,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         val_share=args.val_share,
         shard=args.shard,
-        device=str(usable_device(args.device)),
+        device=device,
         batch_size=args.batch_size,
         workers=args.workers,
         jobs=args.jobs,

@@ -91,7 +91,8 @@ def rows_of(array: np.ndarray, width: int, values_first: bool | None = None) -> 
         raise ValueError(
             f'An output {array.shape} has no axis of {width} values. Another layout, or number of classes?'
         )
-    first = ends[0] and (not ends[1] or bool(values_first))
+    # Maps have their values first, matrices last, where the lengths do not say it.
+    first = ends[0] and (not ends[1] or (len(shape) == 3 if values_first is None else values_first))
     values = torch.from_numpy(np.asarray(array, np.float32)).reshape(shape)
     return values.reshape(width, -1).T if first else values.reshape(-1, width)
 

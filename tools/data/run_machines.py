@@ -10,8 +10,11 @@ from pathlib import Path
 from miqa.labelling.class_maps import known_maps
 from miqa.labelling.coco_objects import coco_objects
 from miqa.labelling.ground_truth import check_sources_known, read_classes
+from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_database
 from miqa.layout import ground_truth_path, responses_folder
-from miqa.machines import build_machine, list_sources, load_machine_configs
+from miqa.machines import SourceImages, build_machine, list_sources, load_machine_configs, machine_configs_of
+from miqa.machines.recognition.machine_file import is_machine_file
+from miqa.machines.recognition.options import file_option
 from miqa.machines.runner import run_machine
 from miqa.running.allocator import keep_freed_memory
 from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command, sentence
@@ -42,8 +45,19 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument('data_root', help='the database: holds miqa_cls/ or miqa_det/ with images/ and src_images/')
     parser.add_argument('--task', required=True, choices=DATABASE_TASKS)
     parser.add_argument(
-        '--machines', required=True, metavar='CONFIG', help='config that lists the machines: vision models'
+        '--machines',
+        required=True,
+        metavar='CONFIG',
+        help='config that lists the machines (vision models), or a network (.onnx), whose use is found out',
     )
+    parser.add_argument(
+        '--classes', nargs='+', metavar='NAME', help='names of the classes of a network (.onnx), or one file of them'
+    )
+    parser.add_argument(
+        '--machine-options', nargs='+', default=[], metavar='KEY=VALUE', type=sentence(file_option),
+        help='how a network (.onnx) is used, where it is not found out: size=416x416, layout=yolo, channels=bgr, ...',
+    )  # fmt: skip
+    parser.add_argument('--write-config', metavar='FILE', help='write how the network (.onnx) is used: a config')
     parser.add_argument('--only', nargs='+', metavar='NAME', help='run only these machines of the config')
     parser.add_argument(
         '--ground-truth',
@@ -85,6 +99,20 @@ def _checked_truth(args: argparse.Namespace, sources: list[str]) -> dict[str, in
     return known if args.task == 'cls' else None
 
 
+def _configs(args: argparse.Namespace, sources: list[SourceImages], device: str) -> list[dict]:
+    if not is_machine_file(args.machines):
+        return load_machine_configs(args.machines, args.only)
+    return complete_configs(
+        machine_configs_of([args.machines], args.task),
+        lambda: trial_of_database(args.data_root, args.task, sources),
+        given_classes(args.classes),
+        dict(args.machine_options),
+        device,
+        args.data_root,
+        args.write_config,
+    )
+
+
 def main(argv=None) -> None:
     """Run the machines one after another on this process's part of the sources."""
     args = parse_args(argv)
@@ -97,11 +125,12 @@ def main(argv=None) -> None:
     number, count = args.shard
     shard = ((number - 1) * ranks + rank + 1, count * ranks)
     workers = args.workers if args.workers is not None else max(1, (os.cpu_count() or 1) // (2 * locals_))
-    sources = list_sources(args.data_root, args.task)[: args.limit]
+    all_sources = list_sources(args.data_root, args.task)
+    sources = all_sources[: args.limit]
     classes = _checked_truth(args, [source.source for source in sources])
     mine = shard_of(sources, shard)
     unreadable = 0
-    configs = load_machine_configs(args.machines, args.only)
+    configs = _configs(args, all_sources, device)
     for place, config in enumerate(configs, 1):
         machine = build_machine(config, device)
         if machine.task != args.task:

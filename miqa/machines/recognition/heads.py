@@ -57,9 +57,15 @@ class _Values(NamedTuple):
 def single_heads(observed: Observed) -> list[Reading]:
     """Read heads whose values of a place lie together: in one matrix (A, C) or (C, A), or in one output a grid."""
     readings: list[Reading] = []
+    fitting_grids = False
     for values in _matrices(observed):
         readings += _of_values(values, observed)
-    return _ranked(readings, observed)
+        fitting_grids |= values.strides is not None
+    ranked = _ranked(readings, observed)
+    if ranked or not fitting_grids or any(sample[name].any() for sample in observed.samples for name in observed.names):
+        return ranked
+    # Nothing was found in any sample, so that the usual one of those that the shapes allow is taken.
+    return [reading for reading in readings if reading.classes == _COCO] or readings[:1]
 
 
 def _matrices(observed: Observed) -> Iterator[_Values]:
@@ -68,12 +74,14 @@ def _matrices(observed: Observed) -> Iterator[_Values]:
         levels = _levels(names, observed)
         if levels and len({width for _, _, width in levels}) == 1 and len({s for s, _, _ in levels}) == len(levels):
             ordered = sorted(levels)
+            first = _values_last(names, observed).get('values_first')
             width = ordered[0][2]
             tables = [
-                np.concatenate([rows_of(sample[name], width).numpy() for _, name, _ in ordered])
+                np.concatenate([rows_of(sample[name], width, first).numpy() for _, name, _ in ordered])
                 for sample in observed.samples
             ]
-            yield _Values(tables, [name for _, name, _ in ordered], tuple(s for s, _, _ in ordered), {}, False)
+            last = _values_last(names, observed)
+            yield _Values(tables, [name for _, name, _ in ordered], tuple(s for s, _, _ in ordered), last, False)
         return
     shape = [side for side in observed.samples[0][names[0]].shape if side != 1]
     if len(shape) == 3:
@@ -135,6 +143,17 @@ def _levels(names: Sequence[str], observed: Observed) -> list[tuple[int, str, in
         levels.append(found[0])
     # The finest grid of a detector is fine; else a small number of classes was taken for that of cells.
     return levels if levels and min(stride for stride, _, _ in levels) <= _COARSEST else []
+
+
+def _values_last(names: Sequence[str], observed: Observed) -> dict[str, bool]:
+    """Return the option that maps have their values last, where some show it: as many classes as columns hide it."""
+    shapes = [observed.samples[0][name].shape[1:] for name in names]
+    maps = [
+        (_stride_of(shape[1:], observed.size), _stride_of(shape[:-1], observed.size))
+        for shape in shapes
+        if len(shape) == 3
+    ]
+    return {'values_first': False} if any(last and not first for first, last in maps) else {}
 
 
 def _is_prototype(name: str, observed: Observed) -> bool:
@@ -339,9 +358,13 @@ def _pairs(
 def _of_parts(
     groups: Mapping[str, tuple[list[str], int]], strides: tuple[int, ...] | None, observed: Observed
 ) -> Iterator[Reading]:
+    last = _values_last([name for names, _ in groups.values() for name in names], observed)
     columns = {
         role: np.concatenate(
-            [np.concatenate([rows_of(sample[name], width).numpy() for name in names]) for sample in observed.samples]
+            [
+                np.concatenate([rows_of(sample[name], width, last.get('values_first')).numpy() for name in names])
+                for sample in observed.samples
+            ]
         )
         for role, (names, width) in groups.items()
     }
@@ -355,7 +378,7 @@ def _of_parts(
         classes = width - (background != 'none')
         if classes < 1 or (observed.classes is not None and classes != observed.classes):
             continue
-        base: dict[str, Any] = {'activation': activation}
+        base: dict[str, Any] = {'activation': activation, **last}
         base |= {'background': background} if background != 'none' else {}
         if bins > 1:
             order = observed.names
@@ -374,7 +397,7 @@ def _of_four(
     places: int,
 ) -> Iterator[Reading]:  # fmt: skip
     unit = box_unit(boxes, observed)
-    queries = places <= _MOST_QUERIES and unit == 'relative'
+    queries = places <= _MOST_QUERIES and unit == 'relative' and strides is None
     corners = corner_share(boxes) > 0.98
     if queries and not corners and base['activation'] != 'none' and 'objectness' not in names:
         softmax = base['activation'] == 'softmax'
@@ -443,19 +466,30 @@ def _fit(reading: Reading, observed: Observed) -> float:
 
     That is the mean of the best third of the samples: most ranges of values that were tried are not the network's.
     """
-    if reading.layout != 'places':
-        return 1.0
     fits = sorted((_sample_fit(reading, observed, sample) for sample in observed.samples), reverse=True)
     return float(np.mean(fits[: math.ceil(len(fits) / 3)]))
 
 
 def _sample_fit(reading: Reading, observed: Observed, sample: Mapping) -> float:
+    if reading.layout == 'detr':
+        return _query_fit(reading, observed, sample)
     boxes, scores, chances = _decoded(reading, observed, sample)
     fit = _sound(boxes, scores, observed, reading.options.get('coordinates', 'input') == 'relative')
     fit *= _near_cells(boxes, reading, observed)
     if reading.options.get('parts') in (_PARTS['boxes'], _PARTS['boxes_objectness']):
         fit *= _objectness_fit(reading, chances)
     return fit
+
+
+def _query_fit(reading: Reading, observed: Observed, sample: Mapping) -> float:
+    logits, boxes = (sample[str(reading.names[role])] for role in ('logits', 'boxes'))
+    if logits.ndim != 3 or boxes.ndim != 3 or boxes.shape[2] != 4 or boxes.shape[:2] != logits.shape[:2]:
+        return 0.0
+    softmax = reading.options['activation'] == 'softmax'
+    values = torch.from_numpy(np.asarray(logits[0], np.float32))
+    scores = values.softmax(1)[:, :-1] if softmax else values.sigmoid()
+    corners = decoded_boxes(torch.from_numpy(np.asarray(boxes[0], np.float32)), 'cxcywh', observed.size, ())
+    return _sound(corners.numpy(), scores.max(1).values.numpy(), observed, relative=True)
 
 
 def _decoded(reading: Reading, observed: Observed, sample: Mapping) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

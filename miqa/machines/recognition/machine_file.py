@@ -24,18 +24,18 @@ from .classifiers import classifier_arguments
 from .conventions import CONVENTIONS, VALUE_RANGES, Convention
 from .detectors import detector_readings
 from .file_metadata import FileMetadata, metadata_of
+from .options import FILE_OPTIONS
 from .readings import Observed, Reading, UnclearLayout
 from .trials import ROUNDS, Candidate, TrialPicture, Trials
 
 #: Endings of files of networks -> type of the machine.
 MACHINE_FILES = {'.onnx': 'OnnxMachine'}
 
-#: What a user may say of a file beforehand.
-FILE_OPTIONS = ('size', 'layout', 'values', 'channels', 'resize', 'border', 'name', 'weight')
-
 #: Sides of inputs that a network of free size is tried with, the usual first; and those of which its outputs may speak.
 _USUAL_SIDES = (640, 416, 320)
 _KNOWN_SIDES = (*range(160, 1025, 32), 1280, 1536)
+#: Strides of detectors: 8,400 places are those of 640 pixels, not of 320 with finer ones.
+_USUAL_STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (8, 16, 32, 64, 128))
 _CLASSIFIER_SIDE = 224
 #: Pictures whose outputs are looked at before anything is known.
 _SAMPLES = 3
@@ -189,10 +189,11 @@ def _sizes(network: ExportedNetwork, metadata: FileMetadata, settings: Mapping) 
     if metadata.size:
         return [(height or metadata.size[0], width or metadata.size[1])], 'its metadata'
     counts = {side for output in network.outputs for side in output.shape if side and side > 100}
-    for side in _KNOWN_SIDES:
-        size = (height or side, width or side)
-        if any(len(grid_strides(count, size) or ()) > 1 for count in counts):
-            return [size], 'the number of places in its output'
+    for usual in _USUAL_STRIDES:
+        for side in _KNOWN_SIDES:
+            size = (height or side, width or side)
+            if usual in {grid_strides(count, size) for count in counts}:
+                return [size], 'the number of places in its output'
     return [(height or side, width or side) for side in _USUAL_SIDES], ''
 
 
@@ -201,9 +202,18 @@ def _detector(
     settings: Mapping, progress,
 ) -> RecognisedMachine:  # fmt: skip
     sizes, origin = _sizes(network, metadata, settings)
-    names = _names_for(classes, metadata)
+    names, foreign = _names_for(classes, metadata), None
     observed = _observed(network, metadata, sizes[0], pictures, names)
-    readings = detector_readings(observed)
+    try:
+        readings = detector_readings(observed)
+    except UnclearLayout:
+        if names is None or names == metadata.names:
+            raise
+        # The names may be those of the annotations.
+        readings = detector_readings(replace(observed, classes=None))
+        counts = sorted({reading.classes for reading in readings if reading.classes is not None})
+        foreign = f'The {len(names)} names given are not its own: it tells {counts or "others"} classes apart.'
+        names = None
     if task == 'ins':
         return _instance_segmenter(observed, readings, sizes[0], names)
     if 'layout' in settings:
@@ -240,8 +250,9 @@ def _detector(
         **chosen.reading.arguments(),
         **chosen.convention.arguments(size, network.input.type is np.uint8),
     }
+    recognised.notes += [foreign] if foreign else []
     _say(recognised, network, metadata, chosen, readings, size, origin, trials, evidence, usual)
-    class_names = _class_names(chosen, trials, names, categories, recognised, classes is not None)
+    class_names = _class_names(chosen, trials, names, categories, recognised, classes is not None, metadata.names)
     if class_names is not None:
         recognised.config['classes'] = list(class_names)
     if chosen.reading.classes is not None and chosen.reading.classes != len(class_names or ()):
@@ -318,8 +329,10 @@ def _scene() -> np.ndarray:
 
 
 def _names_for(classes: Sequence[str] | None, metadata: FileMetadata) -> tuple[str, ...] | None:
-    """Return the names of the classes: those that the user gave, else the file's."""
-    return tuple(classes) if classes else metadata.names
+    """Return the names of the classes: those that the user gave if they can be, else the file's."""
+    if classes and (metadata.names is None or len(classes) == len(metadata.names)):
+        return tuple(classes)
+    return metadata.names
 
 
 def _names_in_trial(reading: Reading, names, labels: set[str]) -> tuple[str, ...] | None:
@@ -340,12 +353,13 @@ def _usual_names(reading: Reading) -> list[tuple[str, ...]]:
 
 
 def _class_names(
-    chosen: Candidate, trials: Trials, names, categories, recognised: RecognisedMachine, by_user: bool
+    chosen: Candidate, trials: Trials, names, categories, recognised: RecognisedMachine, by_user: bool, metadata_names
 ) -> tuple[str, ...] | None:
     """Return the names of the classes, and say where they come from."""
     count = chosen.reading.classes
     if names is not None:
-        recognised.notes.append(f'{len(names)} classes, named by {"you" if by_user else "the file"}.')
+        origin = 'the file' if not by_user or names == metadata_names else 'you'
+        recognised.notes.append(f'{len(names)} classes, named by {origin}.')
         return names
     options = _usual_names(chosen.reading)
     if categories and len(categories) == count or (categories and count is None):

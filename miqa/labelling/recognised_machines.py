@@ -1,0 +1,205 @@
+"""Files of networks whose use is still to be found out: tried on the pictures at hand, kept beside the results."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from miqa.annotations.class_names import read_class_names
+from miqa.annotations.coco import read_coco
+from miqa.keeping import atomic_write, sha256_of_file
+from miqa.layout import ground_truth_path, task_folder
+from miqa.machines.configs import RECOGNISED, recognised_configs
+from miqa.machines.image_list import SourceImages
+from miqa.machines.recognition import (
+    RecognisedMachine,
+    TrialPicture,
+    UnclearLayout,
+    machine_from_file,
+    write_machine_config,
+)
+from miqa.machines.recognition.machine_file import MACHINE_FILES
+from miqa.outside import read_regular_text
+from miqa.outside.json_text import parse_json
+from miqa.pictures.reading import UnreadableImage, read_image
+
+from .coco_objects import objects_of
+from .ground_truth import read_classes
+from .own_pictures import pictures_below, prepare_pictures, read_pairs
+from .plan import temporary_root
+
+#: So many pictures are looked through for annotated objects, and so many of them tried.
+_LOOKED_THROUGH, _TRIED = 200, 48
+#: A kept record is small.
+_MOST_BYTES = 4 << 20
+
+
+class Trial(NamedTuple):
+    """Pictures on which files of networks are tried, and the names of annotated classes in the order of their ids."""
+
+    pictures: list[TrialPicture]
+    categories: list[str] | None
+
+
+def trial_of_folder(
+    folder: str | os.PathLike,
+    task: str,
+    annotations: str | os.PathLike | None = None,
+    classes: Sequence[str] | None = None,
+    pairs: str | os.PathLike | None = None,
+) -> Trial:
+    """Return pictures of a folder, evenly spread, with what their annotations say; see :func:`prepare_pictures`."""
+    names = list(read_pairs(pairs, folder)) if pairs else pictures_below(folder)
+    chosen = _spread(names, _LOOKED_THROUGH)
+    if annotations is None or task not in ('det', 'ins'):
+        return Trial([TrialPicture(path) for path in _readable(Path(folder) / name for name in chosen)], None)
+    with temporary_root() as root:
+        own = prepare_pictures(folder, root, task, annotations, classes, only=chosen)
+        return _annotated({source.image_id: Path(source.path) for source in own.sources}, root, task)
+
+
+def trial_of_database(data_root: str | os.PathLike, task: str, sources: Sequence[SourceImages]) -> Trial:
+    """Return clean pictures of a database, evenly spread, with what its ground truth says of them."""
+    paths = {source.source: source.clean for source in _spread(sources, _LOOKED_THROUGH)}
+    truth = ground_truth_path(data_root, task)
+    if task == 'cls' and truth.is_file():
+        indices = read_classes(truth)
+        return Trial(
+            [
+                TrialPicture(path, class_index=indices.get(name))
+                for name, path in _spread(list(paths.items()), _TRIED)
+                if _readable([path])
+            ],
+            None,
+        )
+    if task not in ('det', 'ins') or not truth.is_file():
+        return Trial([TrialPicture(path) for path in _readable(paths.values())], None)
+    return _annotated(paths, data_root, task)
+
+
+def _annotated(paths: Mapping[str, Path], root: str | os.PathLike, task: str) -> Trial:
+    annotations = read_coco(ground_truth_path(root, task))
+    truth = objects_of(annotations, False)
+    names = {number: name for name, number in truth.categories.items()}
+    categories = [names[number] for number in sorted(names)]
+    with_objects = [name for name in paths if name in truth.objects and len(truth.objects[name].boxes)]
+    pictures = []
+    for name in _spread(with_objects, _TRIED):
+        if _readable([paths[name]]):
+            objects = truth.objects[name]
+            labels = [names[int(label)] for label in objects.labels]
+            pictures.append(TrialPicture(paths[name], objects.boxes, labels, objects.crowd))
+    return Trial(pictures or [TrialPicture(path) for path in _readable(paths.values())], categories)
+
+
+def _spread(items: Sequence, most: int) -> list:
+    count = min(len(items), most)
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+def _readable(paths) -> list[Path]:
+    """Return the pictures that can be read, at most :data:`_TRIED`; the others are counted where all are read."""
+    readable: list[Path] = []
+    for path in paths:
+        if len(readable) == _TRIED:
+            break
+        try:
+            read_image(path)
+        except (UnreadableImage, OSError):
+            continue
+        readable.append(path)
+    return readable
+
+
+def given_classes(words: Sequence[str] | None) -> list[str] | None:
+    """Return names of classes that a user gave: words, or one file with a name a line; None where there are none.
+
+    Raises:
+        ValueError: the file names a class twice, or none.
+    """
+    if not words:
+        return None
+    if len(words) == 1 and Path(words[0]).is_file():
+        return read_class_names(Path(words[0]))
+    return list(words)
+
+
+def complete_configs(
+    configs: Sequence[dict],
+    trial: Callable[[], Trial],
+    classes: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    device: str = 'cpu',
+    root: str | os.PathLike | None = None,
+    write_config: str | os.PathLike | None = None,
+    say: Callable[[str], None] = print,
+) -> list[dict]:
+    """Find out how the files among machines are used, and say it.
+
+    Args:
+        configs: of :func:`miqa.machines.machine_configs_of`.
+        trial: called for the pictures to try files on, if there is one.
+        classes: names that the user gave.
+        options: of :func:`miqa.machines.machine_from_file`.
+        device: where files are tried.
+        root: database beside whose results the configs are kept, and found by the next run; None: nowhere.
+        write_config: further file for the config of the one file among the machines.
+        say: called with each sentence.
+
+    Raises:
+        UnclearLayout: see :func:`miqa.machines.machine_from_file`.
+        ValueError: there are options or ``write_config`` for files, but no file, or several.
+    """
+    files = [config for config in configs if config.get('type') == RECOGNISED]
+    if (options or write_config) and len(files) != 1:
+        raise ValueError(
+            f'--machine-options and --write-config are for one file of a network, but --machine names {len(files)}.'
+        )
+    shown: list[Trial] = []
+
+    def recognise(file: str, task: str) -> RecognisedMachine:
+        key = {
+            'sha256': sha256_of_file(file),
+            'task': task,
+            'classes': list(classes or ()),
+            'options': dict(options or {}),
+        }
+        key = json.loads(json.dumps(key))
+        kept = None if root is None else task_folder(root, task) / 'machines' / f'{Path(file).stem}.json'
+        known = _kept(kept, key) if kept is not None and kept.is_file() else None
+        if known is not None:
+            say(f'{Path(file).name} is used as it was found out before: {kept}')
+            return RecognisedMachine({**known, 'file': file})
+        shown.append(shown[0] if shown else trial())
+        pictures, categories = shown[0]
+        recognised = machine_from_file(file, task, pictures, classes, categories, device, options, say)
+        for note in recognised.notes:
+            say(note)
+        if kept is not None:
+            record = {**key, 'config': recognised.config, 'notes': recognised.notes}
+            with atomic_write(kept) as temporary:
+                temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding='utf-8')
+            say(f'Kept in {kept}; delete it to find it out anew.')
+        return recognised
+
+    complete, recognised = recognised_configs(configs, recognise)
+    if write_config is not None:
+        write_machine_config(recognised[0], write_config)
+        say(f'Written to {write_config}, to look at and to correct; --machine {write_config} uses it.')
+    return complete
+
+
+def _kept(path: Path, key: Mapping) -> dict | None:
+    """Return the config of a kept record where it is for this file, task, classes and options."""
+    record = parse_json(read_regular_text(path, _MOST_BYTES), str(path))
+    if not isinstance(record, dict) or any(record.get(name) != value for name, value in key.items()):
+        return None
+    config = record.get('config')
+    # What a stranger's database says is data: of one of these types, never another.
+    return config if isinstance(config, dict) and config.get('type') in MACHINE_FILES.values() else None
+
+
+__all__ = ['Trial', 'UnclearLayout', 'complete_configs', 'trial_of_database', 'trial_of_folder']

@@ -1,0 +1,92 @@
+"""A network's file among the machines of a database is tried on its pictures, said, and kept beside the results."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
+from miqa.machines import build_machine, load_machine_configs, machine_configs_of
+
+sys.path.insert(0, str(Path(__file__).parents[1] / 'machines'))
+from helpers_detector_files import BOXES, LABELS, NAMES, SIZE, centred, chances, everywhere, write
+
+pytest.importorskip('onnx', reason="onnx is missing: pip install -e '.[export]'")
+pytest.importorskip('onnxruntime', reason="onnxruntime is missing: pip install -e '.[export]'")
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder of pictures with COCO annotations, and a YOLO without any metadata that finds what is annotated."""
+    rng, images, objects = np.random.default_rng(0), [], []
+    (tmp_path / 'shots').mkdir()
+    for number in range(1, 4):
+        picture = rng.integers(0, 255, (SIZE[0] * 2, SIZE[1] * 2, 3), np.uint8)
+        Image.fromarray(picture).save(tmp_path / 'shots' / f'{number:012d}.png')
+        images.append({'id': number, 'file_name': f'{number:012d}.png', 'width': SIZE[1] * 2, 'height': SIZE[0] * 2})
+        for box, label in zip((BOXES * 2).tolist(), LABELS.tolist(), strict=True):
+            sides = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+            objects.append({'id': len(objects) + 1, 'image_id': number, 'category_id': label + 1, 'bbox': sides,
+                            'area': sides[2] * sides[3], 'iscrowd': 0})  # fmt: skip
+    categories = [{'id': i + 1, 'name': name} for i, name in enumerate(NAMES)]
+    (tmp_path / 'shots.json').write_text(
+        json.dumps({'images': images, 'annotations': objects, 'categories': categories})
+    )
+    head = np.concatenate([centred(everywhere()), chances()], 1).T[None]
+    write(tmp_path / 'net.onnx', {'output0': head})
+    return tmp_path
+
+
+def test_a_file_is_recognised_once_and_its_config_can_be_kept(own):
+    said = []
+    configs = machine_configs_of([str(own / 'net.onnx')], 'det')
+    options = {'root': own / 'data', 'write_config': own / 'net.py', 'say': said.append}
+
+    def trial():
+        return trial_of_folder(own / 'shots', 'det', own / 'shots.json')
+
+    (config,) = complete_configs(configs, trial, **options)
+    assert any('3 pictures' in sentence for sentence in said) and config['classes'] == list(NAMES)
+    said.clear()
+
+    def never():
+        raise AssertionError('what is known is not tried again')
+
+    (again,) = complete_configs(configs, never, root=own / 'data', say=said.append)
+    assert len(said) == 1 and 'found out before' in said[0]
+    (written,) = load_machine_configs(own / 'net.py')
+    image = np.asarray(Image.open(own / 'shots' / '000000000001.png'))
+    for one in (config, again, written):
+        (answer,) = build_machine(one).predict([image])
+        keep = answer.scores > 0.3
+        np.testing.assert_allclose(answer.boxes[keep], BOXES * 2, atol=0.02)
+        assert answer.labels[keep].tolist() == LABELS.tolist()
+
+
+def test_a_kept_record_that_names_another_type_of_machine_is_not_used(own):
+    configs = machine_configs_of([str(own / 'net.onnx')], 'det')
+
+    def trial():
+        return trial_of_folder(own / 'shots', 'det', own / 'shots.json')
+
+    complete_configs(configs, trial, root=own / 'data', say=lambda _: None)
+    (kept,) = (own / 'data').rglob('net.json')
+    record = json.loads(kept.read_text())
+    record['config'] = {'type': 'CallableMachine', 'function': 'os:system', 'name': 'x'}
+    kept.write_text(json.dumps(record))
+    (config,) = complete_configs(configs, trial, root=own / 'data', say=lambda _: None)
+    assert config['type'] == 'OnnxMachine'
+
+
+def test_options_for_files_need_one_file(own):
+    with pytest.raises(ValueError, match='one file of a network, but --machine names 0'):
+        complete_configs([], lambda: None, write_config=own / 'x.py')
+
+
+def test_names_of_classes_are_words_or_one_file(tmp_path):
+    (tmp_path / 'names.txt').write_text('car\nbus\n')
+    assert given_classes([str(tmp_path / 'names.txt')]) == ['car', 'bus'] == given_classes(['car', 'bus'])
+    assert given_classes(None) is None

@@ -1,0 +1,231 @@
+"""A detector's file alone says how it is used: each family's layout gives its boxes in pixels of the picture."""
+
+import numpy as np
+import pytest
+from helpers_detector_files import (
+    BOXES,
+    LABELS,
+    NAMES,
+    SCORES,
+    SIZE,
+    centred,
+    chances,
+    distributions,
+    everywhere,
+    logit,
+    maps,
+    offsets,
+    write,
+)  # fmt: skip
+
+from miqa.machines import TrialPicture, UnclearLayout, build_machine, machine_from_file
+
+pytest.importorskip('onnx', reason="onnx is missing: pip install -e '.[export]'")
+pytest.importorskip('onnxruntime', reason="onnxruntime is missing: pip install -e '.[export]'")
+
+#: Pictures are twice as large as the input, so that no border is needed.
+SCALE = 2
+SHARES = np.array([SIZE[1], SIZE[0]] * 2, np.float32)
+
+
+def rows(*columns):
+    """Finished rows and some that are empty."""
+    table = np.stack([np.broadcast_to(np.asarray(column, np.float32), 4) for column in columns], 1)
+    return np.concatenate([table, np.zeros((6, len(columns)), np.float32)])[None]
+
+
+def joined(*parts):
+    return np.concatenate(parts, 1)[None].astype(np.float32)
+
+
+def queries(extra: int):
+    """DETR's logits (1, Q, K + extra) and boxes of queries."""
+    logits = np.full((1, 20, len(NAMES) + extra), -6, np.float32)
+    boxes = np.tile(np.array([0.5, 0.5, 0.1, 0.1], np.float32), (1, 20, 1))
+    boxes[0, :4] = centred(BOXES) / SHARES
+    if extra:  # the class for no object
+        logits[..., -1] = 4
+        logits[0, range(4), -1] = -6
+    logits[0, range(4), LABELS] = np.log(SCORES / (1 - SCORES) * (np.exp(-6) * len(NAMES))) if extra else logit(SCORES)
+    return logits, boxes
+
+
+def anchors():
+    return chances(), everywhere()
+
+
+def families():
+    """Name of a family -> outputs of a file of it."""
+    scores, boxes = anchors()
+    worth = np.sqrt(scores.max(1, keepdims=True))
+    conditional = scores / worth
+    sides = list(BOXES.T)
+    relative = list((BOXES / SHARES).T)
+    cxcywh = centred(boxes)
+    one = np.ones(len(scores), np.float32)
+    logits, query_boxes = queries(1)
+    plain_logits, _ = queries(0)
+    levels = [np.concatenate([d, s], 1) for d, s in [(distributions(16), scores)]][0]
+    return {
+        'v8': {'a': joined(cxcywh, scores).transpose(0, 2, 1)},
+        'v8 turned': {'a': joined(cxcywh, scores)},
+        'v8 before its sigmoid': {'a': joined(cxcywh, logit(scores)).transpose(0, 2, 1)},
+        'v8 in shares': {'a': joined(cxcywh / SHARES, scores).transpose(0, 2, 1)},
+        'v5': {'a': joined(cxcywh, worth, conditional)},
+        'v5 turned': {'a': joined(cxcywh, worth, conditional).transpose(0, 2, 1)},
+        'v5 before its sigmoid': {'a': joined(cxcywh, logit(worth), logit(conditional))},
+        'corners': {'a': joined(boxes, scores)},
+        'yolox before grid and strides': {'a': joined(offsets(), worth, conditional)},
+        'yolox in maps': {
+            f'{name}{i}': part
+            for name, values in (('r', offsets()), ('o', worth), ('c', conditional))
+            for i, part in enumerate(maps(values))
+        },
+        'yolox in joined maps': {
+            f'l{i}': part for i, part in enumerate(maps(joined(offsets(), worth, conditional)[0]))
+        },
+        'nanodet': {
+            f'{name}{i}': part.reshape(1, part.shape[1], -1).transpose(0, 2, 1)
+            for name, values in (('c', scores), ('d', distributions(8, pixels=-0.5)))
+            for i, part in enumerate(maps(values))
+        },
+        'nanodet plus': {'a': joined(scores, distributions(8, shift=0))},
+        'v8 heads': {f'l{i}': part for i, part in enumerate(maps(levels))},
+        'v8 heads apart': {
+            f'{name}{i}': part
+            for i in range(3)
+            for name, part in (('d', maps(distributions(16))[i]), ('s', maps(logit(scores))[i]))
+        },
+        'boxes and scores': {'b': boxes[None], 's': scores[None]},
+        'boxes and scores of classes first': {'s': scores.T[None], 'b': boxes[None]},
+        'boxes in shares and scores with background': {
+            'p': joined((1 - scores.sum(1, keepdims=True)).clip(0.001), scores)
+            / joined((1 - scores.sum(1, keepdims=True)).clip(0.001), scores).sum(2, keepdims=True),
+            'q': boxes[None] / SHARES,
+        },
+        'end to end': {'a': rows(*sides, SCORES, LABELS)},
+        'v7 end to end': {'a': rows(0, *sides, LABELS, SCORES)[:, :4]},
+        'paddle': {'a': rows(LABELS, SCORES, *sides)},
+        'detection output': {'a': rows(0, LABELS, SCORES, *relative)[None]},
+        'triple': {'x': BOXES[None], 'y': SCORES[None], 'z': LABELS[None]},
+        'triple of floats with a count': {
+            'n': np.array([[4]]), 'x': BOXES[None], 'y': SCORES[None], 'z': LABELS[None].astype(np.float32),
+        },
+        'mmdeploy': {'dets': joined(BOXES, SCORES[:, None]), 'labels': LABELS[None]},
+        'every place with its best class': {
+            'b': boxes[None], 's': (scores.max(1) * one)[None], 'c': scores.argmax(1)[None],
+        },
+        'tensorflow': {
+            'detection_boxes': (BOXES / SHARES)[:, [1, 0, 3, 2]][None], 'detection_scores': SCORES[None],
+            'detection_classes': LABELS[None].astype(np.float32), 'num_detections': np.array([4.0], np.float32),
+        },
+        'detr': {'logits': logits, 'pred_boxes': query_boxes},
+        'rt-detr': {'u': plain_logits, 'v': query_boxes},
+        'rt-detr in one': {'a': np.concatenate([query_boxes, 1 / (1 + np.exp(-plain_logits))], 2)},
+    }  # fmt: skip
+
+
+FAMILIES = families()
+
+
+def recognised(tmp_path, outputs, named: bool = True, **options):
+    path = write(tmp_path / 'net.onnx', outputs, **options)
+    image = np.random.default_rng(0).integers(0, 255, (SIZE[0] * SCALE, SIZE[1] * SCALE, 3), np.uint8)
+    truth = TrialPicture(image, BOXES * SCALE, [NAMES[i] for i in LABELS])
+    found = machine_from_file(path, 'det', [truth], NAMES if named else None, categories=NAMES)
+    (answer,) = build_machine(found.config).predict([image])
+    return found, answer
+
+
+def check(answer, tolerance=0.02, scores=SCORES):
+    keep = answer.scores > 0.3
+    assert answer.labels[keep].tolist() == LABELS.tolist()
+    np.testing.assert_allclose(answer.boxes[keep], BOXES * SCALE, atol=tolerance)
+    if scores is not None:
+        np.testing.assert_allclose(answer.scores[keep], scores, atol=2e-3)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_a_file_gives_its_boxes_in_pixels_of_the_picture(tmp_path, family):
+    _, answer = recognised(tmp_path, FAMILIES[family])
+    check(answer)
+
+
+@pytest.mark.parametrize(
+    'options', [{'kind': 'float16'}, {'kind': 'uint8', 'last': True}, {'last': True}, {'opset': 17}, {'opset': 11}]
+)
+def test_inputs_of_other_types_and_orders_are_fed_as_the_file_takes_them(tmp_path, options):
+    check(recognised(tmp_path, FAMILIES['v8'], **options)[1])
+
+
+@pytest.mark.parametrize(
+    'family', ['v8', 'v5', 'yolox before grid and strides', 'nanodet', 'end to end', 'boxes and scores']
+)
+def test_class_names_are_those_of_the_annotations_where_they_agree(tmp_path, family):
+    found, answer = recognised(tmp_path, FAMILIES[family], named=False)
+    check(answer)
+    assert found.config['classes'] == list(NAMES)
+
+
+def test_the_metadata_of_ultralytics_says_names_and_preprocessing(tmp_path):
+    said = {'names': str(dict(enumerate(NAMES))), 'imgsz': str(list(SIZE)), 'stride': '32', 'task': 'detect'}
+    path = write(tmp_path / 'net.onnx', FAMILIES['v8'], metadata=said)
+    found = machine_from_file(path)
+    assert found.certain and found.config['task'] == 'det' and found.config['classes'] == list(NAMES)
+    assert (found.config['resize'], found.config['border'], found.config['std']) == ('letterbox', 114, (1, 1, 1))
+    # A picture of other proportions: 192 x 192 lies in the middle of 96 x 128, at half its size.
+    (answer,) = build_machine(found.config).predict([np.zeros((192, 192, 3), np.uint8)])
+    expected = ((BOXES - [16, 0, 16, 0]) * 2).clip(0, 192)
+    np.testing.assert_allclose(answer.boxes[answer.scores > 0.3], expected, atol=0.02)
+
+
+def test_a_file_of_any_size_takes_the_one_that_its_places_speak_of(tmp_path):
+    path = write(tmp_path / 'net.onnx', {'a': np.zeros((1, 84, 8400), np.float32)}, free=True)
+    assert machine_from_file(path, 'det').config['size'] == (640, 640)
+
+
+@pytest.mark.parametrize('count', [1, 20])
+def test_one_class_and_twenty(tmp_path, count):
+    scores = chances(classes=count)
+    worth = np.sqrt(scores.max(1, keepdims=True))
+    names = [f'class {i}' for i in range(count)]
+    for outputs in (
+        {'a': joined(centred(everywhere()), scores).transpose(0, 2, 1)},
+        {'a': joined(centred(everywhere()), worth, scores / worth)},
+        {'a': joined(offsets(), worth, scores / worth)},
+        {'s': scores[None], 'b': everywhere()[None]},
+        {f'l{i}': part for i, part in enumerate(maps(joined(offsets(), worth, scores / worth)[0], last=True))},
+    ):
+        path = write(tmp_path / 'net.onnx', outputs)
+        image = np.zeros((SIZE[0] * SCALE, SIZE[1] * SCALE, 3), np.uint8)
+        truth = TrialPicture(image, BOXES * SCALE, [names[i % count] for i in LABELS])
+        found = machine_from_file(path, 'det', [truth], names)
+        (answer,) = build_machine(found.config).predict([image])
+        # With one class, the two boxes that overlap much are one.
+        few = 3 if count == 1 else 4
+        np.testing.assert_allclose(answer.boxes[answer.scores > 0.3], BOXES[:few] * SCALE, atol=0.02)
+
+
+def test_a_classifier_is_told_from_a_detector_and_its_outputs_from_logits(tmp_path):
+    for row, kind in (([0.1, 0.7, 0.2], 'probabilities'), ([-3.0, 4.0, 0.5], 'logits')):
+        found = machine_from_file(write(tmp_path / 'net.onnx', {'a': np.array([row], np.float32)}))
+        assert found.config['task'] == 'cls' and found.config['outputs'] == kind
+
+
+def test_a_missing_file_is_said_before_anything_is_asked(tmp_path):
+    from miqa.machines import machine_configs_of
+
+    for name in ('net.onnx', 'net.pth'):
+        with pytest.raises(FileNotFoundError, match=name):
+            machine_configs_of([str(tmp_path / name)], 'det')
+
+
+def test_outputs_of_no_known_kind_are_one_question(tmp_path):
+    path = write(tmp_path / 'net.onnx', {'a': np.zeros((1, 7, 13), np.float32)})
+    with pytest.raises(UnclearLayout, match=r'a \(1, 7, 13\). Which layout is it\? --machine-options layout='):
+        machine_from_file(path, 'det')
+    path = write(tmp_path / 'net.onnx', FAMILIES['v8'])
+    image = np.zeros((SIZE[0], SIZE[1], 3), np.uint8)
+    foreign = TrialPicture(image, BOXES, ['tree', 'sky', 'sea', 'sand'])
+    with pytest.raises(UnclearLayout, match='4 classes apart and does not name them.*--classes FILE'):
+        machine_from_file(path, 'det', [foreign], categories=['sand', 'sea', 'sky', 'tree'])
