@@ -2,7 +2,7 @@
 
 Knowledge distillation (Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531) for
 quality scores: no labels are needed, only pictures, and a teacher that scores every version. Configs name this module
-in ``custom_imports``; they are in ``configs/distill/``, and ``tools/train.py`` trains them like every other.
+in ``custom_imports``; they are in ``configs/distill/``, and ``miqa train`` trains them like every other.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
 """Test a quality model: predictions.csv, metrics.json and a table by distortion, level and region pattern.
 
 Examples:
-  python tools/test.py configs/ra_miqa_det.py work_dirs/ra_miqa_det_composite/best.pth --data-root /data/miqd
-  python tools/test.py configs/ra_miqa_cls.py miqa_ra_miqa_cls_composite_metric.pth.tar     # the authors' weights
-  python tools/test.py configs/ra_miqa_cls.py best.pth --datasets miqa_cls miqa_det miqa_ins  # other databases too
-  bash tools/dist_test.sh configs/ra_miqa_det.py best.pth 8                                # eight GPUs
+  miqa test ra_miqa_det work_dirs/ra_miqa_det_composite/best.pth --data-root /data/miqd
+  miqa test ra_miqa_cls miqa_ra_miqa_cls_composite_metric.pth.tar              # the authors' weights
+  miqa test ra_miqa_cls best.pth --datasets miqa_cls miqa_det miqa_ins         # other databases too
+  miqa test --model_name ra_miqa --train_dataset cls --test_dataset det        # the authors' weights, fetched once
+  bash tools/dist_test.sh configs/ra_miqa_det.py best.pth 8                    # eight GPUs (in a clone)
+
+In a clone, python tools/test.py and python evaluate.py are the same command.
 
 RMSE is taken after a least-squares line from predictions to labels, as in the paper; --mapping chooses another map.
 """
@@ -14,23 +17,18 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config
-
-from .apis.zoo.testing_config import config_of_weights
-from .engine import build_runner, check_data, leave_processes_group, load_config, selected_on
-from .engine.experiment import check_said_once
-from .engine.launch import LAUNCHERS, one_process_per_folder
-from .engine.provenance import Provenance, provenance_of
-from .engine.testing import predict_and_tabulate
-from .evaluation import MAPPINGS
-from .evaluation.predictions import with_region_pattern, write_predictions
-from .keeping import keep_previous, write_json
-from .outside.configs import is_config
-from .reports.tables import print_scores, score_parts, scores_as_json
-from .running.allocator import keep_freed_memory
+from .outside.configs import find_config, is_config
+from .paper_options import add_testing_options, config_name, released_weights
 from .running.command_line import ConfigOptions, ToolParser, run_command
+from .running.requirements import require
 from .taxonomy import LABELS, TASK_FOLDERS
+
+if TYPE_CHECKING:
+    from .engine.provenance import Provenance
+
+# PyTorch is imported when testing begins: --help and a wrong option do not wait for it.
 
 DATASETS = {folder: task for task, folder in TASK_FOLDERS.items()}
 
@@ -38,6 +36,12 @@ DATASETS = {folder: task for task, folder in TASK_FOLDERS.items()}
 def parse_arguments(arguments=None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__)
+    add_arguments(parser)
+    return finished(parser.parse_args(arguments), parser)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
     parser.add_argument('config_file', nargs='?', metavar='CONFIG', help='config file or name, such as ra_miqa_det')
     parser.add_argument(
         'checkpoint_file', nargs='?', metavar='CHECKPOINT', help='best.pth of a run, or a released .pth.tar'
@@ -58,10 +62,13 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
         '--datasets', nargs='+', choices=DATASETS, help="databases to test on (default: the config's task)"
     )
     parser.add_argument(
-        '--label', choices=LABELS, help="the labels to compare with (default: the checkpoint's, else the config's)"
+        '--label',
+        '--metric_type',
+        choices=LABELS,
+        help="the labels to compare with (default: the checkpoint's, else the config's)",
     )
     parser.add_argument(
-        '--mapping', choices=['none', *filter(None, MAPPINGS)], default='linear', help='map before RMSE'
+        '--mapping', choices=('none', 'linear', 'logistic4', 'logistic5'), default='linear', help='map before RMSE'
     )
     parser.add_argument(
         '--out', help='folder of the results (default: test/ beside best.pth, test_NAME/ beside another checkpoint)'
@@ -70,9 +77,15 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options', nargs='+', action=ConfigOptions, help='any other config key: key.sub=value ...'
     )
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who started this process')
+    parser.add_argument(
+        '--launcher', choices=('none', 'pytorch', 'slurm'), default='none', help='who started this process'
+    )
     parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
-    args = parser.parse_args(arguments)
+    add_testing_options(parser)
+
+
+def finished(args: argparse.Namespace, parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Return the arguments with config and checkpoint; without a checkpoint the authors' weights are meant."""
     # With --config the only positional argument is the checkpoint.
     if args.config and args.config_file and not args.checkpoint_file:
         args.config_file, args.checkpoint_file = None, args.config_file
@@ -84,15 +97,35 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
         if positional is not None and getattr(args, name) is not None:
             parser.error(f'name one {what}')
         setattr(args, name, getattr(args, name) or positional)
-    if args.checkpoint is None:
-        parser.error('name one checkpoint')
+    named = args.model_name or args.train_dataset
+    if args.checkpoint is not None and named:
+        parser.error('a checkpoint says what it is: leave out --model_name and --train_dataset, or the checkpoint')
+    if args.checkpoint is None and not named:
+        parser.error("name one checkpoint, or the authors' weights: --model_name ra_miqa --train_dataset cls")
+    if args.test_dataset and not args.datasets:
+        args.datasets = [TASK_FOLDERS[args.test_dataset]]
     return args
 
 
-def main() -> None:
+def main(args: argparse.Namespace | None = None) -> None:
     """Test as the command line says."""
-    args = parse_arguments()
+    args = parse_arguments() if args is None else args
+    if args.config:
+        find_config(args.config)
+    require('torch', 'Testing')
+    from mmengine.config import Config
+
+    from .apis.zoo.testing_config import config_of_weights
+    from .engine import check_data, leave_processes_group, load_config
+    from .engine.experiment import check_said_once
+    from .engine.launch import one_process_per_folder
+    from .engine.provenance import provenance_of
+    from .running.allocator import keep_freed_memory
+
     keep_freed_memory()
+    if args.checkpoint is None:
+        args.checkpoint = str(released_weights(args))
+        args.config = args.config or config_name(args.model_name, args.train_dataset)
     if args.config:
         config = load_config(args.config, args.cfg_options)
     else:
@@ -131,6 +164,11 @@ def folder_beside(checkpoint: str | Path, trained: Provenance, label: str) -> Pa
 
 def test(args: argparse.Namespace, config, trained, out: Path) -> None:
     """Predict and score each database."""
+    from .engine import build_runner, selected_on
+    from .engine.testing import predict_and_tabulate
+    from .evaluation.predictions import with_region_pattern
+    from .reports.tables import print_scores, score_parts, scores_as_json
+
     tables, metrics = [], {}
     for name in args.datasets or [TASK_FOLDERS[config.task]]:
         config.task = DATASETS[name]
@@ -156,6 +194,10 @@ def test(args: argparse.Namespace, config, trained, out: Path) -> None:
 def save(out: Path, args: argparse.Namespace, config, tables: list, metrics: dict, trained: Provenance) -> None:
     """Write predictions.csv and metrics.json; earlier ones are kept under another name."""
     import pandas as pd
+
+    from .engine import selected_on
+    from .evaluation.predictions import write_predictions
+    from .keeping import keep_previous, write_json
 
     kept = [keep_previous(out / name) for name in ('predictions.csv', 'metrics.json')]
     for path in filter(None, kept):

@@ -1,12 +1,14 @@
 """Train a quality model.
 
 Examples:
-  python tools/train.py configs/ra_miqa_det.py --data-root /data/miqd
-  python tools/train.py configs/resnet50_cls.py --label accuracy --batch-size 128 --amp
-  python tools/train.py configs/ra_miqa_det.py --resume auto        # go on after a kill
-  python tools/train.py configs/ra_miqa_det.py --gpu-ids 0 1        # two GPUs of this machine
-  bash tools/dist_train.sh configs/ra_miqa_det.py 8                 # eight GPUs, several nodes
-  python -m miqa.train ra_miqa_det --data-root /data/miqd           # a config by its name, from any folder
+  miqa train ra_miqa_det --data-root /data/miqd                     # a config by its name, from any folder
+  miqa train configs/resnet50_cls.py --label accuracy --batch-size 128 --amp
+  miqa train ra_miqa_det --resume auto                              # go on after a kill
+  miqa train ra_miqa_det --gpu-ids 0 1                              # two GPUs of this machine
+  bash tools/dist_train.sh configs/ra_miqa_det.py 8                 # eight GPUs, several nodes (in a clone)
+
+Without CONFIG the paper's RA-MIQA is trained for classification (ra_miqa_cls). In a clone, python tools/train.py and
+python train.py are the same command.
 
 Results are in work_dirs/<config>_<label>/: best.pth, latest.pth, log, TensorBoard events, config, environment.
 """
@@ -20,24 +22,28 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from .engine import build_runner, check_data, leave_processes_group, load_config, selected_on
-from .engine.experiment import check_said_once
-from .engine.launch import LAUNCHERS, one_process_per_folder, show_only_gpus
-from .engine.selection import ON_TEST_SPLIT
-from .errors import WeightsUnavailable
 from .outside.configs import find_config
-from .running.allocator import keep_freed_memory
+from .paper_options import add_training_options, config_name, data_root, schedule_options, unused
 from .running.command_line import ConfigOptions, ToolParser, as_typed, run_command
+from .running.requirements import require
 from .taxonomy import LABELS
+
+# PyTorch is imported when training begins: --help and a wrong option do not wait for it.
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__)
+    add_arguments(parser)
+    return finished(parser.parse_args(arguments), parser)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
     parser.add_argument('config_file', nargs='?', metavar='CONFIG', help='config file or name, such as ra_miqa_det')
     parser.add_argument('--config', help='the config file, where it is not the first argument')
     parser.add_argument('--work-dir', '--work_dir', help='folder of results (default: work_dirs/<config>_<label>)')
-    parser.add_argument('--label', choices=LABELS, help='what the scores predict (default: composite)')
+    parser.add_argument('--label', '--metric_type', choices=LABELS, help='what the scores predict (default: composite)')
     parser.add_argument(
         '--data-root',
         '--data_root',
@@ -46,9 +52,9 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
         '--test_data',
         help='folder that holds miqa_cls/ ... and splits/',
     )
-    parser.add_argument('--batch-size', '--batch_size', type=int, help='images per update, over all processes')
+    parser.add_argument('-b', '--batch-size', '--batch_size', type=int, help='images per update, over all processes')
     parser.add_argument('--lr', '--learning-rate', '--learning_rate', type=float, help='highest learning rate')
-    parser.add_argument('--epochs', type=int, help='passes over the training split')
+    parser.add_argument('--epochs', '--num_epochs', type=int, help='passes over the training split')
     parser.add_argument('--gpu-ids', '--gpu_ids', nargs='+', help='GPUs of this machine, one process each')
     parser.add_argument(
         '--resume',
@@ -67,28 +73,41 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options', nargs='+', action=ConfigOptions, help='any other config key: key.sub=value ...'
     )
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who started this process')
+    parser.add_argument(
+        '--launcher', choices=('none', 'pytorch', 'slurm'), default='none', help='who started this process'
+    )
     parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
-    args = parser.parse_args(arguments)
-    if (args.config_file is None) == (args.config is None):
+    add_training_options(parser)
+
+
+def finished(args: argparse.Namespace, parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Return the arguments with their config; without one it is that of the paper's method and task."""
+    if args.config_file is not None and args.config is not None:
         parser.error('name one config file, such as configs/ra_miqa_det.py')
     args.config = args.config or args.config_file
+    if args.config is None:
+        args.config = config_name(args.arch, args.dataset)
+    elif args.arch or args.dataset:
+        parser.error('a config names method and task: leave out --arch and --dataset, or the config')
+    args.data_root = args.data_root or data_root(args)
     return args
 
 
 def _share_or_test(text: str) -> str | float:
     """Read ``test`` or a number; whether the number is a share is checked with the config."""
-    return text if text == ON_TEST_SPLIT else float(text)
+    return text if text == 'test' else float(text)
 
 
 def use_gpus(args: argparse.Namespace) -> None:
     """Show only the chosen GPUs to this process; restart under torchrun where there are several."""
     if not args.gpu_ids or args.launcher != 'none':
         return
+    from .engine.launch import show_only_gpus
+
     count = show_only_gpus(args.gpu_ids)
     if count > 1:
         torchrun = ['-m', 'miqa.running.torchrun', '--standalone', f'--nproc_per_node={count}', '-m', 'miqa.train']
-        os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv[1:], '--launcher', 'pytorch'])
+        os.execv(sys.executable, [sys.executable, *torchrun, *_without_verb(sys.argv)[1:], '--launcher', 'pytorch'])
 
 
 def test_command(config: str, checkpoint: Path) -> str:
@@ -103,7 +122,7 @@ def resume_command(words: Sequence[str] | None = None) -> str:
     Args:
         words: the command line; None: this process's.
     """
-    words = list(sys.argv if words is None else words)
+    words = _without_verb(sys.argv if words is None else words)
     if '--launcher' in words:
         # torchrun's or Slurm's doing.
         place = words.index('--launcher')
@@ -121,11 +140,19 @@ def resume_command(words: Sequence[str] | None = None) -> str:
     return f'Go on with: {_program("train.py", words[0])} {shlex.join(given)}'
 
 
+def _without_verb(words: Sequence[str]) -> list[str]:
+    """Return a command line without the ``train`` of ``miqa train``."""
+    words = list(words)
+    if words[1:2] == ['train'] and Path(words[0]).stem in ('miqa', '__main__'):
+        del words[1]
+    return words
+
+
 def _program(name: str, started: str) -> str:
-    """Return how a script of ours is called: as this one was, as a file or as a module."""
+    """Return how a command of ours is called: as this one was, as a script of a clone or as a verb."""
     if started.endswith('tools/train.py'):
         return f'python {shlex.quote(str(Path(started).with_name(name)))}'
-    return f'python -m miqa.{name.removesuffix(".py")}'
+    return f'miqa {name.removesuffix(".py")}'
 
 
 def random_weights(node: object, walked: tuple[str, ...] = ('model',)) -> Iterator[str]:
@@ -140,12 +167,24 @@ def random_weights(node: object, walked: tuple[str, ...] = ('model',)) -> Iterat
             yield from random_weights(value, (*walked, key))
 
 
-def main() -> None:
+def main(args: argparse.Namespace | None = None) -> None:
     """Train as the command line says."""
-    args = parse_arguments()
+    args = parse_arguments() if args is None else args
+    find_config(args.config)
+    require('torch', 'Training')
+    from .engine import build_runner, check_data, leave_processes_group, load_config, selected_on
+    from .engine.experiment import check_said_once
+    from .engine.launch import one_process_per_folder
+    from .errors import WeightsUnavailable
+    from .running.allocator import keep_freed_memory
+
+    if names := unused(args):
+        print(f'Not used here, as the config or the layout of the data says it: {", ".join(names)}.', file=sys.stderr)
+    if '--multiprocessing-distributed' in names and not args.gpu_ids:
+        print('To train on several GPUs: --gpu-ids 0 1', file=sys.stderr)
     use_gpus(args)  # before anything asks CUDA, which settles the choice
     keep_freed_memory()
-    config = load_config(args.config, args.cfg_options)
+    config = load_config(args.config, {**schedule_options(args), **(args.cfg_options or {})})
     check_said_once(args.cfg_options, {**vars(args), 'schedule.lr': args.lr, 'schedule.epochs': args.epochs})
     for knob in ('label', 'data_root', 'batch_size', 'selection', 'seed'):
         if getattr(args, knob) is not None:

@@ -44,9 +44,10 @@ FLOORS = (
     'distillation',
     'serving',
     'integrations',
-    'cli',
+    'paper_options',
     'train',
     'test',
+    'cli',
     '__main__',
 )
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Test a quality model; the same as ``python -m miqa.test``."""
+"""Test a quality model; the same as ``miqa test``."""
 
 from miqa.test import command
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a quality model; the same as ``python -m miqa.train``."""
+"""Train a quality model; the same as ``miqa train``."""
 
 from miqa.train import command
 

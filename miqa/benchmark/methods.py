@@ -32,7 +32,7 @@ from .baselines.confidence import STATISTICS
 MISSING_SHARE = 0.01
 
 FORMS = (
-    'name=predictions.csv (written by tools/test.py), name=CONFIG:CHECKPOINT, either as name@MACHINE=... where it runs '
+    'name=predictions.csv (written by miqa test), name=CONFIG:CHECKPOINT, either as name@MACHINE=... where it runs '
     'a machine inside, a measure of human vision (PSNR, SSIM, VSI, LPIPS, DISTS, HyperIQA, MANIQA, pyiqa:NAME), '
     'a rival without training (sharpness, brightness, contrast, blur-exposure, tta:CLASSIFIER, ccs:MACHINES.py, '
     'encoder:MODEL) or the confidence of a machine (max_probability:MACHINE, confidence:MACHINE for all of its '
@@ -178,7 +178,7 @@ def predict(
 def chosen_on_test(method: Method, task: str, label: str) -> bool:
     """Tell whether the weights behind a method are known to have been chosen on the test split itself.
 
-    Of predictions it is what ``tools/test.py`` wrote beside them, of a checkpoint what its config says. The released
+    Of predictions it is what ``miqa test`` wrote beside them, of a checkpoint what its config says. The released
     files of the paper's authors count: choosing on the test split is the paper's recipe.
     """
     if method.kind not in ('predictions', 'model'):

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help='stop at most this share of the pictures on which the machine did well')  # fmt: skip
     fit.add_argument('--good-from', type=float, default=0.5, metavar='OUTCOME',
                      help='outcome from which the machine did well (default: 0.5)')  # fmt: skip
-    fit.add_argument('--score-column', metavar='NAME', help='default: score, or prediction as tools/test.py calls it')
+    fit.add_argument('--score-column', metavar='NAME', help='default: score, or prediction as miqa test calls it')
     fit.add_argument('--outcome-column', metavar='NAME', help='default: outcome, or ground_truth')
     fit.add_argument('--group-column', metavar='NAME', help='default: group, or source, if there is such a column')
     fit.add_argument(
@@ -276,7 +276,7 @@ def run_show(args: argparse.Namespace) -> int:
     return 0
 
 
-#: What our own files call the columns, in the order in which they are looked for: `miqa image`, tools/test.py.
+#: What our own files call the columns, in the order in which they are looked for: `miqa image`, miqa test.
 _COLUMNS = {'score': ('score', 'prediction'), 'outcome': ('outcome', 'ground_truth'), 'group': ('group', 'source')}
 
 

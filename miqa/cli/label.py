@@ -38,7 +38,7 @@ Examples:
   # two computers that share a disk: each its shard, and at the end once without --shard
   miqa label shots/ --out data/mine --task det --machine best.pt --annotations shots.json --shard 1/2
 
-Then: python tools/train.py configs/ra_miqa_det.py --data-root data/mine
+Then: miqa train ra_miqa_det --data-root data/mine
 """
 
 
@@ -222,5 +222,5 @@ def _report(args: argparse.Namespace, made) -> int:
     for problem in made.problems:
         print(f'PROBLEM: {problem}')
     label = '' if len(manifest['labels']) == 2 else f' --label {manifest["labels"][0]}'
-    print(f'Train on it: python tools/train.py configs/ra_miqa_{args.task}.py --data-root {args.out}{label}')
+    print(f'Train on it: miqa train ra_miqa_{args.task} --data-root {args.out}{label}')
     return 1 if made.problems else SOME_FAILED if made.left_out.count else 0

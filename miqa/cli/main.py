@@ -6,7 +6,7 @@ import argparse
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import miqa
 from miqa.running.command_line import SAME_AGAIN, SuggestingParser, run_command
@@ -19,6 +19,9 @@ COMMANDS = {
     'camera': 'score a camera or stream while it runs',
     'filter': 'let only the good images of a folder through',
     'label': 'make a labelled database from a folder of pictures and a machine',
+    'train': 'train a quality model on a labelled database',
+    'test': 'test a trained model, or the released weights',
+    'compare': 'compare methods on the same test images: table, plots, what filtering gains',
     'gate': 'fit a threshold that keeps a promise, for `miqa filter --gate`',
     'models': 'list the models that can be had by name',
     'benchmark-pairs': 'compare scores on pictures of the same scenes in good and bad conditions',
@@ -74,7 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     kept = {word.partition('=')[0] for word in arguments} & {'--out', '-o', '--scores'}
     resumes = arguments[:1] in (['image'], ['filter'], ['video'], ['label']) and kept
-    run_command(run, SAME_AGAIN if resumes else '')
+    go_on: str | Callable[[], str] = SAME_AGAIN if resumes or arguments[:1] == ['compare'] else ''
+    if arguments[:1] == ['train']:
+        from miqa.train import resume_command as go_on  # type: ignore[no-redef]
+    run_command(run, go_on)
 
 
 if __name__ == '__main__':

@@ -39,7 +39,7 @@ def read_predictions(path: str | os.PathLike) -> pd.DataFrame:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f'There is no predictions file {path}; tools/test.py writes one.')
+        raise FileNotFoundError(f'There is no predictions file {path}; miqa test writes one.')
     predictions = pd.read_csv(
         path,
         dtype={'source': str, 'image': str, 'distortion': str},

@@ -93,8 +93,8 @@ def _again(path: Path) -> str:
         return 'Fetch it again.'
     if path.name in ('latest.pth', 'best.pth'):
         folder = shlex.quote(str(path.parent))
-        return f'Put a copy back, or train again: python tools/train.py CONFIG --work-dir {folder}'
-    return 'Copy it again from where it came, or make it again: tools/train.py writes best.pth and latest.pth.'
+        return f'Put a copy back, or train again: miqa train CONFIG --work-dir {folder}'
+    return 'Copy it again from where it came, or make it again: miqa train writes best.pth and latest.pth.'
 
 
 def _first(error: Exception | str) -> str:

@@ -57,8 +57,9 @@ def find_config(text: str | Path) -> Path:
     names = config_names()
     if (name := _plain(text)) in names:
         return names[name]
-    beside = [str(near) for near in path.parent.glob('*.py')] if path.parent.is_dir() else []
-    hint = did_you_mean(path, beside) or did_you_mean(name, names)
+    # Names alone are compared: a common folder and ending would make every config look alike.
+    beside = {near.stem: str(near) for near in path.parent.glob('*.py')} if path.parent.is_dir() else {}
+    hint = did_you_mean(path.stem, beside, beside.__getitem__) or did_you_mean(name, names)
     raise FileNotFoundError(
         f'There is no config file {path}.{hint or f" The configs are in {config_folder()}, such as ra_miqa_det."}'
     )

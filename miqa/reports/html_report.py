@@ -26,7 +26,7 @@ def write_report(
     """Write the report of runs and benchmarks and return its path.
 
     Args:
-        folders: what tools/train.py, tools/test.py and tools/analysis/benchmark.py wrote, or folders of such folders.
+        folders: what miqa train, miqa test and tools/analysis/benchmark.py wrote, or folders of such folders.
         out: the HTML file.
         data_root: the database, for pictures, categories and filter curves; None: what runs and benchmarks name.
         title: heading of the page.

@@ -17,7 +17,7 @@ from miqa.outside.json_text import parse_json, read_settings
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder that ``tools/train.py`` or ``tools/test.py`` wrote.
+    """A folder that ``miqa train`` or ``miqa test`` wrote.
 
     Attributes:
         path: the folder.
@@ -125,7 +125,7 @@ def find_folders(paths: list[Path]) -> tuple[list[Path], list[Path]]:
         if not found_runs and not found_benchmarks:
             raise FileNotFoundError(
                 f'{path} holds no run (predictions.csv, checkpoints) and no benchmark (scores.csv), nor do the folders '
-                f'in it. Name what tools/train.py, tools/test.py or tools/analysis/benchmark.py has written.'
+                f'in it. Name what miqa train, miqa test or tools/analysis/benchmark.py has written.'
             )
         runs += found_runs
         benchmarks += found_benchmarks

@@ -39,7 +39,7 @@ def run_sections(run: RunFolder, data_root: str | None, mapping: str | None = 'l
     predictions = run.predictions()
     about = _about(run)
     if predictions is None:
-        text = paragraph('This run has not been tested yet: tools/test.py writes its predictions.')
+        text = paragraph('This run has not been tested yet: miqa test writes its predictions.')
         return [(run.path.name, [_curves(run), text, *about])]
     sections: list[tuple[str, list[str]]] = []
     for (task, label), part in predictions.groupby(['task', 'label'], sort=False):
@@ -173,7 +173,7 @@ def matrix_fragments(runs: list[RunFolder]) -> list[str]:
     return [
         paragraph(
             'Rows were trained, columns are the labels that they are compared with, by SRCC on the images that both '
-            'have; a dash means that the run was not tested on such images (tools/test.py --datasets).'
+            'have; a dash means that the run was not tested on such images (miqa test --datasets).'
         ),
         pictures(
             (heat_map(crossed, title='across tasks and labels'), 'SRCC of every run with every set of labels.'),

@@ -13,6 +13,7 @@ import pytest
 from helpers_config import write_tiny_config
 from helpers_database import write_database
 
+from miqa import paper_options, test, train
 from miqa.models import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -70,3 +71,39 @@ def test_gpus_are_chosen_with_commas_or_spaces_and_their_absence_is_a_sentence(p
         assert done.returncode == 1
         assert re.search(r'asks for [12] GPUs, but PyTorch finds \d|There is no GPU', done.stderr), done.stderr
         assert 'Traceback' not in done.stderr and not (place / 'gpus').exists()
+
+
+#: As printed in the README of the paper; only the folder is another.
+TRAIN_LINE = """--dataset 'miqa_cls' --path_miqa_cls 'path/to/miqa_cls'
+    --train_split_file '../data/dataset_splitting/miqa_cls_train.csv'
+    --val_split_file '../data/dataset_splitting//miqa_cls_val.csv' --metric_type 'composite' --loss_name 'mse'
+    --is_two_transform -a 'RA-MIQA' --pretrained --transform_type 'simple_transform' -b 256 --epochs 5 --warmup_epochs 1
+    --validate_num 2 --lr 1e-4 --image_size 288 --crop_size 224 --workers 8 -p 100 --multiprocessing-distributed
+    --world-size 1 --rank 0"""
+
+
+def test_the_literal_training_line_means_the_papers_config():
+    args = train.parse_arguments(shlex.split(TRAIN_LINE))
+    assert (args.config, args.data_root, args.label, args.batch_size) == ('ra_miqa_cls', 'path/to', 'composite', 256)
+    assert paper_options.schedule_options(args) == {
+        'schedule.warmup_epochs': 1.0,
+        'train_cfg.validations_per_epoch': 2,
+        'train_dataloader.num_workers': 8,
+    }
+    assert '--rank' in paper_options.unused(args)
+    assert train.parse_arguments([]).config == 'ra_miqa_cls'
+    assert train.parse_arguments(['--arch', 'resnet50', '--dataset', 'miqa_det']).config == 'resnet50_det'
+
+
+def test_the_literal_evaluation_line_means_the_released_weights():
+    line = '--model_name ra_miqa --train_dataset cls --test_dataset det --metric_type composite'
+    args = test.parse_arguments(line.split())
+    assert (args.model_name, args.datasets, args.label, args.checkpoint) == ('ra_miqa', ['miqa_det'], 'composite', None)
+    with pytest.raises(SystemExit):
+        test.parse_arguments([])
+
+
+@pytest.mark.parametrize('script', ['train.py', 'evaluate.py'])
+def test_the_papers_scripts_are_in_the_root_of_a_clone(script):
+    done = subprocess.run([sys.executable, script, '--help'], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "the authors' options" in done.stdout

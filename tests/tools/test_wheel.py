@@ -1,5 +1,6 @@
 """What is installed without a checkout has all that the commands need."""
 
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from helpers_videos import write_video
 from helpers_warm import WarmShell
 
 import miqa
+from machine_iqa import MIQAModel
 from miqa.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +47,7 @@ def pip(*words: str, cwd: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def unpacked(tmp_path_factory):
     """The files of a wheel made from an sdist, in a folder that may stand on the path."""
     folder = tmp_path_factory.mktemp('wheel')
@@ -133,8 +135,8 @@ miqa export m.onnx --model demo
 miqa image photos/ --model m.onnx --json --quiet
 miqa label photos/ --out data/mine --task det --machine mine.py --annotations boxes.csv \\
     --distortions darkness --patterns uniform --measures none --val-share 0.5 --jobs 1 --quiet
-python -m miqa.train miqa::mini/plain_cnn_det --data-root data/other --epochs 1 --batch-size 8 --selection test
-python -m miqa.test work_dirs/plain_cnn_det_composite/best.pth --data-root data/other
+miqa train miqa::mini/plain_cnn_det --data-root data/other --epochs 1 --batch-size 8 --selection test
+miqa test work_dirs/plain_cnn_det_composite/best.pth --data-root data/other
 """
 MACHINE = """
 import numpy as np
@@ -216,3 +218,39 @@ def test_an_editable_install_works_beside_a_clone_called_miqa(tmp_path):
     command = [sys.executable, '-S', '-c', code]
     done = subprocess.run(command, cwd=clone.parent, env={}, capture_output=True, text=True)
     assert done.stdout.strip() == str(clone / 'miqa' / '__init__.py'), done.stderr
+
+
+@pytest.fixture(scope='session')
+def core_environment(unpacked, tmp_path_factory):
+    """An environment made from nothing but the wheel and what pip fetches for it."""
+    folder = tmp_path_factory.mktemp('core')
+    subprocess.run([sys.executable, '-m', 'venv', str(folder / 'env')], check=True)
+    (wheel,) = unpacked.parent.glob('miqa-*.whl')
+    command = [str(folder / 'env' / 'bin' / 'pip'), 'install', '-q', '--retries', '0', '--timeout', '20', str(wheel)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f'pip cannot fetch the packages of the core: {done.stderr.strip().splitlines()[-1]}')
+    return folder / 'env'
+
+
+@pytest.mark.slow
+def test_an_environment_made_from_the_wheel_alone_scores_within_300_mb_and_without_pytorch(core_environment, tmp_path):
+    size = sum(path.lstat().st_size for path in core_environment.rglob('*') if not path.is_symlink())
+    assert size < 300e6
+    write_run(tmp_path / 'best.pth')
+    MIQAModel(tmp_path / 'best.pth', precision='fp32').export(tmp_path / 'm.onnx')
+    (path,) = write_photos(tmp_path, 1)
+    miqa_command = [str(core_environment / 'bin' / 'miqa')]
+    environment = {'PATH': os.environ['PATH'], 'MIQA_HOME': str(tmp_path / 'home')}
+    words = [*miqa_command, 'image', str(path), '--model', str(tmp_path / 'm.onnx'), '--json', '--quiet']
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    score = json.loads(done.stdout)['score']
+    assert score == pytest.approx(MIQAModel(tmp_path / 'best.pth', precision='fp32').assess(path), abs=1e-3)
+    for words, line in (
+        (['train', 'ra_miqa_cls'], "pip install 'miqa[train]'"),
+        (['image', str(path), '--model', str(tmp_path / 'best.pth')], "pip install 'miqa[train]'"),
+        (['video', 'drive.mp4', '--model', str(tmp_path / 'm.onnx')], "pip install 'miqa[video]'"),
+    ):
+        done = subprocess.run([*miqa_command, *words], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 1 and line in done.stderr.splitlines()[0], done.stderr

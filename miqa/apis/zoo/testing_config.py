@@ -49,4 +49,4 @@ def config_of_weights(path: str | os.PathLike, options: dict | None = None) -> C
 
 
 def _example(path: str | os.PathLike) -> str:
-    return f'python tools/test.py configs/ra_miqa_cls.py {shlex.quote(os.fspath(path))}'
+    return f'miqa test ra_miqa_cls {shlex.quote(os.fspath(path))}'
