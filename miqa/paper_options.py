@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from miqa.taxonomy import TASK_FOLDERS
+from .taxonomy import TASK_FOLDERS
 
 #: What the authors' README trains and tests.
 METHOD, TASK, LABEL = 'ra_miqa', 'cls', 'composite'
@@ -48,7 +48,7 @@ def config_name(method: str | None, task: str | None) -> str:
         method: in the paper's spelling or ours; None for RA-MIQA.
         task: cls, det or ins, or a folder such as ``miqa_det``; None for cls.
     """
-    from miqa.apis.methods import method_name
+    from .apis.methods import method_name
 
     return f'{method_name(method or METHOD)}_{_FOLDERS.get(task or TASK, task or TASK)}'
 
@@ -93,8 +93,8 @@ def add_testing_options(parser: argparse.ArgumentParser) -> None:
 
 def released_weights(args: argparse.Namespace) -> Path:
     """Fetch the authors' weights of a method, task and label, once, and return their file."""
-    from miqa.apis import zoo
-    from miqa.apis.methods import method_name
+    from .apis import zoo
+    from .apis.methods import method_name
 
     entry = zoo.find(method_name(args.model_name or METHOD), args.train_dataset or TASK, args.label or LABEL)
     return zoo.fetch(entry)
