@@ -240,6 +240,14 @@ class MIQAModel(ModelFiles):
 
         return heatmap_of(picture, method, self.prepare, self.score_pixels, self.spec, self.runtime)
 
+    def score_prepared(self, pictures: list) -> list[np.ndarray]:
+        """Score what ``prepare.views`` gave for each picture of a batch.
+
+        Returns:
+            For each picture the scores of its squares; their mean is that of the picture.
+        """
+        return self._view_scores(pictures)
+
     def _view_scores(self, pictures: list[np.ndarray]) -> list[np.ndarray]:
         """Score squares (rows, columns, 3, size, size) of each picture: as many arrays (rows, columns)."""
         scores = self.score_pixels(np.concatenate([views.reshape(-1, *views.shape[2:]) for views in pictures]))

@@ -33,7 +33,7 @@ from .bodies import Item, read_items, request_body
 from .metrics import CLIENT_WENT_AWAY, Measured, Metrics
 from .page import read_page
 from .request_guard import BodyRefused, RequestGuard, Timeouts
-from .scoring import SlowWork, score_item
+from .scoring import SlowWork, has_heatmap, score_item
 from .served_models import ServedModels
 from .settings import FILE_PATHS, Limits, Refused
 
@@ -98,6 +98,7 @@ class Info(BaseModel):
     labels: list[str]
     thresholds: dict[str, float]
     gate: dict[str, Any] | None = None
+    heatmap: bool
     limits: dict[str, float]
 
 
@@ -263,7 +264,7 @@ def _add_reading(app: FastAPI, models: ServedModels, gate: Gate | None, limits: 
         return Info(
             version=__version__, model=model.identity, task=models.tasks[0], label=models.labels[0],
             tasks=list(models.tasks), labels=list(models.labels), thresholds=model.thresholds._asdict(), gate=promise,
-            limits=dict(vars(limits)),
+            heatmap=has_heatmap(model),             limits=dict(vars(limits)),
         )  # fmt: skip
 
     @app.get('/metrics', summary='Counters for Prometheus')

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
 
@@ -15,14 +16,15 @@ class TooBusy(RuntimeError):
     """More pictures wait than are taken at a time."""
 
 
-Score = Callable[[np.ndarray], np.ndarray]
+#: From what a batch of pictures is prepared to, to the scores of each picture's squares.
+Score = Callable[[list], list[np.ndarray]]
 
 
 class Batcher:
     """Collects prepared pictures while a model is busy, and scores those of one model together.
 
     Args:
-        batch_size: squares of pixels in a forward pass.
+        batch_size: pictures in a pass.
         most_waiting: pictures that may wait; more are refused.
         window: seconds that a pass waits for more pictures, once there is one.
         on_batch: called with the number of pictures of each pass.
@@ -42,12 +44,12 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name='miqa-batches', daemon=True)
         self._thread.start()
 
-    def submit(self, score: Score, pixels: np.ndarray) -> Future:
-        """Return the future scores (B,) of one prepared picture; cancel it if nobody wants it any more.
+    def submit(self, score: Score, prepared: Any) -> Future:
+        """Return the future score of one prepared picture; cancel it if nobody wants it any more.
 
         Args:
-            score: uint8 RGB (B, 3, size, size) -> scores (B,); pictures with an equal one share a pass.
-            pixels: the squares of the picture, uint8 RGB (B, 3, size, size).
+            score: scores a batch; pictures with an equal one share a pass.
+            prepared: the picture, as ``score`` takes it.
 
         Raises:
             TooBusy: too many pictures wait.
@@ -56,15 +58,15 @@ class Batcher:
         if self._closed:
             raise TooBusy('The server is shutting down.')
         try:
-            self._waiting.put_nowait((score, pixels, future))
+            self._waiting.put_nowait((score, prepared, future))
         except queue.Full:
             raise TooBusy('Too many pictures wait for their scores. Try again in a moment.') from None
         return future
 
-    def score(self, score: Score, pixels: np.ndarray) -> np.ndarray:
-        """Score several squares at once, between the passes of the others."""
+    def run(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        """Return ``function(argument)``, computed between the passes of the others."""
         with self._lock:
-            return score(pixels)
+            return function(argument)
 
     def close(self) -> None:
         """Score what waits, and end."""
@@ -80,18 +82,18 @@ class Batcher:
         while (first := self._waiting.get()) is not None:
             batch, last = self._collect(first)
             by_model: dict[Score, list] = {}
-            for score, pixels, future in batch:
+            for score, prepared, future in batch:
                 # A future that was cancelled meanwhile takes no part.
                 if future.set_running_or_notify_cancel():
-                    by_model.setdefault(score, []).append((pixels, future))
+                    by_model.setdefault(score, []).append((prepared, future))
             for score, entries in by_model.items():
                 self._pass(score, entries)
             if last:
                 return
 
     def _collect(self, first) -> tuple[list, bool]:
-        batch, squares, end = [first], len(first[1]), time.monotonic() + self._window
-        while squares < self._size:
+        batch, end = [first], time.monotonic() + self._window
+        while len(batch) < self._size:
             try:
                 item = self._waiting.get(timeout=max(0.0, end - time.monotonic()))
             except queue.Empty:
@@ -99,16 +101,14 @@ class Batcher:
             if item is None:
                 return batch, True
             batch.append(item)
-            squares += len(item[1])
         return batch, False
 
     def _pass(self, score: Score, entries: list) -> None:
         try:
             with self._lock:
-                scores = score(np.concatenate([pixels for pixels, _ in entries]))
-            ends = np.cumsum([len(pixels) for pixels, _ in entries])[:-1]
-            for (_, future), part in zip(entries, np.split(scores, ends), strict=True):
-                future.set_result(part)
+                answers = score([prepared for prepared, _ in entries])
+            for (_, future), scores in zip(entries, answers, strict=True):
+                future.set_result(float(np.mean(scores)))
             self._on_batch(len(entries))
         except Exception as error:  # noqa: BLE001 - handed to those who wait; the next batch may be a good one
             for _, future in entries:

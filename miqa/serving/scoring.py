@@ -6,11 +6,13 @@ import asyncio
 import functools
 import threading
 from pathlib import Path
+from typing import Any
 
 import anyio
 import numpy as np
 
 from miqa.apis.heatmap import Heatmap, heatmap_of
+from miqa.apis.inputs import Preparation
 from miqa.apis.model import MIQAModel
 from miqa.apis.stream import PICTURE_ERRORS, default_workers
 from miqa.apis.video.assess import VideoMIQA
@@ -37,14 +39,14 @@ async def score_item(item: Item, model: MIQAModel, batcher: Batcher, limits: Lim
         views = await anyio.to_thread.run_sync(_views, item, model, limits, limiter=_decoders())
     except Refused as error:
         return error
-    future = batcher.submit(model.score_pixels, views.reshape(-1, *views.shape[2:]))
+    future = batcher.submit(model.score_prepared, views)
     try:
-        return float((await asyncio.wrap_future(future)).mean())
+        return await asyncio.wrap_future(future)
     finally:
         future.cancel()  # without effect on one that is done
 
 
-def _views(item: Item, model: MIQAModel, limits: Limits) -> np.ndarray:
+def _views(item: Item, model: MIQAModel, limits: Limits) -> Any:
     path = item.present()
     try:
         _check_pixels(path, item.name, limits)
@@ -63,6 +65,11 @@ def _check_pixels(path: Path, name: str, limits: Limits) -> None:
             413, f'{name} is too large: it has {width * height / 1e6:.3g} megapixels, and a picture may have '
             f'{limits.megapixels:g} (miqa serve --max-megapixels).', 'too_large',
         )  # fmt: skip
+
+
+def has_heatmap(model: MIQAModel) -> bool:
+    """Return True if the model scores squares of pixels, parts of which can be hidden."""
+    return isinstance(model.prepare, Preparation)
 
 
 class SlowWork:
@@ -93,8 +100,10 @@ class SlowWork:
     def _heatmap(self, item: Item, model: MIQAModel, stop: threading.Event) -> Heatmap:
         def score(pixels: np.ndarray) -> np.ndarray:
             _end_if(stop)
-            return self._batcher.score(model.score_pixels, pixels)
+            return self._batcher.run(model.score_pixels, pixels)
 
+        if not has_heatmap(model):
+            raise Refused(422, 'This model has no heat map.', 'no_heatmap')
         path = item.present()
         method = 'occlusion' if model.prepare.coverage == 'center' else 'views'
         try:
@@ -165,8 +174,5 @@ class _SharedModel:
 
     def assess(self, images: list[np.ndarray]) -> list[float]:
         """Score uint8 pictures of shape (H, W, 3), BGR."""
-        views = [self._model.prepare.views(image) for image in images]
-        views = [view.reshape(-1, *view.shape[2:]) for view in views]
-        scores = self._batcher.score(self._model.score_pixels, np.concatenate(views))
-        parts = np.split(scores, np.cumsum([len(view) for view in views])[:-1])
-        return [float(part.mean()) for part in parts]
+        prepared = [self._model.prepare.views(image) for image in images]
+        return [float(np.mean(scores)) for scores in self._batcher.run(self._model.score_prepared, prepared)]

@@ -41,6 +41,10 @@ class BrightnessModel:
         """Score uint8 (B, 3, 32, 32)."""
         return (pixels.mean(axis=(1, 2, 3)) / 255).astype(np.float32)
 
+    def score_prepared(self, pictures):
+        """Score the squares (1, 1, 3, 32, 32) of each picture."""
+        return [self.score_pixels(views[0]) for views in pictures]
+
     def quality(self, score):
         """Return the word for a score."""
         return quality_of(score, self.thresholds)
