@@ -25,6 +25,7 @@ Examples:
   miqa serve                                   # the page and the endpoint at http://127.0.0.1:8000
   miqa serve --api                             # the endpoint alone: curl -F files=@photo.jpg http://127.0.0.1:8000/score
   miqa serve --gate gate.json                  # results say whether they pass a gate of `miqa gate fit`
+  miqa serve --gate mygate/                    # or one of `miqa gate make`, by its own model
   miqa serve --weights work_dirs/x/best.pth --port 8080
   MIQA_TOKEN=$(openssl rand -hex 32) miqa serve --host 0.0.0.0 --allow-url https://images.example.com/
 """
@@ -50,7 +51,11 @@ def add_parser(subparsers) -> None:
     parser.add_argument('--api', action='store_true', help='leave out the page')
     parser.add_argument('--open', action='store_true', help='open the page in the browser')
     parser.add_argument('--token-file', metavar='FILE', help='file with the token (default: $MIQA_TOKEN)')
-    parser.add_argument('--gate', metavar='FILE', help='say of each picture whether it passes this gate')
+    parser.add_argument(
+        '--gate',
+        metavar='GATE',
+        help='say of each picture whether it passes this gate of `miqa gate fit` or `miqa gate make`',
+    )
     limits = parser.add_argument_group('limits of a request')
     limits.add_argument(
         '--max-upload',
@@ -82,22 +87,21 @@ def run(args: argparse.Namespace) -> int:
     from miqa.serving.allowed_hosts import AllowedHosts
     from miqa.serving.application import build_app
     from miqa.serving.listening import serve_app
+    from miqa.serving.served_models import ServedModels
     from miqa.serving.settings import Limits, find_token
+
+    from .gated import open_gate
 
     token = find_token(args.host, args.token_file)
     limits = Limits(upload_mb=args.max_upload, megapixels=args.max_megapixels, video_minutes=args.max_minutes)
     addresses = AllowedAddresses(args.allow_url, args.allow_private)
     hosts = AllowedHosts(args.host, args.name)
-    gate = None
-    if args.gate:
-        # Gates are fitted with scipy; a server without one does not need it.
-        from miqa.apis.gate_fit import Gate
-
-        gate = Gate.load(args.gate)
+    gate, open_own = open_gate(args)
 
     def build():
-        models = _models(args)
-        if gate is not None:
+        # The folder of `miqa gate make` brings its own model.
+        models = _models(args) if open_own is None else ServedModels.single(open_own())
+        if gate is not None and open_own is None:
             gate.check_model(models.get().identity)
         return build_app(
             models, page=not args.api, gate=gate, hosts=hosts, token=token, limits=limits, addresses=addresses

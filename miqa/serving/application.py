@@ -38,7 +38,7 @@ from .served_models import ServedModels
 from .settings import FILE_PATHS, Limits, Refused
 
 if TYPE_CHECKING:
-    from miqa.apis.gate_fit import Gate
+    from miqa.apis.gate_threshold import Gate
 
 logger = logging.getLogger(__name__)
 

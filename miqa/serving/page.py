@@ -17,7 +17,7 @@ def read_page(name: str) -> tuple[bytes, dict[str, str]]:
     The Content-Security-Policy allows the file's own script and style, by their hashes, and connections to this
     server; nothing from elsewhere, and no frame around the page.
     """
-    content = resources.files(__package__).joinpath('templates', name).read_bytes()
+    content = resources.files('miqa.serving').joinpath('templates').joinpath(name).read_bytes()
     hashes = {
         kind: ' '.join(
             f"'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'" for text in pattern.findall(content)

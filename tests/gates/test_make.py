@@ -144,6 +144,23 @@ def test_the_filter_takes_the_folder_and_keeps_what_reaches_its_threshold(gate, 
     assert {path.name for path in (tmp_path / 'good').rglob('*.png')} == kept and 0 < len(kept) < len(pictures)
 
 
+def test_the_server_says_whether_a_picture_passes_the_folder(gate):
+    pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[serve]')")
+    from helpers_serving import ask, running
+
+    from miqa.serving.application import build_app
+
+    folder = GateFolder.open(gate)
+    model = folder.model()
+    pictures = sorted((gate / 'data/miqa_det/images').glob('*/*.png'))[:12]
+    with running(build_app(model, gate=folder.threshold())) as url:
+        answers = [ask(f'{url}/score', path.read_bytes(), {'Content-Type': 'image/png'}) for path in pictures]
+        assert ask(f'{url}/heatmap', pictures[0].read_bytes())[0] == 422
+    rows = [answer['results'][0] for _, answer in answers]
+    np.testing.assert_allclose([row['score'] for row in rows], model.assess(list(map(str, pictures))), atol=1e-5)
+    assert [row['passed'] for row in rows] == [row['score'] >= folder.threshold().threshold for row in rows]
+
+
 def test_frames_of_a_camera_pass_or_not_by_the_folder_alone(gate):
     live = RealTimeIQA(gate=gate)
     frames = [np.full((64, 96, 3), 3, np.uint8)] * 2
