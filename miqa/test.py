@@ -202,12 +202,40 @@ def save(out: Path, args: argparse.Namespace, config, tables: list, metrics: dic
     kept = [keep_previous(out / name) for name in ('predictions.csv', 'metrics.json')]
     for path in filter(None, kept):
         print(f'Kept earlier results as {path}.')
-    write_predictions(out / 'predictions.csv', pd.concat(tables, ignore_index=True))
+    identity = identity_of(args.checkpoint, config, trained)
+    write_predictions(out / 'predictions.csv', pd.concat(tables, ignore_index=True).assign(model=identity))
     facts = {'config': args.config, 'checkpoint': str(args.checkpoint), 'label': config.label, 'mapping': args.mapping}
     if trained.config is not None:
         facts['weights_chosen_on'] = selected_on(trained.config)
     write_json(out / 'metrics.json', {**facts, 'datasets': metrics})
     print(f'Saved {out / "predictions.csv"} and {out / "metrics.json"}.')
+    for title, rank in negative_ranks(tables):
+        print(
+            f'{title} is worse than nothing: SRCC {rank:.3f}, its scores fall where the labels rise. '
+            'Do not filter by it.'
+        )
+
+
+def identity_of(checkpoint: str | Path, config, trained: Provenance) -> str:
+    """Return how :attr:`miqa.apis.model.MIQAModel.identity` names these weights, so that a gate knows them again."""
+    from .apis.methods import name_of_network
+    from .keeping import sha256_of_file
+
+    method = name_of_network(config.model.network.to_dict())
+    task, label = trained.task or config.task, trained.label or config.label
+    return f'{method}/{task}/{label}@{sha256_of_file(checkpoint)[:12]}'
+
+
+def negative_ranks(tables: list) -> list[tuple[str, float]]:
+    """Return (what, SRCC) of each table of predictions whose rank correlation is negative."""
+    from .evaluation import quality_correlations
+
+    results = []
+    for table in tables:
+        rank = quality_correlations(table.prediction, table.ground_truth, None)['SRCC']
+        if rank < 0:
+            results.append((f'This model on {table.task.iloc[0]}, {table.label.iloc[0]},', rank))
+    return results
 
 
 def command() -> None:

@@ -22,12 +22,18 @@ COLUMNS = (
     'ground_truth',
     'prediction',
 )
+#: Column that says whose predictions they are, as :attr:`miqa.apis.model.MIQAModel.identity` names models; where known.
+MODEL_COLUMN = 'model'
 
 
 def write_predictions(path: str | os.PathLike, predictions: pd.DataFrame) -> None:
-    """Write predictions with the columns of :data:`COLUMNS`, atomically; numbers keep full float32 precision."""
+    """Write predictions with the columns of :data:`COLUMNS`, and :data:`MODEL_COLUMN` where it is there, atomically.
+
+    Numbers keep full float32 precision.
+    """
+    columns = [*COLUMNS, *({MODEL_COLUMN} & set(predictions))]
     with atomic_write(path) as temporary:
-        predictions.to_csv(temporary, columns=list(COLUMNS), index=False, float_format='%.9g')
+        predictions.to_csv(temporary, columns=columns, index=False, float_format='%.9g')
 
 
 def read_predictions(path: str | os.PathLike) -> pd.DataFrame:

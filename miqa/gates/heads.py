@@ -23,8 +23,10 @@ COMPONENTS = 24
 TREES, LEAF, MOST_LEAVES = 60, 5, 256
 #: Standardised numbers are kept within so many deviations: a picture unlike all others stays near them.
 CLIP = 4.0
-#: Penalties of the ridge regression that are tried by leaving one sample out.
-PENALTIES = tuple(10.0**power for power in np.arange(0, 5.5, 0.5))
+#: Penalties of the ridge regression, tried by leaving out sources: versions of one are so alike that leaving out one
+#: version says nothing.
+PENALTIES = tuple(10.0**power for power in np.arange(1, 6.5, 0.5))
+_PENALTY_FOLDS = 4
 
 _OPSETS = (('', 17), ('ai.onnx.ml', 3))
 
@@ -54,12 +56,15 @@ class Head:
         return (linear + self.trees.predict(standard @ self.matrix)) / 2
 
 
-def train_head(numbers: np.ndarray, outcomes: np.ndarray, named: np.ndarray, seed: int = 0) -> Head:
+def train_head(
+    numbers: np.ndarray, outcomes: np.ndarray, sources: np.ndarray, named: np.ndarray, seed: int = 0
+) -> Head:
     """Train a head.
 
     Args:
         numbers: float64 (N, K), finite.
         outcomes: float64 (N,) in [0, 1].
+        sources: (N,), which samples show the same scene.
         named: bool (K,), which numbers go to the trees as they are; the others are a network's.
         seed: of the trees.
 
@@ -81,7 +86,7 @@ def train_head(numbers: np.ndarray, outcomes: np.ndarray, named: np.ndarray, see
         parts = np.zeros((numbers.shape[1], min(COMPONENTS, len(axes))))
         parts[~named] = axes[: parts.shape[1]].T
         matrix = np.concatenate([matrix, parts], axis=1)
-    ridge = linear_model.RidgeCV(PENALTIES).fit(standard, outcomes)
+    ridge = linear_model.RidgeCV(PENALTIES, cv=_parts(sources, _PENALTY_FOLDS)).fit(standard, outcomes)
     trees = ensemble.ExtraTreesRegressor(
         TREES, min_samples_leaf=LEAF, max_leaf_nodes=MOST_LEAVES, max_features=0.5, random_state=seed, n_jobs=1
     ).fit(standard @ matrix, outcomes)
@@ -107,16 +112,25 @@ def cross_validate(
     Raises:
         ValueError: there are fewer than two sources.
     """
+    if len(np.unique(sources)) < 2:  # noqa: PLR2004
+        raise ValueError('Cross-validation needs at least two sources.')
+    predicted = np.empty(len(outcomes))
+    for rest, held in _parts(sources, folds, seed):
+        predicted[held] = train_head(numbers[rest], outcomes[rest], sources[rest], named, seed)(numbers[held])
+    return predicted
+
+
+def _parts(sources: np.ndarray, folds: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Divide samples by source: for each fold the places of the others and its own, int64.
+
+    One source alone is divided by sample.
+    """
     names, place = np.unique(sources, return_inverse=True)
     if len(names) < 2:  # noqa: PLR2004
-        raise ValueError('Cross-validation needs at least two sources.')
-    order = np.random.default_rng(seed).permutation(len(names))
-    fold = (np.argsort(order) % min(folds, len(names)))[place]
-    predicted = np.empty(len(outcomes))
-    for number in np.unique(fold):
-        held = fold == number
-        predicted[held] = train_head(numbers[~held], outcomes[~held], named, seed)(numbers[held])
-    return predicted
+        place = np.arange(len(sources))
+    count = int(place.max()) + 1
+    fold = (np.argsort(np.random.default_rng(seed).permutation(count)) % min(folds, count))[place]
+    return [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in np.unique(fold)]
 
 
 def write_head(head: Head, path: str | os.PathLike, check: np.ndarray) -> None:

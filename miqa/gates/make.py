@@ -227,7 +227,7 @@ def _write_gate(order, evidence, features, samples, numbers, named, scores, outc
     heads, promises = {}, {}
     for head, values in numbers.items():
         path = folder / f'{head}.onnx'
-        trained = train_head(values, samples.outcomes, named[head], order.database.seed)
+        trained = train_head(values, samples.outcomes, samples.sources, named[head], order.database.seed)
         write_head(trained, path, values)
         files[path.name] = sha256_of_file(path)
         identity = identity_of_head(task, outcome, files[path.name])

@@ -31,6 +31,8 @@ from .verify import verify_database
 
 #: What is done, in this order.
 STAGES = ('distort', 'run', 'label', 'split', 'verify')
+#: Sources on each side of a split from which tests and gates have intervals that say something.
+LEAST_SOURCES = 5
 
 
 @dataclass
@@ -317,4 +319,12 @@ def _split(order: Order, notes: list[str]) -> dict[str, int]:
     made, note = renew_splits(order.root, order.task, order.val_share, order.seed)
     if note:
         notes.append(note)
-    return {split: len(names) for split, names in made.items()}
+    counts = {split: len(names) for split, names in made.items()}
+    if counts and min(counts.values()) < LEAST_SOURCES:
+        listed = ', '.join(f'{split} {count}' for split, count in counts.items())
+        notes.append(
+            f'Few sources on a side ({listed}): intervals over fewer than {LEAST_SOURCES} say next to nothing, over '
+            'one source there are none. Cross-validate in place of one test: miqa gate make does, or '
+            f'python tools/analysis/cross_validate.py --help; or add pictures to {order.images}.'
+        )
+    return counts
