@@ -125,6 +125,11 @@ class Gate:
                 f'{identity}. If they were of this model, fit it again with: miqa gate fit CSV --model-identity '
                 f'{shlex.quote(identity)} --out GATE'
             )
+        if self.model != identity and self.model.split()[0] == identity.split()[0]:
+            raise ValueError(
+                f'The gate was fitted to scores of {self.model}, and these are of the same weights in another way: '
+                f'{identity}. Say the same precision (--precision fp32 where none is named), decoding and coverage.'
+            )
         if self.model != identity:
             raise ValueError(
                 f'The gate was fitted to scores of the model {self.model}, and these are of {identity}: its promise '

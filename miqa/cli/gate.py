@@ -95,7 +95,7 @@ Then: open mygate/report.html, and
 
 
 def _add_make(verbs) -> None:
-    from miqa.taxonomy import DATABASE_TASKS, DISTORTIONS, EXTRA_DISTORTIONS
+    from miqa.taxonomy import DATABASE_TASKS, DISTORTION_WORDS
 
     make = verbs.add_parser('make', help='make a gate from your pictures and your machine', description=_MAKE,
                             epilog=_MAKE_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
@@ -115,8 +115,8 @@ def _add_make(verbs) -> None:
     make.add_argument('--unpaired', action='store_true', help='single pictures as they are: accuracy alone')
     make.add_argument('--versions', type=int, default=12, metavar='N',
                       help='of each picture: a balanced part of kinds and levels, a multiple of 3 (12)')  # fmt: skip
-    make.add_argument('--distortions', nargs='+', default=list(DISTORTIONS), choices=DISTORTIONS + EXTRA_DISTORTIONS,
-                      metavar='NAME', help=f'default: {" ".join(DISTORTIONS)}')  # fmt: skip
+    make.add_argument('--distortions', nargs='+', default=['miqd', 'camera'], choices=DISTORTION_WORDS, metavar='NAME',
+                      help='names, or families, as for `miqa label` (default: miqd camera)')  # fmt: skip
     make.add_argument('--target', type=float, metavar='MEAN',
                       help='lowest mean outcome of what passes (default: the best possible)')  # fmt: skip
     make.add_argument('--confidence', type=float, default=0.95, metavar='P', help='of the promise (default: 0.95)')
@@ -143,6 +143,7 @@ def run_make(args: argparse.Namespace) -> int:
     from miqa.machines import machine_configs_of
     from miqa.running.allocator import keep_freed_memory, keep_some_freed_memory
     from miqa.running.devices import usable_device
+    from miqa.taxonomy import distortions_named
 
     keep_some_freed_memory()
     keep_freed_memory()
@@ -157,7 +158,7 @@ def run_make(args: argparse.Namespace) -> int:
             classes=args.classes,
             pairs=args.pairs,
             unpaired=args.unpaired,
-            distortions=args.distortions,
+            distortions=distortions_named(args.distortions),
             versions_each=args.versions,
             options=ScoreOptions('soft'),
             seed=args.seed,
