@@ -18,9 +18,9 @@ from miqa.keeping import atomic_write
 from miqa.running import require
 
 #: Components of the network's features that trees are given.
-COMPONENTS = 24
+COMPONENTS = 16
 #: Trees, and the least samples of a leaf; and leaves of a tree at most, so that a gate stays within some megabytes.
-TREES, LEAF, MOST_LEAVES = 60, 5, 256
+TREES, LEAF, MOST_LEAVES = 60, 8, 256
 #: Standardised numbers are kept within so many deviations: a picture unlike all others stays near them.
 CLIP = 4.0
 #: Penalties of the ridge regression, tried by leaving out sources: versions of one are so alike that leaving out one
@@ -29,6 +29,22 @@ PENALTIES = tuple(10.0**power for power in np.arange(1, 6.5, 0.5))
 _PENALTY_FOLDS = 4
 
 _OPSETS = (('', 17), ('ai.onnx.ml', 3))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the K numbers of a head are.
+
+    Attributes:
+        named: bool (K,): go to the trees as they are.
+        network: bool (K,): of a network, of which the trees are given components.
+        scale: float64 (K,): of each, once standardised, in the ridge regression, where a smaller one is penalised more;
+            0 for what a head does not read.
+    """
+
+    named: np.ndarray
+    network: np.ndarray
+    scale: np.ndarray
 
 
 @dataclass
@@ -57,7 +73,11 @@ class Head:
 
 
 def train_head(
-    numbers: np.ndarray, outcomes: np.ndarray, sources: np.ndarray, named: np.ndarray, seed: int = 0
+    numbers: np.ndarray,
+    outcomes: np.ndarray,
+    sources: np.ndarray,
+    kinds: Columns,
+    seed: int = 0,
 ) -> Head:
     """Train a head.
 
@@ -65,7 +85,7 @@ def train_head(
         numbers: float64 (N, K), finite.
         outcomes: float64 (N,) in [0, 1].
         sources: (N,), which samples show the same scene.
-        named: bool (K,), which numbers go to the trees as they are; the others are a network's.
+        kinds: of the K numbers.
         seed: of the trees.
 
     Raises:
@@ -78,30 +98,30 @@ def train_head(
     deviation = np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, np.inf)
     standard = np.clip((numbers - mean) / deviation, -CLIP, CLIP)
     deviation = np.where(np.isfinite(deviation), deviation, 1e12)
-    matrix = np.eye(numbers.shape[1])[:, named]
-    if not named.all():
-        wide = standard[:, ~named]
+    matrix = np.eye(numbers.shape[1])[:, kinds.named]
+    if kinds.network.any():
+        wide = standard[:, kinds.network]
         centred = wide - wide.mean(0)
         _, _, axes = np.linalg.svd(centred, full_matrices=False)
         parts = np.zeros((numbers.shape[1], min(COMPONENTS, len(axes))))
-        parts[~named] = axes[: parts.shape[1]].T
+        parts[kinds.network] = axes[: parts.shape[1]].T
         matrix = np.concatenate([matrix, parts], axis=1)
-    ridge = linear_model.RidgeCV(PENALTIES, cv=_parts(sources, _PENALTY_FOLDS)).fit(standard, outcomes)
+    ridge = linear_model.RidgeCV(PENALTIES, cv=_parts(sources, _PENALTY_FOLDS)).fit(standard * kinds.scale, outcomes)
     trees = ensemble.ExtraTreesRegressor(
         TREES, min_samples_leaf=LEAF, max_leaf_nodes=MOST_LEAVES, max_features=0.5, random_state=seed, n_jobs=1
     ).fit(standard @ matrix, outcomes)
-    return Head(mean, deviation, matrix, ridge.coef_.ravel(), float(ridge.intercept_), trees)
+    return Head(mean, deviation, matrix, ridge.coef_.ravel() * kinds.scale, float(ridge.intercept_), trees)
 
 
 def cross_validate(
-    numbers: np.ndarray, outcomes: np.ndarray, sources: np.ndarray, named: np.ndarray, folds: int = 5, seed: int = 0
+    numbers: np.ndarray, outcomes: np.ndarray, sources: np.ndarray, kinds: Columns, folds: int = 5, seed: int = 0
 ) -> np.ndarray:
     """Predict every sample by a head that saw no sample of its source.
 
     Args:
         numbers: as for :func:`train_head`.
         outcomes: likewise.
-        named: likewise.
+        kinds: likewise.
         sources: (N,), which samples show the same scene.
         folds: at most; as many as there are sources where these are fewer.
         seed: of folds and trees.
@@ -116,7 +136,7 @@ def cross_validate(
         raise ValueError('Cross-validation needs at least two sources.')
     predicted = np.empty(len(outcomes))
     for rest, held in _parts(sources, folds, seed):
-        predicted[held] = train_head(numbers[rest], outcomes[rest], sources[rest], named, seed)(numbers[held])
+        predicted[held] = train_head(numbers[rest], outcomes[rest], sources[rest], kinds, seed)(numbers[held])
     return predicted
 
 

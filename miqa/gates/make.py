@@ -20,7 +20,7 @@ import numpy as np
 from miqa.apis.gate_fit import NoGate, fit_gate
 from miqa.apis.gate_model import ABOUT, AFTER, BEFORE, FORMAT, PICTURE_NETWORK, GateFolder, identity_of_head
 from miqa.apis.gate_threshold import Gate, digest_of
-from miqa.apis.picture_features import PictureFeatures
+from miqa.apis.picture_features import STATISTICS, PictureFeatures
 from miqa.distortions.few_versions import check_count
 from miqa.keeping import atomic_write, sha256_of_file, write_json
 from miqa.labelling.own_database import Made, Order, build_machines, make_database, make_plan, stages_of
@@ -29,7 +29,7 @@ from miqa.machines import Machine
 from miqa.running import require
 from miqa.running.progress import OneLine
 
-from .heads import cross_validate, train_head, write_head
+from .heads import Columns, cross_validate, train_head, write_head
 from .pooled import pooled_precision
 from .samples import Samples, collect, labelled_sources, read_outcomes
 from .worth import HEADLINE, Measure, Worth, difference, worth_of
@@ -42,6 +42,11 @@ FEW_SOURCES = 5
 OWN, LAPLACIAN = 'own confidence', 'Laplacian variance'
 #: A proposed promise lets at least this share of the pictures through.
 PROPOSED_KEPT = 0.5
+
+#: Weight of the picture's numbers beside those of the answer, each standardised: there are twenty times as many.
+#: Chosen by cross-validation on the training half of docs/your_own_gate.md, as are the numbers of
+#: :mod:`miqa.gates.heads`.
+PICTURE_SCALE = 0.2
 
 _STAGES = ('features', 'cross-validate', 'train', 'judge')
 # Changes where the numbers of a picture would be others although its network is the same.
@@ -171,13 +176,13 @@ def make_gate(order: GateOrder, progress: bool = True) -> MadeGate:
             )
         line.stage('cross-validate')
         numbers = head_numbers(samples)
-        named = {head: _named(samples, head) for head in numbers}
+        kinds = {head: head_columns(samples, head) for head in numbers}
         scores = {
-            head: cross_validate(values, samples.outcomes, samples.sources, named[head], seed=database.seed)
+            head: cross_validate(values, samples.outcomes, samples.sources, kinds[head], seed=database.seed)
             for head, values in numbers.items()
         }
         line.stage('train')
-        folder, promises = _write_gate(order, evidence, features, samples, numbers, named, scores, outcome)
+        folder, promises = _write_gate(order, evidence, features, samples, numbers, kinds, scores, outcome)
         line.stage('judge')
         compared = {**scores, OWN: samples.own_confidence, LAPLACIAN: samples.picture[:, 0]}
         worth = worth_of(compared, samples.outcomes, samples.sources)
@@ -197,13 +202,19 @@ def head_numbers(samples: Samples) -> dict[str, np.ndarray]:
     }
 
 
-def _named(samples: Samples, head: str) -> np.ndarray:
-    """Return which columns go to the trees as they are: bool (K,)."""
-    from miqa.apis.picture_features import STATISTICS
-
-    flags = np.zeros(len(samples.picture_names), bool)
-    flags[: len(STATISTICS)] = True
-    return flags if head == BEFORE else np.concatenate([flags, np.ones(len(samples.answer_names), bool)])
+def head_columns(samples: Samples, head: str) -> Columns:
+    """Say what the numbers of :func:`head_numbers` are."""
+    pictures, answers = len(samples.picture_names), len(samples.answer_names)
+    statistics, network = np.arange(pictures) < len(STATISTICS), np.arange(pictures) >= len(STATISTICS)
+    if head == BEFORE:
+        return Columns(statistics, network, np.ones(pictures))
+    of_answer, none = np.ones(answers, bool), np.zeros(answers, bool)
+    # Beside an answer and a network's features, the statistics only add what does not carry over to other scenes.
+    read = statistics if not network.any() else np.zeros(pictures, bool)
+    scale = np.where(network | read, PICTURE_SCALE, 0.0)
+    return Columns(
+        np.concatenate([read, of_answer]), np.concatenate([network, none]), np.concatenate([scale, np.ones(answers)])
+    )
 
 
 def _evidence(order: GateOrder, machines: Sequence[Machine]) -> Machine:
@@ -217,7 +228,7 @@ def _evidence(order: GateOrder, machines: Sequence[Machine]) -> Machine:
     )
 
 
-def _write_gate(order, evidence, features, samples, numbers, named, scores, outcome):
+def _write_gate(order, evidence, features, samples, numbers, kinds, scores, outcome):
     folder, task = order.folder, order.database.task
     files = {}
     if order.network is not None:
@@ -227,7 +238,7 @@ def _write_gate(order, evidence, features, samples, numbers, named, scores, outc
     heads, promises = {}, {}
     for head, values in numbers.items():
         path = folder / f'{head}.onnx'
-        trained = train_head(values, samples.outcomes, samples.sources, named[head], order.database.seed)
+        trained = train_head(values, samples.outcomes, samples.sources, kinds[head], order.database.seed)
         write_head(trained, path, values)
         files[path.name] = sha256_of_file(path)
         identity = identity_of_head(task, outcome, files[path.name])
