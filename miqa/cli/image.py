@@ -36,6 +36,7 @@ Examples:
   miqa image shots/ --out scores.csv --model demo         # with all folders below
   miqa image 'shots/**/*_night.JPG' --out night.parquet --model demo  # quoted pattern
   find . -name '*.png' | miqa image - --out scores.jsonl
+  miqa image shots/ --report page.html                    # worst first, with thumbnails; one file, opens offline
   miqa image shots/ --annotated marked/ --heatmaps heat/ --model demo
   miqa image - --shard 3/16 --out part3.parquet --model demo < list.txt   # one of sixteen processes; see docs/scale.md
 """
@@ -61,6 +62,9 @@ def add_parser(subparsers) -> None:
         help='only the I-th of N parts of the images (as many processes or computers may do the others)',
     )  # fmt: skip
     parser.add_argument('--json', action='store_true', help='print JSON Lines (without --out)')
+    parser.add_argument(
+        '--report', metavar='FILE', help='also write a page (.html): worst first, distribution, what could not be read'
+    )
     parser.add_argument('--annotated', metavar='DIR', help='also save each image with its score on a colour scale')
     parser.add_argument('--heatmaps', metavar='DIR', help='also save which parts help (blue) and hurt (red)')
     parser.add_argument('--heatmap-method', choices=('occlusion', 'rollout'), default='occlusion')
@@ -80,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     from miqa.outside.walking import check_target
     from miqa.pictures.finding import LeftOut, find_images
     from miqa.reports.score_summary import Summary
+    from miqa.reports.scored_pictures import ScoredPictures, try_page
 
     left_out = LeftOut()
     images: Iterator[str] | list[str] = find_images(args.paths, left_out=left_out)
@@ -93,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
                 check_target(Path(path), Path(folder), images if isinstance(images, list) else ())
     check_named(args.paths, 'image', images)
     check_model_options(args)
+    if args.report:
+        try_page(args.report)
     if args.out:
         try_out(args.out)
     for folder in filter(None, (args.annotated, args.heatmaps)):
@@ -101,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
     results = ResultFile(args.out, model.identity, args.overwrite, args.force) if args.out else None
     pictures = DrawnPictures(model, args.annotated, args.heatmaps, args.heatmap_method)
     summary = Summary()
+    report = ScoredPictures(args.report, model.identity, model.prepare.value_range) if args.report else None
     total = len(images) if isinstance(images, list) else None
     with (
         RemoteFiles(args.max_download, seconds=60) as remote,
@@ -125,6 +133,8 @@ def run(args: argparse.Namespace) -> int:
             for found in model.assess_all(pending(), after_batch):
                 if found.score is not None and found.quality is not None:
                     summary.add(found.score, found.quality)
+                    if report is not None:
+                        report.add(found.name, found.score, found.quality, str(found.extra.get('damage') or ''))
                     # A picture that cannot be written is its image's error; the score stays.
                     found = found._replace(error=pictures.make(found, remote.path(found.name)))
                 if found.error is not None:
@@ -142,6 +152,10 @@ def run(args: argparse.Namespace) -> int:
             raise
     if results is not None:
         results.finish()
+    if report is not None:
+        report.write(summary)
+        if not args.quiet:
+            print(f'Saved {printable(args.report)}.', file=sys.stderr)
     if not args.quiet:
         if text := summary.text():
             print(text, file=sys.stderr)
