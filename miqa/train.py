@@ -116,6 +116,17 @@ def test_command(config: str, checkpoint: Path) -> str:
     return f'{_program("test.py", sys.argv[0])} {shlex.quote(str(config))} {shlex.quote(str(checkpoint))}{options}'
 
 
+#: Folder of the run of this process, once it is known.
+_work_dirs: list[Path] = []
+
+
+def how_to_go_on() -> str:
+    """Return the sentence for an interruption: the command that goes on, or that the next run begins again."""
+    if _work_dirs and not any(_work_dirs[-1].glob('*.pth')):
+        return f'There is no checkpoint in {_work_dirs[-1]} yet: the same command begins again.'
+    return resume_command()
+
+
 def resume_command(words: Sequence[str] | None = None) -> str:
     """Return the sentence for an interruption, with the command that goes on: this one, with ``--resume``.
 
@@ -197,6 +208,7 @@ def main(args: argparse.Namespace | None = None) -> None:
         config.env_cfg.cudnn_benchmark = False
     check_data(config, 'train', 'val')
     work_dir = args.work_dir or Path('work_dirs') / f'{find_config(args.config).stem}_{config.label}'
+    _work_dirs.append(Path(work_dir))
     with one_process_per_folder(work_dir, args.launcher, 'name another --work-dir'):
         runner = build_runner(config, work_dir, args.launcher, resume=args.resume or False, amp=args.amp)
         try:
@@ -218,7 +230,7 @@ def main(args: argparse.Namespace | None = None) -> None:
 
 def command() -> None:
     """Run :func:`main` as a command: an expected error is a sentence, and nothing is left running."""
-    run_command(main, resume_command)
+    run_command(main, how_to_go_on)
 
 
 if __name__ == '__main__':

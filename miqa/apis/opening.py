@@ -43,6 +43,11 @@ def open_model(
     name, weights = name_and_weights(model, weights)
     path = locate(name, task, label, weights)
     thresholds = None
+    if path.suffix.lower() == '.pt2':
+        raise ValueError(
+            f'{path} is an export for programs of your own (torch.export.load). To score with it here, export the '
+            'model as .onnx or .xml: miqa export model.onnx --model CHECKPOINT'
+        )
     if path.suffix.lower() in SUFFIXES:
         spec, runtime = open_exported(path, **computing)
         return agreed(spec, path, name, task, label, exported=True), runtime, str(path), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS
 from .build import label_database
 from .class_matches import unknown_classes
 from .ground_truth import read_classes
-from .own_pictures import OwnPictures, prepare_pictures, read_pairs
+from .own_pictures import OwnPictures, pictures_below, prepare_pictures, read_pairs
 from .plan import measure_images, measure_machine, plan_text, temporary_root
 from .scores import NO_CLEAN_DETECTIONS, ScoreOptions
 from .verify import verify_database
@@ -144,7 +145,8 @@ def build_machines(order: Order) -> list[Machine]:
 
 def prepare(order: Order, machines: Sequence[Machine], left_out: LeftOut) -> OwnPictures:
     """Name the sources and write their ground truth; ``left_out`` collects what is not among them."""
-    clean = list(read_pairs(order.pairs, order.images, order.task != 'cls')) if order.pairs else None
+    pairs = read_pairs(order.pairs, order.images, order.task != 'cls') if order.pairs else {}
+    clean = list(pairs) if order.pairs else None
     known, count = None, None
     if order.task == 'seg':
         known = next((machine.classes for machine in machines if machine.classes), None)
@@ -166,9 +168,16 @@ def prepare(order: Order, machines: Sequence[Machine], left_out: LeftOut) -> Own
         try:
             own.notes += unknown_classes(machines, order.root, order.task, own.annotations)
         except ValueError:
-            if not known_before and truth.is_file():
-                truth.unlink()  # so that corrected annotations are not other ones than those of a database
+            # Corrected annotations must not be other ones than those of a database.
+            if not known_before and truth.is_dir():
+                shutil.rmtree(truth)
+            elif not known_before:
+                truth.unlink(missing_ok=True)
             raise
+    if order.pairs:
+        used = {name for first, others in pairs.items() for name in (first, *others)}
+        if unused := [name for name in pictures_below(order.images, LeftOut()) if name not in used]:
+            own.notes.append(f'{len(unused)} pictures are in no pair and are skipped, for example {unused[0]}')
     return own
 
 

@@ -338,6 +338,8 @@ def read_pairs(path: str | os.PathLike, folder: str | os.PathLike, one_size: boo
                 raise FileNotFoundError(f'{where}: there is no picture {name!r} in {folder}.')
         # One picture may be written in several ways: its first name counts.
         clean, degraded = (names.setdefault(walker.place_of(f'{folder}/{name}'), name) for name in (clean, degraded))
+        if clean == degraded:
+            raise ValueError(f'{where}: clean and degraded are the same picture, {clean}.')
         if degraded in seen:
             raise ValueError(f'{where}: {degraded} was there before, in line {seen[degraded]}.')
         seen[degraded] = line

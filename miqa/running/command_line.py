@@ -196,7 +196,18 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         sys.exit(128 + number)
     except BrokenPipeError:
         _end_unread()
-    except RuntimeError as error:
+    except (MemoryError, RuntimeError) as error:
+        if _is_out_of_memory(error) and not os.environ.get('MIQA_TRACEBACK'):
+            reason = ' '.join(str(error).split())[:200]
+            if first_to_say(reason):
+                print(
+                    f'Error: there is not enough memory{f" ({reason})" if reason else ""}. Use a smaller --batch-size, '
+                    'or fewer --workers.',
+                    file=sys.stderr,
+                )
+            sys.exit(1)
+        if isinstance(error, MemoryError):
+            raise
         lines = str(error).splitlines() or ['']
         if os.environ.get('MIQA_TRACEBACK') or os.environ.get('WORLD_SIZE', '1') == '1' or not _LOST.search(lines[0]):
             raise
@@ -219,6 +230,16 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
                 file=sys.stderr,
             )
         sys.exit(1)
+
+
+# What PyTorch (CPU and CUDA), ONNX Runtime and OpenVINO say where memory is missing.
+_NO_MEMORY = re.compile(
+    r'out of memory|can.t allocate memory|not enough memory|Failed to allocate memory|bad alloc', re.I
+)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or bool(_NO_MEMORY.search(str(error)))
 
 
 def first_to_say(text: str) -> bool:

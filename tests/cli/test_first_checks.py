@@ -10,6 +10,7 @@ from miqa.apis.gate import try_delivery
 from miqa.cli.main import main
 from miqa.outside.regular_files import NotText
 from miqa.pictures.finding import find_images
+from miqa.running.command_line import run_command
 from miqa.taxonomy import did_you_mean
 
 
@@ -105,3 +106,46 @@ def test_a_list_of_files_is_read_without_its_byte_order_mark(data, names):
             list(find_images(['-'], io.BytesIO(data)))
     else:
         assert list(find_images(['-'], io.BytesIO(data))) == names
+
+
+@pytest.mark.parametrize(
+    ('error', 'said'),
+    [
+        (MemoryError(), 'not enough memory. Use a smaller --batch-size'),
+        (RuntimeError('CUDA out of memory. Tried to allocate 20 GiB'), 'not enough memory (CUDA out of memory.'),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 'Use a smaller --batch-size'),
+    ],
+)
+def test_a_batch_that_does_not_fit_into_memory_is_a_sentence(error, said, capsys):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(main)
+    assert ended.value.code == 1 and said in capsys.readouterr().err
+
+
+def test_other_errors_of_the_program_keep_their_traceback():
+    def main():
+        raise RuntimeError('a mistake of ours')
+
+    with pytest.raises(RuntimeError, match='a mistake of ours'):
+        run_command(main)
+
+
+def test_before_the_first_checkpoint_the_next_run_begins_again(tmp_path, monkeypatch):
+    from miqa import train
+
+    monkeypatch.setattr(train, '_work_dirs', [tmp_path])
+    monkeypatch.setattr('sys.argv', ['train.py', 'config.py'])
+    assert train.how_to_go_on().endswith('the same command begins again.')
+    (tmp_path / 'latest.pth').touch()
+    assert train.how_to_go_on().endswith('config.py --resume')
+
+
+def test_a_picture_is_not_its_own_pair(tmp_path):
+    from miqa.labelling.own_pictures import read_pairs
+
+    (tmp_path / 'pairs.csv').write_text('clean,degraded\na.png,./a.png\n')
+    with pytest.raises(ValueError, match='line 2: clean and degraded are the same picture, a.png'):
+        read_pairs(tmp_path / 'pairs.csv', tmp_path / 'shots')
