@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -111,7 +111,7 @@ def _kind_of(headers: Headers) -> str:
     return headers.get('content-type', '').partition(';')[0].strip().lower()
 
 
-async def _peek(stream: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+async def _peek(stream: AsyncGenerator[bytes, None]) -> tuple[bytes, AsyncGenerator[bytes, None]]:
     """Return the first bytes of a stream, and the whole stream."""
     start = b''
     async for block in stream:
@@ -119,7 +119,7 @@ async def _peek(stream: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[byte
         if len(start) >= _DETECTED_BYTES:
             break
 
-    async def whole() -> AsyncIterator[bytes]:
+    async def whole() -> AsyncGenerator[bytes, None]:
         yield start
         async for block in stream:
             yield block
@@ -134,7 +134,7 @@ def _detect(start: bytes) -> str | None:
     return _JSON if re.match(rb'(?:\xef\xbb\xbf)?\s*[\[{]\s*["\[{\]}]', start) else None
 
 
-async def _collect(stream: AsyncIterator[bytes], most: int) -> bytes:
+async def _collect(stream: AsyncGenerator[bytes, None], most: int) -> bytes:
     body = bytearray()
     async for block in stream:
         body += block
@@ -143,7 +143,7 @@ async def _collect(stream: AsyncIterator[bytes], most: int) -> bytes:
     return bytes(body)
 
 
-async def _single_file(headers: Headers, stream: AsyncIterator[bytes], folder: Path) -> Item:
+async def _single_file(headers: Headers, stream: AsyncGenerator[bytes, None], folder: Path) -> Item:
     disposition = Message()
     disposition['Content-Disposition'] = headers.get('content-disposition', '')
     name = disposition.get_filename() or 'body'
@@ -155,7 +155,7 @@ async def _single_file(headers: Headers, stream: AsyncIterator[bytes], folder: P
 
 
 async def _from_form(
-    headers: Headers, stream: AsyncIterator[bytes], folder: Path, most: int, limits: Limits
+    headers: Headers, stream: AsyncGenerator[bytes, None], folder: Path, most: int, limits: Limits
 ) -> tuple[list[Item], list[str]]:
     items: list[Item] = []
     urls: list[str] = []
@@ -171,8 +171,8 @@ async def _from_form(
                     urls.append(value)
                 elif name in ('file', 'files') and not isinstance(value, str):
                     path = _place(folder, len(items), clean_file_name(value.filename or 'file'))
-                    with open(path, 'wb') as stream:  # noqa: ASYNC230 - the copying is what takes time
-                        await anyio.to_thread.run_sync(shutil.copyfileobj, value.file, stream)
+                    with open(path, 'wb') as file:  # noqa: ASYNC230 - the copying is what takes time
+                        await anyio.to_thread.run_sync(shutil.copyfileobj, value.file, file)
                     items.append(Item((value.filename or 'file')[:_NAME_LENGTH], path))
                     limits.check_file(items[-1].name, path.stat().st_size)
                 else:
