@@ -137,6 +137,6 @@ def _models(args: argparse.Namespace) -> ServedModels:
     return ServedModels(load, tasks, labels)
 
 
-def _choices(default: str, chosen: str | None, names: tuple[str, ...]) -> tuple[str, ...]:
+def _choices(default: str | None, chosen: str | None, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return what was chosen on the command line alone, else the default and the others."""
     return (chosen,) if chosen else tuple(sorted(names, key=lambda name: name != default))
