@@ -23,7 +23,7 @@ Where no threshold can promise it, it says so, and how many more pictures would 
 _NO_GATE = 3
 _EXAMPLES = """
 Examples:
-  miqa gate make shots/ --machine yolox.py --annotations shots.json --task det --out mygate/
+  miqa gate make shots/ --machine yolox.onnx --annotations shots.json --out mygate/
   miqa filter new/ --gate mygate/ --to good/
 
   miqa gate fit calibration.csv --out gate.json                      # columns score, outcome, group, model
@@ -82,14 +82,14 @@ after (picture and answer). Stopped at any moment, the same command goes on.
 """
 _MAKE_EXAMPLES = """
 Examples:
-  miqa gate make shots/ --task det --machine yolox.py --annotations shots.json --out mygate/
+  miqa gate make shots/ --machine yolox.onnx --annotations shots.json --out mygate/
   miqa gate make shots/ --task cls --machine resnet50 --out mygate/          # no annotations: consistency
   miqa gate make shots/ --task det --machine best.pt --pairs pairs.csv --out mygate/
   miqa gate make shots/ --task det --machine best.pt --annotations shots.json --unpaired --out mygate/
 
 Then: open mygate/report.html, and
   miqa filter new/ --gate mygate/ --to good/                      # before the machine runs
-  miqa filter new/ --gate mygate/ --machine yolox.py --to good/   # after: with the machine's answers
+  miqa filter new/ --gate mygate/ --machine yolox.onnx --to good/   # after: with the machine's answers
   miqa serve --gate mygate/
 """
 
@@ -109,7 +109,9 @@ def _add_make(verbs) -> None:
         help='of several machines, the one whose answers the gate reads (default: the first)',
     )
     make.add_argument('--annotations', metavar='PATH', help='as for `miqa label`; without them: consistency')
-    make.add_argument('--classes', nargs='+', metavar='NAME', help='names of the classes, in the order of their index')
+    make.add_argument('--classes', nargs='+', metavar='NAME', help='as for `miqa label`')
+    make.add_argument('--machine-options', nargs='+', default=[], metavar='KEY=VALUE',
+                      help='as for `miqa label`: how a network (.onnx) is used')  # fmt: skip
     make.add_argument('--label', choices=('accuracy', 'consistency'), help='default: accuracy with annotations')
     make.add_argument('--pairs', metavar='CSV', help='columns clean,degraded: these in place of distortions')
     make.add_argument('--unpaired', action='store_true', help='single pictures as they are: accuracy alone')
@@ -140,7 +142,9 @@ def run_make(args: argparse.Namespace) -> int:
     from miqa.gates.report import REPORT, headline, write_gate_report
     from miqa.labelling import ScoreOptions
     from miqa.labelling.own_database import Order
+    from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
     from miqa.machines import machine_configs_of
+    from miqa.machines.recognition.options import file_option
     from miqa.running.allocator import keep_freed_memory, keep_some_freed_memory
     from miqa.running.devices import usable_device
     from miqa.taxonomy import distortions_named
@@ -148,21 +152,30 @@ def run_make(args: argparse.Namespace) -> int:
     keep_some_freed_memory()
     keep_freed_memory()
     folder = Path(args.out)
+    device, classes = str(usable_device(args.device)), given_classes(args.classes)
+    machines = complete_configs(
+        machine_configs_of(args.machine, args.task),
+        lambda: trial_of_folder(args.images, args.task, args.annotations, classes, args.pairs),
+        classes,
+        dict(map(file_option, args.machine_options)),
+        device,
+        None if args.plan else folder / 'data',
+    )
     order = GateOrder(
         Order(
             images=args.images,
             root=folder / 'data',
             task=args.task,
-            machines=machine_configs_of(args.machine, args.task),
+            machines=machines,
             annotations=args.annotations,
-            classes=args.classes,
+            classes=classes,
             pairs=args.pairs,
             unpaired=args.unpaired,
             distortions=distortions_named(args.distortions),
             versions_each=args.versions,
             options=ScoreOptions('soft'),
             seed=args.seed,
-            device=str(usable_device(args.device)),
+            device=device,
             batch_size=args.batch_size,
             workers=args.workers,
             jobs=args.jobs,

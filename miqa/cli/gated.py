@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from miqa.apis.gate_threshold import Gate
     from miqa.apis.model import MIQAModel
+    from miqa.labelling.recognised_machines import Trial
 
 
 def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAModel] | None]:
@@ -42,10 +43,15 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
             raise ValueError(f'The gate {args.gate} is for --{option} {value}, not {getattr(args, option)}.')
     machine = None
     if named is not None:
+        from miqa.labelling.recognised_machines import complete_configs
         from miqa.machines import build_machine, machine_configs_of
         from miqa.running.devices import usable_device
 
-        configs = machine_configs_of([named], folder.task)
+        configs = complete_configs(
+            machine_configs_of([named], folder.task),
+            lambda: _unknown(named, args.gate),
+            root=folder.folder / 'data',
+        )
         names = [config.get('name') for config in configs]
         if len(configs) > 1 and folder.machine.name not in names:
             raise ValueError(f"{named} lists {len(configs)} machines, and none is {folder.machine.name}, the gate's.")
@@ -53,3 +59,11 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
         machine = build_machine(config, str(usable_device(args.device)))
         folder.machine.check(machine, str(folder.folder))
     return folder.threshold(machine), lambda: folder.model(machine, args.batch_size, args.workers)
+
+
+def _unknown(file: str, gate: str) -> Trial:
+    """Say that the gate has not found out how this network is used; a guess from unmarked pictures might be another."""
+    raise ValueError(
+        f'How {file} is used is not kept in {gate}: the gate was made with another file, with --classes or with '
+        '--machine-options. Name a config of it (.py): `miqa label --write-config FILE` writes one.'
+    )
