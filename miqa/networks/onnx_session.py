@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from miqa.errors import CheckpointError
-from miqa.outside.names import is_unicode
-from miqa.outside.regular_files import WEIGHTS_BYTES, check_regular, read_regular
+from miqa.outside.regular_files import read_regular
 from miqa.running.devices import Device
 from miqa.running.requirements import require
 from miqa.taxonomy import check_choice
+
+from .onnx_files import ONNX_BYTES, OnnxFile, read_onnx
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -35,6 +37,7 @@ def open_onnx(
     device: str | Device | torch.device | None = None,
     threads: int | None = None,
     limited: bool = False,
+    sha256: str | None = None,
 ) -> tuple[onnxruntime.InferenceSession, Device]:
     """Open an ONNX file.
 
@@ -42,36 +45,48 @@ def open_onnx(
         path: the file.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt``; None for a GPU where ONNX Runtime can use one.
         threads: threads of one operator; None for one a core.
-        limited: its numbers on the CPU may take :data:`MOST_MEMORY` at most, all such sessions together.
+        limited: for quality models: only operators on tensors, and what they compute may take :data:`MOST_MEMORY` on
+            the CPU at most, all such sessions together.
+        sha256: of a file that this project ships; one that has it is not looked through.
 
     Returns:
         The session, and the device on which it computes.
 
     Raises:
         FileNotFoundError: there is no such file.
-        CheckpointError: it is not a whole ONNX file.
-        MissingPackage: ONNX Runtime is not installed.
+        CheckpointError: it is not a whole ONNX file, or holds what is not allowed.
+        MissingPackage: ONNX Runtime or `onnx` is not installed.
         ValueError: ONNX Runtime cannot compute on the device.
     """
     onnxruntime = require('onnxruntime', 'Running an ONNX file')
-    check_regular(path, WEIGHTS_BYTES, what='ONNX file')
+    file = _shipped(path, sha256) or read_onnx(path, plain=limited)
     wanted = Device.of(device) if device is not None else None
     providers = _providers(onnxruntime, wanted)
     # Some builds report their use to their maker.
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised, and not printed, too
+    # Never its own format, which it would tell by four bytes of the name of the program that wrote the file.
+    options.add_session_config_entry('session.load_model_format', 'ONNX')
     if threads is not None:
         options.intra_op_num_threads = threads
     if limited:
         _limit_memory(onnxruntime, options)
     try:
-        # ONNX Runtime takes only paths that are Unicode.
-        source = str(path) if is_unicode(path) else read_regular(path, WEIGHTS_BYTES)
-        session = onnxruntime.InferenceSession(source, options, providers=providers)
+        if file.numbers:
+            contents = list(file.numbers.values())
+            options.add_external_initializers_from_files_in_memory(
+                list(file.numbers), contents, [len(content) for content in contents]
+            )
+        session = onnxruntime.InferenceSession(file.model, options, providers=providers)
     except Exception as error:  # ONNX Runtime's errors share no base class but this one
         raise CheckpointError(f'{path} is not a whole ONNX file: {_first_line(error)}') from error
     return session, _device_in_use(session.get_providers(), wanted)
+
+
+def _shipped(path: str | os.PathLike, sha256: str | None) -> OnnxFile | None:
+    data = None if sha256 is None else read_regular(path, ONNX_BYTES, what='ONNX file')
+    return OnnxFile(data) if data is not None and hashlib.sha256(data).hexdigest() == sha256 else None
 
 
 def _first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """An exported file from elsewhere is run only if it is what `miqa export` writes: plain layers between known ends."""
 
+import hashlib
 import json
 import os
 
@@ -10,9 +11,10 @@ from helpers_apis import CNN, views_of
 from machine_iqa import MIQAModel
 from miqa.apis.runtimes import onnx_runtime
 from miqa.apis.runtimes.exported import about
-from miqa.apis.runtimes.onnx_scan import check_onnx
 from miqa.apis.spec import ModelSpec
 from miqa.errors import CheckpointError
+from miqa.networks.onnx_files import read_onnx
+from miqa.networks.onnx_session import open_onnx
 
 onnx = pytest.importorskip('onnx', reason="no onnx (pip install 'miqa[export]')")
 pytest.importorskip('onnxruntime', reason="no ONNX Runtime (pip install 'miqa[onnx]')")
@@ -138,7 +140,7 @@ def test_a_cut_or_damaged_file_is_refused_by_name(tmp_path):
     ):
         path.write_bytes(data)
         with pytest.raises(CheckpointError, match=r'x\.onnx is not a whole ONNX file: .*Export the model again'):
-            check_onnx(path)
+            read_onnx(path, plain=True)
     path.unlink()
     os.mkfifo(path)
     with pytest.raises(ValueError, match='pipe'):
@@ -146,11 +148,11 @@ def test_a_cut_or_damaged_file_is_refused_by_name(tmp_path):
 
 
 def test_more_parts_than_any_network_has_are_not_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr('miqa.apis.runtimes.onnx_scan._MOST_FIELDS', 1000)
+    monkeypatch.setattr('miqa.networks.onnx_files._MOST_PARTS', 1000)
     path = tmp_path / 'x.onnx'
     path.write_bytes(b'\x08\x01' * 2000)
     with pytest.raises(CheckpointError, match='more than 1,000 parts'):
-        check_onnx(path)
+        read_onnx(path, plain=True)
 
 
 def test_what_fails_while_it_runs_is_a_sentence(tmp_path, monkeypatch):
@@ -164,6 +166,164 @@ def test_what_fails_while_it_runs_is_a_sentence(tmp_path, monkeypatch):
     model.runtime._session = Failing()
     with pytest.raises(CheckpointError, match='the reason'):
         model.assess(np.zeros((64, 64, 3), np.uint8))
+
+
+def varint(value):
+    out = b''
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def field(number, data, tag=None):
+    return (tag or varint(number << 3 | 2)) + varint(len(data)) + data
+
+
+def hidden_graph():
+    graph = onnx.GraphProto(node=[endless()], initializer=[elsewhere('secret.bin')])
+    return graph.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    'tag',
+    [
+        varint(7 << 3 | 2 | 1 << 32),
+        b'\xba\x80\x80\x80\x10',
+        b'\xba\x80\x80\x80\x00',
+        b'\xba\x00',
+        b'\xba' + b'\x80' * 8 + b'\x01',
+    ],
+    ids=bytes.hex,
+)
+def test_a_field_that_parsers_read_differently_is_refused(tmp_path, tag):
+    (tmp_path / 'secret.bin').write_bytes(bytes(64))
+    path = write(tmp_path / 'x.onnx')
+    for data in (path.read_bytes() + field(7, hidden_graph(), tag), field(7, hidden_graph(), tag) + path.read_bytes()):
+        path.write_bytes(data)
+        with pytest.raises(CheckpointError, match=r'x\.onnx is not a whole ONNX file: .*no known kind'):
+            MIQAModel(path)
+
+
+def test_a_second_graph_is_merged_before_the_check_and_not_after(tmp_path):
+    path = write(tmp_path / 'x.onnx')
+    path.write_bytes(path.read_bytes() + field(7, hidden_graph()))
+    with pytest.raises(CheckpointError, match='loops or branches|other files'):
+        MIQAModel(path)
+
+
+def test_onnx_runtime_gets_what_was_checked_and_neither_path_nor_bytes_of_the_file(tmp_path, monkeypatch):
+    import onnxruntime
+
+    path = write(tmp_path / 'x.onnx')
+    model = onnx.load(path)
+    # Its fifth to eighth byte are then those by which ONNX Runtime tells its own format.
+    model.producer_name = 'ORTM'
+    path.write_bytes(b'\x08\x09\x12\x04ORTM' + model.SerializeToString() + field(999, b'unknown'))
+    given, session = [], onnxruntime.InferenceSession
+
+    def recorded(source, *args, **options):
+        given.append(source)
+        return session(source, *args, **options)
+
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', recorded)
+    assert MIQAModel(path).assess(np.full((64, 64, 3), 7, np.uint8)) == 7
+    assert given == [model.SerializeToString(deterministic=True)] and b'unknown' not in given[0]
+
+
+@pytest.mark.parametrize(
+    ('node', 'words'),
+    [
+        (
+            helper.make_node('EPContext', ['q'], ['score'], domain='com.microsoft', ep_cache_context='secret'),
+            'EPContext',
+        ),
+        (helper.make_node('RandomUniformLike', ['q'], ['score']), 'RandomUniformLike'),
+        (helper.make_node('SequenceConstruct', ['q'], ['score']), 'SequenceConstruct'),
+        (helper.make_node('Mine', ['q'], ['score'], domain='own'), 'own.Mine'),
+    ],
+    ids=lambda each: getattr(each, 'op_type', ''),
+)
+def test_operators_beyond_the_list_are_not_run(tmp_path, node, words):
+    with pytest.raises(CheckpointError, match=words):
+        MIQAModel(write(tmp_path / 'x.onnx', node, mean='q'))
+
+
+def functions(*calls):
+    """Functions of one name each; ``calls`` are the names that the n-th one calls."""
+    made = []
+    for place, names in enumerate(calls):
+        nodes = [helper.make_node(name, ['a'], ['b'], domain='own') for name in names]
+        made.append(helper.make_function('own', f'F{place}', ['a'], ['b'], nodes, [helper.make_opsetid('own', 1)]))
+    return made
+
+
+@pytest.mark.parametrize(
+    ('calls', 'words'),
+    [
+        ([['F1'], ['F0']], 'functions that call themselves'),
+        ([[f'F{place + 1}'] * 2 for place in range(40)] + [[]], 'more than 50,000 nodes'),
+    ],
+    ids=['circle', 'doubling'],
+)
+def test_functions_of_a_machine_end(tmp_path, calls, words):
+    call = helper.make_node('F0', ['q'], ['score'], domain='own')
+    path = write(tmp_path / 'x.onnx', call, mean='q', functions=functions(*calls))
+    with pytest.raises(CheckpointError, match=words):
+        open_onnx(path)
+
+
+def test_loops_of_a_machine_are_run_up_to_a_number_of_rounds(tmp_path):
+    for rounds in (10, 10**15):
+        numbers = [number('times', np.int64(rounds)), number('yes', np.bool_(True))]
+        path = write(tmp_path / 'x.onnx', endless(), mean='q', numbers=numbers)
+        if rounds == 10:
+            pixels = np.full((1, 3, 64, 64), 7, np.uint8)
+            assert open_onnx(path)[0].run(None, {'pixels': pixels})[0].tolist() == [7]
+        else:
+            with pytest.raises(CheckpointError, match='a loop of more than 1,000,000 rounds'):
+                open_onnx(path)
+
+
+def test_numbers_of_a_machine_may_lie_beside_it_and_nowhere_else(tmp_path):
+    (tmp_path / 'w.data').write_bytes(np.full(16, 2, np.float32).tobytes())
+    nodes = [
+        helper.make_node('ReduceMean', ['w'], ['two'], keepdims=0),
+        helper.make_node('Mul', ['q', 'two'], ['score']),
+    ]
+    path = write(tmp_path / 'x.onnx', *nodes, mean='q', numbers=[elsewhere('w.data')])
+    pixels = np.full((1, 3, 64, 64), 7, np.uint8)
+    assert open_onnx(path)[0].run(None, {'pixels': pixels})[0].tolist() == [14]
+    for place in ('/etc/passwd', '../w.data', 'folder/w.data', ''):
+        write(path, *nodes, mean='q', numbers=[elsewhere(place)])
+        with pytest.raises(CheckpointError, match='other files'):
+            open_onnx(path)
+    os.mkfifo(tmp_path / 'pipe')
+    write(path, *nodes, mean='q', numbers=[elsewhere('pipe')])
+    with pytest.raises(ValueError, match='pipe'):
+        open_onnx(path)
+
+
+def test_a_file_that_this_project_ships_is_not_looked_through(tmp_path, monkeypatch):
+    path = write(tmp_path / 'x.onnx')
+    monkeypatch.setattr('miqa.networks.onnx_session.read_onnx', None)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert onnx_runtime.OnnxRuntime(path, sha256=digest)(np.full((1, 3, 64, 64), 7, np.uint8)).tolist() == [7]
+    with pytest.raises(TypeError):
+        onnx_runtime.OnnxRuntime(path, sha256='0' * 64)
+
+
+def test_small_parts_are_counted_before_they_are_parsed(tmp_path, monkeypatch):
+    monkeypatch.setattr('miqa.networks.onnx_files._MOST_PARTS', 10_000)
+    monkeypatch.setattr(onnx.ModelProto, 'FromString', None)
+    path = tmp_path / 'x.onnx'
+    for data in (
+        field(7, b'\x0a\x00' * 11_000),  # nodes
+        field(7, field(5, field(7, b'\x01' * 11_000))),  # numbers of a tensor
+    ):
+        path.write_bytes(data)
+        with pytest.raises(CheckpointError, match='more than 10,000 parts'):
+            MIQAModel(path)
 
 
 @pytest.fixture(scope='module')
@@ -184,7 +344,14 @@ def openvino_file(tmp_path_factory):
         ('<net ', '<not ', 'does not begin as one'),
         ('<?xml', 'xml', 'does not begin as one'),
         ('</layers>', '<body></body></layers>', 'loops or branches'),
+        ('<layer ', '<body></body><layer ', 'loops or branches'),
+        ('</layers>', '<port_map></port_map></layers>', "an element 'port_map'"),
+        ('type="ReduceMean" version="opset1"', 'type="ReadValue" version="opset6"', "'opset6.ReadValue'"),
+        ('type="ReduceMean" version="opset1"', 'type="ReduceMean" version="extension"', "'extension.ReduceMean'"),
+        ('<net ', '<!DOCTYPE net [<!ENTITY a "a">]><net ', 'does not begin as one'),
+        ('</net>', '<a>' * 20 + '</a>' * 20 + '</net>', 'within one another'),
         ('</net>', '', 'not a whole OpenVINO model'),
+        ('<?xml version="1.0"?>', '<?xml version="1.0" encoding="x"?>', 'not a whole OpenVINO model'),
     ],
 )
 def test_an_openvino_file_of_another_kind_is_refused_by_name(openvino_file, tmp_path, old, new, words):
@@ -193,6 +360,39 @@ def test_an_openvino_file_of_another_kind_is_refused_by_name(openvino_file, tmp_
     (tmp_path / 'x.xml').write_text(text.replace(old, new))
     (tmp_path / 'x.bin').write_bytes(openvino_file.with_suffix('.bin').read_bytes())
     with pytest.raises(CheckpointError, match=rf'x\.xml .*{words}'):
+        MIQAModel(tmp_path / 'x.xml')
+
+
+def test_openvino_gets_what_was_checked_and_neither_path_nor_text_of_the_file(openvino_file, tmp_path, monkeypatch):
+    from miqa.apis.runtimes import openvino_runtime
+
+    text = openvino_file.read_text().replace('</net>', '<!-- a word --></net>')
+    before, _, after = text.rpartition('<rt_info>')
+    (tmp_path / 'x.xml').write_text(f'{before}<rt_info><other value="1" />{after}')
+    (tmp_path / 'x.bin').write_bytes(openvino_file.with_suffix('.bin').read_bytes())
+    given, core = [], openvino_runtime.openvino_core()
+
+    class Recording:
+        def read_model(self, *arguments):
+            given.append(arguments)
+            return core.read_model(*arguments)
+
+    monkeypatch.setattr(openvino_runtime, 'openvino_core', Recording)
+    openvino_runtime.read_model(tmp_path / 'x.xml')
+    ((text, numbers),) = given
+    assert b'<net' in text and b'a word' not in text and b'other' not in text
+    assert numbers == (tmp_path / 'x.bin').read_bytes()
+
+
+def test_an_openvino_file_of_huge_tensors_is_not_run(tmp_path):
+    openvino = pytest.importorskip('openvino', reason="no OpenVINO (pip install 'miqa[openvino]')")
+    op = openvino.opset13
+    pixels = op.parameter([-1, 3, 64, 64], np.uint8, name='pixels')
+    huge = op.broadcast(op.constant(np.float32(1)), op.constant(np.array([1 << 15, 1 << 15], np.int64)))
+    ends = op.reduce_sum(op.convert(pixels, 'f32'), [1, 2, 3]), op.reduce_sum(huge, [0, 1])
+    model = openvino.Model([op.multiply(*ends)], [pixels], 'huge')
+    openvino.save_model(model, tmp_path / 'x.xml')
+    with pytest.raises(CheckpointError, match='tensors of 1,073,741,824 numbers'):
         MIQAModel(tmp_path / 'x.xml')
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from miqa.networks import onnx_session
+from miqa.networks.onnx_files import OnnxFile
 from miqa.running.devices import Device
 
 
@@ -13,6 +14,7 @@ def runtime(tmp_path, monkeypatch):
     """A stand-in for an ONNX Runtime with CUDA, whose sessions start on what the test says."""
     path = tmp_path / 'model.onnx'
     path.write_bytes(b'model')
+    monkeypatch.setattr(onnx_session, 'read_onnx', lambda *_, **__: OnnxFile(b'model'))
     asked = []
 
     def session(name, options, providers):
@@ -23,7 +25,7 @@ def runtime(tmp_path, monkeypatch):
         starts=None,
         get_available_providers=lambda: ['TensorrtExecutionProvider', 'CUDAExecutionProvider', 'CPUExecutionProvider'],
         disable_telemetry_events=lambda: None,
-        SessionOptions=SimpleNamespace,
+        SessionOptions=lambda: SimpleNamespace(add_session_config_entry=lambda *_: None),
         InferenceSession=session,
     )
     monkeypatch.setattr(onnx_session, 'require', lambda *_: fake)

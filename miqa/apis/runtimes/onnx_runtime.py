@@ -12,7 +12,6 @@ from miqa.running.devices import Device
 
 from .base import Runtime
 from .exported import INPUT, KEY, OUTPUT, cannot_run, check_ends, checked_scores, read_about
-from .onnx_scan import check_onnx
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +24,7 @@ class OnnxRuntime(Runtime):
         path: the ONNX file.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt``; None for a GPU where ONNX Runtime can use one.
         threads: threads of one operator; None for one a core.
+        sha256: of a file that this project ships; one that has it is not looked through.
 
     Attributes:
         spec: of the model in the file.
@@ -43,10 +43,10 @@ class OnnxRuntime(Runtime):
         path: str | os.PathLike,
         device: str | Device | torch.device | None = None,
         threads: int | None = None,
+        sha256: str | None = None,
     ):
-        check_onnx(path)
         self._path = str(path)
-        self._session, self.device = open_onnx(path, device, threads, limited=True)
+        self._session, self.device = open_onnx(path, device, threads, limited=True, sha256=sha256)
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         self.spec, self.precision = read_about(text, str(path))
         found = [

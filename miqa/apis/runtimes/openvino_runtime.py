@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from miqa.errors import CheckpointError
-from miqa.outside.names import is_unicode
-from miqa.outside.regular_files import WEIGHTS_BYTES, check_regular, read_regular
 from miqa.running import require
 from miqa.running.devices import Device
 from miqa.running.processor import processor
@@ -21,6 +17,7 @@ from miqa.taxonomy import check_choice
 
 from .base import Runtime
 from .exported import INPUT, KEY, OUTPUT, cannot_run, check_ends, checked_scores, read_about
+from .openvino_files import last_line, read_model_files
 
 if TYPE_CHECKING:
     import openvino
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
 
 #: Number formats that OpenVINO may compute in, and its names for them.
 PRECISIONS = {'fp32': 'f32', 'bf16': 'bf16', 'fp16': 'f16'}
-# Bytes of the text beside the numbers; one of 500 layers has 0.5 million.
-_LARGEST_XML = 64 << 20
 # OpenVINO's names of devices, by type: an Intel GPU is ``gpu`` or ``xpu``, as in PyTorch.
 _DEVICES = {'cpu': 'CPU', 'gpu': 'GPU', 'xpu': 'GPU', 'npu': 'NPU'}
 
@@ -77,7 +72,7 @@ class OpenVinoRuntime(Runtime):
         try:
             self._compiled = core.compile_model(model, name, options)
         except RuntimeError as error:
-            raise CheckpointError(f'{path} cannot be compiled for {name}: {_last_line(error)}') from error
+            raise CheckpointError(f'{path} cannot be compiled for {name}: {last_line(error)}') from error
         self._requests = threading.local()
         self.precision = stored if stored == 'int8' else wanted
         # Where it really runs, as OpenVINO says after the fact.
@@ -130,31 +125,9 @@ def read_model(path: str | os.PathLike) -> openvino.Model:
 
     Raises:
         FileNotFoundError: one of the two files is not there.
-        CheckpointError: they are not a whole model.
+        CheckpointError: they are not a whole model, or it holds what no quality model does.
     """
-    core = openvino_core()
-    path = Path(path)
-    for file, what in ((path, 'OpenVINO file'), (path.with_suffix('.bin'), 'file of numbers of the OpenVINO model')):
-        if not file.exists():
-            raise FileNotFoundError(f'There is no {what} {file}: a model is two files, .xml and .bin, of one name.')
-        check_regular(file, WEIGHTS_BYTES, what=what)
-    text = read_regular(path, _LARGEST_XML, what='OpenVINO file')
-    # OpenVINO tries what it knows of other programs' files where this one is none of its own.
-    if not re.match(rb'(\xef\xbb\xbf)?\s*(<\?xml[^>]*\?>\s*)?<net\s', text[:1000]):
-        raise CheckpointError(
-            f'{path} is not a whole OpenVINO model: it does not begin as one. Export the model again.'
-        )
-    if re.search(rb'<(body|then_body|else_body)\b', text):
-        raise CheckpointError(
-            f'{path} is not run: it holds loops or branches, which no quality model that `miqa export` writes does.'
-        )
-    try:
-        if all(is_unicode(file) for file in (path, path.with_suffix('.bin'))):
-            return core.read_model(path)
-        # OpenVINO takes only paths that are Unicode.
-        return core.read_model(text, read_regular(path.with_suffix('.bin'), WEIGHTS_BYTES))
-    except RuntimeError as error:
-        raise CheckpointError(f'{path} is not a whole OpenVINO model: {_last_line(error)}') from error
+    return read_model_files(openvino_core(), path, KEY)
 
 
 def _about(model: openvino.Model) -> str | None:
@@ -186,8 +159,3 @@ def _device_name(core: openvino.Core, device: str | Device | torch.device | None
 def _device_in_use(names: list[str]) -> Device:
     kind, _, index = str(names[0]).strip('()').partition('.')
     return Device(kind.lower(), int(index) if index.isdecimal() else None)
-
-
-def _last_line(error: Exception) -> str:
-    # The lines before it name source files of OpenVINO.
-    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
