@@ -158,7 +158,7 @@ class QualityRunner(Runner):
             FileNotFoundError: there is no such file.
             ValueError: tensors are missing, unexpected or of another shape.
         """
-        checkpoint = read_checkpoint(filename, map_location=map_location)
+        checkpoint = read_checkpoint(filename)
         # MMEngine's resume would run a text under this key, which only its old versions wrote, as Python.
         checkpoint.get('meta', {}).pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)

@@ -2,69 +2,43 @@
 
 from __future__ import annotations
 
-import argparse
-import collections
 import os
-import pickle
-import re
 import shlex
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
 
 from miqa.errors import CheckpointError
 
-from .checkpoint_scan import UnsafeFile, check_tensors, check_torch_file, leftover_types
+from .checkpoint_reading import UnsafeFile, read_torch_stream
 from .regular_files import WEIGHTS_BYTES, open_regular
 from .user_folders import user_cache
 
 
-def read_torch_file(path: str | os.PathLike, map_location: str | torch.device = 'cpu') -> object:
-    """Read a file of ``torch.save`` with ``weights_only=True``: only data is restored, no code of the file runs.
+def read_torch_file(path: str | os.PathLike) -> object:
+    """Read a file of ``torch.save``: only data is restored, on the CPU, and no code of the file runs.
 
     Beside plain tensors, those types are allowed which training scripts leave in checkpoints: numpy scalars and
     arrays (a best score), MMEngine's log buffers and the options of a command line (torchvision's scripts). In place
-    of PyTorch's optimiser and schedule objects come empty ones. The file is scanned first, see
-    :mod:`miqa.outside.checkpoint_scan`.
+    of PyTorch's optimiser and schedule objects come empty ones. See :mod:`miqa.outside.checkpoint_reading`.
 
     Raises:
         FileNotFoundError: there is no such file.
         CheckpointError: the file is damaged, or holds a type that is not on the list.
     """
     path = Path(path)
-    stream = open_regular(path, WEIGHTS_BYTES, what='checkpoint file')
-    try:
-        # One opening for all: what was scanned is what is read.
-        check_torch_file(stream)
-        _check_crc(stream)
-        stream.seek(0)
-        with torch.serialization.safe_globals(_harmless_types()):
-            return torch.load(stream, map_location=map_location, weights_only=True)
-    except UnsafeFile as error:
-        raise CheckpointError(_unsafe(path, str(error))) from None
-    except pickle.UnpicklingError as error:
-        found = re.search(r'GLOBAL (\S+)', str(error))
-        # PyTorch's own advice, to load the file unsafely, is not passed on.
-        cause = re.search(r'WeightsUnpickler error:\s*(.*)', str(error))
-        reason = (
-            f'it contains a {found[1]}, which is not on the list of harmless types'
-            if found
-            else _first(cause[1] if cause else error)
-        )
-        raise CheckpointError(_unsafe(path, reason)) from error
-    except Exception as error:
-        # A cut or overwritten file fails in zip, pickle or storage code, each with exceptions of its own.
-        size = os.fstat(stream.fileno()).st_size
-        raise CheckpointError(
-            f'{path} ({size} bytes) is not a whole PyTorch checkpoint: {_first(error)}. {_again(path)}'
-        ) from error
-    finally:
-        stream.close()
+    with open_regular(path, WEIGHTS_BYTES, what='checkpoint file') as stream:
+        try:
+            return read_torch_stream(stream)
+        except UnsafeFile as error:
+            raise CheckpointError(_unsafe(path, str(error))) from None
+        except Exception as error:
+            # A cut or overwritten file fails in zip, pickle or storage code, each with exceptions of its own.
+            size = os.fstat(stream.fileno()).st_size
+            raise CheckpointError(
+                f'{path} ({size} bytes) is not a whole PyTorch checkpoint: {_first(error)}. {_again(path)}'
+            ) from error
 
 
 def _unsafe(path: Path, reason: str) -> str:
@@ -73,16 +47,6 @@ def _unsafe(path: Path, reason: str) -> str:
         'from, load it with plain PyTorch and save its tensors alone: '
         "torch.save({'state_dict': checkpoint['state_dict']}, PATH)."
     )
-
-
-def _check_crc(stream: IO[bytes]) -> None:
-    """Compare every record of a ``torch.save`` file with its CRC-32, which PyTorch writes but never looks at."""
-    if not zipfile.is_zipfile(stream):
-        return
-    with zipfile.ZipFile(stream) as archive:
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise zipfile.BadZipFile(f'the checksum of its record {damaged} is wrong')
 
 
 def _again(path: Path) -> str:
@@ -99,31 +63,6 @@ def _again(path: Path) -> str:
 
 def _first(error: Exception | str) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__).rstrip('. ')
-
-
-def _harmless_types() -> list:
-    types = [HistoryBuffer, argparse.Namespace, np.ndarray, np.dtype, collections.defaultdict, dict, list, set]
-    core = np._core if hasattr(np, '_core') else np.core
-    # numpy 1 and 2 write different module names for the same two functions.
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        types += [
-            (core.multiarray.scalar, f'{module}.scalar'),
-            (core.multiarray._reconstruct, f'{module}._reconstruct'),
-        ]
-    types += [type(np.dtype(code)) for code in '?bBhHiIlLqQefd']
-    # How Python 2's and Python 3's names for `getattr` read in the files that torch.save writes.
-    types += [(_statistic_of, '__builtin__.getattr'), (_statistic_of, 'builtins.getattr')]
-    # Old training scripts stored whole schedule objects, which hold their optimiser.
-    return types + leftover_types()
-
-
-def _statistic_of(owner: object, name: str) -> object:
-    # MMEngine's log buffers name their statistics by getattr(HistoryBuffer, 'mean'). The real getattr would give a
-    # malicious file any attribute of any allowed type.
-    known = HistoryBuffer._statistics_methods  # set by a decorator
-    if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current', *known):
-        return getattr(HistoryBuffer, name)
-    raise pickle.UnpicklingError(f'it asks for attribute {name} of {owner}')
 
 
 def state_dict_of(checkpoint: object, path: str | os.PathLike) -> dict[str, torch.Tensor]:
@@ -144,13 +83,17 @@ def state_dict_of(checkpoint: object, path: str | os.PathLike) -> dict[str, torc
     ]
     if strangers:
         raise CheckpointError(f'{path} is not a state dict: these entries are not tensors: {_some(strangers)}.')
-    try:
-        check_tensors(state, Path(path).stat().st_size if Path(path).is_file() else None)
-    except UnsafeFile as error:
-        raise CheckpointError(_unsafe(Path(path), str(error))) from None
+    odd = [key for key, value in state.items() if not _is_plain(value)]
+    if odd:
+        raise CheckpointError(f'{path} is not a state dict: these are not plain tensors of numbers: {_some(odd)}.')
     if all(key.startswith('module.') for key in state):
         return {key.removeprefix('module.'): value for key, value in state.items()}
     return dict(state)
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    strided = tensor.layout is torch.strided
+    return strided and not (tensor.is_quantized or tensor.is_meta or tensor.is_nested)
 
 
 def fit_state(

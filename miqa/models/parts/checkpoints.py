@@ -63,20 +63,20 @@ def _prefix(method: str) -> str:
     return _OWN if method == 'ra_miqa' else f'{_OWN}backbone.'
 
 
-def read_checkpoint(path: str | os.PathLike, map_location: str | torch.device = 'cpu') -> dict:
+def read_checkpoint(path: str | os.PathLike) -> dict:
     """Read one of our own checkpoints or a released file; no code in the file is run.
 
     Returns:
         A dict with ``state_dict`` in the names of a :class:`~miqa.models.QualityAssessor`. Of our own checkpoints
         also all else that they hold (``meta``, ``optimizer``, ``message_hub``, ...). Of a released file only
         ``meta``: ``released`` (the method) and, where the file has them, ``epoch`` and ``best_srcc``; its
-        optimiser and schedule are those of another program.
+        optimiser and schedule are those of another program. All tensors are on the CPU.
 
     Raises:
         FileNotFoundError: there is no such file.
         CheckpointError: the file is damaged, unsafe, or neither of the two kinds.
     """
-    checkpoint = read_torch_file(path, map_location)
+    checkpoint = read_torch_file(path)
     state = state_dict_of(checkpoint, path)
     if all(key.startswith(_OWN) for key in state):
         rest = checkpoint if isinstance(checkpoint, dict) and 'state_dict' in checkpoint else {}
