@@ -508,6 +508,12 @@ def _finished(target: _Unfinished, state: Any) -> Any:
     return buffer
 
 
+def _statistic(owner: object, name: object) -> None:
+    # MMEngine's log buffers name their statistics by getattr(HistoryBuffer, 'mean'); they come with the class.
+    if owner != _Name(_HISTORY) or name not in ('min', 'max', 'mean', 'current', *HistoryBuffer._statistics_methods):
+        raise UnsafeFile(f'it asks for attribute {str(name)[:80]} of {str(owner)[:80]}')
+
+
 def _set(items: list = ()) -> set:  # type: ignore[assignment]
     return {_key(item) for item in items}
 
@@ -532,9 +538,8 @@ _CALLS: dict[str, Callable[..., Any]] = {
     '_codecs.encode': _latin,
     'argparse.Namespace': argparse.Namespace,
     _HISTORY: lambda: _Unfinished('log buffer'),
-    # MMEngine's log buffers name their statistics by getattr(HistoryBuffer, 'mean'); they come with the class.
-    '__builtin__.getattr': lambda *_: None,
-    'builtins.getattr': lambda *_: None,
+    '__builtin__.getattr': _statistic,
+    'builtins.getattr': _statistic,
     '__builtin__.set': _set,
     'builtins.set': _set,
     'numpy.dtype': _dtype,
