@@ -81,7 +81,7 @@ def decode(
     ):  # fmt: skip
         return _decode_deep(stream, header, name, reduction, value_range), reduction
     if header.kind == 'WEBP' and not header.animated and header.width * header.height > _LARGE_WEBP and _has_opencv():
-        return turned(_decode_large_webp(stream, reduction), header.orientation), reduction
+        return turned(_decode_large_webp(stream, reduction, header.held), header.orientation), reduction
     try:
         picture = _opened(stream, header)
     except SyntaxError:
@@ -90,6 +90,8 @@ def decode(
         # Pillow knows no floating point in several channels, no 16 bits with alpha, and more.
         return _decode_deep(stream, header, name, reduction, value_range), reduction
     before = (header.width, header.height)
+    if header.kind == 'AVIF' and picture.width * picture.height > header.width * header.height:
+        raise DamagedPicture(f'it states {before[0]} x {before[1]} pixels and holds {picture.width} x {picture.height}')
     if reduction > 1 and header.kind == 'JPEG':
         picture.draft(None, (-(-header.width // reduction), -(-header.height // reduction)))
     elif reduction > 1 and header.kind == 'JPEG2000':
@@ -279,10 +281,10 @@ def _has_opencv() -> bool:
     return importlib.util.find_spec('cv2') is not None
 
 
-def _decode_large_webp(stream: BinaryIO, reduction: int) -> Image.Image:
+def _decode_large_webp(stream: BinaryIO, reduction: int, held: int) -> Image.Image:
     """Decode to three bytes a pixel; Pillow's way through libwebp's animations takes sixteen."""
     stream.seek(0)
-    data = np.frombuffer(bytearray(stream.read()), np.uint8)
+    data = np.frombuffer(bytearray(stream.read(held)), np.uint8)
     try:
         torch, io_ = importlib.import_module('torch'), importlib.import_module('torchvision.io')
         rgb = io_.decode_webp(torch.from_numpy(data), io_.ImageReadMode.RGB).permute(1, 2, 0).numpy()

@@ -10,6 +10,8 @@ from .parts import Part
 
 #: Metadata above this many bytes is not looked at: an orientation needs some dozens.
 METADATA_BYTES = 4 << 20
+#: Pieces of a file (segments, chunks, boxes) that are looked at before its pixels.
+MOST_PIECES = 100_000
 
 
 class DamagedPicture(ValueError):
@@ -38,6 +40,7 @@ class Header:
         coefficients: for each pixel, that a progressive JPEG must hold all at once to be decoded; 0 for all others.
         animated: a WebP of several frames.
         lossless: a WebP that was not compressed by leaving things out.
+        held: bytes of the file that its decoder holds at once.
     """
 
     kind: str
@@ -54,11 +57,26 @@ class Header:
     coefficients: float = 0.0
     animated: bool = False
     lossless: bool = False
+    held: int = 0
 
     @property
     def upright_size(self) -> tuple[int, int]:
         """Width and height after turning."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+class MetadataBudget:
+    """What is looked at of one file's metadata, packed and unpacked; the rest is skipped, and the picture read."""
+
+    def __init__(self) -> None:
+        self.left = METADATA_BYTES
+
+    def spend(self, count: int) -> bool:
+        """Return True if so many bytes more may be looked at."""
+        if count > self.left:
+            return False
+        self.left -= count
+        return True
 
 
 def read_at(stream: BinaryIO, position: int, count: int) -> bytes:

@@ -7,12 +7,12 @@ import struct
 import zlib
 from typing import BinaryIO
 
-from .header import METADATA_BYTES, DamagedPicture, Header, read_at, size_of_stream, unpack_at
+from .header import MOST_PIECES, DamagedPicture, Header, MetadataBudget, read_at, size_of_stream, unpack_at
 from .orientation import orientation_in_exif, orientation_in_xmp
 from .parts import Part, joined
 
-# More segments than any program writes; a file made of empty ones must not take for ever.
-_MOST_SEGMENTS = 1_000_000
+#: Bytes between segments that no program leaves; decoders skip them one by one.
+_MOST_FILLING = 64 << 20
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 #: JFIF (APP0) and Adobe (APP14) say what the colours mean; the other application segments and comments do not.
@@ -27,6 +27,9 @@ _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _ORDINARY_SCANS, _MOST_PASSED = 20, 2_000_000_000
 #: What begins a segment: within a pass 0xFF is followed by 0, or by the number of a restart (T.81, B.1.1.2).
 _MARKER = re.compile(rb'\xff+([\x01-\xcf\xd8-\xfe])')
+#: What begins a segment before the first pass: any number of 0xFF, and a byte that is not 0xFF.
+_SEGMENT = re.compile(rb'\xff[^\xff]')
+_BLOCK, _WINDOW = 1 << 16, 1 << 20
 _IEND = b'\0\0\0\0IEND\xaeB`\x82'
 
 
@@ -39,16 +42,12 @@ def read_jpeg(stream: BinaryIO) -> Header:
     size, at = size_of_stream(stream), 2
     parts: list[Part] = [(0, 2)]
     frame, orientation, from_xmp, coefficients, progressive = None, None, None, 0.0, False
-    for _ in range(_MOST_SEGMENTS):
-        start = at
-        (byte,) = unpack_at(stream, at, 'B')
-        if byte != 0xFF:
-            at += 1  # filling that some programs leave; decoders pass over it as well
-            continue
-        while byte == 0xFF:
-            at += 1
-            (byte,) = unpack_at(stream, at, 'B')
-        at += 1
+    budget = MetadataBudget()
+    for _ in range(MOST_PIECES):
+        # Some programs leave filling between segments. It is left out: Pillow steps over it byte by byte.
+        start = _next_segment(stream, at, size)
+        (byte,) = unpack_at(stream, start + 1, 'B')
+        at = start + 2
         if byte in _STANDALONE or byte == 0:
             continue
         if byte == 0xD9:
@@ -60,7 +59,7 @@ def read_jpeg(stream: BinaryIO) -> Header:
             progressive = byte in _PROGRESSIVE
             if progressive:
                 coefficients = _samples_of(read_at(stream, at + 8, min(3 * channels, max(length - 8, 0))))
-        if byte == 0xE1 and orientation is None:
+        if byte == 0xE1 and orientation is None and budget.spend(length):
             body = read_at(stream, at + 2, min(max(length - 2, 0), size - at - 2))
             if body.startswith(b'Exif\0'):
                 orientation = orientation_in_exif(body)
@@ -83,16 +82,37 @@ def read_jpeg(stream: BinaryIO) -> Header:
     raise DamagedPicture('it has more segments than a picture has')
 
 
+def _next_segment(stream: BinaryIO, at: int, size: int) -> int:
+    """Return where the next segment begins."""
+    if _SEGMENT.match(read_at(stream, at, 2)):
+        return at
+    for place in range(at, min(size, at + _MOST_FILLING), _BLOCK):
+        stream.seek(place)
+        found = _SEGMENT.search(stream.read(_BLOCK + 1))
+        if found:
+            return place + found.start()
+    raise DamagedPicture('it ends in the middle of its header, or holds more filling than a picture has')
+
+
 def _check_scans(stream: BinaryIO, start: int, pixels: int) -> None:
     """Refuse a file of so many passes over the picture that a decoder would be at it for minutes.
 
     What follows the end of the picture, such as the film that a phone appends, is not looked at.
     """
+    # A file of more bytes than its numbers take holds something else behind its picture.
+    stop, place, scans = start + (1 << 20) + 16 * pixels, start, 0
     stream.seek(start)
-    data, at, scans = stream.read(), 0, 0
-    for _ in range(_MOST_SEGMENTS):
+    data, at = stream.read(_WINDOW), 0
+    for _ in range(MOST_PIECES):
         found = _MARKER.search(data, at)
-        if found is None or found[1] == b'\xd9':
+        while found is None or len(data) - found.end() < 2:
+            place += found.start() if found else max(0, len(data) - 1)
+            stream.seek(place)
+            data, at = stream.read(_WINDOW), 0
+            if len(data) < 4 or place > stop:
+                return
+            found = _MARKER.search(data)
+        if found[1] == b'\xd9':
             return
         at = found.end()
         if found[1] in b'\x01\xd8':
@@ -102,6 +122,10 @@ def _check_scans(stream: BinaryIO, start: int, pixels: int) -> None:
             if scans > _ORDINARY_SCANS and scans * pixels > _MOST_PASSED:
                 raise DamagedPicture(f'it takes {scans} passes or more over {pixels} pixels, which no program writes')
         at += int.from_bytes(data[at : at + 2], 'big')
+        if at > len(data):
+            place += at
+            stream.seek(place)
+            data, at = stream.read(_WINDOW), 0
     raise DamagedPicture('it has more segments than a picture has')
 
 
@@ -125,44 +149,46 @@ def read_png(stream: BinaryIO) -> Header:
         raise DamagedPicture('it does not begin with its size')
     parts: list[Part] = [(0, 8)]
     found: dict[str, int | None] = {}
-    ended = False
-    for _ in range(_MOST_SEGMENTS):
+    ended, budget = False, MetadataBudget()
+    for _ in range(MOST_PIECES):
         if at + 8 > size:
             break
         length, kind = unpack_at(stream, at, '>I4s')
         end = min(at + 12 + length, size)
         if kind in _KEPT_CHUNKS:
             parts.append((at, end))
-        elif kind in (b'eXIf', b'tEXt', b'zTXt', b'iTXt') and length <= METADATA_BYTES and at + 12 + length <= size:
-            source, value = _png_orientation(kind, read_at(stream, at + 8, length))
+        elif kind in (b'eXIf', b'tEXt', b'zTXt', b'iTXt') and at + 12 + length <= size and budget.spend(length):
+            source, value = _png_orientation(kind, read_at(stream, at + 8, length), budget)
             found.setdefault(source, value)
         at += 12 + length
         if kind == b'IEND':
             ended = True
             break
+    else:
+        raise DamagedPicture('it has more chunks than a picture has')
     if not ended:
         parts.append(_IEND)
     orientation = found.get('exif') or found.get('raw') or found.get('xmp') or 1
     return Header('PNG', width, height, orientation, bits, parts=joined(parts))
 
 
-def _png_orientation(kind: bytes, body: bytes) -> tuple[str, int | None]:
+def _png_orientation(kind: bytes, body: bytes, budget: MetadataBudget) -> tuple[str, int | None]:
     if kind == b'eXIf':
         return 'exif', orientation_in_exif(body)
     keyword, _, rest = body.partition(b'\0')
     if keyword == b'Raw profile type exif':
         # As ImageMagick writes it: a line with the name, one with the length, then hexadecimal digits.
-        lines = _text(kind, rest).split(b'\n')
+        lines = _text(kind, rest, budget).split(b'\n', 3)
         try:
-            return 'raw', orientation_in_exif(bytes.fromhex(b''.join(lines[3:]).decode('ascii')))
+            return 'raw', orientation_in_exif(bytes.fromhex(b''.join(lines[3:]).replace(b'\n', b'').decode('ascii')))
         except ValueError:
             return 'raw', None
     if keyword == b'XML:com.adobe.xmp':
-        return 'xmp', orientation_in_xmp(_text(kind, rest))
+        return 'xmp', orientation_in_xmp(_text(kind, rest, budget))
     return 'other', None
 
 
-def _text(kind: bytes, rest: bytes) -> bytes:
+def _text(kind: bytes, rest: bytes, budget: MetadataBudget) -> bytes:
     packed = kind == b'zTXt'
     if kind == b'iTXt':
         packed = rest[:1] == b'\1'
@@ -171,10 +197,14 @@ def _text(kind: bytes, rest: bytes) -> bytes:
         rest = rest[1:]
     if not packed:
         return rest
+    if not budget.left:
+        return b''
     try:
-        return zlib.decompressobj().decompress(rest, METADATA_BYTES)
+        text = zlib.decompressobj().decompress(rest, budget.left)
     except zlib.error:
         return b''
+    budget.spend(len(text))
+    return text
 
 
 def checksums_hold(stream: BinaryIO, header: Header) -> bool:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from .boxes import HEIF_BRANDS, brands, read_heif, read_jpeg2000
-from .header import METADATA_BYTES, DamagedPicture, Header, OtherFormat, read_at, size_of_stream, unpack_at
+from .header import (
+    MOST_PIECES,
+    DamagedPicture,
+    Header,
+    MetadataBudget,
+    OtherFormat,
+    read_at,
+    size_of_stream,
+    unpack_at,
+)
 from .jpeg_png import read_jpeg, read_png
 from .orientation import orientation_in_exif, orientation_in_xmp
+from .parts import Part, joined
 from .tiff import read_tiff
 
+_GRAPHIC_CONTROL = 0xF9
+_LARGEST_ICO = 16 << 20
 _DIB_SIZES = {12, 40, 52, 56, 64, 108, 124}
 #: First bytes of formats that are known and not read, and what to do.
 _REMEDIES = (
@@ -91,19 +106,33 @@ def _read_tiff_unless_raw(stream: BinaryIO) -> Header:
 def _read_gif(stream: BinaryIO) -> Header:
     width, height, flags = unpack_at(stream, 6, '<HHB')
     at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
-    for _ in range(1_000_000):
+    # Without comments, which Pillow puts together block by block.
+    parts: list[Part] = [(0, at)]
+    counter = itertools.count()
+    for _ in range(MOST_PIECES):
         (kind,) = unpack_at(stream, at, 'B')
         if kind == 0x2C:
             left, top, wide, high = unpack_at(stream, at + 1, '<HHHH')
             # Pillow enlarges the canvas where the first frame reaches beyond it.
-            return Header('GIF', max(width, left + wide), max(height, top + high))
+            parts.append((at, size_of_stream(stream)))
+            return Header('GIF', max(width, left + wide), max(height, top + high), parts=joined(parts))
         if kind != 0x21:
             break
-        at += 2
-        while length := unpack_at(stream, at, 'B')[0]:
-            at += 1 + length
-        at += 1
+        start, (label,) = at, unpack_at(stream, at + 1, 'B')
+        at = _after_blocks(stream, at + 2, counter)
+        if label == _GRAPHIC_CONTROL:
+            parts.append((start, at))
     raise DamagedPicture('it holds no picture')
+
+
+def _after_blocks(stream: BinaryIO, at: int, counter: Iterator[int]) -> int:
+    """Return the position behind the blocks of an extension, such as a comment; ``counter`` numbers all of them."""
+    while next(counter) < MOST_PIECES:
+        (length,) = unpack_at(stream, at, 'B')
+        at += 1 + length
+        if not length:
+            return at
+    raise DamagedPicture('it has more extensions than a picture has')
 
 
 def _read_dib(stream: BinaryIO, start: int, kind: str) -> Header:
@@ -111,7 +140,11 @@ def _read_dib(stream: BinaryIO, start: int, kind: str) -> Header:
     width, height = unpack_at(stream, start + 4, '<HH' if length == 12 else '<ii')
     if width <= 0 or height == 0:
         raise DamagedPicture('it has no pixels')
-    return Header(kind, width, abs(height))
+    parts: list[Part] | None = None
+    if length > 12 and unpack_at(stream, start + 16, '<I')[0] in (1, 2):
+        # Runs: two bytes at most for a pixel and the end of a line; Pillow would go on through whatever follows.
+        parts = [(0, min(size_of_stream(stream), 4096 + 4 * (width + 1) * abs(height)))]
+    return Header(kind, width, abs(height), parts=parts)
 
 
 def _read_webp(stream: BinaryIO) -> Header:
@@ -119,7 +152,8 @@ def _read_webp(stream: BinaryIO) -> Header:
     width = height = 0
     exif = xmp = None
     animated = lossless = False
-    for _ in range(100_000):
+    budget = MetadataBudget()
+    for _ in range(MOST_PIECES):
         if at + 8 > size:
             break
         kind, length = unpack_at(stream, at, '<4sI')
@@ -132,7 +166,7 @@ def _read_webp(stream: BinaryIO) -> Header:
         elif kind == b'VP8L' and not width:
             (packed,) = unpack_at(stream, body + 1, '<I')
             width, height = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
-        elif kind in (b'EXIF', b'XMP ') and length <= METADATA_BYTES and end <= size:
+        elif kind in (b'EXIF', b'XMP ') and end <= size and budget.spend(length):
             data = read_at(stream, body, length)
             if kind == b'EXIF':
                 exif = orientation_in_exif(data)
@@ -142,29 +176,18 @@ def _read_webp(stream: BinaryIO) -> Header:
         at = end + length % 2
     if not width or not height:
         raise DamagedPicture('it does not say how large it is')
-    return Header('WEBP', width, height, exif or xmp or 1, animated=animated, lossless=lossless)
+    stop = min(size, 8 + unpack_at(stream, 4, '<I')[0])
+    turn = exif or xmp or 1
+    return Header('WEBP', width, height, turn, parts=[(0, stop)], animated=animated, lossless=lossless, held=stop)
 
 
 def _read_pnm(stream: BinaryIO) -> Header:
     data = read_at(stream, 0, min(size_of_stream(stream), 1 << 16))
-    numbers: list[bytes] = []
-    at = 2
-    while len(numbers) < 3 and at < len(data):
-        if data[at : at + 1].isspace():
-            at += 1
-        elif data[at : at + 1] == b'#':
-            line = min(
-                (place for place in (data.find(b'\n', at), data.find(b'\r', at)) if place >= 0), default=len(data)
-            )
-            at = line + 1
-        else:
-            end = at
-            while end < len(data) and not data[end : end + 1].isspace() and data[end : end + 1] != b'#':
-                end += 1
-            numbers.append(data[at:end])
-            at = end
-            if len(numbers) == 2 and data[1:2] in b'14':
-                break
+    # All must be there, and end: a decoder reads them byte by byte.
+    texts = re.finditer(rb'(\S+)\s', re.sub(rb'#[^\r\n]*', b' ', data[2:]))
+    numbers = [text[1] for text in itertools.islice(texts, 3)]
+    if len(numbers) < (2 if data[1:2] in b'14' else 3):
+        raise DamagedPicture('it does not say how large it is')
     try:
         width, height = int(numbers[0]), int(numbers[1])
     except (ValueError, IndexError):
@@ -177,6 +200,8 @@ def _read_pnm(stream: BinaryIO) -> Header:
 
 
 def _read_ico(stream: BinaryIO) -> Header:
+    if size_of_stream(stream) > _LARGEST_ICO:
+        raise DamagedPicture(f'an icon has at most {_LARGEST_ICO >> 20} MB')
     (count,) = unpack_at(stream, 4, '<H')
     largest = (0, 0)
     for index in range(count):

@@ -69,7 +69,8 @@ def read_image(
     stated = check_range(value_range)
     with _opened(source, name) as (stream, name), _in_sentences(name):
         header = _checked_header(stream, name)
-        with _GATE.holding(_memory_for(header, 1)):
+        _check_memory(header, 1, name, whole=False)
+        with _GATE.holding(header.held + _memory_for(header, 1)):
             plain = _plain_png(stream, header)
             return _as_array(decode(stream, header, name, 1, stated)[0]) if plain is None else plain
 
@@ -140,7 +141,7 @@ def read_resized(
         if fast and header.kind == 'JPEG':
             reduction = max(reduction, _power_of_two(min(width / wanted[0], height / wanted[1]) / FAST_MARGIN))
         _check_memory(header, reduction, name)
-        with _GATE.holding(_memory_for(header, reduction)):
+        with _GATE.holding(header.held + _memory_for(header, reduction)):
             plain = _plain_png(stream, header) if reduction == 1 else None
             if plain is not None:
                 return resize_rgb(plain, wanted, interpolation=interpolation), (width, height)
@@ -280,9 +281,14 @@ def _reduction_for(header: Header, largest: float) -> int:
     return factor
 
 
-def _check_memory(header: Header, reduction: int, name: str) -> None:
+def _check_memory(header: Header, reduction: int, name: str, whole: bool = True) -> None:
+    if header.held > MOST_MEMORY:
+        raise UnreadableImage(
+            f'The image file {name} is too large to decode: {header.held >> 20} MB of it are read at once, more than '
+            f'the limit of {MOST_MEMORY >> 20} MB. Save it again, without whatever else it holds.'
+        )
     pixels, needed = header.width * header.height, _memory_for(header, reduction)
-    if needed > MOST_MEMORY and needed > _ORDINARY * pixels:
+    if whole and needed > MOST_MEMORY and needed > _ORDINARY * pixels:
         raise UnreadableImage(
             f'The image file {name} is too large to decode: {header.width} x {header.height} pixels of its kind take '
             f'{needed >> 20} MB of memory, more than the limit of {MOST_MEMORY >> 20} MB. Make it smaller '
@@ -312,5 +318,8 @@ def _as_array(picture: Image.Image) -> np.ndarray:
 def _plain_png(stream: BinaryIO, header: Header) -> np.ndarray | None:
     if header.kind != 'PNG' or header.width * header.height > EXACT_PIXELS:
         return None
+    # What is behind its end, or more than its pixels take even where nothing could be packed, is not read.
+    most = 6 * header.width * header.height + (1 << 20)
     stream.seek(0)
-    return decode_plain_png(stream.read())
+    data = stream.read(most + 1)
+    return decode_plain_png(data) if len(data) <= most else None

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
+import numpy as np
+
 from .header import DamagedPicture, Header, OtherFormat, read_at, size_of_stream, unpack_at
 
 # Layout of a value by its type, as TIFF 6.0 numbers them; 13, 16, 17 and 18 are those of the supplements.
@@ -19,6 +21,8 @@ _SUBFILE, _DNG = 254, 50706
 #: Where strips and tiles lie. Each takes a decoder some hundredths of a millisecond and some hundred bytes, however few
 #: pixels it has; a picture of 100 megapixels in tiles of 64 x 64 has 25,000.
 _PIECES, _MOST_PIECES = (273, 324), 100_000
+_PLACES = (273, 279, 324, 325)
+_COMPRESSION, _OLD_JPEG = 259, range(512, 522)
 _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_HEIGHT = 278, 322, 323
 #: Photometric interpretations that decoders turn into floating point: LogL and LogLuv.
 _LOGARITHMS = (32844, 32845)
@@ -107,6 +111,9 @@ def read_tiff(stream: BinaryIO) -> Header:
         header.bits, header.numbers = 32, 'float'
     kept = [entries[tag][2] for tag in sorted(entries.keys() & _KEPT)]
     directory = struct.pack(order + counting, len(kept)) + b''.join(kept) + bytes(8 if big else 4)
+    compressed = (values_of(_COMPRESSION) or (1,))[0] != 1
+    size = min(size, _end_of_pixels(stream, order, {tag: entries[tag] for tag in entries.keys() & _KEPT}, inline, size))
+    header.held = size if compressed or bits > 8 else 0
     place = size + size % 2
     head = read_at(stream, 0, 8) + struct.pack('<Q' if order == '<' else '>Q', place) if big else (
         read_at(stream, 0, 4) + struct.pack(f'{order}I', place)
@@ -114,6 +121,34 @@ def read_tiff(stream: BinaryIO) -> Header:
     if big or place < 1 << 32:
         header.parts = [head, (len(head), size), bytes(size % 2) + directory]
     return header
+
+
+def _end_of_pixels(
+    stream: BinaryIO, order: str, entries: dict[int, tuple[int, int, bytes]], inline: int, size: int
+) -> int:
+    """Return the end of what the first picture needs of a file: other pictures and holes may follow."""
+    if any(tag in entries for tag in _OLD_JPEG):
+        return size
+    end, arrays = 0, {}
+    for tag, (kind, values, entry) in entries.items():
+        length = struct.calcsize(order + _LAYOUTS.get(kind, 'c')) * values
+        body = entry[-inline:]
+        if length > inline:
+            (place,) = struct.unpack(f'{order}Q' if inline == 8 else f'{order}I', body)
+            if place + length > size:
+                return size
+            end = max(end, place + length)
+            body = read_at(stream, place, length) if tag in _PLACES else b''
+        if tag in _PLACES and kind in (3, 4, 16):
+            arrays[tag] = np.frombuffer(body[:length], order + _LAYOUTS[kind]).astype(np.uint64)
+    for offsets, lengths in ((273, 279), (324, 325)):
+        if offsets in entries:
+            if offsets not in arrays or lengths not in arrays or len(arrays[offsets]) != len(arrays[lengths]):
+                return size
+            # Sums beyond 64 bits are those of no file.
+            ends = np.minimum(arrays[offsets], size) + np.minimum(arrays[lengths], size)
+            end = max(end, int(ends.max(initial=0)))
+    return end
 
 
 def _pieces_needed(values_of: Callable[[int], tuple], width: int, height: int) -> int:

@@ -1,0 +1,174 @@
+"""What a picture file may cost before its pixels are decoded: bytes read, steps taken, memory held."""
+
+import contextlib
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from miqa.pictures import reading
+from miqa.pictures.header import DamagedPicture
+from miqa.pictures.other_formats import read_header
+from miqa.pictures.reading import UnreadableImage, read_image
+
+RGB = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+
+
+def encoded(kind: str, picture: np.ndarray = RGB, **options) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+JPEG, PNG, GIF, WEBP = (encoded(kind) for kind in ('JPEG', 'PNG', 'GIF', 'WEBP'))
+PALETTE_END = 13 + (3 << (GIF[10] & 7) + 1)
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack('>I', 8 + len(body)) + kind + body
+
+
+class Counting(io.BytesIO):
+    """Counts how often it is asked, and for how much."""
+
+    asked = taken = 0
+
+    def read(self, count=-1):
+        self.asked += 1
+        data = super().read(count)
+        self.taken += len(data)
+        return data
+
+
+def cost_of_header(data: bytes) -> tuple[int, int]:
+    stream = Counting(data)
+    with contextlib.suppress(DamagedPicture):
+        read_header(stream)
+    return stream.asked, stream.taken
+
+
+LONG_TEXT = zlib.compress(b'x' * (4 << 20))
+HOSTILE = {
+    'fill bytes': JPEG[:2] + b'\xff' * 3_000_000 + JPEG[2:],
+    'other filling': JPEG[:20] + b'\0' * 3_000_000 + JPEG[20:],
+    'empty segments': JPEG[:2] + b'\xff\xe2\0\2' * 300_000 + JPEG[2:],
+    'EXIF without an orientation': JPEG[:2]
+    + (b'\xff\xe1\xff\xf0Exif\0\0II*\0\x08\0\0\0\xff\xff' + bytes(0xFFF0 - 18)) * 300
+    + JPEG[2:],
+    'packed texts': PNG[:33] + chunk(b'zTXt', b'XML:com.adobe.xmp\0\0' + LONG_TEXT) * 500 + PNG[33:],
+    'packed profiles': PNG[:33] + chunk(b'zTXt', b'Raw profile type exif\0\0' + LONG_TEXT) * 500 + PNG[33:],
+    'texts of many lines': PNG[:33] + chunk(b'tEXt', b'Raw profile type exif\0' + b'\n' * (4 << 20)) + PNG[33:],
+    'empty chunks': PNG[:33] + chunk(b'tIME', b'') * 300_000 + PNG[33:],
+    'comments of a GIF': GIF[:PALETTE_END] + b'\x21\xfe' + b'\1x' * 500_000 + b'\0' + GIF[PALETTE_END:],
+    'chunks of a WebP': WEBP[:12] + b'EXIF\0\0\0\0' * 300_000 + WEBP[12:],
+    'nested boxes': box(b'ftyp', b'heic\0\0\0\0mif1')
+    + box(b'meta', b'\0' * 4 + box(b'iprp', box(b'ipco', b'') * 100) * 100) * 100,
+    'boxes': box(b'ftyp', b'heic\0\0\0\0mif1') + box(b'free', b'') * 1_000_000,
+    'boxes of a JPEG 2000': box(b'jP  ', b'\r\n\x87\n') + box(b'free', b'') * 500_000,
+    'segments of a JPEG 2000': b'\xff\x4f\xff\x51\0\x29' + bytes(39) + b'\xff\x64\0\2' * 500_000,
+    'a long comment': b'P5 ' + b'#' * 3_000_000 + b'\n4 4 255\n' + bytes(16),
+    'a comment before the last number': b'P5 4 4 #' + b'x' * 3_000_000 + b'\n255\n' + bytes(16),
+}
+
+
+@pytest.mark.parametrize('name', HOSTILE)
+def test_the_header_of_a_hostile_file_takes_few_steps(name):
+    asked, taken = cost_of_header(HOSTILE[name])
+    assert asked < 350_000 and taken <= len(HOSTILE[name]) + (5 << 20)
+
+
+@pytest.mark.parametrize(
+    'name', ['fill bytes', 'other filling', 'packed texts', 'packed profiles', 'texts of many lines']
+)
+def test_what_only_takes_time_is_left_out_and_the_picture_is_read(name):
+    plain = JPEG if name.endswith(('bytes', 'filling')) else PNG
+    assert np.array_equal(read_image(HOSTILE[name]), read_image(plain))
+
+
+def test_comments_of_a_gif_are_left_out():
+    small = GIF[:PALETTE_END] + b'\x21\xfe' + b'\1x' * 5000 + b'\0' + GIF[PALETTE_END:]
+    assert np.array_equal(read_image(small), read_image(GIF))
+
+
+def test_unpacked_texts_of_one_file_share_one_bound():
+    import miqa.pictures.jpeg_png as module
+
+    data, unpacked = HOSTILE['packed texts'], []
+    real = zlib.decompressobj
+
+    class Counted:
+        def decompress(self, *arguments):
+            unpacked.append(len(text := real().decompress(*arguments)))
+            return text
+
+    original, module.zlib.decompressobj = module.zlib.decompressobj, Counted
+    try:
+        read_header(io.BytesIO(data))
+    finally:
+        module.zlib.decompressobj = original
+    assert sum(unpacked) <= 4 << 20
+
+
+@pytest.mark.parametrize(
+    ('kind', 'options'),
+    [
+        ('PNG', {}), ('JPEG', {}), ('JPEG', {'progressive': True}), ('WEBP', {'lossless': True}), ('GIF', {}),
+        ('BMP', {}), ('TIFF', {}), ('TIFF', {'compression': 'tiff_lzw'}), ('PPM', {}), ('JPEG2000', {}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_hole_behind_a_picture_is_not_read(tmp_path, kind, options):
+    path, data = tmp_path / 'x', encoded(kind, **options)
+    path.write_bytes(data)
+    expected = read_image(path)
+    with path.open('r+b') as stream:
+        stream.truncate(500 << 20)
+    with path.open('rb') as stream:
+        header = read_header(stream)
+        assert header.held < 1 << 20
+    taken = []
+
+    def open_counting(*arguments, **others):
+        stream = CountingFile(path)
+        taken.append(stream)
+        return stream
+
+    before, reading.open_regular = reading.open_regular, open_counting
+    try:
+        assert np.array_equal(read_image(path), expected)
+    finally:
+        reading.open_regular = before
+    assert taken[0].taken < 8 << 20
+
+
+class CountingFile(io.FileIO):
+    """A file that counts what is read of it."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.taken = 0
+
+    def read(self, count=-1):
+        data = super().read(count)
+        self.taken += len(data)
+        return data
+
+
+def test_a_file_that_must_be_held_at_once_is_refused_above_a_bound(tmp_path):
+    path = tmp_path / 'x.tif'
+    Image.fromarray(RGB).save(path, compression='tiff_lzw')
+    data = bytearray(path.read_bytes())
+    at = data.index(struct.pack('<HHI', 279, 4, 1)) + 8
+    data[at : at + 4] = struct.pack('<I', 800 << 20)
+    path.write_bytes(data)
+    with path.open('r+b') as stream:
+        stream.truncate(850 << 20)
+    with pytest.raises(UnreadableImage, match='800 MB of it are read at once|too large to decode'):
+        read_image(path)
