@@ -17,12 +17,16 @@ from tqdm import tqdm
 from miqa.errors import MIQAError
 from miqa.outside.addresses import is_web_address, redact_address
 from miqa.outside.fetching import FetchError, content_length, open_address, reason_of
+from miqa.outside.regular_files import open_regular
 
 from .files import sha256_of_file
 
 _BLOCK = 1 << 20
 _SECONDS_TO_ANSWER = 30
 _ATTEMPTS = 5
+#: How files of weights begin: a zip file, or a pickle of protocol 2 and later (PyTorch before 1.6).
+_PICKLES = (b'PK\x03\x04', b'\x80')
+_BEGINNINGS = {'.pth': _PICKLES, '.pt': _PICKLES, '.tar': _PICKLES, '.zip': (b'PK',), '.onnx': (b'\x08',)}
 
 
 class DownloadError(MIQAError, OSError):
@@ -39,8 +43,8 @@ def download(url: str, path: str | os.PathLike, sha256: str | None = None, progr
     Args:
         url: http, https or file.
         path: where to put the file; its folder is made.
-        sha256: 64 hexadecimal digits that the file must have. None where its publisher gives none: then only its
-            length is checked, a web page in its place is refused, and a file that is there is taken as it is.
+        sha256: 64 hexadecimal digits that the file must have. None where its publisher gives none: then its length is
+            checked, an empty answer or a web page in its place is not kept, and files of weights must begin as such.
         progress: show a progress bar.
 
     Raises:
@@ -63,7 +67,10 @@ def download(url: str, path: str | os.PathLike, sha256: str | None = None, progr
                     f'{path} is there, but it is not the expected file: its SHA-256 is {found}, not {sha256}. '
                     f'Move it away, or replace it by {redact_address(url)}.'
                 )
-            return path
+            if sha256 or not _not_a_file_of(path, path):
+                return path
+            # A page that an earlier version kept in the file's place.
+            path.unlink()
         part = path.with_name(f'{path.name}.part')
         _fetch_with_retries(url, part, path, sha256, progress)
         if sha256 and (found := sha256_of_file(part)) != sha256:
@@ -73,8 +80,26 @@ def download(url: str, path: str | os.PathLike, sha256: str | None = None, progr
                 f'file may have changed, or something on the way answers in its place. Put the right file at {path} by '
                 'hand.'
             )
+        if sha256 is None and (reason := _not_a_file_of(part, path)):
+            part.unlink()
+            raise _unreachable(url, path, sha256, f'{reason} and was discarded')
         part.replace(path)
     return path
+
+
+def _not_a_file_of(part: Path, path: Path) -> str | None:
+    """Return what came in place of a file whose digest is not known; None where it may be the file."""
+    with open_regular(part, None) as stream:
+        begin = stream.read(512)
+    if not begin:
+        return 'an empty answer came'
+    text = begin.removeprefix(b'\xef\xbb\xbf').lstrip().lower()
+    if text.startswith((b'<!doctype', b'<html', b'<head', b'<body', b'<script', b'<?xml', b'<error')):
+        return 'a web page came instead of the file'
+    beginnings = _BEGINNINGS.get(path.suffix.lower())
+    if beginnings and not begin.startswith(beginnings) and begin[257:262] != b'ustar':
+        return f'what came does not begin as a {path.suffix} file does'
+    return None
 
 
 def _fetch_with_retries(url: str, part: Path, path: Path, sha256: str | None, progress: bool) -> None:

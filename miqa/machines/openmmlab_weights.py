@@ -77,7 +77,8 @@ def fetched(address: str) -> Path:
         CheckpointError: it is not the file whose digest is in its name.
     """
     path = Path(torch.hub.get_dir()) / 'checkpoints' / Path(urlparse(address).path).name
-    if not path.is_file():
+    is_new = not path.is_file()
+    if is_new:
         try:
             download(address, path)
         except OSError as error:
@@ -88,6 +89,9 @@ def fetched(address: str) -> Path:
     # OpenMMLab writes the first eight digits of the SHA-256 into the name.
     digits = re.search(r'-([0-9a-f]{8})\.pth$', path.name)
     if digits and not sha256_of_file(path).startswith(digits[1]):
+        if is_new:
+            path.unlink()
+            raise CheckpointError(f'What came from {redact_address(address)} is not the file that its name promises.')
         raise CheckpointError(f'{path} is not the file that its name promises. Delete it; it is fetched again.')
     return path
 

@@ -172,3 +172,30 @@ def test_of_several_callers_one_fetches(server, tmp_path):
         thread.join()
     assert server.requests == [None]
     assert (tmp_path / 'file.bin').read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'',
+        b'  <!DOCTYPE html><p>log in</p>',
+        b'\xef\xbb\xbf<HTML>quota</HTML>',
+        b'{"error": "not found"}',
+        b'\n\n<?xml version="1.0"?>',
+    ],
+    ids=['empty', 'page', 'page with a mark', 'JSON', 'XML'],
+)
+def test_what_is_no_weights_file_is_not_kept_whatever_type_the_server_says(server, tmp_path, content):
+    server.content = content
+    with pytest.raises(DownloadError, match='discarded'):
+        download(server.url, tmp_path / 'best.pth', progress=False)
+    assert names_in(tmp_path) == []
+    server.content = b'PK\x03\x04' + CONTENT
+    download(server.url, tmp_path / 'best.pth', progress=False)
+    assert (tmp_path / 'best.pth').read_bytes() == server.content
+
+
+def test_a_page_that_was_kept_in_place_of_a_file_is_fetched_anew(server, tmp_path):
+    (tmp_path / 'file.bin').write_bytes(b'<html>')
+    download(server.url, tmp_path / 'file.bin', progress=False)
+    assert (tmp_path / 'file.bin').read_bytes() == CONTENT
