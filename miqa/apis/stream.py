@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from miqa.running.cores import usable_cores
 
 from .inputs import Picture, picture_name
 
@@ -80,7 +81,7 @@ def all_or_error(found: Iterable[Answered[Answer]]) -> list[Answer]:
 
 def default_workers() -> int:
     """Return how many threads decode where nothing is said: one a core that this process may use, at most 16."""
-    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1)
+    return min(16, usable_cores())
 
 
 def prepared_batches(

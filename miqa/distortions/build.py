@@ -12,6 +12,7 @@ import joblib
 
 from miqa.keeping import only_writer
 from miqa.layout import image_task_folder, images_in, record_path, records_in, sources_in
+from miqa.running.cores import usable_cores
 from miqa.running.parallel import BACKENDS, check_shard, run_parallel, shard_of
 from miqa.running.progress import Progress, open_bar
 from miqa.taxonomy import (
@@ -169,7 +170,7 @@ def _build(mine: list[tuple[Source, Order]], folder: Path, shard, jobs, backend,
 
 def _threads(jobs: int) -> int:
     """Return the threads of each of ``jobs`` processes on this machine: its share of the cores."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     return max(1, cores // (jobs if jobs > 0 else cores))
 
 

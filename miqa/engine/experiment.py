@@ -26,6 +26,7 @@ from miqa.registry import (
     OPTIM_WRAPPERS,
     TRANSFORMS,
 )
+from miqa.running.cores import usable_cores
 from miqa.running.signatures import options_of
 from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice, did_you_mean
 
@@ -181,7 +182,7 @@ def _settle_label(config: Config) -> None:
 def _fit_machine(loader: ConfigDict) -> None:
     """Use no more workers than this process's share of cores, and pinned memory only where a GPU reads it."""
     processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
-    share = max(1, len(os.sched_getaffinity(0)) // processes)
+    share = max(1, usable_cores() // processes)
     loader.num_workers = min(loader.get('num_workers', 0), share)
     loader.pin_memory = bool(loader.get('pin_memory')) and torch.cuda.is_available()
     if not loader.num_workers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from miqa.machines.image_list import list_sources
 from miqa.machines.responses import ResponseFolder
 from miqa.machines.runner import run_machine, time_machine
 from miqa.pictures import read_image
+from miqa.running.cores import usable_cores
 from miqa.taxonomy import DEFAULT_MEASURES, DISTORTIONS, LEVEL_PAIRS
 
 VERSIONS = len(DISTORTIONS) * len(LEVEL_PAIRS)
@@ -208,7 +208,7 @@ def plan_text(
     plan = extrapolate(costs, machines, sources, gpu_images_per_second)
     lines = [
         f'Measured here on {costs.sampled} sources of {costs.megapixels:.2f} megapixels on average '
-        f'(time of the processor; {os.cpu_count()} cores here):',
+        f'(time of the processor; {usable_cores()} cores here):',
         f'  per source: distort {costs.distort_seconds:.1f} s, quality table {costs.measure_seconds:.1f} s, decode '
         f'{costs.decode_seconds:.1f} s of one core; {costs.bytes / 1e6:.1f} MB',
     ]

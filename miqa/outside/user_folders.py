@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 #: The environment variable that moves the cache folder.
@@ -10,8 +14,24 @@ HOME_VARIABLE = 'MIQA_HOME'
 
 
 def user_cache() -> Path:
-    """Return the folder for files that can be made again: ``$MIQA_HOME``, else ``~/.cache/miqa`` (not created)."""
+    """Return the folder for files that can be made again: ``$MIQA_HOME``, else ``~/.cache/miqa`` (not created).
+
+    A user without a home folder gets one that goes away with the process.
+    """
     home = os.environ.get(HOME_VARIABLE)
     if home:
         return Path(home).expanduser()
-    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'miqa'
+    if cache := os.environ.get('XDG_CACHE_HOME'):
+        return Path(cache) / 'miqa'
+    try:
+        return Path.home() / '.cache' / 'miqa'
+    except RuntimeError:  # no HOME, and a user number without an entry in /etc/passwd
+        return _folder_of_this_process()
+
+
+@functools.cache
+def _folder_of_this_process() -> Path:
+    # Made anew: whoever knew its name could have put weights of their own there.
+    folder = tempfile.mkdtemp(prefix='miqa-')
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)

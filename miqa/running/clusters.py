@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from miqa.errors import MIQAError
 
+from .cores import usable_cores
 from .requirements import require
 
 #: A task whose worker dies so often is given up: it is likely to kill the next one, too.
@@ -93,7 +94,7 @@ def _begin_dask(distributed, jobs: int):
     if dask.config.get('scheduler-address', None):
         return distributed.Client()
     # No page for people to look at: it would be open to the whole network.
-    workers = _cores(jobs, 'n_workers') or {'n_workers': os.cpu_count() or 1}
+    workers = _cores(jobs, 'n_workers') or {'n_workers': usable_cores()}
     return distributed.Client(threads_per_worker=1, dashboard_address=None, **workers)
 
 

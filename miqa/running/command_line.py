@@ -22,6 +22,7 @@ from miqa.outside.names import printable, printable_text
 from miqa.taxonomy import did_you_mean
 
 from .requirements import explained, in_checkout
+from .surroundings import cause_in_surroundings, open_streams
 
 #: What commands say after an interruption that go on where they stopped.
 SAME_AGAIN = 'What is finished is kept; the same command goes on from there.'
@@ -176,6 +177,7 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         main: the command; may return an exit status.
         go_on: a sentence for an interruption: how the user goes on; such as :data:`SAME_AGAIN`; or what returns it.
     """
+    open_streams()
     if getattr(sys.stdout, 'errors', '') == 'strict' and hasattr(sys.stdout, 'reconfigure'):
         # A name that the terminal's encoding lacks ends no command.
         sys.stdout.reconfigure(errors='backslashreplace')
@@ -196,20 +198,11 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         sys.exit(128 + number)
     except BrokenPipeError:
         _end_unread()
-    except (MemoryError, RuntimeError) as error:
-        if _is_out_of_memory(error) and not os.environ.get('MIQA_TRACEBACK'):
-            reason = ' '.join(str(error).split())[:200]
-            if first_to_say(reason):
-                print(
-                    f'Error: there is not enough memory{f" ({reason})" if reason else ""}. Use a smaller --batch-size, '
-                    'or fewer --workers.',
-                    file=sys.stderr,
-                )
-            sys.exit(1)
-        if isinstance(error, MemoryError):
-            raise
+    except (RuntimeError, AttributeError, TypeError, OverflowError, MemoryError) as error:
+        _say_surroundings(error)
         lines = str(error).splitlines() or ['']
-        if os.environ.get('MIQA_TRACEBACK') or os.environ.get('WORLD_SIZE', '1') == '1' or not _LOST.search(lines[0]):
+        lost = isinstance(error, RuntimeError) and _LOST.search(lines[0])
+        if os.environ.get('MIQA_TRACEBACK') or os.environ.get('WORLD_SIZE', '1') == '1' or not lost:
             raise
         # Whoever ended first has said why.
         if first_to_say(_LOST.pattern):
@@ -218,6 +211,7 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
     except (ValueError, KeyError, OSError, ImportError) as error:
         if os.environ.get('MIQA_TRACEBACK'):
             raise
+        _say_surroundings(error)
         text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         if isinstance(error, ModuleNotFoundError):
             text = explained(error)
@@ -232,14 +226,14 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         sys.exit(1)
 
 
-# What PyTorch (CPU and CUDA), ONNX Runtime and OpenVINO say where memory is missing.
-_NO_MEMORY = re.compile(
-    r'out of memory|can.t allocate memory|not enough memory|Failed to allocate memory|bad alloc', re.I
-)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or bool(_NO_MEMORY.search(str(error)))
+def _say_surroundings(error: Exception) -> None:
+    """Exit with a sentence where an error comes from the user's surroundings."""
+    text = None if os.environ.get('MIQA_TRACEBACK') else cause_in_surroundings(error)
+    if text is None:
+        return
+    if first_to_say(text):
+        print(f'Error: {text}\n(Set MIQA_TRACEBACK=1 to see where it happened.)', file=sys.stderr)
+    sys.exit(1)
 
 
 def first_to_say(text: str) -> bool:

@@ -17,11 +17,11 @@ Examples:
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from miqa.running.allocator import keep_freed_memory
 from miqa.running.command_line import SAME_AGAIN, ConfigOptions, ToolParser, run_command
+from miqa.running.cores import usable_cores
 from miqa.taxonomy import SPLITS
 
 
@@ -34,7 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--data-root', '--data_root', help="the database (default: the config's)")
     parser.add_argument('--checkpoint', help="take the encoder's weights from this file instead of the config's")
     parser.add_argument('--batch-size', '--batch_size', type=int, default=64, help='pictures at a time (default: 64)')
-    parser.add_argument('--workers', type=int, default=min(8, os.cpu_count() or 1), help='processes that read pictures')
+    parser.add_argument('--workers', type=int, default=min(8, usable_cores()), help='processes that read pictures')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 ... (default: the first GPU, or cpu where there is none)')
     parser.add_argument(
         '--amp', action='store_true', help='compute in bfloat16: half the time where the processor has it'

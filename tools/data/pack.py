@@ -19,10 +19,10 @@ Examples:
   python tools/data/pack.py data/miqd --task det --split train --out data/packed/det_train --check
 """
 
-import os
 from pathlib import Path
 
 from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command
+from miqa.running.cores import usable_cores
 from miqa.taxonomy import DATABASE_TASKS, SPLITS
 
 
@@ -44,7 +44,7 @@ def main():
         '--workers',
         dest='workers',
         type=int,
-        default=os.cpu_count(),
+        default=usable_cores(),
         help='processes (default: one for each core)',
     )
     parser.add_argument('--missing', choices=('error', 'skip'), default='error', help='images that are not there')

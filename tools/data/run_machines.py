@@ -18,6 +18,7 @@ from miqa.machines.recognition.options import file_option
 from miqa.machines.runner import run_machine
 from miqa.running.allocator import keep_freed_memory
 from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command, sentence
+from miqa.running.cores import usable_cores
 from miqa.running.devices import usable_device
 from miqa.running.parallel import parse_shard, shard_of
 from miqa.taxonomy import DATABASE_TASKS
@@ -124,7 +125,7 @@ def main(argv=None) -> None:
         device = str(usable_device(f'cuda:{local}'))
     number, count = args.shard
     shard = ((number - 1) * ranks + rank + 1, count * ranks)
-    workers = args.workers if args.workers is not None else max(1, (os.cpu_count() or 1) // (2 * locals_))
+    workers = args.workers if args.workers is not None else max(1, usable_cores() // (2 * locals_))
     all_sources = list_sources(args.data_root, args.task)
     sources = all_sources[: args.limit]
     classes = _checked_truth(args, [source.source for source in sources])

@@ -1,0 +1,33 @@
+"""Notices that a process was forked after something was opened that has threads of its own."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+
+class OpenedHere:
+    """Remembers the process in which something was opened."""
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+
+    def forked(self) -> bool:
+        """Return True in each process that was forked since."""
+        return self._process != os.getpid()
+
+    def moved(self) -> bool:
+        """Return True once in each process that was forked since."""
+        if self._process == os.getpid():
+            return False
+        self._process = os.getpid()
+        return True
+
+
+def warn_forked(consequence: str) -> None:
+    """Say that a model came into this process by a fork."""
+    warnings.warn(
+        f'This model was opened before the process was forked, and its threads stayed behind: {consequence}. Open it '
+        "in the process that uses it, or start processes by multiprocessing.get_context('spawn').",
+        stacklevel=3,
+    )
