@@ -75,10 +75,13 @@ def open_state(
     Raises:
         ValueError: the device is not there, or cannot compute in the precision.
     """
+    from miqa.networks.torch_settings import own_defaults
+
     from .runtimes.torch_runtime import TorchRuntime, faster_precisions, settings_of, usable_device
 
     where = usable_device(None if device is None else str(device))
-    assessor = spec.build(state, source)
+    with own_defaults():
+        assessor = spec.build(state, source)
 
     def open_in(number_format: str) -> Runtime:
         return TorchRuntime(assessor, where, number_format, channels_last, compile)

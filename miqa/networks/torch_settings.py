@@ -30,6 +30,20 @@ def settings_kept() -> Iterator[None]:
             torch.cuda.set_device(device)
 
 
+@contextlib.contextmanager
+def own_defaults() -> Iterator[None]:
+    """Make tensors of float32 on the CPU within the block, whatever the program has set as PyTorch's defaults."""
+    before = torch.get_default_dtype()
+    try:
+        if before is not torch.float32:
+            torch.set_default_dtype(torch.float32)
+        with torch.device('cpu'):
+            yield
+    finally:
+        if before is not torch.float32:
+            torch.set_default_dtype(before)
+
+
 def _attribute(owner: object, name: str):
     """Return what reads and what writes an attribute."""
     return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 
 import numpy as np
@@ -311,6 +312,19 @@ def test_a_file_that_this_project_ships_is_not_looked_through(tmp_path, monkeypa
     assert onnx_runtime.OnnxRuntime(path, sha256=digest)(np.full((1, 3, 64, 64), 7, np.uint8)).tolist() == [7]
     with pytest.raises(TypeError):
         onnx_runtime.OnnxRuntime(path, sha256='0' * 64)
+
+
+def test_a_session_that_was_opened_before_a_fork_is_opened_again_in_the_child(tmp_path):
+    model = onnx_runtime.OnnxRuntime(write(tmp_path / 'x.onnx'), threads=2)
+    pixels = np.full((1, 3, 64, 64), 7, np.uint8)
+    assert model(pixels).tolist() == [7]
+    context = multiprocessing.get_context('fork')
+    ours, theirs = context.Pipe()
+    process = context.Process(target=lambda: theirs.send(model(pixels).tolist()))
+    process.start()
+    assert ours.poll(60), 'the child hangs'
+    assert ours.recv() == [7]
+    process.join()
 
 
 def test_small_parts_are_counted_before_they_are_parsed(tmp_path, monkeypatch):

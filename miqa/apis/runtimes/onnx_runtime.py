@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from miqa.networks.onnx_session import open_onnx
 from miqa.running.devices import Device
+from miqa.running.forks import OpenedHere
 
 from .base import Runtime
 from .exported import INPUT, KEY, OUTPUT, cannot_run, check_ends, checked_scores, read_about
@@ -46,7 +48,9 @@ class OnnxRuntime(Runtime):
         sha256: str | None = None,
     ):
         self._path = str(path)
-        self._session, self.device = open_onnx(path, device, threads, limited=True, sha256=sha256)
+        self._opened = OpenedHere()
+        self._open = functools.partial(open_onnx, path, device, threads, limited=True, sha256=sha256)
+        self._session, self.device = self._open()
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         self.spec, self.precision = read_about(text, str(path))
         found = [
@@ -56,6 +60,9 @@ class OnnxRuntime(Runtime):
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Score uint8 pixels (B, 3, size, size): float32 (B,)."""
+        if self._opened.moved():
+            # The session's threads are those of the parent: waiting for them would never end.
+            self._session, self.device = self._open()
         try:
             scores = self._session.run([OUTPUT], {INPUT: pixels})[0]
         except Exception as error:  # ONNX Runtime's errors share no base class but this one

@@ -12,6 +12,7 @@ import numpy as np
 from miqa.errors import CheckpointError
 from miqa.running import require
 from miqa.running.devices import Device
+from miqa.running.forks import OpenedHere
 from miqa.running.processor import processor
 from miqa.taxonomy import check_choice
 
@@ -74,12 +75,18 @@ class OpenVinoRuntime(Runtime):
         except RuntimeError as error:
             raise CheckpointError(f'{path} cannot be compiled for {name}: {last_line(error)}') from error
         self._requests = threading.local()
+        self._opened = OpenedHere()
         self.precision = stored if stored == 'int8' else wanted
         # Where it really runs, as OpenVINO says after the fact.
         self.device = _device_in_use(self._compiled.get_property('EXECUTION_DEVICES'))
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Score uint8 pixels (B, 3, size, size): float32 (B,)."""
+        if self._opened.forked():
+            raise CheckpointError(
+                f'{self._path} was opened before the process was forked, and OpenVINO cannot compute after that. Open '
+                "it in the process that uses it, or start processes by multiprocessing.get_context('spawn')."
+            )
         # A request holds its inputs and outputs, so each thread has one of its own.
         request = getattr(self._requests, 'request', None)
         if request is None:

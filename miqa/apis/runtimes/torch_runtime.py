@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from miqa.errors import CheckpointError
 from miqa.models import QualityAssessor
 from miqa.running.devices import gpu_has_bfloat16, usable_device
+from miqa.running.forks import OpenedHere, warn_forked
 from miqa.running.processor import has_bfloat16, processor
 from miqa.taxonomy import check_choice
 
@@ -56,6 +58,7 @@ class TorchRuntime(Runtime):
             raise ValueError("precision='fp16' needs a GPU; on a CPU choose 'fp32' or 'bf16'.")
         self._dtype = {'bf16': torch.bfloat16, 'fp16': torch.float16}.get(precision)
         self.precision = precision
+        self._opened = OpenedHere()
         self.module: PixelsToScore = PixelsToScore(assessor).to(self.device)
         self.channels_last = is_convolutional(assessor.network) if channels_last is None else channels_last
         if self.channels_last:
@@ -74,6 +77,15 @@ class TorchRuntime(Runtime):
     @torch.inference_mode()
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Score uint8 pixels (B, 3, size, size): float32 (B,)."""
+        if self._opened.moved():
+            if self.device.type != 'cpu':
+                raise CheckpointError(
+                    'This model was opened on a GPU before the process was forked, which no GPU can be used after. '
+                    "Open it in the process that uses it, or start processes by multiprocessing.get_context('spawn')."
+                )
+            # The threads of PyTorch's pool are those of the parent: waiting for them would never end.
+            torch.set_num_threads(1)
+            warn_forked('it computes on one core here')
         batch = self.on_device(pixels)
         with self.arithmetic():
             scores = self._run(batch)

@@ -1,0 +1,69 @@
+"""A model that was opened before a fork computes in the child, or says that it cannot; it never hangs."""
+
+import multiprocessing
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from helpers_apis import CNN, write_run
+
+from machine_iqa import MIQAModel
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
+
+
+def scored_in_child(model) -> object:
+    context = multiprocessing.get_context('fork')
+    ours, theirs = context.Pipe()
+
+    def child():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            try:
+                theirs.send((model.assess(PICTURE), [str(each.message) for each in caught]))
+            except Exception as error:
+                theirs.send((error, []))
+
+    process = context.Process(target=child)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        process.start()
+    assert ours.poll(120), 'the child hangs'
+    answer = ours.recv()
+    process.join()
+    return answer
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp('run') / 'best.pth'
+    write_run(path, CNN)
+    return MIQAModel(path)
+
+
+def test_a_checkpoint_opened_in_the_parent_computes_in_a_forked_child_and_says_how(model):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        # The parent's pool of threads exists once it has computed with several.
+        torch.randn(512, 512) @ torch.randn(512, 512)
+        expected = model.assess(PICTURE)
+        found, messages = scored_in_child(model)
+    finally:
+        torch.set_num_threads(before)
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert any('opened before the process was forked' in message for message in messages)
+
+
+def test_a_model_is_loaded_under_our_own_defaults_of_pytorch(model):
+    path, expected = model.weights, model.assess(PICTURE)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device('meta')
+    try:
+        found = MIQAModel(path, device='cpu').assess(PICTURE)
+        kept = torch.get_default_dtype(), str(torch.get_default_device())
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert found == pytest.approx(expected, abs=1e-6) and kept == (torch.float64, 'meta')
