@@ -34,14 +34,15 @@ def settings_kept() -> Iterator[None]:
 def own_defaults() -> Iterator[None]:
     """Make tensors of float32 on the CPU within the block, whatever the program has set as PyTorch's defaults."""
     before = torch.get_default_dtype()
+    if before is torch.float32 and torch.get_default_device().type == 'cpu':
+        yield
+        return
     try:
-        if before is not torch.float32:
-            torch.set_default_dtype(torch.float32)
+        torch.set_default_dtype(torch.float32)
         with torch.device('cpu'):
             yield
     finally:
-        if before is not torch.float32:
-            torch.set_default_dtype(before)
+        torch.set_default_dtype(before)
 
 
 def _attribute(owner: object, name: str):

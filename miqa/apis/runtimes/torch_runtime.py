@@ -11,6 +11,7 @@ from torch import nn
 
 from miqa.errors import CheckpointError
 from miqa.models import QualityAssessor
+from miqa.networks.torch_settings import own_defaults
 from miqa.running.devices import gpu_has_bfloat16, usable_device
 from miqa.running.forks import OpenedHere, warn_forked
 from miqa.running.processor import has_bfloat16, processor
@@ -59,7 +60,8 @@ class TorchRuntime(Runtime):
         self._dtype = {'bf16': torch.bfloat16, 'fp16': torch.float16}.get(precision)
         self.precision = precision
         self._opened = OpenedHere()
-        self.module: PixelsToScore = PixelsToScore(assessor).to(self.device)
+        with own_defaults():
+            self.module: PixelsToScore = PixelsToScore(assessor).to(self.device)
         self.channels_last = is_convolutional(assessor.network) if channels_last is None else channels_last
         if self.channels_last:
             assessor.data_preprocessor.channels_last = True
@@ -86,9 +88,8 @@ class TorchRuntime(Runtime):
             # The threads of PyTorch's pool are those of the parent: waiting for them would never end.
             torch.set_num_threads(1)
             warn_forked('it computes on one core here')
-        batch = self.on_device(pixels)
-        with self.arithmetic():
-            scores = self._run(batch)
+        with own_defaults(), self.arithmetic():
+            scores = self._run(self.on_device(pixels))
         return scores.float().cpu().numpy()
 
     def on_device(self, pixels: np.ndarray) -> torch.Tensor:
