@@ -15,7 +15,7 @@ from collections.abc import Callable
 from miqa.errors import MIQAError
 
 _SHARED_MEMORY = re.compile(r'shared memory|Bus error|\(shm\)|shm_open|</torch_\w+|DataLoader worker .*signal: Killed')
-_MEMORY = re.compile(r"out of memory|(can't|[Cc]annot|failed to) allocate|bad_alloc")
+_MEMORY = re.compile(r'out of memory|not enough memory|(can.t|cannot|failed to) allocate|bad.alloc', re.IGNORECASE)
 _HANDLES = re.compile(r'Too many open files|received 0 items of ancdata')
 _PROCESSES = re.compile(r"can't start new thread|Resource temporarily unavailable|pthread_create")
 _HOME = re.compile(r'[Cc]ould not determine home|home directory')
@@ -65,10 +65,7 @@ _CAUSES: tuple[tuple[re.Pattern, Callable[[], str]], ...] = (
     ),
     (
         _MEMORY,
-        lambda: (
-            'There is not enough memory for a batch. Say a smaller one (--batch-size; for training: --cfg-options '
-            'train_dataloader.batch_size=8), or use fewer processes (--workers, --jobs).'
-        ),
+        lambda: 'there is not enough memory. Use a smaller --batch-size, or fewer --workers.',
     ),
 )
 #: Errors in which the system says that the disk, a limit or a stream is the cause; they are sentences as they are.
@@ -86,7 +83,12 @@ def cause_in_surroundings(error: BaseException) -> str | None:
         seen.add(id(each))
         for pattern, sentence in _CAUSES:
             if _comes_from(each, pattern):
-                return sentence()
+                reason = ' '.join(str(each).split())[:200]
+                return (
+                    sentence().replace('memory.', f'memory ({reason}).', 1)
+                    if pattern is _MEMORY and reason
+                    else sentence()
+                )
         each = each.__cause__ or each.__context__
     return None
 
