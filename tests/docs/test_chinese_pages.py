@@ -8,7 +8,7 @@ from helpers_pages import blocks_in
 
 DOCS = Path(__file__).parents[2] / 'docs'
 #: Pages that are translated whole; the others are shorter than the English ones.
-WHOLE = ('your_own_models', 'performance', 'scale', 'reproduce')
+WHOLE = ('your_own_models', 'performance', 'scale', 'reproduce', 'camera_damage', 'real_damage')
 
 
 def code(page: Path) -> list[str]:

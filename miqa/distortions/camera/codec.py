@@ -12,7 +12,7 @@ from miqa.running import require
 STAGE = 'codec'
 
 STRENGTHS = {
-    'jpeg_generations': [{'quality': 60.0}, {'quality': 28.0}, {'quality': 12.0}, {'quality': 6.4}, {'quality': 3.9}],
+    'jpeg_generations': [{'quality': 75.0}, {'quality': 28.0}, {'quality': 12.0}, {'quality': 6.4}, {'quality': 3.9}],
     'h264': [
         {'crf': 21.0, 'side': 256.0},
         {'crf': 28.0, 'side': 256.0},

@@ -56,8 +56,12 @@ def guided_filter(guide: np.ndarray, values: np.ndarray, radius: int, epsilon: f
     def mean(array: np.ndarray) -> np.ndarray:
         return cv2.blur(array, size, borderType=cv2.BORDER_REFLECT)
 
-    guide_mean, value_mean = mean(guide), mean(values)
-    slope = (mean(guide * values) - guide_mean * value_mean) / (
-        np.maximum(mean(guide * guide) - guide_mean**2, 0) + np.float32(epsilon)
-    )
+    guide_mean = mean(guide)
+    variance = np.maximum(mean(guide * guide) - guide_mean**2, 0)
+    if values is guide:
+        value_mean, covariance = guide_mean, variance
+    else:
+        value_mean = mean(values)
+        covariance = mean(guide * values) - guide_mean * value_mean
+    slope = covariance / (variance + np.float32(epsilon))
     return mean(slope) * guide + mean(value_mean - slope * guide_mean)

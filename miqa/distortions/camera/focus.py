@@ -15,7 +15,7 @@ STRENGTHS = {
 }
 
 # Depth of field is put together from this many pictures, evenly out of focus.
-_STEPS = 4
+_STEPS = 3
 
 
 def out_of_focus(light: np.ndarray, rng: np.random.Generator, radius: float) -> np.ndarray:

@@ -10,8 +10,8 @@ from .light import enlarge, reduced
 STAGE = 'optics'
 
 STRENGTHS = {
-    'lens_flare': [{'power': 0.15}, {'power': 0.5}, {'power': 1.5}, {'power': 4.0}, {'power': 10.0}],
-    'veiling_glare': [{'share': 0.2}, {'share': 0.5}, {'share': 0.75}, {'share': 0.9}, {'share': 0.97}],
+    'lens_flare': [{'power': 0.15}, {'power': 0.79}, {'power': 1.9}, {'power': 3.2}, {'power': 7.0}],
+    'veiling_glare': [{'share': 0.13}, {'share': 0.41}, {'share': 0.62}, {'share': 0.77}, {'share': 0.84}],
 }
 
 # Flare is smooth: its shorter side has this many pixels.

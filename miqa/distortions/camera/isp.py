@@ -10,10 +10,10 @@ from .light import unit_of
 STAGE = 'isp'
 
 STRENGTHS = {
-    'tone_curve': [{'strength': 0.3}, {'strength': 1.0}, {'strength': 2.0}, {'strength': 3.0}, {'strength': 4.5}],
-    'sharpening_halos': [{'amount': 0.5}, {'amount': 2.0}, {'amount': 6.0}, {'amount': 14.0}, {'amount': 30.0}],
+    'tone_curve': [{'strength': 0.37}, {'strength': 1.9}, {'strength': 2.6}, {'strength': 3.5}, {'strength': 4.5}],
+    'sharpening_halos': [{'amount': 0.63}, {'amount': 3.0}, {'amount': 6.4}, {'amount': 13.0}, {'amount': 30.0}],
     'smeared_detail': [{'radius': 0.8}, {'radius': 1.6}, {'radius': 3.0}, {'radius': 5.5}, {'radius': 10.0}],
-    'resize_chain': [{'side': 190.0}, {'side': 120.0}, {'side': 75.0}, {'side': 45.0}, {'side': 22.0}],
+    'resize_chain': [{'side': 225.0}, {'side': 159.0}, {'side': 111.0}, {'side': 79.3}, {'side': 52.7}],
 }
 
 _RESAMPLINGS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_LANCZOS4)

@@ -24,6 +24,9 @@ STRENGTHS = {
 #: Electrons in a white pixel at full exposure, of a sensor whose shorter side has 256 pixels: a small sensor.
 FULL_WELL = 6000.0
 
+# From so many electrons in a white pixel on, a normal law of the same variance stands for Poisson's (Foi et al. 2008).
+_MANY = 50.0
+
 # Standard deviation of reading a pixel, and of what a whole row shares, in electrons (Wei et al. 2020: the row noise of
 # their cameras is a tenth to a third of the read noise).
 _READ, _ROW = 2.5, 0.5
@@ -78,9 +81,13 @@ def _expose(light: np.ndarray, rng: np.random.Generator, electrons: float) -> np
     mosaic[1::2, 1::2] = padded[1::2, 1::2, 2]
     np.clip(mosaic, 0, 1, out=mosaic)
     mosaic *= np.float32(electrons)
-    raw = rng.poisson(mosaic).astype(np.float32)
-    noise = rng.standard_normal(raw.shape, dtype=np.float32)
-    noise *= np.float32(_READ)
+    noise = rng.standard_normal(mosaic.shape, dtype=np.float32)
+    if electrons < _MANY:
+        raw = rng.poisson(mosaic).astype(np.float32)
+        noise *= np.float32(_READ)
+    else:
+        raw = mosaic
+        noise *= cv2.sqrt(mosaic + np.float32(_READ**2))
     raw += noise
     raw += rng.standard_normal((raw.shape[0], 1), dtype=np.float32) * np.float32(_ROW)
     raw /= np.float32(electrons)
