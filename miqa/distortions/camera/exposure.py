@@ -7,8 +7,8 @@ import numpy as np
 STAGE = 'exposure'
 
 STRENGTHS = {
-    'underexposure': [{'stops': 1.0}, {'stops': 2.5}, {'stops': 4.0}, {'stops': 5.0}, {'stops': 6.0}],
-    'overexposure': [{'stops': 0.3}, {'stops': 1.0}, {'stops': 1.8}, {'stops': 2.4}, {'stops': 3.0}],
+    'underexposure': [{'stops': 1.58}, {'stops': 3.47}, {'stops': 4.41}, {'stops': 5.06}, {'stops': 6.0}],
+    'overexposure': [{'stops': 0.794}, {'stops': 1.92}, {'stops': 2.28}, {'stops': 2.64}, {'stops': 3.0}],
     'rolling_bands': [{'depth': 0.3}, {'depth': 0.65}, {'depth': 0.85}, {'depth': 0.95}, {'depth': 1.0}],
 }
 

@@ -11,7 +11,7 @@ STAGE = 'optics'
 
 STRENGTHS = {
     'soft_lens': [{'sigma': 0.4}, {'sigma': 0.79}, {'sigma': 1.3}, {'sigma': 2.0}, {'sigma': 2.9}],
-    'low_resolution': [{'side': 190.0}, {'side': 120.0}, {'side': 75.0}, {'side': 45.0}, {'side': 22.0}],
+    'low_resolution': [{'side': 170.0}, {'side': 104.0}, {'side': 73.7}, {'side': 54.7}, {'side': 35.3}],
     'lens_drops': [{'cover': 0.01}, {'cover': 0.043}, {'cover': 0.11}, {'cover': 0.19}, {'cover': 0.35}],
 }
 

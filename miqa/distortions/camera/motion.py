@@ -13,7 +13,7 @@ from .light import spread, unit_of
 STAGE = 'optics'
 
 STRENGTHS = {
-    'camera_shake': [{'extent': 1.5}, {'extent': 4.0}, {'extent': 9.0}, {'extent': 20.0}, {'extent': 45.0}],
+    'camera_shake': [{'extent': 2.1}, {'extent': 4.2}, {'extent': 7.6}, {'extent': 12.0}, {'extent': 18.0}],
     'moving_object': [{'extent': 1.5}, {'extent': 3.3}, {'extent': 7.5}, {'extent': 18.0}, {'extent': 60.0}],
 }
 

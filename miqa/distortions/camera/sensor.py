@@ -13,12 +13,12 @@ STAGE = 'sensor'
 STRENGTHS = {
     'sensor_noise': [
         {'electrons': 1500.0},
-        {'electrons': 300.0},
-        {'electrons': 60.0},
-        {'electrons': 14.0},
-        {'electrons': 3.0},
+        {'electrons': 318.0},
+        {'electrons': 203.0},
+        {'electrons': 104.0},
+        {'electrons': 47.0},
     ],
-    'low_light': [{'stops': 1.5}, {'stops': 4.0}, {'stops': 6.0}, {'stops': 8.0}, {'stops': 10.0}],
+    'low_light': [{'stops': 1.5}, {'stops': 3.75}, {'stops': 5.61}, {'stops': 6.53}, {'stops': 7.21}],
 }
 
 #: Electrons in a white pixel at full exposure, of a sensor whose shorter side has 256 pixels: a small sensor.
