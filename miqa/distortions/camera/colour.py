@@ -9,8 +9,8 @@ from .light import luminance
 STAGE = 'colour'
 
 STRENGTHS = {
-    'white_balance': [{'mireds': 40.0}, {'mireds': 110.0}, {'mireds': 190.0}, {'mireds': 270.0}, {'mireds': 346.0}],
-    'coloured_light': [{'purity': 0.2}, {'purity': 0.5}, {'purity': 0.8}, {'purity': 0.95}, {'purity': 1.0}],
+    'white_balance': [{'mireds': 40.0}, {'mireds': 146.0}, {'mireds': 227.0}, {'mireds': 281.0}, {'mireds': 346.0}],
+    'coloured_light': [{'purity': 0.2}, {'purity': 0.52}, {'purity': 0.67}, {'purity': 0.82}, {'purity': 1.0}],
 }
 
 # Wavelengths that stand for red, green and blue (m), and second constant of radiation (m K).

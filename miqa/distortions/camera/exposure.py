@@ -9,7 +9,7 @@ STAGE = 'exposure'
 STRENGTHS = {
     'underexposure': [{'stops': 1.58}, {'stops': 3.47}, {'stops': 4.41}, {'stops': 5.06}, {'stops': 6.0}],
     'overexposure': [{'stops': 0.794}, {'stops': 1.92}, {'stops': 2.28}, {'stops': 2.64}, {'stops': 3.0}],
-    'rolling_bands': [{'depth': 0.3}, {'depth': 0.65}, {'depth': 0.85}, {'depth': 0.95}, {'depth': 1.0}],
+    'rolling_bands': [{'depth': 0.57}, {'depth': 0.91}, {'depth': 0.96}, {'depth': 0.98}, {'depth': 1.0}],
 }
 
 
