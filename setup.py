@@ -68,6 +68,9 @@ PYIQA = [*TRAIN, 'pyiqa>=0.1.10']
 EXPORT = [*TRAIN]
 # 8-bit numbers by NNCF ask for numpy 2.3 or newer: `pip install nncf` in an environment of its own.
 OPENVINO = ['openvino>=2025.0']
+# What phones and cameras run; each is one wheel, without TensorFlow.
+TFLITE = [*TRAIN, 'ai-edge-litert>=1.2']
+NCNN = [*TRAIN, 'ncnn>=1.0.20240410']
 TRANSFORMERS = [*TRAIN, 'transformers>=4.50']
 # Licensed under AGPL-3.0: who passes on or serves what uses it owes its source. Nothing else here needs it.
 ULTRALYTICS = [*TRAIN, 'ultralytics>=8.3']
@@ -138,6 +141,8 @@ setup(
         'serve': SERVE,
         'export': EXPORT,
         'openvino': OPENVINO,
+        'tflite': TFLITE,
+        'ncnn': NCNN,
         'pyiqa': PYIQA,
         'transformers': TRANSFORMERS,
         'ultralytics': ULTRALYTICS,

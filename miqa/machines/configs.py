@@ -69,9 +69,9 @@ def machine_configs_of(names: Iterable[str], task: str) -> list[dict]:
     """Return the configs of machines that a user names in a word each.
 
     Args:
-        names: each a config file (``.py``) with a list of machines; a network's file (``.onnx``), whose config is still
-            to be found out, see :func:`recognised_configs`; a file of Ultralytics (``.pt``, ``.engine``); a folder or
-            ``owner/name`` of transformers; a model of torchvision; or, for cls, a model of timm.
+        names: each a config file (``.py``) with a list of machines; a network's file (``.onnx``, ``.tflite``,
+            ``.param``), whose config is still to be found out, see :func:`recognised_configs`; a file of Ultralytics
+            (``.pt``, ``.engine``); a folder or ``owner/name`` of transformers; a model of torchvision; cls: of timm.
         task: cls, det, ins or seg.
 
     Raises:
@@ -170,8 +170,8 @@ def build_machine(config: dict, device: str = 'cpu') -> Machine:
     """
     _check_keys(config)
     where = config.get('device', device)
-    # ONNX Runtime has devices of its own, and says itself what it cannot do.
-    if config.get('type') != 'OnnxMachine':
+    # ONNX Runtime has devices of its own, and says itself what it cannot do; the others compute on the CPU.
+    if config.get('type') not in ('OnnxMachine', 'TfliteMachine', 'NcnnMachine'):
         usable_device(where)
     with settings_kept():
         return MACHINES.build({**config, 'device': where})

@@ -60,6 +60,7 @@ class ExportedNetwork(ABC):
         outputs: what it gives, in its order.
         extra_inputs: names of its further inputs.
         metadata: what the file says about itself, text by key.
+        files: all files of the network, where it has several.
     """
 
     file: Path
@@ -67,6 +68,7 @@ class ExportedNetwork(ABC):
     input: ImageInput
     outputs: tuple[NetworkOutput, ...]
     extra_inputs: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
     metadata: Mapping[str, str]
 
     @property
@@ -157,15 +159,3 @@ def image_input(file: Path, name: str, kind: type, shape: Sequence) -> ImageInpu
         raise ValueError(f'{file} takes pictures of {channels} channels; pictures here are RGB, of 3.')
     height, width = (side if isinstance(side, int) and side > 0 else None for side in sides)
     return ImageInput(name, kind, batch == 1, channels_last, (height, width))
-
-
-def open_network(file: str | os.PathLike, device: str = 'cpu') -> ExportedNetwork:
-    """Open a network in a file, by the ending of its name.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        CheckpointError: it is not a whole file of its kind.
-        MissingPackage: the package that runs it is not installed.
-        ValueError: it cannot compute on the device, or has no input for images.
-    """
-    return OnnxNetwork(file, device)

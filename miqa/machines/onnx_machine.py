@@ -17,7 +17,8 @@ from miqa.taxonomy import DATABASE_TASKS, check_choice
 
 from .answers import digest_of, small_integers
 from .base import ClassPrediction, DetectionPrediction, Machine, Prediction, SegmentationPrediction
-from .exported_networks import ImageInput, open_network
+from .exported_networks import ImageInput
+from .network_files import open_network
 from .onnx_layouts import CORNERS, LAYOUTS, LayoutOptions
 from .onnx_preparation import BORDER, OnnxPreparation, Placement
 
@@ -245,7 +246,8 @@ class OnnxMachine(Machine):
         more += self.options.further()
         more += [self.options.corners] if self.options.corners != CORNERS[0] else []
         more += [self.output] if self.task in ('cls', 'seg') and self.output != self.network.output_names[0] else []
-        return digest_of(sha256_of_file(self.file), prepared, self.outputs, self.layout, str(self.options), *more)
+        files = [sha256_of_file(file) for file in self.network.files or (self.file,)]
+        return digest_of(*files, prepared, self.outputs, self.layout, str(self.options), *more)
 
     def describe(self) -> dict:
         """Return the manifest's entry, with the file's name, the preparation, the layout and where it runs."""
@@ -256,6 +258,16 @@ class OnnxMachine(Machine):
             'layout': self.layout if self.task in ('det', 'ins') else self.outputs,
             'device': str(self.device),
         }
+
+
+@MACHINES.register_module()
+class TfliteMachine(OnnxMachine):
+    """The same for a network in a ``.tflite`` file, run by LiteRT on the CPU; arguments as of :class:`OnnxMachine`."""
+
+
+@MACHINES.register_module()
+class NcnnMachine(OnnxMachine):
+    """The same for a network of ncnn, named by its ``.param``; arguments as of :class:`OnnxMachine`."""
 
 
 def _two_sides(wanted: tuple[int, int] | int | str) -> tuple[int, int]:

@@ -25,6 +25,8 @@ _MODULES = {
     'pyiqa': ('pyiqa',),
     'export': ('onnxscript',),
     'openvino': ('openvino',),
+    'tflite': ('ai_edge_litert',),
+    'ncnn': ('ncnn',),
     'transformers': ('transformers',),
     'ultralytics': ('ultralytics',),
     'cluster': ('ray', 'dask', 'distributed'),

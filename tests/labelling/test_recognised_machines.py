@@ -1,18 +1,14 @@
 """A network's file among the machines of a database is tried on its pictures, said, and kept beside the results."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_detector_files import BOXES, LABELS, NAMES, SIZE, centred, chances, everywhere, write
 from PIL import Image
 
 from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
 from miqa.machines import build_machine, load_machine_configs, machine_configs_of
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'machines'))
-from helpers_detector_files import BOXES, LABELS, NAMES, SIZE, centred, chances, everywhere, write
 
 pytest.importorskip('onnx', reason="onnx is missing: pip install -e '.[export]'")
 pytest.importorskip('onnxruntime', reason="onnxruntime is missing: pip install -e '.[export]'")

@@ -13,9 +13,10 @@ import numpy as np
 
 from miqa.keeping import atomic_write, sha256_of_file
 from miqa.machines.coco_classes import COCO_80, COCO_91
-from miqa.machines.exported_networks import ExportedNetwork, open_network
+from miqa.machines.exported_networks import ExportedNetwork
+from miqa.machines.network_files import open_network
 from miqa.machines.onnx_layouts import LAYOUTS
-from miqa.machines.onnx_places import grid_strides
+from miqa.machines.onnx_places import CELL_FORMATS, grid_strides
 from miqa.machines.onnx_preparation import CHANNELS, RESIZES
 from miqa.outside import check_regular
 from miqa.taxonomy import DATABASE_TASKS, check_choice
@@ -29,7 +30,7 @@ from .readings import Observed, Reading, UnclearLayout
 from .trials import ROUNDS, Candidate, TrialPicture, Trials
 
 #: Endings of files of networks -> type of the machine.
-MACHINE_FILES = {'.onnx': 'OnnxMachine'}
+MACHINE_FILES = {'.onnx': 'OnnxMachine', '.tflite': 'TfliteMachine', '.param': 'NcnnMachine'}
 
 #: Sides of inputs that a network of free size is tried with, the usual first; and those of which its outputs may speak.
 _USUAL_SIDES = (640, 416, 320)
@@ -110,7 +111,7 @@ def machine_from_file(
     annotations best (without annotations: with those in the mirrored picture, which is a guess and said to be one).
 
     Args:
-        file: an ONNX file.
+        file: an ONNX file, a ``.tflite``, or the ``.param`` of a network of ncnn.
         task: cls, det, ins or seg; None to recognise it, too.
         pictures: to try it on: pictures with annotations, uint8 RGB arrays or paths. 16 to 48 are enough.
         classes: names of the classes in the order of their index; None: the file's, or COCO's where there are 80.
@@ -227,6 +228,9 @@ def _detector(
         readings = fitting
     readings = [_with_settings(reading, settings) for reading in readings]
     if metadata.from_ultralytics:
+        # Its exports give finished coordinates.
+        finished = [one for one in readings if one.options.get('box_format') not in CELL_FORMATS]
+        readings = (finished or readings)[:1]
         known = CONVENTIONS['yolo']
         readings = [_with_settings(replace(reading, convention=known), settings) for reading in readings]
     labels = {label for picture in pictures for label in picture.labels}
