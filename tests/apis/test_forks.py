@@ -36,9 +36,14 @@ def scored_in_child(model) -> object:
 
 
 @pytest.fixture(scope='module')
-def model(tmp_path_factory):
+def path(tmp_path_factory):
     path = tmp_path_factory.mktemp('run') / 'best.pth'
     write_run(path, CNN)
+    return path
+
+
+@pytest.fixture(scope='module')
+def model(path):
     return MIQAModel(path)
 
 
@@ -56,8 +61,8 @@ def test_a_checkpoint_opened_in_the_parent_computes_in_a_forked_child_and_says_h
     assert any('opened before the process was forked' in message for message in messages)
 
 
-def test_a_model_is_loaded_under_our_own_defaults_of_pytorch(model):
-    path, expected = model.weights, model.assess(PICTURE)
+def test_a_model_is_loaded_under_our_own_defaults_of_pytorch(path, model):
+    expected = model.assess(PICTURE)
     torch.set_default_dtype(torch.float64)
     torch.set_default_device('meta')
     try:

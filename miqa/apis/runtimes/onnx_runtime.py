@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from miqa.errors import CheckpointError
 from miqa.networks.onnx_session import open_onnx
 from miqa.running.devices import Device
 from miqa.running.forks import OpenedHere
@@ -49,8 +49,7 @@ class OnnxRuntime(Runtime):
     ):
         self._path = str(path)
         self._opened = OpenedHere()
-        self._open = functools.partial(open_onnx, path, device, threads, limited=True, sha256=sha256)
-        self._session, self.device = self._open()
+        self._session, self.device = open_onnx(path, device, threads, limited=True, sha256=sha256)
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         self.spec, self.precision = read_about(text, str(path))
         found = [
@@ -60,9 +59,12 @@ class OnnxRuntime(Runtime):
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Score uint8 pixels (B, 3, size, size): float32 (B,)."""
-        if self._opened.moved():
-            # The session's threads are those of the parent: waiting for them would never end.
-            self._session, self.device = self._open()
+        if self._opened.forked():
+            # A session waits for threads of the parent for ever, and so does one that is opened anew after a fork.
+            raise CheckpointError(
+                f'{self._path} was opened before the process was forked, and ONNX Runtime cannot compute after it. '
+                "Open it in the process that uses it, or start processes by multiprocessing.get_context('spawn')."
+            )
         try:
             scores = self._session.run([OUTPUT], {INPUT: pixels})[0]
         except Exception as error:  # ONNX Runtime's errors share no base class but this one
