@@ -1,0 +1,82 @@
+"""What CONTRIBUTING.md says of adding something holds: one file, one line. It is done with a copy of the package."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+GLOW = '''
+"""A distortion: every value is lifted."""
+import numpy as np
+
+STRENGTHS = {'glow': tuple({'amount': 10 * level} for level in (1, 2, 3, 4, 5))}
+
+
+def glow(image, rng, amount):
+    """Add ``amount`` grey levels."""
+    return np.clip(image.astype(int) + amount, 0, 255).astype(np.uint8)
+'''
+USE_GLOW = """
+import numpy as np
+from miqa.distortions import apply_distortion
+from miqa.taxonomy import EXTRA_DISTORTIONS
+print('glow' in EXTRA_DISTORTIONS, apply_distortion(np.full((40, 40, 3), 100, np.uint8), 'glow', 3).max())
+"""
+POINTS = '''
+"""A format: a text file of `picture class x y width height`."""
+from .coco_writing import Picture
+from .format import OBJECTS, AnnotationFormat
+
+
+def read_lines(request):
+    raise NotImplementedError
+
+
+FORMAT = AnnotationFormat('lines', 'a text file of lines', ('det',), OBJECTS, read_lines, file_suffixes=('.lines',))
+'''
+USE_POINTS = """
+from pathlib import Path
+from miqa.annotations.formats import format_of
+Path('a.lines').write_text('x')
+print(format_of('a.lines', '.', 'det').name)
+"""
+
+
+@pytest.fixture(scope='module')
+def copy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('copy')
+    shutil.copytree(ROOT / 'miqa', folder / 'miqa', ignore=shutil.ignore_patterns('__pycache__', '*.onnx'))
+    return folder
+
+
+def run(folder: Path, code: str) -> str:
+    environment = {**os.environ, 'PYTHONPATH': str(folder)}
+    command = [sys.executable, '-c', code]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def add_line(path: Path, before: str, line: str) -> None:
+    text = path.read_text(encoding='utf-8')
+    assert text.count(before) == 1, f'{path} has not one place for the line'
+    path.write_text(text.replace(before, f'{line}{before}'), encoding='utf-8')
+
+
+def test_a_distortion_is_one_file_and_one_line(copy):
+    (copy / 'miqa/distortions/glow.py').write_text(GLOW, encoding='utf-8')
+    add_line(copy / 'miqa/taxonomy.py', "        'frost': 'frost',\n", "        'glow': 'glow',\n")
+    assert run(copy, USE_GLOW) == 'True 130'
+
+
+def test_a_format_of_annotations_is_one_file_and_one_line(copy):
+    (copy / 'miqa/annotations/formats/lines.py').write_text(POINTS, encoding='utf-8')
+    detect = copy / 'miqa/annotations/formats/detect.py'
+    add_line(detect, '        cvat.FORMAT,\n', '        lines.FORMAT,\n')
+    add_line(detect, 'from .format import AnnotationFormat\n', 'from . import lines\n')
+    assert run(copy, USE_POINTS) == 'lines'
