@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from miqa.outside.addresses import is_web_address
 from miqa.outside.names import printable
+from miqa.outside.regular_files import missing_file
 from miqa.outside.walking import suffix_of
 from miqa.pictures.suffixes import IMAGE_SUFFIXES
 from miqa.taxonomy import LABELS, TASKS
@@ -112,8 +113,11 @@ def check_named(paths: Sequence[str], verb: str, found: object) -> None:
     if all(os.path.isfile(path) and suffix_of(os.path.basename(path)) in endings for path in paths):  # noqa: PTH113, PTH119
         raise ValueError(f'{printable(paths[0])} is {word}. Run: miqa {other} {shlex.quote(paths[0])}')
     if found and not any(os.path.lexists(path) for path in found):
-        more = f' (nor any other of the {len(found)} that are named)' if len(found) > 1 else ''
-        raise FileNotFoundError(f'There is no {what} file {printable(str(found[0]))}{more}.')
+        if len(found) > 1:
+            raise FileNotFoundError(
+                f'There is no {what} file {printable(str(found[0]))} (nor any other of the {len(found)} named).'
+            )
+        raise missing_file(f'{what} file', printable(str(found[0])))
 
 
 def _video_suffixes() -> frozenset[str]:

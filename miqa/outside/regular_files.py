@@ -44,6 +44,20 @@ class UnopenedFile(NotARegularFile, OSError):
 _OF_ONE_FILE = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.EINVAL, errno.EOVERFLOW}
 
 
+def missing_file(what: str, name: str) -> FileNotFoundError:
+    """Return the error that says that there is no file, and what was meant where ``name`` is an address."""
+    if (local := path_in_file_address(name)) is not None:
+        return FileNotFoundError(
+            f'There is no {what} {name}: paths are given as they are, without file://, such as {local}'
+        )
+    if (address := address_in_path(name)) is not None:
+        return FileNotFoundError(
+            f'{address} is an address, and files are read here. The commands `miqa image` and `miqa video` fetch '
+            'what is behind http(s) addresses, and `miqa camera` follows streams.'
+        )
+    return FileNotFoundError(f'There is no {what} {name}.')
+
+
 @overload
 def open_regular(
     path: str | os.PathLike, max_bytes: int | None = ..., *, what: str = ..., name: str | None = ...
@@ -93,16 +107,7 @@ def open_regular(
         _check(os.stat(path), max_bytes, what, name)  # noqa: PTH116  bytes are paths, too
         number = os.open(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError):
-        if (local := path_in_file_address(name)) is not None:
-            raise FileNotFoundError(
-                f'There is no {what} {name}: paths are given as they are, without file://, such as {local}'
-            ) from None
-        if (address := address_in_path(name)) is not None:
-            raise FileNotFoundError(
-                f'{address} is an address, and files are read here. The commands `miqa image` and `miqa video` fetch '
-                'what is behind http(s) addresses, and `miqa camera` follows streams.'
-            ) from None
-        raise FileNotFoundError(f'There is no {what} {name}.') from None
+        raise missing_file(what, name) from None
     except OSError as error:
         raise _of_one_file(error, what, name) from None
     except ValueError as error:

@@ -140,7 +140,7 @@ def test_a_bad_cls_label_file_is_refused_with_file_and_row(cls_root, change, wor
 
 @pytest.mark.parametrize('content, words', [
     (b'', "no column 'dist_images'"),
-    (b'\xff\xfe\x00', 'is not UTF-8 text'),
+    (b'\xff\xfe\x00', 'is not UTF-16 text'),
     (b'dist_images,weighted_consistency,weighted_accuracy\na,0.5\n', '{file}: row 1 has 2 fields; its header has 3'),
     (b'dist_images,weighted_consistency,weighted_accuracy,weighted_accuracy\n', 'more than one column'),
 ])  # fmt: skip
