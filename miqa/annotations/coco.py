@@ -259,7 +259,7 @@ def _is_turned(entry: dict) -> bool:
     attributes = entry.get('attributes')
     angles = [entry.get(name) for name in ('rotation', 'angle', 'theta')]
     angles.append(attributes.get('rotation') if isinstance(attributes, dict) else None)
-    return any(is_number(angle) and angle % 360 for angle in angles)
+    return any(is_number(angle) and angle is not None and angle % 360 for angle in angles)
 
 
 def _shown(value: object) -> str:

@@ -195,7 +195,7 @@ def _measured(rgb: np.ndarray, size: tuple[int, int]) -> dict[str, float]:
         'white': float(shares[252:].sum()),
     }
     for factor in (2, 4):
-        smaller = cv2.resize(real, _scaled(*real.shape[1::-1], 1 / factor), interpolation=cv2.INTER_AREA)
+        smaller = cv2.resize(real, _scaled(real.shape[1], real.shape[0], 1 / factor), interpolation=cv2.INTER_AREA)
         values[f'laplacian_{factor}'] = _log(cv2.Laplacian(smaller, cv2.CV_32F).var())
     # Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64, 1996, with a median.
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
@@ -203,16 +203,16 @@ def _measured(rgb: np.ndarray, size: tuple[int, int]) -> dict[str, float]:
     middle_of = np.searchsorted(np.cumsum(np.bincount(responses.ravel())), responses.size / 2)
     values['noise'] = _log(float(middle_of) / (6 * 0.6745))
     across, down = cv2.Sobel(real, cv2.CV_32F, 1, 0), cv2.Sobel(real, cv2.CV_32F, 0, 1)
-    energies = (cv2.norm(across, cv2.NORM_L2SQR), float(across.ravel() @ down.ravel()), cv2.norm(down, cv2.NORM_L2SQR))
-    energies = tuple(energy / real.size for energy in energies)
-    total = energies[0] + energies[2]
+    horizontal, vertical = (cv2.norm(slope, cv2.NORM_L2SQR) / real.size for slope in (across, down))
+    mixed = float(across.ravel() @ down.ravel()) / real.size
+    total = horizontal + vertical
     values['gradient'] = _log(total)
     # Blur by motion leaves gradients of one direction: coherence of the structure tensor.
-    values['coherence'] = float(np.hypot(energies[0] - energies[2], 2 * energies[1]) / (total + _TINY))
+    values['coherence'] = float(np.hypot(horizontal - vertical, 2 * mixed) / (total + _TINY))
     sharpness = _blocks(np.abs(cv2.Laplacian(real, cv2.CV_32F)))
     values |= {f'block_sharpness_{q:g}': _log(np.quantile(sharpness, q)) for q in (0.1, 0.5, 0.9)}
     values['flat_blocks'] = float((sharpness < 1).mean())
-    colours = np.array(cv2.mean(rgb)[:3]) / 255
+    colours = np.array(cv2.mean(rgb))[:3] / 255
     values['red_green'], values['blue_green'] = float(colours[0] - colours[1]), float(colours[2] - colours[1])
     planes = cv2.split(rgb)
     darkest, lightest = (pick(pick(*planes[:2]), planes[2]) for pick in (cv2.min, cv2.max))

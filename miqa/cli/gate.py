@@ -323,7 +323,7 @@ def read_calibration(path, score_column: str | None, outcome_column: str | None,
     scores, outcomes, groups, models = [], [], [], []
     for line, row in zip(table.lines, table.rows, strict=True):
         pair = []
-        for name in (column['score'], column['outcome']):
+        for name in filter(None, (column['score'], column['outcome'])):
             try:
                 pair.append(number_of(row[name], table.decimal_comma))
             except ValueError:

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     resumes = arguments[:1] in (['image'], ['filter'], ['video'], ['label']) and kept
     go_on: str | Callable[[], str] = SAME_AGAIN if resumes or arguments[:1] == ['compare'] else ''
     if arguments[:1] == ['train']:
-        from miqa.train import resume_command as go_on  # type: ignore[no-redef]
+        from miqa.train import resume_command as go_on
     run_command(run, go_on)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import joblib
 
@@ -152,7 +152,7 @@ def _build(mine: list[tuple[Source, Order]], folder: Path, shard, jobs, backend,
         bar = stack.enter_context(
             open_bar(progress, sum(versions.values()), unit='version', desc=f'{folder.name} {number}/{count}')
         )
-        here = {'ticks': stack.enter_context(followed(bar)), 'threads': _threads(jobs)} if local else {}
+        here: dict[str, Any] = {'ticks': stack.enter_context(followed(bar)), 'threads': _threads(jobs)} if local else {}
         calls = [joblib.delayed(make_versions_of)(source, order._replace(**here)) for source, order in mine]
         for outcome in run_parallel(calls, jobs, backend):
             made += outcome.state == 'made'

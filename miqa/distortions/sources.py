@@ -139,7 +139,7 @@ def plan_sources(
             wrong, do not list a picture, or are those of a picture before it was turned by its EXIF orientation.
     """
     coco = annotations if isinstance(annotations, Annotations) else None
-    if coco is None and annotations:
+    if annotations and not isinstance(annotations, Annotations):
         coco = read_coco(annotations, objects=False)
     headers = read_headers(paths) if headers is None else headers
     keys: list[int | str | None] = [None] * len(paths)

@@ -130,7 +130,7 @@ def _of_detections(answer: Any, size: tuple[int, int]) -> dict[str, float]:
     unsure = doubtful & ~kept
     best = np.zeros(_SORTED)
     best[: min(_SORTED, len(scores))] = scores[:_SORTED]
-    features = {f'score_{place + 1}': value for place, value in enumerate(best)}
+    features = {f'score_{place + 1}': float(value) for place, value in enumerate(best)}
     features |= {
         'mean_score': _mean(scores[kept]),
         'least_kept_score': float(scores[kept].min()) if kept.any() else 0.0,

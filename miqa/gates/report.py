@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -152,7 +153,7 @@ def kinds_table(made: MadeGate) -> pd.DataFrame:
 
 
 def _thresholds(made: MadeGate) -> list[str]:
-    fragments = []
+    fragments: list[str] = []
     for head in (BEFORE, AFTER):
         text = made.folder.thresholds[head].describe()
         fragments.append(paragraph(f'{head}: {text} {made.promises.get(head, "")}'))
@@ -169,7 +170,11 @@ def _curves(worth: Mapping[str, Worth], what: str) -> Figure:
     figure = Figure(figsize=(6.4, 4.2), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    styles = {RANDOM: {'color': '0.6', 'ls': ':'}, OWN: {'color': '#b3541e'}, LAPLACIAN: {'color': '#7a7a7a'}}
+    styles: dict[str, dict[str, Any]] = {
+        RANDOM: {'color': '0.6', 'ls': ':'},
+        OWN: {'color': '#b3541e'},
+        LAPLACIAN: {'color': '#7a7a7a'},
+    }
     for name, found in worth.items():
         line = axes.plot(REMOVED, found.curve, marker='o', ms=3, lw=2, label=name, **styles.get(name, {}))[0]
         if name in (BEFORE, AFTER, OWN):

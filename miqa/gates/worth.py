@@ -158,11 +158,11 @@ class PooledPrecision:
                 column[2].append(np.full(int(used.sum()), picture))
                 column[3][picture] = objects
         self._classes = []
-        for scores, right, pictures, objects in columns.values():
-            if not objects.any():
+        for all_scores, all_right, pictures, counts in columns.values():
+            if not counts.any():
                 continue  # a class without objects has no precision, as in COCO
-            order = np.argsort(-np.concatenate(scores), kind='mergesort')
-            self._classes.append((np.concatenate(right)[order], np.concatenate(pictures)[order], objects))
+            order = np.argsort(-np.concatenate(all_scores), kind='mergesort')
+            self._classes.append((np.concatenate(all_right)[order], np.concatenate(pictures)[order], counts))
 
     def __call__(self, weights: np.ndarray) -> float:
         """Return the average precision of pictures with such weights (N,); NaN where none has an object."""

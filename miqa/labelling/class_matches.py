@@ -56,7 +56,7 @@ def unknown_classes(
         about = {'name': machine.name, 'classes': machine.classes}
         if task == 'seg':
             map_classes(about, annotated or None, truth)
-        elif machine.classes is not None:
+        elif machine.classes is not None and annotations is not None:
             match_categories(about, annotations.categories, truth)
         missing = [name for name in annotated if machine.classes and name not in machine.classes]
         if missing:

@@ -17,7 +17,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import torch
@@ -127,7 +127,7 @@ def _read_archive(stream: IO[bytes], size: int) -> object:
             content = np.empty(entries[name].file_size, np.uint8)
             with archive.open(name) as source:
                 # Reading on to the end compares the checksum, too.
-                if source.readinto(memoryview(content)) < len(content) or source.read(1):  # type: ignore[attr-defined]
+                if source.readinto(content.data) < len(content) or source.read(1):  # type: ignore[attr-defined]
                     raise ValueError(f'its record {name[:80]!r} is cut')
             return content
 
@@ -172,7 +172,7 @@ def _read_legacy(stream: IO[bytes], size: int) -> object:
         content = storages[key]
         if count * unpickler.item_sizes[key] != len(content):
             raise ValueError(f'the tensor {key[:80]!r} has another length than its description')
-        if stream.readinto(memoryview(content)) != len(content):  # type: ignore[attr-defined]
+        if stream.readinto(content.data) != len(content):  # type: ignore[attr-defined]
             raise ValueError('it is cut')
     return found
 
@@ -228,7 +228,8 @@ class _Unpickler:
 
     def load(self) -> Any:
         """Return what the instructions make."""
-        for step, (instruction, argument, _) in enumerate(pickletools.genops(_Window(self._stream))):
+        window = cast(IO[bytes], _Window(self._stream))
+        for step, (instruction, argument, _) in enumerate(pickletools.genops(window)):
             if step > _MOST_STEPS or self._objects > _MOST_OBJECTS:
                 raise UnsafeFile(_TOO_MUCH)
             name = instruction.name
@@ -254,7 +255,7 @@ class _Unpickler:
         return self._stack.pop()
 
     def _pop_to_mark(self) -> list:
-        items = []
+        items: list = []
         while self._stack:
             item = self._stack.pop()
             if item is _MARK:

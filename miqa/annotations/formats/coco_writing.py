@@ -195,8 +195,10 @@ def masked(
     pixels = np.concatenate(([False], whole.ravel('F')))
     changes = np.flatnonzero(pixels[1:] != pixels[:-1])
     counts = np.diff(np.concatenate(([0], changes, [whole.size])))
-    box = (left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1)
-    return LabelledBox(category, tuple(map(float, box)), mask={'size': [size[1], size[0]], 'counts': counts.tolist()})
+    box = (
+        float(left + columns[0]), float(top + rows[0]), float(left + columns[-1] + 1), float(top + rows[-1] + 1),
+    )  # fmt: skip
+    return LabelledBox(category, box, mask={'size': [size[1], size[0]], 'counts': counts.tolist()})
 
 
 def inside(

@@ -71,7 +71,7 @@ def moving_object(
     """
     angle = rng.normal(0, 0.35) + np.pi * rng.integers(2)
     if mask is None:
-        mask = random_ellipse(*light.shape[:2], rng, least=0.3, most=0.5)
+        mask = random_ellipse(light.shape[0], light.shape[1], rng, least=0.3, most=0.5)
     weight = soft_mask(mask).astype(np.float32)[:, :, None]
     steps = np.linspace(-1, 1, _POINTS)[:, None]
     kernel_of = partial(_path_kernel, steps * np.array([np.cos(angle), np.sin(angle)]))

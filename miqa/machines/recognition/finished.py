@@ -67,7 +67,7 @@ def triples(observed: Observed) -> list[Reading]:
 
 def _of_boxes(table: np.ndarray, names: dict, observed: Observed, with_scores: bool, rows: int) -> list[Reading]:
     unit = box_unit(table, observed)
-    options = {'coordinates': unit}
+    options: dict[str, object] = {'coordinates': unit}
     if rows > _MOST_ROWS:
         options |= {'suppress': True, 'iou': 0.7}
     convention = _finished_convention(observed, unit, mmdet=with_scores)
@@ -127,7 +127,9 @@ def finished_rows(observed: Observed) -> list[Reading]:
             columns = [part for name_ in order for part in (_SIDES if name_ == 'box' else (name_,))]
             if len(columns) == table.shape[1] and (rows := _fitting(table, columns)) is not None:
                 unit = box_unit(rows, observed)
-                options = {'columns': tuple('unread' if column == 'batch' else column for column in columns)}
+                options: dict[str, object] = {
+                    'columns': tuple('unread' if column == 'batch' else column for column in columns)
+                }
                 options |= {'coordinates': unit}
                 if corner_share(rows) < 0.95:
                     options |= {'box_format': 'cxcywh'}

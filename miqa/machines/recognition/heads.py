@@ -498,7 +498,9 @@ def _decoded(reading: Reading, observed: Observed, sample: Mapping) -> tuple[np.
     raw, objectness, chances = parts_of(dict(sample), options)
     kind = options.box_format or 'cxcywh'
     boxes = decoded_boxes(raw, kind, observed.size, options.strides, options.point).numpy()
-    scores = class_scores(chances, objectness, options.activation, options.background, tuple(options.powers))
+    scores = class_scores(
+        chances, objectness, options.activation, options.background, (options.powers[0], options.powers[1])
+    )
     both = torch.cat([objectness, chances], 1) if objectness is not None else chances
     both = both.sigmoid() if options.activation == 'sigmoid' else both
     return boxes, scores.max(1).values.numpy(), both.numpy()

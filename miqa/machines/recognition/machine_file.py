@@ -376,7 +376,7 @@ def _class_names(
         best = max(named, key=lambda candidate: evidence[candidate].value())
         if evidence[best].value() >= max(_NAMES_AGREE * evidence[plain].value(), 1e-6):
             kind = {COCO_80: "COCO's 80", COCO_91: "COCO's by their ids (91)"}.get(
-                best.names, 'those of the annotations'
+                best.names or (), 'those of the annotations'
             )
             recognised.notes.append(f'Class names: {kind}; they agree with the annotations.')
             return best.names
@@ -465,7 +465,8 @@ def _instance_segmenter(observed: Observed, readings, size, names) -> Recognised
 
 def _classifier(network, metadata, task, pictures, classes, categories, settings, progress) -> RecognisedMachine:
     sizes, origin = _sizes(network, metadata, settings)
-    size = sizes[0] if origin else tuple(side or _CLASSIFIER_SIDE for side in network.input.size)
+    height, width = network.input.size
+    size = sizes[0] if origin else (height or _CLASSIFIER_SIDE, width or _CLASSIFIER_SIDE)
     config, notes, certain = classifier_arguments(
         network, metadata, size, pictures, _names_for(classes, metadata), settings
     )

@@ -44,7 +44,7 @@ class TrialPicture:
     image: np.ndarray | str | os.PathLike
     boxes: np.ndarray | None = None
     labels: Sequence[str] = ()
-    crowd: Sequence[bool] = ()
+    crowd: Sequence[bool] | np.ndarray = ()
     class_index: int | None = None
 
     def pixels(self) -> np.ndarray:
@@ -154,7 +154,7 @@ def self_consistency(answer: DetectionPrediction, mirrored: DetectionPrediction,
     overlaps *= first.labels[:, None] == second.labels[None]
     sure = overlaps * first.scores[:, None] * second.scores[None]
     sure[overlaps < 0.5] = 0
-    pairs = []
+    pairs: list[float] = []
     while sure.size and sure.max() > 0 and len(pairs) < 10:
         i, j = np.unravel_index(int(sure.argmax()), sure.shape)
         pairs.append(float(sure[i, j]))
