@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .diagnosis import Diagnosis
+
 
 class Assessment(NamedTuple):
     """A score, or why there is none.
@@ -15,6 +17,7 @@ class Assessment(NamedTuple):
         score: raw regression value, nominally 0 to 1, higher is better; None if the picture could not be read.
         quality: ``high``, ``medium`` or ``low``; None with the score.
         error: why there is no score, or None.
+        damage: what is wrong with the picture, of a model that can tell, such as ``miqa-lite``; else None.
         views: scores of the picture's squares, float32 (rows, columns), with ``coverage='whole'``; else None. The
             score is their mean.
     """
@@ -24,6 +27,7 @@ class Assessment(NamedTuple):
     quality: str | None
     error: Exception | None = None
     views: np.ndarray | None = None
+    damage: Diagnosis | None = None
 
     @property
     def minimum(self) -> float | None:
@@ -31,6 +35,7 @@ class Assessment(NamedTuple):
         return self.score if self.views is None else float(self.views.min())
 
     @property
-    def extra(self) -> dict[str, float | None]:
-        """Further columns of result files: ``minimum``, where the whole picture counts."""
-        return {} if self.views is None else {'minimum': self.minimum}
+    def extra(self) -> dict[str, float | str | None]:
+        """Further columns of result files: ``minimum``, where the whole picture counts, and ``damage``."""
+        columns: dict[str, float | str | None] = {} if self.views is None else {'minimum': self.minimum}
+        return columns if self.damage is None else {**columns, 'damage': str(self.damage)}

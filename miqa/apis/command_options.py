@@ -30,7 +30,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         '--model',
         '-m',
         metavar='NAME|FILE',
-        help='a name (`miqa models`; default: ra-miqa), or a file: your best.pth, a released .pth.tar, an .onnx',
+        help='a name (`miqa models`; default: miqa-lite; ra-miqa for det and ins), or a file: your best.pth, a '
+        'released .pth.tar, an .onnx',
     )
     group.add_argument('--task', choices=TASKS, help='which vision task the scores speak of (default: cls)')
     group.add_argument('--label', choices=LABELS, help='what the scores predict (default: composite)')
@@ -74,8 +75,8 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--decode',
         choices=('exact', 'fast'),
-        default='exact',
-        help='fast: JPEGs at a fraction of their size; several times as fast, scores differ slightly (default: exact)',
+        help='fast: JPEGs at a fraction of their size; several times as fast, scores differ slightly (default: fast '
+        'for miqa-lite, else exact)',
     )
     group.add_argument(
         '--value-range',
@@ -164,7 +165,7 @@ def load_model(args: argparse.Namespace, keep_memory: bool = True) -> MIQAModel:
         compile=args.compile,
         coverage=args.coverage,
         thresholds=args.thresholds,
-        decode=getattr(args, 'decode', 'exact'),
+        decode=getattr(args, 'decode', None),
         value_range=getattr(args, 'value_range', None),
     )
     if keep_memory:

@@ -28,7 +28,7 @@ from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice
 
 from .gate_threshold import Gate, digest_of
 from .inputs import Picture, to_rgb
-from .model import MIQAModel
+from .model import MIQAModel, ViewAnswers
 from .picture_features import PictureFeatures, PictureView
 from .runtimes.base import Runtime
 from .runtimes.onnx_scan import check_onnx
@@ -324,12 +324,12 @@ class GateModel(MIQAModel):
         self.prepare = _Looking(self._features, machine is not None)  # type: ignore[assignment]
         self.gate = own.thresholds[head]
 
-    def _view_scores(self, pictures: list) -> list[np.ndarray]:
+    def _view_answers(self, pictures: list) -> list[ViewAnswers]:
         numbers = self._features([picture.view for picture in pictures])
         if self._machine is not None:
             answers = self._machine.predict([picture.rgb for picture in pictures])
             numbers = np.concatenate([numbers, self._numbers_of(answers, [p.size for p in pictures])], axis=1)
-        return [np.array([[score]]) for score in self.runtime(numbers)]
+        return [ViewAnswers(np.array([[score]]), None) for score in self.runtime(numbers)]
 
     def _numbers_of(self, answers: Sequence[Any], sizes: Sequence[tuple[int, int]]) -> np.ndarray:
         rows = []

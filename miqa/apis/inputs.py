@@ -117,7 +117,8 @@ class Preparation:
 
     Args:
         spec: the model's.
-        decode: ``exact`` for the authors' pixels, bit for bit (up to
+        decode: None for ``fast`` where the model sees the whole picture in one view, else ``exact``. ``exact`` for the
+            authors' pixels, bit for bit (of pictures up to
             :data:`miqa.pictures.reading.EXACT_PIXELS`), or ``fast``, which decodes JPEG files at a fraction of their
             size wherever twice the pixels that are needed remain along each side.
         value_range: as for :func:`to_rgb`.
@@ -125,19 +126,23 @@ class Preparation:
     """
 
     def __init__(
-        self, spec: ModelSpec, decode: str = 'exact', value_range: ValueRange = None, coverage: str = 'center'
+        self, spec: ModelSpec, decode: str | None = None, value_range: ValueRange = None, coverage: str = 'center'
     ):
+        self._usual_decode = 'fast' if spec.fit == 'stretch' else 'exact'
+        decode = decode or self._usual_decode
         check_choice(decode, DECODING, 'way of decoding')
         check_choice(coverage, COVERAGES, 'coverage')
         check_range(value_range)
-        self.short_side, self.interpolation = spec.short_side, spec.interpolation
+        self.short_side, self.interpolation, self.fit = spec.short_side, spec.interpolation, spec.fit
         self.view, self.size = spec.view, spec.view_size
-        self.decode, self.value_range, self.coverage = decode, value_range, coverage
+        self.decode, self.value_range = decode, value_range
+        # One view that holds the whole picture is both.
+        self.coverage = 'center' if self.fit == 'stretch' else coverage
 
     @property
     def note(self) -> str:
         """What is not as usual, for names of results: scores of one way are not mixed with those of another."""
-        said = '' if self.decode == 'exact' else f' decode={self.decode}'
+        said = '' if self.decode == self._usual_decode else f' decode={self.decode}'
         said += '' if self.coverage == 'center' else f' coverage={self.coverage}'
         return said if self.value_range is None else f'{said} value_range={self.value_range}'
 
@@ -152,8 +157,8 @@ class Preparation:
     def views(self, picture: Picture, name: str | None = None) -> np.ndarray:
         """Return the squares that count by :attr:`coverage`, uint8 RGB of shape (rows, columns, 3, size, size).
 
-        One square for ``center``. For ``whole`` as few as cover the resized picture, evenly spread, each overlapping
-        its neighbours by an eighth of its side or more.
+        One square for ``center``, and for models that see the whole picture in one. Else for ``whole`` as few as
+        cover the resized picture, evenly spread, each overlapping its neighbours by an eighth of its side or more.
 
         Raises:
             UnreadableImage: as for calling; or it would take more than :data:`MAX_VIEWS` squares.
@@ -201,6 +206,8 @@ class Preparation:
 
     def _size_for(self, name: str) -> Callable[[int, int], tuple[int, int]]:
         def size_of(width: int, height: int) -> tuple[int, int]:
+            if self.fit == 'stretch':
+                return self.size, self.size
             resized = resized_size(width, height, self.short_side)
             if resized[0] * resized[1] > MAX_RESIZED_PIXELS:
                 raise UnreadableImage(
@@ -213,6 +220,8 @@ class Preparation:
 
     def seen_box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Return the part of a picture that the model sees: left, top, right, bottom in the picture's own pixels."""
+        if self.fit == 'stretch':
+            return 0.0, 0.0, float(width), float(height)
         resized = resized_size(width, height, self.short_side)
         left, top = central_corner(*resized, self.size)
         across, down = width / resized[0], height / resized[1]

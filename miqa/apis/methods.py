@@ -65,6 +65,9 @@ _RELEASED_AS = {ours: released for released, ours in RELEASED_METHODS.items()}
 #: The published methods by name; their networks are those of configs/_base_/models.
 METHODS = {name: Method(name, title, _RELEASED_AS[name]) for name, title in _TITLES.items()}
 
+#: The model that ships inside the package.
+LITE = 'miqa_lite'
+
 #: The quickstart's own weights, which need no download, and its camera model, a file for ONNX Runtime.
 DEMO, DEMO_FAST = 'demo', 'demo_fast'
 DEMOS = (DEMO, DEMO_FAST)
@@ -78,13 +81,14 @@ def method_name(name: str) -> str:
     Raises:
         ValueError: there is no such method; the message suggests the nearest one.
     """
-    known = {_bare(method): method for method in (*METHODS, *DEMOS)}
+    known = {_bare(method): method for method in (*METHODS, LITE, *DEMOS)}
     known.update({_bare(released): ours for released, ours in RELEASED_METHODS.items()})
     found = known.get(_bare(str(name)))
     if found is None:
         hint = did_you_mean(_bare(str(name)), known, known.__getitem__)
         raise ValueError(
-            f'Unknown model {name!r}.{hint} Choose one of: {", ".join((*METHODS, *DEMOS))}; or name a weights file.'
+            f'Unknown model {name!r}.{hint} Choose one of: {", ".join((LITE, *METHODS, *DEMOS))}; or name a weights '
+            'file.'
         )
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from miqa.keeping import sha256_of_file
 from miqa.pictures.value_range import ValueRange
 
 from .assessment import Assessment
+from .diagnosis import Diagnosis
 from .inputs import Picture, Pictures, Preparation, is_list_of_pictures
 from .model_files import ModelFiles
 from .opening import Opened, open_model
@@ -28,11 +29,24 @@ if TYPE_CHECKING:
     from .heatmap import Heatmap
 
 
+class ViewAnswers(NamedTuple):
+    """Scores of a picture's squares, float32 (rows, columns), and what is wrong with the picture."""
+
+    scores: np.ndarray
+    damage: Diagnosis | None
+
+    @property
+    def score(self) -> float:
+        """Of the picture: the mean of its squares."""
+        return float(self.scores.mean())
+
+
 class MIQAModel(ModelFiles):
     """Predicts how well vision models will do on a picture.
 
     Examples::
 
+        model = MIQAModel()                                        # miqa-lite, which ships with the package
         model = MIQAModel('ra-miqa')                               # the paper's, fetched at first use
         model = MIQAModel('ra-miqa', task='det', label='accuracy')
         model = MIQAModel('work_dirs/x/best.pth')                  # a run of your own
@@ -41,12 +55,13 @@ class MIQAModel(ModelFiles):
         model.assess(['a.jpg', 'b.jpg'])                           # -> [0.87, 0.31]
 
     Args:
-        model: a name: ``ra-miqa``, ``vit-small``, ``efficientnet-b5``, ``efficientnet-b1``, ``resnet50``,
-            ``resnet18`` (case, hyphens and underscores do not matter), or ``demo`` and ``demo-fast`` for the
-            quickstart's weights and its camera model. Or the path of a checkpoint of your own, of a released
+        model: a name: ``miqa-lite``, ``ra-miqa``, ``vit-small``, ``efficientnet-b5``, ``efficientnet-b1``,
+            ``resnet50``, ``resnet18`` (case, hyphens and underscores do not matter), or ``demo`` and ``demo-fast`` for
+            the quickstart's weights and its camera model. Or the path of a checkpoint of your own, of a released
             ``.pth.tar``, of an exported ``.onnx`` or ``.xml``, or of a folder that :meth:`save_pretrained` wrote. Or
             another MIQAModel, whose runtime is shared.
-            None for ``ra-miqa``, or for what ``weights`` holds.
+            None for ``miqa-lite`` (``ra-miqa`` for det and ins, which miqa-lite does not score), or for what
+            ``weights`` holds.
         task: ``cls`` (default), ``det`` or ``ins``: which vision task the score speaks of. Or several, such as
             ``('cls', 'det', 'ins')``: then :meth:`assess` returns a dict from task to score, and what the models share
             is computed once, see :class:`miqa.apis.multitask.MultiTaskModel`.
@@ -63,8 +78,9 @@ class MIQAModel(ModelFiles):
         channels_last: memory layout of pictures; None for what suits the network.
         compile: compile the network with ``torch.compile``: slow to start, then faster.
         thresholds: where quality changes its name, see :class:`miqa.apis.quality.Thresholds`.
-        decode: ``exact``, or ``fast``: JPEG files are decoded at a fraction of their size wherever twice the pixels
-            that are needed remain along each side; see :class:`miqa.apis.inputs.Preparation` for what it costs.
+        decode: ``exact``, or ``fast``, which None means for a model that sees the whole picture in one view: JPEG files
+            are decoded at a fraction of their size wherever twice the pixels that are needed remain along each side;
+            see :class:`miqa.apis.inputs.Preparation` for what it costs.
         coverage: ``center``: the central square counts, as in the paper, and what is at the sides of a 16:9 frame does
             not. ``whole``: overlapping squares over the whole picture; the score is the mean of theirs.
         value_range: the value of white, such as 4095, or those of black and white, where pictures with more than 8
@@ -112,7 +128,7 @@ class MIQAModel(ModelFiles):
         channels_last: bool | None = None,
         compile: bool | str = False,
         thresholds: Thresholds | None = None,
-        decode: str = 'exact',
+        decode: str | None = None,
         value_range: ValueRange = None,
         coverage: str = 'center',
     ):
@@ -144,7 +160,7 @@ class MIQAModel(ModelFiles):
         batch_size: int | None = None,
         workers: int | None = None,
         thresholds: Thresholds | None = None,
-        decode: str = 'exact',
+        decode: str | None = None,
         value_range: ValueRange = None,
         coverage: str = 'center',
     ) -> None:
@@ -198,14 +214,22 @@ class MIQAModel(ModelFiles):
         return f'MIQAModel({self.spec.method}, task={self.spec.task}, label={self.spec.label}, weights={self.source!r})'
 
     @overload
-    def assess(self, picture: Picture, heatmap: Literal[False] = ...) -> float: ...
+    def assess(self, picture: Picture, heatmap: Literal[False] = ..., diagnose: Literal[False] = ...) -> float: ...
     @overload
-    def assess(self, picture: Pictures, heatmap: Literal[False] = ...) -> list[float]: ...
+    def assess(
+        self, picture: Pictures, heatmap: Literal[False] = ..., diagnose: Literal[False] = ...
+    ) -> list[float]: ...
+    @overload
+    def assess(self, picture: Picture, heatmap: Literal[False] = ..., *, diagnose: Literal[True]) -> Assessment: ...
+    @overload
+    def assess(
+        self, picture: Pictures, heatmap: Literal[False] = ..., *, diagnose: Literal[True]
+    ) -> list[Assessment]: ...
     @overload
     def assess(self, picture: Picture, heatmap: Literal[True] | str) -> Heatmap: ...
     @overload
     def assess(self, picture: Pictures, heatmap: Literal[True] | str) -> list[Heatmap]: ...
-    def assess(self, picture: Any, heatmap: bool | str = False) -> float | list[float] | Heatmap | list[Heatmap]:
+    def assess(self, picture: Any, heatmap: bool | str = False, diagnose: bool = False) -> Any:
         """Score one picture, or each of a list.
 
         Args:
@@ -215,16 +239,21 @@ class MIQAModel(ModelFiles):
             heatmap: True to also see where the score comes from: ``'views'``, the score of each square, with
                 ``coverage='whole'``, else ``'occlusion'`` to find which parts of the picture help and hurt, by hiding
                 one after the other; ``'rollout'`` for where a transformer looks.
+            diagnose: True to also predict what is wrong with the picture, by a model that can (``miqa-lite``).
 
         Returns:
             The raw regression value, nominally 0 to 1, higher is better; with ``heatmap`` a
-            :class:`~miqa.apis.heatmap.Heatmap`, which carries the score. A list for a list, in its order.
+            :class:`~miqa.apis.heatmap.Heatmap`, with ``diagnose`` an :class:`~miqa.apis.assessment.Assessment` whose
+            ``damage`` is a :class:`~miqa.apis.diagnosis.Diagnosis`; both carry the score. A list for a list, in its
+            order.
 
         Raises:
             FileNotFoundError: there is no such file.
             UnreadableImage: a file is damaged or no picture.
             TypeError, ValueError: an array or tensor is not as described.
         """
+        if diagnose:
+            return self._diagnosed(picture, heatmap)
         if heatmap:
             usual = 'occlusion' if self.prepare.coverage == 'center' else 'views'
             method = usual if heatmap is True else heatmap
@@ -232,8 +261,23 @@ class MIQAModel(ModelFiles):
                 return [self._heatmap(one, method) for one in picture]
             return self._heatmap(picture, method)
         if not is_list_of_pictures(picture):
-            return float(self._view_scores([self.prepare.views(picture)])[0].mean())
-        return [float(views.mean()) for views in all_or_error(self._answered(picture, None))]
+            return self._view_answers([self.prepare.views(picture)])[0].score
+        return [answer.score for answer in all_or_error(self._answered(picture, None))]
+
+    def _diagnosed(self, picture: Any, heatmap: bool | str) -> Assessment | list[Assessment]:
+        if heatmap:
+            raise ValueError('diagnose=True and heatmap exclude each other: call assess twice.')
+        if self.runtime.words is None:
+            raise ValueError(
+                f'The model {self.spec.method} does not predict what is wrong with a picture. Leave out diagnose, or '
+                "use MIQAModel('miqa-lite')."
+            )
+        several = is_list_of_pictures(picture)
+        assessments = list(self.assess_all(picture if several else [picture]))
+        for assessment in assessments:
+            if assessment.error is not None:
+                raise assessment.error
+        return assessments if several else assessments[0]
 
     def _heatmap(self, picture: Picture, method: str) -> Heatmap:
         from .heatmap import heatmap_of
@@ -246,13 +290,22 @@ class MIQAModel(ModelFiles):
         Returns:
             For each picture the scores of its squares; their mean is that of the picture.
         """
-        return self._view_scores(pictures)
+        return [answer.scores for answer in self._view_answers(pictures)]
 
-    def _view_scores(self, pictures: list[np.ndarray]) -> list[np.ndarray]:
-        """Score squares (rows, columns, 3, size, size) of each picture: as many arrays (rows, columns)."""
-        scores = self.score_pixels(np.concatenate([views.reshape(-1, *views.shape[2:]) for views in pictures]))
-        ends = np.cumsum([views.shape[0] * views.shape[1] for views in pictures])[:-1]
-        return [part.reshape(views.shape[:2]) for part, views in zip(np.split(scores, ends), pictures, strict=True)]
+    def _view_answers(self, pictures: list[np.ndarray]) -> list[ViewAnswers]:
+        """Score squares (rows, columns, 3, size, size) of each picture, and say what is wrong with it."""
+        outputs = self.pixel_outputs(np.concatenate([views.reshape(-1, *views.shape[2:]) for views in pictures]))
+        words, answers, start = self.runtime.words, [], 0
+        for views in pictures:
+            end = start + views.shape[0] * views.shape[1]
+            damage = None
+            if words is not None:
+                # Of several squares the mean of their outputs counts.
+                mean = {name: outputs[name][start:end].mean(axis=0) for name in ('damage', 'strength', 'place')}
+                damage = words.diagnosis(mean['damage'], float(mean['strength']), mean['place'])
+            answers.append(ViewAnswers(outputs['score'][start:end].reshape(views.shape[:2]), damage))
+            start = end
+        return answers
 
     def assess_all(self, pictures: Iterable[Picture], on_batch=None) -> Iterator[Assessment]:
         """Score any number of pictures in batches, decoding in threads; memory does not grow with their number.
@@ -268,12 +321,18 @@ class MIQAModel(ModelFiles):
             if found.answer is None:
                 yield Assessment(found.name, None, None, found.error)
                 continue
-            score = float(found.answer.mean())
-            views = None if self.prepare.coverage == 'center' else found.answer
-            yield Assessment(found.name, score, self.quality(score), None, views)
+            score = found.answer.score
+            views = None if self.prepare.coverage == 'center' else found.answer.scores
+            yield Assessment(found.name, score, self.quality(score), None, views, found.answer.damage)
 
-    def _answered(self, pictures: Iterable[Picture], on_batch) -> Iterator[Answered[np.ndarray]]:
-        return answered(pictures, self.prepare.views, self._view_scores, self.batch_size, self.workers, on_batch)
+    @property
+    def extra_columns(self) -> tuple[str, ...]:
+        """Columns of result files that this model fills beside the usual ones: see ``Assessment.extra``."""
+        minimum = () if self.prepare.coverage == 'center' else ('minimum',)
+        return minimum if self.runtime.words is None else (*minimum, 'damage')
+
+    def _answered(self, pictures: Iterable[Picture], on_batch) -> Iterator[Answered[ViewAnswers]]:
+        return answered(pictures, self.prepare.views, self._view_answers, self.batch_size, self.workers, on_batch)
 
     def score_pixels(self, pixels: np.ndarray | torch.Tensor) -> np.ndarray:
         """Score prepared pictures, uint8 RGB (B, 3, size, size), in batches of ``batch_size``: float32 (B,).
@@ -285,10 +344,27 @@ class MIQAModel(ModelFiles):
         """
         pixels = np.asarray(pixels)
         starts = range(0, len(pixels), self.batch_size)
-        scores = np.concatenate([self.runtime(pixels[start : start + self.batch_size]) for start in starts])
-        if not np.isfinite(scores).all():
+        return self._finite(np.concatenate([self.runtime(pixels[start : start + self.batch_size]) for start in starts]))
+
+    def pixel_outputs(self, pixels: np.ndarray | torch.Tensor) -> dict[str, np.ndarray]:
+        """Return all that the model predicts for prepared pictures, uint8 RGB (B, 3, size, size): float32 by name.
+
+        Always ``score``, (B,). Of ``miqa-lite`` also ``consistency``, ``accuracy``, ``composite`` and ``strength``
+        (B,), the probabilities ``damage`` (B, K) and ``place`` (B, P), and ``features`` (B, D) for networks of your
+        own.
+
+        Raises:
+            ValueError: the network gave something that is no number.
+        """
+        pixels = np.asarray(pixels)
+        starts = range(0, len(pixels), self.batch_size)
+        parts = [self.runtime.outputs(pixels[start : start + self.batch_size]) for start in starts]
+        return {name: self._finite(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+
+    def _finite(self, values: np.ndarray) -> np.ndarray:
+        if not np.isfinite(values).all():
             raise ValueError(f'The weights {self.source} give scores that are no numbers: they are damaged.')
-        return scores
+        return values
 
     def quality(self, score: float) -> str:
         """Return ``high``, ``medium`` or ``low`` for a score, by this model's thresholds."""

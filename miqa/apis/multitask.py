@@ -63,7 +63,7 @@ class MultiTaskModel:
         groups: dict[tuple, list[str]] = {}
         for task, model in self.models.items():
             prepare = model.prepare
-            resize = prepare.short_side, prepare.interpolation, prepare.size
+            resize = prepare.short_side, prepare.interpolation, prepare.fit, prepare.size
             key = (*resize, prepare.decode, str(prepare.value_range), prepare.coverage)
             groups.setdefault(key, []).append(task)
         self._groups = [(tasks, self._runner(tasks)) for tasks in groups.values()]

@@ -50,7 +50,9 @@ def open_model(
         )
     if path.suffix.lower() in SUFFIXES:
         spec, runtime = open_exported(path, **computing)
-        return agreed(spec, path, name, task, label, exported=True), runtime, str(path), None
+        # A file with all labels answers for the one that is asked for.
+        spec = runtime.spec = agreed(spec, path, name, task, label, exported=runtime.words is None)
+        return spec, runtime, str(path), None
     if path.is_dir():
         from .zoo.hub import read_pretrained
 

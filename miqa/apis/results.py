@@ -41,8 +41,9 @@ COLUMNS = {
 _NEW_COLUMNS = {'path'}
 #: What stands for the folder of a file where nobody knows it.
 _SOMEWHERE = 'somewhere:'
-#: Columns that only some models give: the lowest score of a picture's views, with ``coverage='whole'``.
-EXTRA_COLUMNS = {'minimum': float}
+#: Columns that only some models give: the lowest score of a picture's views, with ``coverage='whole'``, and what is
+#: wrong with the picture in words.
+EXTRA_COLUMNS = {'minimum': float, 'damage': str}
 _KINDS = {**COLUMNS, **EXTRA_COLUMNS}
 #: Kind of a column -> from the text of a cell in a CSV file to its value.
 _CELLS: dict[type, Callable] = {str: cell_text, int: int, float: float}
@@ -177,7 +178,7 @@ class ResultFile:
         return done is not None and done == file_state(image)
 
     def add(
-        self, image: str, score: float | None, quality: str | None, error: Exception | None, **extra: float | None
+        self, image: str, score: float | None, quality: str | None, error: Exception | None, **extra: float | str | None
     ) -> None:
         """Store one result; ``extra`` are values of :data:`EXTRA_COLUMNS`, the same ones for all results of a file."""
         size, modified = file_state(image) or (None, None)
@@ -185,7 +186,7 @@ class ResultFile:
             'image': write_name(image),
             # float32 has no more digits than this.
             'score': None if score is None else float(f'{score:.9g}'),
-            **{name: None if value is None else float(f'{value:.9g}') for name, value in extra.items()},
+            **{name: float(f'{value:.9g}') if isinstance(value, float) else value for name, value in extra.items()},
             'quality': quality,
             'error': None if error is None else printable(str(error)),
             'model': self.model,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from miqa.errors import CheckpointError
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
     from miqa.models import QualityAssessor
+
+#: How a picture becomes a square view.
+FITS = ('crop', 'stretch')
 
 #: Sides of views, and of the picture before they are cut, in pixels.
 LARGEST_VIEW, LARGEST_SHORT_SIDE = 2048, 4096
@@ -44,6 +47,8 @@ class ModelSpec:
         views: for each view its size in pixels, and mean and deviation of RGB values in [0, 1].
         short_side: pixels of the picture's shorter side before the views are cut.
         interpolation: of the resize to it, one of :data:`miqa.pictures.resizing.INTERPOLATIONS`.
+        fit: ``crop`` cuts the views out of the middle; ``stretch`` resizes the whole picture to the square view, so
+            that nothing of it is lost; one of :data:`FITS`.
     """
 
     method: str
@@ -53,6 +58,7 @@ class ModelSpec:
     views: dict
     short_side: int
     interpolation: str = 'bilinear'
+    fit: str = 'crop'
 
     def __post_init__(self):
         for value, allowed, what in ((self.task, DATABASE_TASKS, 'task'), (self.label, LABELS, 'label')):
@@ -62,6 +68,9 @@ class ModelSpec:
             raise ValueError(f'A model sees the views image, region or both, not {sorted(self.views)}.')
         if self.view_size > self.short_side:
             raise ValueError(f'A view of {self.view_size} pixels does not fit a short side of {self.short_side}.')
+        check_choice(self.fit, FITS, 'fit')
+        if self.fit == 'stretch' and self.short_side != self.view_size:
+            raise ValueError(f'A view of {self.view_size} pixels that holds the whole picture has no other short side.')
 
     @property
     def view(self) -> str:
@@ -90,6 +99,9 @@ class ModelSpec:
             ValueError: a key is missing or unknown, or a value is not what it must be; the message names it.
         """
         wanted = set(cls.__dataclass_fields__)
+        # Version 0.2 knew one way to fit, the one before also one way to resize, and did not name it.
+        if isinstance(data, Mapping):
+            data = {'interpolation': 'bilinear', 'fit': 'crop', **data}
         if not isinstance(data, Mapping) or set(data) != wanted:
             found = f'the keys {", ".join(sorted(map(str, data)))}' if isinstance(data, Mapping) else shown(data)
             raise ValueError(
@@ -102,7 +114,8 @@ class ModelSpec:
         if network and to_build:
             network = _network(network, source)
         resize = {'size': data['short_side'], 'interpolation': data['interpolation']}
-        return cls._checked(data['method'], data['task'], data['label'], network, data['views'], resize, source)
+        spec = cls._checked(data['method'], data['task'], data['label'], network, data['views'], resize, source)
+        return replace(spec, fit=Choice(FITS).checked(data['fit'], f'{source}: fit'))
 
     @classmethod
     def from_config(cls, config: Mapping, source: str) -> ModelSpec:

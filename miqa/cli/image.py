@@ -141,11 +141,14 @@ def run(args: argparse.Namespace) -> int:
                     summary.fail(found.name, found.error, found.score is not None)
                 remote.done(found.name)
                 if results is not None:
-                    results.add(found.name, found.score, found.quality, found.error, **found.extra)
+                    extra = {name: found.extra.get(name) for name in model.extra_columns}
+                    results.add(found.name, found.score, found.quality, found.error, **extra)
                 elif args.json:
                     print(_json_line(found))
                 elif found.score is not None:
-                    print(f'{found.score:.4f}  {found.quality:<6}  {write_name(found.name, sys.stdout.encoding)}')
+                    damage = '' if found.damage is None else f'  {found.damage}'
+                    name = write_name(found.name, sys.stdout.encoding)
+                    print(f'{found.score:.4f}  {found.quality:<6}  {name}{damage}')
         except BaseException:
             if results is not None:
                 results.close()
@@ -172,4 +175,5 @@ def run(args: argparse.Namespace) -> int:
 
 def _json_line(found) -> str:
     error = None if found.error is None else printable(str(found.error))
-    return json.dumps({'image': write_name(found.name), 'score': found.score, 'quality': found.quality, 'error': error})
+    row = {'image': write_name(found.name), 'score': found.score, 'quality': found.quality, 'error': error}
+    return json.dumps(row if found.damage is None else {**row, 'damage': str(found.damage)})

@@ -7,9 +7,13 @@ import json
 
 from miqa.taxonomy import LABELS, TASKS
 
+#: The model in :mod:`miqa.box`.
+PACKAGED_NAME = 'miqa-lite'
+
 _EXAMPLES = """
 Examples:
   miqa models                          # all
+  miqa models miqa-lite                # the card of the model that ships with the package
   miqa models --task det --label accuracy
   miqa models --method ra-miqa --json  # with addresses and preprocessing
 """
@@ -24,6 +28,9 @@ def add_parser(subparsers) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        'name', nargs='?', choices=(PACKAGED_NAME,), help='print the card of the model that ships with the package'
+    )
     parser.add_argument('--task', choices=TASKS, help='only of this task')
     parser.add_argument('--label', choices=LABELS, help='only of this label')
     parser.add_argument('--method', help='only of this method, in any spelling')
@@ -37,6 +44,11 @@ def add_parser(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
+    if args.name:
+        from miqa.apis.zoo.packaged import card_text, model_card
+
+        print(json.dumps(model_card(), indent=2) if args.json else card_text())
+        return 0
     from miqa.apis import zoo
     from miqa.apis.zoo.catalogue import demo_path
     from miqa.outside.user_folders import HOME_VARIABLE, user_cache
@@ -65,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
     demo = demo_path(task=args.task)
     here = f'is at {demo}' if demo.is_file() else f'is trained by `{in_a_clone("bash tools/quickstart.sh")}`'
     print(
+        f'The model `{PACKAGED_NAME}` ships with the package and is the default for cls; its card: `miqa models '
+        f'{PACKAGED_NAME}`. '
         f'Scores are raw regression values, nominally 0 to 1, higher is better. SRCC and PLCC are the figures of the '
         f'paper. The authors publish no checksums. Weights are kept in {user_cache()} (change it with '
         f'{HOME_VARIABLE}). The model `demo` {here}.',

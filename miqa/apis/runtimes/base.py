@@ -12,6 +12,9 @@ from miqa.running.devices import Device
 if TYPE_CHECKING:
     import torch
 
+    from miqa.apis.diagnosis import DiagnosisWords
+    from miqa.apis.spec import ModelSpec
+
     from .pixels import PixelsToScore
 
 
@@ -22,6 +25,7 @@ class Runtime(ABC):
         name: of the software, for people: ``PyTorch``, ``ONNX Runtime``, ``OpenVINO``.
         device: where it really computes, with ``type`` and ``index`` as in PyTorch.
         precision: number format of the arithmetic: ``fp32``, ``bf16``, ``fp16`` or ``int8``.
+        spec: of the model, where the file of the weights says it; ``label`` is the one that is scored.
         module: the network as a PyTorch module, see :class:`miqa.apis.runtimes.pixels.PixelsToScore`; None for
             runtimes of exported files, in which it is no longer there.
     """
@@ -29,7 +33,19 @@ class Runtime(ABC):
     name: str
     device: torch.device | Device
     precision: str = 'fp32'
+    spec: ModelSpec
     module: PixelsToScore | None = None
+
+    #: How the outputs become a diagnosis; None for a model that only scores.
+    words: DiagnosisWords | None = None
+
+    def outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """Return all that the model says of uint8 RGB pixels (B, 3, size, size), by name.
+
+        Always ``score``, float32 (B,); of a model that has :attr:`words` also the other labels, ``damage`` (B, K),
+        ``strength`` (B,), ``place`` (B, P) and ``features`` (B, D).
+        """
+        return {'score': self(pixels)}
 
     @abstractmethod
     def __call__(self, pixels: np.ndarray) -> np.ndarray:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from miqa import __version__
+from miqa.apis.diagnosis import DiagnosisWords
 from miqa.apis.spec import ModelSpec
 from miqa.errors import CheckpointError
 from miqa.taxonomy import check_choice
@@ -16,6 +17,17 @@ from miqa.taxonomy import check_choice
 KEY = 'miqa'
 #: Names of the input and the output.
 INPUT, OUTPUT = 'pixels', 'score'
+#: Outputs of a file that answers for all labels at once, and says what is wrong with the picture: one number for each
+#: picture, or a row (None: of any length).
+SEVERAL_OUTPUTS: dict[str, tuple[None, ...]] = {
+    'consistency': (None,),
+    'accuracy': (None,),
+    'composite': (None,),
+    'damage': (None, None),
+    'strength': (None,),
+    'place': (None, None),
+    'features': (None, None),
+}
 #: Suffixes of exported files that can be scored with, and what runs them.
 SUFFIXES = {'.onnx': 'ONNX Runtime', '.xml': 'OpenVINO'}
 #: Number formats that an exported network's own numbers may have.
@@ -78,7 +90,23 @@ def read_about(text: str | None, path: str) -> tuple[ModelSpec, str]:
     return ModelSpec.from_dict(spec, path, to_build=False), precision
 
 
-def check_ends(found: Sequence[tuple], types: tuple[str, str], size: int, path: str) -> None:
+def read_words(text: str, path: str) -> DiagnosisWords | None:
+    """Return how outputs of a file become a diagnosis; None for a file with one output.
+
+    Args:
+        text: what :func:`read_about` has read.
+        path: of the file, for errors.
+
+    Raises:
+        ValueError: a value is not what it must be; the message names it.
+    """
+    data = json.loads(text)
+    return DiagnosisWords.from_dict(data['diagnosis'], f'{path}: diagnosis') if 'diagnosis' in data else None
+
+
+def check_ends(
+    found: Sequence[tuple], types: tuple[str, str], size: int, path: str, words: DiagnosisWords | None = None
+) -> None:
     """Check that a network takes pixels and gives scores as `miqa export` writes it, before anything is scored.
 
     Args:
@@ -86,17 +114,26 @@ def check_ends(found: Sequence[tuple], types: tuple[str, str], size: int, path: 
         types: what the runtime calls uint8 and float32.
         size: of the view, in pixels.
         path: of the file.
+        words: of the diagnosis, where the file has :data:`SEVERAL_OUTPUTS`.
 
     Raises:
         CheckpointError: they are others.
     """
-    wanted = [(INPUT, types[0], (None, 3, size, size)), (OUTPUT, types[1], (None,))]
+    outputs = {OUTPUT: (None,)} if words is None else SEVERAL_OUTPUTS
+    wanted = [(INPUT, types[0], (None, 3, size, size))] + [(name, types[1], shape) for name, shape in outputs.items()]
     shapes = [(name, kind, tuple(n if isinstance(n, int) else None for n in shape)) for name, kind, shape in found]
+    if words is not None:
+        # Lengths of rows are checked when they come.
+        shapes = [
+            (name, kind, (shape[0], *[None] * (len(shape) - 1))) if name in outputs else (name, kind, shape)
+            for name, kind, shape in shapes
+        ]
     if shapes != wanted:
         said = ', '.join(f'{name} {kind} {list(shape)}' for name, kind, shape in shapes)
         raise CheckpointError(
             f'{path} does not take {INPUT} (any number of uint8 RGB squares of {size} pixels) and give {OUTPUT} (as '
-            f'many float32 numbers): it has {said[:500]}. Export the model again with `miqa export`.'
+            f'many float32 numbers, or the outputs {", ".join(SEVERAL_OUTPUTS)}): it has '
+            f'{said[:500]}. Export the model again with `miqa export`.'
         )
 
 
@@ -121,3 +158,22 @@ def checked_scores(scores: np.ndarray, pictures: int, path: str) -> np.ndarray:
             'again with `miqa export`.'
         )
     return scores.astype(np.float32, copy=False)
+
+
+def checked_outputs(
+    outputs: Mapping[str, np.ndarray], pictures: int, words: DiagnosisWords, path: str
+) -> dict[str, np.ndarray]:
+    """Return what a network with :data:`SEVERAL_OUTPUTS` gave, float32 (B,) or (B, length) by name.
+
+    Raises:
+        CheckpointError: an output has another shape.
+    """
+    lengths = {'damage': len(words.kinds), 'place': len(words.places)}
+    for name, values in outputs.items():
+        shape = (pictures, lengths.get(name, values.shape[-1]))[: len(SEVERAL_OUTPUTS[name])]
+        if values.shape != shape:
+            raise CheckpointError(
+                f'{path} gives numbers of shape {values.shape} as {name} of {pictures} pictures, not {shape}: export '
+                'the model again.'
+            )
+    return {name: values.astype(np.float32, copy=False) for name, values in outputs.items()}

@@ -11,9 +11,21 @@ from miqa.errors import CheckpointError
 from miqa.networks.onnx_session import open_onnx
 from miqa.running.devices import Device
 from miqa.running.forks import OpenedHere
+from miqa.taxonomy import LABELS
 
 from .base import Runtime
-from .exported import INPUT, KEY, OUTPUT, cannot_run, check_ends, checked_scores, read_about
+from .exported import (
+    INPUT,
+    KEY,
+    OUTPUT,
+    SEVERAL_OUTPUTS,
+    cannot_run,
+    check_ends,
+    checked_outputs,
+    checked_scores,
+    read_about,
+    read_words,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -55,10 +67,26 @@ class OnnxRuntime(Runtime):
         found = [
             (item.name, item.type, item.shape) for item in (*self._session.get_inputs(), *self._session.get_outputs())
         ]
-        check_ends(found, ('tensor(uint8)', 'tensor(float)'), self.spec.view_size, self._path)
+        self.words = read_words(text, self._path)
+        check_ends(found, ('tensor(uint8)', 'tensor(float)'), self.spec.view_size, self._path, self.words)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Score uint8 pixels (B, 3, size, size): float32 (B,)."""
+        output = OUTPUT if self.words is None else self.spec.label or LABELS[0]
+        return checked_scores(self._run([output], pixels)[0], len(pixels), self._path)
+
+    def outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """Return all outputs for uint8 pixels (B, 3, size, size), and the label's once more as ``score``."""
+        if self.words is None:
+            return super().outputs(pixels)
+        values = dict(zip(SEVERAL_OUTPUTS, self._run(list(SEVERAL_OUTPUTS), pixels), strict=True))
+        found = checked_outputs(values, len(pixels), self.words, self._path)
+        return {OUTPUT: found[self.spec.label or LABELS[0]], **found}
+
+    def _run(self, names: list[str], pixels: np.ndarray) -> list[np.ndarray]:
+        if self._opened.moved():
+            # The session's threads are those of the parent: waiting for them would never end.
+            self._session, self.device = self._open()
         if self._opened.forked():
             # A session waits for threads of the parent for ever, and so does one that is opened anew after a fork.
             raise CheckpointError(
@@ -66,7 +94,6 @@ class OnnxRuntime(Runtime):
                 "Open it in the process that uses it, or start processes by multiprocessing.get_context('spawn')."
             )
         try:
-            scores = self._session.run([OUTPUT], {INPUT: pixels})[0]
+            return self._session.run(names, {INPUT: pixels})
         except Exception as error:  # ONNX Runtime's errors share no base class but this one
             raise cannot_run(self._path, len(pixels), error) from error
-        return checked_scores(scores, len(pixels), self._path)

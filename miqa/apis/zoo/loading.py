@@ -7,21 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miqa.apis.methods import DEMOS, METHODS, SHORT_SIDE, is_method_name, labels_of_network, method_name
+from miqa.apis.methods import DEMOS, LITE, METHODS, SHORT_SIDE, is_method_name, labels_of_network, method_name
 from miqa.apis.spec import ModelSpec
 from miqa.errors import CheckpointError
 from miqa.outside.config_text import read_config_text
 from miqa.taxonomy import LABELS, RELEASED_METHODS, TASKS, check_choice
 
 from .catalogue import DEFAULT_TASK, demo_weights, fetch, find
+from .packaged import packaged_model
 
 if TYPE_CHECKING:
     import torch
 
-#: What a model is when nothing else is said: the paper's.
-DEFAULT_METHOD, DEFAULT_LABEL = 'ra_miqa', 'composite'
+#: What a model is when nothing else is said: the one that ships, and the paper's for tasks of which that knows nothing.
+DEFAULT_METHODS, OTHER_METHOD, DEFAULT_LABEL = {'cls': LITE}, 'ra_miqa', 'composite'
 #: Endings of weights files, by which a text is known as a path where no file of that name is there.
 _WEIGHT_ENDINGS = ('.pth', '.pt', '.tar', '.onnx', '.xml', '.safetensors', '.ckpt', '.bin', '.pt2')
+
+
+def default_method(task: str | None = None) -> str:
+    """Return the name of the model that is meant where none is said."""
+    return DEFAULT_METHODS.get(task or DEFAULT_TASK, OTHER_METHOD)
 
 
 def name_and_weights(
@@ -71,9 +77,11 @@ def locate(name: str | None, task: str | None, label: str | None, weights: str |
         if not path.exists():
             raise FileNotFoundError(f'There is no weights file {path}.')
         return path
-    method = method_name(name or DEFAULT_METHOD)
+    method = method_name(name or default_method(task))
     if method in DEMOS:
         return demo_weights(method, task)
+    if method == LITE:
+        return packaged_model(task)
     return fetch(find(method, task or DEFAULT_TASK, label or DEFAULT_LABEL))
 
 

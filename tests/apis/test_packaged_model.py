@@ -1,0 +1,89 @@
+"""The model that ships: its file, its card, what it says of a picture, and what other files of its kind must be."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from machine_iqa import MIQAModel
+from miqa.apis.diagnosis import DiagnosisWords
+from miqa.apis.zoo.packaged import model_card, packaged_model
+
+pytest.importorskip('onnxruntime')
+
+WORDS = DiagnosisWords(('none', 'noise'), ('whole', 'object'), 0.5, 0.6)
+
+
+@pytest.fixture(scope='module')
+def model():
+    return MIQAModel()
+
+
+@pytest.fixture(scope='module')
+def photograph():
+    data = pytest.importorskip('skimage.data')
+    return Image.fromarray(data.astronaut())
+
+
+def test_the_file_is_small_and_the_default(model):
+    assert packaged_model().stat().st_size <= 12e6
+    assert model.source == str(packaged_model())
+    assert (model.spec.task, model.spec.label, model.spec.fit) == ('cls', 'composite', 'stretch')
+
+
+def test_one_file_scores_every_label_and_composite_is_their_mean(model, photograph):
+    scores = {name: MIQAModel('miqa-lite', label=name).assess(photograph) for name in ('consistency', 'accuracy')}
+    assert model.assess(photograph) == pytest.approx(sum(scores.values()) / 2, abs=1e-5)
+
+
+def test_blur_of_a_third_lowers_the_score_on_average(model, photograph):
+    width, height = photograph.size
+    clean, changes = model.assess(photograph), []
+    for left in (0, width // 3, 2 * width // 3):
+        part = (left, 0, left + width // 3, height)
+        damaged = photograph.copy()
+        damaged.paste(photograph.crop(part).filter(ImageFilter.GaussianBlur(12)), part)
+        changes.append(model.assess(damaged) - clean)
+    assert np.mean(changes) < -0.02
+
+
+def test_darkness_and_noise_are_named_or_unknown(model, photograph):
+    pixels = np.asarray(photograph)
+    dark = Image.fromarray((pixels * 0.15).astype(np.uint8))
+    noise = np.random.default_rng(0).normal(0, 60, pixels.shape)
+    noisy = Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
+    found = model.assess([dark, noisy], diagnose=True)
+    assert [one.damage.likeliest for one in found] == ['darkness', 'noise']
+    assert all(one.damage.strength > 1 for one in found)
+
+
+def test_the_card_names_what_the_file_says(model):
+    card = model_card()
+    assert card['kinds'] == list(model.runtime.words.kinds)
+    assert card['authors'] and card['results']['photographs_never_seen']['composite']['gain'][0] > 0
+
+
+def test_other_tasks_are_refused():
+    with pytest.raises(ValueError, match='ra-miqa'):
+        MIQAModel('miqa-lite', task='det')
+
+
+@pytest.mark.parametrize(
+    ('damage', 'place', 'kind', 'where'),
+    [
+        ([0.9, 0.1], [1.0, 0.0], 'none', 'unknown'),
+        ([0.1, 0.9], [1.0, 0.0], 'noise', 'whole'),
+        ([0.4, 0.6], [0.5, 0.5], 'noise', 'unknown'),
+        ([0.45, 0.4], [1.0, 0.0], 'unknown', 'whole'),
+    ],
+)
+def test_a_guess_is_called_unknown(damage, place, kind, where):
+    diagnosis = WORDS.diagnosis(np.array(damage), 3.0, np.array(place))
+    assert (diagnosis.kind, diagnosis.place) == (kind, where)
+
+
+@pytest.mark.parametrize('change', [{'kinds': 'noise'}, {'least_kind': 2}, {'places': ['Whole Picture']}, {'more': 1}])
+def test_words_of_a_file_are_checked(change):
+    with pytest.raises(ValueError, match='diagnosis'):
+        DiagnosisWords.from_dict({**json.loads(json.dumps(WORDS.to_dict())), **change}, 'x.onnx: diagnosis')

@@ -1,0 +1,126 @@
+"""The card of the model that ships: what it is, what it was trained on, how good it is, what it cannot do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from kinds import KINDS, PLACES
+from photographs import Photograph
+
+_LIMITS = (
+    'It predicts what ImageNet classifiers do with a picture. For detectors and segmenters, train a gate of your own.',
+    'Scores rank pictures of a kind; a difference of scores between unlike pictures says little.',
+    'On real pairs of good and bad pictures it is far from what is possible: see real_pairs_reported.',
+    'The kind of damage is learned from simulated damage; of mixtures only one kind is named.',
+    'Every picture is seen as a square of 224 pixels: damage that this resize removes is not seen.',
+)
+
+
+def write_card(
+    folder: Path, photographs: list[Photograph], made: dict, least: tuple[float, float], results: dict
+) -> None:
+    """Write ``card.json`` and ``card.md`` into a folder.
+
+    Args:
+        folder: of the model.
+        photographs: all that were used.
+        made: seed, commit, threads and script.
+        least: probabilities from which on kinds and places are said.
+        results: of the judging.
+    """
+    credited = sorted({photo.credit for photo in photographs if photo.credit[0]})
+    card = {
+        'name': 'miqa-lite',
+        'task': 'cls',
+        'labels': ['composite', 'consistency', 'accuracy'],
+        'kinds': list(KINDS),
+        'places': list(PLACES),
+        'least_kind': least[0],
+        'least_place': least[1],
+        'begins_from': 'EfficientNet-Lite0 with ImageNet-1k weights (Apache-2.0), kept as they are; all heads are ours',
+        'license': 'Apache-2.0 (EfficientNet-Lite0); the rest as this project',
+        'trained_on': {
+            'photographs': sum(photo.split == 'train' for photo in photographs),
+            'chosen_on': sum(photo.split == 'choose' for photo in photographs),
+            'reported_on': sum(photo.split == 'report' for photo in photographs),
+            'sources': 'photographs of Python packages; development set of the NIPS 2017 adversarial competition',
+            'labels': 'EfficientNet-Lite0, 1 and 2: soft consistency and top-1 accuracy; judged by Lite1 and 2 alone',
+        },
+        'made': made,
+        'limits': list(_LIMITS),
+        'results': results,
+        'authors': sorted({author for author, _, _ in credited}),
+    }
+    text = json.dumps(card, indent=1, ensure_ascii=False) + '\n'
+    (folder / 'card.json').write_text(text, encoding='utf-8')
+    (folder / 'card.md').write_text(_markdown(card), encoding='utf-8')
+
+
+def _markdown(card: dict) -> str:
+    trained, made = card['trained_on'], card['made']
+    lines = [
+        '# miqa-lite',
+        '',
+        'The quality model that ships with MIQA: one ONNX file of 10 MB that needs no PyTorch. In one pass it '
+        'predicts consistency, accuracy and composite (their mean) for image classifiers, the kind of damage, its '
+        'strength (levels 0 to 5) and what suffers, and gives its features for networks of your own.',
+        '',
+        f'**Beginning:** {card["begins_from"]}.',
+        '',
+        f'**Training:** {trained["photographs"]} photographs ({trained["sources"]}), each as it is and in 15 versions '
+        f"with MIQD-2.5M's and camera damage. Labels: {trained['labels']}. "
+        f'Chosen on {trained["chosen_on"]} other photographs, reported '
+        f'on {trained["reported_on"]} further ones. Made by `{made["script"]}`, seed {made["seed"]}, commit '
+        f'`{made["commit"][:12]}`, {made["threads"]} thread.',
+        '',
+        '## Measured',
+        '',
+        "SRCC with the interval of 95 % over photographs, beside that of Lite0's maximum probability.",
+        '',
+        '| versions | label | miqa-lite | maximum probability | gain |',
+        '|---|---|---|---|---|',
+    ]
+    for key, title in (
+        ('photographs_never_seen', 'all'),
+        ('photographs_never_seen_miqd', "MIQD's"),
+        ('photographs_never_seen_camera', 'camera'),
+    ):
+        for label in ('composite', 'consistency', 'accuracy'):
+            row = card['results'][key][label]
+            cells = ' | '.join(_cell(row[name]) for name in ('srcc', 'confidence', 'gain'))
+            lines.append(f'| {title} | {label} | {cells} |')
+    whole = card['results']['photographs_never_seen']
+    lines += [
+        '',
+        f'Kind of damage: right in {_cell(whole["kind_accuracy"])} of versions, among those that are there in '
+        f'{whole["kind_among_those_there"]}; mean error of strength {whole["strength_error_in_levels"]} levels; what '
+        f'suffers: right in {whole["place_accuracy"]}. Kinds are `unknown` below a probability of '
+        f'{card["least_kind"]}, places below {card["least_place"]}.',
+    ]
+    if 'real_pairs_reported' in card['results']:
+        lines += [
+            '',
+            'Real pairs (odd-numbered scenes; the label is how far Lite1 and 2 keep their answer):',
+            '',
+            '| score | within sets | pooled | bad below good | where machines lose |',
+            '|---|---|---|---|---|',
+        ]
+        pairs = card['results']['real_pairs_reported']
+        for title, row in (
+            ('miqa-lite, consistency', pairs['consistency']['model']),
+            ('miqa-lite, composite', pairs['composite']['model']),
+            ('maximum probability', pairs['consistency']['confidence']),
+            ("limit: Lite0's own consistency", pairs['consistency']['limit']),
+        ):
+            lines.append(
+                f'| {title} | {_cell(row["within_interval"])} | {_cell(row["pooled_interval"])} | {row["ordered"]} '
+                f'| {row["ordered_where_lost"]} |'
+            )
+    lines += ['', '## Limits', '', *(f'- {limit}' for limit in card['limits'])]
+    lines += ['', '## Authors of the photographs (CC BY)', '', ', '.join(card['authors']) + '.', '']
+    return '\n'.join(lines)
+
+
+def _cell(values: list[float]) -> str:
+    return f'{values[0]:.3f} [{values[1]:.3f}, {values[2]:.3f}]'

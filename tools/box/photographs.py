@@ -1,0 +1,93 @@
+"""The photographs that the model is trained on, and which of them are set apart."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from miqa.demo.package_photos import installed_photos
+from miqa.pictures import read_image
+from miqa.running import generator_for
+
+#: Shares of the photographs that choose the recipe and that the results are reported on; neither trains.
+CHOOSE, REPORT = 0.1, 0.1
+SPLITS = ('train', 'choose', 'report')
+
+#: Short sides of large photographs in pixels: what classifiers look at, and twice that.
+_SHORT_SIDES = (299, 420, 600)
+
+
+class Photograph(NamedTuple):
+    """A photograph with its class.
+
+    Attributes:
+        source: its name.
+        path: of the file.
+        class_index: of ImageNet-1k, 0 to 999.
+        split: one of :data:`SPLITS`.
+        number: its place in the mixed order.
+        credit: author, license and page; empty for photographs of packages.
+    """
+
+    source: str
+    path: Path
+    class_index: int
+    split: str
+    number: int
+    credit: tuple[str, str, str]
+
+
+def list_photographs(folder: Path | None, seed: int) -> list[Photograph]:
+    """Return the packaged photographs and those of ``folder`` in an order mixed by ``seed``, divided.
+
+    Args:
+        folder: holds pictures and ``labels.csv`` (``filename, class_index, author, license, page``); None: no more.
+        seed: of order and division.
+
+    Raises:
+        ImportError: a package with photographs is not installed.
+        OSError, ValueError: the folder or its list cannot be used.
+    """
+    entries: list[tuple[str, Path, int, tuple[str, str, str]]] = [
+        (photo.source, photo.path, photo.class_index, ('', '', '')) for photo in installed_photos()
+    ]
+    if folder is not None:
+        with open(folder / 'labels.csv', newline='', encoding='utf-8') as stream:
+            for row in csv.DictReader(stream):
+                path = folder / row['filename']
+                if path.parent != folder or not path.is_file():
+                    raise ValueError(f'{folder / "labels.csv"} names {row["filename"]!r}, which is not in the folder.')
+                credit = row['author'], row['license'], row['page']
+                entries.append((path.stem, path, int(row['class_index']), credit))
+    order = generator_for(seed, 'box: order of photographs').permutation(len(entries))
+    report, choose = round(REPORT * len(entries)), round(CHOOSE * len(entries))
+    photographs = []
+    for number, index in enumerate(order):
+        source, path, class_index, credit = entries[index]
+        split = 'report' if number < report else 'choose' if number < report + choose else 'train'
+        photographs.append(Photograph(source, path, class_index, split, number, credit))
+    return photographs
+
+
+def read_photograph(photograph: Photograph, seed: int) -> np.ndarray:
+    """Return the photograph as it is damaged, uint8 RGB (H, W, 3): not larger than a short side of 600 pixels.
+
+    A quarter of the square ones is cut to another ratio of sides, up to 3:2, so that the model sees such ratios.
+    """
+    rng = generator_for(seed, photograph.source, 'box: cut')
+    image = read_image(photograph.path)
+    short = min(image.shape[:2])
+    limit = int(rng.choice(_SHORT_SIDES))
+    if short > limit:
+        size = tuple(round(side * limit / short) for side in image.shape[1::-1])
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    height, width = image.shape[:2]
+    if height == width and rng.random() < 0.25:
+        cut = round(height / rng.uniform(1.2, 1.5))
+        top = int(rng.integers(height - cut + 1))
+        image = image[top : top + cut]
+    return np.ascontiguousarray(image)

@@ -1,0 +1,132 @@
+"""From a trained network to the file that ships: ONNX with half-precision weights and what must be known, as JSON."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from kinds import KINDS, PLACES
+from network import BoxNetwork
+from onnx import TensorProto, helper, numpy_helper
+
+from miqa.apis.diagnosis import DiagnosisWords
+from miqa.apis.runtimes.exported import about
+from miqa.apis.spec import ModelSpec
+from miqa.networks.packaged_weights import EFFICIENTNET_LITE_MEAN, EFFICIENTNET_LITE_STD
+
+#: Outputs in order, with the names of their dimensions.
+OUTPUTS = {
+    'consistency': ('batch',),
+    'accuracy': ('batch',),
+    'composite': ('batch',),
+    'damage': ('batch', 'kinds'),
+    'strength': ('batch',),
+    'place': ('batch', 'places'),
+    'features': ('batch', 'length'),
+}
+#: Tensors of fewer numbers stay in single precision.
+_SMALL = 1024
+_OPSET = 18
+
+
+def export(network: BoxNetwork, side: int, about: dict, path: Path) -> None:
+    """Write the network as ONNX: weights in half precision, cast when the file is opened, arithmetic in single.
+
+    Args:
+        network: trained.
+        side: of the square that it sees, in pixels.
+        about: JSON-ready, stored under the key ``miqa``.
+        path: of the file.
+    """
+    network = network.eval().cpu().to(memory_format=torch.contiguous_format)
+    temporary = path.with_suffix('.part')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(
+            network,
+            (torch.zeros(2, 3, side, side, dtype=torch.uint8),),
+            str(temporary),
+            input_names=['pixels'],
+            output_names=list(OUTPUTS),
+            dynamic_axes={'pixels': {0: 'batch'}, **{name: {0: 'batch'} for name in OUTPUTS}},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+    model = onnx.load(str(temporary))
+    temporary.unlink()
+    halve(model)
+    for output in model.graph.output:
+        dimensions = OUTPUTS[output.name]
+        sizes = ['batch', *output.type.tensor_type.shape.dim[1:]]
+        if len(sizes) != len(dimensions):
+            raise ValueError(f'The output {output.name} has {len(sizes)} dimensions, not {len(dimensions)}.')
+    entry = model.metadata_props.add()
+    entry.key, entry.value = 'miqa', json.dumps(about)
+    onnx.checker.check_model(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+
+
+def halve(model: onnx.ModelProto) -> None:
+    """Store the large weights of a model in half precision, each followed by a cast to single."""
+    casts, kept = [], []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < _SMALL:
+            kept.append(tensor)
+            continue
+        half = values.astype(np.float16)
+        if not np.isfinite(half).all():
+            raise ValueError(f'The weights {tensor.name} do not fit half precision.')
+        kept.append(numpy_helper.from_array(half, f'{tensor.name}.half'))
+        casts.append(helper.make_node('Cast', [f'{tensor.name}.half'], [tensor.name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.initializer[:]
+    del model.graph.node[:]
+    model.graph.initializer.extend(kept)
+    model.graph.node.extend(nodes)
+
+
+def about_model(side: int, least: tuple[float, float], made: dict) -> dict:
+    """Return what stands in the file, as :func:`miqa.apis.runtimes.exported.read_about` reads it.
+
+    Args:
+        side: of the view, in pixels.
+        least: probabilities from which on kinds and places are said.
+        made: seed, commit, threads and script.
+    """
+    view = {'size': side, 'mean': EFFICIENTNET_LITE_MEAN, 'std': EFFICIENTNET_LITE_STD}
+    spec = ModelSpec(
+        'miqa_lite',
+        'cls',
+        'composite',
+        {'heads': ['consistency', 'accuracy']},
+        {'image': view},
+        side,
+        'bicubic',
+        'stretch',
+    )
+    words = DiagnosisWords(KINDS, PLACES, *least)
+    return {**about(spec), 'diagnosis': words.to_dict(), 'made': made}
+
+
+def open_outputs(path: Path) -> Callable[[Sequence[np.ndarray]], dict[str, np.ndarray]]:
+    """Return what computes all outputs of views, uint8 RGB (side, side, 3), on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options)
+
+    def outputs_of(views: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        parts = []
+        for start in range(0, len(views), 8):
+            pixels = np.ascontiguousarray(np.stack(views[start : start + 8]).transpose(0, 3, 1, 2))
+            parts.append(session.run(list(OUTPUTS), {'pixels': pixels}))
+        return {name: np.concatenate(column) for name, column in zip(OUTPUTS, zip(*parts, strict=True), strict=True)}
+
+    return outputs_of

@@ -1,0 +1,130 @@
+"""Make the quality model that ships inside the package, and its card: photographs to ONNX file in one command.
+
+    python tools/train_box.py --photographs nips2017_dev/ --pairs real_dev/ --work work_dirs/box --out miqa/box
+
+``--photographs`` holds the development set of the NIPS 2017 adversarial competition (CC BY) with ``labels.csv``
+(``filename, class_index, author, license, page``); the photographs that Python packages ship come on top. ``--pairs``
+holds folders with ``good`` and ``bad`` pictures of the same scenes, of which the odd-numbered ones are reported. Every
+intermediate result is kept in ``--work``. Arithmetic runs on one thread for each process, so that a second run gives
+the same scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent / 'box'))
+
+NAME = 'miqa_lite'
+#: Versions of each photograph by family.
+COUNTS = {'clean': 1, 'miqd': 7, 'camera': 8}
+
+
+def main() -> None:
+    """Build, train, judge and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--photographs', type=Path, help='folder with labels.csv (default: packaged ones alone)')
+    parser.add_argument('--pairs', type=Path, help='folder of real pairs (default: none are judged)')
+    parser.add_argument('--work', type=Path, required=True, help='folder of intermediate results')
+    parser.add_argument('--out', type=Path, required=True, help='folder of the model and its card')
+    parser.add_argument('--seed', type=int, default=20261201)
+    parser.add_argument('--jobs', type=int, default=2, help='processes that make the database')
+    parser.add_argument('--limit', type=int, help='use only so many photographs, to try it out')
+    args = parser.parse_args()
+
+    import torch
+    from card import write_card
+    from classifiers import Classifiers, export_classifiers
+    from database import FAMILIES, MACHINES, SIDE, Views, build, load, whole_view
+    from judging import judge_pairs, judge_versions, least_probabilities
+    from network import BoxNetwork
+    from photographs import SPLITS, list_photographs
+    from real_pairs import label_pairs, list_pairs
+    from shipping import OUTPUTS, about_model, export, open_outputs
+    from training import labels_of, responses, train_heads, train_quality
+
+    from miqa.pictures import read_image
+
+    torch.set_num_threads(1)
+    torch.manual_seed(args.seed)
+    photographs = list_photographs(args.photographs, args.seed)[: args.limit]
+    export_classifiers(args.work / 'machines', MACHINES)
+    for family in FAMILIES:
+        build(args.work, photographs, family, COUNTS[family], args.seed, args.work / 'machines', args.jobs)
+    views, columns = load(args.work)
+    network = BoxNetwork().eval()
+    features = np.concatenate(
+        [
+            responses(
+                network,
+                Views([np.load(args.work / family / 'views.npy', mmap_mode='r')]),
+                args.work / f'responses_{family}.npz',
+                SIDE,
+            )[0]
+            for family in FAMILIES
+        ]
+    )
+    rows = {split: np.flatnonzero(columns['split'] == number) for number, split in enumerate(SPLITS)}
+    labels = labels_of(columns, rows['train'])
+    train_heads(network, features[rows['train']], labels, args.seed)
+    train_quality(network, features[rows['train']], labels['quality'], columns['photograph'][rows['train']], args.seed)
+
+    def part_of(split: str) -> dict[str, np.ndarray]:
+        return {name: column[rows[split]] for name, column in columns.items()}
+
+    draft = args.work / f'{NAME}.onnx'
+    made = {
+        'seed': args.seed,
+        # Git's names of the commit and of the script's modules; the second outlives a rebase.
+        'commit': _git('rev-parse', 'HEAD'),
+        'modules': _git('rev-parse', 'HEAD:tools/box'),
+        'threads': 1,
+        'script': 'tools/train_box.py',
+    }
+    export(network, SIDE, about_model(SIDE, (0.0, 0.0), made), draft)
+    run = open_outputs(draft)
+    least = least_probabilities(part_of('choose'), run([views[row] for row in rows['choose']]))
+    export(network, SIDE, about_model(SIDE, least, made), draft)
+    report = run([views[row] for row in rows['report']])
+    results = {'photographs_never_seen': judge_versions(part_of('report'), report)}
+    for number, family in enumerate(FAMILIES[1:], 1):
+        chosen = np.isin(columns['family'][rows['report']], (0, number))
+        results[f'photographs_never_seen_{family}'] = judge_versions(
+            {name: column[chosen] for name, column in part_of('report').items()},
+            {name: column[chosen] for name, column in report.items()},
+        )
+    if args.pairs is not None:
+        pairs = list_pairs(args.pairs)
+        found = label_pairs(pairs, Classifiers(args.work / 'machines', MACHINES))
+        outputs = run([whole_view(read_image(path)) for pair in pairs for path in pair[2:]])
+        names, scenes = np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
+        for half, title in ((0, 'choosing'), (1, 'reported')):
+            part = scenes % 2 == half
+            results[f'real_pairs_{title}'] = {
+                label: judge_pairs(
+                    names[part],
+                    scenes[part],
+                    {name: values[part] for name, values in found.items()},
+                    outputs[label].reshape(-1, 2)[part],
+                )
+                for label in ('consistency', 'composite')
+            }
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / f'{NAME}.onnx').write_bytes(draft.read_bytes())
+    write_card(args.out, photographs, made, least, results)
+    print(json.dumps(results, indent=1), list(OUTPUTS), sep='\n')
+
+
+def _git(*words: str) -> str:
+    here = Path(__file__).parents[1]
+    return subprocess.run(['git', *words], capture_output=True, text=True, check=True, cwd=here).stdout.strip()
+
+
+if __name__ == '__main__':
+    main()
