@@ -149,20 +149,9 @@ def _end_if(stop: threading.Event) -> None:
         raise Refused(499, 'The client went away.', 'cancelled')
 
 
-#: Values that :meth:`assess_video` also gives under the names of the released scripts, or under two names.
-_SECOND_NAMES = frozenset(
-    ['video_path', 'video_name', 'average_quality', 'min_quality', 'max_quality', 'std_quality', 'quality_score']
-)
-
-
 def _own_names(result: dict, name: str) -> dict:
-    """Return a video's result with one name for each value."""
-
-    def without(row: dict) -> dict:
-        return {key: value for key, value in row.items() if key not in _SECOND_NAMES}
-
-    rows = {key: [without(row) for row in result[key]] for key in ('frame_results', 'per_second_results')}
-    return {'name': name, **without(result), **rows}
+    """Return a video's result under the name of the upload, not of the file that held it."""
+    return {'name': name, **{key: value for key, value in result.items() if key not in ('video_path', 'video_name')}}
 
 
 class _SharedModel:

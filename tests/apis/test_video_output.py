@@ -196,7 +196,7 @@ def test_a_report_has_plots_json_and_tables_that_agree_with_the_result(tmp_path,
     assert json.loads(paths['json'].read_text()) == result
     with open(paths['frames_csv'], newline='') as stream:
         rows = list(csv.DictReader(stream))
-    assert [float(row['quality_score']) for row in rows] == [f['quality_score'] for f in result['frame_results']]
+    assert [float(row['score']) for row in rows] == [f['score'] for f in result['frame_results']]
     with open(paths['seconds_csv'], newline='') as stream:
         assert [int(row['second']) for row in csv.DictReader(stream)] == [0, 1, 2]
     for kind in ('frames', 'seconds', 'both'):
@@ -209,8 +209,8 @@ def test_a_report_has_plots_json_and_tables_that_agree_with_the_result(tmp_path,
 def test_a_plot_carries_the_scores_and_the_mean(ramp, videos):
     result = videos.assess_video(ramp)
     upper, lower = plot_video(result, 'both').axes
-    np.testing.assert_allclose(upper.lines[0].get_ydata(), [f['quality_score'] for f in result['frame_results']])
-    np.testing.assert_allclose(lower.lines[0].get_ydata(), [s['quality_score'] for s in result['per_second_results']])
+    np.testing.assert_allclose(upper.lines[0].get_ydata(), [f['score'] for f in result['frame_results']])
+    np.testing.assert_allclose(lower.lines[0].get_ydata(), [s['score'] for s in result['per_second_results']])
     assert upper.lines[1].get_ydata()[0] == result['mean_score']
     with pytest.raises(ValueError, match='choose one of frames, seconds, both'):
         plot_video(result, 'hours')

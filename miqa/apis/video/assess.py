@@ -20,7 +20,7 @@ from miqa.outside.names import printable, write_name
 
 from .reading import Frame, UnreadableVideo, VideoReader, count_frames, open_video
 from .sampling import Sampling
-from .statistics import named_score, overall_statistics, per_second, temporal_consistency, worst_segments
+from .statistics import VideoScores, overall_statistics, per_second, temporal_consistency, worst_segments
 
 logger = logging.getLogger(__name__)
 
@@ -90,21 +90,19 @@ class VideoMIQA:
             max_seconds: give up footage that is longer, whatever it announces.
 
         Returns:
-            A dict that is ready for JSON:
+            A dict that is ready for JSON; the released scripts' names (``average_quality``, ``quality_score``, ...)
+            can be read from it, too, see :class:`miqa.apis.video.statistics.VideoScores`:
 
             - ``mean_score``: mean over the scored frames; ``quality``: its word (``high``, ``medium``, ``low``).
-            - ``average_quality``, ``min_quality``, ``max_quality``, ``std_quality``: over the per-second means, as
-              in the released scripts.
             - ``metadata``: ``total_frames``, ``fps``, ``duration`` (s) as declared by the file, or measured where it
               declares nothing; ``width``, ``height`` of the upright picture, ``codec``, ``fps_assumed``; and
               ``frames_read``, the frames that were really decoded; ``frames_missing``, those that the file should have
               besides; ``frames_damaged``, those of the former that are known to be damaged (PyAV knows more of them);
               ``transfer``, ``PQ`` or ``HLG`` for HDR footage, which is tone-mapped, else None. Where the numbers that
               a file announces are wrong, the measured ones stand in their place.
-            - ``frame_results``: ``index``, ``timestamp`` (s), ``score`` of each scored frame; ``quality_score`` is the
-              same number under the released scripts' name.
-            - ``per_second_results``: mean (``score``, also ``quality_score``), ``min_score``, ``max_score``,
-              ``std_score``, ``num_frames`` of each second that has a scored frame.
+            - ``frame_results``: ``index``, ``timestamp`` (s), ``score`` of each scored frame.
+            - ``per_second_results``: mean (``score``), ``min_score``, ``max_score``, ``std_score``, ``num_frames`` of
+              each second that has a scored frame.
             - ``overall_statistics``, ``temporal_consistency``, ``worst_segments``: see
               :mod:`miqa.apis.video.statistics`.
             - ``video_path``, ``video_name``, written by :func:`miqa.outside.names.write_name`; ``type`` ('video'),
@@ -168,24 +166,19 @@ class VideoMIQA:
                 what = f'frames {batch[0].index} to {batch[-1].index} of {name}'
                 scores = score_images(self.model, [frame.image for frame in batch], what)
                 for frame, score in zip(batch, scores, strict=True):
-                    yield {'index': frame.index, 'timestamp': frame.timestamp, **named_score(score)}
+                    yield VideoScores(index=frame.index, timestamp=frame.timestamp, score=score)
                 bar.update(len(batch))
 
     def _result(self, path, reader, frame_results, sentences, segment_seconds) -> dict:
         seconds = per_second(frame_results)
         thresholds = scorer_thresholds(self.model)
-        means = [second['score'] for second in seconds]
         overall = overall_statistics([frame['score'] for frame in frame_results])
-        return {
+        result = {
             'video_path': write_name(str(path)),
             'video_name': write_name(path.name),
             'type': 'video',
             'mean_score': overall['mean'],
             'quality': quality_of(overall['mean'], thresholds),
-            'average_quality': float(np.mean(means)),
-            'min_quality': float(np.min(means)),
-            'max_quality': float(np.max(means)),
-            'std_quality': float(np.std(means)),
             'num_frames_analyzed': len(frame_results),
             'num_seconds': len(seconds),
             'complete': reader.complete,
@@ -200,6 +193,7 @@ class VideoMIQA:
             'per_second_results': seconds,
             'frame_results': frame_results,
         }
+        return VideoScores(result)
 
     def annotate_video(
         self,

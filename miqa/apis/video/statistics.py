@@ -7,9 +7,31 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def named_score(score: float) -> dict[str, float]:
-    """Return a score under its name, and under the name that it has in the released scripts' result files."""
-    return {'score': score, 'quality_score': score}
+#: What the released scripts' ``average_quality``, ... are: statistics of the means of seconds.
+_OF_SECONDS = {'average_quality': np.mean, 'min_quality': np.min, 'max_quality': np.max, 'std_quality': np.std}
+
+
+class VideoScores(dict):
+    """A dict of our names that also answers to the names of the paper's released scripts, which it does not hold.
+
+    ``quality_score`` is the ``score`` of a frame or second; ``average_quality``, ``min_quality``, ``max_quality`` and
+    ``std_quality`` (population) of a video are over the means of its seconds. They are read by ``[...]`` and ``get``;
+    what iterates, and so every file, has each number once.
+    """
+
+    def __missing__(self, name: str):
+        if name == 'quality_score' and 'score' in self:
+            return self['score']
+        if name in _OF_SECONDS and 'per_second_results' in self:
+            return float(_OF_SECONDS[name]([second['score'] for second in self['per_second_results']]))
+        raise KeyError(name)
+
+    def get(self, name, default=None):
+        """Return the value of a name, ours or theirs, or the default."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
 
 def per_second(frame_results: Sequence[dict]) -> list[dict]:
@@ -20,22 +42,22 @@ def per_second(frame_results: Sequence[dict]) -> list[dict]:
 
     Returns:
         One dict per second that has a scored frame, in order: ``second``, ``timestamp`` (the same as a float),
-        ``score`` (the mean; also as ``quality_score``), ``min_score``, ``max_score``, ``std_score`` (population),
+        ``score`` (the mean), ``min_score``, ``max_score``, ``std_score`` (population),
         ``num_frames``.
     """
     groups: dict[int, list[float]] = {}
     for frame in frame_results:
         groups.setdefault(int(frame['timestamp']), []).append(frame['score'])
     return [
-        {
-            'second': second,
-            'timestamp': float(second),
-            **named_score(float(np.mean(scores))),
-            'min_score': float(np.min(scores)),
-            'max_score': float(np.max(scores)),
-            'std_score': float(np.std(scores)),
-            'num_frames': len(scores),
-        }
+        VideoScores(
+            second=second,
+            timestamp=float(second),
+            score=float(np.mean(scores)),
+            min_score=float(np.min(scores)),
+            max_score=float(np.max(scores)),
+            std_score=float(np.std(scores)),
+            num_frames=len(scores),
+        )
         for second, scores in sorted(groups.items())
     ]
 
