@@ -84,9 +84,6 @@ class OnnxRuntime(Runtime):
         return {OUTPUT: found[self.spec.label or LABELS[0]], **found}
 
     def _run(self, names: list[str], pixels: np.ndarray) -> list[np.ndarray]:
-        if self._opened.moved():
-            # The session's threads are those of the parent: waiting for them would never end.
-            self._session, self.device = self._open()
         if self._opened.forked():
             # A session waits for threads of the parent for ever, and so does one that is opened anew after a fork.
             raise CheckpointError(
