@@ -134,13 +134,13 @@ if [[ $task != cls ]]; then
     check gate "configs/mini/$config.py" "$key" --label accuracy
     "$python" tools/analysis/compare.py "$data" --task "$task" --label accuracy --out "$work/comparison" --methods \
         "gate$looks=$work/gate/test/predictions.csv" PSNR SSIM sharpness blur-exposure "$confidence"
-    "$python" -m miqa.cli.main models --register-demo "$work/gate/best.pth"
+    "$python" -m miqa models --register-demo "$work/gate/best.pth"
 
     step='5/5 fit a threshold that promises something'
     title "$step"
     # Of the pictures on which the detectors do well, at most a fifth is stopped, with 90 % confidence by scene.
     fitted=0
-    "$python" -m miqa.cli.main gate fit "$work/gate/test/predictions.csv" --score-column prediction \
+    "$python" -m miqa gate fit "$work/gate/test/predictions.csv" --score-column prediction \
         --outcome-column ground_truth --group-column source --no-target --max-false-alarms 0.2 --confidence 0.9 \
         --out "$work/gate.json" --overwrite || fitted=$?
     threshold="its threshold $work/gate.json" use="--gate \"$work/gate.json\""
@@ -210,8 +210,8 @@ title "$step"
 # A smaller one learns its scores on the training photographs, damaged on the fly: the model 'demo-fast', for cameras.
 train student configs/distill/mini.py "$key_student"
 check student configs/distill/mini.py "$key_student"
-"$python" -m miqa.cli.main export "$work/student/demo_fast.onnx" --model "$work/student/best.pth" --overwrite
-"$python" -m miqa.cli.main models --register-demo-fast "$work/student/demo_fast.onnx"
+"$python" -m miqa export "$work/student/demo_fast.onnx" --model "$work/student/best.pth" --overwrite
+"$python" -m miqa models --register-demo-fast "$work/student/demo_fast.onnx"
 
 seconds=$((SECONDS - start))
 cat <<END

@@ -1,6 +1,5 @@
 """Baselines measure what piq measures, keep it, go on after a kill, and say what they cannot do."""
 
-import json
 import sys
 import types
 
@@ -27,6 +26,7 @@ from miqa.benchmark.baselines import (
 )
 from miqa.benchmark.baselines.human_vision import FeatureDistance
 from miqa.datasets import MIQDDataset
+from miqa.keeping.sealed import write_sealed_json
 from miqa.labelling import ScoreFolder, scores_folder
 from miqa.machines import ResponseFolder, responses_folder
 from miqa.pictures import read_image
@@ -108,7 +108,7 @@ def test_another_list_of_images_has_another_cache(tmp_path):
     assert list(cache.read().value) == [1.5]
     assert BaselineCache(tmp_path, 'PSNR', 'piq 0.8.0', second).read().empty
     assert BaselineCache(tmp_path, 'PSNR', 'piq 0.9.0', first).read().empty
-    (cache.folder / 'manifest.json').write_text(json.dumps({**cache.key, 'images': 'other'}))
+    write_sealed_json(cache.folder / 'manifest.json', {**cache.key, 'images': 'other'})
     with pytest.raises(ValueError, match='another measure'):
         cache.start()
 

@@ -101,7 +101,7 @@ def test_a_folder_and_a_detector_become_a_database_that_trains(shots, capsys):
     root = label(shots, 'out')
     said = capsys.readouterr().out
     assert '30 labelled pictures of 3 sources' in said and 'PROBLEM' not in said
-    assert f'python tools/train.py configs/ra_miqa_det.py --data-root {root}' in said
+    assert f'miqa train ra_miqa_det --data-root {root}' in said
     assert verify_database(root, 'det', decode=True, progress=False).problems == []
     data = MIQDDataset(root, 'det', 'composite', 'train')
     assert len(data) == 20 and np.isfinite(data.labels).all()

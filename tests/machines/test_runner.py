@@ -8,6 +8,7 @@ import pytest
 from helpers_machines import bright_squares, brightness_classes, save, write_cls_database, write_det_database
 
 from miqa.distortions.captured import build_captured
+from miqa.keeping.sealed import write_sealed_json
 from miqa.labelling import read_classes
 from miqa.machines import CallableMachine, ResponseFolder, list_sources, run_machine, shard_of
 from miqa.machines.responses import read_detections
@@ -83,7 +84,7 @@ def test_the_checksums_fit_and_a_part_without_one_is_added(tmp_path):
     assert set(listed) == {part.name for part in store.parts()} and len(listed) == 3
     path = tmp_path / 'r/checksums-0001-of-0001.json'
     first = sorted(listed)[0]
-    path.write_text(json.dumps({key: value for key, value in listed.items() if key != first}))
+    write_sealed_json(path, {key: value for key, value in listed.items() if key != first})
     store.write_part(rows_of(tmp_path / 'r')[:1], 'cls', (1, 1))
     assert store.checksums()[first] == listed[first]
 

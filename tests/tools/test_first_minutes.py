@@ -18,6 +18,7 @@ from miqa import train as training
 from miqa.datasets import MIQDDataset
 from miqa.datasets.packing import Packing
 from miqa.engine import load_config
+from miqa.engine.provenance import Provenance
 from miqa.layout import image_root
 from miqa.outside.hub import hub_or_cache
 from miqa.reports.score_summary import Summary
@@ -63,7 +64,7 @@ def test_the_screen_shows_what_a_person_wants_and_the_printed_command_tests(plac
 
 
 def test_two_checkpoints_do_not_share_a_folder_of_results(tmp_path):
-    known = testing.Provenance(task='det', label='composite', config=None)
+    known = Provenance(task='det', label='composite', config=None)
     place = [testing.folder_beside(tmp_path / name, known, 'composite').name for name in ('best.pth', 'latest.pth')]
     assert place == ['test', 'test_latest']
     released = tmp_path / 'miqa_ra_miqa_cls_composite_metric.pth.tar'
@@ -86,6 +87,8 @@ def test_a_wrong_data_root_is_said_once_and_leaves_nothing(place, several):
 
 def understood(sentence: str) -> training.argparse.Namespace:
     words = shlex.split(re.search('Go on with: (.*)', sentence)[1])
+    if words[:2] == ['miqa', 'train']:
+        return training.parse_arguments(words[2:])
     if words[0] == 'python':
         return training.parse_arguments(words[words.index('-m') + 2 :] if '-m' in words else words[2:])
     assert (ROOT / words[1]).is_file()

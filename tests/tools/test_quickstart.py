@@ -103,7 +103,7 @@ def test_help_explains_without_doing_anything(script, tmp_path):
 
 def test_an_unknown_set_or_option_is_refused_with_the_choices(machine):
     result = machine.install('everything')
-    assert result.returncode == 1 and 'core, demo, dev' in result.stderr
+    assert result.returncode == 1 and 'core, train, demo, dev' in result.stderr
     assert run([QUICKSTART, '--fast'], PATH=os.environ['PATH']).returncode == 2
     assert not machine.venv.exists()
 

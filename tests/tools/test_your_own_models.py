@@ -50,7 +50,7 @@ def prepare(folder: Path) -> None:
     (folder / 'shots.json').write_text(json.dumps(content))
     # What pip makes of the entry point, where the tests run from a checkout that is not installed.
     (folder / 'bin').mkdir()
-    for name, words in (('miqa', '-m miqa.cli.main'), ('python', '')):
+    for name, words in (('miqa', '-m miqa'), ('python', '')):
         command = folder / 'bin' / name
         command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {words} "$@"\n')
         command.chmod(0o755)

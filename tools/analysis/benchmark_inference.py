@@ -137,7 +137,7 @@ def open_runtimes(
         command = [
             nncf_python,
             '-m',
-            'miqa.cli.main',
+            'miqa',
             'export',
             str(path),
             '--model',

@@ -170,14 +170,14 @@ STEPS = {
         Step(
             'image', 'scores.csv', ('train',), brings=('photos',), reads='photos',
             command=lambda work, folder: [
-                '-m', 'miqa.cli.main', 'image', str(folder / 'photos'), '--model', _weights(work), '--device',
+                '-m', 'miqa', 'image', str(folder / 'photos'), '--model', _weights(work), '--device',
                 'cpu', '--out', str(folder / 'scores.csv'), '--quiet', '--batch-size', '1',
             ],
         ),
         Step(
             'filter', 'good', ('train',), brings=('photos',), reads='photos',
             command=lambda work, folder: [
-                '-m', 'miqa.cli.main', 'filter', str(folder / 'photos'), '--model', _weights(work), '--device',
+                '-m', 'miqa', 'filter', str(folder / 'photos'), '--model', _weights(work), '--device',
                 'cpu', '--threshold=-1000', '--to', str(folder / 'good'), '--scores', str(folder / 'kept.jsonl'),
                 '--quiet',
             ],
@@ -185,14 +185,14 @@ STEPS = {
         Step(
             'video', 'reports', ('train',), brings=('videos',), reads='videos',
             command=lambda work, folder: [
-                '-m', 'miqa.cli.main', 'video', str(folder / 'videos' / 'drive.avi'), '--model',
+                '-m', 'miqa', 'video', str(folder / 'videos' / 'drive.avi'), '--model',
                 _weights(work), '--device', 'cpu', '--out', str(folder / 'reports'), '--frames', '8', '--quiet',
             ],
         ),
         Step(
             'miqa label', 'mine', (), brings=('photos',), reads='photos',
             command=lambda work, folder: [
-                '-m', 'miqa.cli.main', 'label', str(folder / 'photos'), '--out', str(folder / 'mine'),
+                '-m', 'miqa', 'label', str(folder / 'photos'), '--out', str(folder / 'mine'),
                 '--task', 'cls', '--machine', str(work / 'machines.py'), '--annotations',
                 str(work / 'ground_truth.csv'), '--distortions', 'darkness', 'contrast', '--patterns', 'uniform',
                 '--jobs', '2', '--device', 'cpu', '--val-share', '0.34', '--quiet',
@@ -201,7 +201,7 @@ STEPS = {
         Step(
             'gate', 'gate.json', (),
             command=lambda work, folder: [
-                '-m', 'miqa.cli.main', 'gate', 'fit', str(work / 'outcomes.csv'), '--out',
+                '-m', 'miqa', 'gate', 'fit', str(work / 'outcomes.csv'), '--model-identity', 'made up', '--out',
                 str(folder / 'gate.json'), '--target', '0.7', '--overwrite',
             ],
         ),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-
 #: What the released scripts' ``average_quality``, ... are: statistics of the means of seconds.
 _OF_SECONDS = {'average_quality': np.mean, 'min_quality': np.min, 'max_quality': np.max, 'std_quality': np.std}
 
