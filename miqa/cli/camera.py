@@ -40,20 +40,20 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument('source', nargs='?', default='0', help='camera number, URL (rtsp://...) or file (default: 0)')
     parser.add_argument(
-        '--alert-below', type=float, metavar='SCORE', help='say when the smoothed score falls below this'
+        '--alert-below', type=float, metavar='SCORE', help='alert when the smoothed score falls below this'
     )
-    parser.add_argument('--gate', metavar='FILE', help='say of each frame whether this gate passes it')
+    parser.add_argument('--gate', metavar='FILE', help='report for each frame whether it passes this gate')
     parser.add_argument(
         '--smoothing', type=int, default=5, metavar='N', help='frames to average for alerts (default: 5)'
     )
-    parser.add_argument('--every-frame', action='store_true', help='score all frames, however long it takes')
+    parser.add_argument('--every-frame', action='store_true', help='score every frame, even if slower than the camera')
     parser.add_argument('--max-frames', type=int, metavar='N', help='stop after N scored frames')
     parser.add_argument(
-        '--stall', type=float, default=10.0, metavar='SECONDS', help='give a silent source up (default: 10)'
+        '--stall', type=float, default=10.0, metavar='SECONDS', help='timeout for a silent source (default: 10)'
     )
     parser.add_argument(
         '--reconnect', type=float, default=60.0, metavar='SECONDS',
-        help='how long a network stream that broke is tried again (default: 60)',
+        help='how long to reconnect to a broken network stream (default: 60)',
     )  # fmt: skip
     parser.add_argument('--log', metavar='CSV', help='write every score into this new file')
     parser.add_argument('--no-window', action='store_true', help='print scores, even where there is a screen')

@@ -50,14 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument('--keep', type=float, metavar='SHARE', help='share of images to keep: the best, such as 0.8')
     which.add_argument(
-        '--gate', metavar='GATE', help='let through what a gate of `miqa gate make` or `miqa gate fit` takes for good'
+        '--gate', metavar='GATE', help='keep what passes this gate, made by `miqa gate make` or `miqa gate fit`'
     )
     which.add_argument('--threshold', type=float, metavar='SCORE', help='keep images with at least this score')
     parser.add_argument('--to', metavar='DIR', help='new folder for the good images (default: print their paths)')
     parser.add_argument(
         '--machine',
         metavar='MACHINE',
-        help='with a gate of your own: let this machine answer first, and score that, too',
+        help='with your own gate: run this machine first and score its output, too',
     )
     parser.add_argument('--mode', choices=('copy', 'link', 'hardlink'), default='copy', help='default: copy')
     parser.add_argument('--scores', metavar='FILE', help='keep scores in this .csv, .json, .jsonl or .parquet file')

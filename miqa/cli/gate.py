@@ -53,12 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fit = verbs.add_parser('fit', help='fit a gate to a CSV file of scores and outcomes', description=_DESCRIPTION,
                            epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     fit.add_argument('csv', metavar='CSV', help='scores and outcomes of calibration pictures')
-    fit.add_argument('--out', '-o', metavar='FILE', help='where the gate goes, such as gate.json (default: only print)')
-    fit.add_argument('--overwrite', action='store_true', help='replace FILE if it is there')
+    fit.add_argument('--out', '-o', metavar='FILE', help='output file, such as gate.json (default: only print)')
+    fit.add_argument('--overwrite', action='store_true', help='replace FILE if it exists')
     fit.add_argument('--target', type=float, default=0.95, metavar='MEAN',
                      help='lowest mean outcome of what passes (default: 0.95)')  # fmt: skip
-    fit.add_argument('--no-target', action='store_true', help='promise nothing on the mean; needs --max-false-alarms')
-    fit.add_argument('--confidence', type=float, default=0.95, metavar='P', help='of the promise (default: 0.95)')
+    fit.add_argument('--no-target', action='store_true', help='no guarantee on the mean; needs --max-false-alarms')
+    fit.add_argument('--confidence', type=float, default=0.95, metavar='P', help='of the guarantee (default: 0.95)')
     fit.add_argument('--max-false-alarms', type=float, metavar='SHARE',
                      help='stop at most this share of the pictures on which the machine did well')  # fmt: skip
     fit.add_argument('--good-from', type=float, default=0.5, metavar='OUTCOME',
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--model-identity', metavar='TEXT', help='whose scores these are (default: what the column model says)'
     )
     fit.set_defaults(run=run_fit)
-    show = verbs.add_parser('show', help='say what a gate promises')
+    show = verbs.add_parser('show', help='show the guarantee of a gate')
     show.add_argument('file', metavar='GATE', help='file of `miqa gate fit`, or folder of `miqa gate make`')
     show.set_defaults(run=run_show)
 
@@ -99,14 +99,14 @@ def _add_make(verbs) -> None:
 
     make = verbs.add_parser('make', help='make a gate from your pictures and your machine', description=_MAKE,
                             epilog=_MAKE_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    make.add_argument('images', metavar='FOLDER', help='pictures, with all folders below')
-    make.add_argument('--out', required=True, metavar='GATE', help='folder of the gate, new or begun')
+    make.add_argument('images', metavar='FOLDER', help='pictures, searched recursively')
+    make.add_argument('--out', required=True, metavar='GATE', help='folder of the gate, new or unfinished')
     make.add_argument('--task', default='det', choices=DATABASE_TASKS, help='what the machine does (default: det)')
     make.add_argument('--machine', nargs='+', required=True, metavar='MACHINE', help='as for `miqa label`')
     make.add_argument(
         '--evidence',
         metavar='NAME',
-        help='of several machines, the one whose answers the gate reads (default: the first)',
+        help='of several machines, the one whose outputs the gate reads (default: the first)',
     )
     make.add_argument('--annotations', metavar='PATH', help='as for `miqa label`; without them: consistency')
     make.add_argument('--classes', nargs='+', metavar='NAME', help='as for `miqa label`')
@@ -121,10 +121,10 @@ def _add_make(verbs) -> None:
                       help='names, or families, as for `miqa label` (default: miqd camera)')  # fmt: skip
     make.add_argument('--target', type=float, metavar='MEAN',
                       help='lowest mean outcome of what passes (default: the best possible)')  # fmt: skip
-    make.add_argument('--confidence', type=float, default=0.95, metavar='P', help='of the promise (default: 0.95)')
+    make.add_argument('--confidence', type=float, default=0.95, metavar='P', help='of the guarantee (default: 0.95)')
     make.add_argument('--network', metavar='FILE',
                       help='ONNX file with an output "features" (default: the packaged model)')  # fmt: skip
-    make.add_argument('--plan', action='store_true', help='say what it will cost, and make nothing')
+    make.add_argument('--plan', action='store_true', help='print a cost estimate and exit')
     make.add_argument('--seed', type=int, default=1234567, help='of distortions and folds (default: 1234567)')
     make.add_argument('--device', help='of the machine: cpu, cuda, cuda:1; default: a GPU if there is one')
     make.add_argument('--batch-size', type=int, default=16, help='pictures for the machine at a time (default: 16)')

@@ -55,8 +55,8 @@ def add_parser(subparsers) -> None:
         'paths', nargs='+', metavar='PATH', help='file, folder, quoted pattern, http(s) address, or - for stdin'
     )
     parser.add_argument('--out', '-o', metavar='FILE', help='.csv, .json, .jsonl or .parquet')
-    parser.add_argument('--overwrite', action='store_true', help='begin anew where --out exists')
-    parser.add_argument('--force', action='store_true', help='begin anew even where --out is not a file of results')
+    parser.add_argument('--overwrite', action='store_true', help='start over if --out exists')
+    parser.add_argument('--force', action='store_true', help='start over even if --out is not a results file')
     parser.add_argument(
         '--shard', type=command_line.sentence(parse_shard), default=(1, 1), metavar='I/N',
         help='only the I-th of N parts of the images (as many processes or computers may do the others)',
@@ -66,7 +66,9 @@ def add_parser(subparsers) -> None:
         '--report', metavar='FILE', help='also write a page (.html): worst first, distribution, what could not be read'
     )
     parser.add_argument('--annotated', metavar='DIR', help='also save each image with its score on a colour scale')
-    parser.add_argument('--heatmaps', metavar='DIR', help='also save which parts help (blue) and hurt (red)')
+    parser.add_argument(
+        '--heatmaps', metavar='DIR', help='also save heat maps of the regions that help (blue) and hurt (red)'
+    )
     parser.add_argument('--heatmap-method', choices=('occlusion', 'rollout'), default='occlusion')
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress bar and no summary')
     add_download_option(parser, 200)

@@ -60,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from miqa.running.parallel import BACKENDS, parse_shard
     from miqa.taxonomy import DATABASE_TASKS, DISTORTION_WORDS, MEASURES, REGION_PATTERNS
 
-    parser.add_argument('images', metavar='FOLDER', help='pictures, with all folders below')
-    parser.add_argument('--out', required=True, metavar='DATA', help='the database, new or begun')
+    parser.add_argument('images', metavar='FOLDER', help='pictures, searched recursively')
+    parser.add_argument('--out', required=True, metavar='DATA', help='the database, new or unfinished')
     parser.add_argument('--task', required=True, choices=DATABASE_TASKS)
     parser.add_argument(
         '--machine', nargs='+', required=True, metavar='MACHINE',
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument('--pairs', metavar='CSV', help='columns clean,degraded: these in place of distortions')
     parser.add_argument('--unpaired', action='store_true', help='single pictures as they are: accuracy alone')
-    parser.add_argument('--plan', action='store_true', help='say what it will cost, and make nothing')
+    parser.add_argument('--plan', action='store_true', help='print a cost estimate and exit')
     parser.add_argument(
         '--distortions', nargs='+', default=['miqd'], choices=DISTORTION_WORDS, metavar='NAME',
         help='names, or families: miqd (ten, the default), extra (five more), camera (what cameras do), all',
@@ -106,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--consistency', choices=('top1', 'soft'), default='top1', help='cls (default: top1)')
     parser.add_argument(
         '--confidence', type=float, default=0.3,
-        help='det, ins: answers to the clean picture with at least this score are the reference (default: 0.3)',
+        help='det, ins: detections on the clean picture with at least this score are the reference (default: 0.3)',
     )  # fmt: skip
     parser.add_argument('--seed', type=int, default=1234567, help='of distortions and splits (default: 1234567)')
     parser.add_argument('--val-share', type=float, default=0.2, help='share of the sources for val (default: 0.2)')
