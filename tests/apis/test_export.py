@@ -78,6 +78,12 @@ def test_a_torch_export_file_gives_the_scores_at_any_batch_size(exported, tmp_pa
         assert found == pytest.approx(model.score_pixels(pixels[:count]), abs=1e-4)
 
 
+def test_a_torch_export_file_as_a_model_is_told_what_it_is_for_and_which_exports_can_be_scored(tmp_path):
+    (tmp_path / 'model.pt2').write_bytes(b'PK')
+    with pytest.raises(ValueError, match=r'programs of your own .*as \.onnx or \.xml: miqa export model\.onnx'):
+        MIQAModel(weights=tmp_path / 'model.pt2')
+
+
 def test_files_of_others_and_wrong_suffixes_are_refused(exported, tmp_path):
     model, path = exported
     with pytest.raises(ValueError, match=r'Unknown export suffix .*\.onnx'):
