@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import html
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +63,7 @@ def list_photographs(folder: Path | None, seed: int) -> list[Photograph]:
                 path = folder / row['filename']
                 if path.parent != folder or not path.is_file():
                     raise ValueError(f'{folder / "labels.csv"} names {row["filename"]!r}, which is not in the folder.')
-                credit = row['author'], row['license'], row['page']
+                credit = _plain(row['author']), row['license'], row['page']
                 entries.append((path.stem, path, int(row['class_index']), credit))
     order = generator_for(seed, 'box: order of photographs').permutation(len(entries))
     report, choose = round(REPORT * len(entries)), round(CHOOSE * len(entries))
@@ -91,3 +93,13 @@ def read_photograph(photograph: Photograph, seed: int) -> np.ndarray:
         top = int(rng.integers(height - cut + 1))
         image = image[top : top + cut]
     return np.ascontiguousarray(image)
+
+
+def _plain(name: str) -> str:
+    """Return an author's name as text: the list of the photographs has octal escapes of UTF-8 and HTML entities."""
+    octal = re.sub(
+        r'(?:\\[0-3][0-7]{2})+',
+        lambda match: bytes(int(code, 8) for code in re.findall(r'\\(\d{3})', match[0])).decode('utf-8', 'replace'),
+        name,
+    )
+    return html.unescape(octal)
