@@ -30,6 +30,8 @@ _MOST_PARTS = 500_000
 _MOST_NODES = 50_000
 #: Rounds of a loop whose number is written in the file.
 _MOST_ROUNDS = 1_000_000
+#: Attributes of trees: a node's number, and those of its two children.
+_TREE_COLUMNS = ('nodes_nodeids', 'nodes_truenodeids', 'nodes_falsenodeids')
 #: Names of the standard's own domain.
 _STANDARD = ('', 'ai.onnx')
 
@@ -255,12 +257,26 @@ class _Check:
                 raise _Refused('loops or branches')
             known = name in _PLAIN.split() if self._plain else self._onnx.defs.has(name)
         elif domain == 'ai.onnx.ml':
-            known = not self._plain and self._onnx.defs.has(name, domain)
+            # Heads of gates are trees; of strangers' networks any operator of that domain.
+            known = name == 'TreeEnsembleRegressor' if self._plain else self._onnx.defs.has(name, domain)
+            if known and self._plain:
+                self._trees(node)
         else:
             known = domain == 'com.microsoft' and not self._plain and name in _MICROSOFT.split()
         if not known:
             raise _Refused(f'the operator {".".join(filter(None, (domain, name)))[:80]!r}')
         return 0
+
+    @staticmethod
+    def _trees(node: NodeProto) -> None:
+        """Check that every tree ends: the children of a branch come after it."""
+        lists = {attribute.name: attribute for attribute in node.attribute}
+        columns = [list(lists[name].ints) if name in lists else [] for name in _TREE_COLUMNS]
+        modes = list(lists['nodes_modes'].strings) if 'nodes_modes' in lists else []
+        if len({len(modes), *map(len, columns)}) != 1 or any(
+            mode != b'LEAF' and min(left, right) <= own for mode, own, left, right in zip(modes, *columns, strict=True)
+        ):
+            raise _Refused('trees whose branches lead back')
 
     def _function(self, function: FunctionProto) -> int:
         key = (function.domain, function.name)

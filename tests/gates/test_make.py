@@ -13,8 +13,10 @@ from scipy.stats import spearmanr
 from miqa.apis import RealTimeIQA
 from miqa.apis.gate_model import AFTER, BEFORE, GateFolder, assess_answers
 from miqa.cli.main import main
+from miqa.errors import CheckpointError
 from miqa.machines import build_machine, load_machine_configs
 from miqa.machines.base import DetectionPrediction
+from miqa.networks.onnx_session import open_onnx
 
 SIZE = (96, 64)
 SOURCES = 8
@@ -190,3 +192,23 @@ def test_a_changed_file_of_a_gate_is_named(gate, tmp_path, name):
     (copy / name).write_bytes(text.replace(b'"det"', b'"ins"') if name.endswith('json') else text[:-1] + b'x')
     with pytest.raises(ValueError, match=name):
         GateFolder.open(copy)
+
+
+@pytest.mark.parametrize(('child', 'whole'), [(1, True), (0, False)], ids=['ends', 'leads back'])
+def test_trees_of_a_gate_are_run_only_where_every_branch_ends(child, whole, tmp_path):
+    node = onnx.helper.make_node(
+        'TreeEnsembleRegressor', ['x'], ['y'], domain='ai.onnx.ml', nodes_treeids=[0] * 3, nodes_nodeids=[0, 1, 2],
+        nodes_featureids=[0] * 3, nodes_values=[0.5, 0.0, 0.0], nodes_modes=['BRANCH_LEQ', 'LEAF', 'LEAF'],
+        nodes_truenodeids=[child, 0, 0], nodes_falsenodeids=[2, 0, 0], target_treeids=[0, 0], target_nodeids=[1, 2],
+        target_ids=[0, 0], target_weights=[1.0, 2.0], n_targets=1,
+    )  # fmt: skip
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ['n', 1]) for name in 'xy']
+    opsets = [onnx.helper.make_opsetid('', 17), onnx.helper.make_opsetid('ai.onnx.ml', 3)]
+    graph = onnx.helper.make_graph([node], 'trees', ends[:1], ends[1:])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / 'head.onnx')
+    if whole:
+        session, _ = open_onnx(tmp_path / 'head.onnx', 'cpu', limited=True)
+        assert session.run(None, {'x': np.array([[0.0], [1.0]], np.float32)})[0].ravel().tolist() == [1.0, 2.0]
+    else:
+        with pytest.raises(CheckpointError, match='lead back'):
+            open_onnx(tmp_path / 'head.onnx', 'cpu', limited=True)
