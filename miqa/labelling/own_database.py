@@ -333,7 +333,6 @@ def _split(order: Order, notes: list[str]) -> dict[str, int]:
         listed = ', '.join(f'{split} {count}' for split, count in counts.items())
         notes.append(
             f'Few sources on a side ({listed}): intervals over fewer than {LEAST_SOURCES} say next to nothing, over '
-            'one source there are none. Cross-validate in place of one test: miqa gate make does, or '
-            f'python tools/analysis/cross_validate.py --help; or add pictures to {order.images}.'
+            f'one source there are none. Add pictures to {order.images}, or cross-validate, as `miqa gate make` does.'
         )
     return counts

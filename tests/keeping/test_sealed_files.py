@@ -210,7 +210,7 @@ def test_a_checkpoint_with_a_flipped_byte_is_read_as_written_or_refused(tmp_path
             found = read_torch_file(path)
         except CheckpointError as error:
             assert str(path) in str(error)
-            assert f'python tools/train.py CONFIG --work-dir {tmp_path}' in str(error)
+            assert f'miqa train CONFIG --work-dir {tmp_path}' in str(error)
             noticed += 1
         else:
             assert found['meta'] == written['meta']
