@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 #: What the released scripts' ``average_quality``, ... are: statistics of the means of seconds.
-_OF_SECONDS = {'average_quality': np.mean, 'min_quality': np.min, 'max_quality': np.max, 'std_quality': np.std}
+_OF_SECONDS: dict[str, Callable[..., Any]] = {
+    'average_quality': np.mean,
+    'min_quality': np.min,
+    'max_quality': np.max,
+    'std_quality': np.std,
+}
 
 
 class VideoScores(dict):

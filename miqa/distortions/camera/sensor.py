@@ -81,7 +81,7 @@ def _expose(light: np.ndarray, rng: np.random.Generator, electrons: float) -> np
     mosaic[1::2, 1::2] = padded[1::2, 1::2, 2]
     np.clip(mosaic, 0, 1, out=mosaic)
     mosaic *= np.float32(electrons)
-    noise = rng.standard_normal(mosaic.shape, dtype=np.float32)
+    noise = np.asarray(rng.standard_normal(mosaic.shape, dtype=np.float32))
     if electrons < _MANY:
         raw = rng.poisson(mosaic).astype(np.float32)
         noise *= np.float32(_READ)
