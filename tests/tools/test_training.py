@@ -153,6 +153,7 @@ def test_predictions_and_metrics_agree_with_scipy_and_the_database(tested, train
     table = pd.read_csv(out / 'predictions.csv', dtype={'source': str})
     assert list(table) == [
         'image', 'source', 'task', 'label', 'distortion', 'fg_level', 'bg_level', 'ground_truth', 'prediction',
+        'model',
     ]  # fmt: skip
     assert len(table) == 20
     for row in table.itertuples():

@@ -129,7 +129,7 @@ miqa image photos/ --model demo --out scores.csv
 miqa filter photos/ --model demo --keep 0.5 --to good/
 miqa video drive.mp4 --model demo --out reports/
 miqa camera drive.mp4 --every-frame --no-window --model demo --log frames.csv
-miqa gate fit calibration.csv --target 0.5 --out gate.json
+miqa gate fit calibration.csv --model-identity demo --target 0.5 --out gate.json
 miqa gate show gate.json
 miqa export m.onnx --model demo
 miqa image photos/ --model m.onnx --json --quiet
