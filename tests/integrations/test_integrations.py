@@ -30,7 +30,7 @@ def frames():
 @pytest.mark.parametrize('batch_size', [1, 3])
 def test_a_frame_filter_yields_the_frames_above_its_threshold_in_order(model, frames, batch_size):
     scores = model.assess(frames)
-    middle = float(np.median(scores))
+    middle = float(np.mean(sorted(scores)[2:4]))  # between two scores: batches differ in the last digit
     keep = FrameFilter(model, threshold=middle, batch_size=batch_size)
     found = list(keep.scored(iter(frames)))
     wanted = [frame for frame, score in zip(frames, scores, strict=True) if score >= middle]

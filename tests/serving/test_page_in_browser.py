@@ -29,6 +29,7 @@ class BrightnessModel:
     """Mean brightness as the score: what is seen on the page can be computed by hand."""
 
     spec = SimpleNamespace(
+        fit="crop",
         method='brightness', task='cls', label='composite', short_side=32, interpolation='bilinear', view='image',
         view_size=32,
     )  # fmt: skip
