@@ -74,7 +74,7 @@ class UltralyticsMachine(Machine):
         super().__init__(name or Path(file).stem, task, weight)
         self.file = Path(file)
         if self.file.suffix.lower() not in FILE_KINDS:
-            raise ValueError(f'{file} is no file of Ultralytics; it must end in {", ".join(FILE_KINDS)}.')
+            raise ValueError(f'{file} is not an Ultralytics file; it must end in {", ".join(FILE_KINDS)}.')
         if not self.file.is_file():
             raise FileNotFoundError(f'There is no file {file}. Models of Ultralytics are not fetched by their name.')
         os.environ.setdefault('YOLO_AUTOINSTALL', 'false')

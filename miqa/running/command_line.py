@@ -257,7 +257,7 @@ _unlogged: set[str] = set()
 
 
 def _say_unlogged(self: logging.Handler, record: logging.LogRecord) -> None:
-    """Say once in a sentence that a log cannot be written, where ``logging`` prints a stack of calls each time."""
+    """Say once in a sentence that a log cannot be written, where ``logging`` prints a traceback each time."""
     error = sys.exc_info()[1]
     if isinstance(error, BrokenPipeError):
         raise error

@@ -96,7 +96,7 @@ def test_the_check_notices_contents_that_differ_and_what_is_left_behind(tool, tm
     expected = tool.contents_of(tmp_path / 'gate.json')
     assert tool.judge(step, tmp_path, expected, 0, '') == ''
     assert 'ended with 1' in tool.judge(step, tmp_path, expected, 1, 'Error: no')
-    assert 'a stack of calls' in tool.judge(step, tmp_path, expected, 0, 'Traceback (most recent call last)')
+    assert 'a traceback' in tool.judge(step, tmp_path, expected, 0, 'Traceback (most recent call last)')
     (tmp_path / '.gate.abcd1234.part.json').touch()
     assert 'left ' in tool.judge(step, tmp_path, expected, 0, '')
     (tmp_path / 'gate.json').write_text('{"a": 2}')

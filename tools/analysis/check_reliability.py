@@ -9,7 +9,7 @@ A few pictures are made up, and every step runs on them once undisturbed. Then e
   vanished   an input file disappears while the command runs, then it is back
 
 A try passes if the command that ran to its end leaves the same contents as the undisturbed run and no temporary file or
-lock, and if the disturbed one ended with a sentence, not with a stack of calls. Where root is needed and not there, the
+lock, and if the disturbed one ended with a sentence, not with a traceback. Where root is needed and not there, the
 fault is left out and listed as such.
 
 Examples:
@@ -211,7 +211,7 @@ def _on_disk(this: Try, first: Callable[[int], str], then: str) -> str:
         mount(f'remount,{first(shutil.disk_usage(this.folder).used)}')
         status, said = this.run()
         if 'Traceback' in said:
-            return f'a stack of calls: {said[-300:]}'
+            return f'a traceback: {said[-300:]}'
         elsewhere = this.step.has_refuge and first(0).startswith('ro')
         if elsewhere:
             return f'ended with {status}: {said[-300:]}' if status else ''
@@ -250,14 +250,14 @@ def _vanished(this: Try) -> str:
         command.kill()
         return 'hangs'
     if 'Traceback' in ended[1]:
-        return f'a stack of calls: {ended[1][-300:]}'
+        return f'a traceback: {ended[1][-300:]}'
     return this.judged()
 
 
 def judge(step: Step, folder: Path, expected, status: int, said: str) -> str:
     """Return what is wrong with the result of a command that ran to its end, or an empty text."""
     if 'Traceback' in said:
-        return f'a stack of calls: {said[-300:]}'
+        return f'a traceback: {said[-300:]}'
     if status:
         return f'ended with {status}: {said[-300:]}'
     found = contents_of(folder / step.output)
