@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from miqa.networks.tensors import sha256_of_tensors
 
+from .methods import LITE
 from .quality import Thresholds
 from .runtimes.base import Device, Runtime
 from .runtimes.exported import SUFFIXES
 from .runtimes.precision import AUTO, choose_runtime, default_precision
 from .spec import ModelSpec
 from .zoo.loading import agreed, locate, name_and_weights, read_model
+from .zoo.packaged import PACKAGED_SHA256
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +119,7 @@ def open_exported(
         return _open_openvino(path, device, default_precision(precision))
     from .runtimes.onnx_runtime import OnnxRuntime
 
-    runtime = OnnxRuntime(path, device)
+    runtime = OnnxRuntime(path, device, sha256=PACKAGED_SHA256 if path.name == f'{LITE}.onnx' else None)
     if precision not in (None, AUTO, runtime.precision):
         raise ValueError(
             f'{path} is run as it was exported, in {runtime.precision}: leave out '

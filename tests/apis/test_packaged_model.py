@@ -1,6 +1,10 @@
 """The model that ships: its file, its card, what it says of a picture, and what other files of its kind must be."""
 
+import hashlib
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +12,11 @@ from PIL import Image, ImageFilter
 
 from machine_iqa import MIQAModel
 from miqa.apis.diagnosis import DiagnosisWords
-from miqa.apis.zoo.packaged import model_card, packaged_model
+from miqa.apis.zoo.packaged import PACKAGED_SHA256, model_card, packaged_model
 
 pytest.importorskip('onnxruntime')
 
+ROOT = Path(__file__).parents[2]
 WORDS = DiagnosisWords(('none', 'noise'), ('whole', 'object'), 0.5, 0.6)
 
 
@@ -87,3 +92,14 @@ def test_a_guess_is_called_unknown(damage, place, kind, where):
 def test_words_of_a_file_are_checked(change):
     with pytest.raises(ValueError, match='diagnosis'):
         DiagnosisWords.from_dict({**json.loads(json.dumps(WORDS.to_dict())), **change}, 'x.onnx: diagnosis')
+
+
+def test_the_packaged_file_is_the_one_that_needs_no_look_through_and_so_no_onnx():
+    assert hashlib.sha256(packaged_model().read_bytes()).hexdigest() == PACKAGED_SHA256
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('onnx', 'torch', 'cv2')))\n"
+        'import numpy as np; from machine_iqa import MIQAModel\n'
+        'print(MIQAModel().assess(np.full((64, 64, 3), 128, np.uint8)))'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and 0 <= float(done.stdout) <= 1, done.stderr
