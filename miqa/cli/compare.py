@@ -8,8 +8,8 @@ import sys
 from miqa.running.requirements import require
 from miqa.taxonomy import DATABASE_TASKS, LABELS
 
-DESCRIPTION = r"""\
-Compare ways of scoring the same test images: a table, a scatter plot of each, and what filtering by each gains.
+DESCRIPTION = r"""Compare ways of scoring the same test images: a table, a scatter plot of each,
+and what filtering by each gains.
 
 Examples:
   miqa compare data/demo --out work_dirs/comparison --methods PSNR SSIM \
