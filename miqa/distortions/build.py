@@ -16,10 +16,10 @@ from miqa.running.cores import usable_cores
 from miqa.running.parallel import BACKENDS, check_shard, run_parallel, shard_of
 from miqa.running.progress import Progress, open_bar
 from miqa.taxonomy import (
+    ALL_DISTORTIONS,
     DATABASE_TASKS,
     DEFAULT_MEASURES,
     DISTORTIONS,
-    EXTRA_DISTORTIONS,
     IMAGE_TASKS,
     LEVEL_PAIRS,
     MEASURES,
@@ -103,7 +103,7 @@ def build_versions(
         (task, DATABASE_TASKS, 'task'),
         (backend, BACKENDS, 'backend'),
         (verify, VERIFY, 'way to verify'),
-        *((name, DISTORTIONS + EXTRA_DISTORTIONS, 'distortion') for name in distortions),
+        *((name, ALL_DISTORTIONS, 'distortion') for name in distortions),
         *((tuple(pair), LEVEL_PAIRS, 'pair of levels') for pair in pairs),
         *((name, MEASURES, 'measure') for name in measures),
     ):

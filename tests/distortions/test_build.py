@@ -26,7 +26,7 @@ from miqa.distortions.sources import list_images, plan_sources, read_names
 from miqa.distortions.ticks import followed, tick
 from miqa.keeping import sha256_of_file
 from miqa.pictures import read_image
-from miqa.taxonomy import DISTORTIONS, parse_version_name
+from miqa.taxonomy import DISTORTION_FAMILIES, DISTORTIONS, parse_version_name
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'data' / 'make_distortions.py'
 SMALL = {
@@ -57,6 +57,18 @@ def digests(root):
         for path in sorted(root.rglob('*'))
         if path.is_file()
     }
+
+
+@pytest.mark.parametrize('family', ['camera', 'extra'])
+def test_every_distortion_of_every_family_makes_versions(photographs, tmp_path, family):
+    names = tuple(DISTORTION_FAMILIES[family])
+    sources = plan_sources(list_images(photographs)[:1], 'cls')
+    report = build_versions(
+        sources, tmp_path, 'cls', distortions=names, pairs=((3, 3), (1, 5)), measures=('PSNR',), progress=False
+    )
+    versions = (tmp_path / 'miqa_cls' / 'images' / 'cat_0').iterdir()
+    assert sorted(parse_version_name(path.name).distortion for path in versions) == sorted(names * 2)
+    assert not report.bad
 
 
 def test_a_whole_source_has_250_versions_in_the_databases_layout(photographs, tmp_path):
