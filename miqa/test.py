@@ -209,11 +209,8 @@ def save(out: Path, args: argparse.Namespace, config, tables: list, metrics: dic
         facts['weights_chosen_on'] = selected_on(trained.config)
     write_json(out / 'metrics.json', {**facts, 'datasets': metrics})
     print(f'Saved {out / "predictions.csv"} and {out / "metrics.json"}.')
-    for title, rank in negative_ranks(tables):
-        print(
-            f'{title} is worse than nothing: SRCC {rank:.3f}, its scores fall where the labels rise. '
-            'Do not filter by it.'
-        )
+    for warning in warnings_of(tables):
+        print(warning)
 
 
 def identity_of(checkpoint: str | Path, config, trained: Provenance) -> str:
@@ -226,16 +223,15 @@ def identity_of(checkpoint: str | Path, config, trained: Provenance) -> str:
     return f'{method}/{task}/{label}@{sha256_of_file(checkpoint)[:12]}'
 
 
-def negative_ranks(tables: list) -> list[tuple[str, float]]:
-    """Return (what, SRCC) of each table of predictions whose rank correlation is negative."""
-    from .evaluation import quality_correlations
+def warnings_of(tables: list) -> list[str]:
+    """Return a sentence for each table of predictions whose rank correlation is negative."""
+    from .evaluation import falling_scores, quality_correlations
 
-    results = []
+    sentences = []
     for table in tables:
-        rank = quality_correlations(table.prediction, table.ground_truth, None)['SRCC']
-        if rank < 0:
-            results.append((f'This model on {table.task.iloc[0]}, {table.label.iloc[0]},', rank))
-    return results
+        srcc = quality_correlations(table.prediction, table.ground_truth, None)['SRCC']
+        sentences.append(falling_scores(f'This model on {table.task.iloc[0]}, {table.label.iloc[0]},', srcc))
+    return [sentence for sentence in sentences if sentence]
 
 
 def command() -> None:

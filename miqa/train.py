@@ -116,6 +116,29 @@ def test_command(config: str, checkpoint: Path) -> str:
     return f'{_program("test.py", sys.argv[0])} {shlex.quote(str(config))} {shlex.quote(str(checkpoint))}{options}'
 
 
+def closing_sentences(config: str, work_dir: Path, best: float | None, settings: Mapping, latest: object) -> list[str]:
+    """Return what a finished training says: its best score, what it is worth and the command that tests it.
+
+    Args:
+        config: as given on the command line.
+        work_dir: folder of the run.
+        best: highest SRCC of a validation; None where no validation gave one.
+        settings: the config of the run.
+        latest: path of the last weights.
+    """
+    from .engine import selected_on
+    from .evaluation import falling_scores
+
+    if best is None:
+        return [f'Done. No validation gave a score that is defined; the last weights are {latest}.']
+    weights = work_dir / 'best.pth'
+    done = (
+        f'Done. Best SRCC {best:.4f}: {weights}, chosen on {selected_on(settings)}. Test it: '
+        f'{test_command(config, weights)}'
+    )
+    return [done, *filter(None, [falling_scores('This model', best)])]
+
+
 #: Folder of the run of this process, once it is known.
 _work_dirs: list[Path] = []
 
@@ -183,7 +206,7 @@ def main(args: argparse.Namespace | None = None) -> None:
     args = parse_arguments() if args is None else args
     find_config(args.config)
     require('torch', 'Training')
-    from .engine import build_runner, check_data, leave_processes_group, load_config, selected_on
+    from .engine import build_runner, check_data, leave_processes_group, load_config
     from .engine.experiment import check_said_once
     from .engine.launch import one_process_per_folder
     from .errors import WeightsUnavailable
@@ -217,13 +240,9 @@ def main(args: argparse.Namespace | None = None) -> None:
             keys = ' '.join(random_weights(config.model))
             raise WeightsUnavailable(f'{error} For this config: --cfg-options {keys}') from error
     best = runner.message_hub.runtime_info.get('best_score')
-    if runner.rank == 0 and best is not None:
-        print(
-            f'Done. Best SRCC {best:.4f}: {Path(work_dir) / "best.pth"}, chosen on {selected_on(runner.cfg)}. Test it: '
-            f'{test_command(args.config, Path(work_dir) / "best.pth")}'
-        )
-    elif runner.rank == 0:
-        print(f'Done. No validation gave a score that is defined; the last weights are {runner.latest}.')
+    if runner.rank == 0:
+        for sentence in closing_sentences(args.config, Path(work_dir), best, runner.cfg, runner.latest):
+            print(sentence)
     del runner  # its network holds the group
     leave_processes_group()
 

@@ -6,6 +6,7 @@ _HOMES = {
     'MAPPINGS': 'correlation',
     'SCORES': 'correlation',
     'UndefinedScores': 'correlation',
+    'falling_scores': 'correlation',
     'quality_correlations': 'correlation',
     'QualityCorrelation': 'metric',
 }

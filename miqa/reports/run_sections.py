@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from miqa.datasets import label_fingerprint
-from miqa.evaluation import SCORES, quality_correlations
+from miqa.evaluation import SCORES, falling_scores, quality_correlations
 from miqa.layout import CATEGORY_COLUMN, SPLIT_COLUMNS, image_root, source_of_entry, split_path
 from miqa.outside.tables import read_table
 from miqa.taxonomy import DATABASE_TASKS, IMAGE_TASKS
@@ -62,6 +62,8 @@ def _results(part: pd.DataFrame, task: str, label: str, root: str | None, mappin
             f'{label_fingerprint(part.ground_truth):.4f}; RMSE after a least-squares map ({mapping or "none"}).'
         ),
     ]
+    if warning := falling_scores('This model', scores['SRCC']):
+        fragments.append(failure(warning))
     residual = residuals(part, mapping)
     fragments.append(
         pictures(

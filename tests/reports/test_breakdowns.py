@@ -21,7 +21,10 @@ from miqa.reports.benchmark_tables import write_benchmark
 from miqa.reports.breakdown_plots import contact_sheet, heat_map, residual_plot
 from miqa.reports.breakdowns import level_grid, residuals, score_groups, score_matrix, worst_predictions
 from miqa.reports.html_report import write_report
-from miqa.reports.run_sections import source_categories
+from miqa.reports.run_folder import RunFolder
+from miqa.reports.run_sections import run_sections, source_categories
+from miqa.test import warnings_of
+from miqa.train import closing_sentences
 
 
 @pytest.fixture
@@ -150,6 +153,22 @@ def test_the_page_fetches_nothing_and_its_tags_close(report):
     checker.feed(report[1])
     assert checker.open == [] and checker.fetched == []
     assert not re.search(r'https?://(?!arxiv)', re.sub(r'<pre>.*?</pre>', '', report[1], flags=re.S))
+
+
+@pytest.mark.parametrize('sign', [1, -1])
+def test_training_test_and_report_call_a_negative_rank_worse_than_nothing(predictions, tmp_path, sign):
+    table = predictions.assign(task='cls', label='composite', prediction=sign * predictions.prediction)
+    run = RunFolder(tmp_path)
+    write_predictions(tmp_path / 'test' / 'predictions.csv', table)
+    (_, fragments), *_ = run_sections(run, None)
+    srcc = quality_correlations(table.prediction, table.ground_truth, None)['SRCC']
+    texts = {
+        'report': ' '.join(map(str, fragments)),
+        'test': ' '.join(warnings_of([table])),
+        'train': ' '.join(closing_sentences('net.py', tmp_path, srcc, {}, None)),
+    }
+    warned = {place for place, text in texts.items() if f'worse than nothing: SRCC {srcc:.3f}' in text}
+    assert warned == (set(texts) if sign < 0 else set())
 
 
 def test_every_link_of_the_contents_leads_to_a_section(report):
