@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import miqa.apis
 from miqa import __version__
+from miqa.errors import MissingPackage
+from miqa.running.requirements import explained
 
 __all__ = ['__version__', *miqa.apis.__all__]
 
 
 def __getattr__(name: str):
-    return getattr(miqa.apis, name)
+    try:
+        return getattr(miqa.apis, name)
+    except ModuleNotFoundError as error:
+        raise MissingPackage(explained(error)) from error
 
 
 def __dir__() -> list[str]:

@@ -34,7 +34,8 @@ def settings_kept() -> Iterator[None]:
 def own_defaults() -> Iterator[None]:
     """Make tensors of float32 on the CPU within the block, whatever the program has set as PyTorch's defaults."""
     before = torch.get_default_dtype()
-    if before is torch.float32 and torch.get_default_device().type == 'cpu':
+    # A tensor tells: torch.get_default_device() raises once set_default_device(None) was called (PyTorch 2.9).
+    if before is torch.float32 and torch.empty(0).device.type == 'cpu':
         yield
         return
     try:

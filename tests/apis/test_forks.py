@@ -72,3 +72,5 @@ def test_a_model_is_loaded_under_our_own_defaults_of_pytorch(path, model):
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
     assert found == pytest.approx(expected, abs=1e-6) and kept == (torch.float64, 'meta')
+    # After set_default_device(None), as above, torch.get_default_device() raises in PyTorch 2.9.
+    assert MIQAModel(path, device='cpu').assess(PICTURE) == pytest.approx(expected, abs=1e-6)

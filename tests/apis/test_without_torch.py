@@ -24,9 +24,9 @@ ABSENT = (
 )  # fmt: skip
 
 
-def without_torch(code: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Run Python code in a process that cannot import what needs PyTorch."""
-    block = f'import sys; sys.modules.update(dict.fromkeys({ABSENT!r}))\n'
+def without_torch(code: str, *arguments: str, present: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    """Run Python code in a process that cannot import what needs PyTorch, nor an extra's modules but ``present``."""
+    block = f'import sys; sys.modules.update(dict.fromkeys({[name for name in ABSENT if name not in present]!r}))\n'
     environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'MIQA_TRACEBACK': '1'}
     return subprocess.run(
         [sys.executable, '-c', block + code, *map(str, arguments)], env=environment, capture_output=True, text=True
@@ -85,9 +85,19 @@ def test_a_camera_and_a_video_are_scored_without_torch(exported, tmp_path):
         'frames = [np.full((48, 64, 3), value, np.uint8) for value in (0, 100, 200)]\n'
         "print(live.run(iter(frames), display='none', every_frame=True)['frames_scored'])"
     )
-    done = without_torch(code, files['.onnx'])
+    done = without_torch(code, files['.onnx'], present=('cv2', 'av'))  # the extra [video] has no PyTorch either
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip() == '3'
+
+
+@pytest.mark.parametrize('name', ['RealTimeIQA', 'VideoMIQA'])
+def test_what_videos_and_cameras_need_is_a_sentence_with_the_line_to_paste(name):
+    done = without_torch(
+        f'from machine_iqa import {name}; {name}()' + ('.assess_video("a.mp4")' * (name == 'VideoMIQA'))
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert 'MissingPackage' in last and "[video]'" in last, done.stderr[-2000:]
 
 
 def test_a_checkpoint_without_torch_is_a_sentence(exported):
