@@ -80,3 +80,30 @@ def test_a_format_of_annotations_is_one_file_and_one_line(copy):
     add_line(detect, '        cvat.FORMAT,\n', '        lines.FORMAT,\n')
     add_line(detect, 'from .format import AnnotationFormat\n', 'from . import lines\n')
     assert run(copy, USE_POINTS) == 'lines'
+
+
+SUMS = '''
+"""A format: the sum of a module's numbers as text."""
+from .format import ExportFormat
+
+
+def write_sums(module, pixels, path, spec):
+    """Write the sums."""
+    path.write_text('1')
+    return lambda batch: module(__import__('torch').from_numpy(batch)).detach().numpy()
+
+
+FORMAT = ExportFormat('nothing', write_sums)
+'''
+USE_SUMS = """
+from miqa.apis.exports.formats import export_format, is_scorable
+from miqa.apis.zoo.loading import name_and_weights
+from pathlib import Path
+print(export_format('.SUMS').title, is_scorable(Path('a.sums')), name_and_weights('nowhere.sums')[1])
+"""
+
+
+def test_a_format_of_exported_models_is_one_file_and_one_line(copy):
+    (copy / 'miqa/apis/exports/sums_file.py').write_text(SUMS, encoding='utf-8')
+    add_line(copy / 'miqa/apis/exports/formats.py', "    '.onnx': 'onnx_file',\n", "    '.sums': 'sums_file',\n")
+    assert run(copy, USE_SUMS) == 'nothing False nowhere.sums'

@@ -44,7 +44,7 @@ class ModelFiles:
             calibrate: folder of pictures such as the model will see.
             tolerance: how far scores may be from PyTorch's for the file to be kept; None for 1e-4, with ``int8`` 0.06.
 
-        See :func:`miqa.apis.export.export_model`.
+        See :func:`miqa.apis.exports.export.export_model`.
         """
         return self.export_and_compare(path, int8=int8, calibrate=calibrate, tolerance=tolerance)[0]
 
@@ -60,10 +60,10 @@ class ModelFiles:
 
             pixels = calibration_pixels(calibrate, self.prepare)
         if self.runtime.module is None and pixels is not None:
-            from .quantise import quantise_exported
+            from .exports.quantise import quantise_exported
 
             return quantise_exported(self.spec, self.runtime, path, pixels, self.source, tolerance)
-        from .export import export_model
+        from .exports.export import export_model
 
         return export_model(self.spec, self.runtime, path, int8=int8, pixels=pixels, tolerance=tolerance)
 

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from miqa.networks.tensors import sha256_of_tensors
 
-from .methods import LITE
+from .exports.formats import export_format, is_scorable
 from .quality import Thresholds
 from .runtimes.base import Device, Runtime
-from .runtimes.exported import SUFFIXES
 from .runtimes.precision import AUTO, choose_runtime, default_precision
 from .spec import ModelSpec
 from .zoo.loading import agreed, locate, name_and_weights, read_model
-from .zoo.packaged import PACKAGED_SHA256
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +48,7 @@ def open_model(
             f'{path} is an export for programs of your own (torch.export.load). To score with it here, export the '
             'model as .onnx or .xml: miqa export model.onnx --model CHECKPOINT'
         )
-    if path.suffix.lower() in SUFFIXES:
+    if is_scorable(path):
         spec, runtime = open_exported(path, **computing)
         # A file with all labels answers for the one that is asked for.
         spec = runtime.spec = agreed(spec, path, name, task, label, exported=runtime.words is None)
@@ -115,37 +113,10 @@ def open_exported(
     """
     if compile or channels_last:
         raise ValueError(f'{path} is run as it was exported: leave out compile and channels_last.')
-    if path.suffix.lower() == '.xml':
-        return _open_openvino(path, device, default_precision(precision))
-    from .runtimes.onnx_runtime import OnnxRuntime
-
-    runtime = OnnxRuntime(path, device, sha256=PACKAGED_SHA256 if path.name == f'{LITE}.onnx' else None)
-    if precision not in (None, AUTO, runtime.precision):
-        raise ValueError(
-            f'{path} is run as it was exported, in {runtime.precision}: leave out '
-            f'precision={precision!r}, or export it in another way.'
-        )
-    return runtime.spec, runtime
-
-
-def _open_openvino(path: Path, device, wanted: str) -> tuple[ModelSpec, Runtime]:
-    from .runtimes.openvino_runtime import OpenVinoRuntime, faster_precisions, settings_of
-
-    if wanted not in (AUTO, 'int8'):
-        runtime = OpenVinoRuntime(path, device, wanted)
-        return runtime.spec, runtime
-    reference = OpenVinoRuntime(path, device)
-    if reference.precision == 'int8' or wanted == 'int8':
-        if reference.precision != wanted != AUTO:
-            raise ValueError(f'{path} does not hold 8-bit numbers: export it with --int8, or leave precision out.')
-        return reference.spec, reference
-
-    def open_in(number_format: str) -> Runtime:
-        return reference if number_format == 'fp32' else OpenVinoRuntime(path, device, number_format)
-
-    numbers = str(path.with_suffix('.bin'))
-    candidates = faster_precisions(device)
-    return reference.spec, choose_runtime(open_in, candidates, reference.spec.view_size, numbers, settings_of(device))
+    opens = export_format(path.suffix).open
+    if opens is None:
+        raise ValueError(f'{path} is for other programs: it cannot be scored with here.')
+    return opens(path, device, precision)
 
 
 def _file_of(source: str) -> str:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from miqa.apis.command_options import add_model_options, check_model_options, load_model
+from miqa.apis.exports.formats import FORMATS, files_of
 from miqa.keeping.files import try_writing
 from miqa.outside.names import printable
 
@@ -40,7 +41,7 @@ def add_parser(subparsers) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('out', metavar='FILE', help='.onnx, .xml, .pt2 or .pth.tar')
+    parser.add_argument('out', metavar='FILE', help=f'{", ".join(FORMATS)} or .pth.tar')
     parser.add_argument('--overwrite', action='store_true', help='replace an existing file')
     parser.add_argument('--int8', action='store_true', help='8-bit weights and activations (.onnx, .xml)')
     parser.add_argument('--calibrate', metavar='DIR', help='--int8: folder of images such as the model will see')
@@ -72,6 +73,4 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _megabytes(path: Path) -> float:
-    numbers = path.with_suffix('.bin')
-    files = [path, *([numbers] if path.suffix == '.xml' else [])]
-    return sum(file.stat().st_size for file in files) / 1e6
+    return sum(file.stat().st_size for file in files_of(path)) / 1e6

@@ -8,6 +8,7 @@ import torch
 from helpers_apis import photo, write_photos, write_ra_miqa
 
 from machine_iqa import MIQAModel
+from miqa.apis.exports.format import ExportFormat
 from miqa.models import CheckpointError
 
 onnx = pytest.importorskip('onnx', reason="needs the extra 'export'")
@@ -107,7 +108,7 @@ def test_an_export_whose_scores_differ_is_not_kept(exported, tmp_path, monkeypat
     def wrong(module, pixels, path, spec):
         return lambda batch: module(torch.from_numpy(batch)).numpy() + 0.01
 
-    monkeypatch.setattr('miqa.apis.export._FORMATS', {'.onnx': wrong})
+    monkeypatch.setattr('miqa.apis.exports.export.export_format', lambda suffix: ExportFormat('wrong', wrong))
     with pytest.raises(ValueError, match='differs from PyTorch by 0.01'):
         model.export(tmp_path / 'model.onnx')
     assert not (tmp_path / 'model.onnx').exists()

@@ -12,7 +12,8 @@ from PIL import Image, ImageFilter
 
 from machine_iqa import MIQAModel
 from miqa.apis.diagnosis import DiagnosisWords
-from miqa.apis.zoo.packaged import PACKAGED_SHA256, model_card, packaged_model
+from miqa.apis.methods import LITE_SHA256
+from miqa.apis.zoo.packaged import model_card, packaged_model
 
 pytest.importorskip('onnxruntime')
 
@@ -95,7 +96,7 @@ def test_words_of_a_file_are_checked(change):
 
 
 def test_the_packaged_file_is_the_one_that_needs_no_look_through_and_so_no_onnx():
-    assert hashlib.sha256(packaged_model().read_bytes()).hexdigest() == PACKAGED_SHA256
+    assert hashlib.sha256(packaged_model().read_bytes()).hexdigest() == LITE_SHA256
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('onnx', 'torch', 'cv2')))\n"
         'import numpy as np; from machine_iqa import MIQAModel\n'

@@ -28,8 +28,6 @@ SEVERAL_OUTPUTS: dict[str, tuple[None, ...]] = {
     'place': (None, None),
     'features': (None, None),
 }
-#: Suffixes of exported files that can be scored with, and what runs them.
-SUFFIXES = {'.onnx': 'ONNX Runtime', '.xml': 'OpenVINO'}
 #: Number formats that an exported network's own numbers may have.
 STORED_PRECISIONS = ('fp32', 'int8')
 # JSON of a spec takes some kilobytes.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miqa.apis.exports.formats import FORMATS
 from miqa.apis.methods import DEMOS, LITE, METHODS, SHORT_SIDE, is_method_name, labels_of_network, method_name
 from miqa.apis.spec import ModelSpec
 from miqa.errors import CheckpointError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 #: What a model is when nothing else is said: the one that ships, and the paper's for tasks of which that knows nothing.
 DEFAULT_METHODS, OTHER_METHOD, DEFAULT_LABEL = {'cls': LITE}, 'ra_miqa', 'composite'
 #: Endings of weights files, by which a text is known as a path where no file of that name is there.
-_WEIGHT_ENDINGS = ('.pth', '.pt', '.tar', '.onnx', '.xml', '.safetensors', '.ckpt', '.bin', '.pt2')
+_WEIGHT_ENDINGS = ('.pth', '.pt', '.tar', '.safetensors', '.ckpt', '.bin', *FORMATS)
 
 
 def default_method(task: str | None = None) -> str:

@@ -12,8 +12,6 @@ from miqa.outside.json_text import read_settings
 
 #: The only task that the model was trained for.
 PACKAGED_TASK = 'cls'
-#: SHA-256 of the file that ships: it runs without the look through strangers' files, which takes most of a second.
-PACKAGED_SHA256 = 'e3f11ea645b63721be2c233b857071f740bb02266ec9d78c91c2ac489484c9f6'
 
 
 def packaged_folder() -> Path:

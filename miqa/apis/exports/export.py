@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import os
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from miqa.apis.runtimes.base import Runtime
+from miqa.apis.runtimes.pixels import PixelsToScore
+from miqa.apis.spec import ModelSpec
 from miqa.keeping.temporaries import temporary_folder
-from miqa.running import require
-from miqa.taxonomy import check_choice
 
-from .export_released import SUFFIX, export_released
-from .quantise import check_difference, open_file, put_in_place, quantise, scores_of
-from .runtimes.base import Runtime
-from .runtimes.exported import INPUT, KEY, OUTPUT, about
-from .runtimes.openvino_runtime import openvino_core
-from .runtimes.pixels import PixelsToScore
-from .spec import ModelSpec
+from .format import Run, check_difference, scores_of
+from .formats import export_format, put_in_place
+from .quantise import quantise
+from .released import SUFFIX, export_released
 
-#: ONNX operator set: 18 is the newest that both PyTorch's exporter writes directly and older runtimes read.
-OPSET = 18
 #: How far an exported model's scores may be from PyTorch's.
 TOLERANCE = 1e-4
 
@@ -77,8 +71,9 @@ def export_model(
                 f'{SUFFIX} holds the weights of a checkpoint as they are: neither 8-bit numbers nor an export.'
             )
         return export_released(spec, runtime.module, path), 0.0
-    suffix = check_choice(path.suffix.lower(), _FORMATS, 'export suffix')
-    if int8 and (pixels is None or suffix == '.pt2'):
+    suffix = path.suffix.lower()
+    chosen = export_format(suffix)
+    if int8 and (chosen.quantise is None or pixels is None):
         raise ValueError('8-bit numbers need pictures to fit them to (--calibrate FOLDER), and .onnx or .xml.')
     if runtime.module is None:
         raise ValueError('This is an exported model already; export the checkpoint it was made from.')
@@ -115,59 +110,11 @@ def _module_scores(module: PixelsToScore, pixels: np.ndarray) -> np.ndarray:
     return scores_of(lambda batch: module(torch.from_numpy(batch)).numpy(), pixels)
 
 
-def _written(suffix: str, module: PixelsToScore, path: Path, spec: ModelSpec) -> Callable:
+def _written(suffix: str, module: PixelsToScore, path: Path, spec: ModelSpec) -> Run:
     """Write a module and return what runs the written file."""
     with warnings.catch_warnings():
         # The exporters' notes on their own internals.
         warnings.simplefilter('ignore')
         logging.getLogger('torch.onnx').setLevel(logging.ERROR)
         # Two pictures, or the batch size would be taken for a constant.
-        return _FORMATS[suffix](module, torch.from_numpy(_noise(spec.view_size)[:2]), path, spec)
-
-
-def _onnx(module: PixelsToScore, pixels: torch.Tensor, path: Path, spec: ModelSpec) -> Callable:
-    onnx = require('onnx', 'Export to ONNX')
-    require('onnxscript', 'Export to ONNX')
-    require('onnxruntime', 'Checking the exported ONNX file')
-    # Exported here, and not by torch.onnx, which falls back on a graph of a fixed batch size where this would fail.
-    program = torch.onnx.export(
-        _exported(module, pixels),
-        (),
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
-    if program is None:
-        raise RuntimeError('torch.onnx.export returned no program.')
-    proto = program.model_proto
-    entry = proto.metadata_props.add()
-    entry.key, entry.value = KEY, json.dumps(about(spec))
-    onnx.save(proto, str(path))
-    return open_file(path)
-
-
-def _openvino(module: PixelsToScore, pixels: torch.Tensor, path: Path, spec: ModelSpec) -> Callable:
-    openvino = require('openvino', 'Export to OpenVINO')
-    onnx_file = path.with_suffix('.onnx')
-    _onnx(module, pixels, onnx_file, spec)
-    # Read by the core, and not by openvino.convert_model, which reports its use to its maker.
-    model = openvino_core().read_model(onnx_file)
-    model.set_rt_info(json.dumps(about(spec)), [KEY])
-    openvino.save_model(model, path, compress_to_fp16=False)
-    return open_file(path)
-
-
-def _exported(module: PixelsToScore, pixels: torch.Tensor) -> torch.export.ExportedProgram:
-    with torch.no_grad():
-        return torch.export.export(module, (pixels,), dynamic_shapes={'pixels': {0: torch.export.Dim('batch')}})
-
-
-def _torch_export(module: PixelsToScore, pixels: torch.Tensor, path: Path, spec: ModelSpec) -> Callable:
-    torch.export.save(_exported(module, pixels), str(path), extra_files={f'{KEY}.json': json.dumps(about(spec))})
-    loaded = torch.export.load(str(path)).module()
-    return lambda batch: loaded(torch.from_numpy(batch)).detach().numpy()
-
-
-_FORMATS = {'.onnx': _onnx, '.xml': _openvino, '.pt2': _torch_export}
+        return export_format(suffix).write(module, torch.from_numpy(_noise(spec.view_size)[:2]), path, spec)

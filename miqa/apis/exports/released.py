@@ -8,14 +8,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from miqa.apis.methods import METHODS, SHORT_SIDE
+from miqa.apis.spec import ModelSpec
 from miqa.keeping import atomic_write
 from miqa.models import QualityAssessor, parse_released_name, to_released
 from miqa.models.parts.checkpoints import identify_method, read_checkpoint
 from miqa.outside.checkpoint_files import fit_state
 from miqa.taxonomy import RELEASED_METHODS
-
-from .methods import METHODS, SHORT_SIDE
-from .spec import ModelSpec
 
 #: How the names of such files end.
 SUFFIX = '.pth.tar'
