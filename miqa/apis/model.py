@@ -267,7 +267,7 @@ class MIQAModel(ModelFiles):
     def _diagnosed(self, picture: Any, heatmap: bool | str) -> Assessment | list[Assessment]:
         if heatmap:
             raise ValueError('diagnose=True and heatmap exclude each other: call assess twice.')
-        if self.runtime.words is None:
+        if not self.can_diagnose:
             raise ValueError(
                 f'The model {self.spec.method} does not predict what is wrong with a picture. Leave out diagnose, or '
                 "use MIQAModel('miqa-lite')."
@@ -326,10 +326,15 @@ class MIQAModel(ModelFiles):
             yield Assessment(found.name, score, self.quality(score), None, views, found.answer.damage)
 
     @property
+    def can_diagnose(self) -> bool:
+        """True if the model predicts what is wrong with a picture: ``assess(..., diagnose=True)``."""
+        return self.runtime.words is not None
+
+    @property
     def extra_columns(self) -> tuple[str, ...]:
         """Columns of result files that this model fills beside the usual ones: see ``Assessment.extra``."""
         minimum = () if self.prepare.coverage == 'center' else ('minimum',)
-        return minimum if self.runtime.words is None else (*minimum, 'damage')
+        return (*minimum, 'damage') if self.can_diagnose else minimum
 
     def _answered(self, pictures: Iterable[Picture], on_batch) -> Iterator[Answered[ViewAnswers]]:
         return answered(pictures, self.prepare.views, self._view_answers, self.batch_size, self.workers, on_batch)

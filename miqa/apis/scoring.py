@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from .diagnosis import Diagnosis
 from .quality import DEFAULT_THRESHOLDS, Thresholds
 
 
@@ -41,6 +42,13 @@ def load_scorer(model: str | os.PathLike | Scorer | None = None, **options) -> S
     return model
 
 
+class ScoredImage(NamedTuple):
+    """A score, and what is wrong with the picture, of a model that can tell; else None."""
+
+    score: float
+    damage: Diagnosis | None
+
+
 def score_images(model: Scorer, images: Sequence[Any], what: str = 'a picture') -> list[float]:
     """Score a batch and check the answer.
 
@@ -52,15 +60,37 @@ def score_images(model: Scorer, images: Sequence[Any], what: str = 'a picture') 
     Raises:
         ValueError: the model gave a wrong number of scores, or one that is not finite.
     """
-    scores = [float(score) for score in model.assess(list(images))]
-    if len(scores) != len(images):
-        raise ValueError(f'The model gave {len(scores)} scores for {len(images)} pictures ({what}).')
-    if not all(map(math.isfinite, scores)):
+    return [image.score for image in diagnose_images(model, images, what, diagnose=False)]
+
+
+def diagnose_images(
+    model: Scorer, images: Sequence[Any], what: str = 'a picture', diagnose: bool = True
+) -> list[ScoredImage]:
+    """Score a batch, say what is wrong with each picture where the model can tell, and check the scores.
+
+    Args:
+        model: the scorer.
+        images: as for :func:`score_images`.
+        what: what the pictures are, for the error.
+        diagnose: False for scores alone. A model that can tell has a true ``can_diagnose``, and an ``assess`` that
+            takes ``diagnose=True`` and then returns objects with ``score`` and ``damage``.
+
+    Raises:
+        ValueError: as for :func:`score_images`.
+    """
+    if diagnose and getattr(model, 'can_diagnose', False):
+        assess: Any = model.assess
+        answers = [ScoredImage(float(one.score), one.damage) for one in assess(list(images), diagnose=True)]
+    else:
+        answers = [ScoredImage(float(score), None) for score in model.assess(list(images))]
+    if len(answers) != len(images):
+        raise ValueError(f'The model gave {len(answers)} scores for {len(images)} pictures ({what}).')
+    if not all(math.isfinite(answer.score) for answer in answers):
         raise ValueError(
-            f'The model gave a score that is not a finite number for {what}: {scores}. Check its weights and, at '
-            "reduced precision, try precision='fp32'."
+            f'The model gave a score that is not a finite number for {what}: {[answer.score for answer in answers]}. '
+            "Check its weights and, at reduced precision, try precision='fp32'."
         )
-    return scores
+    return answers
 
 
 def describe_scorer(model: Scorer) -> dict:

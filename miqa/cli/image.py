@@ -85,8 +85,9 @@ def run(args: argparse.Namespace) -> int:
     from miqa.apis.results import ResultFile, try_out
     from miqa.outside.walking import check_target
     from miqa.pictures.finding import LeftOut, find_images
+    from miqa.reports.score_page import try_page
     from miqa.reports.score_summary import Summary
-    from miqa.reports.scored_pictures import ScoredPictures, try_page
+    from miqa.reports.scored_pictures import ScoredPictures
 
     left_out = LeftOut()
     images: Iterator[str] | list[str] = find_images(args.paths, left_out=left_out)
@@ -158,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
     if results is not None:
         results.finish()
     if report is not None:
-        report.write(summary)
+        report.write(summary, left_out.lines())
         if not args.quiet:
             print(f'Saved {printable(args.report)}.', file=sys.stderr)
     if not args.quiet:

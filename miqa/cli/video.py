@@ -9,8 +9,10 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from miqa.apis.command_options import SOME_FAILED, add_model_options, check_model_options, check_named, load_model
+from miqa.apis.scoring import describe_scorer, scorer_line
 from miqa.keeping import only_writer
 from miqa.keeping.files import try_folder
 from miqa.outside import read_regular_text
@@ -20,16 +22,21 @@ from miqa.outside.names import fitting_name, place_of, printable, write_name
 from miqa.outside.remote_files import RemoteFile, RemoteFiles, add_download_option
 from miqa.pictures.finding import LeftOut, find_files
 
+if TYPE_CHECKING:
+    from miqa.reports.scored_videos import ScoredVideos
+
 _DESCRIPTION = """\
 Score videos frame by frame: the mean, the curve over time, and the worst segments.
 
 Without --out a line per video is printed. With --out each video gets a report: NAME.json with everything, two CSV
 tables (scored frames, seconds) and plots. Running the same command again does only what is missing or has changed.
+--report writes one page about all of them.
 """
 _EXAMPLES = """
 Examples:
   miqa video drive.mp4 --model demo                        # 30 frames, equally far apart
   miqa video clips/ --out reports/ --sampling fps --fps 2 --model demo  # a folder; two frames a second
+  miqa video clips/ --report page.html                     # worst first, with curve, thumbnails and kinds of damage
   miqa video drive.mp4 --annotate marked/ --model demo     # the footage with score and growing curve, with sound
   miqa video drive.mp4 --sampling keyframes --json --model demo  # needs PyAV: pip install 'miqa[video]'
 """
@@ -52,6 +59,11 @@ def add_parser(subparsers) -> None:
         '--plots', nargs='*', choices=('frames', 'seconds', 'both'), default=['frames', 'seconds', 'both']
     )
     parser.add_argument('--annotate', metavar='DIR', help='also write each video with a side panel into this folder')
+    parser.add_argument(
+        '--report',
+        metavar='FILE',
+        help='also write a page (.html): curves, worst segments with thumbnails, kinds of damage, what was not read',
+    )
     parser.add_argument('--json', action='store_true', help='print the whole result as JSON Lines')
     parser.add_argument('--overwrite', action='store_true', help='write reports and annotated videos anew')
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress bars')
@@ -85,6 +97,8 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score the videos; returns the exit status."""
     from miqa.apis.video.assess import VideoMIQA
+    from miqa.reports.score_page import try_page
+    from miqa.reports.scored_videos import ScoredVideos
 
     addresses = [path for path in args.paths if is_web_address(path)]
     left_out = LeftOut()
@@ -95,12 +109,15 @@ def run(args: argparse.Namespace) -> int:
     videos: list[Path | RemoteFile] = [*found]
     check_named(args.paths, 'video', list(found))
     check_model_options(args)
+    if args.report:
+        try_page(args.report)
     for folder in filter(None, (args.out, args.annotate)):
         try_folder(folder)
     scorer = VideoMIQA(
         model=load_model(args), batch_size=args.batch_size, sampling=args.sampling, num_frames=args.num_frames,
         fps=args.fps, every=args.every, backend=args.backend,
     )  # fmt: skip
+    report = ScoredVideos(args.report, scorer_line(describe_scorer(scorer.model))) if args.report else None
     failed = 0
     fetched_from: dict[str, str] = {}
     with RemoteFiles(args.max_download, seconds=3600) as remote:
@@ -114,17 +131,23 @@ def run(args: argparse.Namespace) -> int:
                         check_report_names([*found, fetched])
                     found.append(fetched)
                     names = annotated_names([*names, fetched]) if args.annotate else {}
-                    _assess(fetched, scorer, args, names.get(fetched, ''), address=str(video))
+                    _assess(fetched, scorer, args, names.get(fetched, ''), report, address=str(video))
                 else:
-                    _assess(video, scorer, args, names.get(video, ''))
+                    _assess(video, scorer, args, names.get(video, ''), report)
             except (ValueError, OSError) as error:
                 failed += 1
                 text = str(error)
                 for path, address in fetched_from.items():
                     text = text.replace(path, address)
                 print(f'Error: {printable(text)}', file=sys.stderr)
+                if report is not None:
+                    report.summary.fail(str(video), ValueError(text))
             finally:
                 remote.done(str(video))
+    if report is not None:
+        report.write(left_out.lines())
+        if not args.quiet:
+            print(f'Saved {printable(args.report)}.', file=sys.stderr)
     if failed:
         print(f'{failed} of {len(videos)} videos could not be scored or written.', file=sys.stderr)
     for sentence in left_out.lines():
@@ -175,19 +198,40 @@ def _check_unique(names: dict[Path, str], what: str) -> None:
             )
 
 
-def _assess(video: Path, scorer, args: argparse.Namespace, annotated_name: str, address: str | None = None) -> None:
+def _assess(
+    video: Path, scorer, args: argparse.Namespace, annotated_name: str, report: ScoredVideos | None,
+    address: str | None = None,
+) -> None:  # fmt: skip
     """Score and annotate a video, as the only process that does so with this one in these folders."""
     folders = {Path(folder).absolute() for folder in (args.out, args.annotate) if folder}
     part = fitting_name(write_name(video.name).replace(os.sep, '_'), longest=180)
     with contextlib.ExitStack() as locks:
         for folder in sorted(folders):
             locks.enter_context(only_writer(folder, 'name another folder', part=part))
-        _assess_alone(video, scorer, args, annotated_name, address)
+        result = _assess_alone(video, scorer, args, annotated_name, address)
+    if report is not None:
+        _add_to_page(report, result, video, scorer, args, address)
+
+
+def _add_to_page(
+    report: ScoredVideos, result: dict, video: Path, scorer, args: argparse.Namespace, address: str | None
+) -> None:
+    frames = {}
+    if report.shows(result['mean_score']):
+        wanted = {segment['worst_frame'] for segment in result['worst_segments']}
+        try:
+            frames = scorer.read_frames(video, wanted, args.assume_fps)
+        except (ValueError, OSError) as error:
+            print(
+                f'Warning: no thumbnails of {printable(address or str(video))}: {printable(str(error))}',
+                file=sys.stderr,
+            )
+    report.add(result, frames, address or str(video))
 
 
 def _assess_alone(
     video: Path, scorer, args: argparse.Namespace, annotated_name: str, address: str | None = None
-) -> None:
+) -> dict:
     from miqa.apis.video.report import report_paths, write_report
 
     marked = Path(args.annotate, annotated_name) if args.annotate else None
@@ -226,6 +270,7 @@ def _assess_alone(
             f'(worst {worst["mean_score"]:.4f} at {worst["start"]:.1f} s, {result["num_frames_analyzed"]} frames'
             f'{", scored before" if known else ""}{"" if result["complete"] else ", ends early"})'
         )
+    return result
 
 
 def _asked(video: Path, scorer, args: argparse.Namespace, address: str | None) -> dict:

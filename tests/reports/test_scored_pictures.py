@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from miqa.reports import scored_pictures
+from miqa.reports.score_page import try_page
 from miqa.reports.score_summary import Summary
-from miqa.reports.scored_pictures import ScoredPictures, try_page
+from miqa.reports.scored_pictures import ScoredPictures
 
 
 def write_page(folder, scores, errors=()):
@@ -44,7 +45,7 @@ def test_a_file_of_somebody_else_is_not_replaced(tmp_path):
     write_page(tmp_path, [0.5])
     try_page(tmp_path / 'page.html')
     (tmp_path / 'mine.html').write_text('my homepage')
-    with pytest.raises(FileExistsError, match='not a page of miqa image'):
+    with pytest.raises(FileExistsError, match='not a page written by --report'):
         try_page(tmp_path / 'mine.html')
     with pytest.raises(ValueError, match='ends in .html'):
         try_page(tmp_path / 'page.txt')

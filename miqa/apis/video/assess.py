@@ -5,21 +5,29 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from miqa.apis.quality import quality_of
-from miqa.apis.scoring import Scorer, describe_scorer, load_scorer, score_images, scorer_thresholds
+from miqa.apis.scoring import ScoredImage, Scorer, describe_scorer, diagnose_images, load_scorer, scorer_thresholds
 from miqa.outside.names import printable, write_name
 
 from .reading import Frame, UnreadableVideo, VideoReader, count_frames, open_video
 from .sampling import Sampling
-from .statistics import VideoScores, overall_statistics, per_second, temporal_consistency, worst_segments
+from .statistics import (
+    VideoScores,
+    damage_shares,
+    overall_statistics,
+    per_second,
+    temporal_consistency,
+    worst_segments,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +107,10 @@ class VideoMIQA:
               besides; ``frames_damaged``, those of the former that are known to be damaged (PyAV knows more of them);
               ``transfer``, ``PQ`` or ``HLG`` for HDR footage, which is tone-mapped, else None. Where the numbers that
               a file announces are wrong, the measured ones stand in their place.
-            - ``frame_results``: ``index``, ``timestamp`` (s), ``score`` of each scored frame.
+            - ``frame_results``: ``index``, ``timestamp`` (s), ``score`` of each scored frame; and of a model that can
+              tell, such as ``miqa-lite``, what is wrong with it: ``damage`` in words, ``damage_kind``,
+              ``damage_strength`` (0 to 5), as in :class:`miqa.apis.diagnosis.Diagnosis`.
+            - ``damage_shares``: kind of damage -> share of the scored frames, of such a model; else empty.
             - ``per_second_results``: mean (``score``), ``min_score``, ``max_score``, ``std_score``, ``num_frames`` of
               each second that has a scored frame.
             - ``overall_statistics``, ``temporal_consistency``, ``worst_segments``: see
@@ -163,9 +174,9 @@ class VideoMIQA:
             while batch := pending.result():
                 pending = pool.submit(_take, frames, self.batch_size)
                 what = f'frames {batch[0].index} to {batch[-1].index} of {name}'
-                scores = score_images(self.model, [frame.image for frame in batch], what)
-                for frame, score in zip(batch, scores, strict=True):
-                    yield VideoScores(index=frame.index, timestamp=frame.timestamp, score=score)
+                answers = diagnose_images(self.model, [frame.image for frame in batch], what)
+                for frame, answer in zip(batch, answers, strict=True):
+                    yield VideoScores(index=frame.index, timestamp=frame.timestamp, **_columns(answer))
                 bar.update(len(batch))
 
     def _result(self, path, reader, frame_results, sentences, segment_seconds) -> dict:
@@ -187,12 +198,38 @@ class VideoMIQA:
             'sampling': asdict(self.sampling),
             'metadata': _metadata(reader, frame_results),
             'overall_statistics': overall,
+            'damage_shares': damage_shares(frame_results),
             'temporal_consistency': temporal_consistency(frame_results),
             'worst_segments': worst_segments(frame_results, seconds=segment_seconds),
             'per_second_results': seconds,
             'frame_results': frame_results,
         }
         return VideoScores(result)
+
+    def read_frames(
+        self, path: str | os.PathLike, indices: Collection[int], assume_fps: float | None = None
+    ) -> dict[int, np.ndarray]:
+        """Read single frames again, such as those of the worst segments.
+
+        Args:
+            path: the video.
+            indices: ``index`` of entries of ``frame_results``, of the same sampling; all are held in memory.
+            assume_fps: as for :meth:`assess_video`.
+
+        Returns:
+            index -> frame, uint8 (H, W, 3), BGR; frames that cannot be read are not in it.
+
+        Raises:
+            FileNotFoundError, UnreadableVideo, ImportError: see :func:`miqa.apis.video.reading.open_video`.
+        """
+        wanted, frames = set(indices), {}
+        keyframes = self.sampling.strategy == 'keyframes'
+        with open_video(path, backend=self.backend, keyframes_only=keyframes, assume_fps=assume_fps) as reader:
+            for frame in reader.frames(lambda index, time: index in wanted):
+                frames[frame.index] = frame.image
+                if len(frames) == len(wanted):
+                    break
+        return frames
 
     def annotate_video(
         self,
@@ -221,6 +258,15 @@ class VideoMIQA:
         check_output(path, output, overwrite)  # before the long part
         result = result or self.assess_video(path, progress=progress)
         return annotate_video(path, output, result, overwrite=overwrite, progress=progress)
+
+
+def _columns(answer: ScoredImage) -> dict:
+    if answer.damage is None:
+        return {'score': answer.score}
+    damage = answer.damage
+    return {
+        'score': answer.score, 'damage': str(damage), 'damage_kind': damage.kind, 'damage_strength': damage.strength,
+    }  # fmt: skip
 
 
 def _take(frames: Iterator[Frame], count: int) -> list[Frame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -85,6 +86,12 @@ def overall_statistics(scores: Sequence[float]) -> dict:
     }
 
 
+def damage_shares(frame_results: Sequence[dict]) -> dict[str, float]:
+    """Return kind of damage -> share of the scored frames, commonest first; empty without ``damage_kind``."""
+    kinds = Counter(frame['damage_kind'] for frame in frame_results if 'damage_kind' in frame)
+    return {kind: count / len(frame_results) for kind, count in kinds.most_common()}
+
+
 def temporal_consistency(frame_results: Sequence[dict]) -> dict:
     """Describe how steady the scores are from one scored frame to the next.
 
@@ -134,7 +141,8 @@ def worst_segments(frame_results: Sequence[dict], *, seconds: float = 2.0, count
 
     Returns:
         Worst first: ``start`` and ``end`` (times of the first and last scored frame in it), ``mean_score``,
-        ``min_score``, ``worst_frame`` (index in the video), ``num_frames``.
+        ``min_score``, ``worst_frame`` (index in the video), ``num_frames``; and ``damage`` of the worst frame, in
+        words, where the frames have it.
     """
     if not seconds > 0 or count < 1:
         raise ValueError(f'Segments must be longer than 0 s and at least 1, not {seconds} s and {count}.')
@@ -158,14 +166,15 @@ def worst_segments(frame_results: Sequence[dict], *, seconds: float = 2.0, count
             continue
         free[start:end] = False
         worst = int(start + scores[start:end].argmin())
-        segments.append(
-            {
-                'start': float(times[start]),
-                'end': float(times[end - 1]),
-                'mean_score': float(means[start]),
-                'min_score': float(scores[worst]),
-                'worst_frame': int(frame_results[worst]['index']),
-                'num_frames': int(end - start),
-            }
-        )
+        segment = {
+            'start': float(times[start]),
+            'end': float(times[end - 1]),
+            'mean_score': float(means[start]),
+            'min_score': float(scores[worst]),
+            'worst_frame': int(frame_results[worst]['index']),
+            'num_frames': int(end - start),
+        }
+        if 'damage' in frame_results[worst]:
+            segment['damage'] = frame_results[worst]['damage']
+        segments.append(segment)
     return segments
