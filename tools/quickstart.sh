@@ -12,9 +12,11 @@
 #   4. trains a small RA-MIQA,    5. tests both on held-out photographs,
 #   6. compares them with PSNR, SSIM and the classifier's own confidence: tables, scatter plots, a filter curve; and
 #      trains the camera model demo-fast on the scores of the first.
-# With MIQA_TASK=det or ins it builds a database of scenes instead, whose objects are known to the pixel, lets detectors
-# look (pretrained ones where they can be fetched, else small ones that it trains on the spot), trains a gate for them,
-# and draws what the gate is worth.
+# With MIQA_TASK=det or ins it trains a gate for detectors and shows what it is worth. Give it annotated photographs and
+# your detector where you have them; the gate is then trained on these:
+#   MIQA_TASK=det MIQA_PHOTOS=val2017 MIQA_ANNOTATIONS=instances_val2017.json MIQA_MACHINE=yolox.onnx bash tools/quickstart.sh
+# Without them it builds scenes pasted together from cut-out objects, known to the pixel, and runs detectors on them
+# (pretrained ones if they can be downloaded, otherwise small ones trained on the spot).
 # Run it again after an interruption and it goes on; what is done is kept.
 #
 # MIQA_TASK   cls, det or ins         (default: cls)
@@ -22,6 +24,8 @@
 # MIQA_DATA   the database            (default: data/demo)
 # MIQA_WORK   the results             (default: work_dirs/quickstart, work_dirs/quickstart_det, ..._ins)
 # MIQA_DEMO   further options of tools/data/make_demo.py, such as '--scenes 24' (default: none)
+# MIQA_PHOTOS, MIQA_ANNOTATIONS, MIQA_MACHINE   det and ins: a folder of photographs, the annotations of their objects, and
+#             the detector, as --annotations and --machine of `miqa gate make` accept them (default: pasted scenes)
 set -euo pipefail
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
     sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"
@@ -30,6 +34,16 @@ fi
 [[ $# -eq 0 ]] || { echo "Error: unknown option $1. See: bash tools/quickstart.sh --help" >&2; exit 2; }
 task=${MIQA_TASK:-cls}
 case $task in cls | det | ins) ;; *) echo "Error: MIQA_TASK=$task is unknown. Choose one of: cls, det, ins." >&2; exit 2 ;; esac
+own=(${MIQA_PHOTOS:+1} ${MIQA_ANNOTATIONS:+1} ${MIQA_MACHINE:+1})
+case $task:${#own[@]} in *:0 | det:3 | ins:3) ;; cls:*)
+    echo "Error: MIQA_PHOTOS, MIQA_ANNOTATIONS and MIQA_MACHINE are for MIQA_TASK=det and ins. Unset them, or set MIQA_TASK." >&2
+    exit 2
+    ;;
+*)
+    echo "Error: MIQA_PHOTOS, MIQA_ANNOTATIONS and MIQA_MACHINE belong together: set all three, or none." >&2
+    exit 2
+    ;;
+esac
 absolute() { [[ $1 == /* ]] && echo "$1" || echo "$PWD/$1"; }
 here=$(cd "$(dirname "$0")/.." && pwd)
 venv=$(absolute "${MIQA_VENV:-$here/.venv}")
@@ -37,6 +51,10 @@ data=$(absolute "${MIQA_DATA:-$here/data/demo}")
 work=work_dirs/quickstart
 [[ $task == cls ]] || work+=_$task
 work=$(absolute "${MIQA_WORK:-$here/$work}")
+# Before the directory changes. A machine may also be a name.
+photos=${MIQA_PHOTOS:+$(absolute "$MIQA_PHOTOS")} annotations=${MIQA_ANNOTATIONS:+$(absolute "$MIQA_ANNOTATIONS")}
+detector=${MIQA_MACHINE:-}
+[[ ! -e $detector ]] || detector=$(absolute "$detector")
 read -ra demo_options <<<"${MIQA_DEMO:-}"
 export MIQA_VENV=$venv
 python=$venv/bin/python
@@ -55,13 +73,34 @@ trap 'stopped $?' ERR
 trap 'echo; stopped 130; exit 130' INT
 trap 'echo; stopped 143; exit 143' TERM
 
-step='1/6 install'
+steps=6
+[[ $task == cls ]] || steps=5
+[[ -z $photos ]] || steps=2
+step="1/$steps install"
 title "$step"
 bash tools/install.sh demo
 downloads=$((SECONDS - start))
 
-step='2/6 build the database'
+if [[ -n $photos ]]; then
+    step='2/2 make the gate'
+    title "$step"
+    echo "Trained on: the photographs in $photos with the annotations $annotations, for the detector $detector."
+    made=0
+    "$python" -m miqa gate make "$photos" --task "$task" --machine "$detector" \
+        --annotations "$annotations" --out "$work/gate" || made=$?
+    # 3: made, and nothing can be guaranteed or pictures were skipped; the sentences above say which.
+    [[ $made == 0 || $made == 3 ]] || { stopped "$made"; exit "$made"; }
+    printf '\n=== done in %d min ===\nOpen %s first: it says whether the gate is worth using.\n' \
+        $(((SECONDS - start) / 60)) "$work/gate/report.html"
+    exit
+fi
+
+step="2/$steps build the database"
 title "$step"
+[[ $task == cls ]] || cat <<END
+Trained on: scenes pasted together from cut-out objects, not photographs. This shows how a gate is made; the gate is not one for
+your footage. To train on annotated photographs set MIQA_PHOTOS, MIQA_ANNOTATIONS and MIQA_MACHINE (see --help).
+END
 "$python" tools/data/make_demo.py --task "$task" --out "$data" "${demo_options[@]}"
 
 # A finished training is kept as long as its own config, the labels and the splits stay what they were.

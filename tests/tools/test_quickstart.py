@@ -50,6 +50,9 @@ case "$args" in
     installed opencv-python || installed opencv-python-headless ;;
 *'import torch'*) : ;;
 *'tools/data/make_demo.py'*) exit "$(cat "$state/ends")" ;;
+*'-m miqa gate make'*)
+    echo "$args" >>"$state/log"
+    exit "$(cat "$state/ends")" ;;
 *'import venv, ensurepip'*) [ ! -e "$state/no_ensurepip" ] ;;
 *'import virtualenv'*) exit 1 ;;
 *) exec @PYTHON@ "$@" ;;
@@ -123,6 +126,42 @@ def test_a_step_that_ends_early_says_so_and_that_the_same_command_goes_on(machin
     assert result.returncode == status
     assert f"{said} '2/6 build the database'" in result.stderr
     assert 'it goes on from there' in result.stderr
+
+
+@pytest.mark.parametrize(('status', 'ends'), [(0, 0), (3, 0), (1, 1)])
+def test_annotated_photographs_and_a_detector_replace_the_pasted_scenes(machine, tmp_path, status, ends):
+    (machine.state / 'ends').write_text(str(status))
+    (tmp_path / 'shots').mkdir()
+    environment = {'MIQA_PYTHON': str(machine.python), 'MIQA_VENV': str(machine.venv), 'PATH': os.environ['PATH']}
+    own = {'MIQA_PHOTOS': 'shots', 'MIQA_ANNOTATIONS': 'shots.json', 'MIQA_MACHINE': 'yolox'}
+    result = subprocess.run(
+        ['bash', str(QUICKSTART)], cwd=tmp_path, env={**environment, **own, 'MIQA_TASK': 'det', 'MIQA_WORK': 'work'},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == ends, result.stderr
+    assert machine.log[-1] == (
+        f'-m miqa gate make {tmp_path}/shots --task det --machine yolox --annotations {tmp_path}/shots.json '
+        f'--out {tmp_path}/work/gate'
+    )
+    assert f'Trained on: the photographs in {tmp_path}/shots' in result.stdout
+    assert ('it goes on from there' in result.stderr) == bool(ends)
+
+
+def test_the_pasted_scenes_are_called_what_they_are(machine):
+    (machine.state / 'ends').write_text('1')
+    paths = {'PATH': os.environ['PATH'], 'MIQA_PYTHON': str(machine.python), 'MIQA_VENV': str(machine.venv)}
+    result = run([QUICKSTART], **paths, MIQA_TASK='ins')
+    assert 'Trained on: scenes pasted together' in result.stdout and "'2/5 build the database'" in result.stderr
+
+
+@pytest.mark.parametrize('environment', [
+    {'MIQA_TASK': 'det', 'MIQA_PHOTOS': 'shots'},
+    {'MIQA_TASK': 'ins', 'MIQA_PHOTOS': 'shots', 'MIQA_MACHINE': 'yolox'},
+    {'MIQA_PHOTOS': 'shots', 'MIQA_MACHINE': 'yolox', 'MIQA_ANNOTATIONS': 'shots.json'},
+])  # fmt: skip
+def test_half_of_what_own_photographs_need_is_refused_before_anything_is_installed(environment, tmp_path):
+    result = run([QUICKSTART], PATH=os.environ['PATH'], MIQA_VENV=str(tmp_path / 'venv'), **environment)
+    assert result.returncode == 2 and 'MIQA_ANNOTATIONS' in result.stderr and not list(tmp_path.iterdir())
 
 
 def test_no_fitting_python_is_said_in_a_sentence(tmp_path):
