@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from helpers_videos import Brightness, grey, write_video
 
-from miqa.apis.live import camera, realtime, window
+from miqa.apis.live import realtime, window
 from miqa.apis.live.camera import CameraLost, FrameSource, LatestFrame, live_frames, open_source
 from miqa.apis.live.realtime import LiveResult, RealTimeIQA, _LiveView
 from miqa.apis.live.window import why_no_window
@@ -148,14 +148,14 @@ def test_a_file_is_played_at_its_own_speed_or_scored_whole(tmp_path, live, monke
 @pytest.mark.parametrize(('source', 'name'), [(7, 'Camera 7'), ('7', 'Camera 7')])
 def test_a_camera_that_cannot_be_opened_is_said(live, monkeypatch, source, name):
     fake = FakeCamera(0, opened=False)
-    monkeypatch.setattr(camera.cv2, 'VideoCapture', lambda device: fake)
+    monkeypatch.setattr(cv2, 'VideoCapture', lambda device: fake)
     with pytest.raises(CameraLost, match=f'^{name} cannot be opened. Check that it is plugged in'):
         live.run(source, display='none')
     assert fake.released == 1
 
 
 def test_a_stream_that_cannot_be_opened_is_named_without_its_password(live, monkeypatch):
-    monkeypatch.setattr(camera.cv2, 'VideoCapture', lambda *a: FakeCamera(0, opened=False))
+    monkeypatch.setattr(cv2, 'VideoCapture', lambda *a: FakeCamera(0, opened=False))
     with pytest.raises(CameraLost, match=r'^The stream rtsp://10\.0\.0\.2/live cannot be opened') as caught:
         live.run('rtsp://admin:secret@10.0.0.2/live', display='none')
     assert 'secret' not in str(caught.value)
@@ -163,7 +163,7 @@ def test_a_stream_that_cannot_be_opened_is_named_without_its_password(live, monk
 
 def test_a_camera_that_vanishes_leaves_a_sentence_a_summary_and_no_open_device(live, monkeypatch):
     fake = FakeCamera(4)
-    monkeypatch.setattr(camera.cv2, 'VideoCapture', lambda device: fake)
+    monkeypatch.setattr(cv2, 'VideoCapture', lambda device: fake)
     before = threading.active_count()
     with pytest.raises(CameraLost, match=r'^Camera 0 stopped giving frames after 4 of them\.$') as caught:
         live.run(0, display='none', every_frame=True)
@@ -248,10 +248,10 @@ def test_without_a_screen_the_run_is_headless_and_says_why(live, monkeypatch, ca
 
 
 def test_a_build_of_opencv_without_windows_is_recognised(monkeypatch):
-    monkeypatch.setattr(window.cv2, 'getBuildInformation', lambda: 'x\n  GUI:                           NONE\ny')
+    monkeypatch.setattr(cv2, 'getBuildInformation', lambda: 'x\n  GUI:                           NONE\ny')
     assert 'opencv-python-headless' in why_no_window()
     monkeypatch.setenv('DISPLAY', ':0')
-    monkeypatch.setattr(window.cv2, 'getBuildInformation', lambda: 'x\n  GUI:                           QT5\ny')
+    monkeypatch.setattr(cv2, 'getBuildInformation', lambda: 'x\n  GUI:                           QT5\ny')
     assert why_no_window() is None
 
 

@@ -132,7 +132,7 @@ def test_a_camera_that_is_not_there_ends_the_command_with_a_sentence(miqa, monke
         def release(self):
             pass
 
-    monkeypatch.setattr('miqa.apis.live.camera.cv2.VideoCapture', Nothing)
+    monkeypatch.setattr('cv2.VideoCapture', Nothing)
     status, _, err = miqa('camera', '0', '--no-window')
     assert status == 1 and 'Error: Camera 0 cannot be opened. Check that it is plugged in' in err
 

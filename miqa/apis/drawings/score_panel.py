@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from miqa.running import require
 
 from .colours import score_color
 
@@ -48,6 +49,8 @@ class ScorePanel:
     ):
         if width < SMALLEST[0] or height < SMALLEST[1]:
             raise ValueError(f'A panel needs at least {SMALLEST[0]}x{SMALLEST[1]} pixels, not {width}x{height}.')
+        # Comes with the extra [video], like what else these panels are for.
+        self._cv2 = require('cv2', 'The panel beside a picture')
         self.width, self.height = width, height
         self.y_range, self.threshold = y_range, threshold
         unit = self._unit = min(width / SMALLEST[0], height / SMALLEST[1])
@@ -76,12 +79,12 @@ class ScorePanel:
         texts = []
         for value in (low, (low + high) / 2, high):
             y = self._y(value)
-            cv2.line(layer, (left, y), (right, y), _AXES, thickness)
+            self._cv2.line(layer, (left, y), (right, y), _AXES, thickness)
             texts.append(((left - round(4 * self._unit), y), f'{value:.2g}', 'tick', _GREY, 'rm'))
         if self.threshold is not None and low <= self.threshold <= high:
             y = self._y(self.threshold)
             for x in range(left, right, max(4, round(8 * self._unit))):
-                cv2.line(layer, (x, y), (min(x + max(2, round(4 * self._unit)), right), y), _GREY, thickness)
+                self._cv2.line(layer, (x, y), (min(x + max(2, round(4 * self._unit)), right), y), _GREY, thickness)
         below = bottom + round(5 * self._unit)
         texts.append(((left, below), clock(max(0.0, self.x_range[0])), 'tick', _GREY, 'la'))
         texts.append(((right, below), clock(self.x_range[1]), 'tick', _GREY, 'ra'))
@@ -96,7 +99,9 @@ class ScorePanel:
         share = float(np.clip((time - start) / (end - start), 0, 1))
         point = (round(16 * (left + share * (right - left))), 16 * self._y(score))
         previous = self._last or point
-        cv2.line(self._layer, previous, point, score_color(score), max(1, round(1.8 * self._unit)), cv2.LINE_AA, 4)
+        self._cv2.line(
+            self._layer, previous, point, score_color(score), max(1, round(1.8 * self._unit)), self._cv2.LINE_AA, 4
+        )
         self._last = point
 
     def render(self, score: float | None, captions: Sequence[str] = ()) -> np.ndarray:
@@ -109,7 +114,7 @@ class ScorePanel:
         image = self._layer.copy()
         if self._last is not None and score is not None:
             center = (self._last[0] // 16, self._last[1] // 16)
-            cv2.circle(image, center, max(2, round(3 * self._unit)), score_color(score), -1, cv2.LINE_AA)
+            self._cv2.circle(image, center, max(2, round(3 * self._unit)), score_color(score), -1, self._cv2.LINE_AA)
         text, color = ('--', _GREY) if score is None else (f'{score:.3f}', score_color(score))
         lines = [((self._margin, round(36 * self._unit)), text, 'score', color)]
         for row, caption in enumerate(captions[:2]):
@@ -144,7 +149,7 @@ def beside(image: np.ndarray, panel: np.ndarray) -> np.ndarray:
         uint8 (H rounded up to even, w + W rounded up to even, 3).
     """
     if image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+        image = np.repeat(image[..., None], 3, axis=2)
     (h, w), (H, W) = image.shape[:2], panel.shape[:2]
     height, width = H + H % 2, w + W + (w + W) % 2
     canvas = np.zeros((height, width, 3), np.uint8)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from miqa.apis.video.reading import open_video
+from miqa.running import require
 
 from .network import STREAM_PREFIXES, CameraLost, NetworkStream, open_stream, read_frame
 
@@ -105,6 +105,7 @@ def open_source(
 
 
 def _live(device: int, name: str) -> FrameSource:
+    cv2 = require('cv2', 'A camera')
     capture = cv2.VideoCapture(device)
     if not capture.isOpened():
         capture.release()

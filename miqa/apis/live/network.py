@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from miqa.apis.video.opencv_reader import capture_options
 from miqa.apis.video.reading import open_video
 from miqa.errors import MIQAError
 from miqa.outside.addresses import is_web_address, redact_address
 from miqa.outside.fetching import Deadline, fetch, file_name_of, open_address
+from miqa.running import require
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +56,9 @@ def open_stream(url: str, read_seconds: float = _SECONDS_TO_READ):
         url: the address.
         read_seconds: the longest wait for a frame.
     """
+    cv2 = require('cv2', 'A network stream')
+    from miqa.apis.video.opencv_reader import capture_options
+
     options = {'protocol_whitelist': _PROTOCOLS}
     if url.lower().startswith('rtsp'):
         options['rtsp_transport'] = 'tcp'  # OpenCV's own default, which options of ours replace
@@ -73,6 +75,8 @@ def read_frame(capture) -> np.ndarray | None:
 
     A damaged one of another size than those before makes OpenCV raise an error; it is a frame that did not come.
     """
+    import cv2
+
     try:
         read, image = capture.read()
     except cv2.error:
@@ -114,15 +118,22 @@ class NetworkStream:
             self._capture.release()
             raise CameraLost(f'{self._Name} cannot be opened. Check the address, the password and the network.')
         self._announced = self._frames_announced()
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        fps = self._fps()
         self.interval = 1 / fps if self._announced is not None and 0 < fps <= 1000 else None
 
     @property
     def _Name(self) -> str:  # noqa: N802 - the name at the beginning of a sentence
         return self.name[0].upper() + self.name[1:]
 
+    def _fps(self) -> float:
+        import cv2
+
+        return self._capture.get(cv2.CAP_PROP_FPS)
+
     def _frames_announced(self) -> int | None:
         """Return about how many frames there are in all; None for a live stream, and where nobody knows."""
+        import cv2
+
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         return int(count) if 0 < count < 2**40 else None
 
@@ -205,7 +216,9 @@ class NetworkStream:
         return True
 
     def _check_end(self, announced: int) -> None:
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        import cv2
+
+        fps = self._fps()
         left = announced - self._count
         # The last position says more where the frame rate varies.
         reached = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000

@@ -6,12 +6,14 @@ import os
 import re
 import sys
 
-import cv2
 import numpy as np
+
+from miqa.running import require
 
 
 def why_no_window() -> str | None:
     """Return a sentence that says why no window can be opened here, or ``None`` where one can."""
+    cv2 = require('cv2', 'A window')
     if re.search(r'^\s*GUI:\s*NONE', cv2.getBuildInformation(), re.MULTILINE):
         return 'This build of OpenCV has no windows (opencv-python-headless); install opencv-python for one.'
     if sys.platform.startswith('linux') and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
@@ -24,19 +26,20 @@ class Window:
 
     def __init__(self, title: str):
         self.title = title
+        self._cv2 = cv2 = require('cv2', 'A window')
         cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         self._sized = False
 
     def show(self, image: np.ndarray) -> bool:
         """Show a uint8 BGR picture; return whether the user wants to go on."""
         if not self._sized:
-            cv2.resizeWindow(self.title, image.shape[1], image.shape[0])
+            self._cv2.resizeWindow(self.title, image.shape[1], image.shape[0])
             self._sized = True
-        cv2.imshow(self.title, image)
-        key = cv2.waitKey(1) & 0xFF
-        return key not in (ord('q'), 27) and cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) >= 1
+        self._cv2.imshow(self.title, image)
+        key = self._cv2.waitKey(1) & 0xFF
+        return key not in (ord('q'), 27) and self._cv2.getWindowProperty(self.title, self._cv2.WND_PROP_VISIBLE) >= 1
 
     def close(self) -> None:
         """Take the window from the screen."""
-        cv2.destroyWindow(self.title)
-        cv2.waitKey(1)  # some window systems only act on the next event
+        self._cv2.destroyWindow(self.title)
+        self._cv2.waitKey(1)  # some window systems only act on the next event

@@ -6,10 +6,10 @@ import logging
 import os
 from pathlib import Path
 
+from miqa.running import require
 from miqa.taxonomy import check_choice
 
 from .containers import VIDEO_SUFFIXES, Container, UnreadableVideo, container_of
-from .opencv_reader import OpenCVReader
 from .pyav_reader import PyAVReader
 from .reader import Frame, VideoInfo, VideoReader, plausible_fps
 
@@ -67,6 +67,9 @@ def open_video(
             return PyAVReader(path, container, assume_fps)
         except (ImportError, UnreadableVideo) as error:
             logger.debug(f'PyAV does not read {path}: {error}')
+    require('cv2', 'A video')
+    from .opencv_reader import OpenCVReader
+
     return OpenCVReader(path, container, assume_fps)
 
 

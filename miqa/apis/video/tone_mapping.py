@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import cv2
 import numpy as np
 
 #: FFmpeg's numbers of the transfer characteristics (ITU-T H.273, table 3) and their names.
@@ -33,6 +32,8 @@ def tone_map(image: np.ndarray, transfer: str) -> np.ndarray:
     Returns:
         uint8 (H, W, 3), BGR.
     """
+    import cv2  # comes with the extra [video]
+
     rgb = image[:, :, ::-1].astype(np.float32) / 255
     rgb = cv2.transform(rgb, _rematrix()).clip(0, 1)
     light = _linear(transfer)[np.rint(rgb * (_STEPS - 1)).astype(np.int32)]  # 1.0 is diffuse white
