@@ -320,7 +320,8 @@ class GateModel(MIQAModel):
         self.prepare = _Looking(self._features, machine is not None)  # type: ignore[assignment]
         self.gate = own.thresholds[head]
 
-    def _view_answers(self, pictures: list) -> list[ViewAnswers]:
+    def answer_prepared(self, pictures: list) -> list[ViewAnswers]:
+        """Score what ``prepare.views`` gave for each picture of a batch."""
         numbers = self._features([picture.view for picture in pictures])
         if self._machine is not None:
             answers = self._machine.predict([picture.rgb for picture in pictures])

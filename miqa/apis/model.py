@@ -261,7 +261,7 @@ class MIQAModel(ModelFiles):
                 return [self._heatmap(one, method) for one in picture]
             return self._heatmap(picture, method)
         if not is_list_of_pictures(picture):
-            return self._view_answers([self.prepare.views(picture)])[0].score
+            return self.answer_prepared([self.prepare.views(picture)])[0].score
         return [answer.score for answer in all_or_error(self._answered(picture, None))]
 
     def _diagnosed(self, picture: Any, heatmap: bool | str) -> Assessment | list[Assessment]:
@@ -284,16 +284,12 @@ class MIQAModel(ModelFiles):
 
         return heatmap_of(picture, method, self.prepare, self.score_pixels, self.spec, self.runtime)
 
-    def score_prepared(self, pictures: list) -> list[np.ndarray]:
-        """Score what ``prepare.views`` gave for each picture of a batch.
+    def answer_prepared(self, pictures: list[np.ndarray]) -> list[ViewAnswers]:
+        """Score what ``prepare.views`` gave for each picture of a batch, and say what is wrong with it.
 
-        Returns:
-            For each picture the scores of its squares; their mean is that of the picture.
+        Args:
+            pictures: the squares of each, uint8 RGB (rows, columns, 3, size, size).
         """
-        return [answer.scores for answer in self._view_answers(pictures)]
-
-    def _view_answers(self, pictures: list[np.ndarray]) -> list[ViewAnswers]:
-        """Score squares (rows, columns, 3, size, size) of each picture, and say what is wrong with it."""
         outputs = self.pixel_outputs(np.concatenate([views.reshape(-1, *views.shape[2:]) for views in pictures]))
         words, answers, start = self.runtime.words, [], 0
         for views in pictures:
@@ -337,7 +333,7 @@ class MIQAModel(ModelFiles):
         return (*minimum, 'damage') if self.can_diagnose else minimum
 
     def _answered(self, pictures: Iterable[Picture], on_batch) -> Iterator[Answered[ViewAnswers]]:
-        return answered(pictures, self.prepare.views, self._view_answers, self.batch_size, self.workers, on_batch)
+        return answered(pictures, self.prepare.views, self.answer_prepared, self.batch_size, self.workers, on_batch)
 
     def score_pixels(self, pixels: np.ndarray | torch.Tensor) -> np.ndarray:
         """Score prepared pictures, uint8 RGB (B, 3, size, size), in batches of ``batch_size``: float32 (B,).

@@ -49,16 +49,32 @@ _OPEN_PATHS = ('/health', '/docs', '/')
 #: Free space that uploads leave on the disk, in bytes.
 _SPARE_BYTES = 100_000_000
 _TASK = Query(None, description='cls, det or ins; default: that of the server, see /info')
+_DIAGNOSE = Query(False, description='also say what is wrong with each picture, by a model that can, see /info')
 _LABEL = Query(None, description='composite, consistency or accuracy; default: that of the server, see /info')
 
 
+class Damage(BaseModel):
+    """What is wrong with a picture: ``text`` in words, and as in :class:`miqa.apis.diagnosis.Diagnosis`.
+
+    ``kind`` is ``none`` where nothing is wrong, ``unknown`` where the model would guess; ``strength`` is 0 to 5.
+    """
+
+    text: str
+    kind: str
+    strength: float
+    place: str
+    probability: float
+    likeliest: str
+
+
 class Score(BaseModel):
-    """One picture: its score (nominally 0 to 1, higher is better), or why it has none."""
+    """One picture: its score (nominally 0 to 1, higher is better), or why it has none; ``damage`` on request."""
 
     name: str
     score: float | None = None
     quality: str | None = None
     passed: bool | None = None
+    damage: Damage | None = None
     error: str | None = None
 
 
@@ -99,6 +115,7 @@ class Info(BaseModel):
     thresholds: dict[str, float]
     gate: dict[str, Any] | None = None
     heatmap: bool
+    diagnosis: bool
     limits: dict[str, float]
 
 
@@ -186,8 +203,15 @@ def _add_scoring(app, models, gate, batcher, limits, addresses, metrics) -> None
         return await anyio.to_thread.run_sync(models.get, task, label)
 
     @app.post('/score', summary='Score pictures', openapi_extra=request_body('pictures'))
-    async def score(request: Request, task: str | None = _TASK, label: str | None = _LABEL) -> Scores:
+    async def score(
+        request: Request, task: str | None = _TASK, label: str | None = _LABEL, diagnose: bool = _DIAGNOSE
+    ) -> Scores:
         model = await choose(task, label)
+        if diagnose and not model.can_diagnose:
+            raise Refused(
+                422, f'The model {model.spec.method} does not predict what is wrong with a picture. Leave out '
+                'diagnose, or start the server with miqa serve --model miqa-lite.', 'no_diagnosis',
+            )  # fmt: skip
         with tempfile.TemporaryDirectory(prefix='miqa-serve-') as folder:
             items = await read(request, Path(folder), most=limits.pictures)
             work = [score_item(item, model, batcher, limits) for item in items]
@@ -202,9 +226,15 @@ def _add_scoring(app, models, gate, batcher, limits, addresses, metrics) -> None
             if isinstance(result, Refused):
                 rows.append(Score(name=item.name, error=str(result)))
             else:
-                metrics.scores.observe(result)
+                value = result.score
+                metrics.scores.observe(value)
+                damage = None
+                if diagnose and result.damage is not None:
+                    damage = Damage(text=str(result.damage), **result.damage._asdict())
                 rows.append(
-                    Score(name=item.name, score=result, quality=model.quality(result), passed=passed(result))
+                    Score(
+                        name=item.name, score=value, quality=model.quality(value), passed=passed(value), damage=damage
+                    )
                 )  # fmt: skip
         return Scores(model=model.identity, failed=len(failed), results=rows)
 
@@ -264,7 +294,7 @@ def _add_reading(app: FastAPI, models: ServedModels, gate: Gate | None, limits: 
         return Info(
             version=__version__, model=model.identity, task=models.tasks[0], label=models.labels[0],
             tasks=list(models.tasks), labels=list(models.labels), thresholds=model.thresholds._asdict(), gate=promise,
-            heatmap=has_heatmap(model),             limits=dict(vars(limits)),
+            heatmap=has_heatmap(model), diagnosis=model.can_diagnose, limits=dict(vars(limits)),
         )  # fmt: skip
 
     @app.get('/metrics', summary='Counters for Prometheus')

@@ -5,19 +5,17 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
-
-import numpy as np
 
 
 class TooBusy(RuntimeError):
     """More pictures wait than are taken at a time."""
 
 
-#: From what a batch of pictures is prepared to, to the scores of each picture's squares.
-Score = Callable[[list], list[np.ndarray]]
+#: From what the pictures of a batch are prepared to, to one answer for each.
+Score = Callable[[list], Sequence[Any]]
 
 
 class Batcher:
@@ -45,10 +43,10 @@ class Batcher:
         self._thread.start()
 
     def submit(self, score: Score, prepared: Any) -> Future:
-        """Return the future score of one prepared picture; cancel it if nobody wants it any more.
+        """Return the future answer to one prepared picture; cancel it if nobody wants it any more.
 
         Args:
-            score: scores a batch; pictures with an equal one share a pass.
+            score: answers a batch; pictures with an equal one share a pass.
             prepared: the picture, as ``score`` takes it.
 
         Raises:
@@ -107,8 +105,8 @@ class Batcher:
         try:
             with self._lock:
                 answers = score([prepared for prepared, _ in entries])
-            for (_, future), scores in zip(entries, answers, strict=True):
-                future.set_result(float(np.mean(scores)))
+            for (_, future), answer in zip(entries, answers, strict=True):
+                future.set_result(answer)
             self._on_batch(len(entries))
         except Exception as error:  # noqa: BLE001 - handed to those who wait; the next batch may be a good one
             for _, future in entries:

@@ -13,7 +13,7 @@ import numpy as np
 
 from miqa.apis.heatmap import Heatmap, heatmap_of
 from miqa.apis.inputs import Preparation
-from miqa.apis.model import MIQAModel
+from miqa.apis.model import MIQAModel, ViewAnswers
 from miqa.apis.stream import PICTURE_ERRORS, default_workers
 from miqa.apis.video.assess import VideoMIQA
 from miqa.apis.video.reading import open_video
@@ -29,8 +29,8 @@ def _decoders() -> anyio.CapacityLimiter:
     return anyio.CapacityLimiter(default_workers())
 
 
-async def score_item(item: Item, model: MIQAModel, batcher: Batcher, limits: Limits) -> float | Refused:
-    """Return a picture's score, or why it has none.
+async def score_item(item: Item, model: MIQAModel, batcher: Batcher, limits: Limits) -> ViewAnswers | Refused:
+    """Return a picture's score and diagnosis, or why it has none.
 
     Raises:
         TooBusy: too many pictures wait.
@@ -39,7 +39,7 @@ async def score_item(item: Item, model: MIQAModel, batcher: Batcher, limits: Lim
         views = await anyio.to_thread.run_sync(_views, item, model, limits, limiter=_decoders())
     except Refused as error:
         return error
-    future = batcher.submit(model.score_prepared, views)
+    future = batcher.submit(model.answer_prepared, views)
     try:
         return await asyncio.wrap_future(future)
     finally:
@@ -160,8 +160,10 @@ class _SharedModel:
     def __init__(self, model: MIQAModel, batcher: Batcher):
         self._model, self._batcher = model, batcher
         self.spec, self.thresholds, self.identity = model.spec, model.thresholds, model.identity
+        self.can_diagnose = model.can_diagnose
 
-    def assess(self, images: list[np.ndarray]) -> list[float]:
-        """Score uint8 pictures of shape (H, W, 3), BGR."""
+    def assess(self, images: list[np.ndarray], diagnose: bool = False) -> list:
+        """Score uint8 pictures of shape (H, W, 3), BGR; with ``diagnose`` return all that the model answers."""
         prepared = [self._model.prepare.views(image) for image in images]
-        return [float(np.mean(scores)) for scores in self._batcher.run(self._model.score_prepared, prepared)]
+        answers = self._batcher.run(self._model.answer_prepared, prepared)
+        return answers if diagnose else [answer.score for answer in answers]

@@ -17,7 +17,9 @@ pytest.importorskip('selenium', reason='no selenium (pip install selenium)')
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
+from miqa.apis.diagnosis import Diagnosis
 from miqa.apis.inputs import Preparation
+from miqa.apis.model import ViewAnswers
 from miqa.apis.quality import Thresholds, quality_of
 from miqa.serving.application import build_app
 from miqa.serving.settings import Limits
@@ -26,7 +28,7 @@ TOKEN = 'a-token-of-many-letters'
 
 
 class BrightnessModel:
-    """Mean brightness as the score: what is seen on the page can be computed by hand."""
+    """Mean brightness as the score, dark pictures as damaged: what is seen on the page can be computed by hand."""
 
     spec = SimpleNamespace(
         fit="crop",
@@ -34,6 +36,7 @@ class BrightnessModel:
         view_size=32,
     )  # fmt: skip
     identity, thresholds, batch_size, runtime = 'brightness', Thresholds(0.8, 0.4), 8, None
+    can_diagnose = True
 
     def __init__(self):
         self.prepare = Preparation(self.spec)
@@ -42,9 +45,15 @@ class BrightnessModel:
         """Score uint8 (B, 3, 32, 32)."""
         return (pixels.mean(axis=(1, 2, 3)) / 255).astype(np.float32)
 
-    def score_prepared(self, pictures):
-        """Score the squares (1, 1, 3, 32, 32) of each picture."""
-        return [self.score_pixels(views[0]) for views in pictures]
+    def answer_prepared(self, pictures):
+        """Score the squares (1, 1, 3, 32, 32) of each picture; below 0.4 it is too dark, above 0.8 all is well."""
+        answers = []
+        for views in pictures:
+            scores = self.score_pixels(views[0])
+            kind = 'darkness' if scores[0] < 0.4 else 'none' if scores[0] > 0.8 else 'unknown'
+            damage = Diagnosis(kind, 4.5 if kind == 'darkness' else 0.0, 'whole', 0.9, 'darkness')
+            answers.append(ViewAnswers(scores, damage))
+        return answers
 
     def quality(self, score):
         """Return the word for a score."""
@@ -118,6 +127,7 @@ def test_a_picture_gets_its_score_its_gate_and_its_heat_map(opened, tmp_path):
     browser, wait = opened
     choose(browser, picture(tmp_path / 'a.png', 0.6))
     assert wait('#picture-card .score', '0.600') and wait('#picture-card .word', 'medium')
+    assert wait('#picture-card .damage', 'Damage: unknown, slight, whole picture')
     browser.find_element('css selector', '#gate').send_keys('0.7')
     assert wait('#picture-card .chip', 'stopped')
     wait('#heat').click()
@@ -138,6 +148,8 @@ def test_two_pictures_are_compared_and_more_become_a_table_to_download(opened, t
     paths = [picture(tmp_path / f'{name}.png', value) for name, value in (('dark', 0.2), ('light', 0.9))]
     choose(browser, *paths)
     wait('#compare-verdict', 'B is better by 0.702')
+    wait('#compare-card-0 .damage', 'Damage: darkness, strong, whole picture')
+    wait('#compare-card-1 .damage', 'Damage: no damage')
     (tmp_path / '=bad.png').write_bytes(b'no picture')
     (tmp_path / 'notes.txt').write_text('no picture')
     choose(browser, *paths, tmp_path / '=bad.png', tmp_path / 'notes.txt')
@@ -151,16 +163,17 @@ def test_two_pictures_are_compared_and_more_become_a_table_to_download(opened, t
         'URL.createObjectURL = blob => { blob.text().then(done); return real(blob); };'
         'document.getElementById("batch-csv").click()'
     ).splitlines()
-    assert rows[0].lstrip('\ufeff') == 'image,score,quality,passed,error,model' and len(rows) == 4
-    assert any(row.startswith('light.png,0.9') and row.endswith(',high,,,brightness') for row in rows)
-    assert any(row.startswith("'=bad.png,,,,") and 'is not an image' in row for row in rows)
+    assert rows[0].lstrip('\ufeff') == 'image,score,quality,passed,damage,error,model' and len(rows) == 4
+    assert any(row.startswith('light.png,0.9') and row.endswith(',high,,none,,brightness') for row in rows)
+    assert any(row.startswith("'=bad.png,,,,,") and 'is not an image' in row for row in rows)
 
 
 def test_a_video_gets_its_curve(opened, tmp_path):
     browser, wait = opened
     choose(browser, write_video(tmp_path / 'a.mp4', [0.5] * 30, fourcc='mp4v'))
     assert abs(float(wait('#video-card .score', '0.').text.split()[0]) - 0.5) < 0.03
-    assert wait('#video-chart').size['width'] > 400 and wait('#segments', '0:00.0')
+    assert wait('#video-chart').size['width'] > 400 and wait('#segments', '0:00.0') and wait('#segments', 'unknown')
+    assert wait('#video-card .damage', 'Most frames: unknown (100 %).')
     (tmp_path / 'list.mp4').write_text('#EXTM3U\n#EXTINF:1,\nother.ts\n')
     choose(browser, tmp_path / 'list.mp4')
     wait('#video-card .error', 'list.mp4 is not a video')
@@ -175,6 +188,7 @@ def test_the_camera_is_scored_live_and_nothing_else_is_asked(opened, url):
     assert min(scores) > 0.1 and max(scores) < 0.5  # Chromium's fake camera is green
     assert float(wait('#dial').text) == pytest.approx(np.mean(scores), abs=0.1)
     wait('#camera-figures', 'frames/s')
+    wait('#dial-word', 'Damage: ')
     wait('#camera-start').click()
     assert browser.execute_script('return camera.stream === null')
     requested = []
@@ -210,6 +224,10 @@ def test_the_page_speaks_chinese_and_knows_keys(opened):
     browser, wait = opened
     browser.find_element('id', 'language').click()
     wait('#tab-camera', '摄像头')
+    assert (
+        browser.execute_script('return damageText({ kind: "motion_blur", strength: 4.2, place: "whole" })')
+        == '运动模糊，严重，整幅画面'
+    )
     browser.find_element('id', 'language').click()
     body = browser.find_element('css selector', 'body')
     body.send_keys('3')

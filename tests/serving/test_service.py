@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import http.client
+import io
 import json
 import os
 import signal
@@ -16,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_apis import write_run
+from helpers_apis import photo, write_run
 from helpers_serving import ask, files, form, png, raw_request, running, score, web_server
 from helpers_videos import write_video
+from PIL import Image
 
 pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[serve]')")
 pytest.importorskip('prometheus_client', reason="no prometheus_client (pip install 'miqa[serve]')")
@@ -33,6 +35,7 @@ from miqa.serving.request_guard import Timeouts
 from miqa.serving.settings import Limits, find_token
 
 TOKEN = 'a-token-of-many-letters'
+PNG = {'Content-Type': 'image/png'}
 
 
 @pytest.fixture(scope='module')
@@ -65,7 +68,7 @@ def test_pictures_get_the_scores_that_the_model_gives_them(url, model):
     np.testing.assert_allclose([row['score'] for row in answer['results']], expected, atol=1e-5)
     assert [row['quality'] for row in answer['results']] == [model.quality(value) for value in expected]
     # A file alone, as curl --data-binary sends it.
-    status, answer = ask(f'{url}/score', files[0][1], {'Content-Type': 'image/png'})
+    status, answer = ask(f'{url}/score', files[0][1], PNG)
     assert status == 200 and answer['results'][0]['score'] == pytest.approx(expected[0], abs=1e-5)
 
 
@@ -78,7 +81,7 @@ def test_two_hundred_requests_over_eight_connections_lose_none_and_share_passes(
         found = []
         for step in range(25):
             which = (number * 25 + step) % 20
-            connection.request('POST', '/score', contents[which], {'Content-Type': 'image/png'})
+            connection.request('POST', '/score', contents[which], PNG)
             answer = connection.getresponse()
             found.append((which, answer.status, json.loads(answer.read())['results'][0]['score']))
         connection.close()
@@ -161,7 +164,7 @@ def test_an_upload_that_does_not_end_gives_its_place_back(model, timeouts, kind)
         answer = raw_request(url, head, b'--x\r\n', b'Content', pause=0.05)
         assert answer.startswith(b'HTTP/1.1 408 ') and b'incomplete when its time was over' in answer
         assert answer.lower().count(b'http/1.1 ') == 1
-        assert ask(f'{url}/score', png(), {'Content-Type': 'image/png'})[0] == 200
+        assert ask(f'{url}/score', png(), PNG)[0] == 200
         assert metrics.registry.get_sample_value('miqa_requests_total', {'path': '/score', 'status': '408'}) == 1
 
 
@@ -197,15 +200,15 @@ def test_a_client_that_goes_away_is_counted_and_its_work_is_dropped(model):
         def __getattr__(self, name):
             return getattr(model, name)
 
-        def score_prepared(self, pictures):
+        def answer_prepared(self, pictures):
             passes.append(len(pictures))
             entered.set()
             assert leave.wait(60)
-            return model.score_prepared(pictures)
+            return model.answer_prepared(pictures)
 
     def send(body):
         connection = http.client.HTTPConnection(url.removeprefix('http://'), timeout=120)
-        connection.request('POST', '/score', body, {'Content-Type': 'image/png'})
+        connection.request('POST', '/score', body, PNG)
         return connection
 
     with endpoint(Slow()) as (url, metrics):
@@ -236,15 +239,15 @@ def test_a_server_that_is_full_says_when_to_come_back(model):
         def __getattr__(self, name):
             return getattr(model, name)
 
-        def score_prepared(self, pictures):
+        def answer_prepared(self, pictures):
             entered.set()
             assert leave.wait(60)
-            return model.score_prepared(pictures)
+            return model.answer_prepared(pictures)
 
     with endpoint(Slow(), limits=Limits(requests=1)) as (url, _), ThreadPoolExecutor(1) as pool:
-        first = pool.submit(ask, f'{url}/score', png(), {'Content-Type': 'image/png'})
+        first = pool.submit(ask, f'{url}/score', png(), PNG)
         assert entered.wait(60)
-        assert ask(f'{url}/score', png(), {'Content-Type': 'image/png'})[0] == 503
+        assert ask(f'{url}/score', png(), PNG)[0] == 503
         assert ask(f'{url}/health')[0] == 200
         leave.set()
         assert first.result()[0] == 200
@@ -378,3 +381,20 @@ def test_the_command_serves_and_ends_in_order_on_sigterm(tmp_path):
         process.kill()
     assert process.returncode == 143 and 'Traceback' not in errors
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith('miqa')] == []
+
+
+def test_what_is_wrong_is_answered_on_request_by_a_model_that_can_tell(url):
+    lite = MIQAModel('miqa-lite')
+    dark = io.BytesIO()
+    Image.fromarray((photo(120, 90) * 0.06).astype(np.uint8)).save(dark, 'PNG')
+    expected = lite.assess(dark.getvalue(), diagnose=True).damage
+    with endpoint(lite) as (lite_url, _):
+        answers = [ask(f'{lite_url}/score{query}', dark.getvalue(), PNG) for query in ('?diagnose=true', '')]
+        assert [status for status, _ in answers] == [200, 200]
+        damage = answers[0][1]['results'][0]['damage']
+        assert damage['text'] == str(expected) and damage['kind'] == expected.kind
+        assert damage['strength'] == pytest.approx(expected.strength, abs=1e-3)
+        assert answers[1][1]['results'][0]['damage'] is None
+        assert ask(f'{lite_url}/info')[1]['diagnosis'] is True
+    status, answer = ask(f'{url}/score?diagnose=true', png(), PNG)
+    assert status == 422 and 'does not predict what is wrong' in answer['detail']

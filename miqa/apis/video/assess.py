@@ -109,7 +109,7 @@ class VideoMIQA:
               a file announces are wrong, the measured ones stand in their place.
             - ``frame_results``: ``index``, ``timestamp`` (s), ``score`` of each scored frame; and of a model that can
               tell, such as ``miqa-lite``, what is wrong with it: ``damage`` in words, ``damage_kind``,
-              ``damage_strength`` (0 to 5), as in :class:`miqa.apis.diagnosis.Diagnosis`.
+              ``damage_strength`` (0 to 5), ``damage_place``, as in :class:`miqa.apis.diagnosis.Diagnosis`.
             - ``damage_shares``: kind of damage -> share of the scored frames, of such a model; else empty.
             - ``per_second_results``: mean (``score``), ``min_score``, ``max_score``, ``std_score``, ``num_frames`` of
               each second that has a scored frame.
@@ -266,6 +266,7 @@ def _columns(answer: ScoredImage) -> dict:
     damage = answer.damage
     return {
         'score': answer.score, 'damage': str(damage), 'damage_kind': damage.kind, 'damage_strength': damage.strength,
+        'damage_place': damage.place,
     }  # fmt: skip
 
 
