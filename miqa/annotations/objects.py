@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ class Annotations:
             AnnotationError: no picture has this file name, or several that folders do not tell apart.
         """
         parts = PurePosixPath(path.replace('\\', '/')).parts
-        candidates = self._by_name().get(parts[-1] if parts else '', [])
+        candidates = self._keys_by_name.get(parts[-1] if parts else '', [])
         for depth in range(2, len(parts) + 1):
             if len(candidates) <= 1:
                 break
@@ -133,11 +134,9 @@ class Annotations:
             f'the path {path} does not tell which is meant: keep their folders, or rename them, in the file, too.'
         )
 
-    def _by_name(self) -> dict[str, list[int | str]]:
-        if '_names' not in self.__dict__:
-            names: dict[str, list[int | str]] = {}
-            for key, image in self.images.items():
-                names.setdefault(PurePosixPath(image.file_name).name, []).append(key)
-            # The dataclass is frozen so that nobody changes what was checked; this only remembers an answer.
-            self.__dict__['_names'] = names
-        return self.__dict__['_names']
+    @functools.cached_property
+    def _keys_by_name(self) -> dict[str, list[int | str]]:
+        keys: dict[str, list[int | str]] = {}
+        for key, image in self.images.items():
+            keys.setdefault(PurePosixPath(image.file_name).name, []).append(key)
+        return keys

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from mmengine.logging import print_log
 
 from miqa.errors import DatabaseError, shorten
 from miqa.keeping import sha256_of_file, sweep
@@ -22,6 +21,7 @@ from miqa.keeping.filed_labels import filed_labels
 from miqa.keeping.files import writable_folder
 from miqa.layout import image_root, index_folder, index_name, label_folder, label_paths, split_path
 from miqa.outside.user_folders import user_cache
+from miqa.running.logs import log
 from miqa.splits.reading import read_split
 from miqa.taxonomy import DATABASE_TASKS, SPLITS, TASK_FOLDERS, check_choice, split_name
 
@@ -77,11 +77,11 @@ def open_index(data_root: str | os.PathLike, task: str, split: str, missing: str
         if index is None:
             sweep(folder)
             started = time.monotonic()
-            print_log(f'Building the index of {task} {split} from {len(labelled)} sources in {data_root}.', 'current')
+            log(f'Building the index of {task} {split} from {len(labelled)} sources in {data_root}.')
             build_index(folder / name, data_root, task, split, labelled, signature, without_labels)
             index = SampleIndex(folder / name, signature)
             seconds = time.monotonic() - started
-            print_log(f'Indexed {len(index):,} samples in {seconds:.1f} s: {folder / name}.', 'current')
+            log(f'Indexed {len(index):,} samples in {seconds:.1f} s: {folder / name}.')
     return _accept(index, missing, data_root)
 
 
@@ -90,7 +90,7 @@ def _accept(index: SampleIndex, missing: str, data_root: Path) -> SampleIndex:
     if sentence and missing == 'error':
         raise DatabaseError(f"{sentence}. Add them, or pass missing='skip' to leave these samples out.")
     if sentence:
-        print_log(f'Left out: {sentence}.', 'current', logging.WARNING)
+        log(f'Left out: {sentence}.', logging.WARNING)
     return index
 
 
@@ -163,7 +163,7 @@ def _folder_for_writing(data_root: Path) -> Path:
     own, cache = _folders(data_root)
     if writable_folder(own):
         return own
-    print_log(f'{data_root} cannot be written; the index goes to {cache}.', 'current')
+    log(f'{data_root} cannot be written; the index goes to {cache}.')
     if writable_folder(cache):
         return cache
     raise DatabaseError(
@@ -197,15 +197,13 @@ def _lock(path: Path) -> Iterator[None]:
             lock.acquire(timeout=_SECONDS_BETWEEN_MESSAGES)
             break
         except Timeout:
-            print_log(f'Waiting for another process that builds the index beside {path}.', 'current')
+            log(f'Waiting for another process that builds the index beside {path}.')
         except (OSError, NotImplementedError) as error:
             if isinstance(error, OSError) and error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise
             # Some network file systems have no locks. Building twice is a waste, not an error: the file is
             # replaced atomically by an equal one.
-            print_log(
-                f'No file locks at {path.parent} ({error}); several processes may build the same index.', 'current'
-            )
+            log(f'No file locks at {path.parent} ({error}); several processes may build the same index.')
             yield
             return
     try:

@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-from mmengine.logging import print_log
 
 from miqa.errors import DatabaseError
 from miqa.layout import image_root
 from miqa.registry import DATASETS
+from miqa.running.logs import log
 from miqa.taxonomy import LABELS
 
 from .division import divide_sources
@@ -90,7 +90,7 @@ class MIQDDataset(QualityDataset):
             info['missing'],
             info['without_labels'],
         )
-        print_log(sentence, logger='current')
+        log(sentence)
 
     @staticmethod
     def check_place(data_root: str | os.PathLike, task: str, split: str = 'train') -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from pathlib import Path
-
-from mmengine.logging import print_log
 
 from miqa.errors import DatabaseError
 from miqa.layout import PICTURE_SUFFIXES, source_root
 from miqa.outside.walking import Walker
 from miqa.pictures.suffixes import IMAGE_SUFFIXES
 from miqa.registry import DATASETS
+from miqa.running.logs import log
 from miqa.splits.reading import read_split
 from miqa.taxonomy import LABELS
 
@@ -78,7 +78,7 @@ class UnlabelledPictures(QualityDataset):
         #: Paths below :attr:`root`, sorted.
         self.paths = paths
         where = f' ({part})' if part else ''
-        print_log(f'{len(paths)} unlabelled pictures of {self.root}{where}, {versions} versions each.', 'current')
+        log(f'{len(paths)} unlabelled pictures of {self.root}{where}, {versions} versions each.')
 
     @property
     def metainfo(self) -> dict:
@@ -125,7 +125,7 @@ def _pictures_below(root: Path) -> list[str]:
         raise FileNotFoundError(f'There is no folder {root} with unlabelled pictures.')
 
     def report(path: str, error: OSError) -> None:
-        print_log(f'{path} is left out: {error}', 'current', level=30)
+        log(f'{path} is left out: {error}', logging.WARNING)
 
     paths = [os.path.relpath(path, root) for path in Walker(report).below(str(root), IMAGE_SUFFIXES)]
     if not paths:

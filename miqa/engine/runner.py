@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from miqa.keeping import atomic_write
 from miqa.models import load_checkpoint, read_checkpoint
 from miqa.models.parts.checkpoints import unwrapped
+from miqa.running.logs import report_once
 
 from .finite import StopAtNonFinite
 from .formatted_config import FormattedOnce
@@ -180,7 +181,7 @@ class QualityRunner(Runner):
         """Build MMEngine's logger: what fills screens goes into the log file alone, and notices that MMEngine sends
         itself about its own file access nowhere.
         """
-        logger = super().build_logger(*args, **kwargs)
+        logger = report_once(super().build_logger(*args, **kwargs))
         logger.addFilter(lambda record: not str(record.msg).startswith(('"FileClient" will', '"HardDiskBackend" is')))
         keep_dumps_in_the_file(logger)
         return logger

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import print_log
 
 from miqa.registry import METRICS
+from miqa.running.logs import log
 
 from .correlation import SCORES, UndefinedScores, quality_correlations
 
@@ -89,13 +89,13 @@ class QualityCorrelation(BaseMetric):
         rows = rows[first]
         bad = rows[:, 3].astype(bool)
         if bad.any():
-            print_log(f'{bad.sum()} of {size} images could not be read and are not in the scores.', 'current')
+            log(f'{bad.sum()} of {size} images could not be read and are not in the scores.')
         rows = rows[~bad]
         predictions, labels = rows[:, 1], rows[:, 2]
         self.positions, self.predictions, self.labels = rows[:, 0].astype(np.int64), predictions, labels
         try:
             scores = quality_correlations(predictions, labels, self.mapping)
         except UndefinedScores as error:
-            print_log(f'The scores are not defined: {error}', 'current', logging.WARNING)
+            log(f'The scores are not defined: {error}', logging.WARNING)
             scores = dict.fromkeys(SCORES, float('nan'))
         return {f'{self.prefix}/{name}' if self.prefix else name: value for name, value in scores.items()}

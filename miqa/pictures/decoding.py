@@ -169,8 +169,12 @@ def _load(picture: ImageFile.ImageFile, stream: BinaryIO, header: Header) -> Non
     source = picture.fp
     if isinstance(source, _Watched):
         source.ended = False
+    lenient = ImageFile.LOAD_TRUNCATED_IMAGES
+    if lenient and header.kind == 'PNG' and not checksums_hold(stream, header):
+        raise DamagedPicture('a checksum of its pixels is wrong')
     short = False
-    if hasattr(picture, 'load_read'):
+    watched = lenient and hasattr(picture, 'load_read')
+    if watched:
         inner = picture.load_read
 
         def load_read(count: int) -> bytes:
@@ -180,14 +184,12 @@ def _load(picture: ImageFile.ImageFile, stream: BinaryIO, header: Header) -> Non
             return data
 
         picture.load_read = load_read
-    lenient = ImageFile.LOAD_TRUNCATED_IMAGES
-    if lenient and header.kind == 'PNG' and not checksums_hold(stream, header):
-        raise DamagedPicture('a checksum of its pixels is wrong')
     try:
         picture.load()
     finally:
-        # It holds the picture, which holds it: without this, the pixels would stay until Python looks for circles.
-        picture.__dict__.pop('load_read', None)
+        if watched:
+            # It holds the picture, which holds it: without this, the pixels would stay until Python looks for circles.
+            del picture.load_read
     if lenient and (short or (isinstance(source, _Watched) and source.ended)):
         raise DamagedPicture('image file is truncated')
 

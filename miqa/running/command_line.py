@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import functools
 import hashlib
-import logging
 import os
 import re
 import shlex
@@ -181,7 +180,6 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
     if getattr(sys.stdout, 'errors', '') == 'strict' and hasattr(sys.stdout, 'reconfigure'):
         # A name that the terminal's encoding lacks ends no command.
         sys.stdout.reconfigure(errors='backslashreplace')
-    logging.Handler.handleError = _say_unlogged  # type: ignore[method-assign]
     try:
         with _ending_together():
             status = main()
@@ -251,22 +249,6 @@ def first_to_say(text: str) -> bool:
     except OSError:
         return True
     return True
-
-
-_unlogged: set[str] = set()
-
-
-def _say_unlogged(self: logging.Handler, record: logging.LogRecord) -> None:
-    """Say once in a sentence that a log cannot be written, where ``logging`` prints a traceback each time."""
-    error = sys.exc_info()[1]
-    if isinstance(error, BrokenPipeError):
-        raise error
-    where = getattr(self, 'baseFilename', None) or getattr(getattr(self, 'stream', None), 'name', 'the log')
-    text = f'{where} cannot be written, so that messages are missing there: {error}'
-    if text not in _unlogged:
-        _unlogged.add(text)
-        with contextlib.suppress(OSError, ValueError):
-            print(text, file=sys.stderr)
 
 
 def _end_unread() -> None:

@@ -20,5 +20,5 @@ def det_root(tmp_path):
 def log(monkeypatch):
     """What the store says in the log."""
     said = []
-    monkeypatch.setattr(index_store, 'print_log', lambda text, *rest: said.append(text))
+    monkeypatch.setattr(index_store, 'log', lambda text, *rest: said.append(text))
     return said

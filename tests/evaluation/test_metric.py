@@ -70,7 +70,7 @@ def test_a_prefix_names_the_database():
 
 def test_a_nan_prediction_leaves_the_scores_undefined_and_the_log_says_why(monkeypatch):
     said = []
-    monkeypatch.setattr('miqa.evaluation.metric.print_log', lambda text, *rest: said.append(text))
+    monkeypatch.setattr('miqa.evaluation.metric.log', lambda text, *rest: said.append(text))
     metric = QualityCorrelation()
     metric.process(None, [sample(i) for i in range(4)])
     metric.process(None, [{'index': 4, 'pred_score': torch.tensor(float('nan')), 'gt_score': torch.tensor(0.5)}])

@@ -198,7 +198,7 @@ def test_the_papers_deviation_is_recognised_within_its_tolerance(key):
 
 def test_a_dataset_says_its_fingerprint(tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(miqd_module, 'print_log', lambda text, **rest: said.append(text))
+    monkeypatch.setattr(miqd_module, 'log', lambda text, **rest: said.append(text))
     root = write_database(tmp_path, 'det', versions=6, size=(4, 4))
     dataset = MIQDDataset(root, 'det', label='accuracy', split='test')
     assert said == [
@@ -222,7 +222,7 @@ def test_an_official_split_with_other_labels_is_said_to_be_different(official, t
             (labels / f'{source}_{label}.csv').write_text(text)
     write_split(root, 'det', 'val', sources)
     said = []
-    monkeypatch.setattr(miqd_module, 'print_log', lambda text, **rest: said.append(text))
+    monkeypatch.setattr(miqd_module, 'log', lambda text, **rest: said.append(text))
     dataset = MIQDDataset(root, 'det', split='test')
     assert dataset.metainfo['official_split'] is True and len(dataset) == 952
     assert '0.5000, but the official test split has 0.2835' in said[0]
