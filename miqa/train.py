@@ -25,7 +25,7 @@ from pathlib import Path
 from .outside.configs import find_config
 from .paper_options import add_training_options, config_name, data_root, schedule_options, unused
 from .running.command_line import ConfigOptions, ToolParser, as_typed, run_command
-from .running.requirements import require
+from .running.requirements import in_a_clone, require
 from .taxonomy import LABELS
 
 # PyTorch is imported when training begins: --help and a wrong option do not wait for it.
@@ -167,10 +167,11 @@ def resume_command(words: Sequence[str] | None = None) -> str:
     several = int(os.environ.get('WORLD_SIZE', 1)) > 1 and not {'--gpu-ids', '--gpu_ids'} & set(given)
     if several and 'SLURM_PROCID' in os.environ:
         job = [os.environ.get('SLURM_JOB_PARTITION', 'PARTITION'), os.environ.get('SLURM_JOB_NAME', 'JOB_NAME')]
-        return f'Go on with: bash tools/slurm_train.sh {shlex.join([*job, *given])}'
+        return f'Go on with: {in_a_clone(f"bash tools/slurm_train.sh {shlex.join([*job, *given])}")}'
     if several:
         config, *options = given
-        return f'Go on with: bash tools/dist_train.sh {shlex.join([config, os.environ["WORLD_SIZE"], *options])}'
+        words = shlex.join([config, os.environ['WORLD_SIZE'], *options])
+        return f'Go on with: {in_a_clone(f"bash tools/dist_train.sh {words}")}'
     return f'Go on with: {_program("train.py", words[0])} {shlex.join(given)}'
 
 

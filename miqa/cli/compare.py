@@ -18,9 +18,9 @@ Examples:
       --methods SSIM 'ours=configs/ra_miqa_det.py:work_dirs/ra_miqa_det_accuracy/best.pth'
 
 A method is name=predictions.csv (from miqa test), name=CONFIG:CHECKPOINT, a measure of human vision (PSNR, SSIM) or
-the confidence of a machine with stored responses; tools/analysis/benchmark.py lists all forms, and prints the
-paper's tables for all tasks and labels. The filter curve removes the lowest-scored 0 to 70% of the images and shows
-how well the machines do on the rest.
+the confidence of a machine with stored responses. In a clone of the repository, tools/analysis/benchmark.py --help
+lists all forms; it prints the paper's tables for all tasks and labels. The filter curve removes the lowest-scored
+0 to 70% of the images and shows how well the machines do on the rest.
 """
 
 

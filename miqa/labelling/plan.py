@@ -19,6 +19,7 @@ from miqa.machines.responses import ResponseFolder
 from miqa.machines.runner import run_machine, time_machine
 from miqa.pictures import read_image
 from miqa.running.cores import usable_cores
+from miqa.running.requirements import in_a_clone
 from miqa.taxonomy import DEFAULT_MEASURES, DISTORTIONS, LEVEL_PAIRS
 
 VERSIONS = len(DISTORTIONS) * len(LEVEL_PAIRS)
@@ -231,7 +232,7 @@ def plan_text(
         for name, hours in plan.machine_hours.items():
             lines.append(f'  {name:30s} {hours:10.1f} {"GPU hours" if on[name] == "cuda" else "CPU core hours"}')
         if plan.gpu_hours is None:
-            said = 'tools/data/plan.py takes the speed of one, --gpu-images-per-second'
+            said = f'{in_a_clone("tools/data/plan.py")} takes the speed of one, --gpu-images-per-second'
             lines.append(f'  GPU hours       not known: no GPU here; {said}')
         else:
             stated = gpu_images_per_second

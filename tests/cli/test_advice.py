@@ -101,6 +101,14 @@ def understand(command, monkeypatch):
     return parsed.value.args[0]
 
 
+@pytest.mark.parametrize('command', COMMANDS)
+def test_help_names_scripts_only_to_those_who_have_a_clone(command, capsys):
+    with pytest.raises(SystemExit):
+        build_parser(command).parse_args([command, '--help'])
+    paragraphs = re.split(r'\n\s*\n', capsys.readouterr().out)
+    assert [part for part in paragraphs if 'tools/' in part and 'clone' not in part] == []
+
+
 def test_the_command_for_missing_split_files_is_understood(tmp_path, monkeypatch):
     root = write_database(tmp_path / 'my data', 'cls', sources=4)
     (root / 'splits' / 'miqa_cls_train.csv').unlink()

@@ -21,7 +21,7 @@ HIDDEN = 234
 #: Levels of strength.
 _STRONGEST = 5.0
 #: Early feature maps that quality is read from, directions that they are reduced to, and the size of the networks that
-#: read them. Chosen on photographs and scenes set apart, see docs/model_card.md.
+#: read them. Chosen on photographs and scenes set apart, see ``choice`` in the model's card (tools/box/card.py).
 EARLY, COMPONENTS, MEMBERS, WIDTH = 3, 80, 8, 32
 #: Numbers of all heads.
 _OUTPUTS = 2 + len(KINDS) + 1 + len(PLACES)
