@@ -14,8 +14,8 @@ _TRUNK = (
 )
 _CHOICE = (
     'About 15 variants of features and heads were compared, on the photographs chosen on and on the even-numbered '
-    'scenes of the real pairs. The odd-numbered scenes were printed beside them in every run, so they are not untouched; the '
-    'photographs reported on were judged after the choice.'
+    'scenes of the real pairs. The odd-numbered scenes were printed beside them in every run, so they are not '
+    'untouched; the photographs reported on were judged after the choice.'
 )
 _LIMITS = (
     'It predicts what ImageNet classifiers do with a picture. For detectors and segmenters, train a gate of your own.',
