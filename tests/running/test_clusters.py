@@ -17,6 +17,8 @@ from miqa.running.parallel import run_parallel
 BACKENDS = ('ray', 'dask')
 DOCS = Path(__file__).parents[2] / 'docs'
 pytestmark = pytest.mark.slow
+# Ray's own 15 would let its workers wait for every other test.
+os.environ['RAY_worker_niceness'] = '0'
 
 
 @pytest.fixture(scope='module', params=BACKENDS)
