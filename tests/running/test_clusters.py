@@ -17,8 +17,12 @@ from miqa.running.parallel import run_parallel
 BACKENDS = ('ray', 'dask')
 DOCS = Path(__file__).parents[2] / 'docs'
 pytestmark = pytest.mark.slow
-# Ray's own 15 would let its workers wait for every other test.
-os.environ['RAY_worker_niceness'] = '0'
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _workers_of_equal_priority():
+    """Ray's own niceness of 15 would let its workers wait for every other test; the environment ends with its file."""
+    os.environ['RAY_worker_niceness'] = '0'  # noqa: SIM112  Ray's own spelling
 
 
 @pytest.fixture(scope='module', params=BACKENDS)

@@ -15,6 +15,7 @@ pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[serve]')")
 pytest.importorskip('selenium', reason='no selenium (pip install selenium)')
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.support.ui import WebDriverWait
 
 from miqa.apis.diagnosis import Diagnosis
@@ -112,7 +113,10 @@ def waiting(browser):
                     return element
             return None
 
-        return WebDriverWait(browser, seconds).until(matching, f'{selector} with {text!r} did not appear')
+        patient = WebDriverWait(
+            browser, seconds, ignored_exceptions=[StaleElementReferenceException]
+        )  # replaced just now
+        return patient.until(matching, f'{selector} with {text!r} did not appear')
 
     wait('#footer', 'brightness')
     return wait
