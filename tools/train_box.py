@@ -22,8 +22,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent / 'box'))
 
 NAME = 'miqa_lite'
-#: Versions of each photograph by family.
-COUNTS = {'clean': 1, 'miqd': 7, 'camera': 8}
 
 
 def main() -> None:
@@ -36,6 +34,10 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=20261201)
     parser.add_argument('--jobs', type=int, default=2, help='processes that make the database')
     parser.add_argument('--limit', type=int, help='use only so many photographs, to try it out')
+    parser.add_argument(
+        '--versions', nargs=2, type=int, default=(7, 8), metavar=('MIQD', 'CAMERA'),
+        help="versions of each photograph with MIQD's and with camera damage (default: 7 8)",
+    )  # fmt: skip
     args = parser.parse_args()
 
     import torch
@@ -53,10 +55,11 @@ def main() -> None:
 
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
-    photographs = list_photographs(args.photographs, args.seed)[: args.limit]
+    counts = dict(zip(FAMILIES, (1, *args.versions), strict=True))
+    photographs = list_photographs(args.photographs, args.seed, args.limit)
     export_classifiers(args.work / 'machines', MACHINES)
     for family in FAMILIES:
-        build(args.work, photographs, family, COUNTS[family], args.seed, args.work / 'machines', args.jobs)
+        build(args.work, photographs, family, counts[family], args.seed, args.work / 'machines', args.jobs)
     views, columns = load(args.work)
     network = BoxNetwork().eval()
     features = np.concatenate(

