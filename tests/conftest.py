@@ -29,6 +29,14 @@ QUICK = (
 )  # fmt: skip
 
 
+#: Files whose tests take minutes; they begin first, so that no worker is left alone with one of them at the end.
+LONG = (
+    'running/test_clusters', 'cli/test_faults', 'cli/test_label_equal', 'tools/test_training', 'docs/test_blocks',
+    'tools/test_your_own_models', 'machines/test_torchvision', 'cli/test_label_trained_detector', 'tools/test_wheel',
+    'tools/test_check_gpu', 'tools/test_papers_commands', 'tools/test_notebook',
+)  # fmt: skip
+
+
 def pytest_addoption(parser):
     parser.addoption('--fuzz', type=int, metavar='N', default=1, help='try N times as many made-up inputs')
 
@@ -39,6 +47,7 @@ def pytest_collection_modifyitems(items):
         place = item.path.relative_to(tests).as_posix()
         if place.startswith(QUICK) and not item.get_closest_marker('slow'):
             item.add_marker(pytest.mark.quick)
+    items.sort(key=lambda item: not item.path.relative_to(tests).as_posix().startswith(LONG))
 
 
 def pytest_configure(config):

@@ -29,6 +29,7 @@ python=$MIQA_VENV/bin/python
 "$python" -m ruff check .
 "$python" -m ruff format --check .
 if [ "${types:-1}" = 1 ]; then "$python" -m mypy; fi
+# Files are begun in the order of collection: tests/conftest.py has the longest first.
 # Each worker uses one thread (tests/conftest.py), so as many workers as cores.
 # A worker that dies ends the run with the name of its test: by files, pytest-xdist may wait for its successor for ever.
-exec "$python" -m pytest -n "${MIQA_TEST_WORKERS:-auto}" --dist loadfile --max-worker-restart 0 "$@"
+exec "$python" -m pytest -n "${MIQA_TEST_WORKERS:-auto}" --dist loadfile --no-loadscope-reorder --max-worker-restart 0 "$@"
