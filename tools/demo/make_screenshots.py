@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Make the pictures of the page in docs/images by a headless Chromium.
 
-A picture with its heat map, two pictures compared, a batch, a video, and Chromium's fake camera.
+A picture with its heat map, two pictures compared, a batch, a video, and a fake camera.
 
 Needs `pip install -e '.[serve,tests]'` and the programs chromium and chromedriver. The page is opened with the
 model that is named, asked as a person would ask it, and closed.
@@ -30,8 +30,8 @@ _SECONDS = 180
 _PAGES = ('index', 'using_miqa', 'service', 'api/apis', 'zh/index', 'zh/service')
 
 
-def open_browser():
-    """Start a headless Chromium; close it with ``quit()``."""
+def open_browser(camera: Path | None = None):
+    """Start a headless Chromium whose camera is ``camera``, a .y4m or .mjpeg file; close it with ``quit()``."""
     from selenium import webdriver
 
     driver, browser = shutil.which('chromedriver'), shutil.which('chromium') or shutil.which('google-chrome')
@@ -44,7 +44,8 @@ def open_browser():
         '--disable-background-networking --disable-component-update --disable-sync --use-fake-ui-for-media-stream '
         f'--use-fake-device-for-media-stream --force-device-scale-factor=1 --window-size={_WIDTH},{_HEIGHT}'
     )
-    for argument in arguments.split():
+    footage = [f'--use-file-for-fake-video-capture={camera.resolve()}'] if camera else []
+    for argument in [*arguments.split(), *footage]:
         options.add_argument(argument)
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 
@@ -112,6 +113,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     parser.add_argument('--picture', help='a photograph')
     parser.add_argument('--compare', nargs='+', metavar='FILE', help='pictures to compare')
     parser.add_argument('--video', help='a short video')
+    parser.add_argument('--camera', type=Path, help="a .y4m or .mjpeg to play as the camera (default: Chromium's own)")
     parser.add_argument('--site', type=Path, help='a built site (mkdocs build): photograph its pages instead')
     parser.add_argument('--batch', nargs='+', metavar='FILE', help='at least three pictures for the table')
     parser.add_argument('--port', type=int, default=7861, help='of the page (default: 7861)')
@@ -122,7 +124,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 def main() -> None:
     """Open what is asked for, and photograph it."""
     args = parse_arguments()
-    browser = open_browser()
+    browser = open_browser(args.camera)
     try:
         if args.site:
             for page in _PAGES:
