@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 # What is called -> the only files that may call it.
 ONCE = {
     'get_close_matches': {'miqa/taxonomy.py'},
-    'Parallel': {'miqa/running/parallel.py', 'tools/analysis/benchmark_distortions.py'},  # which measures joblib itself
+    'Parallel': {'miqa/running/parallel.py'},
     'run_on_ray': {'miqa/running/parallel.py'},
     'run_on_dask': {'miqa/running/parallel.py'},
 }

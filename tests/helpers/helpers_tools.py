@@ -16,12 +16,15 @@ def home_of(path: str) -> Path:
 
 
 def load_tool(path: str):
-    """Import a script by its path from the repository's root, such as ``tools/analysis/benchmark_index.py``."""
+    """Import a script by its path from the repository's root, such as ``tools/analysis/cases/index.py``."""
     if path in CALLERS:
         return importlib.import_module(CALLERS[path].removesuffix('.py').replace('/', '.'))
     file = ROOT / path
-    if str(file.parent) not in sys.path:
-        sys.path.append(str(file.parent))
+    folder = file.parent.parent if (file.parent / '__init__.py').is_file() else file.parent
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    if folder != file.parent:
+        return importlib.import_module(f'{file.parent.name}.{file.stem}')
     module = importlib.import_module(file.stem)
     if Path(module.__file__) != file:
         raise ImportError(f'{file.stem} is {module.__file__}, not {file}: another module has the name.')

@@ -1,7 +1,6 @@
 """The step's benchmark counts what PyTorch's layers do."""
 
 import json
-import runpy
 
 import pytest
 import torch
@@ -9,8 +8,10 @@ from helpers_models import HALF, TINY_RA_MIQA
 from helpers_tools import load_tool
 from torch import nn
 
-benchmark_train = load_tool('tools/analysis/benchmark_train.py')
-activation_bytes, flops_of = benchmark_train.activation_bytes, benchmark_train.flops_of
+from miqa.registry import MODELS
+
+benchmark_train = load_tool('tools/analysis/cases/train.py')
+flops_of = benchmark_train.flops_of
 
 
 def test_a_linear_layer_has_two_operations_per_weight_and_row():
@@ -26,13 +27,6 @@ def test_attention_is_counted_although_it_is_fused():
     assert counted == 2 * 2 * (2 * 3 * 11 * 11 * 8)
 
 
-def test_activations_are_what_backward_needs_and_no_weights():
-    layer, rows = nn.Linear(30, 20), torch.randn(7, 30)
-    assert activation_bytes(lambda: layer(rows)) == 4 * 7 * 30
-    with torch.no_grad():
-        assert activation_bytes(lambda: layer(rows)) == 0
-
-
 @pytest.fixture
 def tiny():
     views = {'image': {'size': 32, **HALF}, 'region': {'size': 48, **HALF}}
@@ -40,38 +34,27 @@ def tiny():
     return {'type': 'QualityAssessor', 'network': TINY_RA_MIQA, 'data_preprocessor': preprocessor}
 
 
-def test_the_cached_step_lacks_the_encoders_operations_and_nothing_else(tiny):
-    from miqa.registry import MODELS
-
-    result = benchmark_train.benchmark_step(tiny, batch_size=2, repeats=1)
-    encoder = MODELS.build(TINY_RA_MIQA['region_encoder'])
-    of_encoder = flops_of(lambda: encoder(torch.randn(2, 3, 48, 48)))
-    assert result['with_encoder']['flops'] - result['cached']['flops'] == of_encoder > 0
-    assert result['ratio'] == pytest.approx(result['with_encoder']['seconds'] / result['cached']['seconds'])
-    for kind in ('with_encoder', 'cached'):
-        assert result[kind]['limit_seconds'] == pytest.approx(result[kind]['flops'] / result['gemm_rate'])
-        assert result[kind]['activation_bytes'] > 0
-
-
-def test_the_command_prints_the_ratio_and_writes_the_figures(tiny, tmp_path, request, monkeypatch, capsys):
+def test_the_command_writes_a_row_for_every_technique(tiny, tmp_path, capsys):
     (tmp_path / 'tiny.py').write_text(f'model = {tiny!r}\n')
-    tool = request.config.rootpath / 'tools/analysis/benchmark_train.py'
     options = ['--config', tmp_path / 'tiny.py', '--batch-size', '2', '--repeats', '1', '--out', tmp_path / 'out.json']
     options += ['--leave-out', 'torch.compile']  # compiling takes a minute
-    monkeypatch.setattr('sys.argv', [str(argument) for argument in (tool, *options)])
-    runpy.run_path(str(tool), run_name='__main__')
+    load_tool('tools/analysis/benchmark.py').run_case('train', [str(option) for option in options])
+    (rows,) = json.loads((tmp_path / 'out.json').read_text()).values()
+    names = [row['technique'] for row in rows]
+    assert set(names) == {*benchmark_train.TECHNIQUES, benchmark_train.TOGETHER} - {'torch.compile'}
     printed = capsys.readouterr().out
-    assert 'Cached features make the step' in printed and 'MMSegRegionEncoder' in printed
-    found = json.loads((tmp_path / 'out.json').read_text())['techniques']
-    assert set(found) == {*benchmark_train.TECHNIQUES, benchmark_train.TOGETHER} - {'torch.compile'}
-    assert all(name in printed for name in found)
+    assert all(name in printed for name in names)
 
 
 def test_every_technique_takes_the_same_step(tiny):
-    found = benchmark_train.benchmark_techniques(tiny, 3, 1, leave_out=['torch.compile'])
-    plain = found.pop('as it is')
-    assert found['batches stacked']['loss'] == found['fused AdamW']['loss'] == plain['loss']
-    for name, row in found.items():
+    figures = benchmark_train.benchmark_techniques(tiny, 3, 1, leave_out=['torch.compile'])
+    plain = figures.pop('as it is')
+    assert figures['batches stacked']['loss'] == figures['fused AdamW']['loss'] == plain['loss']
+    for name, row in figures.items():
         assert row['loss'] == pytest.approx(plain['loss'], rel=0.05 if name in ('bf16', 'all together') else 1e-4), name
-        assert row['ratio'] == pytest.approx(plain['seconds'] / row['seconds'])
-    assert found['cached features']['flops'] < plain['flops'] == found['bf16']['flops']
+        assert row['ratio'] == pytest.approx(row['pictures_per_second'] / plain['pictures_per_second'])
+    assert figures['bf16']['gflop'] == plain['gflop']
+    # The cached step lacks the encoder's operations and nothing else.
+    encoder = MODELS.build(TINY_RA_MIQA['region_encoder'])
+    of_encoder = flops_of(lambda: encoder(torch.randn(3, 3, 48, 48))) / 3 / 1e9
+    assert plain['gflop'] - figures['cached features']['gflop'] == pytest.approx(of_encoder)

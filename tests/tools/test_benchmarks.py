@@ -1,7 +1,10 @@
 """The benchmarks measure what they say: both sides do the same work."""
 
+import argparse
+import json
 import multiprocessing
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +22,8 @@ from miqa.datasets import MIQDDataset, open_index
 from miqa.registry import TRANSFORMS
 
 ROOT = Path(__file__).parents[2]
-benchmark_index = load_tool('tools/analysis/benchmark_index.py')
-benchmark_loader = load_tool('tools/analysis/benchmark_loader.py')
+benchmark_index = load_tool('tools/analysis/cases/index.py')
+benchmark_loader = load_tool('tools/analysis/cases/loader.py')
 
 
 @pytest.mark.parametrize('task', ['cls', 'det'])
@@ -37,24 +40,23 @@ def test_the_plain_scan_finds_the_samples_of_the_index(tmp_path, task):
         benchmark_index.write_synthetic_database(tmp_path, task, sources=4, versions=250)
 
 
-def test_the_index_benchmark_measures_and_returns_its_figures(tmp_path, monkeypatch, capsys):
+def test_the_index_benchmark_measures_and_returns_its_figures(tmp_path, monkeypatch):
     fork = multiprocessing.get_context('fork')
     monkeypatch.setattr(benchmark_index.multiprocessing, 'get_context', lambda method: fork)
     figures = benchmark_index.benchmark_index(tmp_path, 'det', sources=4, versions=20, workers=1)
     assert figures['samples'] == 80
     assert all(figures[f'{name}_s'] > 0 for name in ('plain_scan', 'cold_build', 'warm_open'))
     assert figures['worker_private_mb'] < 100
-    assert '80 samples of det in 4 sources' in capsys.readouterr().out
 
 
 def test_memory_in_use_notices_what_is_taken():
     # In a process of its own: one that has freed much memory takes the block from there.
     code = (
-        'import sys; sys.path.insert(0, sys.argv[1]); import benchmark_index, numpy as np\n'
-        'before = benchmark_index.memory_in_use(); block = np.ones(40_000_000, dtype=np.uint8)\n'
-        'print(*(b - a for a, b in zip(before, benchmark_index.memory_in_use())))'
+        'import sys; sys.path.insert(0, sys.argv[1]); from cases.timing import memory_in_use; import numpy as np\n'
+        'before = memory_in_use(); block = np.ones(40_000_000, dtype=np.uint8)\n'
+        'print(*(b - a for a, b in zip(before, memory_in_use())))'
     )
-    folder = str(Path(benchmark_index.__file__).parent)
+    folder = str(ROOT / 'tools' / 'analysis')
     done = subprocess.run([sys.executable, '-c', code, folder], capture_output=True, text=True, check=True)
     assert all(30 < float(taken) < 60 for taken in done.stdout.split()) and len(done.stdout.split()) == 2
 
@@ -63,7 +65,7 @@ def test_the_plain_loader_gives_the_test_pixels_of_ours(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (301, 402, 3), dtype=np.uint8)
     path = tmp_path / 'x.png'
     Image.fromarray(pixels).save(path)
-    image, region = benchmark_loader.PlainLoader(normalise=False)(str(path))
+    image, region = benchmark_loader.PlainLoader()(str(path))
     assert image.shape == (3, 224, 224)
     results = {'path': str(path), 'rng': np.random.default_rng(0)}
     for step in benchmark_loader.TEST:
@@ -71,32 +73,32 @@ def test_the_plain_loader_gives_the_test_pixels_of_ours(tmp_path):
     assert torch.equal(results['inputs']['region'].float() / 255, region)
 
 
-def test_the_loader_benchmark_measures_every_way(tmp_path, capsys):
+def test_the_loader_benchmark_measures_every_way(tmp_path):
     root = write_database(tmp_path / 'db', 'cls', sources=2, versions=3, size=(320, 300))
     threads = torch.get_num_threads()
-    figures = benchmark_loader.benchmark_loader(
-        root, 'cls', 'train', tmp_path / 'packed', images=3, rounds=1, workers=0
-    )
+    figures, datasets = benchmark_loader.benchmark_loader(root, 'cls', 'train', tmp_path / 'packed', 3, repeats=1)
+    rows = benchmark_loader.benchmark_workers(datasets, workers=1, batch_size=2, images=4, repeats=1)
     torch.set_num_threads(threads)
-    assert len(figures) == 7 and all(value > 0 for value in figures.values())
-    said = capsys.readouterr().out
-    assert 'x plain' in said and 'ours, packed (zstd), both views' in said
+    assert len(figures) == 6 and all(row['ms'] > 0 for row in figures.values())
+    assert figures['plain: two resizes, float tensors']['times_plain'] == 1
+    assert [row['pictures'] for row in rows[::4]] == list(datasets) and len(rows) == 12
+    assert all(row['pictures_per_second'] > 0 for row in rows)
     assert len(MIQDDataset(root, 'cls')) == 3
 
 
 def test_the_load_test_of_the_endpoint_loses_no_answer(tmp_path):
     pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[serve]')")
-    benchmark = load_tool('tools/analysis/benchmark_service.py')
+    benchmark = load_tool('tools/analysis/cases/service.py')
     write_run(tmp_path / 'best.pth')
     model = MIQAModel(weights=tmp_path / 'best.pth', workers=0)
-    pictures = benchmark.make_pictures(3, 120, 90)
+    pictures = [Path(path).read_bytes() for path in benchmark.made_files(tmp_path, 3, 120, 90)]
     figures = benchmark.load_test(model, pictures, requests=20, connections=4)
     assert figures['answered'] == figures['requests'] == 20 and figures['largest_difference'] < benchmark.TOLERANCE
     assert 0 < figures['p50_ms'] <= figures['p95_ms'] <= figures['max_ms'] and figures['pictures_per_pass'] >= 1
 
 
 def test_the_benchmark_of_tasks_compares_models_that_differ_in_all_but_the_encoder():
-    benchmark = load_tool('tools/analysis/benchmark_tasks.py')
+    benchmark = load_tool('tools/analysis/cases/tasks.py')
     models = benchmark.random_task_models(batch_size=2, device='cpu', precision='fp32')
     assert list(models) == ['cls', 'det', 'ins']
     pictures = [np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)] * 2
@@ -108,15 +110,52 @@ def test_the_benchmark_of_tasks_compares_models_that_differ_in_all_but_the_encod
 
 
 def test_the_fidelity_benchmark_measures_both_ways_and_shows_that_they_agree():
-    benchmark = load_tool('tools/analysis/benchmark_fidelity.py')
+    benchmark = load_tool('tools/analysis/cases/fidelity.py')
     threads = torch.get_num_threads()
     pairs = benchmark.make_pairs(photos=1, versions=2, side=200)
-    found = benchmark.benchmark_measures(pairs, ['PSNR', 'SSIM'], rounds=1)
+    found = benchmark.benchmark_measures(pairs, ['PSNR', 'SSIM'], repeats=1)
     torch.set_num_threads(threads)
     assert set(found) == {'PSNR', 'SSIM', 'all'}
     for name in ('PSNR', 'SSIM'):
         assert found[name]['ours'] > 0 and found[name]['piq'] > 0 and found[name]['difference'] < 1e-5
     assert found['all']['piq'] == pytest.approx(found['PSNR']['piq'] + found['SSIM']['piq'])
+
+
+def test_the_ways_take_turns_and_the_first_round_does_not_count():
+    timing = load_tool('tools/analysis/cases/timing.py')
+    calls = []
+    ways = {name: lambda name=name: calls.append(name) for name in ('a', 'b')}
+    times = timing.in_turns(ways, 2, before=lambda: calls.append('-'), quiet=True)
+    assert ''.join(calls) == '-a--b-' * 3
+    assert [len(times[name].elapsed) for name in ways] == [2, 2]
+    times['a'].elapsed[:] = [3.0, 1.0]
+    assert times['a'].seconds == 2 and times['a'].percentiles(50) == {'p50_ms': 2000}
+
+
+def test_a_case_prints_its_tables_and_writes_its_figures(tmp_path, capsys):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(tmp_path / 'x.png')
+    load_tool('tools/analysis/benchmark.py').run_case(
+        'decoding', ['--images', str(tmp_path / 'x.png'), '--repeats', '1', '--out', str(tmp_path / 'out.json')]
+    )
+    (rows,) = json.loads((tmp_path / 'out.json').read_text()).values()
+    assert [row['way'] for row in rows] == ['pillow', 'exact', 'fast'] and not any('error' in row for row in rows)
+    assert rows[2]['largest'] == 0  # a PNG is read in one way
+    assert 'Reading x.png' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('case', load_tool('tools/analysis/benchmark.py').CASES)
+def test_every_case_has_examples_that_are_understood(case):
+    module = load_tool(f'tools/analysis/cases/{case}.py')
+    lines = [line for line in module.__doc__.splitlines() if line.startswith('  python tools/analysis/benchmark.py')]
+    assert lines
+    for line in lines:
+        parser = argparse.ArgumentParser()
+        parser.add_argument('--repeats', type=int)
+        parser.add_argument('--out')
+        module.add_options(parser)
+        words = shlex.split(line, comments=True)
+        assert words[2] == case
+        parser.parse_args(words[3:])
 
 
 # In a process of its own: what other tests have freed would hide that memory grows.

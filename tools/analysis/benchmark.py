@@ -1,6 +1,10 @@
 #!/usr/bin/env python
 r"""Print the paper's Table 1 and Table 2 for a database: our numbers, the published ones and the difference.
 
+With a case as first word it measures time and memory on this computer instead; `benchmark.py CASE --help` says how:
+
+{cases}
+
 Examples:
   # MIQD-2.5M with the authors' weights, one file for each task and label
   python tools/analysis/benchmark.py /data/miqd --labels composite --methods PSNR SSIM VSI LPIPS DISTS \
@@ -23,6 +27,7 @@ HyperIQA, MANIQA and pyiqa:NAME need pyiqa (pip install pyiqa), whose licence do
 """
 
 import argparse
+import importlib
 import shlex
 import sys
 from pathlib import Path
@@ -34,7 +39,7 @@ from miqa.benchmark.gains import gains_of
 from miqa.benchmark.methods import parse_methods
 from miqa.benchmark.run import run_benchmark
 from miqa.evaluation import MAPPINGS
-from miqa.keeping import only_writer
+from miqa.keeping import only_writer, write_json
 from miqa.reports.benchmark_sections import save_figures
 from miqa.reports.benchmark_tables import write_benchmark, write_gains
 from miqa.running.allocator import keep_freed_memory
@@ -42,10 +47,51 @@ from miqa.running.command_line import SAME_AGAIN, ConfigOptions, ToolParser, run
 from miqa.running.devices import usable_device
 from miqa.taxonomy import DATABASE_TASKS, LABELS
 
+#: Case -> what it measures; each is a module in ``cases/``.
+CASES = {
+    'decoding': 'reading one picture in three ways',
+    'distortions': 'megapixels a second of each distortion',
+    'fidelity': 'quality measures of a version, beside piq and pyiqa',
+    'files': 'scoring picture files singly and in batches',
+    'hours': "training the paper's methods, extrapolated",
+    'index': 'building and opening the index of a database',
+    'inference': 'networks in every runtime and number format',
+    'loader': 'loading pictures for training, beside a plain loader',
+    'service': 'the HTTP endpoint under load',
+    'tasks': 'three tasks in one pass',
+    'train': 'a training step with each technique',
+    'video': 'reading and scoring a video, with its memory',
+}
+
+
+def run_case(name: str, words: list[str] | None = None) -> None:
+    """Parse the options of a case, measure, print its tables and write its figures.
+
+    Args:
+        name: one of :data:`CASES`. Its module yields (title, rows) from ``run(args)`` as soon as they are measured.
+        words: the options; None: those of this process.
+    """
+    case = importlib.import_module(f'cases.{name}')
+    timing = importlib.import_module('cases.timing')
+    parser = ToolParser(prog=f'benchmark.py {name}', description=case.__doc__)
+    parser.add_argument('--repeats', type=int, default=3, help='rounds, of which the median counts (default: 3)')
+    parser.add_argument('--out', metavar='FILE', help='also write the figures as JSON')
+    case.add_options(parser)
+    args = parser.parse_args(sys.argv[2:] if words is None else words)
+    if args.repeats < 1:
+        parser.error('--repeats must be at least 1.')
+    tables = {}
+    for title, rows in case.run(args):
+        tables[title] = rows
+        timing.show(title, rows)
+        if args.out:
+            write_json(args.out, tables)
+
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
     """Read the command line."""
-    parser = ToolParser(description=__doc__)
+    cases = '\n'.join(f'  {name:12} {about}' for name, about in CASES.items())
+    parser = ToolParser(description=__doc__.replace('{cases}', cases))
     parser.add_argument('data_root', metavar='DATA', help='folder with miqa_cls/ ... and splits/')
     parser.add_argument('--methods', nargs='+', required=True, metavar='METHOD', help='rows of the tables, see above')
     parser.add_argument(
@@ -83,7 +129,10 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run the benchmark and print its tables."""
+    """Run the benchmark and print its tables, or measure a case."""
+    if sys.argv[1:2] and sys.argv[1] in CASES:
+        run_case(sys.argv[1])
+        return
     args = parse_arguments()
     keep_freed_memory()
     tasks = args.tasks or [
@@ -134,4 +183,4 @@ def run(args: argparse.Namespace, tasks: list[str]) -> None:
 
 
 if __name__ == '__main__':
-    run_command(main, SAME_AGAIN)
+    run_command(main, '' if sys.argv[1:2] and sys.argv[1] in CASES else SAME_AGAIN)

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from benchmark_loader import write_photo_database
+from cases.loader import write_photo_database
 from device_checks import (
     BOUNDS,
     FAILED,

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
-from benchmark_index import memory_in_use
+from cases.timing import memory_in_use
 from PIL import Image
 
 from miqa.apis.live.realtime import RealTimeIQA

@@ -43,7 +43,7 @@ examples
       --distortions snow fog --patterns uniform --measures none
 
 PSNR and SSIM take about twice as long as the pictures, all five (--measures PSNR SSIM MS-SSIM VIF-p VSI) four times.
-`python tools/analysis/benchmark_fidelity.py` measures it here.
+`python tools/analysis/benchmark.py fidelity` measures it here.
 """
 
 

@@ -1,71 +1,54 @@
-#!/usr/bin/env python
 """Load-test the scoring endpoint: start it on this computer, ask it over several connections, compare the scores.
 
 Prints requests per second, the median and the 95th percentile of their latency, how many pictures shared a pass, and
 the largest difference from what MIQAModel.assess gives. Exits with 1 where an answer is lost or a score differs.
 
 Examples:
-  python tools/analysis/benchmark_service.py --model demo
-  python tools/analysis/benchmark_service.py --weights best.pth --requests 1000 --connections 16 --out service.json
+  python tools/analysis/benchmark.py service --model demo
+  python tools/analysis/benchmark.py service --weights best.pth --requests 1000 --connections 16 --out service.json
 """
 
 from __future__ import annotations
 
+import argparse
 import http.client
-import io
+import itertools
 import json
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
 from miqa.apis.command_options import add_model_options, load_model
-from miqa.keeping import write_json
 from miqa.outside.regular_files import PICTURE_BYTES, read_regular
 from miqa.pictures.finding import find_images
-from miqa.running import generator_for
-from miqa.running.command_line import ToolParser, run_command
+
+from .timing import made_files
 
 #: Scores of a batch may differ from those of single pictures by rounding.
 TOLERANCE = 1e-4
 _PICTURES = 16
 
 
-def make_pictures(count: int, width: int, height: int) -> list[bytes]:
-    """Return JPEG files with structure at several scales, so that decoding costs what it does for photographs."""
-    files = []
-    for index in range(count):
-        rng = generator_for('service benchmark picture', index)
-        picture = np.zeros((height, width, 3))
-        for octave in range(3, 9):
-            small = Image.fromarray(rng.integers(0, 256, (1 << octave, 1 << octave, 3), dtype=np.uint8))
-            picture += np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)) / 2 ** (octave - 2)
-        buffer = io.BytesIO()
-        Image.fromarray((255 * picture / picture.max()).astype(np.uint8)).save(buffer, 'JPEG', quality=90)
-        files.append(buffer.getvalue())
-    return files
-
-
 def ask(port: int, pictures: list[bytes], numbers: range) -> list[tuple[int, int, float | None, float]]:
     """Send requests one after another over one connection: (picture, status, score, seconds) of each."""
     connection = http.client.HTTPConnection('127.0.0.1', port, timeout=300)
-    found = []
+    answers = []
     for number in numbers:
         which = number % len(pictures)
         start = time.perf_counter()
         connection.request('POST', '/score', pictures[which], {'Content-Type': 'image/jpeg'})
-        answer = connection.getresponse()
-        told = json.loads(answer.read())
-        score = told['results'][0]['score'] if answer.status == 200 else None
-        found.append((which, answer.status, score, time.perf_counter() - start))
+        response = connection.getresponse()
+        body = json.loads(response.read())
+        score = body['results'][0]['score'] if response.status == 200 else None
+        answers.append((which, response.status, score, time.perf_counter() - start))
     connection.close()
-    return found
+    return answers
 
 
 def load_test(model, pictures: list[bytes], requests: int, connections: int) -> dict:
@@ -121,36 +104,28 @@ def load_test(model, pictures: list[bytes], requests: int, connections: int) -> 
     }
 
 
-def main() -> None:
-    """Parse the command line, measure, print."""
-    parser = ToolParser(description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this case."""
     parser.add_argument('--requests', type=int, default=200, help='default: 200')
     parser.add_argument('--connections', type=int, default=8, help='default: 8')
     parser.add_argument('--images', help='folder of pictures to send (default: pictures that are made)')
     parser.add_argument('--size', type=int, nargs=2, default=(1280, 960), metavar=('WIDTH', 'HEIGHT'))
-    parser.add_argument('--out', metavar='JSON', help='write the figures into this file')
     add_model_options(parser)
-    args = parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
+    """Load-test a model; exit with 1 where an answer is lost or a score differs."""
     if args.requests < 1 or args.connections < 1:
         raise ValueError('--requests and --connections must be at least 1.')
     model = load_model(args)
-    if args.images:
-        paths = [path for _, path in zip(range(_PICTURES), find_images([args.images]), strict=False)]
+    with tempfile.TemporaryDirectory() as folder:
+        if args.images:
+            paths = list(itertools.islice(find_images([args.images]), _PICTURES))
+        else:
+            paths = made_files(Path(folder), _PICTURES, *args.size)
         pictures = [read_regular(path, PICTURE_BYTES, what='image file') for path in paths]
-    else:
-        pictures = make_pictures(_PICTURES, *args.size)
     figures = load_test(model, pictures, args.requests, args.connections)
-    table = Table(title=f'{args.requests} requests over {args.connections} connections, {model.device}')
-    table.add_column('figure')
-    table.add_column('value', justify='right')
-    for name, value in figures.items():
-        table.add_row(name.replace('_', ' '), f'{value:,.4g}' if isinstance(value, float) else str(value))
-    Console().print(table)
-    if args.out:
-        write_json(Path(args.out), figures)
+    rows = [{'figure': name.replace('_', ' '), 'value': value} for name, value in figures.items()]
+    yield f'{args.requests} requests over {args.connections} connections, {model.device}', rows
     if figures['answered'] < args.requests or figures['largest_difference'] > TOLERANCE:
         sys.exit(1)
-
-
-if __name__ == '__main__':
-    run_command(main)

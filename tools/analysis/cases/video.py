@@ -1,13 +1,19 @@
-#!/usr/bin/env python
-"""Measure how fast a video is read, and that memory does not grow with its length."""
+"""Measure how fast a video is read, and that memory does not grow with its length.
+
+Examples:
+  # 10,000 frames of 320x240, all of them scored by a stand-in that only takes their mean: reading and memory
+  python tools/analysis/benchmark.py video
+
+  # the same with a model, on 500 frames
+  python tools/analysis/benchmark.py video --frames 500 --model ra-miqa
+"""
 
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -15,16 +21,8 @@ import numpy as np
 from tqdm import tqdm
 
 from miqa.apis.video.assess import VideoMIQA
-from miqa.running.command_line import ToolParser, run_command
 
-EPILOG = """\
-examples:
-  # 10,000 frames of 320x240, all of them scored by a stand-in that only takes their mean: reading and memory
-  python tools/analysis/benchmark_video.py
-
-  # the same with a model, on 500 frames
-  python tools/analysis/benchmark_video.py --frames 500 --model ra-miqa
-"""
+from .timing import highest_memory
 
 
 class MeanBrightness:
@@ -46,12 +44,6 @@ def make_video(path: Path, frames: int, size: tuple[int, int]) -> None:
     writer.release()
 
 
-def peak_memory() -> float:
-    """Return the most memory that this process has held so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == 'darwin' else 2**10)  # macOS counts bytes, Linux kilobytes
-
-
 def measure(path: Path, model, batch_size: int) -> dict:
     """Score every frame of a video and watch the memory of this process.
 
@@ -67,7 +59,7 @@ def measure(path: Path, model, batch_size: int) -> dict:
 
     def watch(frame: dict) -> None:
         if (frame['index'] + 1) % step == 0:
-            memory.append(peak_memory())
+            memory.append(highest_memory())
 
     start = time.perf_counter()
     result = with_every.assess_video(path, on_frame=watch, progress=True)
@@ -83,17 +75,19 @@ def measure(path: Path, model, batch_size: int) -> dict:
     }
 
 
-def main() -> None:
-    """Make a video, measure, print."""
-    parser = ToolParser(description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--frames', type=int, default=10_000, help='length of the video (default 10000)')
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this case."""
+    parser.add_argument('--frames', type=int, default=10_000, help='length of the video (default: 10000)')
     parser.add_argument('--size', type=int, nargs=2, default=(320, 240), metavar=('WIDTH', 'HEIGHT'))
-    parser.add_argument('--batch-size', type=int, default=8)
+    parser.add_argument('--batch-size', type=int, default=8, help='default: 8')
     parser.add_argument('--model', metavar='NAME', help='a name of the zoo; default: a stand-in that costs nothing')
-    args = parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
+    """Make a video and score it once: --repeats does not count here."""
     if args.frames < 20:
         raise ValueError('At least 20 frames are needed to see whether memory grows.')
-    model = MeanBrightness()
+    model: object = MeanBrightness()
     if args.model:
         from miqa.apis.model import MIQAModel
 
@@ -101,12 +95,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'bars.mp4')
         make_video(path, args.frames, tuple(args.size))
-        found = measure(path, model, args.batch_size)
-    print(f'{found["frames"]} frames in {found["seconds"]:.1f} s: {found["frames_per_second"]:.0f} frames per second')
-    print(f'all frames decoded would fill {found["decoded_mb"]:.0f} MB')
-    print('most memory held until each tenth (MB): ' + ' '.join(f'{value:.0f}' for value in found['memory_mb']))
-    print(f'growth after the first tenth: {found["growth_mb"]:.1f} MB')
-
-
-if __name__ == '__main__':
-    run_command(main)
+        figures = measure(path, model, args.batch_size)
+    memory = figures.pop('memory_mb')
+    yield f'{args.frames} frames of {args.size[0]} x {args.size[1]}', [figures]
+    rows = [{'tenth': tenth, 'most_memory_mb': most} for tenth, most in enumerate(memory, 1)]
+    yield 'Most memory held until each tenth of the video', rows

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Measure the index: cold build, warm open and memory, beside a plain per-row scan of the same database.
 
 The database is made up: SOURCES label files with VERSIONS rows each, and an empty file for every image (the index only
@@ -9,20 +8,23 @@ The plain scan is what a simple loader does: read each label file with pandas, g
 ask os.path.exists for each image. Each is timed in a process of its own, with the files in the page cache.
 
 Examples:
-  python tools/analysis/benchmark_index.py
-  python tools/analysis/benchmark_index.py --sources 400 --task det      # a tenth, quickly
-  python tools/analysis/benchmark_index.py --root /scratch/fake --keep   # keep the files for the next run
+  python tools/analysis/benchmark.py index
+  python tools/analysis/benchmark.py index --sources 400 --task det      # a tenth, quickly
+  python tools/analysis/benchmark.py index --root /scratch/fake --keep   # keep the files for the next run
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import logging
 import multiprocessing
 import os
 import pickle
 import shutil
+import sys
 import tempfile
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +45,10 @@ from miqa.layout import (
     label_paths,
     split_path,
 )
-from miqa.running.command_line import ToolParser, run_command
 from miqa.splits.reading import read_split
 from miqa.taxonomy import DISTORTIONS, IMAGE_TASKS, LEVEL_PAIRS, Version, version_name
+
+from .timing import in_turns, memory_in_use
 
 
 def write_synthetic_database(root: Path, task: str, sources: int, versions: int) -> None:
@@ -117,7 +120,7 @@ def plain_scan(root: Path, task: str) -> list[tuple[str, float]]:
 
 
 def benchmark_index(root: Path, task: str, sources: int, versions: int, workers: int) -> dict[str, float]:
-    """Make the database, measure, print a table, and return its figures (seconds, MB, samples)."""
+    """Make the database, measure, and return the figures (seconds, MB, samples)."""
     write_synthetic_database(root, task, sources, versions)
     rows = sources * versions
     # Both sides find the folders in the page cache: list them once.
@@ -126,13 +129,13 @@ def benchmark_index(root: Path, task: str, sources: int, versions: int, workers:
             entry.stat()
     spawn = multiprocessing.get_context('spawn')
     figures = {'samples': rows}
-    print(f'Scanning {rows:,} rows one by one with pandas and os.path.exists ...', flush=True)
-    figures['plain_scan_s'], figures['plain_scan_cpu_s'], found = _in_a_process(spawn, _time_plain, root, task)
+    print(f'Scanning {rows:,} rows one by one with pandas and os.path.exists ...', file=sys.stderr)
+    figures['plain_scan_s'], figures['plain_scan_cpu_s'], scanned = _in_a_process(spawn, _time_plain, root, task)
     shutil.rmtree(index_folder(root), ignore_errors=True)
     figures['cold_build_s'], figures['cold_build_cpu_s'], indexed = _in_a_process(spawn, _time_open, root, task)
     figures['warm_open_s'], figures['warm_open_cpu_s'], _ = _in_a_process(spawn, _time_open, root, task)
-    if not rows == found == indexed:
-        raise RuntimeError(f'Of {rows} samples the scan found {found} and the index {indexed}.')
+    if not rows == scanned == indexed:
+        raise RuntimeError(f'Of {rows} samples the scan found {scanned} and the index {indexed}.')
     dataset = MIQDDataset(root, task)
     state = pickle.dumps(dataset)
     figures['pickled_kb'] = len(state) / 1e3
@@ -141,18 +144,6 @@ def benchmark_index(root: Path, task: str, sources: int, versions: int, workers:
         memory = pool.map(_worker_memory, [state] * workers, chunksize=1)
     figures['worker_private_mb'] = max(entry[0] for entry in memory)
     figures['worker_resident_mb'] = max(entry[1] for entry in memory)
-    figures['cold_ratio'] = figures['plain_scan_s'] / figures['cold_build_s']
-    figures['cold_cpu_ratio'] = figures['plain_scan_cpu_s'] / figures['cold_build_cpu_s']
-    print(f'\n{rows:,} samples of {task} in {sources:,} sources{"":9}elapsed   processor time')
-    for name, title in (('plain_scan', 'plain per-row scan'), ('cold_build', 'cold build'), ('warm_open', 'warm open')):
-        print(f'  {title:45}{figures[f"{name}_s"]:9.2f} s {figures[f"{name}_cpu_s"]:9.2f} s')
-    print(
-        f'  {"cold build: times faster than the scan":45}{figures["cold_ratio"]:9.1f}   '
-        f'{figures["cold_cpu_ratio"]:9.1f}\n'
-        f'Index file {figures["index_file_mb"]:.1f} MB; dataset sent to a worker {figures["pickled_kb"]:.1f} kB; '
-        "a spawned worker that reads every sample's entry grows by\n"
-        f'{figures["worker_private_mb"]:.1f} MB of its own, {figures["worker_resident_mb"]:.1f} MB with shared pages.'
-    )
     return figures
 
 
@@ -177,10 +168,10 @@ def _time_open(root: Path, task: str) -> tuple[float, float, int]:
 
 
 def _timed(function) -> tuple[float, float, int]:
-    """Return elapsed seconds, processor seconds (which other programs disturb less), and the result."""
-    elapsed, processor = time.perf_counter(), time.process_time()
-    result = function()
-    return time.perf_counter() - elapsed, time.process_time() - processor, result
+    """Return elapsed seconds, processor seconds, and the result, of one run that is not warmed up."""
+    results: list[int] = []
+    times = in_turns({'once': lambda: results.append(function())}, 1, warm_up=False, quiet=True)['once']
+    return times.seconds, times.processor, results[0]
 
 
 def _worker_memory(state: bytes) -> tuple[float, float]:
@@ -194,33 +185,31 @@ def _worker_memory(state: bytes) -> tuple[float, float]:
     return after[0] - before[0], after[1] - before[1]
 
 
-def memory_in_use() -> tuple[float, float]:
-    """Return this process's private and resident memory in MB, from Linux's /proc."""
-    fields = {}
-    for line in Path('/proc/self/smaps_rollup').read_text(encoding='ascii').splitlines()[1:]:
-        name, value = line.split()[:2]
-        fields[name.rstrip(':')] = int(value) / 1024
-    return fields['Private_Clean'] + fields['Private_Dirty'], fields['Rss']
-
-
-def main():
-    """Parse the command line, run, and print a table."""
-    parser = ToolParser(description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this case."""
     parser.add_argument('--task', choices=('cls', 'det', 'ins'), default='cls')
     parser.add_argument('--sources', type=int, default=4000, help='label files per label kind (default: 4000)')
     parser.add_argument('--versions', type=int, default=250, help='rows per label file, at most 250 (default: 250)')
     parser.add_argument('--workers', type=int, default=2, help='worker processes whose memory is measured (default: 2)')
     parser.add_argument('--root', type=Path, help='where to make the database (default: a temporary folder)')
     parser.add_argument('--keep', action='store_true', help='do not remove the database (needs --root)')
-    args = parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
+    """Make a database and measure once: --repeats does not count here."""
     if args.keep and args.root is None:
-        parser.error('--keep needs --root.')
-    if args.keep:
-        benchmark_index(args.root, args.task, args.sources, args.versions, args.workers)
-        return
-    with tempfile.TemporaryDirectory(prefix='miqa_benchmark_', dir=args.root) as folder:
-        benchmark_index(Path(folder), args.task, args.sources, args.versions, args.workers)
-
-
-if __name__ == '__main__':
-    run_command(main)
+        raise ValueError('--keep needs --root.')
+    with contextlib.ExitStack() as stack:
+        folder = args.root
+        if not args.keep:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='miqa_benchmark_', dir=args.root)))
+        figures = benchmark_index(folder, args.task, args.sources, args.versions, args.workers)
+    rows = [
+        {'way': way, 'seconds': figures[f'{name}_s'], 'processor_seconds': figures[f'{name}_cpu_s']}
+        for name, way in (
+            ('plain_scan', 'plain per-row scan'), ('cold_build', 'cold build'), ('warm_open', 'warm open')
+        )
+    ]  # fmt: skip
+    yield f'{figures["samples"]:,} samples of {args.task} in {args.sources:,} sources', rows
+    memory = ('index_file_mb', 'pickled_kb', 'worker_private_mb', 'worker_resident_mb')
+    yield 'The index, the dataset as a worker gets it, and by what a worker grows', [{k: figures[k] for k in memory}]

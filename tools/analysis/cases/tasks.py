@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Measure three answers at once: MIQAModel(task=('cls', 'det', 'ins')) beside the three models one after the other.
 
 The published RA-MIQA at full size, with random tensors of the released shapes: the region encoders are equal, as in the
@@ -6,14 +5,14 @@ released weights, and everything else differs from task to task. Pictures are ar
 decoding does not. Both ways score the same pictures in turns; the largest difference of scores is shown.
 
 Examples:
-  python tools/analysis/benchmark_tasks.py
-  python tools/analysis/benchmark_tasks.py --pictures 64 --batch-size 32 --device cuda
+  python tools/analysis/benchmark.py tasks
+  python tools/analysis/benchmark.py tasks --pictures 64 --batch-size 32 --device cuda
 """
 
 from __future__ import annotations
 
-import statistics
-import time
+import argparse
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -24,8 +23,9 @@ from miqa.apis.multitask import MultiTaskModel
 from miqa.apis.spec import ModelSpec
 from miqa.models import QualityAssessor
 from miqa.running.allocator import keep_freed_memory
-from miqa.running.command_line import ToolParser, run_command
 from miqa.taxonomy import TASKS
+
+from .timing import in_turns
 
 _ENCODER = 'network.region_encoder.'
 
@@ -50,45 +50,38 @@ def measure(models: dict[str, MIQAModel], pictures: list[np.ndarray], repeats: i
     Args:
         models: by task.
         pictures: RGB, uint8 (H, W, 3).
-        repeats: turns; the middle one counts.
+        repeats: turns; the median counts.
     """
+    scores: dict[str, list] = {}
     together = MultiTaskModel(models)
-    together.assess(pictures[:2])
-    for model in models.values():
-        model.assess(pictures[:2])
-    times, difference = [], 0.0
-    for _ in range(repeats):
-        started = time.perf_counter()
-        at_once = together.assess(pictures)
-        middle = time.perf_counter()
-        alone = {task: model.assess(pictures) for task, model in models.items()}
-        times.append((middle - started, time.perf_counter() - middle))
-        gaps = [abs(scores[task] - alone[task][i]) for i, scores in enumerate(at_once) for task in alone]
-        difference = max(difference, *gaps)
-    first, second = sorted(times, key=lambda pair: pair[0] / pair[1])[len(times) // 2]
-    ratio = statistics.median(a / b for a, b in times)
-    return {'together_s': first, 'apart_s': second, 'ratio': ratio, 'largest_difference': difference}
+
+    def at_once() -> None:
+        scores['together'] = together.assess(pictures)
+
+    def one_by_one() -> None:
+        scores.update({task: model.assess(pictures) for task, model in models.items()})
+
+    times = in_turns({'together': at_once, 'apart': one_by_one}, repeats)
+    gaps = [
+        abs(together_scores[task] - scores[task][i])
+        for i, together_scores in enumerate(scores['together'])
+        for task in models
+    ]
+    first, second = times['together'].seconds, times['apart'].seconds
+    return {'together_s': first, 'apart_s': second, 'ratio': first / second, 'largest_difference': max(gaps)}
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = ToolParser(description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this case."""
     parser.add_argument('--pictures', type=int, default=16, help='640 x 480 pixels each (default: 16)')
     parser.add_argument('--batch-size', type=int, default=8, help='default: 8')
-    parser.add_argument('--repeats', type=int, default=3, help='turns; the middle one counts (default: 3)')
     parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: cpu)')
-    args = parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
+    """Measure both ways."""
     keep_freed_memory()  # as `miqa image` does
     models = random_task_models(batch_size=args.batch_size, device=args.device, precision='fp32')
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (480, 640, 3), dtype=np.uint8) for _ in range(args.pictures)]
-    found = measure(models, pictures, args.repeats)
-    print(
-        f'{args.pictures} pictures, {len(models)} tasks: together {found["together_s"]:.2f} s, one after the other '
-        f'{found["apart_s"]:.2f} s, ratio {found["ratio"]:.3f}; scores differ by at most '
-        f'{found["largest_difference"]:.1e}.'
-    )
-
-
-if __name__ == '__main__':
-    run_command(main)
+    yield f'{args.pictures} pictures, {len(models)} tasks', [measure(models, pictures, args.repeats)]
