@@ -1,6 +1,7 @@
 """The benchmark of runtimes compares what it says it compares."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from helpers_tools import load_tool
 
 from miqa.apis.runtimes import Device, Runtime
 
-tool = load_tool('tools/analysis/cases/inference.py')
+tool = load_tool('tools/analysis/benchmark_inference.py')
 
 
 class Fake(Runtime):
@@ -37,22 +38,21 @@ def test_rows_hold_every_runtime_and_batch_size_and_the_difference_from_the_firs
     assert {1, 4, 16} <= set(sizes)
 
 
-def test_the_command_measures_a_model_of_ones_own_and_says_what_it_leaves_out(tmp_path, capsys):
+def test_the_command_measures_a_model_of_ones_own_and_says_what_it_leaves_out(tmp_path, monkeypatch, capsys):
     pytest.importorskip('onnxscript', reason="needs the extra 'export'")
     write_run(tmp_path / 'best.pth', CNN, views_of(64))
     write_photos(tmp_path / 'shots', 40)
     out = tmp_path / 'speed.json'
     arguments = ['--model', tmp_path / 'best.pth', '--images', tmp_path / 'shots', '--count', '20', '--out', out]
-    options = [*map(str, arguments), '--repeats', '1', '--batch-sizes', '1', '2']
-    load_tool('tools/analysis/benchmark.py').run_case('inference', options)
-    rows, *others = json.loads(out.read_text()).values()
-    left_out = [row['why'] for row in (others[0] if others else [])]
-    names = {row['runtime'] for row in rows} | {sentence.split(':')[0] for sentence in left_out}
+    monkeypatch.setattr(sys, 'argv', ['tool', *map(str, arguments), '--repeats', '1', '--batch-sizes', '1', '2'])
+    tool.main()
+    found = json.loads(out.read_text())['models']['model']
+    names = {row['runtime'] for row in found['rows']} | {sentence.split(':')[0] for sentence in found['left_out']}
     assert names == {
         'PyTorch fp32', 'PyTorch bf16', 'PyTorch auto', 'ONNX Runtime fp32', 'ONNX Runtime int8', 'OpenVINO fp32',
         'OpenVINO bf16', 'OpenVINO int8',
     }  # fmt: skip
-    exact = [row for row in rows if row['runtime'] in ('ONNX Runtime fp32', 'OpenVINO fp32')]
+    exact = [row for row in found['rows'] if row['runtime'] in ('ONNX Runtime fp32', 'OpenVINO fp32')]
     assert exact and all(row['largest_difference'] < 1e-3 for row in exact)
-    printed = ' '.join(capsys.readouterr().out.split())
-    assert all(sentence.split(':')[0] in printed for sentence in left_out)
+    printed = capsys.readouterr().out
+    assert all(sentence in printed for sentence in found['left_out'])

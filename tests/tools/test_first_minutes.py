@@ -211,7 +211,7 @@ def test_the_database_can_be_named_in_one_way_everywhere(tool, option, monkeypat
 
 
 def test_interrupted_measurements_are_shown_and_kept(monkeypatch, tmp_path, capsys):
-    tool = load_tool('tools/analysis/cases/inference.py')
+    tool = load_tool('tools/analysis/benchmark_inference.py')
     row = {'runtime': 'PyTorch fp32', 'batch': 1, 'ratio': 1.0}
 
     def measure(*_):
@@ -225,8 +225,9 @@ def test_interrupted_measurements_are_shown_and_kept(monkeypatch, tmp_path, caps
     monkeypatch.setattr(tool, 'random_models', lambda: {'net': Model})
     monkeypatch.setattr(tool, 'pictures_to_try', lambda *_: None)
     monkeypatch.setattr(tool, 'open_runtimes', lambda *_: ({}, []))
+    monkeypatch.setattr(sys, 'argv', ['benchmark_inference.py', '--out', str(tmp_path / 'o.json')])
     with pytest.raises(KeyboardInterrupt):
-        load_tool('tools/analysis/benchmark.py').run_case('inference', ['--out', str(tmp_path / 'o.json')])
+        tool.main()
     assert 'PyTorch fp32' in capsys.readouterr().out and (tmp_path / 'o.json').is_file()
 
 

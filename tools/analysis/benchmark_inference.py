@@ -1,14 +1,15 @@
+#!/usr/bin/env python
 """Measure how fast networks score on this machine: PyTorch, ONNX Runtime and OpenVINO, each in its number formats.
 
 Without a model the published RA-MIQA is measured at full size (random tensors of the released shapes), the
 quickstart's CNN and a student for cameras (packaged ImageNet weights, random heads); heads are scaled so that scores
 spread as labels do (deviation 0.25), which makes differences of scores comparable. One run takes all runtimes in
-turns, so that other load hits all alike. Decoding is left out: `benchmark.py files` measures files.
+turns, so that other load hits all alike. Decoding is left out: benchmark_files.py measures files.
 
 Examples:
-  python tools/analysis/benchmark.py inference
-  python tools/analysis/benchmark.py inference --model demo --images shots/ --out speed.json
-  python tools/analysis/benchmark.py inference --nncf-python ~/nncf/bin/python    # NNCF in its own environment
+  python tools/analysis/benchmark_inference.py
+  python tools/analysis/benchmark_inference.py --model demo --images shots/ --out speed.json
+  python tools/analysis/benchmark_inference.py --nncf-python ~/nncf/bin/python    # NNCF in its own environment
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from rich.console import Console
+from rich.table import Table
 from torch import nn
 
 from miqa.apis.command_options import add_model_options, load_model
@@ -38,13 +41,13 @@ from miqa.apis.runtimes.probes import probe_pixels
 from miqa.apis.spec import ModelSpec
 from miqa.engine import load_config
 from miqa.errors import MissingPackage
+from miqa.keeping import write_json
 from miqa.models import QualityAssessor
 from miqa.outside.configs import config_folder
 from miqa.pictures.finding import find_images
 from miqa.running.allocator import keep_freed_memory
+from miqa.running.command_line import ToolParser, run_command
 from miqa.running.processor import processor
-
-from .timing import in_turns
 
 #: Spread of scores over the pictures that are tried: about that of the paper's labels (0.27 to 0.36).
 SPREAD = 0.25
@@ -55,13 +58,13 @@ def random_models() -> dict[str, MIQAModel]:
     torch.manual_seed(0)
     method = METHODS['ra_miqa']
     published = ModelSpec('ra_miqa', 'cls', 'composite', method.network, method.views, SHORT_SIDE)
-    models = {'RA-MIQA, full size': _with_spread(published, _build(published, pretrained=False))}
+    found = {'RA-MIQA, full size': _with_spread(published, _build(published, pretrained=False))}
     for title, path in (('CNN of the quickstart', 'mini/cnn_cls.py'), ('student for cameras', 'distill/lite0.py')):
         config = load_config(config_folder() / path)
         config.model.network.pretrained = True
         small = ModelSpec.from_config(config.to_dict(), f'configs/{path}')
-        models[title] = _with_spread(small, _build(small, pretrained=True))
-    return models
+        found[title] = _with_spread(small, _build(small, pretrained=True))
+    return found
 
 
 def _build(spec: ModelSpec, pretrained: bool) -> QualityAssessor:
@@ -140,7 +143,7 @@ def open_runtimes(
             '--model',
             str(folder / 'model.xml'),
         ]
-        paths = os.pathsep.join(filter(None, (str(Path(__file__).parents[3]), os.environ.get('PYTHONPATH'))))
+        paths = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get('PYTHONPATH'))))
         environment = {**os.environ, 'PYTHONPATH': paths}
         subprocess.run([*command, *options], check=True, env=environment, stdout=subprocess.DEVNULL)
         return open_exported(path)[1]
@@ -170,16 +173,28 @@ def measure(
     for size in batch_sizes:
         progress(f'batches of {size}')
         batch = pixels[np.arange(size) % len(pixels)]
+        wall: dict[str, list[float]] = {name: [] for name in runtimes}
+        cpu: dict[str, list[float]] = {name: [] for name in runtimes}
         # Small batches are short: more of them cost nothing and make the percentiles firm.
-        times = in_turns({name: partial(run, batch) for name, run in runtimes.items()}, max(repeats, 24 // size))
-        for name, taken in times.items():
+        for turn in range(max(repeats, 24 // size) + 1):
+            for name, run in runtimes.items():
+                run(batch[:1])  # the threads of the runtime before it still wait for work in a loop
+                begin, used = time.perf_counter(), time.process_time()
+                run(batch)
+                if turn:  # the first turn warms up
+                    wall[name].append(time.perf_counter() - begin)
+                    cpu[name].append(time.process_time() - used)
+        slow = np.median(wall[first])
+        for name in runtimes:
+            p50, p95 = np.quantile(wall[name], (0.5, 0.95))
             yield {
                 'runtime': name,
                 'batch': size,
-                'pictures_per_second': size / taken.seconds,
-                'ratio': times[first].seconds / taken.seconds,
-                **taken.percentiles(50, 95),
-                'cpu_ms': 1000 * taken.processor / size,
+                'pictures_per_second': float(size / p50),
+                'ratio': float(slow / p50),
+                'p50_ms': float(1000 * p50),
+                'p95_ms': float(1000 * p95),
+                'cpu_ms': float(1000 * np.median(cpu[name]) / size),
                 'largest_difference': float(np.abs(scores[name] - scores[first]).max()),
             }
 
@@ -197,22 +212,26 @@ def pictures_to_try(args: argparse.Namespace, model: MIQAModel, shots: Path) -> 
     return np.stack([model.prepare.from_rgb(picture) for picture in made[::2]])
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this case."""
+def parse_arguments(arguments=None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = ToolParser(description=__doc__)
     parser.add_argument('--images', nargs='+', metavar='PATH', help='images or folders (default: made)')
     parser.add_argument('--count', type=int, default=32, help='images whose scores are compared (default: 32)')
     parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 8, 32], metavar='N', help='default: 1 8 32')
+    parser.add_argument('--repeats', type=int, default=9, help='least batches of each size and runtime (default: 9)')
     parser.add_argument('--only', nargs='+', metavar='WORD', help='only runtimes whose name has one of these words')
     parser.add_argument('--nncf-python', metavar='FILE', help='Python of an environment that has NNCF')
-    parser.set_defaults(repeats=9)
+    parser.add_argument('--out', metavar='FILE', help='also write the figures as JSON, after each model')
     add_model_options(parser)
+    return parser.parse_args(arguments)
 
 
-def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
-    """Measure one model after the other; what is measured before Ctrl-C is shown and kept."""
+def main() -> None:
+    """Measure and print."""
+    args = parse_arguments()
     keep_freed_memory()  # as `miqa image` does
     models = {'model': load_model(args)} if args.model or args.weights else random_models()
-    about = f'{processor()[0]}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}'
+    found = {'processor': processor()[0], 'threads': torch.get_num_threads(), 'torch': torch.__version__, 'models': {}}
     for title, model in models.items():
         if model.runtime.module is None:
             raise ValueError('Name a checkpoint; the benchmark exports it itself.')
@@ -227,16 +246,34 @@ def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
             runtimes, left_out = open_runtimes(model, Path(folder), shots, args.nncf_python, progress)
             if args.only:
                 runtimes = {n: r for n, r in runtimes.items() if r is model.runtime or any(w in n for w in args.only)}
-            auto = runtimes['PyTorch auto'].precision if 'PyTorch auto' in runtimes else None
             rows: list[dict] = []
-            interrupted: BaseException | None = None
             try:
                 rows.extend(measure(runtimes, pixels, args.batch_sizes, args.repeats, progress))
-            except BaseException as error:  # also Ctrl-C
-                interrupted = error
-            if rows:
-                yield f'{title} ({about}; PyTorch auto: {auto})', rows
-            if interrupted is not None:
-                raise interrupted
-            if left_out:
-                yield f'{title}: left out', [{'why': sentence} for sentence in left_out]
+            finally:
+                # After Ctrl-C, too: what has been measured is shown and kept.
+                if rows:
+                    found['models'][title] = {'auto': runtimes_auto(runtimes), 'rows': rows, 'left_out': left_out}
+                    show(f'{title} ({found["processor"]}, {found["threads"]} threads)', rows)
+                    print(''.join(f'Left out: {sentence}\n' for sentence in left_out), end='')
+                    if args.out:
+                        write_json(args.out, found)
+
+
+def runtimes_auto(runtimes: dict[str, Runtime]) -> str | None:
+    """Return the format that ``auto`` chose."""
+    return runtimes['PyTorch auto'].precision if 'PyTorch auto' in runtimes else None
+
+
+def show(title: str, rows: list[dict]) -> None:
+    """Print rows as a table."""
+    table = Table(title=title, title_justify='left')
+    for name in rows[0]:
+        table.add_column(name.replace('_', ' '), justify='left' if name == 'runtime' else 'right')
+    for row in rows:
+        digits = {'largest_difference': 4, 'ratio': 2}
+        table.add_row(*(f'{v:.{digits.get(k, 1)}f}' if isinstance(v, float) else str(v) for k, v in row.items()))
+    Console(width=None if Console().is_terminal else 130).print(table)
+
+
+if __name__ == '__main__':
+    run_command(main)
