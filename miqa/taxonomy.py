@@ -262,6 +262,11 @@ def check_choice(value, allowed, what: str):
 _CONFIG = '.py'
 
 
+def counted(count: int, thing: str) -> str:
+    """Return a number and what it counts: ``1 image``, ``12 images``; ``thing`` is a noun that takes an s."""
+    return f'{count} {thing}{"" if count == 1 else "s"}'
+
+
 def did_you_mean(value, known: Iterable, write: Callable[[str], str] = str) -> str:
     """Return the sentence that suggests the nearest of the ``known`` names, with a space before it; '' if none is near.
 

@@ -114,11 +114,12 @@ def check_named(paths: Sequence[str], verb: str, found: object) -> None:
     if all(os.path.isfile(path) and suffix_of(os.path.basename(path)) in endings for path in paths):  # noqa: PTH113, PTH119
         raise ValueError(f'{printable(paths[0])} is {word}. Run: miqa {other} {shlex.quote(paths[0])}')
     if found and not any(os.path.lexists(path) for path in found):
+        name = printable(str(found[0]))
+        kind = f'{what} file' if suffix_of(os.path.basename(name)) else f'{what} file or folder'  # noqa: PTH119
+        error = missing_file(kind, name)
         if len(found) > 1:
-            raise FileNotFoundError(
-                f'There is no {what} file {printable(str(found[0]))} (nor any other of the {len(found)} named).'
-            )
-        raise missing_file(f'{what} file', printable(str(found[0])))
+            raise FileNotFoundError(f'{str(error)[:-1]} (nor any other of the {len(found)} named).')
+        raise error
 
 
 def _video_suffixes() -> frozenset[str]:

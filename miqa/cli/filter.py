@@ -15,6 +15,7 @@ from miqa.apis.command_options import (
 )
 from miqa.outside.addresses import address_in_path
 from miqa.outside.names import place_of, printable, write_name
+from miqa.taxonomy import counted
 
 _DESCRIPTION = """\
 Score the images of a folder, with all folders below, and copy, link or list the good ones.
@@ -128,15 +129,15 @@ def run(args: argparse.Namespace) -> int:
         words = ''
     if not args.quiet:
         lowest = f', the lowest of them scored {min(scores[name] for name in kept):.4f}' if kept else ''
-        print(f'Let {len(kept)} of {len(images)} images through{words}{lowest}.', file=sys.stderr)
+        print(f'Let {len(kept)} of {counted(len(images), "image")} through{words}{lowest}.', file=sys.stderr)
     for error in failed[:20]:
         print(f'Cannot read: {printable(str(error))}', file=sys.stderr)
     if failed:
-        print(f'{len(failed)} files could not be read and were left out.', file=sys.stderr)
+        print(f'Left out, as they could not be read: {counted(len(failed), "file")}.', file=sys.stderr)
     for error in unwritten[:20]:
         print(f'Not delivered: {printable(str(error))}', file=sys.stderr)
     if unwritten:
-        print(f'{len(unwritten)} good images did not reach {args.to}.', file=sys.stderr)
+        print(f'{counted(len(unwritten), "good image")} did not reach {args.to}.', file=sys.stderr)
     for sentence in left_out.lines():
         print(f'Left out: {sentence}', file=sys.stderr)
     return SOME_FAILED if failed or unwritten or left_out.count else 0

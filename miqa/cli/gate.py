@@ -8,6 +8,7 @@ import sys
 
 from miqa.keeping.files import try_writing
 from miqa.outside.tables import TableError
+from miqa.taxonomy import counted
 
 _DESCRIPTION = """\
 Fit a gate: the lowest threshold on the score for which, with the confidence that you ask for, the mean outcome of what
@@ -228,7 +229,7 @@ def run_fit(args: argparse.Namespace) -> int:
             'model alone. Name it: --model-identity TEXT, as the column model of `miqa image --out` names it.'
         )
     if left_out:
-        print(f'{left_out} rows without a score or an outcome are left out.', file=sys.stderr)
+        print(f'Left out, without a score or an outcome: {counted(left_out, "row")}.', file=sys.stderr)
     try:
         gate = fit_gate(
             scores,

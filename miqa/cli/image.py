@@ -23,6 +23,7 @@ from miqa.outside.names import printable, write_name
 from miqa.outside.remote_files import RemoteFiles, add_download_option
 from miqa.running import command_line
 from miqa.running.parallel import parse_shard
+from miqa.taxonomy import counted
 
 _DESCRIPTION = """\
 Score images: nominally 0 (useless to vision models) to 1 (as good as undistorted), not clipped.
@@ -170,7 +171,8 @@ def run(args: argparse.Namespace) -> int:
     elif summary.failed:
         for _, error in summary.errors:
             print(f'Failed: {error}', file=sys.stderr)
-        print(f'{summary.failed} files could not be read, or their pictures not be written.', file=sys.stderr)
+        failed = counted(summary.failed, 'file')
+        print(f'{failed} could not be read, or what is drawn of them not be written.', file=sys.stderr)
     for sentence in left_out.lines():
         print(f'Left out: {sentence}', file=sys.stderr)
     return SOME_FAILED if summary.failed or left_out.count else 0

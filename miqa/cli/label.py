@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from miqa.apis.command_options import SOME_FAILED
+from miqa.taxonomy import counted
 
 _DESCRIPTION = """\
 Make a labelled database: distort the pictures, let the machines look at every version, turn their answers into
@@ -209,16 +210,17 @@ def _check_paths(args: argparse.Namespace) -> None:
 def _report(args: argparse.Namespace, made) -> int:
     manifest = made.manifest
     print(
-        f'{manifest["images"]} labelled pictures of {manifest["sources"]} sources, {len(manifest["machines"])} machines'
+        f'{counted(manifest["images"], "labelled picture")} of {counted(manifest["sources"], "source")}, '
+        f'{counted(len(manifest["machines"]), "machine")}'
     )
     for label, values in manifest['statistics'].items():
         if values:
             print(f'  {label:12s} mean {values["mean"]:.4f}, standard deviation {values["std"]:.4f}')
     if manifest['excluded_images']:
         reasons = '; '.join(sorted(set(filter(None, manifest['excluded'].values()))))
-        print(f'  {manifest["excluded_images"]} pictures have no label: {reasons}')
+        print(f'  Without a label: {counted(manifest["excluded_images"], "picture")}: {reasons}')
     if made.splits:
-        print('  ' + ', '.join(f'{split}: {count} sources' for split, count in made.splits.items()))
+        print('  ' + ', '.join(f'{split}: {counted(count, "source")}' for split, count in made.splits.items()))
     for problem in made.problems:
         print(f'PROBLEM: {problem}')
     label = '' if len(manifest['labels']) == 2 else f' --label {manifest["labels"][0]}'

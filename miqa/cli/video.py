@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from miqa.apis.command_options import SOME_FAILED, add_model_options, check_model_options, check_named, load_model
 from miqa.apis.scoring import describe_scorer, scorer_line
 from miqa.keeping import only_writer
-from miqa.keeping.files import try_folder
+from miqa.keeping.files import try_folder, write_json
 from miqa.outside import read_regular_text
 from miqa.outside.addresses import is_web_address
 from miqa.outside.json_text import parse_json
 from miqa.outside.names import fitting_name, place_of, printable, write_name
 from miqa.outside.remote_files import RemoteFile, RemoteFiles, add_download_option
 from miqa.pictures.finding import LeftOut, find_files
+from miqa.taxonomy import counted
 
 if TYPE_CHECKING:
     from miqa.reports.scored_videos import ScoredVideos
@@ -149,7 +150,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(f'Saved {printable(args.report)}.', file=sys.stderr)
     if failed:
-        print(f'{failed} of {len(videos)} videos could not be scored or written.', file=sys.stderr)
+        print(f'{failed} of {counted(len(videos), "video")} could not be scored or written.', file=sys.stderr)
     for sentence in left_out.lines():
         print(f'Left out: {sentence}', file=sys.stderr)
     return SOME_FAILED if failed or left_out.count else 0
@@ -252,14 +253,8 @@ def _assess_alone(
         result['video_path'] = address or result['video_path']
         if report is not None:
             write_report(result, args.out, kinds=args.plots, overwrite=args.overwrite)
-    if marked is not None and (args.overwrite or not marked.exists()):
-        written = scorer.annotate_video(
-            video, marked, result=result, overwrite=args.overwrite, progress=not args.quiet
-        )  # fmt: skip
-        print(f'Saved {printable(str(written))}.', file=sys.stderr)
-    elif marked is not None:
-        kept = printable(str(marked))
-        print(f'Kept {kept}, which is there already; --overwrite writes it anew.', file=sys.stderr)
+    if marked is not None:
+        _annotate(video, marked, result, scorer, args, _asked(video, scorer, args, address))
     if args.json:
         print(json.dumps(result, allow_nan=False))
     else:
@@ -267,10 +262,51 @@ def _assess_alone(
         name = address or write_name(str(video), sys.stdout.encoding)
         print(
             f'{result["mean_score"]:.4f}  {result["quality"]:<6}  {name}  '
-            f'(worst {worst["mean_score"]:.4f} at {worst["start"]:.1f} s, {result["num_frames_analyzed"]} frames'
+            f'(worst {worst["mean_score"]:.4f} at {worst["start"]:.1f} s, '
+            f'{counted(result["num_frames_analyzed"], "frame")}'
             f'{", scored before" if known else ""}{"" if result["complete"] else ", ends early"})'
         )
     return result
+
+
+def _annotate(video: Path, marked: Path, result: dict, scorer, args: argparse.Namespace, asked: dict) -> None:
+    """Write the annotated video, and beside it, hidden, what it was made of; keep one of an earlier run of the same."""
+    about = marked.with_name(fitting_name(f'.{marked.name}', '.source.json'))
+    earlier = _json_of(about)
+    # Without a codec for it, another container was written.
+    place = next((path for path in _containers(marked) if path.name == earlier.get('written')), marked)
+    if place.exists() and not args.overwrite:
+        if earlier.get('asked', asked) != asked:
+            raise FileExistsError(
+                f'{place} is of another video, of an earlier {video.name}, or of another model or other settings. Name '
+                'another folder, or replace it with --overwrite.'
+            )
+        unknown = '' if 'asked' in earlier else ' and does not say of which video it is'
+        print(
+            f'Kept {printable(str(place))}, which is there already{unknown}; --overwrite writes it anew.',
+            file=sys.stderr,
+        )
+        return
+    written = scorer.annotate_video(
+        video, marked, result=result, overwrite=args.overwrite, progress=not args.quiet
+    )  # fmt: skip
+    write_json(about, {'asked': asked, 'written': written.name})
+    print(f'Saved {printable(str(written))}.', file=sys.stderr)
+
+
+def _containers(path: Path) -> list[Path]:
+    from miqa.apis.video.writing import OUTPUT_SUFFIXES
+
+    return [path.with_suffix(suffix) for suffix in OUTPUT_SUFFIXES]
+
+
+def _json_of(path: Path) -> dict:
+    """Return what a file of ours holds; nothing where it is missing or damaged."""
+    try:
+        content = parse_json(read_regular_text(path, what='report'), str(path))
+    except (ValueError, OSError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _asked(video: Path, scorer, args: argparse.Namespace, address: str | None) -> dict:
@@ -296,11 +332,8 @@ def _earlier(report: Path, video: Path, scorer, args: argparse.Namespace, addres
     """Return the result of an earlier run of the same command on the same file, if there is one."""
     if not report.is_file() or not video.is_file():
         return None
-    try:
-        result = parse_json(read_regular_text(report, what='report'), str(report))
-    except (ValueError, OSError):
-        return None
-    if not isinstance(result, dict) or not isinstance(result.get('asked'), dict):
+    result = _json_of(report)
+    if not isinstance(result.get('asked'), dict):
         return None
     asked = _asked(video, scorer, args, address)
     if 'file' not in result['asked']:  # a report of version 0.2

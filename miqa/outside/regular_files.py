@@ -55,7 +55,7 @@ def missing_file(what: str, name: str) -> FileNotFoundError:
             f'{address} is an address, and files are read here. The commands `miqa image` and `miqa video` fetch '
             'what is behind http(s) addresses, and `miqa camera` follows streams.'
         )
-    return FileNotFoundError(f'There is no {what} {name}.')
+    return FileNotFoundError(f'There is no {"folder" if name.endswith(os.sep) else what} {name}.')
 
 
 @overload

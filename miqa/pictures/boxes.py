@@ -65,7 +65,7 @@ def read_heif(stream: BinaryIO, named: set[bytes]) -> Header:
     kind = 'AVIF' if named & _AVIF_BRANDS else 'HEIF'
     largest = (0, 0)
     path, counter = (b'meta', b'iprp', b'ipco', b'ispe'), itertools.count()
-    for place in _below(stream, 0, size_of_stream(stream), path, counter):
+    for place in below(stream, 0, size_of_stream(stream), path, counter):
         _, width, height = unpack_at(stream, place[0], '>III')
         largest = max(largest, (width, height), key=lambda size: size[0] * size[1])
     if not all(largest):
@@ -73,9 +73,22 @@ def read_heif(stream: BinaryIO, named: set[bytes]) -> Header:
     return Header(kind, *largest, held=2 * size_of_stream(stream))
 
 
-def _below(
-    stream: BinaryIO, start: int, stop: int, path: tuple[bytes, ...], counter: Iterator[int]
+def below(
+    stream: BinaryIO, start: int, stop: int, path: tuple[bytes, ...], counter: Iterator[int] | None = None
 ) -> Iterator[tuple[int, int]]:
+    """Yield start and end of the contents of each box at the end of a path of kinds, such as ``(b'meta', b'iloc')``.
+
+    Args:
+        stream: the file.
+        start: the first position.
+        stop: the position behind the last one.
+        path: the kinds, from the outermost to that of the boxes.
+        counter: numbers the boxes of the whole file.
+
+    Raises:
+        DamagedPicture: there are more boxes than any file has.
+    """
+    counter = counter or itertools.count()
     for kind, body, end in boxes(stream, start, stop, counter):
         if kind != path[0]:
             continue
@@ -83,7 +96,7 @@ def _below(
             yield body, end
         else:
             # `meta` is a full box: four bytes of version and flags come first.
-            yield from _below(stream, body + (4 if kind == b'meta' else 0), end, path[1:], counter)
+            yield from below(stream, body + (4 if kind == b'meta' else 0), end, path[1:], counter)
 
 
 def without_exif(data: bytes) -> bytes:

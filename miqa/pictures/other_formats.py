@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from .boxes import HEIF_BRANDS, brands, read_heif, read_jpeg2000
+from .coded_sizes import check_coded
 from .header import (
     MOST_PIECES,
     DamagedPicture,
@@ -65,7 +66,7 @@ def read_header(stream: BinaryIO) -> Header | None:
     if begin[4:8] == b'ftyp':
         named = brands(stream)
         if named & HEIF_BRANDS or named & {b'avif', b'avis'}:
-            return read_heif(stream, named)
+            return check_coded(stream, read_heif(stream, named))
         if b'crx ' in named:
             raise OtherFormat("it is a camera's raw file. Develop it into a JPEG or TIFF file first")
         return None

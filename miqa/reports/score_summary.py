@@ -6,6 +6,7 @@ import math
 from collections import Counter
 
 from miqa.outside.names import printable
+from miqa.taxonomy import counted
 
 BINS = 10
 #: Fewer scores than this have no distribution worth a histogram.
@@ -63,7 +64,7 @@ class Summary:
         """Return the summary for people to read; nothing where one score says it all."""
         if self.count == 1 and not (self.skipped or self.failed):
             return ''
-        lines = [f'{self.count} images scored']
+        lines = [f'{counted(self.count, "image")} scored']
         if self.skipped:
             lines[0] += f', {self.skipped} skipped (done before)'
         if self.failed:

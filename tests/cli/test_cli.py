@@ -115,7 +115,7 @@ def test_annotated_images_and_heat_maps_are_made_and_made_again_if_missing(tmp_p
     assert bar[0, 2] > bar[0, 0] and bar[-1, 0] > bar[-1, 2]
     Path('heat/shots/001.png.png').unlink()
     assert status_of(*command) == 0
-    assert '1 images scored, 1 skipped' in capsys.readouterr().err
+    assert '1 image scored, 1 skipped' in capsys.readouterr().err
     assert Path('heat/shots/001.png.png').is_file()
     assert {path: path.read_bytes() for path in (tmp_path / 'shots').iterdir()} == before
     assert status_of('image', 'shots', '--weights', weights, '--annotated', 'shots/marked') == 1

@@ -43,11 +43,30 @@ def test_two_videos_of_one_stem_give_two_annotated_ones(miqa, tmp_path):
     write_video(tmp_path / 'a.avi', [0.8] * 10)
     command = ('video', 'a.mp4', 'a.avi', '--annotate', 'out', '--quiet')
     assert miqa(*command)[0] == 0
-    assert sorted(os.listdir('out')) == ['a.avi_quality.mp4', 'a.mp4_quality.mp4']
+    assert sorted(name for name in os.listdir('out') if name[0] != '.') == ['a.avi_quality.mp4', 'a.mp4_quality.mp4']
     status, _, said = miqa(*command)
     assert status == 0 and said.count('--overwrite writes it anew') == 2
     status, _, said = miqa('video', 'a.avi', '--annotate', 'out', '--quiet')
     assert 'Saved out/a_quality.mp4' in said
+
+
+def test_annotated_videos_of_one_name_from_two_folders_are_not_kept_for_each_other(miqa, tmp_path):
+    for camera, brightness in (('front', 0.2), ('back', 0.8)):
+        (tmp_path / camera).mkdir()
+        write_video(tmp_path / camera / 'a.avi', [brightness] * 10)
+    for typed in ('front/a.avi', './front/a.avi', tmp_path / 'front/a.avi', 'link/a.avi'):
+        if not os.path.lexists('link'):
+            os.symlink('front', 'link')
+        status, _, said = miqa('video', typed, '--annotate', 'out', '--quiet')
+        assert status == 0 and ('Saved out/a_quality.mp4' in said) == (typed == 'front/a.avi')
+    before = Path('out/a_quality.mp4').read_bytes()
+    os.utime('back/a.avi', ns=(Path('front/a.avi').stat().st_mtime_ns,) * 2)
+    status, _, said = miqa('video', 'back/a.avi', '--annotate', 'out', '--quiet')
+    assert status == 3 and 'is of another video' in said and Path('out/a_quality.mp4').read_bytes() == before
+    status, _, said = miqa('video', 'back/a.avi', '--annotate', 'out', '--quiet', '--overwrite')
+    assert status == 0 and Path('out/a_quality.mp4').read_bytes() != before
+    os.utime('back/a.avi', ns=(10**18, 10**18))
+    assert miqa('video', 'back/a.avi', '--annotate', 'out', '--quiet')[0] == 3
 
 
 def test_annotated_names_that_would_still_be_one_are_an_error():

@@ -132,7 +132,7 @@ def test_pictures_that_are_not_read_here_are_reported_and_not_passed_over(tmp_pa
     with pytest.raises(SystemExit) as end:
         main(['image', 'shots', '--weights', str(tmp_path / 'best.pth')])
     said = capsys.readouterr().err
-    assert end.value.code == 3 and '1 images scored, 4 could not be read' in said
+    assert end.value.code == 3 and '1 image scored, 4 could not be read' in said
     for name in ('b.JXL', 'c.dng', 'broken.png', 'pipe.jpg'):
         assert f'shots/{name}' in said
 

@@ -4,12 +4,14 @@ import contextlib
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from miqa.pictures import reading
+from miqa.pictures.coded_sizes import coded_sizes
 from miqa.pictures.header import DamagedPicture
 from miqa.pictures.other_formats import read_header
 from miqa.pictures.reading import UnreadableImage, read_image
@@ -172,3 +174,56 @@ def test_a_file_that_must_be_held_at_once_is_refused_above_a_bound(tmp_path):
         stream.truncate(850 << 20)
     with pytest.raises(UnreadableImage, match='800 MB of it are read at once|too large to decode'):
         read_image(path)
+
+
+def stating(kind: str, width: int, height: int) -> bytes:
+    """An AVIF or HEIC file whose boxes state another size than its coded pixels have."""
+    if kind == 'HEIC':
+        data = (Path(__file__).parents[1] / 'helpers' / 'smooth.heic').read_bytes()
+    else:
+        picture = np.full((3000, 4000, 3), 99, np.uint8) if kind == 'huge AVIF' else np.tile(RGB, (4, 4, 1))
+        frames = {'save_all': True, 'append_images': [Image.fromarray(picture)]} if kind == 'animated AVIF' else {}
+        data = encoded('AVIF', picture, **({'speed': 10} if kind == 'huge AVIF' else frames))
+    at = data.index(b'ispe') + 8
+    return data[:at] + struct.pack('>II', width, height) + data[at + 8 :]
+
+
+@pytest.mark.parametrize('kind', ['AVIF', 'huge AVIF', 'animated AVIF', 'HEIC'])
+def test_coded_pixels_are_no_more_than_the_file_states(kind, monkeypatch):
+    def decode(*_, **__):
+        raise AssertionError('pixels were decoded')
+
+    monkeypatch.setattr(reading, 'decode', decode)
+    with pytest.raises(UnreadableImage, match=r'it states 16 x 16 pixels and holds (4000 x 3000|128 x 96)'):
+        read_image(stating(kind, 16, 16))
+
+
+def test_tiles_of_a_grid_are_measured_one_by_one_and_where_they_lie():
+    # A grid of two tiles with pixels of 128 x 96 each, whose table of places has the item of the grid in `idat`.
+    tile = encoded('AVIF', np.tile(RGB, (4, 4, 1)))
+    place = tile.index(b'mdat') + 4
+    pixels = tile[place:]
+
+    def file(canvas: tuple[int, int], stated: tuple[int, int]) -> bytes:
+        def table(first: int) -> bytes:
+            places = [(1, 1, 0, 8), (2, 0, first, len(pixels)), (3, 0, first, len(pixels))]
+            items = (struct.pack('>HHHHII', number, way, 0, 1, start, size) for number, way, start, size in places)
+            return box(b'iloc', b'\1\0\0\0\x44\0' + struct.pack('>H', 3) + b''.join(items))
+
+        kinds = [(1, b'grid'), (2, b'av01'), (3, b'av01')]
+        names = [box(b'infe', b'\2\0\0\0' + struct.pack('>HH', number, 0) + kind + b'\0') for number, kind in kinds]
+        size = box(b'iprp', box(b'ipco', box(b'ispe', bytes(4) + struct.pack('>II', *stated))))
+        grid = box(b'idat', b'\0\0\0\1' + struct.pack('>HH', *canvas))
+        rest = box(b'iinf', bytes(4) + struct.pack('>H', 3) + b''.join(names)) + size + grid
+        head = box(b'ftyp', b'avif\0\0\0\0mif1')
+        first = len(head) + len(box(b'meta', bytes(4) + table(0) + rest)) + 8
+        return head + box(b'meta', bytes(4) + table(first) + rest) + box(b'mdat', pixels)
+
+    assert list(coded_sizes(io.BytesIO(file((256, 96), (256, 96))))) == [(256, 96), (128, 96), (128, 96)]
+    for canvas, stated, message in (
+        ((256, 96), (16, 16), 'states 16 x 16 pixels and holds 256 x 96'),
+        ((9000, 9000), (256, 96), 'states 256 x 96 pixels and holds 9000 x 9000'),
+        ((16, 16), (16, 16), 'states 16 x 16 pixels and holds 128 x 96'),
+    ):
+        with pytest.raises(UnreadableImage, match=message):
+            read_image(file(canvas, stated))
