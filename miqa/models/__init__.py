@@ -12,7 +12,7 @@ from .methods.transformers import HybridTransformer, PlainTransformer
 from .parts.checkpoints import load_checkpoint, parse_released_name, read_checkpoint, to_released
 from .parts.data_preprocessor import ViewPreprocessor
 from .parts.losses import L1Loss, MSELoss, PLCCLoss, RankLoss, SmoothL1Loss
-from .parts.region_encoder import MMSegRegionEncoder, PackagedRegionEncoder, TimmRegionEncoder
+from .parts.region_encoder import PackagedRegionEncoder, TimmRegionEncoder
 from .responses.detector_probe import DetectorProbe
 from .responses.probes import ClassifierProbe
 from .responses.two_stage_probe import TwoStageProbe
@@ -25,7 +25,6 @@ __all__ = [
     'DetectorProbe',
     'HybridTransformer',
     'L1Loss',
-    'MMSegRegionEncoder',
     'MSELoss',
     'PLCCLoss',
     'PackagedRegionEncoder',

@@ -1,4 +1,4 @@
-"""The frozen region encoder: equal in both libraries, frozen for good, fed from either published file."""
+"""The frozen region encoder: MMSegmentation's features, frozen for good, fed from either published file."""
 
 import copy
 
@@ -12,12 +12,12 @@ from timm.models import VisionTransformer
 from miqa.keeping import sha256_of_file
 from miqa.models import (
     CheckpointError,
-    MMSegRegionEncoder,
     PackagedRegionEncoder,
     TimmRegionEncoder,
     WeightsUnavailable,
 )
 from miqa.models.parts.region_encoder import SERE_URL
+from miqa.registry import MODELS
 
 SMALL = {'img_size': 64, 'patch_size': 8, 'embed_dim': 48, 'depth': 3, 'num_heads': 3, 'weights': None}
 
@@ -32,55 +32,46 @@ def randomised(module, seed=0):
 
 
 @pytest.fixture
-def encoders():
-    ours = randomised(TimmRegionEncoder(**SMALL))
-    theirs = MMSegRegionEncoder(**SMALL)
-    theirs.load_state_dict(ours.state_dict())
-    return ours, theirs
+def encoder():
+    return randomised(TimmRegionEncoder(**SMALL))
 
 
-@pytest.mark.parametrize('size', [64, 80, 96, (80, 64)])
-def test_both_libraries_give_equal_features_for_the_same_tensors(encoders, size):
-    height, width = size if isinstance(size, tuple) else (size, size)
-    region = torch.randn(2, 3, height, width)
-    ours, theirs = (encoder(region) for encoder in encoders)
-    assert ours.shape == (2, 48)
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
-
-
-def test_the_features_are_mmsegmentations_patch_map_averaged_over_space(encoders):
+@pytest.mark.parametrize('size', [(64, 64), (80, 80), (96, 96), (80, 64)])
+def test_the_features_are_mmsegmentations_patch_map_averaged_over_space(encoder, size):
     vit = SEGMENTERS.build(
         dict(
             type='mmseg.VisionTransformer',
             **mmseg_vit(64, 8, 48, 3, 3),
         )
     )
-    vit.load_state_dict(encoders[0].state_dict())
-    region = torch.randn(2, 3, 96, 96)
+    vit.load_state_dict(encoder.state_dict())
+    region = torch.randn(2, 3, *size)
     (features,) = vit(region)
-    assert features.shape == (2, 48, 12, 12)
-    torch.testing.assert_close(encoders[0](region), features.mean(dim=(2, 3)), rtol=1e-4, atol=1e-5)
+    assert features.shape == (2, 48, size[0] // 8, size[1] // 8)
+    torch.testing.assert_close(encoder(region), features.mean(dim=(2, 3)), rtol=1e-4, atol=1e-5)
 
 
-def test_timms_own_resize_of_the_position_embedding_would_differ(encoders):
+def test_configs_of_0_2_that_name_mmsegmentations_encoder_get_timms():
+    assert type(MODELS.build({'type': 'MMSegRegionEncoder', **SMALL})) is TimmRegionEncoder
+
+
+def test_timms_own_resize_of_the_position_embedding_would_differ(encoder):
     """The trap that the encoder avoids: the test above can fail."""
     from timm.layers import resample_abs_pos_embed
 
-    ours = encoders[0]
-    antialiased = resample_abs_pos_embed(ours.vit.pos_embed, [10, 10])
-    assert (antialiased - ours._position((10, 10))).abs().max() > 1e-3
+    antialiased = resample_abs_pos_embed(encoder.vit.pos_embed, [10, 10])
+    assert (antialiased - encoder._position((10, 10))).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize('kind', [TimmRegionEncoder, MMSegRegionEncoder])
-def test_stored_names_are_mmsegmentations_in_both(kind, encoders):
-    names = set(kind(**SMALL).state_dict())
+def test_stored_names_are_mmsegmentations(encoder):
+    names = set(encoder.state_dict())
     assert {'pos_embed', 'patch_embed.projection.bias', 'ln1.weight', 'layers.2.ffn.layers.0.0.bias'} <= names
     assert not any('vit.' in name or 'blocks' in name for name in names)
 
 
 @pytest.mark.parametrize(
     'encoder',
-    [TimmRegionEncoder(**SMALL), MMSegRegionEncoder(**SMALL), PackagedRegionEncoder(pretrained=False)],
+    [TimmRegionEncoder(**SMALL), PackagedRegionEncoder(pretrained=False)],
     ids=lambda encoder: type(encoder).__name__,
 )
 def test_train_leaves_features_bit_identical(encoder):
@@ -94,21 +85,19 @@ def test_train_leaves_features_bit_identical(encoder):
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
 
 
-def test_a_copy_for_weight_averaging_has_the_same_names_and_features(encoders):
+def test_a_copy_for_weight_averaging_has_the_same_names_and_features(encoder):
     region = torch.randn(1, 3, 64, 64)
-    for encoder in encoders:
-        average = ExponentialMovingAverage(encoder, update_buffers=True)
-        average.update_parameters(encoder)
-        assert set(average.module.state_dict()) == set(encoder.state_dict())
-        assert torch.equal(average.module(region), encoder(region))
+    average = ExponentialMovingAverage(encoder, update_buffers=True)
+    average.update_parameters(encoder)
+    assert set(average.module.state_dict()) == set(encoder.state_dict())
+    assert torch.equal(average.module(region), encoder(region))
 
 
-def test_the_digest_tells_weights_apart_and_libraries_not(encoders):
-    ours, theirs = encoders
-    digest = ours.digest()
-    assert digest == theirs.digest() == copy.deepcopy(ours).digest()
-    ours.load_state_dict(randomised(TimmRegionEncoder(**SMALL), seed=1).state_dict())
-    assert ours.digest() != digest
+def test_the_digest_tells_weights_apart(encoder):
+    digest = encoder.digest()
+    assert digest == copy.deepcopy(encoder).digest()
+    encoder.load_state_dict(randomised(TimmRegionEncoder(**SMALL), seed=1).state_dict())
+    assert encoder.digest() != digest
 
 
 def test_the_digest_follows_weights_that_are_loaded_later():
@@ -120,10 +109,9 @@ def test_the_digest_follows_weights_that_are_loaded_later():
     assert before != encoder.digest() == loaded_before.digest()
 
 
-def test_a_side_that_is_no_multiple_of_the_patch_size_is_refused(encoders):
-    for encoder in encoders:
-        with pytest.raises(ValueError, match=r'\(64, 70\), must be multiples of 8'):
-            encoder(torch.zeros(1, 3, 64, 70))
+def test_a_side_that_is_no_multiple_of_the_patch_size_is_refused(encoder):
+    with pytest.raises(ValueError, match=r'\(64, 70\), must be multiples of 8'):
+        encoder(torch.zeros(1, 3, 64, 70))
 
 
 def timm_file(path, wrap=lambda state: {'model': state}, seed=5):
@@ -137,31 +125,30 @@ def timm_file(path, wrap=lambda state: {'model': state}, seed=5):
     return vit
 
 
-def loaded(kind, path, **options):
-    encoder = kind(**{**SMALL, 'weights': str(path), **options})
+def loaded(path, **options):
+    encoder = TimmRegionEncoder(**{**SMALL, 'weights': str(path), **options})
     encoder.init_weights()
     return encoder
 
 
-@pytest.mark.parametrize('kind', [TimmRegionEncoder, MMSegRegionEncoder])
 @pytest.mark.parametrize(
     'wrap', [lambda s: {'model': s}, lambda s: {'state_dict': s}, lambda s: s], ids=['model', 'state_dict', 'bare']
 )
-def test_a_file_in_timms_names_loads_with_fc_norm_as_the_final_norm(tmp_path, kind, wrap):
+def test_a_file_in_timms_names_loads_with_fc_norm_as_the_final_norm(tmp_path, wrap):
     vit = timm_file(tmp_path / 'sere.pth', wrap).eval()
     region = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         # Average of the normalised patch tokens, by timm alone.
         expected = vit.fc_norm(vit.forward_features(region))[:, 1:].mean(dim=1)
-    torch.testing.assert_close(loaded(kind, tmp_path / 'sere.pth')(region), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(loaded(tmp_path / 'sere.pth')(region), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_mmsegmentations_file_loads_without_its_heads(tmp_path, encoders):
-    state = {f'backbone.{key}': value for key, value in encoders[1].state_dict().items()}
+def test_mmsegmentations_file_loads_without_its_heads(tmp_path, encoder):
+    state = {f'backbone.{key}': value for key, value in encoder.state_dict().items()}
     heads = {'decode_head.conv_seg.weight': torch.zeros(9, 48, 1, 1), 'auxiliary_head.conv_seg.bias': torch.zeros(9)}
     torch.save({'meta': {'mmseg_version': '1.0'}, 'state_dict': {**state, **heads}}, tmp_path / 'mmseg.pth')
     region = torch.randn(2, 3, 64, 64)
-    assert torch.equal(loaded(TimmRegionEncoder, tmp_path / 'mmseg.pth')(region), encoders[0](region))
+    assert torch.equal(loaded(tmp_path / 'mmseg.pth')(region), encoder(region))
 
 
 def test_a_file_that_lacks_a_tensor_is_refused_by_name(tmp_path):
@@ -170,32 +157,32 @@ def test_a_file_that_lacks_a_tensor_is_refused_by_name(tmp_path):
 
     timm_file(tmp_path / 'odd.pth', without_cls)
     with pytest.raises(CheckpointError, match='1 missing: cls_token. 1 unexpected: mask_token.'):
-        loaded(TimmRegionEncoder, tmp_path / 'odd.pth')
+        loaded(tmp_path / 'odd.pth')
 
 
 def test_a_file_of_another_size_is_refused_with_both_shapes(tmp_path):
     timm_file(tmp_path / 'sere.pth')
     with pytest.raises(CheckpointError, match=r'pos_embed is \(1, 65, 48\), expected \(1, 37, 48\)'):
-        loaded(TimmRegionEncoder, tmp_path / 'sere.pth', img_size=48)
+        loaded(tmp_path / 'sere.pth', img_size=48)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(WeightsUnavailable, match='There is no weights file .*nowhere.pth'):
-        loaded(TimmRegionEncoder, tmp_path / 'nowhere.pth')
+        loaded(tmp_path / 'nowhere.pth')
 
 
 def test_a_wrong_checksum_is_named_and_a_right_one_accepted(tmp_path):
     timm_file(tmp_path / 'sere.pth')
-    loaded(TimmRegionEncoder, tmp_path / 'sere.pth', sha256=sha256_of_file(tmp_path / 'sere.pth'))
+    loaded(tmp_path / 'sere.pth', sha256=sha256_of_file(tmp_path / 'sere.pth'))
     with pytest.raises(WeightsUnavailable, match='expected 0000'):
-        loaded(TimmRegionEncoder, tmp_path / 'sere.pth', sha256='0' * 64)
+        loaded(tmp_path / 'sere.pth', sha256='0' * 64)
 
 
 def test_without_a_connection_training_is_told_what_to_download_and_where_to_put_it(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     monkeypatch.setattr('urllib.request.urlopen', offline)
     with pytest.raises(WeightsUnavailable) as caught:
-        loaded(TimmRegionEncoder, SERE_URL)
+        loaded(SERE_URL)
     assert SERE_URL in str(caught.value)
     assert str(tmp_path / 'hub' / 'checkpoints' / 'sere_finetuned_vit_small_ep100.pth') in str(caught.value)
     assert 'weights=None' in str(caught.value)
@@ -207,7 +194,7 @@ def test_a_file_put_where_the_message_says_is_used(tmp_path, monkeypatch):
     place = tmp_path / 'hub' / 'checkpoints' / 'sere_finetuned_vit_small_ep100.pth'
     place.parent.mkdir(parents=True)
     timm_file(place)
-    loaded(TimmRegionEncoder, SERE_URL)
+    loaded(SERE_URL)
 
 
 def offline(*args, **kwargs):

@@ -13,7 +13,6 @@ model = dict(
         # timm's ImageNet weights. Without internet: the path of the file, or False to start from random ones.
         base=dict(type='PlainTransformer', model_name='vit_small_patch16_224', pretrained=True),
         region_encoder=dict(
-            # MMSegRegionEncoder gives the same features, more slowly.
             type='TimmRegionEncoder',
             # Or a path. CC BY-NC 4.0. MMSegmentation's file of the same kind of ViT (fcn_sere-small_finetuned_fp16_...,
             # miqa.models.parts.region_encoder.SERE_MMSEG_URL) works too. Released checkpoints bring their own encoder.

@@ -6,7 +6,6 @@ from typing import Any
 
 import timm
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from miqa.networks.packaged_weights import efficientnet_lite
@@ -35,11 +34,13 @@ class RegionEncoder(FrozenEncoder):
     foreign_part = 'region_encoder'
 
 
-class VisionTransformerEncoder(RegionEncoder):
+# Checkpoints and configs of 0.2 may say MMSegRegionEncoder: the same tensors, computed by MMSegmentation.
+@MODELS.register_module(name=['TimmRegionEncoder', 'MMSegRegionEncoder'])
+class TimmRegionEncoder(RegionEncoder):
     """A ViT whose last layer's patch features, normalised, without the CLS token, are averaged over space.
 
-    Its tensors have MMSegmentation's names in every checkpoint, whichever library computes: so a file
-    written with one loads into the other, and released files need no translation.
+    timm computes it, with PyTorch's fused attention. Its tensors have MMSegmentation's names in every checkpoint, so
+    that released files need no translation.
 
     Args:
         img_size: side of the square that the position embedding is made for; other inputs get it resized.
@@ -66,21 +67,18 @@ class VisionTransformerEncoder(RegionEncoder):
         self.out_channels = embed_dim
         self.weights = weights
         self.sha256 = sha256
-        self.vit: Any = self._build(img_size, patch_size, embed_dim, depth, num_heads)
+        self.vit: Any = timm.models.VisionTransformer(
+            img_size=img_size,
+            patch_size=patch_size,
+            embed_dim=embed_dim,
+            depth=depth,
+            num_heads=num_heads,
+            num_classes=0,
+            global_pool='token',
+        )
         self.register_state_dict_post_hook(_store_names)
         self.register_load_state_dict_pre_hook(_restore_names)
         self.freeze()
-
-    def _build(self, img_size: int, patch_size: int, embed_dim: int, depth: int, num_heads: int) -> nn.Module:
-        raise NotImplementedError
-
-    def stored_name(self, own: str) -> str:
-        """Name in checkpoints of tensor ``own`` of this module."""
-        raise NotImplementedError
-
-    def own_name(self, stored: str) -> str:
-        """Name in this module of a checkpoint's tensor ``stored``."""
-        raise NotImplementedError
 
     def init_weights(self) -> None:
         """Load the pretrained ViT.
@@ -102,36 +100,6 @@ class VisionTransformerEncoder(RegionEncoder):
                 f'The sides of view region, {tuple(region.shape[-2:])}, must be multiples of {self.patch_size} pixels.'
             )
         return super().forward(region)
-
-
-# Module-level functions, so that a copy of the encoder (EMA makes one) has hooks of its own.
-def _store_names(encoder: VisionTransformerEncoder, state: dict, prefix: str, _) -> None:
-    for key in [key for key in state if key.startswith(f'{prefix}vit.')]:
-        state[prefix + encoder.stored_name(key.removeprefix(prefix))] = state.pop(key)
-
-
-def _restore_names(encoder: VisionTransformerEncoder, state: dict, prefix: str, *_) -> None:
-    for key in [key for key in state if key.startswith(prefix)]:
-        state[prefix + encoder.own_name(key.removeprefix(prefix))] = state.pop(key)
-
-
-@MODELS.register_module()
-class TimmRegionEncoder(VisionTransformerEncoder):
-    """The region encoder computed by timm's VisionTransformer; see :class:`VisionTransformerEncoder`.
-
-    The fast one: timm's attention uses PyTorch's fused kernel, MMSegmentation's does not.
-    """
-
-    def _build(self, img_size, patch_size, embed_dim, depth, num_heads):
-        return timm.models.VisionTransformer(
-            img_size=img_size,
-            patch_size=patch_size,
-            embed_dim=embed_dim,
-            depth=depth,
-            num_heads=num_heads,
-            num_classes=0,
-            global_pool='token',
-        )
 
     def encode(self, region: torch.Tensor) -> torch.Tensor:
         """Average the last layer's normalised patch features: (B, embed_dim)."""
@@ -164,46 +132,15 @@ class TimmRegionEncoder(VisionTransformerEncoder):
         return f'vit.{mmseg_to_timm(stored)}'
 
 
-@MODELS.register_module()
-class MMSegRegionEncoder(VisionTransformerEncoder):
-    """The region encoder computed by MMSegmentation's VisionTransformer; see :class:`VisionTransformerEncoder`."""
+# Module-level functions, so that a copy of the encoder (EMA makes one) has hooks of its own.
+def _store_names(encoder: TimmRegionEncoder, state: dict, prefix: str, _) -> None:
+    for key in [key for key in state if key.startswith(f'{prefix}vit.')]:
+        state[prefix + encoder.stored_name(key.removeprefix(prefix))] = state.pop(key)
 
-    def _build(self, img_size, patch_size, embed_dim, depth, num_heads):
-        # Imported late: MMSegmentation takes seconds, and only who names it in a config waits for it.
-        import mmseg.models  # noqa: F401  fills the registry
-        from mmseg.registry import MODELS as SEGMENTERS
 
-        return SEGMENTERS.build(
-            {
-                # With its scope, as the default one is ours while a config of ours is built.
-                'type': 'mmseg.VisionTransformer',
-                'img_size': (img_size, img_size),
-                'patch_size': patch_size,
-                'patch_bias': True,
-                'embed_dims': embed_dim,
-                'num_layers': depth,
-                'num_heads': num_heads,
-                'mlp_ratio': 4,
-                'out_indices': -1,
-                'qkv_bias': True,
-                'with_cls_token': True,
-                'final_norm': True,
-                'interpolate_mode': 'bicubic',
-                'norm_cfg': {'type': 'LN', 'eps': 1e-6},
-            }
-        )
-
-    def encode(self, region: torch.Tensor) -> torch.Tensor:
-        """Average the last layer's normalised patch features: (B, embed_dim)."""
-        return self.vit(region)[-1].mean(dim=(2, 3))
-
-    def stored_name(self, own: str) -> str:
-        """Name in checkpoints of tensor ``own`` of this module."""
-        return own.removeprefix('vit.')
-
-    def own_name(self, stored: str) -> str:
-        """Name in this module of a checkpoint's tensor ``stored``."""
-        return f'vit.{stored}'
+def _restore_names(encoder: TimmRegionEncoder, state: dict, prefix: str, *_) -> None:
+    for key in [key for key in state if key.startswith(prefix)]:
+        state[prefix + encoder.own_name(key.removeprefix(prefix))] = state.pop(key)
 
 
 @MODELS.register_module()
