@@ -10,6 +10,13 @@ from miqa.keeping.files import try_writing
 from miqa.outside.tables import TableError
 from miqa.taxonomy import counted
 
+_OVERVIEW = """\
+A gate lets through the pictures that are good enough for your machine.
+
+make: from a folder of pictures and a machine to a gate and a report on its worth, in one command.
+fit:  the threshold with a guarantee, from scores and outcomes that you have already.
+show: what a gate promises.
+"""
 _DESCRIPTION = """\
 Fit a gate: the lowest threshold on the score for which, with the confidence that you ask for, the mean outcome of what
 passes is at least the target.
@@ -39,8 +46,8 @@ def add_parser(subparsers) -> None:
     """Add the sub-command."""
     parser = subparsers.add_parser(
         'gate',
-        help='fit a gate',
-        description=_DESCRIPTION,
+        help='make or fit a gate',
+        description=_OVERVIEW,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -22,19 +22,20 @@ COMMANDS = {
     'train': 'train a quality model on a labelled database',
     'test': 'test a trained model, or the released weights',
     'compare': 'compare methods on the same test images: table, plots, what filtering gains',
-    'gate': 'fit a threshold that keeps a promise, for `miqa filter --gate`',
-    'models': 'list the models that can be had by name',
+    'gate': 'make a gate for your own machine, or fit a threshold with a guarantee',
+    'models': 'list the models available by name',
     'benchmark-pairs': 'compare scores on pictures of the same scenes in good and bad conditions',
     'export': 'write a model as ONNX or torch.export file',
-    'serve': 'open a page to try it in the browser',
+    'serve': 'serve a page for the browser and an HTTP endpoint',
 }
 
 _EXAMPLES = """
 Examples:
-  miqa image photo.jpg                                        # the paper's model, fetched at first use
-  miqa image shots/ --out scores.csv --model demo             # a folder; run again to go on after a stop
-  miqa filter shots/ --keep 0.8 --to good/ --model demo       # copy the best four fifths
-  miqa models --task det                                      # what can be had by name
+  miqa image photo.jpg                                        # the packaged model; works offline
+  miqa image shots/ --report page.html                        # a page, worst first
+  miqa image shots/ --out scores.csv                          # a folder; run again to go on after a stop
+  miqa filter shots/ --keep 0.8 --to good/                    # copy the best four fifths
+  miqa models --task det                                      # models available by name
 
 Exit status: 0 all went well; 1 an error; 2 wrong usage; 3 done, but some files could not be read.
 """

@@ -1,4 +1,4 @@
-"""``miqa models``: what can be had by name."""
+"""``miqa models``: the models available by name."""
 
 from __future__ import annotations
 
@@ -71,15 +71,16 @@ def run(args: argparse.Namespace) -> int:
         here = 'yes' if entry.path.is_file() else ''
         rows.append((entry.preprocessing.title, entry.task, entry.label, *figures, here))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    print('Released models')
+    print(
+        f'{PACKAGED_NAME}, the default for cls, is in the package and needs no download. Its card: miqa models '
+        f'{PACKAGED_NAME}\n\nModels of the paper, fetched at first use:'
+    )
     for row in rows:
         print('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     demo = demo_path(task=args.task)
     here = f'is at {demo}' if demo.is_file() else f'is trained by `{in_a_clone("bash tools/quickstart.sh")}`'
     print(
-        f'The model `{PACKAGED_NAME}` ships with the package and is the default for cls; its card: `miqa models '
-        f'{PACKAGED_NAME}`. '
-        f'Scores are raw regression values, nominally 0 to 1, higher is better. SRCC and PLCC are the figures of the '
+        f'\nScores are raw regression values, nominally 0 to 1, higher is better. SRCC and PLCC are the figures of the '
         f'paper. The authors publish no checksums. Weights are kept in {user_cache()} (change it with '
         f'{HOME_VARIABLE}). The model `demo` {here}.',
     )

@@ -202,14 +202,23 @@ def temporary_root() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix='miqa_plan_')
 
 
+#: Fewer images are answered in minutes without a GPU.
+_FOR_A_GPU = 10_000
+
+
+def _duration(hours: float, unit: str = 'CPU core') -> str:
+    """Return a time in hours, or a short one in minutes."""
+    return f'{hours:10.1f} {unit} hours' if hours >= 1 else f'{60 * hours:10.1f} {unit} minutes'
+
+
 def plan_text(
     costs: ImageCosts, machines: Sequence[MachineCosts], sources: int, gpu_images_per_second: float | None = None
 ) -> str:
     """Say what was measured and what a database of ``sources`` will cost, in lines for people."""
     plan = extrapolate(costs, machines, sources, gpu_images_per_second)
     lines = [
-        f'Measured here on {costs.sampled} sources of {costs.megapixels:.2f} megapixels on average '
-        f'(time of the processor; {usable_cores()} cores here):',
+        f'Measured here on {costs.sampled} source{"s" * (costs.sampled != 1)} of {costs.megapixels:.2f} megapixels on '
+        f'average (time of the processor; {usable_cores()} cores here):',
         f'  per source: distort {costs.distort_seconds:.1f} s, quality table {costs.measure_seconds:.1f} s, decode '
         f'{costs.decode_seconds:.1f} s of one core; {costs.bytes / 1e6:.1f} MB',
     ]
@@ -221,22 +230,20 @@ def plan_text(
     lines += [
         '',
         f'{sources} sources, {plan.images} images:',
-        f'  distortions     {plan.distort_hours:10.1f} CPU core hours',
-        f'  quality tables  {plan.measure_hours:10.1f} CPU core hours (with --measures none: 0)',
+        f'  distortions     {_duration(plan.distort_hours)}',
+        f'  quality tables  {_duration(plan.measure_hours)} (with --measures none: 0)',
     ]
     if machines:
-        lines.append(
-            f'  decoding        {plan.decode_hours * len(machines):10.1f} CPU core hours ({len(machines)} machines)'
-        )
+        lines.append(f'  decoding        {_duration(plan.decode_hours * len(machines))} ({len(machines)} machines)')
         on = {item.name: item.device for item in machines}
         for name, hours in plan.machine_hours.items():
-            lines.append(f'  {name:30s} {hours:10.1f} {"GPU hours" if on[name] == "cuda" else "CPU core hours"}')
-        if plan.gpu_hours is None:
-            said = f'{in_a_clone("tools/data/plan.py")} takes the speed of one, --gpu-images-per-second'
-            lines.append(f'  GPU hours       not known: no GPU here; {said}')
-        else:
+            lines.append(f'  {name:30s} {_duration(hours, "GPU" if on[name] == "cuda" else "CPU core")}')
+        if plan.gpu_hours is not None:
             stated = gpu_images_per_second
             basis = f'as stated, {stated:g} images per second and machine' if stated else 'as measured here'
-            lines.append(f'  GPU hours       {plan.gpu_hours:10.1f} ({basis})')
+            lines.append(f'  GPU time        {_duration(plan.gpu_hours, "GPU")} ({basis})')
+        elif plan.images >= _FOR_A_GPU:
+            advice = f'{in_a_clone("tools/data/plan.py")} takes the speed of one, --gpu-images-per-second'
+            lines.append(f'  GPU time        not known: no GPU here; {advice}')
     disk = f'{plan.image_bytes / 1e9:10.1f} GB images, {plan.response_bytes / 1e9:.2f} GB responses'
     return '\n'.join([*lines, f'  disk            {disk}'])

@@ -161,7 +161,7 @@ def test_the_plan_measures_a_sample_and_says_what_it_does_not_know(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert '1000 sources, 251000 images' in done.stdout
-    assert 'GPU hours       not known' in done.stdout
+    assert 'GPU time        not known' in done.stdout
 
 
 def test_det_labels_come_from_the_commands_too(tmp_path):

@@ -34,7 +34,7 @@ def read_coco_file(request: Request) -> CocoFile:
     )
     wanted = {PurePosixPath(picture.name).name for picture in request.pictures}
     others = [image.file_name for image in annotations.images.values() if _name(image.file_name) not in wanted]
-    remarks.add('{} of its images are not among the pictures', others[0] if others else '', len(others))
+    remarks.add('{} annotated images are not among the pictures', others[0] if others else '', len(others))
     return CocoFile(data, annotations, remarks)
 
 

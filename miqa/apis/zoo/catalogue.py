@@ -1,4 +1,4 @@
-"""The zoo: every set of weights that can be had by name, where it lies and how good it is said to be."""
+"""The zoo: every set of weights available by name, where it is and its published figures."""
 
 from __future__ import annotations
 
