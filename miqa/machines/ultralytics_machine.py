@@ -14,6 +14,7 @@ import numpy as np
 from miqa.keeping import sha256_of_file
 from miqa.networks.torch_settings import settings_kept
 from miqa.outside.checkpoint_files import CheckpointError
+from miqa.outside.user_folders import user_cache
 from miqa.registry import MACHINES
 from miqa.running import require
 from miqa.taxonomy import check_choice
@@ -38,8 +39,9 @@ class UltralyticsMachine(Machine):
     """A YOLO or RT-DETR of Ultralytics (AGPL-3.0) in a file, with Ultralytics' own letterboxing and suppression.
 
     **A .pt file is a pickle, and opening it runs what is in it; so does a TensorRT engine.** Name only files that you
-    trust. Nothing is fetched: a file that is not there is an error. Ultralytics does not install packages
-    by itself here (unless the variable YOLO_AUTOINSTALL says so).
+    trust. Nothing is fetched: a file that is not there is an error. Ultralytics neither installs packages nor reports
+    its use here, and keeps its settings in MIQA's cache folder (unless the variables YOLO_AUTOINSTALL, YOLO_OFFLINE
+    and YOLO_CONFIG_DIR say otherwise).
 
     Args:
         file: ``.pt``, ``.onnx`` or ``.engine``.
@@ -77,7 +79,8 @@ class UltralyticsMachine(Machine):
             raise ValueError(f'{file} is not an Ultralytics file; it must end in {", ".join(FILE_KINDS)}.')
         if not self.file.is_file():
             raise FileNotFoundError(f'There is no file {file}. Models of Ultralytics are not fetched by their name.')
-        os.environ.setdefault('YOLO_AUTOINSTALL', 'false')
+        # Its import writes settings, into the user's own folders otherwise.
+        os.environ.setdefault('YOLO_CONFIG_DIR', str(user_cache()))
         with settings_kept():  # its import leaves OpenCV one thread
             self.library = require('ultralytics', 'Models of Ultralytics (AGPL-3.0)')
         for key in options or {}:
