@@ -124,7 +124,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the database; returns 1 where the check at the end finds problems, 3 where something was left out."""
     from miqa.labelling import ScoreOptions
-    from miqa.labelling.own_database import Order, make_database, make_plan
+    from miqa.labelling.own_database import Order, few_sources, make_database, make_plan
     from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
     from miqa.machines import machine_configs_of
     from miqa.machines.recognition.options import file_option
@@ -173,7 +173,7 @@ def run(args: argparse.Namespace) -> int:
         print(make_plan(order))
         return 0
     made = make_database(order, progress=not args.quiet)
-    for note in made.notes:
+    for note in filter(None, (*made.notes, few_sources(made.splits, order.images))):
         print(note)
     for sentence in made.left_out.lines():
         print(f'Left out: {sentence}')

@@ -259,10 +259,11 @@ def _assess_alone(
         print(json.dumps(result, allow_nan=False))
     else:
         worst = result['worst_segments'][0]
+        damage = f': {worst["damage"]}' if worst.get('damage') else ''
         name = address or write_name(str(video), sys.stdout.encoding)
         print(
             f'{result["mean_score"]:.4f}  {result["quality"]:<6}  {name}  '
-            f'(worst {worst["mean_score"]:.4f} at {worst["start"]:.1f} s, '
+            f'(worst {worst["mean_score"]:.4f} at {worst["start"]:.1f} s{damage}, '
             f'{counted(result["num_frames_analyzed"], "frame")}'
             f'{", scored before" if known else ""}{"" if result["complete"] else ", ends early"})'
         )

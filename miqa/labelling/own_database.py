@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -328,11 +328,20 @@ def _split(order: Order, notes: list[str]) -> dict[str, int]:
     made, note = renew_splits(order.root, order.task, order.val_share, order.seed)
     if note:
         notes.append(note)
-    counts = {split: len(names) for split, names in made.items()}
-    if counts and min(counts.values()) < LEAST_SOURCES:
-        listed = ', '.join(f'{split} {count}' for split, count in counts.items())
-        notes.append(
-            f'Few sources on a side ({listed}): intervals over fewer than {LEAST_SOURCES} say next to nothing, over '
-            f'one source there are none. Add pictures to {order.images}, or cross-validate, as `miqa gate make` does.'
-        )
-    return counts
+    return {split: len(names) for split, names in made.items()}
+
+
+def few_sources(counts: Mapping[str, int], images: str | os.PathLike) -> str:
+    """Say, for those who train on one side and test on the other, that a side has few sources; else return nothing.
+
+    Args:
+        counts: sources of each split.
+        images: the folder that they came from.
+    """
+    if not counts or min(counts.values()) >= LEAST_SOURCES:
+        return ''
+    listed = ', '.join(f'{split} {count}' for split, count in counts.items())
+    return (
+        f'Few sources on a side ({listed}): intervals over fewer than {LEAST_SOURCES} mean little, over one source '
+        f'there are none. Add pictures to {images}, or cross-validate, as `miqa gate make` does.'
+    )

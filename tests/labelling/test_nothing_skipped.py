@@ -194,7 +194,7 @@ def test_coco_counts_what_does_not_count_and_refuses_shares(tmp_path):
         '1 objects have boxes without area',
         '1 objects are marked "ignore"',
         '1 boxes reach over',
-        '2 of its',
+        '2 annotated images',
     ):
         assert words in said
     with pytest.raises(ValueError, match='are these shares of the sides'):
