@@ -173,9 +173,10 @@ def _load(picture: ImageFile.ImageFile, stream: BinaryIO, header: Header) -> Non
     if lenient and header.kind == 'PNG' and not checksums_hold(stream, header):
         raise DamagedPicture('a checksum of its pixels is wrong')
     short = False
-    watched = lenient and hasattr(picture, 'load_read')
+    plugin: Any = picture  # only some of Pillow's plugins have load_read
+    watched = lenient and hasattr(plugin, 'load_read')
     if watched:
-        inner = picture.load_read
+        inner = plugin.load_read
 
         def load_read(count: int) -> bytes:
             nonlocal short
@@ -183,13 +184,13 @@ def _load(picture: ImageFile.ImageFile, stream: BinaryIO, header: Header) -> Non
             short = short or not data
             return data
 
-        picture.load_read = load_read
+        plugin.load_read = load_read
     try:
         picture.load()
     finally:
         if watched:
             # It holds the picture, which holds it: without this, the pixels would stay until Python looks for circles.
-            del picture.load_read
+            del plugin.load_read
     if lenient and (short or (isinstance(source, _Watched) and source.ended)):
         raise DamagedPicture('image file is truncated')
 

@@ -12,12 +12,12 @@ from helpers_tools import load_tool
 from miqa.keeping import sweep
 from miqa.outside.checkpoint_files import read_torch_file
 
-#: Those that need no training, and the others.
-QUICK = ('distort', 'machines', 'label', 'split', 'index', 'pack', 'gate')
-SLOW = ('train', 'benchmark', 'image', 'filter', 'video', 'miqa label')
-ROOT_NEEDED = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which('mount'), reason='Only root can mount a small disk.'
-)
+#: Every kind of command that writes files, and every way to disturb it.
+STEPS = (
+    'distort', 'machines', 'label', 'split', 'index', 'pack', 'gate', 'train', 'benchmark', 'image', 'filter', 'video',
+    'miqa label',
+)  # fmt: skip
+FAULTS = ('kill', 'vanished', 'full disk', 'read-only')
 
 
 @pytest.fixture(scope='module')
@@ -28,38 +28,29 @@ def tool():
 
 
 @pytest.fixture(scope='module')
-def work(tmp_path_factory):
-    return tmp_path_factory.mktemp('reliability')
-
-
-def check(tool, work, steps, fault):
-    results = tool.check_reliability(list(steps), [fault], tries=1, seed=1, work=work / fault.replace(' ', '_'))
-    assert {result.step: result.problems for result in results} == {step: [] for step in steps}
-    assert all(result.left_out or result.passed == result.tries == 1 for result in results)
-
-
-@pytest.mark.parametrize('steps', [QUICK, pytest.param(SLOW, marks=pytest.mark.slow)], ids=['quick', 'slow'])
-def test_commands_that_are_killed_leave_what_a_calm_run_leaves(steps, tool, work):
-    check(tool, work, steps, 'kill')
-
-
-@ROOT_NEEDED
-@pytest.mark.slow
-@pytest.mark.parametrize('steps', [QUICK, SLOW], ids=['quick', 'slow'])
-@pytest.mark.parametrize('fault', ['full disk', 'read-only'])
-def test_a_disk_that_is_full_or_cannot_be_written_ends_in_a_sentence_and_harms_nothing(fault, steps, tool, work):
-    if not may_mount(work):
-        pytest.skip('This root may not mount.')
-    check(tool, work, steps, fault)
+def outcomes(tool, tmp_path_factory):
+    """Disturb all steps in all ways, beside one undisturbed run that all are compared with; (fault, step) -> result."""
+    work = tmp_path_factory.mktemp('reliability')
+    faults = [fault for fault in FAULTS if may_mount(work) or fault in ('kill', 'vanished')]
+    results = tool.check_reliability(list(STEPS), faults, tries=1, seed=1, work=work)
+    return {(result.fault, result.step): result for result in results}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('steps', [QUICK, SLOW], ids=['quick', 'slow'])
-def test_an_input_that_vanishes_while_it_is_wanted_is_missed_by_name_and_done_when_it_is_back(steps, tool, work):
-    check(tool, work, steps, 'vanished')
+@pytest.mark.parametrize('fault', FAULTS)
+def test_disturbed_commands_end_in_a_sentence_and_the_next_run_leaves_what_a_calm_one_leaves(fault, outcomes):
+    """Killed; an input vanishes while it is wanted; the disk is full or cannot be written."""
+    if (fault, 'gate') not in outcomes:
+        pytest.skip('Only root, where it may mount, can make a small disk.')
+    assert {step: outcomes[fault, step].problems for step in STEPS} == {step: [] for step in STEPS}
+    for step in STEPS:
+        result = outcomes[fault, step]
+        assert result.left_out or result.passed == result.tries == 1
 
 
 def may_mount(folder):
+    if os.geteuid() or not shutil.which('mount'):
+        return False
     place = folder / 'mounted'
     place.mkdir(exist_ok=True)
     done = subprocess.run(['mount', '-t', 'tmpfs', 'tmpfs', str(place)], capture_output=True, check=False)
