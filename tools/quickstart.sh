@@ -9,10 +9,10 @@
 #   2. builds a small MIQA database: 123 photographs that Python packages ship, distorted by miqa.distortions and
 #      labelled by three ImageNet classifiers (EfficientNet-Lite0, 1 and 2), in MIQD-2.5M's own format,
 #   3. trains the response-aware model, which reads the response of a frozen EfficientNet-Lite0, and cross-validates it,
-#   4. with MIQA_FULL=1 trains a small RA-MIQA (as long again as all the rest, for a model that is worse),
+#   4. with MIQA_FULL=1 trains a small RA-MIQA, and a smaller response-aware model, demo-fast, on the scores of the first
+#      (as long again as all the rest, for two models that are worse),
 #   5. tests on held-out photographs,
-#   6. compares with PSNR, SSIM and the classifier's own confidence: tables, scatter plots, a filter curve; and
-#      trains the camera model demo-fast on the scores of the first.
+#   6. compares with PSNR, SSIM and the classifier's own confidence: tables, scatter plots, a filter curve.
 # With MIQA_TASK=det or ins it trains a gate for detectors and shows what it is worth. Give it annotated photographs and
 # your detector where you have them; the gate is then trained on these:
 #   MIQA_TASK=det MIQA_PHOTOS=val2017 MIQA_ANNOTATIONS=instances_val2017.json MIQA_MACHINE=yolox.onnx bash tools/quickstart.sh
@@ -24,7 +24,7 @@
 # MIQA_VENV   the virtual environment (default: .venv)
 # MIQA_DATA   the database            (default: data/demo)
 # MIQA_WORK   the results             (default: work_dirs/quickstart, work_dirs/quickstart_det, ..._ins)
-# MIQA_FULL   1: also train and test a small RA-MIQA, for cls (default: 0)
+# MIQA_FULL   1: also train and test a small RA-MIQA and demo-fast, for cls (default: 0)
 # MIQA_DEMO   further options of tools/data/make_demo.py, such as '--scenes 24' (default: none)
 # MIQA_PHOTOS, MIQA_ANNOTATIONS, MIQA_MACHINE   det and ins: a folder of photographs, the annotations of their objects, and
 #             the detector, as --annotations and --machine of `miqa gate make` accept them (default: pasted scenes)
@@ -247,20 +247,30 @@ train response configs/cached/response_cls.py "$key" --cfg-options "${cached[@]}
 "$python" tools/analysis/cross_validate.py configs/cached/response_cls.py --data-root "$data" \
     --out "$work/folds-$key" --labels composite consistency accuracy --cfg-options "${cached[@]}" | brief
 
-step='4/6 train a small RA-MIQA'
+# The model `demo` of the examples.
+"$python" -m miqa models --register-demo "$work/response/best.pth"
+
+step='4/6 train two more models'
 title "$step"
 small_ra_miqa=()
 if [[ $full == 1 ]]; then
     train ra_miqa configs/mini/ra_miqa_cls.py "$key_ra_miqa"
     small_ra_miqa=("RA-MIQA (small)=$work/ra_miqa/test/predictions.csv")
+    # It learns the scores of `demo` on the training photographs, damaged on the fly.
+    train student configs/distill/mini.py "$key_student"
+    "$python" -m miqa export "$work/student/demo_fast.onnx" --model "$work/student/best.pth" --overwrite
+    "$python" -m miqa models --register-demo-fast "$work/student/demo_fast.onnx"
 else
-    echo "Left out; MIQA_FULL=1 bash tools/quickstart.sh trains it, too."
+    echo "Left out; MIQA_FULL=1 bash tools/quickstart.sh trains them, too: a small RA-MIQA, and demo-fast."
 fi
 
 step='5/6 test on held-out photographs'
 title "$step"
 check response configs/mini/response_cls.py "$key"
-[[ $full == 0 ]] || check ra_miqa configs/mini/ra_miqa_cls.py "$key_ra_miqa"
+if [[ $full == 1 ]]; then
+    check ra_miqa configs/mini/ra_miqa_cls.py "$key_ra_miqa"
+    check student configs/distill/mini.py "$key_student"
+fi
 
 step='6/6 compare'
 title "$step"
@@ -271,15 +281,6 @@ title "$step"
     --out "$work/comparison_folds" --methods "response-aware (5 folds)@tf_efficientnet_lite0=$work/folds-$key/predictions.csv" \
     sharpness blur-exposure confidence:tf_efficientnet_lite0
 
-# The best of them is the model 'demo' of the examples in README.md.
-"$python" -m miqa models --register-demo "$work/response/best.pth"
-
-# A smaller one learns its scores on the training photographs, damaged on the fly: the model 'demo-fast', for cameras.
-train student configs/distill/mini.py "$key_student"
-check student configs/distill/mini.py "$key_student"
-"$python" -m miqa export "$work/student/demo_fast.onnx" --model "$work/student/best.pth" --overwrite
-"$python" -m miqa models --register-demo-fast "$work/student/demo_fast.onnx"
-
 seconds=$((SECONDS - start))
 echo
 print_costs
@@ -287,10 +288,9 @@ cat <<END
 
 === done in $((seconds / 60)) min $((seconds % 60)) s, of which installing took $((downloads / 60)) min $((downloads % 60)) s ===
 database      $data  (where the photographs come from: origins.json)
-checkpoints   $work/response/best.pth
-              $work/student/best.pth (demo-fast)${small_ra_miqa:+
-              $work/ra_miqa/best.pth}
-tables        $work/comparison/comparison.csv
+checkpoints   $work/response/best.pth (demo)
+${small_ra_miqa:+              $work/ra_miqa/best.pth, $work/student/best.pth (demo-fast)
+}tables        $work/comparison/comparison.csv
               $work/comparison_folds/comparison.csv
 plots         $work/comparison/filter_curve.png, scatter_*.png
 
@@ -303,7 +303,7 @@ believe.
 Next:
   source "$venv/bin/activate"
   miqa image PHOTO.jpg --model demo
-  miqa camera --model demo-fast                  # a second model, half as large a picture, for ONNX Runtime
+  miqa image PHOTO.jpg                           # the packaged model miqa-lite
   python tools/test.py configs/mini/response_cls.py "$work/response/best.pth" --data-root "$data"
   miqa image PHOTO.jpg --model demo --label accuracy       # the same weights score consistency and accuracy, too
   README.md, "Train on MIQD-2.5M": the same command, and tools/train.py, with configs/ra_miqa_cls.py and the whole database

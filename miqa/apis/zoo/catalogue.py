@@ -196,6 +196,7 @@ def demo_weights(name: str = DEMO, task: str | None = None) -> Path:
         if path.is_file():
             return path
     path, which = demo_path(name, task), '' if task in (None, DEFAULT_TASK) else f'MIQA_TASK={task} '
+    which += 'MIQA_FULL=1 ' if name == DEMO_FAST else ''
     command = in_a_clone(f'{which}bash tools/quickstart.sh')
     raise WeightsUnavailable(
         f'There are no {name!r} weights at {path}: the quickstart trains them in some minutes. Run '
