@@ -224,13 +224,15 @@ def identity_of(checkpoint: str | Path, config, trained: Provenance) -> str:
 
 
 def warnings_of(tables: list) -> list[str]:
-    """Return a sentence for each table of predictions whose rank correlation is negative."""
+    """Return a sentence for each table of predictions of few sources, or whose rank correlation is negative."""
     from .evaluation import falling_scores, quality_correlations
+    from .splits.enough import few_sources
 
     sentences = []
     for table in tables:
         srcc = quality_correlations(table.prediction, table.ground_truth, None)['SRCC']
         sentences.append(falling_scores(f'This model on {table.task.iloc[0]}, {table.label.iloc[0]},', srcc))
+        sentences.append(few_sources({'test': table.source.nunique()}))
     return [sentence for sentence in sentences if sentence]
 
 

@@ -218,7 +218,10 @@ def run_fit(args: argparse.Namespace) -> int:
     """Fit and write; returns the exit status."""
     from pathlib import Path
 
+    import numpy as np
+
     from miqa.apis.gate_fit import NoGate, fit_gate
+    from miqa.evaluation import falling_scores, quality_correlations
 
     if args.out and Path(args.out).exists() and not args.overwrite:
         raise FileExistsError(f'{args.out} is there already. Choose another name, or add --overwrite.')
@@ -252,6 +255,10 @@ def run_fit(args: argparse.Namespace) -> int:
         print(f'Error: {error}', file=sys.stderr)
         return _NO_GATE
     print(gate.describe())
+    if np.ptp(scores) and np.ptp(outcomes):
+        srcc = quality_correlations(scores, outcomes, None)['SRCC']
+        if warning := falling_scores('This gate', srcc):
+            print(f'Warning: {warning}', file=sys.stderr)
     if args.out:
         gate.save(args.out)
         print(

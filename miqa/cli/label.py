@@ -124,12 +124,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the database; returns 1 where the check at the end finds problems, 3 where something was left out."""
     from miqa.labelling import ScoreOptions
-    from miqa.labelling.own_database import Order, few_sources, make_database, make_plan
+    from miqa.labelling.own_database import Order, make_database, make_plan
     from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
     from miqa.machines import machine_configs_of
     from miqa.machines.recognition.options import file_option
     from miqa.running.allocator import keep_freed_memory, keep_some_freed_memory
     from miqa.running.devices import usable_device
+    from miqa.splits.enough import few_sources
     from miqa.taxonomy import LEVEL_PAIRS, distortions_named, region_pattern
 
     _check_paths(args)

@@ -17,7 +17,7 @@ from miqa.keeping.versions import versions_in_use
 from miqa.registry import HOOKS
 from miqa.running import generator_for
 
-from .screen import describe_training
+from .screen import describe_training, few_photographs
 
 
 @HOOKS.register_module()
@@ -66,6 +66,8 @@ class RecordEnvironment(Hook):
     def before_train(self, runner) -> None:
         """Say what is trained on what, for how long, and where the results will be."""
         runner.logger.info(describe_training(runner))
+        if few := few_photographs(runner):
+            runner.logger.warning(few)
 
 
 def describe_environment() -> dict:

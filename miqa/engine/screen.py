@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from miqa.models.parts.checkpoints import unwrapped
+from miqa.splits.enough import few_sources
 
 #: How MMEngine's records begin that fill screens: environment, config, hooks, the folder's own name, a notice that
 #: concerns runs of several GPUs alone.
@@ -46,6 +47,13 @@ def describe_training(runner) -> str:
     if runner.val_loop is not None:
         text += f'; {_amount(runner.val_loop.dataloader.dataset)} choose the best weights'
     return f'{text}. Results go to {runner.work_dir}.'
+
+
+def few_photographs(runner) -> str:
+    """Return the sentence for too few photographs to train or to choose weights on; empty where there are enough."""
+    loops = {'train': runner.train_loop, 'val': runner.val_loop}
+    known = {side: getattr(loop.dataloader.dataset, 'metainfo', {}) for side, loop in loops.items() if loop is not None}
+    return few_sources({side: about['sources'] for side, about in known.items() if 'sources' in about})
 
 
 def _amount(dataset) -> str:

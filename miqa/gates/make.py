@@ -28,6 +28,7 @@ from miqa.layout import build_settings_path, image_task_folder
 from miqa.machines import Machine
 from miqa.running import require
 from miqa.running.progress import OneLine
+from miqa.splits.enough import LEAST_SOURCES
 
 from .heads import Columns, cross_validate, train_head, write_head
 from .pooled import pooled_precision
@@ -36,8 +37,6 @@ from .worth import HEADLINE, Measure, Worth, difference, worth_of
 
 #: Versions of each photograph where nothing else is said.
 VERSIONS = 12
-#: Sources below which intervals say next to nothing; the gate is made, and says so.
-FEW_SOURCES = 5
 #: What the gates are compared with, as reports name it.
 OWN, LAPLACIAN = 'own confidence', 'Laplacian variance'
 #: A proposed promise lets at least this share of the pictures through.
@@ -172,7 +171,7 @@ def make_gate(order: GateOrder, progress: bool = True) -> MadeGate:
         if len(sources) < 2:  # noqa: PLR2004
             raise ValueError(
                 f'Labels of {len(sources)} photograph are not enough for a gate: cross-validation needs two, and an '
-                f'interval that says something about {FEW_SOURCES}. Add photographs to {database.images}.'
+                f'interval that says something about {LEAST_SOURCES}. Add photographs to {database.images}.'
             )
         line.stage('cross-validate')
         numbers = head_numbers(samples)
@@ -354,7 +353,7 @@ def _seconds(samples: Samples, features: PictureFeatures, machine: Machine, pict
 
 def _warnings(sources: Sequence[str], samples: Samples, worth: dict[str, Worth]) -> list[str]:
     notes = []
-    if len(sources) < FEW_SOURCES:
+    if len(sources) < LEAST_SOURCES:
         notes.append(
             f'Only {len(sources)} photographs have labels: intervals over so few say next to nothing. Add photographs; '
             'from 20 on a gate begins to be worth its name.'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,6 @@ from .verify import verify_database
 
 #: What is done, in this order.
 STAGES = ('distort', 'run', 'label', 'split', 'verify')
-#: Sources on each side of a split from which tests and gates have intervals that say something.
-LEAST_SOURCES = 5
 
 
 @dataclass
@@ -329,19 +327,3 @@ def _split(order: Order, notes: list[str]) -> dict[str, int]:
     if note:
         notes.append(note)
     return {split: len(names) for split, names in made.items()}
-
-
-def few_sources(counts: Mapping[str, int], images: str | os.PathLike) -> str:
-    """Say, for those who train on one side and test on the other, that a side has few sources; else return nothing.
-
-    Args:
-        counts: sources of each split.
-        images: the folder that they came from.
-    """
-    if not counts or min(counts.values()) >= LEAST_SOURCES:
-        return ''
-    listed = ', '.join(f'{split} {count}' for split, count in counts.items())
-    return (
-        f'Few sources on a side ({listed}): intervals over fewer than {LEAST_SOURCES} mean little, over one source '
-        f'there are none. Add pictures to {images}, or cross-validate, as `miqa gate make` does.'
-    )

@@ -205,6 +205,15 @@ def test_the_command_fits_and_shows_a_gate(tmp_path, capsys, separator, begin):
     assert 'is there already' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('sign', [1, -1])
+def test_a_gate_that_keeps_its_promise_with_falling_scores_is_called_worse_than_nothing(tmp_path, capsys, sign):
+    # All outcomes are above the target, the best at the lowest scores.
+    rows = [f'{0.5 + sign * step / 500},{0.9 + step / 2500},m' for step in range(200)]
+    (tmp_path / 'c.csv').write_text('\n'.join(['score,outcome,model', *rows]))
+    main(['gate', 'fit', str(tmp_path / 'c.csv'), '--target', '0.8', '--out', str(tmp_path / 'gate.json')])
+    assert ('This gate is worse than nothing: SRCC -1.000' in capsys.readouterr().err) == (sign < 0)
+
+
 def test_a_promise_that_nothing_can_keep_is_no_mistake_of_the_callers_and_leaves_no_file(tmp_path, capsys):
     (tmp_path / 'c.csv').write_text('score,outcome,model\n' + '0.5,1,m\n0.4,0,m\n' * 5)
     with pytest.raises(SystemExit) as ended:
