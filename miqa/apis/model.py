@@ -14,7 +14,7 @@ from miqa.pictures.value_range import ValueRange
 
 from .assessment import Assessment
 from .diagnosis import Diagnosis
-from .inputs import Picture, Pictures, Preparation, is_list_of_pictures
+from .inputs import Picture, Pictures, Preparation, is_list_of_pictures, picture_name
 from .model_files import ModelFiles
 from .opening import Opened, open_model
 from .quality import DEFAULT_THRESHOLDS, Thresholds, quality_of
@@ -272,12 +272,13 @@ class MIQAModel(ModelFiles):
                 f'The model {self.spec.method} does not predict what is wrong with a picture. Leave out diagnose, or '
                 "use MIQAModel('miqa-lite')."
             )
-        several = is_list_of_pictures(picture)
-        assessments = list(self.assess_all(picture if several else [picture]))
+        if not is_list_of_pictures(picture):
+            return self._assessment(picture_name(picture, 0), self.answer_prepared([self.prepare.views(picture)])[0])
+        assessments = list(self.assess_all(picture))
         for assessment in assessments:
             if assessment.error is not None:
                 raise assessment.error
-        return assessments if several else assessments[0]
+        return assessments
 
     def _heatmap(self, picture: Picture, method: str) -> Heatmap:
         from .heatmap import heatmap_of
@@ -316,10 +317,12 @@ class MIQAModel(ModelFiles):
         for found in self._answered(pictures, on_batch):
             if found.answer is None:
                 yield Assessment(found.name, None, None, found.error)
-                continue
-            score = found.answer.score
-            views = None if self.prepare.coverage == 'center' else found.answer.scores
-            yield Assessment(found.name, score, self.quality(score), None, views, found.answer.damage)
+            else:
+                yield self._assessment(found.name, found.answer)
+
+    def _assessment(self, name: str, answer: ViewAnswers) -> Assessment:
+        views = None if self.prepare.coverage == 'center' else answer.scores
+        return Assessment(name, answer.score, self.quality(answer.score), None, views, answer.damage)
 
     @property
     def can_diagnose(self) -> bool:

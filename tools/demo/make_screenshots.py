@@ -1,13 +1,15 @@
 #!/usr/bin/env python
 """Make the pictures of the page in docs/images by a headless Chromium.
 
-A picture with its heat map, two pictures compared, a batch, a video, and a fake camera.
+A picture with its heat map, two pictures compared, a batch, a video, and a fake camera; with ``--watch`` also how long
+a frame of the camera takes, from the browser's picture to its score on the page, and whether memory grows.
 
 Needs `pip install -e '.[serve,tests]'` and the programs chromium and chromedriver. The page is opened with the
 model that is named, asked as a person would ask it, and closed.
 
 Examples:
   python tools/demo/make_screenshots.py --picture photo.jpg --compare day.jpg night.jpg --batch shots/*.jpg
+  python tools/demo/make_screenshots.py --watch 60 --out work_dirs/shots                # the camera alone, for a minute
   python tools/demo/make_screenshots.py --site work_dirs/site --out work_dirs/shots     # pages of the site, to look at
 """
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import os
 import shutil
 import subprocess
 import sys
@@ -22,10 +25,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import psutil
+
 from miqa.running.command_line import ToolParser, end_children, run_command
+from miqa.running.cores import usable_cores
 
 _WIDTH, _HEIGHT = 1280, 900
 _SECONDS = 180
+#: How often memory is looked at.
+_PARTS = 6
 #: Pages of the site that are looked at.
 _PAGES = ('index', 'using_miqa', 'service', 'api/apis', 'zh/index', 'zh/service')
 
@@ -42,7 +51,8 @@ def open_browser(camera: Path | None = None):
     arguments = (
         '--headless --no-sandbox --hide-scrollbars --disable-gpu --no-first-run --disable-quic --disable-dev-shm-usage '
         '--disable-background-networking --disable-component-update --disable-sync --use-fake-ui-for-media-stream '
-        f'--use-fake-device-for-media-stream --force-device-scale-factor=1 --window-size={_WIDTH},{_HEIGHT}'
+        f'--use-fake-device-for-media-stream --force-device-scale-factor=1 --enable-precise-memory-info '
+        f'--window-size={_WIDTH},{_HEIGHT}'
     )
     footage = [f'--use-file-for-fake-video-capture={camera.resolve()}'] if camera else []
     for argument in [*arguments.split(), *footage]:
@@ -69,8 +79,8 @@ def shoot(browser, path: Path, lowest: int = 0) -> None:
     print(f'Saved {path}.')
 
 
-def photograph_page(browser, address: str, args: argparse.Namespace) -> None:
-    """Give the page pictures, a video and the fake camera, and photograph each answer."""
+def photograph_page(browser, address: str, args: argparse.Namespace, server: int) -> None:
+    """Give the page pictures, a video and the fake camera, and photograph each answer; ``server`` is a process."""
     views = [
         ('serve.png', [args.picture], 'picture.result', 'light'),
         ('serve_compare.png', args.compare, 'slots[0].result && slots[1].result', 'light'),
@@ -91,7 +101,34 @@ def photograph_page(browser, address: str, args: argparse.Namespace) -> None:
     browser.execute_script('show("camera")')
     browser.find_element('css selector', '#camera-start').click()
     wait_for(browser, lambda b: b.execute_script('return camera.history.length > 60'), 'the camera gives no frames')
+    if args.watch:
+        watch_camera(browser, args.watch, server)
     shoot(browser, args.out / 'serve_camera.png')
+
+
+def watch_camera(browser, seconds: float, server: int) -> None:
+    """Print how long frames take, and the memory of page and server over time.
+
+    Args:
+        browser: with the camera running.
+        seconds: how long.
+        server: number of the server's process.
+    """
+    process, first = psutil.Process(server), browser.execute_script('return camera.shown')
+    used, start = sum(process.cpu_times()[:2]), time.monotonic()
+    for part in range(1, _PARTS + 1):
+        time.sleep(max(0.0, start + seconds * part / _PARTS - time.monotonic()))
+        heap = browser.execute_script('return performance.memory.usedJSHeapSize')
+        resident = process.memory_info().rss
+        print(f'{seconds * part / _PARTS:6.0f} s: page {heap / 1e6:.1f} MB, server {resident / 1e6:.0f} MB')
+    frames = browser.execute_script('return camera.shown') - first
+    times = np.array(browser.execute_script('return camera.times')[-frames:])
+    processor = 1000 * (sum(process.cpu_times()[:2]) - used) / frames
+    print(
+        f'{frames} frames: median {np.median(times):.0f} ms, p95 {np.quantile(times, 0.95):.0f} ms, longest '
+        f'{times.max():.0f} ms; {processor:.0f} ms of the processor for each in the server; load '
+        f'{", ".join(f"{load:.1f}" for load in os.getloadavg())} on {usable_cores()} cores'
+    )
 
 
 def open_page(browser, address: str, theme: str) -> None:
@@ -114,6 +151,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     parser.add_argument('--compare', nargs='+', metavar='FILE', help='pictures to compare')
     parser.add_argument('--video', help='a short video')
     parser.add_argument('--camera', type=Path, help="a .y4m or .mjpeg to play as the camera (default: Chromium's own)")
+    parser.add_argument('--watch', type=float, metavar='SECONDS', help='measure the camera for so long')
     parser.add_argument('--site', type=Path, help='a built site (mkdocs build): photograph its pages instead')
     parser.add_argument('--batch', nargs='+', metavar='FILE', help='at least three pictures for the table')
     parser.add_argument('--port', type=int, default=7861, help='of the page (default: 7861)')
@@ -142,7 +180,7 @@ def main() -> None:
                     break
             else:
                 raise ValueError('The page did not open; the reason is above.')
-            photograph_page(browser, f'http://127.0.0.1:{args.port}', args)
+            photograph_page(browser, f'http://127.0.0.1:{args.port}', args, server.pid)
         finally:
             server.terminate()
             server.wait()
