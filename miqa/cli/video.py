@@ -82,10 +82,6 @@ def add_parser(subparsers) -> None:
     )
     group.add_argument('--fps', type=float, default=2.0, metavar='RATE', help='fps: frames per second (default: 2)')
     group.add_argument('--every', type=int, default=1, metavar='N', help='every: each N-th frame (default: 1)')
-    group.add_argument(
-        '--backend', choices=('auto', 'opencv', 'pyav'), default='auto',
-        help='what reads (default: PyAV where it is installed)',
-    )  # fmt: skip
     group.add_argument('--assume-fps', type=float, metavar='RATE', help='frame rate to believe instead of the file')
     group.add_argument(
         '--segment', type=float, default=2.0, metavar='SECONDS', help='length of worst segments (default: 2)'
@@ -116,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         try_folder(folder)
     scorer = VideoMIQA(
         model=load_model(args), batch_size=args.batch_size, sampling=args.sampling, num_frames=args.num_frames,
-        fps=args.fps, every=args.every, backend=args.backend,
+        fps=args.fps, every=args.every,
     )  # fmt: skip
     report = ScoredVideos(args.report, scorer_line(describe_scorer(scorer.model))) if args.report else None
     failed = 0
@@ -322,7 +318,6 @@ def _asked(video: Path, scorer, args: argparse.Namespace, address: str | None) -
         'identity': getattr(scorer.model, 'identity', None),
         'thresholds': list(getattr(scorer.model, 'thresholds', ())),
         'sampling': [args.sampling, args.num_frames, args.fps, args.every],
-        'backend': args.backend,
         'assume_fps': args.assume_fps,
         'segment': args.segment,
         'plots': sorted(args.plots),

@@ -16,10 +16,10 @@ av.logging.set_level(av.logging.ERROR)  # as torchvision does when it is importe
 from miqa.apis.video.reading import open_video
 for path in sys.argv[1:]:
     for number in range(1, 40):
-        with open_video(path, backend='pyav') as video:
+        with open_video(path) as video:
             next(video.frames(lambda index, time: index == number), None)
         del video
-        dropped = open_video(path, backend='pyav')
+        dropped = open_video(path)
         next(dropped.frames(lambda index, time: index == number), None)
         del dropped
 print('left')

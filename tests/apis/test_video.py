@@ -6,14 +6,16 @@ import math
 import cv2
 import numpy as np
 import pytest
-from helpers_videos import Brightness, ffmpeg, frame_times_ok, video_with_sound, write_video
+from helpers_videos import Brightness, ffmpeg, frame_times_ok, opencv_frames, video_with_sound, write_video
 from PIL import Image
 
 from miqa.apis.video.assess import VideoMIQA
+from miqa.apis.video.reader import make_info
 from miqa.apis.video.reading import UnreadableVideo, count_frames, open_video
 from miqa.apis.video.sampling import Sampling
 from miqa.apis.video.statistics import overall_statistics, per_second, temporal_consistency, worst_segments
 
+pytest.importorskip('av', reason='no PyAV (pip install av)')
 RAMP = [i / 49 for i in range(50)]
 
 
@@ -116,7 +118,6 @@ def test_frames_are_reported_while_the_video_is_scored(ramp):
 
 
 def test_key_frames_come_without_the_frames_between(tmp_path):
-    pytest.importorskip('av', reason='no PyAV (pip install av)')
     path = video_with_sound(tmp_path / 'sound.mp4', seconds=3)
     result = assess(path, sampling='keyframes')
     assert [frame['index'] for frame in result['frame_results']] == [0, 10, 20]
@@ -124,42 +125,36 @@ def test_key_frames_come_without_the_frames_between(tmp_path):
     assert result['metadata']['frames_read'] == 3 and result['complete']
 
 
-def test_key_frames_without_pyav_say_what_to_install(ramp, monkeypatch):
+def test_without_pyav_it_is_said_what_to_install(ramp, monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'av', None)
-    with pytest.raises(ImportError, match=r"Reading key frames needs av.*pip install -e '\.\[video\]'"):
-        assess(ramp, sampling='keyframes')
+    with pytest.raises(ImportError, match=r"A video needs av.*pip install -e '\.\[video\]'"):
+        assess(ramp)
 
 
-def test_pyav_and_opencv_read_the_same_frames_at_the_same_times(tmp_path):
-    pytest.importorskip('av', reason='no PyAV (pip install av)')
+def test_frames_of_a_varying_rate_come_at_their_times_with_the_pixels_of_opencv(tmp_path):
     path = tmp_path / 'varying.mp4'
     # A frame rate that varies: half of the frames after the first two seconds are left out.
     ffmpeg(
         '-f', 'lavfi', '-i', 'testsrc=size=64x48:rate=10:duration=5',
         '-vf', "select='lt(n,20)+not(mod(n,2))'", '-fps_mode', 'vfr', '-pix_fmt', 'yuv420p', path,
     )  # fmt: skip
-    read = {}
-    for backend in ('opencv', 'pyav'):
-        with open_video(path, backend=backend) as reader:
-            read[backend] = list(reader.frames())
+    with open_video(path) as reader:
+        frames = list(reader.frames())
     times = [i / 10 for i in range(50) if i < 20 or i % 2 == 0]
-    for frames in read.values():
-        assert [frame.timestamp for frame in frames] == pytest.approx(times, abs=2e-3)
-    for one, other in zip(*read.values(), strict=True):
-        np.testing.assert_array_equal(one.image, other.image)
+    assert [frame.timestamp for frame in frames] == pytest.approx(times, abs=2e-3)
+    for frame, expected in zip(frames, opencv_frames(path), strict=True):
+        np.testing.assert_array_equal(frame.image, expected)
 
 
 @pytest.mark.parametrize('degrees', [90, 180, 270])
-def test_a_video_that_was_filmed_turned_is_scored_upright_by_both_readers(tmp_path, degrees):
-    pytest.importorskip('av', reason='no PyAV (pip install av)')
+def test_a_video_that_was_filmed_turned_is_scored_upright(tmp_path, degrees):
     plain, turned = video_with_sound(tmp_path / 'a.mp4', seconds=1), tmp_path / 'b.mp4'
     ffmpeg('-display_rotation', str(degrees), '-i', plain, '-c', 'copy', turned)
     with open_video(plain) as reader:
         upright = next(reader.frames()).image
-    for backend in ('opencv', 'pyav'):
-        with open_video(turned, backend=backend) as reader:
-            np.testing.assert_array_equal(next(reader.frames()).image, np.rot90(upright, degrees // 90))
-            assert reader.size == ((48, 64) if degrees != 180 else (64, 48))
+    with open_video(turned) as reader:
+        np.testing.assert_array_equal(next(reader.frames()).image, np.rot90(upright, degrees // 90))
+        assert reader.size == ((48, 64) if degrees != 180 else (64, 48))
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):
@@ -190,11 +185,8 @@ def test_a_folder_is_no_video(tmp_path):
 def test_a_file_with_sound_only_is_no_video(tmp_path):
     path = tmp_path / 'sound.m4a'
     ffmpeg('-f', 'lavfi', '-i', 'sine=440:duration=1', path)
-    with pytest.raises(UnreadableVideo, match='OpenCV can open|has no video stream'):
-        assess(path)
-    pytest.importorskip('av', reason='no PyAV (pip install av)')
     with pytest.raises(UnreadableVideo, match='has no video stream'):
-        assess(path, backend='pyav')
+        assess(path)
 
 
 def test_a_video_that_ends_early_keeps_its_partial_results_and_says_so(ramp):
@@ -219,42 +211,22 @@ def test_a_video_without_a_frame_says_so(ramp):
         assess(cut)
 
 
-class FakeCapture:
-    """What a capture of OpenCV's would be that declares a broken frame rate and count."""
-
-    def __init__(self, frames, fps, count):
-        self.frames, self.left = frames, frames
-        self.answers = {cv2.CAP_PROP_FPS: fps, cv2.CAP_PROP_FRAME_COUNT: count, cv2.CAP_PROP_POS_MSEC: math.nan}
-
-    def isOpened(self):  # noqa: N802 - OpenCV's name
-        return True
-
-    def get(self, what):
-        return self.answers.get(what, 0.0)
-
-    def grab(self):
-        self.left -= 1
-        return self.left >= 0
-
-    def retrieve(self):
-        return True, np.full((4, 6, 3), 100, np.uint8)
-
-    def release(self):
-        self.left = self.frames
+@pytest.mark.parametrize('fps', [math.nan, 0.0, -1.0, math.inf, 90_000.0, None])
+def test_a_frame_rate_that_is_none_is_replaced(fps):
+    info = make_info(60, fps, None, 6, 4, 'made')
+    assert (info.fps, info.fps_assumed, info.duration) == (25, True, 2.4)
+    assert make_info(60, fps, 50, 6, 4, 'made').duration == 1.2
 
 
-@pytest.mark.parametrize('fps', [math.nan, 0.0, -1.0, math.inf, 90_000.0])
-@pytest.mark.parametrize('count', [math.nan, -9.2e18, 0.0])
-def test_a_frame_rate_that_is_none_is_replaced_and_named(ramp, monkeypatch, fps, count):
-    monkeypatch.setattr(cv2, 'VideoCapture', lambda *a: FakeCapture(60, fps, count))
-    result = assess(ramp, backend='opencv')
+def test_a_frame_rate_that_is_none_is_named(ramp, monkeypatch):
+    def declaring_none(total, fps, *rest, **options):
+        return make_info(total, math.nan, *rest, **options)
+
+    monkeypatch.setattr('miqa.apis.video.pyav_reader.make_info', declaring_none)
+    result = assess(ramp)
     assert result['metadata']['fps'] == 25 and result['metadata']['fps_assumed']
-    assert result['metadata']['total_frames'] == 60 and result['metadata']['duration'] == pytest.approx(2.4)
-    assert [frame['index'] for frame in result['frame_results']] == list(range(0, 60, 2))
-    assert result['frame_results'][1]['timestamp'] == pytest.approx(2 / 25)
     assert 'declares no usable frame rate' in result['warnings'][0]
-    told = assess(ramp, assume_fps=50, backend='opencv')
-    assert told['metadata']['duration'] == pytest.approx(1.2) and told['warnings'] == []
+    assert assess(ramp, assume_fps=50)['warnings'] == []
 
 
 def test_a_wrong_frame_rate_given_by_the_user_is_refused(ramp):

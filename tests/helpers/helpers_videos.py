@@ -79,3 +79,15 @@ def encode(path, values, fps=10, codec='libx264', gop=10, size=(160, 120), **opt
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format='rgb24')))
         container.mux(stream.encode())
     return path
+
+
+def opencv_frames(path):
+    """Return what OpenCV itself makes of a video's frames: BGR."""
+    capture, frames = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG), []
+    while True:
+        decoded, image = capture.read()
+        if not decoded:
+            break
+        frames.append(image)
+    capture.release()
+    return frames

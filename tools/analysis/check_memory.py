@@ -29,6 +29,7 @@ from miqa.apis.live.realtime import RealTimeIQA
 from miqa.apis.stream import prepared_batches
 from miqa.apis.video import assess
 from miqa.apis.video.containers import Container
+from miqa.apis.video.facts import VideoFacts
 from miqa.apis.video.reader import Frame, VideoReader, make_info
 from miqa.apis.video.timeline import Timeline
 from miqa.pictures import read_image
@@ -98,6 +99,7 @@ class MadeReader(VideoReader):
     def __init__(self, path: Path, frames: int, meter: Meter):
         super().__init__(path, Container('made', counts_frames=True))
         self.info, self.count, self.meter = make_info(frames, FPS, None, 16, 16, 'made'), frames, meter
+        self.facts = VideoFacts(frames, None, None, None)
 
     def _decode(self, choose: Callable[[int, float], bool], timeline: Timeline) -> Iterator[Frame]:
         for index in range(self.count):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import tempfile
 import threading
 import time
@@ -19,6 +21,11 @@ from miqa.outside.fetching import Deadline, fetch, file_name_of, open_address
 from miqa.running import require
 
 logger = logging.getLogger(__name__)
+
+_OPTIONS = 'OPENCV_FFMPEG_CAPTURE_OPTIONS'
+_environment = threading.Lock()
+# FFmpeg complains on stderr about each damaged piece, and names addresses with their secrets; streams say what counts.
+os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
 #: How network streams begin.
 STREAM_PREFIXES = ('rtsp://', 'rtsps://', 'rtmp://', 'http://', 'https://', 'udp://', 'tcp://', 'srt://')
@@ -49,6 +56,27 @@ class CameraLost(MIQAError, ConnectionError):
     summary: dict | None = None
 
 
+@contextlib.contextmanager
+def capture_options(options: dict[str, str], keep: bool = False) -> Iterator[None]:
+    """Set what OpenCV's FFmpeg may open; it takes its options from the environment, when a capture is opened.
+
+    Args:
+        options: of FFmpeg.
+        keep: let options stand that the user has set there; those given here count where both name one.
+    """
+    with _environment:
+        before = os.environ.get(_OPTIONS)
+        settings = [f'{name};{value}' for name, value in options.items()]
+        os.environ[_OPTIONS] = '|'.join([before, *settings] if keep and before else settings)
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_OPTIONS]
+            else:
+                os.environ[_OPTIONS] = before
+
+
 def open_stream(url: str, read_seconds: float = _SECONDS_TO_READ):
     """Open a network stream as a ``cv2.VideoCapture``; it may not be opened (``isOpened``).
 
@@ -57,8 +85,6 @@ def open_stream(url: str, read_seconds: float = _SECONDS_TO_READ):
         read_seconds: the longest wait for a frame.
     """
     cv2 = require('cv2', 'A network stream')
-    from miqa.apis.video.opencv_reader import capture_options
-
     options = {'protocol_whitelist': _PROTOCOLS}
     if url.lower().startswith('rtsp'):
         options['rtsp_transport'] = 'tcp'  # OpenCV's own default, which options of ours replace

@@ -49,7 +49,6 @@ class VideoMIQA:
         batch_size: frames per batch.
         sampling, num_frames, fps, every: which frames are scored, see
             :class:`miqa.apis.video.sampling.Sampling`; the default is 30 frames, equally far apart.
-        backend: ``'opencv'``, ``'pyav'``, or ``'auto'``: PyAV where it is installed; key frames always take PyAV.
         options: further arguments of :class:`miqa.apis.MIQAModel`: ``task``, ``label``, ``weights``, ``device``,
             ``precision``, ``compile``, ``thresholds``, ...
     """
@@ -63,14 +62,12 @@ class VideoMIQA:
         num_frames: int = 30,
         fps: float = 2.0,
         every: int = 1,
-        backend: str = 'auto',
         **options,
     ):
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
         self.sampling = Sampling(sampling, num_frames, fps, every)
         self.batch_size = batch_size
-        self.backend = backend
         if model is None or isinstance(model, (str, os.PathLike)):
             options['batch_size'] = batch_size
         self.model = load_scorer(model, **options)
@@ -126,7 +123,7 @@ class VideoMIQA:
         """
         path = Path(path)
         options: dict[str, Any] = dict(
-            backend=self.backend, keyframes_only=self.sampling.strategy == 'keyframes', assume_fps=assume_fps
+            keyframes_only=self.sampling.strategy == 'keyframes', assume_fps=assume_fps
         )  # fmt: skip
         found: dict[int, dict] = {}
         with open_video(path, **options) as reader:
@@ -224,7 +221,7 @@ class VideoMIQA:
         """
         wanted, frames = set(indices), {}
         keyframes = self.sampling.strategy == 'keyframes'
-        with open_video(path, backend=self.backend, keyframes_only=keyframes, assume_fps=assume_fps) as reader:
+        with open_video(path, keyframes_only=keyframes, assume_fps=assume_fps) as reader:
             for frame in reader.frames(lambda index, time: index in wanted):
                 frames[frame.index] = frame.image
                 if len(frames) == len(wanted):
@@ -344,10 +341,5 @@ def video_sentences(reader: VideoReader, assume_fps: float | None = None) -> lis
     if reader.frames_damaged:
         sentences.append(
             f'{name} is damaged: {reader.frames_damaged} of the {reader.frames_read} frames that were read are.'
-        )
-    if not reader.knows_damage:
-        sentences.append(
-            f'{name} was read by OpenCV, which repairs damaged frames without telling of them: that it is complete is '
-            "said of missing frames alone. With PyAV (pip install 'miqa[video]') damaged ones are counted, too."
         )
     return sentences

@@ -1,4 +1,4 @@
-"""What PyAV, where it is installed, knows of a video file beyond what OpenCV tells."""
+"""What a video file says about itself, and what lies in its packets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from .containers import Container, UnreadableVideo
 from .tone_mapping import TRANSFERS
@@ -43,17 +42,11 @@ class Survey:
         passed_over: packets of the video that are not meant to be shown.
         damaged: packets of the video that the container knows to be damaged.
         end: seconds at which the last packet of any stream ends.
-        patched: frames that the decoder knows to be damaged; 0 where none were decoded.
-        resized: whether the decoded frames are of several sizes.
-        frames: that were decoded; 0 where none were.
     """
 
     passed_over: int
     damaged: int
     end: float
-    patched: int = 0
-    resized: bool = False
-    frames: int = 0
 
 
 def open_container(av: ModuleType, path: Path, container: Container):
@@ -106,59 +99,11 @@ def facts_of(opened, stream, container: Container) -> VideoFacts:
     )
 
 
-def _open_where_possible(path: Path, container: Container) -> Any:
-    try:
-        import av
-
-        return open_container(av, path, container)
-    except (ImportError, UnreadableVideo):
-        return None
-
-
-def facts_where_possible(path: Path, container: Container) -> VideoFacts | None:
-    """Return a file's facts; None where PyAV is not installed, or cannot open what OpenCV may.
-
-    Raises:
-        UnreadableVideo: the file has no video.
-    """
-    opened = _open_where_possible(path, container)
-    if opened is None:
-        return None
-    try:
-        return facts_of(opened, video_stream(opened, path), container)
-    finally:
-        close_container(opened)
-
-
-def survey(path: Path, container: Container) -> Survey | None:
-    """Decode a file to its end and keep nothing of it; None where PyAV is not installed or cannot open it."""
-    opened = _open_where_possible(path, container)
-    if opened is None:
-        return None
-    import av
-
-    count = PacketCount()
-    try:
-        stream = video_stream(opened, path)
-        stream.thread_type = 'AUTO'
-        for packet in opened.demux():
-            is_video = packet.stream_index == stream.index
-            count.add(packet, is_video)
-            if is_video:
-                count.decode(packet, av.error.FFmpegError)
-    except av.error.FFmpegError:
-        count.damaged += 1  # what cannot be demuxed any more is not there
-    finally:
-        close_container(opened)
-    return count.survey()
-
-
 class PacketCount:
     """Counts what passes by while a file is demuxed."""
 
     def __init__(self):
-        self.passed_over = self.damaged = self.patched = 0
-        self._size, self._resized, self._frames = None, False, 0
+        self.passed_over = self.damaged = 0
         self._seen = False
         self._start, self._end = None, 0.0
 
@@ -172,18 +117,6 @@ class PacketCount:
             self.passed_over += packet.is_discard
             self.damaged += packet.is_corrupt
 
-    def decode(self, packet, error: type[Exception]) -> None:
-        """Decode a packet of the video, to count the frames that the decoder patches."""
-        try:
-            for frame in packet.decode():
-                self.patched += self.is_patched(frame)
-                size = frame.width, frame.height
-                self._resized = self._resized or self._size not in (None, size)
-                self._frames += 1
-                self._size = size
-        except error:
-            return  # whoever reads the pixels counts what cannot be decoded
-
     def is_patched(self, frame) -> bool:
         """Whether a decoded frame, the next one in order, is known to be damaged."""
         # Before the first key frame of a recording there is nothing to build on.
@@ -193,7 +126,7 @@ class PacketCount:
 
     def survey(self) -> Survey:
         """Return what was counted."""
-        return Survey(self.passed_over, self.damaged, self._end, self.patched, self._resized, self._frames)
+        return Survey(self.passed_over, self.damaged, self._end)
 
 
 def _seconds(text: str) -> float | None:

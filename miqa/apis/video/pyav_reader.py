@@ -32,7 +32,7 @@ class PyAVReader(VideoReader):
 
     def __init__(self, path: Path, container: Container, assume_fps: float | None = None, keyframes_only: bool = False):
         super().__init__(path, container)
-        av = self._av = require('av', 'Reading key frames')
+        av = self._av = require('av', 'A video')
         self._opened = open_container(av, path, container)
         try:
             stream = self._stream = video_stream(self._opened, path)

@@ -71,8 +71,7 @@ class VideoReader(ABC):
 
     Attributes:
         info: a :class:`VideoInfo`.
-        facts: what PyAV knows of the file, or None.
-        knows_damage: whether the decoder tells of frames that it has repaired; else they pass for whole ones.
+        facts: what the file says of its frames, its end and its colours.
         keyframes_only: whether the frames between key frames are left out.
         size: (width, height) of the first frame that was chosen, upright; ``None`` before it.
         frames_read: frames decoded so far, chosen or not.
@@ -82,9 +81,8 @@ class VideoReader(ABC):
     """
 
     info: VideoInfo
-    facts: VideoFacts | None = None
+    facts: VideoFacts
     keyframes_only = False
-    knows_damage = True
 
     def __init__(self, path: Path, container: Container):
         self.path, self.container = path, container
@@ -97,7 +95,7 @@ class VideoReader(ABC):
     @property
     def transfer(self) -> str | None:
         """``PQ`` or ``HLG`` for HDR footage, which is tone-mapped; None for all other."""
-        return self.facts.transfer if self.facts is not None else None
+        return self.facts.transfer
 
     def frames(self, choose: Callable[[int, float], bool] | None = None) -> Iterator[Frame]:
         """Yield the frames for which ``choose(index, time)`` is true (all of them without it), in order."""
@@ -140,16 +138,12 @@ class VideoReader(ABC):
     @property
     def announced(self) -> int:
         """Frames that the file says it holds, where it means each of them; else 0."""
-        if self.facts is not None:
-            return self.facts.counted
-        return self.info.total_frames if self.container.counts_frames else 0
+        return self.facts.counted
 
     @property
     def frames_missing(self) -> int:
         """After reading to the end: frames that the file should have and that could not be read."""
         lost = max(self.failed, int(self.structure.cut or self.structure.further))
-        if self._survey is not None and self._survey.frames - self.frames_read > 1:
-            lost = max(lost, self._survey.frames - self.frames_read)
         # A pause is missing frames where something else shows that there is damage, or where there are no pauses.
         if self._timeline is not None and (self.container.jumps or (self._is_damaged and not self.announced)):
             lost = max(lost, self._timeline.missing())
@@ -162,13 +156,9 @@ class VideoReader(ABC):
         return lost + max(self._missing_at_the_end(), int(self.stopped_by is not None))
 
     def _missing_at_the_end(self) -> int:
-        end, reached = None, self.end
-        if self.facts is not None and self.facts.end is not None:
-            end = self.facts.end
-        elif self.facts is not None and self.facts.whole_end is not None and self._survey is not None:
+        end, reached = self.facts.end, self.end
+        if end is None and self.facts.whole_end is not None and self._survey is not None:
             end, reached = self.facts.whole_end, max(reached, self._survey.end)
-        elif self.facts is None and self.container.announces_end:
-            end = self.info.duration
         if end is None or end - reached <= max(_SLACK_SECONDS, _SLACK_FRAMES / self.info.fps):
             return 0
         rate = self.frames_read / self.end if self.end else self.info.fps
@@ -194,8 +184,5 @@ class VideoReader(ABC):
 
     @property
     def complete(self) -> bool:
-        """After reading to the end: whether every frame that the file should have was read, undamaged as far as known.
-
-        Where :attr:`knows_damage` is false, frames that the decoder has repaired are not known.
-        """
+        """After reading to the end: whether every frame of the file was read, and none is known to be damaged."""
         return not (self.frames_missing or self.frames_damaged or self.stopped_by)
