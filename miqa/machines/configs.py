@@ -8,8 +8,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-import timm
-
 from miqa.networks.packaged_weights import PACKAGED_LITES
 from miqa.networks.torch_settings import settings_kept
 from miqa.outside import check_regular
@@ -21,6 +19,7 @@ from miqa.taxonomy import did_you_mean
 
 from .base import Machine, name_of_model
 from .recognition.machine_file import RecognisedMachine, is_machine_file
+from .timm_classifier import is_timm_model, timm_models
 from .torchvision_machine import torchvision_models
 
 #: Type of a config that stands for a file whose use is still to be found out, see :func:`recognised_configs`.
@@ -97,7 +96,7 @@ def machine_configs_of(names: Iterable[str], task: str) -> list[dict]:
             found.append({'type': 'TorchvisionMachine', 'model': name, 'task': task})
         elif Path(name).is_dir() or re.fullmatch(r'[\w.-]+/[\w.-]+', name):
             found.append({'type': 'TransformersMachine', 'model': name, 'task': task})
-        elif task == 'cls' and timm.is_model(name):
+        elif task == 'cls' and is_timm_model(name):
             weights = 'packaged' if name in PACKAGED_LITES else 'pretrained'
             found.append({'type': 'TimmClassifier', 'model': name, 'weights': weights})
         else:
@@ -132,7 +131,7 @@ def _unknown(name: str, task: str) -> str:
     """Say that a word names no machine for a task, what is near, and what may be named."""
     does = {task, 'ins'} if task == 'det' else {task}
     known = sorted(model for model, of in torchvision_models().items() if of in does)
-    near = [*known, *timm.list_models()] if task == 'cls' else known
+    near = [*known, *timm_models()] if task == 'cls' else known
     return (
         f'{name!r} is no machine for {task}: there is no file or folder of that name, and no such model.'
         f'{did_you_mean(name, near)} Name a model of torchvision ({", ".join(known[:3])}, ...), '

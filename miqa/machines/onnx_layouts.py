@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
-from torchvision.ops import batched_nms, box_convert
 
 from miqa.taxonomy import check_choice
 
@@ -163,6 +162,8 @@ def yolo(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPr
     each place gives its best class; boxes of one class suppress each other. With ``end_to_end`` the values are left,
     top, right, bottom, score, label and perhaps coefficients, and nothing is suppressed here.
     """
+    from torchvision.ops import box_convert  # torchvision takes seconds to import
+
     rows, prototypes = _yolo_rows(outputs, options)
     if options.end_to_end:
         keep = _best(rows[:, 4], options)
@@ -174,7 +175,7 @@ def yolo(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPr
         scores, labels = chances.max(1)
         keep = torch.nonzero(scores > options.threshold)[:, 0]
         boxes = box_convert(rows[keep, :4], 'cxcywh', 'xyxy')
-        best = batched_nms(boxes, scores[keep], labels[keep], options.iou)[: options.limit]
+        best = _best_apart(boxes, scores[keep], labels[keep], options)
         keep, boxes = keep[best], boxes[best]
         scores, labels, factors = scores[keep], labels[keep], rows[keep, stop:]
     boxes = place.boxes_to_image(boxes)
@@ -192,6 +193,8 @@ def detr(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPr
     Boxes are centre x and y, width and height in shares of the input. With ``softmax`` the last class means no object,
     and each query gives its best class; with ``sigmoid`` the best pairs of query and class are taken.
     """
+    from torchvision.ops import box_convert
+
     logits = _tensor(outputs[options.names['logits']])[0]
     if options.activation == 'softmax':
         scores, labels = logits.softmax(1)[:, :-1].max(1)
@@ -239,7 +242,7 @@ def places(outputs: dict, place: Placement, options: LayoutOptions) -> Detection
         keep, labels = keep[order], labels[order]
     coordinates = 'input' if kind in CELL_FORMATS else options.coordinates
     found = boxes[keep]
-    best = batched_nms(found, chosen, labels, options.iou)[: options.limit]
+    best = _best_apart(found, chosen, labels, options)
     return detections(_as_pixels(found[best], place, coordinates), chosen[best], labels[best])
 
 
@@ -316,7 +319,14 @@ def _suppressed(boxes, scores, labels, options: LayoutOptions) -> torch.Tensor:
     if not options.suppress:
         return _best(scores, options)
     keep = torch.nonzero(scores > options.threshold)[:, 0]
-    return keep[batched_nms(boxes[keep], scores[keep], labels[keep], options.iou)][: options.limit]
+    return keep[_best_apart(boxes[keep], scores[keep], labels[keep], options)]
+
+
+def _best_apart(boxes, scores, labels, options: LayoutOptions) -> torch.Tensor:
+    """Return which boxes remain after suppression of the overlapping ones of a class, the best first."""
+    from torchvision.ops import batched_nms
+
+    return batched_nms(boxes, scores, labels, options.iou)[: options.limit]
 
 
 def _as_pixels(boxes: torch.Tensor, place: Placement, coordinates: str) -> torch.Tensor:

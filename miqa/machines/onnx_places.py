@@ -16,7 +16,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torchvision.ops import box_convert
 
 #: What the values of a box mean. The first four are finished coordinates; the others belong to a cell of a grid:
 #: ``offsets`` (centre in cells from the cell's corner, log of width and height in cells; YOLOX), ``distances`` (left,
@@ -116,6 +115,8 @@ def decoded_boxes(
     if kind == 'yxyx':
         return values[:, [1, 0, 3, 2]]
     if kind not in CELL_FORMATS:
+        from torchvision.ops import box_convert  # torchvision takes seconds to import
+
         return values if kind == 'xyxy' else box_convert(values, kind, 'xyxy')
     cells = cell_corners(size, strides)
     if len(cells) != len(values):

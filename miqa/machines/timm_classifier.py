@@ -7,10 +7,8 @@ import functools
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 from PIL import Image
-from timm.data import create_transform, resolve_model_data_config
 
 from miqa.networks.packaged_weights import (
     EFFICIENTNET_LITE_MEAN,
@@ -31,6 +29,20 @@ from .answers import class_predictions
 from .base import ClassPrediction, Machine
 
 
+def is_timm_model(name: str) -> bool:
+    """Return True if timm has a model of this name."""
+    import timm  # takes seconds
+
+    return timm.is_model(name)
+
+
+def timm_models() -> list[str]:
+    """Return the names of all models of timm."""
+    import timm
+
+    return timm.list_models()
+
+
 class TimmPreparation:
     """timm's evaluation transform of a model, as a picklable function.
 
@@ -40,6 +52,8 @@ class TimmPreparation:
     """
 
     def __init__(self, data_config: dict):
+        from timm.data import create_transform
+
         self.data_config = data_config
         self.transform = create_transform(**data_config, is_training=False)
 
@@ -55,6 +69,8 @@ def _published(model: str, pretrained: bool, options: dict) -> torch.nn.Module:
         ConnectionError: they cannot be fetched.
         ValueError: timm has no such weights.
     """
+    import timm
+
     try:
         with hub_or_cache() if pretrained else contextlib.nullcontext():
             return timm.create_model(model, pretrained=pretrained, **options)
@@ -116,6 +132,8 @@ class TimmClassifier(Machine):
         # PyTorch's types lack a keyword that its documentation has.
         self.network = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.device, self.class_count = device, getattr(self.network, 'num_classes', None)
+        from timm.data import resolve_model_data_config
+
         data_config = resolve_model_data_config(self.network)
         if weights == 'packaged':
             # timm's own TensorFlow weights of the same networks were converted for mean = std = 0.5.
@@ -124,6 +142,8 @@ class TimmClassifier(Machine):
 
     @staticmethod
     def _load(model: str, weights: str | None, options: dict) -> torch.nn.Module:
+        import timm
+
         if not timm.is_model(model):
             raise ValueError(f'timm {timm.__version__} has no model {model!r}. See timm.list_models().')
         if weights == 'packaged':
@@ -163,6 +183,8 @@ class TimmClassifier(Machine):
 
     def describe(self) -> dict:
         """Return the manifest's entry, with timm's version and transform."""
+        import timm
+
         transform = {
             key: list(value) if isinstance(value, tuple) else value for key, value in self.prepare.data_config.items()
         }

