@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from miqa.pictures.finding import LeftOut, find_images
+from miqa.pictures.finding import SkippedFiles, find_images
 
 from .inputs import Preparation
 from .stream import PICTURE_ERRORS
@@ -30,7 +30,7 @@ def calibration_pixels(folder: str | os.PathLike, prepare: Preparation, most: in
     """
     if not Path(folder).is_dir():
         raise NotADirectoryError(f'{folder} is not a folder of pictures to calibrate with.')
-    paths = list(find_images([os.fspath(folder)], left_out=LeftOut()))
+    paths = list(find_images([os.fspath(folder)], left_out=SkippedFiles()))
     places = np.unique(np.linspace(0, max(len(paths) - 1, 0), min(most, len(paths))).astype(int))
     pixels, failed = [], 0
     for place in places:

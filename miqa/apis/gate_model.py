@@ -238,13 +238,13 @@ def _machine_facts(value: object) -> MachineFacts:
     return MachineFacts(name, None if classes is None else tuple(classes), count, fingerprint)
 
 
-class _Looked(NamedTuple):
+class _GatePicture(NamedTuple):
     view: PictureView
     rgb: np.ndarray | None
     size: tuple[int, int]
 
 
-class _Looking:
+class _GatePreparation:
     """Prepares pictures as :class:`miqa.apis.inputs.Preparation` does for other models."""
 
     decode, coverage, value_range, note = 'exact', 'center', None, ''
@@ -252,9 +252,9 @@ class _Looking:
     def __init__(self, features: PictureFeatures, keeps_pixels: bool):
         self.features, self.keeps_pixels, self.size = features, keeps_pixels, features.size
 
-    def views(self, picture: Picture, name: str | None = None) -> _Looked:
+    def views(self, picture: Picture, name: str | None = None) -> _GatePicture:
         rgb = to_rgb(picture, name, self.value_range)
-        return _Looked(self.features.view_of(rgb), rgb if self.keeps_pixels else None, rgb.shape[:2])
+        return _GatePicture(self.features.view_of(rgb), rgb if self.keeps_pixels else None, rgb.shape[:2])
 
 
 class _Heads(Runtime):
@@ -317,7 +317,7 @@ class GateModel(MIQAModel):
             'gate', own.task, own.label, {}, {'image': {'size': side, 'mean': [0.0] * 3, 'std': [1.0] * 3}}, side
         )
         self._set(spec, _Heads(path, count), str(path), batch_size=batch_size, workers=workers)
-        self.prepare = _Looking(self._features, machine is not None)  # type: ignore[assignment]
+        self.prepare = _GatePreparation(self._features, machine is not None)  # type: ignore[assignment]
         self.gate = own.thresholds[head]
 
     def answer_prepared(self, pictures: list) -> list[ViewAnswers]:

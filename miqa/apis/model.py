@@ -20,7 +20,7 @@ from .opening import Opened, open_model
 from .quality import DEFAULT_THRESHOLDS, Thresholds, quality_of
 from .runtimes.base import Device, Runtime
 from .spec import ModelSpec
-from .stream import Answered, all_or_error, answered
+from .stream import ItemResult, all_or_error, answered
 
 if TYPE_CHECKING:
     import torch
@@ -335,7 +335,7 @@ class MIQAModel(ModelFiles):
         minimum = () if self.prepare.coverage == 'center' else ('minimum',)
         return (*minimum, 'damage') if self.can_diagnose else minimum
 
-    def _answered(self, pictures: Iterable[Picture], on_batch) -> Iterator[Answered[ViewAnswers]]:
+    def _answered(self, pictures: Iterable[Picture], on_batch) -> Iterator[ItemResult[ViewAnswers]]:
         return answered(pictures, self.prepare.views, self.answer_prepared, self.batch_size, self.workers, on_batch)
 
     def score_pixels(self, pixels: np.ndarray | torch.Tensor) -> np.ndarray:

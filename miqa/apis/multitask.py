@@ -9,7 +9,7 @@ import numpy as np
 
 from .inputs import Picture, Pictures, Preparation, is_list_of_pictures
 from .runtimes.base import Runtime
-from .stream import Answered, all_or_error, answered
+from .stream import ItemResult, all_or_error, answered
 
 
 class OneTaskModel(Protocol):
@@ -116,7 +116,7 @@ class MultiTaskModel:
         for found in self._answered(pictures, on_batch):
             yield TaskAssessment(found.name, found.answer, found.error)
 
-    def _answered(self, pictures: Iterable[Picture], on_batch) -> Iterator[Answered[dict[str, float]]]:
+    def _answered(self, pictures: Iterable[Picture], on_batch) -> Iterator[ItemResult[dict[str, float]]]:
         return answered(pictures, self._prepare, self._scores, self.batch_size, self.workers, on_batch)
 
     def _prepare(self, picture: Picture, name: str | None = None) -> list[np.ndarray]:

@@ -30,7 +30,7 @@ class Prepared(Generic[Pixels]):
 
 
 @dataclass(frozen=True)
-class Answered(Generic[Answer]):
+class ItemResult(Generic[Answer]):
     """A picture's name, and either what was answered or why there is no answer."""
 
     name: str
@@ -45,7 +45,7 @@ def answered(
     batch_size: int,
     workers: int | None = None,
     on_batch: Callable[[int], object] | None = None,
-) -> Iterator[Answered[Answer]]:
+) -> Iterator[ItemResult[Answer]]:
     """Answer any number of pictures in batches, decoding in threads; memory does not grow with their number.
 
     Args:
@@ -63,12 +63,12 @@ def answered(
         good = [item.pixels for item in batch if item.pixels is not None]
         answers = iter(answer(good) if good else ())
         for item in batch:
-            yield Answered(item.name, None if item.pixels is None else next(answers), item.error)
+            yield ItemResult(item.name, None if item.pixels is None else next(answers), item.error)
         if on_batch is not None:
             on_batch(len(batch))
 
 
-def all_or_error(found: Iterable[Answered[Answer]]) -> list[Answer]:
+def all_or_error(found: Iterable[ItemResult[Answer]]) -> list[Answer]:
     """Return all answers; the first picture without one raises its error."""
     answers = []
     for item in found:

@@ -23,7 +23,7 @@ from miqa.labelling.detection_scores import clean_reference
 from miqa.machines import Machine
 from miqa.machines.base import ClassPrediction, DetectionPrediction, Prediction
 from miqa.pictures import UnreadableImage, read_image
-from miqa.pictures.finding import LeftOut, find_images
+from miqa.pictures.finding import SkippedFiles, find_images
 from miqa.running import generator_for
 
 from .bootstrap import percentile_interval
@@ -64,7 +64,7 @@ class PairScores:
     left_out: list[str] = field(default_factory=list)
 
 
-def find_pairs(good: str, bad: str, left_out: LeftOut | None = None) -> list[Pair]:
+def find_pairs(good: str, bad: str, left_out: SkippedFiles | None = None) -> list[Pair]:
     """Match the pictures of two folders by their names below them, without endings.
 
     Args:
@@ -80,7 +80,7 @@ def find_pairs(good: str, bad: str, left_out: LeftOut | None = None) -> list[Pai
         ValueError: only one of both is a pattern, or two pictures of a folder have the same name.
         FileNotFoundError: there is no pair.
     """
-    left_out = LeftOut() if left_out is None else left_out
+    left_out = SkippedFiles() if left_out is None else left_out
     if good.count('*') != bad.count('*') or good.count('*') > 1:
         raise ValueError(f'{good} and {bad} must both be folders, or both patterns with one * that stands for the set.')
     pairs = []
@@ -113,7 +113,7 @@ def _folders(good: str, bad: str) -> list[tuple[str, str, str]]:
     return groups
 
 
-def _pictures(folder: str, left_out: LeftOut) -> dict[str, str]:
+def _pictures(folder: str, left_out: SkippedFiles) -> dict[str, str]:
     pictures: dict[str, str] = {}
     for path in find_images([folder], left_out=left_out):
         name = Path(path).relative_to(folder).with_suffix('').as_posix()

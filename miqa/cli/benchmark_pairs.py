@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from miqa.benchmark.baselines.measures import build_measure
     from miqa.benchmark.pairs import find_pairs, score_pairs, summarise
     from miqa.machines import build_machine, machine_configs_of
-    from miqa.pictures.finding import LeftOut
+    from miqa.pictures.finding import SkippedFiles
     from miqa.reports.pairs_report import markdown_table, write_pairs_report
     from miqa.running.devices import usable_device
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f'--resamples {args.resamples} gives no intervals; take at least 100.')
     if args.task != 'cls' and not (args.machine and args.probe):
         raise ValueError(f'--task {args.task} needs --machine and --probe: detectors that are not packaged.')
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     pairs = find_pairs(args.good, args.bad, left_out)
     if args.half:
         pairs = [pair for pair in pairs if _number(pair.scene) % 2 == ('even', 'odd').index(args.half)]

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from miqa.apis.gate import choose, deliver, try_delivery
     from miqa.apis.results import ResultFile, read_rows, row_place, try_out
     from miqa.outside.walking import check_target
-    from miqa.pictures.finding import LeftOut, find_images
+    from miqa.pictures.finding import SkippedFiles, find_images
 
     if not Path(args.folder).is_dir():
         raise NotADirectoryError(f'{address_in_path(args.folder) or args.folder} is not a folder of images.')
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     threshold = gate.threshold if gate else args.threshold
     # A wrong share must not show after an hour of scoring.
     choose([0.0], args.keep, threshold)
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     images = list(find_images([args.folder], left_out=left_out))
     if args.to:
         check_target(Path(args.folder), Path(args.to), images)

@@ -85,12 +85,12 @@ def run(args: argparse.Namespace) -> int:
     from miqa.apis.drawings.drawn_pictures import DrawnPictures
     from miqa.apis.results import ResultFile, try_out
     from miqa.outside.walking import check_target
-    from miqa.pictures.finding import LeftOut, find_images
+    from miqa.pictures.finding import SkippedFiles, find_images
     from miqa.reports.score_page import try_page
     from miqa.reports.score_summary import Summary
     from miqa.reports.scored_pictures import ScoredPictures
 
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     images: Iterator[str] | list[str] = find_images(args.paths, left_out=left_out)
     number, count = args.shard
     images = itertools.islice(images, number - 1, None, count)

@@ -20,7 +20,7 @@ from miqa.outside.addresses import is_web_address
 from miqa.outside.json_text import parse_json
 from miqa.outside.names import fitting_name, place_of, printable, write_name
 from miqa.outside.remote_files import RemoteFile, RemoteFiles, add_download_option
-from miqa.pictures.finding import LeftOut, find_files
+from miqa.pictures.finding import SkippedFiles, find_files
 from miqa.taxonomy import counted
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     from miqa.reports.scored_videos import ScoredVideos
 
     addresses = [path for path in args.paths if is_web_address(path)]
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     found = find_videos([path for path in args.paths if not is_web_address(path)], left_out)
     if args.out:
         check_report_names(found)
@@ -152,7 +152,7 @@ def run(args: argparse.Namespace) -> int:
     return SOME_FAILED if failed or left_out.count else 0
 
 
-def find_videos(paths: list[str], left_out: LeftOut | None = None) -> list[Path]:
+def find_videos(paths: list[str], left_out: SkippedFiles | None = None) -> list[Path]:
     """Return the videos that are meant, each once, as for :func:`miqa.pictures.finding.find_files`.
 
     Args:

@@ -46,7 +46,7 @@ _MAX_FILES = 2_000_000
 _MAX_LABEL_BYTES = 64 << 20
 
 
-class RemoteFile(NamedTuple):
+class HubFile(NamedTuple):
     """A file of the repository: its path there, and its size in bytes."""
 
     path: str
@@ -56,7 +56,7 @@ class RemoteFile(NamedTuple):
 class Hub(Protocol):
     """Where files come from."""
 
-    def files(self) -> list[RemoteFile]:
+    def files(self) -> list[HubFile]:
         """List all files."""
 
     def fetch(self, path: str, folder: Path) -> Path:
@@ -91,7 +91,7 @@ class HuggingFaceHub:
     def __init__(self, repository: str = REPOSITORY, revision: str | None = None):
         self.repository, self.revision = repository, revision
 
-    def files(self) -> list[RemoteFile]:
+    def files(self) -> list[HubFile]:
         """List all files.
 
         Raises:
@@ -105,7 +105,7 @@ class HuggingFaceHub:
                 tree = HfApi().list_repo_tree(
                     self.repository, recursive=True, revision=self.revision, repo_type='dataset'
                 )
-                return [RemoteFile(each.path, each.size) for each in tree if isinstance(each, RepoFile)]
+                return [HubFile(each.path, each.size) for each in tree if isinstance(each, RepoFile)]
         except Exception as error:  # the client raises errors of several HTTP libraries
             raise DatabaseError(self._refusal(error)) from error
 
@@ -131,13 +131,13 @@ class HuggingFaceHub:
         )
 
 
-def sort_files(files: Iterable[RemoteFile]) -> tuple[list[Part], list[RemoteFile]]:
+def sort_files(files: Iterable[HubFile]) -> tuple[list[Part], list[HubFile]]:
     """Sort a repository's files into parts of a task and kind.
 
     Returns:
         The parts, by name, and the files that are of no known task or kind.
     """
-    pieces: dict[str, list[RemoteFile]] = defaultdict(list)
+    pieces: dict[str, list[HubFile]] = defaultdict(list)
     for file in files:
         found = _PIECE.match(file.path)
         pieces[found['whole'] if found else file.path].append(file)
@@ -153,9 +153,7 @@ def sort_files(files: Iterable[RemoteFile]) -> tuple[list[Part], list[RemoteFile
     return parts, strange
 
 
-def choose_parts(
-    parts: list[Part], strange: list[RemoteFile], tasks: Iterable[str], kinds: Iterable[str]
-) -> list[Part]:
+def choose_parts(parts: list[Part], strange: list[HubFile], tasks: Iterable[str], kinds: Iterable[str]) -> list[Part]:
     """Return the parts that hold ``kinds`` of ``tasks``.
 
     Raises:
@@ -245,7 +243,7 @@ def _kind_of(path: str) -> str | None:
     return None
 
 
-def _listing(parts: list[Part], strange: list[RemoteFile]) -> str:
+def _listing(parts: list[Part], strange: list[HubFile]) -> str:
     names = [f'{part.name} ({part.size / 1e9:.3g} GB)' for part in parts] + [file.path for file in strange]
     return ', '.join(names[:20]) + (f' and {len(names) - 20} more' if len(names) > 20 else '') or 'nothing'
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from miqa.distortions.few_versions import plan_versions
-from miqa.distortions.make_one import Order, make_versions_of
+from miqa.distortions.make_one import VersionPlan, make_versions_of
 from miqa.distortions.severities import LEVEL_RANKS, candidates
 from miqa.distortions.sources import plan_sources
 from miqa.keeping import atomic_write
@@ -59,7 +59,7 @@ def make_versions(
     (source,) = plan_sources([original], task, truth)
     names, pairs = plan_versions(number, distortions)
     folder = str(image_task_folder(root, task))
-    order = Order(folder, task=task, seed=seed, distortions=names, pairs=pairs, measures=(), verify='size')
+    order = VersionPlan(folder, task=task, seed=seed, distortions=names, pairs=pairs, measures=(), verify='size')
     outcome = make_versions_of(source, order)
     if outcome.state == 'bad':
         raise OSError(f'{original} cannot be used: {outcome.reason} Delete it and run this again.')

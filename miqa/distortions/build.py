@@ -27,7 +27,7 @@ from miqa.taxonomy import (
 )
 
 from .few_versions import check_count, plan_versions
-from .make_one import Order, make_versions_of
+from .make_one import VersionPlan, make_versions_of
 from .records import settle_settings
 from .severities import LEVEL_RANKS, candidates
 from .sources import Source
@@ -111,7 +111,7 @@ def build_versions(
     number, count = check_shard(shard)
     owner = IMAGE_TASKS[task]
     folder = image_task_folder(root, task)
-    order = Order(
+    order = VersionPlan(
         folder=str(folder),
         task=owner,
         seed=seed,
@@ -121,7 +121,7 @@ def build_versions(
         verify=verify,
     )
     settings = _settings(order)
-    orders: dict[str, Order] = {}
+    orders: dict[str, VersionPlan] = {}
     if versions_each is not None:
         count_each = check_count(versions_each)
         settings['versions_each'] = versions_each
@@ -142,7 +142,7 @@ def build_versions(
         )
 
 
-def _build(mine: list[tuple[Source, Order]], folder: Path, shard, jobs, backend, progress) -> BuildReport:
+def _build(mine: list[tuple[Source, VersionPlan]], folder: Path, shard, jobs, backend, progress) -> BuildReport:
     number, count = shard
     made = kept = files = size = pixels = 0
     bad = []
@@ -174,7 +174,7 @@ def _threads(jobs: int) -> int:
     return max(1, cores // (jobs if jobs > 0 else cores))
 
 
-def _settings(order: Order) -> dict:
+def _settings(order: VersionPlan) -> dict:
     """Everything that decides the bytes, in JSON's types."""
     return {
         'format': _FORMAT,

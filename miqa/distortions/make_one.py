@@ -36,7 +36,7 @@ from .ticks import tick
 PNG_OPTIONS = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
 
-class Order(NamedTuple):
+class VersionPlan(NamedTuple):
     """What to make of every source."""
 
     folder: str
@@ -67,7 +67,7 @@ class SourceChanged(MIQAError, ValueError):
     """A finished source is not the picture that it was made from."""
 
 
-def make_versions_of(source: Source, order: Order) -> Outcome:
+def make_versions_of(source: Source, order: VersionPlan) -> Outcome:
     """Make all files of one source, unless its record says that they are there.
 
     Raises:
@@ -103,7 +103,7 @@ def _one_thread() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _make(source: Source, order: Order, folder: Path) -> Outcome:
+def _make(source: Source, order: VersionPlan, folder: Path) -> Outcome:
     try:
         image = read_image(source.path)
     except FileNotFoundError as error:
@@ -125,7 +125,7 @@ def _make(source: Source, order: Order, folder: Path) -> Outcome:
 
     measuring = FidelitySource(image, order.measures, undefined='nan') if order.measures else None
 
-    def finished() -> Iterator[tuple[Path, Callable[[], _Finished]]]:
+    def finished() -> Iterator[tuple[Path, Callable[[], _EncodedVersion]]]:
         for name in order.distortions:
             levels = select_levels(image, name, order.seed, source.image_id)
             levels_made[name] = [_level_record(chosen) for chosen in levels]
@@ -194,7 +194,7 @@ def _level_record(chosen: SelectedLevel) -> dict:
     }
 
 
-class _Finished(NamedTuple):
+class _EncodedVersion(NamedTuple):
     """A version as bytes of a PNG file, and its measures where they are wanted."""
 
     data: bytes
@@ -207,9 +207,9 @@ def _finish(
     background: np.ndarray | None,
     weights: np.ndarray | None,
     measuring: FidelitySource | None,
-) -> _Finished:
+) -> _EncodedVersion:
     version = foreground if background is None or weights is None else fuse(foreground, background, weights)
-    return _Finished(_png(path, version), measuring.measure(version) if measuring else None)
+    return _EncodedVersion(_png(path, version), measuring.measure(version) if measuring else None)
 
 
 def _in_threads(tasks: Iterable[tuple[Path, Callable]], threads: int) -> Iterator[tuple[Path, Any]]:

@@ -14,7 +14,7 @@ from miqa.layout import PICTURE_SUFFIXES, SPLIT_COLUMNS, coco_source
 from miqa.outside.names import printable
 from miqa.outside.regular_files import read_regular_text
 from miqa.outside.tables import id_of, read_table
-from miqa.outside.walking import LeftOut, Walker
+from miqa.outside.walking import SkippedFiles, Walker
 from miqa.pictures.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from miqa.taxonomy import IMAGE_TASKS
 
@@ -32,7 +32,9 @@ class Source(NamedTuple):
     mask: MaskRecipe
 
 
-def list_images(folder: str | Path, names: Sequence[str] | None = None, left_out: LeftOut | None = None) -> list[Path]:
+def list_images(
+    folder: str | Path, names: Sequence[str] | None = None, left_out: SkippedFiles | None = None
+) -> list[Path]:
     """List the pictures in a folder (not below it), sorted by name.
 
     Other pictures in it, of endings that databases are not made from, and what is no file are left out.
@@ -68,7 +70,7 @@ def list_images(folder: str | Path, names: Sequence[str] | None = None, left_out
             logger.warning(sentence)
         else:
             left_out.note(sentence)
-    walker = Walker((left_out or LeftOut()).add)
+    walker = Walker((left_out or SkippedFiles()).add)
     known_pictures = IMAGE_SUFFIXES | UNREAD_SUFFIXES
     passed = [inner.name for inner in folders if names is None and any(walker.below(str(inner), known_pictures))]
     if passed:

@@ -23,7 +23,7 @@ from miqa.apis.gate_threshold import Gate, digest_of
 from miqa.apis.picture_features import STATISTICS, PictureFeatures
 from miqa.distortions.few_versions import check_count
 from miqa.keeping import atomic_write, sha256_of_file, write_json
-from miqa.labelling.own_database import Made, Order, build_machines, make_database, make_plan, stages_of
+from miqa.labelling.own_database import BuiltDatabase, Order, build_machines, make_database, make_plan, stages_of
 from miqa.layout import build_settings_path, image_task_folder
 from miqa.machines import Machine
 from miqa.running import require
@@ -103,7 +103,7 @@ def packaged_network() -> Path | None:
 
 
 @dataclass
-class MadeGate:
+class BuiltGate:
     """What was made.
 
     Attributes:
@@ -120,7 +120,7 @@ class MadeGate:
     """
 
     folder: GateFolder
-    database: Made
+    database: BuiltDatabase
     samples: Samples
     scores: dict[str, np.ndarray]
     worth: dict[str, Worth]
@@ -145,7 +145,7 @@ def begun(order: GateOrder) -> bool:
     return build_settings_path(root).is_file() or any(root.glob('images/*'))
 
 
-def make_gate(order: GateOrder, progress: bool = True) -> MadeGate:
+def make_gate(order: GateOrder, progress: bool = True) -> BuiltGate:
     """Make the gate, or go on with it.
 
     Raises:
@@ -190,7 +190,7 @@ def make_gate(order: GateOrder, progress: bool = True) -> MadeGate:
     finally:
         line.close()
     notes = [*made.notes, *_warnings(sources, samples, worth)]
-    return MadeGate(folder, made, samples, scores, worth, pooled, promises, seconds, notes, order)
+    return BuiltGate(folder, made, samples, scores, worth, pooled, promises, seconds, notes, order)
 
 
 def head_numbers(samples: Samples) -> dict[str, np.ndarray]:

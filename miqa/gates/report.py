@@ -22,7 +22,7 @@ from miqa.pictures import UnreadableImage
 from miqa.reports.escaped_html import render
 from miqa.reports.report_page import Page, data_table, paragraph, pictures
 
-from .make import LAPLACIAN, OWN, MadeGate, verdict
+from .make import LAPLACIAN, OWN, BuiltGate, verdict
 from .worth import HEADLINE, RANDOM, REMOVED, Worth, difference
 
 REPORT = 'report.html'
@@ -46,7 +46,7 @@ def outcome_name(task: str, label: str) -> str:
     return _OUTCOMES.get((task, label), _AGREEMENT)
 
 
-def headline(made: MadeGate) -> list[str]:
+def headline(made: BuiltGate) -> list[str]:
     """Return what the gate is worth, in sentences."""
     worth, what = made.worth, outcome_name(made.folder.task, made.folder.label)
     if made.pooled is not None:
@@ -67,7 +67,7 @@ def headline(made: MadeGate) -> list[str]:
     return sentences
 
 
-def write_gate_report(made: MadeGate, path: str | os.PathLike) -> Path:
+def write_gate_report(made: BuiltGate, path: str | os.PathLike) -> Path:
     """Write the page and return its path; a file of this name is replaced."""
     folder, samples = made.folder, made.samples
     sources = len(set(samples.sources.tolist()))
@@ -101,12 +101,12 @@ _HOW_TO_READ = (
 _KINDS = 'SRCC within the versions of one kind of damage, and the gain of dropping the lowest fifth of them.'
 
 
-def _verdicts(made: MadeGate) -> list[str]:
+def _verdicts(made: BuiltGate) -> list[str]:
     said = [sentence for head in (BEFORE, AFTER) for sentence in verdict(head, made.worth)]
     return [] if all(sentence in made.notes for sentence in said) else said
 
 
-def worth_table(made: MadeGate) -> pd.DataFrame:
+def worth_table(made: BuiltGate) -> pd.DataFrame:
     """Return one row for each score: rank correlation, gain, what it gains over the machine's confidence, cost."""
     before, machine = (1000 * made.seconds[name] for name in (BEFORE, 'machine'))
     costs = {BEFORE: before, AFTER: before + machine, OWN: machine}
@@ -127,7 +127,7 @@ def worth_table(made: MadeGate) -> pd.DataFrame:
     return table
 
 
-def kinds_table(made: MadeGate) -> pd.DataFrame:
+def kinds_table(made: BuiltGate) -> pd.DataFrame:
     """Return one row for each kind of damage."""
     from scipy.stats import spearmanr
 
@@ -152,7 +152,7 @@ def kinds_table(made: MadeGate) -> pd.DataFrame:
     return table
 
 
-def _thresholds(made: MadeGate) -> list[str]:
+def _thresholds(made: BuiltGate) -> list[str]:
     fragments: list[str] = []
     for head in (BEFORE, AFTER):
         text = made.folder.thresholds[head].describe()
@@ -189,7 +189,7 @@ def _curves(worth: Mapping[str, Worth], what: str) -> Figure:
     return figure
 
 
-def _thumbnails(made: MadeGate, places: np.ndarray) -> Markup:
+def _thumbnails(made: BuiltGate, places: np.ndarray) -> Markup:
     shown = []
     for place in places.tolist():
         text = (

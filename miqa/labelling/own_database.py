@@ -17,7 +17,7 @@ from miqa.distortions.sources import Source
 from miqa.errors import MIQAError
 from miqa.layout import FILED_LABELS, ground_truth_path, responses_folder
 from miqa.machines import Machine, build_machine, list_sources, run_machine, shard_of
-from miqa.outside.walking import LeftOut
+from miqa.outside.walking import SkippedFiles
 from miqa.running.progress import OneLine, Progress
 from miqa.splits.writing import renew_splits
 from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS
@@ -106,7 +106,7 @@ class Order:
 
 
 @dataclass
-class Made:
+class BuiltDatabase:
     """What was made.
 
     Attributes:
@@ -118,7 +118,7 @@ class Made:
     """
 
     notes: list[str]
-    left_out: LeftOut = field(default_factory=LeftOut)
+    left_out: SkippedFiles = field(default_factory=SkippedFiles)
     manifest: dict | None = None
     problems: list[str] = field(default_factory=list)
     splits: dict[str, int] = field(default_factory=dict)
@@ -141,7 +141,7 @@ def build_machines(order: Order) -> list[Machine]:
     return machines
 
 
-def prepare(order: Order, machines: Sequence[Machine], left_out: LeftOut) -> OwnPictures:
+def prepare(order: Order, machines: Sequence[Machine], left_out: SkippedFiles) -> OwnPictures:
     """Name the sources and write their ground truth; ``left_out`` collects what is not among them."""
     pairs = read_pairs(order.pairs, order.images, order.task != 'cls') if order.pairs else {}
     clean = list(pairs) if order.pairs else None
@@ -174,7 +174,7 @@ def prepare(order: Order, machines: Sequence[Machine], left_out: LeftOut) -> Own
             raise
     if order.pairs:
         used = {name for first, others in pairs.items() for name in (first, *others)}
-        if unused := [name for name in pictures_below(order.images, LeftOut()) if name not in used]:
+        if unused := [name for name in pictures_below(order.images, SkippedFiles()) if name not in used]:
             own.notes.append(f'{len(unused)} pictures are in no pair and are skipped, for example {unused[0]}')
     return own
 
@@ -184,7 +184,7 @@ def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
     machines = build_machines(order)
     with temporary_root() as folder:
         trial = Order(**{**vars(order), 'root': folder})
-        left_out = LeftOut()
+        left_out = SkippedFiles()
         own = prepare(trial, machines, left_out)
         total = len(own.sources)
         places = sorted({round(i * (total - 1) / max(1, sample - 1)) for i in range(min(sample, total))})
@@ -206,7 +206,7 @@ def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
     return '\n'.join([*lines, plan_text(costs, measured, total)])
 
 
-def make_database(order: Order, progress: Progress = True) -> Made:
+def make_database(order: Order, progress: Progress = True) -> BuiltDatabase:
     """Make the database, or go on with it: what is finished is kept.
 
     Args:
@@ -217,7 +217,7 @@ def make_database(order: Order, progress: Progress = True) -> Made:
         What was made. Where only a shard is asked for, the labels are left to a run without one.
     """
     machines = build_machines(order)
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     own = prepare(order, machines, left_out)
     notes = list(own.notes)
     line = progress if isinstance(progress, OneLine) else OneLine(stages_of(order), disable=not progress)
@@ -246,7 +246,7 @@ def make_database(order: Order, progress: Progress = True) -> Made:
             )
             if counts['unreadable']:
                 left_out.note(f'{machine.name}: {counts["unreadable"]} pictures could not be read or got no answer.')
-        made = Made(notes, left_out)
+        made = BuiltDatabase(notes, left_out)
         if order.shard[1] > 1:
             return made
         line.stage('label')
@@ -287,7 +287,7 @@ def _why_nothing(manifest: dict) -> str:
     return text
 
 
-def _make_images(order: Order, own: OwnPictures, left_out: LeftOut, line: OneLine) -> None:
+def _make_images(order: Order, own: OwnPictures, left_out: SkippedFiles, line: OneLine) -> None:
     if order.pairs or order.unpaired:
         degraded = read_pairs(order.pairs, order.images) if order.pairs else {}
         folder = Path(order.images)

@@ -35,7 +35,7 @@ from miqa.outside.addresses import address_in_path
 from miqa.outside.json_text import parse_json
 from miqa.outside.names import printable
 from miqa.outside.tables import id_of, read_table
-from miqa.outside.walking import LeftOut, Walker, check_target, raise_problem
+from miqa.outside.walking import SkippedFiles, Walker, check_target, raise_problem
 from miqa.pictures import UnreadableImage
 from miqa.pictures.reading import picture_size, picture_sizes
 from miqa.pictures.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
@@ -64,7 +64,7 @@ class OwnPictures:
     annotations: Annotations | None = None
 
 
-def pictures_below(folder: str | os.PathLike, left_out: LeftOut | None = None) -> list[str]:
+def pictures_below(folder: str | os.PathLike, left_out: SkippedFiles | None = None) -> list[str]:
     """Return the pictures in a folder and below it, as paths with forward slashes, sorted; hidden ones are left out.
 
     Args:
@@ -77,7 +77,7 @@ def pictures_below(folder: str | os.PathLike, left_out: LeftOut | None = None) -
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'There is no folder of pictures {address_in_path(str(folder)) or folder}.')
-    left_out = LeftOut() if left_out is None else left_out
+    left_out = SkippedFiles() if left_out is None else left_out
     found = []
     for path in Walker(left_out.add).below(str(folder), IMAGE_SUFFIXES | UNREAD_SUFFIXES):
         name = Path(path).relative_to(folder).as_posix()
@@ -101,7 +101,7 @@ def prepare_pictures(
     known_classes: Sequence[str] | None = None,
     class_count: int | None = None,
     only: Sequence[str] | None = None,
-    left_out: LeftOut | None = None,
+    left_out: SkippedFiles | None = None,
     ignored: int | None = None,
 ) -> OwnPictures:
     """Name the sources, and write their ground truth where the database keeps it.
@@ -123,7 +123,7 @@ def prepare_pictures(
         FileNotFoundError, ValueError: pictures or annotations are missing or wrong, the database has other ground
             truth, or it would lie among its own sources.
     """
-    left_out = LeftOut() if left_out is None else left_out
+    left_out = SkippedFiles() if left_out is None else left_out
     names = list(only) if only is not None else pictures_below(folder, left_out)
     if only is None:
         check_target(Path(folder), Path(root), (str(Path(folder) / name) for name in names))
@@ -240,7 +240,7 @@ _STORED: dict[str, Callable[..., OwnPictures]] = {
 }  # fmt: skip
 
 
-def _sized(folder: Path, names: Sequence[str], left_out: LeftOut) -> list[Picture]:
+def _sized(folder: Path, names: Sequence[str], left_out: SkippedFiles) -> list[Picture]:
     """Read the header of each picture, once; those that cannot be read are left out."""
     pictures = []
     for name in names:

@@ -95,7 +95,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownName:
     """A name that a list knows, which is asked only then.
 
     Attributes:

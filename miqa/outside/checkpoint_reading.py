@@ -55,7 +55,7 @@ class UnsafeFile(ValueError):
     """A file holds what no checkpoint needs; the message is the reason, without the file's name."""
 
 
-class Leftover:
+class DroppedObject:
     """Stands for an optimiser or schedule object that an old training script stored; its content is dropped."""
 
 
@@ -67,7 +67,7 @@ class _Name:
 
 
 @dataclass(eq=False)
-class _Unfinished:
+class _PendingObject:
     """An object whose state comes in a later instruction; then it is replaced, also where the memo holds it."""
 
     kind: str
@@ -273,7 +273,7 @@ class _Unpickler:
 
     def _do_binput(self, key: int) -> None:
         value = self._top(object)
-        if isinstance(value, _Unfinished):
+        if isinstance(value, _PendingObject):
             value.keys.append(key)
         self._memo[key] = value
 
@@ -361,7 +361,7 @@ class _Unpickler:
         if not isinstance(name, _Name) or not isinstance(arguments, tuple):
             raise UnsafeFile('it calls something that is no name')
         if _OPTIMISERS.fullmatch(name.text):
-            return Leftover()
+            return DroppedObject()
         call = _CALLS.get(name.text)
         if call is None:
             raise UnsafeFile(f'it calls {name.text}')
@@ -384,13 +384,13 @@ class _Unpickler:
         state = self._pop()
         self._objects += 1
         target = self._top(object)
-        if isinstance(target, _Unfinished):
+        if isinstance(target, _PendingObject):
             self._stack[-1] = finished = _finished(target, state)
             for key in target.keys:
                 self._memo[key] = finished
         elif isinstance(target, argparse.Namespace) and isinstance(state, dict):
             vars(target).update({key: value for key, value in state.items() if isinstance(key, str)})
-        elif not isinstance(target, (Leftover, dict)):  # a state dict's _metadata is not used
+        elif not isinstance(target, (DroppedObject, dict)):  # a state dict's _metadata is not used
             raise UnsafeFile(f'it sets the state of a {type(target).__name__}')
 
 
@@ -467,10 +467,10 @@ def _latin(text: str, coding: str) -> bytes:
     return text.encode('latin-1')
 
 
-def _dtype(code: str, *_: Any) -> _Unfinished:
+def _dtype(code: str, *_: Any) -> _PendingObject:
     if not isinstance(code, str) or not re.fullmatch(r'[<>|=]?([?bBhHiIlLqQefd]|[biuf][1248])', code):
         raise UnsafeFile(f'it holds an array of kind {str(code)[:80]!r}')
-    return _Unfinished('dtype', np.dtype(code))
+    return _PendingObject('dtype', np.dtype(code))
 
 
 def _scalar(dtype: np.dtype, data: bytes | str) -> Any:
@@ -489,7 +489,7 @@ def _array_of(dtype: np.dtype, data: bytes | str, shape: tuple, fortran: bool = 
     return np.frombuffer(content, dtype).reshape(shape, order='F' if fortran else 'C').copy()
 
 
-def _finished(target: _Unfinished, state: Any) -> Any:
+def _finished(target: _PendingObject, state: Any) -> Any:
     try:
         if target.kind == 'dtype':
             order = state[1]
@@ -538,7 +538,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     'torch.device': _device,
     '_codecs.encode': _latin,
     'argparse.Namespace': argparse.Namespace,
-    _HISTORY: lambda: _Unfinished('log buffer'),
+    _HISTORY: lambda: _PendingObject('log buffer'),
     '__builtin__.getattr': _statistic,
     'builtins.getattr': _statistic,
     '__builtin__.set': _set,
@@ -547,7 +547,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     **{
         f'numpy.{core}.multiarray.{name}': call
         for core in ('core', '_core')
-        for name, call in (('scalar', _scalar), ('_reconstruct', lambda *_: _Unfinished('array')))
+        for name, call in (('scalar', _scalar), ('_reconstruct', lambda *_: _PendingObject('array')))
     },
 }
 
@@ -559,10 +559,10 @@ def _check_tree(value: Any) -> None:
         each, depth = waiting.pop()
         if depth > _DEEPEST or seen > _MOST_VALUES:
             raise UnsafeFile(f'it holds more than {_MOST_VALUES:,} values, or more than {_DEEPEST} within one another')
-        if isinstance(each, _Unfinished):
+        if isinstance(each, _PendingObject):
             raise ValueError(f'the state of its {each.kind} is missing')
         inner = vars(each) if isinstance(each, argparse.Namespace) else each
         children = inner.values() if isinstance(inner, Mapping) else inner if isinstance(inner, (list, tuple)) else ()
         seen += len(children)
-        kinds = (dict, list, tuple, argparse.Namespace, _Unfinished)
+        kinds = (dict, list, tuple, argparse.Namespace, _PendingObject)
         waiting.extend((child, depth + 1) for child in children if isinstance(child, kinds))

@@ -20,7 +20,7 @@ _MAGIC = re.compile(r'[*?\[]')
 _FILE_ENDING = re.compile(r'\.[a-z][a-z0-9]{0,4}')
 
 
-class LeftOut:
+class SkippedFiles:
     """Counts and names what was left out, such as folders that cannot be read. The first ``keep`` are remembered."""
 
     def __init__(self, keep: int = 20):

@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterable, Iterator
 from miqa.outside.addresses import is_web_address
 from miqa.outside.names import PREFIX, printable, read_name
 from miqa.outside.regular_files import NotText
-from miqa.outside.walking import LeftOut, Walker, is_pattern
+from miqa.outside.walking import SkippedFiles, Walker, is_pattern
 
 from .suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 
-__all__ = ['IMAGE_SUFFIXES', 'LeftOut', 'find_images']
+__all__ = ['IMAGE_SUFFIXES', 'SkippedFiles', 'find_images']
 
 _FOUND = IMAGE_SUFFIXES | UNREAD_SUFFIXES
 _BLOCK = 1 << 16
@@ -24,7 +24,7 @@ _MARK_BYTES = 8
 
 
 def find_images(
-    paths: Iterable[str], stdin: Iterable[str] | io.BufferedIOBase | None = None, left_out: LeftOut | None = None
+    paths: Iterable[str], stdin: Iterable[str] | io.BufferedIOBase | None = None, left_out: SkippedFiles | None = None
 ) -> Iterator[str]:
     """Yield the image files that ``paths`` mean, each once, folders in sorted order: see :func:`find_files`."""
     return find_files(paths, _FOUND, 'images', stdin, left_out)
@@ -35,7 +35,7 @@ def find_files(
     suffixes: Collection[str],
     what: str,
     stdin: Iterable[str] | io.BufferedIOBase | None = None,
-    left_out: LeftOut | None = None,
+    left_out: SkippedFiles | None = None,
 ) -> Iterator[str]:
     """Yield the files that ``paths`` mean, each once, folders in sorted order.
 
@@ -71,7 +71,7 @@ def find_files(
 
 
 def _expanded(
-    path: str, stdin, walker: Walker, left_out: LeftOut | None, alone: bool, suffixes: Collection[str], what: str
+    path: str, stdin, walker: Walker, left_out: SkippedFiles | None, alone: bool, suffixes: Collection[str], what: str
 ) -> Iterator[str]:
     if path == '-':
         yield from _listed(stdin)
@@ -102,7 +102,7 @@ def _expanded(
             _nothing(f'No file matches the pattern {printable(path)}.', left_out, alone)
 
 
-def _nothing(sentence: str, left_out: LeftOut | None, alone: bool) -> None:
+def _nothing(sentence: str, left_out: SkippedFiles | None, alone: bool) -> None:
     if alone or left_out is None:
         raise FileNotFoundError(sentence)
     left_out.note(sentence)

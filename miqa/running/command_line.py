@@ -155,7 +155,7 @@ def as_typed(*options: str, words: Sequence[str] | None = None) -> str:
     return ''.join(found)
 
 
-class Ended(KeyboardInterrupt):
+class Interruption(KeyboardInterrupt):
     """The process was asked to end, by Ctrl-C or by SIGTERM."""
 
     def __init__(self, number: int = signal.SIGINT):
@@ -260,9 +260,9 @@ def _end_unread() -> None:
 
 @contextlib.contextmanager
 def _ending_together() -> Iterator[None]:
-    """Raise :class:`Ended` at Ctrl-C and SIGTERM, once the processes that this one started have ended.
+    """Raise :class:`Interruption` at Ctrl-C and SIGTERM, once the processes that this one started have ended.
 
-    Whatever a library makes of it on the way, such as an error of its own or nothing at all, it leaves as Ended.
+    Whatever a library makes of it on the way, such as an error of its own or nothing at all, it leaves as Interruption.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -281,7 +281,7 @@ def _ending_together() -> Iterator[None]:
         last.daemon = True
         last.start()
         end_children()
-        raise Ended(number)
+        raise Interruption(number)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -291,10 +291,10 @@ def _ending_together() -> Iterator[None]:
             raise
         except BaseException as error:
             if asked:
-                raise Ended(asked[0]) from error
+                raise Interruption(asked[0]) from error
             raise
         if asked:
-            raise Ended(asked[0])
+            raise Interruption(asked[0])
     finally:
         for number, handler in before.items():
             if signal.getsignal(number) is end:

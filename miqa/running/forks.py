@@ -6,7 +6,7 @@ import os
 import warnings
 
 
-class OpenedHere:
+class OpeningProcess:
     """Remembers the process in which something was opened."""
 
     def __init__(self) -> None:

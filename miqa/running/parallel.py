@@ -74,7 +74,7 @@ def run_parallel(calls: Sequence, jobs: int = 1, backend: str = 'loky') -> Itera
     yield from run_on_ray(calls, jobs) if backend == 'ray' else run_on_dask(calls, jobs)
 
 
-class _Asked(BaseException):
+class _StopRequest(BaseException):
     """Raised in a worker that was asked to end."""
 
 
@@ -89,7 +89,7 @@ def end_with_parent() -> None:
 
     def end(number: int, _) -> None:
         if _at_work:
-            raise _Asked
+            raise _StopRequest
         os._exit(128 + number)
 
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -104,7 +104,7 @@ def _in_worker(function: Callable, args: tuple, options: dict):
     _at_work = True
     try:
         return function(*args, **options)
-    except _Asked:
+    except _StopRequest:
         os._exit(128 + signal.SIGTERM)
     finally:
         _at_work = False

@@ -14,7 +14,7 @@ from miqa.cli.main import main
 from miqa.distortions import apply_distortion
 from miqa.machines import Machine
 from miqa.machines.base import ClassPrediction, DetectionPrediction
-from miqa.pictures.finding import LeftOut
+from miqa.pictures.finding import SkippedFiles
 
 GREY = np.full((8, 8, 3), 90, np.uint8)
 
@@ -29,7 +29,7 @@ def test_pictures_are_matched_by_name_whatever_their_endings_and_the_rest_is_cou
         write(tmp_path / 'good' / name)
     for name in ('a.jpg', 'night/b.png', 'night/d.png'):
         write(tmp_path / 'bad' / name)
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     pairs = find_pairs(str(tmp_path / 'good'), str(tmp_path / 'bad'), left_out)
     assert [(pair.group, pair.scene) for pair in pairs] == [('good', 'a'), ('night', 'b')]
     assert left_out.count == 2

@@ -17,7 +17,7 @@ from miqa.labelling.own_database import Order, make_database
 from miqa.labelling.own_pictures import read_pairs
 from miqa.labelling.verify import verify_database
 from miqa.machines import load_machine_configs
-from miqa.outside.walking import LeftOut
+from miqa.outside.walking import SkippedFiles
 
 SIZE = (64, 48)
 BOXES = {'shots/a.png': (10, 6, 40, 30), 'shots/b.png': (20, 10, 60, 40), 'c.png': (5, 5, 25, 45)}
@@ -386,7 +386,7 @@ def test_classes_that_a_machine_does_not_know_are_named(shots):
         "classes=['star', 'square'])]",
     )
     order = order_for(shots, 'out')
-    notes = own_database.prepare(order, own_database.build_machines(order), LeftOut()).notes
+    notes = own_database.prepare(order, own_database.build_machines(order), SkippedFiles()).notes
     assert any(
         re.search(r'eyes does not know 2 of the 3 .*: Star, moon \(Star is called star there', note) for note in notes
     )

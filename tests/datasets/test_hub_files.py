@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from miqa.datasets import DatabaseError
-from miqa.datasets.hub_files import RemoteFile, choose_parts, get_part, sort_files
+from miqa.datasets.hub_files import HubFile, choose_parts, get_part, sort_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +24,7 @@ class FolderHub:
 
     def files(self):
         paths = sorted(path for path in self.folder.rglob('*') if path.is_file())
-        return [RemoteFile(path.relative_to(self.folder).as_posix(), path.stat().st_size) for path in paths]
+        return [HubFile(path.relative_to(self.folder).as_posix(), path.stat().st_size) for path in paths]
 
     def fetch(self, path, folder):
         self.fetched.append(path)

@@ -20,7 +20,7 @@ from skimage import data
 from miqa.distortions import select_levels
 from miqa.distortions.build import build_versions
 from miqa.distortions.fidelity import MEASURES
-from miqa.distortions.make_one import Order, SourceChanged, make_versions_of
+from miqa.distortions.make_one import SourceChanged, VersionPlan, make_versions_of
 from miqa.distortions.records import SettingsChanged, find_damage, read_record
 from miqa.distortions.sources import list_images, plan_sources, read_names
 from miqa.distortions.ticks import followed, tick
@@ -340,7 +340,7 @@ def test_threads_change_no_byte(photographs, tmp_path):
     sources = plan_sources(list_images(photographs)[:1], 'cls')
     found = []
     for threads in (1, 3):
-        order = Order(
+        order = VersionPlan(
             str(tmp_path / str(threads)), 'cls', 7, SMALL['distortions'], SMALL['pairs'], MEASURES, 'size', threads
         )
         make_versions_of(sources[0], order)

@@ -16,7 +16,7 @@ from miqa.annotations.formats import FORMATS, Picture, Request, format_of
 from miqa.annotations.formats.classes import image_folder_classes
 from miqa.annotations.formats.coco_file import read_coco_file
 from miqa.labelling.own_pictures import prepare_pictures
-from miqa.outside.walking import LeftOut
+from miqa.outside.walking import SkippedFiles
 
 SIZE = (200, 100)
 
@@ -259,7 +259,9 @@ def maps(tmp_path, values, names='background\nlesion\n', dtype=np.uint8, palette
 
 
 def prepare_maps(tmp_path, **more):
-    return prepare_pictures(tmp_path / 'in', tmp_path / 'out', 'seg', tmp_path / 'maps', left_out=LeftOut(), **more)
+    return prepare_pictures(
+        tmp_path / 'in', tmp_path / 'out', 'seg', tmp_path / 'maps', left_out=SkippedFiles(), **more
+    )
 
 
 @pytest.mark.parametrize(

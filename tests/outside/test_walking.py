@@ -16,7 +16,7 @@ from miqa.cli.main import main
 from miqa.distortions.sources import list_images
 from miqa.labelling.own_pictures import pictures_below, prepare_pictures, read_pairs
 from miqa.outside import walking
-from miqa.pictures.finding import LeftOut, find_images
+from miqa.pictures.finding import SkippedFiles, find_images
 
 PICTURE = file_of(smooth(), 'PNG')
 
@@ -107,10 +107,10 @@ def test_patterns_find_what_globs_of_the_standard_library_find(pattern):
 def test_a_folder_that_cannot_be_read_is_counted_and_named(locked, tmp_path, capsys):
     put('shots/a.png', 'shots/private/b.png')
     locked.add('private')
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     assert list(find_images(['shots'], left_out=left_out)) == ['shots/a.png']
     assert left_out.count == 1 and 'shots/private' in left_out.sentences[0]
-    assert list(find_images(['shots/**/*.png'], left_out=LeftOut())) == ['shots/a.png']
+    assert list(find_images(['shots/**/*.png'], left_out=SkippedFiles())) == ['shots/a.png']
     with pytest.raises(PermissionError):
         list(find_images(['shots']))
     write_run(tmp_path / 'best.pth')
@@ -143,7 +143,7 @@ def test_videos_are_found_in_the_same_way(locked):
     os.symlink(os.path.abspath('elsewhere'), 'clips/linked')
     os.symlink('.', 'clips/loop')
     locked.add('private')
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     found = video.find_videos(['clips', 'clips/../clips/a.mp4'], left_out)
     assert list(map(str, found)) == ['clips/a.mp4', 'clips/linked/b.mp4'] and left_out.count == 1
 
@@ -160,19 +160,19 @@ def test_sources_of_a_database_that_cannot_be_used_are_named(caplog):
 def test_an_empty_folder_or_a_pattern_without_files_among_other_paths_is_named_and_the_rest_goes_on(tmp_path):
     (tmp_path / 'empty.jpg').mkdir()
     (tmp_path / 'a.png').write_bytes(b'')
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     paths = [str(tmp_path / 'empty.jpg'), str(tmp_path / '*.webp'), str(tmp_path / 'a.png')]
     assert list(find_images(paths, left_out=left_out)) == [str(tmp_path / 'a.png')]
     assert left_out.count == 2 and 'empty.jpg' in left_out.sentences[0] and '*.webp' in left_out.sentences[1]
     with pytest.raises(FileNotFoundError, match='no images in the folder'):
-        list(find_images(paths[:1], left_out=LeftOut()))
+        list(find_images(paths[:1], left_out=SkippedFiles()))
 
 
 def test_links_that_lead_nowhere_are_named_where_they_may_have_been_folders(tmp_path):
     put('shots/a.png')
     for link, target in (('disk', '/not/mounted'), ('notes.txt', 'gone.txt'), ('x', 'y'), ('y', 'x'), ('2024.06', 'z')):
         os.symlink(target, f'shots/{link}')
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     assert list(find_images(['shots'], left_out=left_out)) == ['shots/a.png']
     assert left_out.count == 4 and all('a link that leads nowhere' in sentence for sentence in left_out.sentences)
 
@@ -183,7 +183,7 @@ def test_a_problem_is_counted_once_by_whatever_way_it_is_met(locked):
     os.symlink('..', 'shots/in/up')
     os.symlink('shots', 'link')
     locked.add('private')
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     paths = ['shots', './shots/', 'link', 'shots/in/up', 'shots/**/*.png', os.path.abspath('shots'), 'link/private']
     assert list(find_images(paths, left_out=left_out)) == ['shots/in/a.png']
     assert left_out.count == 2
@@ -229,7 +229,7 @@ def test_pictures_of_a_database_are_found_in_the_same_way_and_what_is_left_out_i
     os.symlink('gone.png', 'shots/d.png')
     Path('shots/e.heic').write_bytes(b'x')
     locked.add('private')
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     assert pictures_below('shots', left_out) == ['a.png', 'linked/b.png'] and left_out.count == 3
     assert all(name in ' '.join(left_out.sentences) for name in ('private', 'd.png', 'e.heic'))
 

@@ -7,7 +7,7 @@ import time
 
 from miqa.distortions.build import VERIFY, build_versions
 from miqa.distortions.sources import list_images, plan_sources, read_names
-from miqa.outside.walking import LeftOut
+from miqa.outside.walking import SkippedFiles
 from miqa.running.allocator import keep_some_freed_memory
 from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command, sentence
 from miqa.running.parallel import BACKENDS, parse_shard
@@ -114,7 +114,7 @@ def main() -> int:
     pairs = args.pairs or [pair for pair in LEVEL_PAIRS if region_pattern(*pair) in args.patterns]
     measures = [] if 'none' in args.measures else args.measures
     started = time.monotonic()
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     try:
         paths = list_images(args.sources, read_names(args.list) if args.list else None, left_out)
         sources = plan_sources(paths, args.task, args.annotations, args.masks)

@@ -10,7 +10,7 @@ import numpy as np
 from miqa.errors import CheckpointError
 from miqa.networks.onnx_session import open_onnx
 from miqa.running.devices import Device
-from miqa.running.forks import OpenedHere
+from miqa.running.forks import OpeningProcess
 from miqa.taxonomy import LABELS
 
 from .base import Runtime
@@ -60,7 +60,7 @@ class OnnxRuntime(Runtime):
         sha256: str | None = None,
     ):
         self._path = str(path)
-        self._opened = OpenedHere()
+        self._opened = OpeningProcess()
         self._session, self.device = open_onnx(path, device, threads, limited=True, sha256=sha256)
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         self.spec, self.precision = read_about(text, str(path))

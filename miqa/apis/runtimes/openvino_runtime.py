@@ -12,7 +12,7 @@ import numpy as np
 from miqa.errors import CheckpointError
 from miqa.running import require
 from miqa.running.devices import Device
-from miqa.running.forks import OpenedHere
+from miqa.running.forks import OpeningProcess
 from miqa.running.processor import processor
 from miqa.taxonomy import check_choice
 
@@ -75,7 +75,7 @@ class OpenVinoRuntime(Runtime):
         except RuntimeError as error:
             raise CheckpointError(f'{path} cannot be compiled for {name}: {last_line(error)}') from error
         self._requests = threading.local()
-        self._opened = OpenedHere()
+        self._opened = OpeningProcess()
         self.precision = stored if stored == 'int8' else wanted
         # Where it really runs, as OpenVINO says after the fact.
         self.device = _device_in_use(self._compiled.get_property('EXECUTION_DEVICES'))

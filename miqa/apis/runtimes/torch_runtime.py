@@ -13,7 +13,7 @@ from miqa.errors import CheckpointError
 from miqa.models import QualityAssessor
 from miqa.networks.torch_settings import own_defaults
 from miqa.running.devices import gpu_has_bfloat16, usable_device
-from miqa.running.forks import OpenedHere, warn_forked
+from miqa.running.forks import OpeningProcess, warn_forked
 from miqa.running.processor import has_bfloat16, processor
 from miqa.taxonomy import check_choice
 
@@ -59,7 +59,7 @@ class TorchRuntime(Runtime):
             raise ValueError("precision='fp16' needs a GPU; on a CPU choose 'fp32' or 'bf16'.")
         self._dtype = {'bf16': torch.bfloat16, 'fp16': torch.float16}.get(precision)
         self.precision = precision
-        self._opened = OpenedHere()
+        self._opened = OpeningProcess()
         with own_defaults():
             self.module: PixelsToScore = PixelsToScore(assessor).to(self.device)
         self.channels_last = is_convolutional(assessor.network) if channels_last is None else channels_last

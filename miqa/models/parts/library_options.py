@@ -8,7 +8,7 @@ from typing import Any
 import timm
 import torchvision
 
-from miqa.outside.checked_values import Choice, Either, Flag, Known, Options, Real, Several, Whole
+from miqa.outside.checked_values import Choice, Either, Flag, KnownName, Options, Real, Several, Whole
 from miqa.taxonomy import check_choice
 
 
@@ -34,8 +34,8 @@ def timm_model(name: str, **options: Any) -> Any:
     return timm.create_model(name, pretrained=False, **options)
 
 
-TIMM_NAME = Known(_is_timm_model, "timm's list (timm.list_models())")
-TORCHVISION_NAME = Known(lambda name: name in classification_models(), "torchvision's classifiers")
+TIMM_NAME = KnownName(_is_timm_model, "timm's list (timm.list_models())")
+TORCHVISION_NAME = KnownName(lambda name: name in classification_models(), "torchvision's classifiers")
 
 #: What describes a plain ViT.
 VIT_OPTIONS = {
