@@ -89,6 +89,16 @@ class MachineFacts:
                 'with `miqa gate make`.'
             )
 
+    def warn_about(self, machine: Machine) -> str | None:
+        """Return a sentence if a machine is another one than the gate's, whose guarantee does not cover it."""
+        if machine.fingerprint == self.fingerprint:
+            return None
+        return (
+            f'The gate was made for {self.name}, and its guarantee holds for {self.name} alone. The scores also order '
+            f'outputs of another machine such as {machine.name} (docs/your_own_gate.md). For a guarantee make a gate '
+            'for it with `miqa gate make`.'
+        )
+
     def check_answer(self, answer: Any, folder: str) -> None:
         """Raise a ValueError if an answer speaks of other classes than those of the gate's machine."""
         count = len(self.classes) if self.classes is not None else self.class_count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +59,8 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
         config = configs[names.index(folder.machine.name) if folder.machine.name in names else 0]
         machine = build_machine(config, str(usable_device(args.device)))
         folder.machine.check(machine, str(folder.folder))
+        if warning := folder.machine.warn_about(machine):
+            print(f'Note: {warning}', file=sys.stderr)
     return folder.threshold(machine), lambda: folder.model(machine, args.batch_size, args.workers)
 
 

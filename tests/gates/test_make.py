@@ -183,6 +183,21 @@ def test_an_answer_of_another_machine_is_refused(gate, shots, tmp_path):
         folder.model(build_machine(config))
 
 
+def test_a_machine_that_the_gate_never_saw_is_scored_and_the_guarantee_is_not_extended_to_it(
+    gate, shots, tmp_path, capsys
+):
+    text = (shots / 'mine.py').read_text()
+    (tmp_path / 'other.py').write_text(text.replace("name='eyes'", "name='others', version='2'"))
+    notes = {}
+    for name, config in (('eyes', shots / 'mine.py'), ('others', tmp_path / 'other.py')):
+        main(['filter', str(shots / 'in'), '--gate', str(gate), '--machine', str(config), '-q',
+              '--to', str(tmp_path / name)])  # fmt: skip
+        notes[name] = capsys.readouterr().err
+    assert 'its guarantee holds for eyes alone' in notes['others'] and 'guarantee' not in notes['eyes']
+    kept = {name: sorted(path.name for path in (tmp_path / name).rglob('*.png')) for name in notes}
+    assert kept['others'] == kept['eyes'] != []  # the same function under another name has the same scores
+
+
 @pytest.mark.parametrize('name', ['gate.json', 'before.onnx', 'picture.onnx'])
 def test_a_changed_file_of_a_gate_is_named(gate, tmp_path, name):
     import shutil
