@@ -10,6 +10,7 @@ from pathlib import Path
 
 from miqa.outside.names import printable
 from miqa.pictures.reading import read_preview
+from miqa.taxonomy import counted
 
 from .score_page import THUMBNAIL_SIDE, thumbnail, write_score_page
 from .score_summary import Summary
@@ -67,7 +68,7 @@ class ScoredPictures:
         figures = f'Mean score {summary.mean:.3f}, lowest {summary.lowest:.3f}, highest {summary.highest:.3f}.'
         write_score_page(
             self._path, 'scored_pictures.html', summary, left_out=left_out, note=' '.join(filter(None, notes)),
-            lead=f'{summary.count} pictures scored. {figures if summary.count else ""} {self._model}',
+            lead=f'{counted(summary.count, "picture")} scored. {figures if summary.count else ""} {self._model}',
             pictures=pictures,
         )  # fmt: skip
 

@@ -14,6 +14,7 @@ import numpy as np
 from markupsafe import Markup
 
 from miqa.outside.names import printable
+from miqa.taxonomy import counted
 
 from .escaped_html import render
 from .score_page import thumbnail, write_score_page
@@ -88,7 +89,7 @@ class ScoredVideos:
         figures = f'Mean score {summary.mean:.3f}, lowest {summary.lowest:.3f}, highest {summary.highest:.3f}.'
         write_score_page(
             self._path, 'scored_videos.html', summary, left_out=left_out,
-            lead=f'{summary.count} videos scored. {figures if summary.count else ""} {self._model}',
+            lead=f'{counted(summary.count, "video")} scored. {figures if summary.count else ""} {self._model}',
             note=f'The {shown} lowest of {summary.count} videos are shown.' if summary.count > shown else '',
             sections=[section for _, _, section in sorted(self._lowest, key=lambda entry: entry[:2], reverse=True)],
         )  # fmt: skip
@@ -110,7 +111,7 @@ class ScoredVideos:
         shaded = [part for part in segments if part['mean_score'] < thresholds.get('high', np.inf)]
         return render(
             'miqa.reports', 'scored_video.html', name=printable(name), score=f'{result["mean_score"]:.3f}',
-            quality=result['quality'], frames=result['num_frames_analyzed'],
+            quality=result['quality'], frames=counted(result['num_frames_analyzed'], 'scored frame'),
             duration=_clock(last), middle=_clock(last / 2),
             warnings=[printable(sentence) for sentence in result['warnings']],
             width=_WIDTH, height=_HEIGHT,
