@@ -10,6 +10,9 @@ os.environ.setdefault('MIQA_PRECISION', 'fp32')
 # Two workers of pytest-xdist share two cores: more threads each would only wait for one another.
 os.environ.setdefault('OMP_NUM_THREADS', '1' if 'PYTEST_XDIST_WORKER' in os.environ else '2')
 
+# Ray's own 15 would let its workers wait for every other test.
+os.environ.setdefault('RAY_worker_niceness', '0')  # noqa: SIM112  Ray's own spelling
+
 SHARED = Path(os.environ.get('MIQA_SHARED_DATA', Path(__file__).parents[2] / 'shared' / 'data'))
 
 

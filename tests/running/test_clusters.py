@@ -19,12 +19,6 @@ DOCS = Path(__file__).parents[2] / 'docs'
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _workers_of_equal_priority():
-    """Ray's own niceness of 15 would let its workers wait for every other test; the environment ends with its file."""
-    os.environ['RAY_worker_niceness'] = '0'  # noqa: SIM112  Ray's own spelling
-
-
 @pytest.fixture(scope='module', params=BACKENDS)
 def backend(request):
     """Begin a cluster of two workers once, as the first command would."""
