@@ -179,6 +179,10 @@ def prepare(order: Order, machines: Sequence[Machine], left_out: SkippedFiles) -
     return own
 
 
+#: Of so few pictures one tells a plan enough.
+_SMALL = 50
+
+
 def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
     """Measure a sample in a temporary folder and say what the whole will cost; nothing of the database is made."""
     machines = build_machines(order)
@@ -187,6 +191,7 @@ def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
         left_out = SkippedFiles()
         own = prepare(trial, machines, left_out)
         total = len(own.sources)
+        sample = sample if total > _SMALL else 1
         places = sorted({round(i * (total - 1) / max(1, sample - 1)) for i in range(min(sample, total))})
         chosen = [own.sources[i] for i in places]
         made: dict[str, Any] = {'distortions': order.distortions, 'pairs': order.level_pairs}

@@ -23,6 +23,8 @@ from miqa.running.requirements import in_a_clone
 from miqa.taxonomy import DEFAULT_MEASURES, DISTORTIONS, LEVEL_PAIRS
 
 VERSIONS = len(DISTORTIONS) * len(LEVEL_PAIRS)
+#: Pairs of levels that stand for all of them; those that a first build has tell what a source costs by itself.
+_PAIRS, _FIRST_PAIRS = 5, 1
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,10 @@ def measure_images(
     measures: Sequence[str] = DEFAULT_MEASURES,
     clock: Callable[[], float] = time.process_time,
 ) -> ImageCosts:
-    """Make the database of a few sources below ``root`` and time each step on one core.
+    """Make part of the database of a few sources below ``root``, time each step on one core, and scale it to all pairs.
+
+    A source costs something by itself, such as its masks, and each version the same: both are told by two builds, of
+    one pair of levels and of five.
 
     Args:
         paths: the sample: pictures, or sources that are planned already.
@@ -116,11 +121,25 @@ def measure_images(
     sample = [path for path in paths if isinstance(path, Source)]
     if not sample:
         sample = plan_sources([path for path in paths if not isinstance(path, Source)], task, annotations)
-    report = build_versions(sample, root, task, distortions=distortions, pairs=pairs, measures=(), progress=False)
-    if not report.made:
-        raise ValueError(f'Not one picture of the sample can be read: {report.bad[0][1]}')
+    planned = clock() - start
+
+    def build(folder: Path, chosen: Sequence[tuple[int, int]]) -> tuple[int, float, float]:
+        begin = clock()
+        report = build_versions(
+            sample, folder, task, distortions=distortions, pairs=chosen, measures=(), progress=False
+        )
+        if not report.made:
+            raise ValueError(f'Not one picture of the sample can be read: {report.bad[0][1]}')
+        return report.made, (planned + clock() - begin) / report.made, report.bytes / report.made
+
     versions = len(distortions) * len(pairs)
-    distort = (clock() - start) / report.made
+    some = pairs[:: len(pairs) // (_PAIRS - 1)] if len(pairs) > _PAIRS else pairs
+    first = build(root / 'first', some[:_FIRST_PAIRS]) if len(some) < len(pairs) else None
+    made, distort, size = build(root, some)
+    if first is not None:
+        more = (len(pairs) - len(some)) / (len(some) - _FIRST_PAIRS)
+        distort += more * max(0.0, distort - first[1])
+        size += more * max(0.0, size - first[2])
     sources = list_sources(root, task)
     start, decoded = clock(), []
     for source in sources:
@@ -134,7 +153,7 @@ def measure_images(
             measured += 1
     measure = (clock() - start) / measured * versions
     megapixels = float(np.mean([images[0].shape[0] * images[0].shape[1] for images in decoded])) / 1e6
-    return ImageCosts(megapixels, distort, measure, decode, report.bytes / report.made, report.made, versions)
+    return ImageCosts(megapixels, distort, measure, decode, size, made, versions)
 
 
 def measure_machine(
@@ -152,7 +171,7 @@ def measure_machine(
     # Time of the processor does not count what other programs take; a GPU's work is not in it.
     clock = time.perf_counter if device == 'cuda' else time.process_time
     seconds = time_machine(machine, [read_image(path) for path in chosen], batch_size, clock)
-    few = [type(source)(source.source, source.clean, source.folder, source.versions[:60]) for source in sources[:1]]
+    few = [type(source)(source.source, source.clean, source.folder, source.versions[:20]) for source in sources[:1]]
     run_machine(machine, few, folder, batch_size=batch_size, progress=False)
     size = sum(part.stat().st_size for part in ResponseFolder(folder).parts())
     return MachineCosts(machine.name, seconds, device, size / few[0].count)

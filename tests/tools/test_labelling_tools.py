@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 from helpers_machines import save, write_cls_database, write_det_database
 
-from miqa.labelling.plan import VERSIONS, ImageCosts, MachineCosts, extrapolate, sample_images
+from miqa.distortions.build import build_versions
+from miqa.distortions.sources import plan_sources
+from miqa.labelling.plan import VERSIONS, ImageCosts, MachineCosts, extrapolate, measure_images, sample_images
 from miqa.labelling.verify import verify_database
 
 ROOT = Path(__file__).parents[2]
@@ -148,6 +150,17 @@ def test_a_sample_is_spread_over_the_folder(tmp_path):
         save(tmp_path / f'{number}.png', np.zeros((2, 2, 3)))
     assert [path.stem for path in sample_images(tmp_path, 3)] == ['0', '4', '9']
     assert len(sample_images(tmp_path, 50)) == 10
+
+
+def test_some_pairs_of_levels_stand_for_all_of_them(tmp_path):
+    save(tmp_path / 'a.png', np.random.default_rng(0).integers(0, 256, (170, 180, 3)))
+    names = ('contrast', 'brightness')
+    costs = measure_images([tmp_path / 'a.png'], tmp_path / 'plan', 'cls', distortions=names)
+    sources = plan_sources([tmp_path / 'a.png'], 'cls')
+    built = build_versions(sources, tmp_path / 'whole', 'cls', distortions=names, measures=(), progress=False)
+    assert costs.versions == 50 and costs.bytes == pytest.approx(built.bytes, rel=0.1)
+    made = [path for path in (tmp_path / 'plan').rglob('*.png') if 'contrast' in path.name]
+    assert 0 < len(made) < 10
 
 
 def test_the_plan_measures_a_sample_and_says_what_it_does_not_know(tmp_path):
