@@ -34,6 +34,10 @@ KEPT_SCORE = 0.3
 #: Names of two methods that come from the probe, a machine that does not make the labels.
 CONFIDENCE, LIMIT = 'confidence', 'limit'
 
+#: In scenes with a lower label machines lose something: in the others the bad picture costs them too little for its
+#: score to have to be the lower one.
+LOST = 0.9
+
 #: Sets of fewer scenes than this have no rank correlation.
 FEWEST_SCENES = 5
 
@@ -213,8 +217,9 @@ def summarise(scores: PairScores, resamples: int = 2000, seed: int = 0, level: f
 
     Returns:
         Columns ``within`` (mean of the SRCC within sets of at least :data:`FEWEST_SCENES` scenes), ``pooled`` (SRCC
-        over all scenes), ``below`` (share of scenes whose bad picture scores below the good one; half of those where
-        both score alike) and ``gain`` (``within`` minus that of :data:`CONFIDENCE`), each with ``_low`` and ``_high``.
+        over all scenes), ``below`` (share of scenes whose bad picture scores below the good one, among those with a
+        label below :data:`LOST`; half of those where both score alike) and ``gain`` (``within`` minus that of
+        :data:`CONFIDENCE`), each with ``_low`` and ``_high``.
     """
     table = scores.table
     rng = generator_for(seed, 'pairs')
@@ -229,7 +234,8 @@ def summarise(scores: PairScores, resamples: int = 2000, seed: int = 0, level: f
         good, bad = (table[f'{name} ({side})'].to_numpy(np.float64) for side in ('good', 'bad'))
         within = [_rank_correlations(bad[draw], label[draw]) for draw in draws if draw.shape[1] >= FEWEST_SCENES]
         everything = np.concatenate(draws, axis=1)
-        below = np.where(np.isnan(good) | np.isnan(bad), np.nan, (bad < good) + 0.5 * (bad == good))
+        counted = (label < LOST) & ~np.isnan(good) & ~np.isnan(bad)
+        below = np.where(counted, (bad < good) + 0.5 * (bad == good), np.nan)
         statistics[name] = {
             'within': _mean(np.array(within)) if within else np.full(resamples + 1, np.nan),
             'pooled': _rank_correlations(bad[everything], label[everything]),

@@ -9,6 +9,8 @@ from kinds import KINDS
 from real_pairs import judge
 from scipy.stats import spearmanr
 
+from miqa.benchmark.pairs import LOST
+
 #: Machines that judge: the two that are not the model's own start, by place in the database.
 JUDGES = (1, 2)
 _RESAMPLES = 1000
@@ -119,7 +121,7 @@ def judge_pairs(
     """
     label = labels['consistency'][:, JUDGES].mean(1)
     scenes = np.array([f'{name} {number}' for name, number in zip(names, numbers, strict=True)])
-    lost = label < 0.9
+    lost = label < LOST
     rows = {
         'model': scores,
         'confidence': labels['confidence'][:, :, 0],
