@@ -76,10 +76,12 @@ def fit_gate(
     good = outcomes >= good_from
     threshold = -math.inf
     if target is not None:
-        found = lowest_threshold(scores, outcomes, clusters, target, confidence)
-        if found.threshold is None:
-            raise NoGate(_no_gate(f'a mean outcome of {target:g}', confidence, len(scores), found.needed), found.needed)
-        threshold = found.threshold
+        lowest = lowest_threshold(scores, outcomes, clusters, target, confidence)
+        if lowest.threshold is None:
+            raise NoGate(
+                _no_gate(f'a mean outcome of {target:g}', confidence, len(scores), lowest.needed), lowest.needed
+            )
+        threshold = lowest.threshold
     if max_false_alarms is not None:
         if not good.any():
             raise NoGate(f'No picture has an outcome of at least {good_from:g}, so false alarms cannot be counted.')

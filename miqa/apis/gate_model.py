@@ -182,8 +182,8 @@ class GateFolder:
                 raise ValueError(f'{folder / name} is not the file that the gate was made with. {_MAKE_AGAIN}')
         if tuple(numbers['answer']) != AnswerFeatures(task).names:
             raise ValueError(f'{path} reads other numbers of an answer than this version makes. {_MAKE_AGAIN}')
-        made = data['made'] if isinstance(data['made'], dict) else {}
-        return cls(folder, task, label, machine, thresholds, digests, made, numbers)
+        origin = data['made'] if isinstance(data['made'], dict) else {}
+        return cls(folder, task, label, machine, thresholds, digests, origin, numbers)
 
     def model(
         self, machine: Machine | None = None, batch_size: int | None = None, workers: int | None = None

@@ -142,9 +142,9 @@ class Preparation:
     @property
     def note(self) -> str:
         """What is not as usual, for names of results: scores of one way are not mixed with those of another."""
-        said = '' if self.decode == self._usual_decode else f' decode={self.decode}'
-        said += '' if self.coverage == 'center' else f' coverage={self.coverage}'
-        return said if self.value_range is None else f'{said} value_range={self.value_range}'
+        text = '' if self.decode == self._usual_decode else f' decode={self.decode}'
+        text += '' if self.coverage == 'center' else f' coverage={self.coverage}'
+        return text if self.value_range is None else f'{text} value_range={self.value_range}'
 
     def __call__(self, picture: Picture, name: str | None = None) -> np.ndarray:
         """Return the pixels of the central square: uint8 RGB of shape (3, size, size).

@@ -85,14 +85,14 @@ def method_name(name: str) -> str:
     """
     known = {_bare(method): method for method in (*METHODS, LITE, *DEMOS)}
     known.update({_bare(released): ours for released, ours in RELEASED_METHODS.items()})
-    found = known.get(_bare(str(name)))
-    if found is None:
+    method = known.get(_bare(str(name)))
+    if method is None:
         hint = did_you_mean(_bare(str(name)), known, known.__getitem__)
         raise ValueError(
             f'Unknown model {name!r}.{hint} Choose one of: {", ".join((LITE, *METHODS, *DEMOS))}; or name a weights '
             'file.'
         )
-    return found
+    return method
 
 
 def is_method_name(name: str) -> bool:

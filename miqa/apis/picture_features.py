@@ -118,9 +118,9 @@ class PictureFeatures:
             return np.stack([view.statistics for view in views])
         session = self._session
         parts = [part for view in views for part in (view.whole, view.tiles)]
-        found = self._run(session, np.concatenate(parts))
+        numbers = self._run(session, np.concatenate(parts))
         ends = np.cumsum([len(part) for part in parts])[:-1]
-        split = np.split(found, ends)
+        split = np.split(numbers, ends)
         rows = []
         for place, view in enumerate(views):
             whole, tiles = split[2 * place], split[2 * place + 1]

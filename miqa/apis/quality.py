@@ -92,7 +92,7 @@ def fit_thresholds(
     kept = np.cumsum(accuracy) / np.arange(1, len(accuracy) + 1)
     # Images that share a score are on the same side of any threshold.
     ends = np.append(scores[1:] != scores[:-1], True)
-    found = {}
+    fitted = {}
     for name, share in (('high', high), ('medium', medium)):
         fit = np.flatnonzero(ends & (kept >= share * clean_accuracy - 1e-12))
         if not fit.size:
@@ -100,5 +100,5 @@ def fit_thresholds(
                 f'No threshold keeps {share:g} of the accuracy {clean_accuracy:.4g}: the highest accuracy above any '
                 f'threshold is {kept[ends].max():.4g}. Ask for a smaller share.'
             )
-        found[name] = float(scores[fit[-1]])
-    return Thresholds(**found).checked()
+        fitted[name] = float(scores[fit[-1]])
+    return Thresholds(**fitted).checked()

@@ -30,15 +30,15 @@ def load_scorer(model: str | os.PathLike | Scorer | None = None, **options) -> S
         ValueError: both words for the model are used, or options are given for an object that is a model already.
         TypeError: the object does not score; or there is no such option.
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    named = {name: value for name, value in options.items() if value is not None}
     if model is None or isinstance(model, (str, os.PathLike)):
         from .model import MIQAModel
 
-        return MIQAModel(model, **given)
+        return MIQAModel(model, **named)
     if not callable(getattr(model, 'assess', None)):
         raise TypeError(f'A model is a name, a path, or an object with a method assess; not a {type(model).__name__}.')
-    if given:
-        raise ValueError(f'{", ".join(given)}: settled when the given model was made; leave out.')
+    if named:
+        raise ValueError(f'{", ".join(named)}: settled when the given model was made; leave out.')
     return model
 
 
@@ -96,9 +96,9 @@ def diagnose_images(
 def describe_scorer(model: Scorer) -> dict:
     """Return method, task, label and exact weights (``identity``) of a model, as far as it names them."""
     spec = getattr(model, 'spec', None)
-    found = {name: getattr(spec, name, None) for name in ('method', 'task', 'label')}
-    found['identity'] = getattr(model, 'identity', None)
-    return {name: value for name, value in found.items() if value is not None}
+    facts = {name: getattr(spec, name, None) for name in ('method', 'task', 'label')}
+    facts['identity'] = getattr(model, 'identity', None)
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def scorer_line(description: dict) -> str:

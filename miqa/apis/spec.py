@@ -103,9 +103,9 @@ class ModelSpec:
         if isinstance(data, Mapping):
             data = {'interpolation': 'bilinear', 'fit': 'crop', **data}
         if not isinstance(data, Mapping) or set(data) != wanted:
-            found = f'the keys {", ".join(sorted(map(str, data)))}' if isinstance(data, Mapping) else shown(data)
+            content = f'the keys {", ".join(sorted(map(str, data)))}' if isinstance(data, Mapping) else shown(data)
             raise ValueError(
-                f'{shortened(source)} does not describe a quality model: it has {shortened(found)}, not '
+                f'{shortened(source)} does not describe a quality model: it has {shortened(content)}, not '
                 f'{", ".join(sorted(wanted))}.'
             )
         network = plain_data(data['network'], f'{source}: network', described=True)
@@ -196,16 +196,18 @@ def checked_views(views: object, source: str) -> dict:
     """
     if not isinstance(views, Mapping) or not views or not set(views) <= {'image', 'region'}:
         raise ValueError(f'{source}: views must be a dict of image, region or both, not {shown(views)}.')
-    made = {}
+    checked = {}
     for name, view in views.items():
         where = f'{source}: views.{name}'
-        made[name] = checked_mapping(view, _VIEW, where)
-        if set(made[name]) != set(_VIEW):
-            raise ValueError(f'{where} must have the keys size, mean and std, not {", ".join(made[name]) or "none"}.')
+        checked[name] = checked_mapping(view, _VIEW, where)
+        if set(checked[name]) != set(_VIEW):
+            raise ValueError(
+                f'{where} must have the keys size, mean and std, not {", ".join(checked[name]) or "none"}.'
+            )
         for key in ('mean', 'std'):
-            if len(made[name][key]) != 3:
+            if len(checked[name][key]) != 3:
                 raise ValueError(f'{where}.{key} must be three numbers, for red, green and blue.')
-    return made
+    return checked
 
 
 def _network(config: object, source: str) -> dict:

@@ -68,10 +68,10 @@ def answered(
             on_batch(len(batch))
 
 
-def all_or_error(found: Iterable[ItemResult[Answer]]) -> list[Answer]:
+def all_or_error(results: Iterable[ItemResult[Answer]]) -> list[Answer]:
     """Return all answers; the first picture without one raises its error."""
     answers = []
-    for item in found:
+    for item in results:
         if item.error is not None:
             raise item.error
         if item.answer is not None:

@@ -131,13 +131,13 @@ def _digest(truth: Path) -> str:
 
 
 def _machines(data_root, task: str, weights: dict[str, float] | None) -> list[tuple[ResponseFolder, float]]:
-    found = {machine.folder.name: machine for machine in answered_machines(data_root, task)}
+    by_name = {machine.folder.name: machine for machine in answered_machines(data_root, task)}
     if weights is None:
-        return [(machine, float(machine.manifest['machine']['weight'])) for machine in found.values()]
-    missing = sorted(set(weights) - set(found))
+        return [(machine, float(machine.manifest['machine']['weight'])) for machine in by_name.values()]
+    missing = sorted(set(weights) - set(by_name))
     if missing:
-        raise ValueError(f'There are no responses of {missing[0]}; there are those of: {", ".join(found)}.')
-    return [(found[name], float(weight)) for name, weight in sorted(weights.items())]
+        raise ValueError(f'There are no responses of {missing[0]}; there are those of: {", ".join(by_name)}.')
+    return [(by_name[name], float(weight)) for name, weight in sorted(weights.items())]
 
 
 def _scorers(task: str, truth: Path | None, sources: list[str], options: ScoreOptions):
@@ -228,10 +228,10 @@ def _write_labels(folder, task, labels, sources, summaries: dict[str, Summary], 
         excluded.update({names[i]: notes[i] for i in sorted(left_out)})
         labelled += len(kept)
         if task == 'cls':
-            found = {'both': [_cls_row(source, names[i], labels, summaries, i) for i in kept]}
+            rows_of = {'both': [_cls_row(source, names[i], labels, summaries, i) for i in kept]}
         else:
-            found = {label: [_file_row(task, names[i], summaries, label, i) for i in kept] for label in labels}
-        files = write_labels(folder, task, source.source, found)
+            rows_of = {label: [_file_row(task, names[i], summaries, label, i) for i in kept] for label in labels}
+        files = write_labels(folder, task, source.source, rows_of)
         if not kept:
             # A file with a header alone would be taken for a source with labels.
             for file in files:

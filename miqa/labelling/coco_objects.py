@@ -75,10 +75,10 @@ def objects_of(annotations: Annotations, with_masks: bool) -> CocoObjects:
         AnnotationError: two images have one name; or masks are wanted, and an object has no shape or its image no
             size.
     """
-    made = {key: _objects(annotations, key, things, with_masks) for key, things in annotations.objects.items()}
+    objects = {key: _objects(annotations, key, things, with_masks) for key, things in annotations.objects.items()}
     names = annotations.names()
     return CocoObjects(
-        {name: made[key] for name, key in names.items()},
+        {name: objects[key] for name, key in names.items()},
         {name: annotations.images[key].size for name, key in names.items()},
         dict(annotations.categories),
     )

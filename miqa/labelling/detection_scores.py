@@ -133,11 +133,11 @@ def score_detections(
                 None if ground is None else _known_objects(ground.objects[source], category_of),
             )
         seen, known = references[source]
-        found = read_detections(row, task)
-        values = {'consistency': average_precision(found, seen)}
+        predicted = read_detections(row, task)
+        values = {'consistency': average_precision(predicted, seen)}
         note = NO_CLEAN_DETECTIONS if values['consistency'] is None else None
         if ground is not None and known is not None:
-            values['accuracy'] = average_precision(_with_ids(found, category_of), known)
+            values['accuracy'] = average_precision(_with_ids(predicted, category_of), known)
             if values['accuracy'] is None:
                 note = UNKNOWN_CLASSES if ground.objects[source].categories else NO_OBJECTS
         for label, value in values.items():

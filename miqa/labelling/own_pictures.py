@@ -127,17 +127,17 @@ def prepare_pictures(
     names = list(only) if only is not None else pictures_below(folder, left_out)
     if only is None:
         check_target(Path(folder), Path(root), (str(Path(folder) / name) for name in names))
-    found = None if annotations is None else format_of(annotations, folder, task)
-    if classes and found is not None and not found.takes_names:
-        raise ValueError(f'--classes is not for {found.words}, which names its classes itself. Leave it out.')
+    recognised = None if annotations is None else format_of(annotations, folder, task)
+    if classes and recognised is not None and not recognised.takes_names:
+        raise ValueError(f'--classes is not for {recognised.words}, which names its classes itself. Leave it out.')
     pictures = _sized(Path(folder), names, left_out)
-    if found is None:
+    if recognised is None:
         check_turned(pictures, None)
         return _without_annotations(Path(folder), root, task, [picture.name for picture in pictures])
     request = Request(
         Path(annotations or ''), pictures, Path(folder), classes, known_classes, class_count, ignored,
     )  # fmt: skip
-    own = _STORED[found.holds](found.read(request), request, root, task)
+    own = _STORED[recognised.holds](recognised.read(request), request, root, task)
     own.annotated = True
     return own
 
@@ -152,15 +152,15 @@ def _without_annotations(folder: Path, root, task: str, names: Sequence[str]) ->
 def _by_stem(folder: Path, names: Sequence[str]) -> OwnPictures:
     """Call each picture by its stem, and by its folders too where several have it."""
     stems = Counter(PurePosixPath(name).stem for name in names)
-    found: dict[str, str] = {}
+    by_stem: dict[str, str] = {}
     for name in names:
         path = PurePosixPath(name)
         source = path.stem if stems[path.stem] == 1 else '_'.join((*path.parts[:-1], path.stem))
-        if source in found:
-            raise ValueError(f'{name} and {found[source]} would both be called {source} in the database; rename one.')
-        found[source] = name
-    sources = [Source(source, str(folder / name), MaskRecipe('saliency')) for source, name in sorted(found.items())]
-    return OwnPictures(sources, found, False)
+        if source in by_stem:
+            raise ValueError(f'{name} and {by_stem[source]} would both be called {source} in the database; rename one.')
+        by_stem[source] = name
+    sources = [Source(source, str(folder / name), MaskRecipe('saliency')) for source, name in sorted(by_stem.items())]
+    return OwnPictures(sources, by_stem, False)
 
 
 def _numbered(folder: Path, recipes: Mapping[str, tuple[int, MaskRecipe]]) -> OwnPictures:

@@ -87,39 +87,39 @@ def score_segments(
             continue
         if reference[0] != source:
             reference = (source, read_segmentation(clean[source]).labels)
-        found, note = read_segmentation(row).labels, None
-        if found.shape != reference[1].shape:
-            raise ValueError(f'{row["filename"]} has {found.shape} pixels, its clean image {reference[1].shape}.')
-        top = int(max(found.max(), reference[1].max())) + 1
-        columns['consistency'][i] = mean_iou(found, reference[1], top, ignored=None)
+        labels, note = read_segmentation(row).labels, None
+        if labels.shape != reference[1].shape:
+            raise ValueError(f'{row["filename"]} has {labels.shape} pixels, its clean image {reference[1].shape}.')
+        top = int(max(labels.max(), reference[1].max())) + 1
+        columns['consistency'][i] = mean_iou(labels, reference[1], top, ignored=None)
         if truth is not None:
-            value, note = _accuracy(found, class_map_path(truth, source), mapping, classes)
+            value, note = _accuracy(labels, class_map_path(truth, source), mapping, classes)
             columns['accuracy'][i] = np.nan if value is None else value
         notes.append(note)
     names = {name: table[name].to_pylist() for name in ('source', 'filename')}
     return {**names, **columns, 'note': notes}
 
 
-def _accuracy(found: np.ndarray, path: Path, mapping: list[int] | None, classes: int | None):
+def _accuracy(predicted: np.ndarray, path: Path, mapping: list[int] | None, classes: int | None):
     truth = read_class_map(path)
-    if truth.shape != found.shape:
-        raise ValueError(f'{path} has {truth.shape} pixels, but the image {found.shape}.')
+    if truth.shape != predicted.shape:
+        raise ValueError(f'{path} has {truth.shape} pixels, but the image {predicted.shape}.')
     if classes is None:
         inside = truth[truth != IGNORED]
-        classes = int(max(inside.max(initial=0), found.max())) + 1
+        classes = int(max(inside.max(initial=0), predicted.max())) + 1
     if mapping is not None:
         # Classes that the annotation does not have become one that it cannot have.
-        if found.max() >= len(mapping):
+        if predicted.max() >= len(mapping):
             raise ValueError(
-                f'An answer speaks of class {int(found.max())}, but its machine names {len(mapping)} classes. '
+                f'An answer speaks of class {int(predicted.max())}, but its machine names {len(mapping)} classes. '
                 'Correct classes= in its config, then run the machine again.'
             )
-        found = np.array([index if index >= 0 else classes for index in mapping])[found]
+        predicted = np.array([index if index >= 0 else classes for index in mapping])[predicted]
         unknown = np.setdiff1d(np.arange(classes), mapping)
         if (truth == IGNORED).all():
             return None, NO_OBJECTS
         truth = np.where(np.isin(truth, unknown), IGNORED, truth)
         if (truth == IGNORED).all():
             return None, UNKNOWN_CLASSES
-    value = mean_iou(found, truth, classes)
+    value = mean_iou(predicted, truth, classes)
     return value, NO_OBJECTS if value is None else None

@@ -129,8 +129,8 @@ def _check_files(report, data_root, task, sources, decode, checksums, jobs, prog
     calls = [delayed(check_source)(source, root, decode, checksums) for source in sources]
     findings: list[str] = []
     results = run_parallel(calls, jobs if decode or checksums else 1)
-    for found in bar_over(results, progress, len(calls), desc='images', unit='source'):
-        findings += found
+    for problem in bar_over(results, progress, len(calls), desc='images', unit='source'):
+        findings += problem
     report.add('damaged images', sorted(findings))
 
 
@@ -238,16 +238,16 @@ def _check_label_files(folder: Path, task: str, source: str, wanted: list[str], 
         except (TableError, NotARegularFile) as error:
             findings.append(str(error))
             continue
-        found = [row[names].rsplit('/', 1)[-1] for row in table.rows]
-        for kind, odd in (('lacks', set(wanted) - set(found)), ('has no image for', set(found) - set(wanted))):
+        files = [row[names].rsplit('/', 1)[-1] for row in table.rows]
+        for kind, odd in (('lacks', set(wanted) - set(files)), ('has no image for', set(files) - set(wanted))):
             if odd:
                 findings.append(f'{path} {kind} {len(odd)} versions, for example {min(odd)}.')
-        if len(set(found)) < len(found):
+        if len(set(files)) < len(files):
             findings.append(f'{path} names a version twice.')
         numbers = np.array([_number(row[column], table.decimal_comma) for row in table.rows])
         wrong = ~((numbers >= 0) & (numbers <= 1))
         if wrong.any():
-            findings.append(f'{path}: {column} of {found[int(np.argmax(wrong))]} is not a number from 0 to 1.')
+            findings.append(f'{path}: {column} of {files[int(np.argmax(wrong))]} is not a number from 0 to 1.')
         values[label] += numbers[~wrong].tolist()
     return findings
 

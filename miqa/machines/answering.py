@@ -211,9 +211,9 @@ class Answering:
             self.works = True
 
     def _failure(self, error: Exception) -> MachineFailed:
-        said = ' '.join(str(error).split())
+        message = ' '.join(str(error).split())
         kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
-        return MachineFailed(f'{self.machine.name} cannot look at any picture. {kind}{said[:500]}')
+        return MachineFailed(f'{self.machine.name} cannot look at any picture. {kind}{message[:500]}')
 
 
 def _ordinary() -> np.ndarray:

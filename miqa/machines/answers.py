@@ -56,10 +56,10 @@ def answered_alike(
     Returns:
         The answers in the order of the images.
     """
-    found: dict[int, Answer] = {}
+    answers: dict[int, Answer] = {}
     for members in alike(keys, together):
-        found.update(zip(members, answer(members), strict=True))
-    return [found[position] for position in sorted(found)]
+        answers.update(zip(members, answer(members), strict=True))
+    return [answers[position] for position in sorted(answers)]
 
 
 def class_predictions(logits: torch.Tensor) -> list[ClassPrediction]:

@@ -76,16 +76,16 @@ def machine_configs_of(names: Iterable[str], task: str) -> list[dict]:
     Raises:
         FileNotFoundError, ValueError: it is none of these. The nearest name of a library's model is suggested.
     """
-    found = []
+    collected = []
     for name in map(str, names):
         suffix = Path(name).suffix.lower()
         if suffix == '.py':
-            found += load_machine_configs(name)
+            collected += load_machine_configs(name)
         elif suffix in ('.pt', '.engine'):
-            found.append({'type': 'UltralyticsMachine', 'file': name, 'task': task})
+            collected.append({'type': 'UltralyticsMachine', 'file': name, 'task': task})
         elif is_machine_file(name):
             check_regular(name, what='file of a network')
-            found.append({'type': RECOGNISED, 'file': name, 'task': task})
+            collected.append({'type': RECOGNISED, 'file': name, 'task': task})
         elif suffix in ('.pth', '.safetensors'):
             check_regular(name, what='file of weights')
             raise ValueError(
@@ -93,19 +93,19 @@ def machine_configs_of(names: Iterable[str], task: str) -> list[dict]:
                 "mine.py with: machines = [dict(type='TorchvisionMachine', ...)]; docs/your_own_models.md shows how."
             )
         elif name in torchvision_models():
-            found.append({'type': 'TorchvisionMachine', 'model': name, 'task': task})
+            collected.append({'type': 'TorchvisionMachine', 'model': name, 'task': task})
         elif Path(name).is_dir() or re.fullmatch(r'[\w.-]+/[\w.-]+', name):
-            found.append({'type': 'TransformersMachine', 'model': name, 'task': task})
+            collected.append({'type': 'TransformersMachine', 'model': name, 'task': task})
         elif task == 'cls' and is_timm_model(name):
             weights = 'packaged' if name in PACKAGED_LITES else 'pretrained'
-            found.append({'type': 'TimmClassifier', 'model': name, 'weights': weights})
+            collected.append({'type': 'TimmClassifier', 'model': name, 'weights': weights})
         else:
             raise ValueError(_unknown(name, task))
-    known = [machine_name(config) for config in found]
+    known = [machine_name(config) for config in collected]
     twice = sorted({name for name in known if known.count(name) > 1})
     if twice:
         raise ValueError(f'Two machines are called {twice[0]}. Give each its own name=... in a config.')
-    return found
+    return collected
 
 
 def recognised_configs(
@@ -145,16 +145,16 @@ def _check_keys(config: Mapping) -> None:
     kind = config.get('type')
     if not isinstance(kind, str) and not inspect.isclass(kind):
         raise ValueError(f"This machine has no type: {dict(config)}. Say type='TorchvisionMachine', say.")
-    made = MACHINES.get(kind) if isinstance(kind, str) else kind
-    kind = made.__name__
-    options = options_of(made)
+    machine_class = MACHINES.get(kind) if isinstance(kind, str) else kind
+    kind = machine_class.__name__
+    options = options_of(machine_class)
     unknown = sorted(set(config) - {'type', '_scope_'} - (options or set(config)))
     if unknown:
         raise ValueError(
             f'{kind} has no option {unknown[0]!r}.{did_you_mean(unknown[0], options or ())} It has: '
             f'{", ".join(sorted(options or ()))}.'
         )
-    for name, parameter in inspect.signature(made).parameters.items():
+    for name, parameter in inspect.signature(machine_class).parameters.items():
         needed = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         if needed and name not in config:
             raise ValueError(f'{kind} needs {name}=..., which this config lacks: {dict(config)}.')

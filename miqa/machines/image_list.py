@@ -62,7 +62,7 @@ def list_sources(data_root: str | os.PathLike, task: str) -> list[SourceImages]:
             f'{len(orphans)} folders below {images} have no clean image in {source_root(data_root, task)}, '
             f'for example {orphans[0]}. Consistency compares with the clean image, so it must be there.'
         )
-    found = []
+    sources = []
     for source in sorted(clean):
         names: tuple[str, ...] = ()
         if source in folders:
@@ -70,8 +70,8 @@ def list_sources(data_root: str | os.PathLike, task: str) -> list[SourceImages]:
             for name in names:
                 if parse_version_name(name).source != source:
                     raise ValueError(f'{images / source / name} lies in the folder of source {source}.')
-        found.append(SourceImages(source, clean[source], images / source, names))
-    return found
+        sources.append(SourceImages(source, clean[source], images / source, names))
+    return sources
 
 
 def _clean_images(folder: Path) -> dict[str, Path]:

@@ -105,9 +105,9 @@ class MMSegMachine(Machine):
         with DefaultScope.overwrite_default_scope('mmseg'), seeded(seed):
             network = MODELS.build(settings.model)
             self.prepare = MMSegPreparation(pipeline)
-        said = load_checkpoint(network, weights) if weights is not None else {}
+        meta = load_checkpoint(network, weights) if weights is not None else {}
         self.network = revert_sync_batchnorm(network).to(device).eval()
-        super().__init__(name or path.stem, 'seg', weight, classes or said.get('classes'))
+        super().__init__(name or path.stem, 'seg', weight, classes or meta.get('classes'))
         self.device, self.together = device, runs_batches(device, batched)
         self.settings, self.config_name, self.checkpoint = settings, path.name, weights
 

@@ -66,13 +66,13 @@ class NcnnNetwork(ExportedNetwork):
             extractor = self._net.create_extractor()
             fed = np.ascontiguousarray(image, np.float32)
             extractor.input(self.input.name, self._ncnn.Mat(fed).clone())
-            found = {}
+            outputs = {}
             for name in self.output_names if names is None else names:
                 code, values = extractor.extract(name)
                 if code:
                     raise ValueError(f'{self.file} cannot be run on a picture of {fed.shape[2]}x{fed.shape[1]} pixels.')
-                found[name] = np.array(values)[None]
-            results.append(found)
+                outputs[name] = np.array(values)[None]
+            results.append(outputs)
         return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
 
 
@@ -81,8 +81,8 @@ def _size(graph: str) -> tuple[int | None, int | None]:
     for line in graph.splitlines()[2:]:
         words = line.split()
         if words and words[0] == 'Input':
-            said = dict(word.split('=', 1) for word in words[5:] if '=' in word)
-            sides = [int(said[key]) if said.get(key, '').isdigit() else 0 for key in ('1', '0')]
+            sizes = dict(word.split('=', 1) for word in words[5:] if '=' in word)
+            sides = [int(sizes[key]) if sizes.get(key, '').isdigit() else 0 for key in ('1', '0')]
             return sides[0] or None, sides[1] or None
     return None, None
 

@@ -241,9 +241,9 @@ def places(outputs: dict, place: Placement, options: LayoutOptions) -> Detection
         chosen, order = chosen.topk(_MOST_CANDIDATES)
         keep, labels = keep[order], labels[order]
     coordinates = 'input' if kind in CELL_FORMATS else options.coordinates
-    found = boxes[keep]
-    best = _best_apart(found, chosen, labels, options)
-    return detections(_as_pixels(found[best], place, coordinates), chosen[best], labels[best])
+    kept_boxes = boxes[keep]
+    best = _best_apart(kept_boxes, chosen, labels, options)
+    return detections(_as_pixels(kept_boxes[best], place, coordinates), chosen[best], labels[best])
 
 
 def parts_of(outputs: dict, options: LayoutOptions) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:

@@ -132,12 +132,12 @@ class OnnxMachine(Machine):
             'masks': masks_name,
             'logits': logits_name,
         }
-        given = {key: value for key, value in roles.items() if value is not None}
+        roles_given = {key: value for key, value in roles.items() if value is not None}
         options = {'classes': len(classes) if classes is not None else None, **(layout_options or {})}
         known = {field.name for field in fields(LayoutOptions)} - {'names', 'masks', 'threshold'}
         for key in options:
             check_choice(key, known, 'key of layout_options')
-        names = {**usual, **given}
+        names = {**usual, **roles_given}
         self.layout, self.options = layout, LayoutOptions(names, task == 'ins', threshold, **options)
         self._check_outputs(names, logits_name)
         #: cls, seg: the output that is read.
@@ -217,24 +217,25 @@ class OnnxMachine(Machine):
         return ClassPrediction(np.exp(row - total).astype(np.float32), total)
 
     def _finish(self, image: np.ndarray, place: Placement) -> DetectionPrediction | SegmentationPrediction:
-        found = self.network.run(image[None], place)
+        values = self.network.run(image[None], place)
         if self.task == 'seg':
-            return SegmentationPrediction(small_integers(self._map(found[self.output], place)))
-        return self.read(found, place, self.options)
+            return SegmentationPrediction(small_integers(self._map(values[self.output], place)))
+        return self.read(values, place, self.options)
 
-    def _map(self, found: np.ndarray, place: Placement) -> np.ndarray:
+    def _map(self, output: np.ndarray, place: Placement) -> np.ndarray:
         """Return the class of each pixel of the image, (H, W), from logits or from classes of pixels of the input."""
-        if found.dtype.kind in 'iu':
-            labels = torch.from_numpy(found.reshape(-1, *found.shape[-2:]).astype(np.float32))
+        if output.dtype.kind in 'iu':
+            labels = torch.from_numpy(output.reshape(-1, *output.shape[-2:]).astype(np.float32))
             if len(labels) == 1:
                 return place.maps_to_image(labels, 'nearest-exact')[0].numpy().astype(np.int64)
-        elif found.ndim == 4 and len(found) == 1:
-            logits = found[0].transpose(2, 0, 1) if self.input.channels_last else found[0]
+        elif output.ndim == 4 and len(output) == 1:
+            logits = output[0].transpose(2, 0, 1) if self.input.channels_last else output[0]
             if len(logits) > 1:
                 return place.maps_to_image(torch.from_numpy(logits.astype(np.float32))).argmax(0).numpy()
         raise ValueError(
-            f'Output {self.output} of {self.file} is {found.dtype} {found.shape}; a map of classes is read from logits '
-            '(1, K, h, w) of at least two classes, or from whole numbers (1, h, w). Another output? Say logits_name=...'
+            f'Output {self.output} of {self.file} is {output.dtype} {output.shape}; a map of classes is read from '
+            'logits (1, K, h, w) of at least two classes, or from whole numbers (1, h, w). Another output? Say '
+            'logits_name=...'
         )
 
     @property

@@ -79,7 +79,7 @@ class Placement(NamedTuple):
         Returns:
             The masks that are not empty, run-length encoded, and bool (N,): which these are.
         """
-        found, seen = [], torch.zeros(len(maps), dtype=torch.bool)
+        encoded, seen = [], torch.zeros(len(maps), dtype=torch.bool)
         for i in range(len(maps)):
             mask = self.maps_to_image(maps[i : i + 1])[0] > threshold
             if boxes is not None:
@@ -88,8 +88,8 @@ class Placement(NamedTuple):
                 mask &= (columns >= left) & (columns < right) & (rows >= top) & (rows < bottom)
             if mask.any():
                 seen[i] = True
-                found += encode_masks(mask[None].numpy())
-        return found, seen
+                encoded += encode_masks(mask[None].numpy())
+        return encoded, seen
 
 
 def _resize(maps: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:

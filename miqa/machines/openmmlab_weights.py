@@ -62,11 +62,11 @@ def load_checkpoint(network: torch.nn.Module, where: str) -> dict:
         )
     meta = content.get('meta') if isinstance(content, Mapping) else None
     meta = meta if isinstance(meta, Mapping) else {}
-    said = meta.get('dataset_meta')
-    found = {str(key).lower(): value for key, value in said.items()} if isinstance(said, Mapping) else {}
-    if 'classes' not in found and meta.get('CLASSES'):
-        found['classes'] = meta['CLASSES']
-    return found
+    stored = meta.get('dataset_meta')
+    facts = {str(key).lower(): value for key, value in stored.items()} if isinstance(stored, Mapping) else {}
+    if 'classes' not in facts and meta.get('CLASSES'):
+        facts['classes'] = meta['CLASSES']
+    return facts
 
 
 def fetched(address: str) -> Path:

@@ -197,9 +197,9 @@ class ResponseFolder:
                         f'{self.folder} holds responses made with other {what} ({before}, now {now}). Give the machine '
                         f'another name in its config, or delete that folder to make all its responses again.'
                     )
-            said = {key: manifest['machine'].get(key) for key in ('classes', 'weight')}
-            if any(old['machine'].get(key) != value for key, value in said.items()):
-                write_sealed_json(path, {**old, 'machine': {**old['machine'], **said}})
+            stored = {key: manifest['machine'].get(key) for key in ('classes', 'weight')}
+            if any(old['machine'].get(key) != value for key, value in stored.items()):
+                write_sealed_json(path, {**old, 'machine': {**old['machine'], **stored}})
             return
         write_sealed_json(path, manifest)
 
@@ -259,10 +259,10 @@ class ResponseFolder:
 
     def checksums(self) -> dict[str, dict]:
         """Rows and SHA-256 of the listed parts, by file name."""
-        found: dict[str, dict] = {}
+        checksums_of: dict[str, dict] = {}
         for path in sorted(self.folder.glob('checksums-*.json')):
-            found.update(read_sealed_json(path, 'Delete it; the next run writes it again.'))
-        return found
+            checksums_of.update(read_sealed_json(path, 'Delete it; the next run writes it again.'))
+        return checksums_of
 
     def checksum(self, name: str) -> str:
         """SHA-256 of the part ``name``, as listed or else as computed."""
@@ -271,11 +271,11 @@ class ResponseFolder:
 
     def unreadable(self) -> dict[str, tuple[str, str]]:
         """File name -> (reason, part) of every image that could not be read."""
-        found = {}
+        errors = {}
         for path in self.parts():
             table = self.read(path, columns=['filename', 'error'], filters=[('error', '!=', '')])
-            found.update({row['filename']: (row['error'], path.name) for row in table.to_pylist()})
-        return found
+            errors.update({row['filename']: (row['error'], path.name) for row in table.to_pylist()})
+        return errors
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Yield the table of each part."""
@@ -290,7 +290,7 @@ def answered_machines(data_root, task: str) -> list[ResponseFolder]:
         FileNotFoundError: there are none.
     """
     folder = responses_folder(data_root, task)
-    found = sorted(path.parent for path in folder.glob(f'*/{MANIFEST}')) if folder.is_dir() else []
-    if not found:
+    folders = sorted(path.parent for path in folder.glob(f'*/{MANIFEST}')) if folder.is_dir() else []
+    if not folders:
         raise FileNotFoundError(f'There are no responses in {folder}. Make them with tools/data/run_machines.py.')
-    return [ResponseFolder(path) for path in found]
+    return [ResponseFolder(path) for path in folders]

@@ -38,11 +38,11 @@ def torchvision_models() -> dict[str, str]:
     """Return name -> task of every model that :class:`TorchvisionMachine` runs; those with masks are ``ins``."""
     from torchvision import models
 
-    found = dict.fromkeys(models.list_models(module=models), 'cls')
-    found.update(dict.fromkeys(models.list_models(module=models.segmentation), 'seg'))
+    tasks = dict.fromkeys(models.list_models(module=models), 'cls')
+    tasks.update(dict.fromkeys(models.list_models(module=models.segmentation), 'seg'))
     for name in models.list_models(module=models.detection):
-        found[name] = 'ins' if name.startswith('maskrcnn') else 'det'
-    return found
+        tasks[name] = 'ins' if name.startswith('maskrcnn') else 'det'
+    return tasks
 
 
 class TorchvisionPreparation:
@@ -164,7 +164,7 @@ class TorchvisionMachine(Machine):
             if self.task == 'seg':
                 logits = self.network(torch.stack(images))['out']
                 return [class_map(item, batch[i][1]) for item, i in zip(logits, members, strict=True)]
-            return [self._detections(found) for found in self.network(images)]
+            return [self._detections(output) for output in self.network(images)]
 
         return answered_alike(((tuple(image.shape), size) for image, size in batch), answer, self.together)
 

@@ -54,8 +54,10 @@ class TransformersPreparation:
         Tensors have a leading 1, or as many parts as the image is cut into; then there is a list that says where they
         lie.
         """
-        found = self.processor(images=image, input_data_format='channels_last', return_tensors='pt')
-        return {key: value for key, value in found.items() if torch.is_tensor(value) or key in _LISTS}, image.shape[:2]
+        prepared = self.processor(images=image, input_data_format='channels_last', return_tensors='pt')
+        return {key: value for key, value in prepared.items() if torch.is_tensor(value) or key in _LISTS}, image.shape[
+            :2
+        ]
 
 
 @MACHINES.register_module()
@@ -147,8 +149,8 @@ class TransformersMachine(Machine):
             return [SegmentationPrediction(small_integers(labels.cpu().numpy())) for labels in maps]
         options = {'threshold': self.threshold, 'target_sizes': sizes}
         if self.task == 'det':
-            found = self.processor.post_process_object_detection(outputs, **options)
-            return [detections(item['boxes'], item['scores'], item['labels']) for item in found]
+            processed = self.processor.post_process_object_detection(outputs, **options)
+            return [detections(item['boxes'], item['scores'], item['labels']) for item in processed]
         finish = self.processor.post_process_instance_segmentation
         if 'return_binary_maps' in inspect.signature(finish).parameters:
             # Instances may overlap: a map that gives each pixel to one of them would cut the others.
@@ -220,15 +222,15 @@ def _explained(error: Exception, model, local: bool) -> Exception:
     return type(error)(text) if isinstance(error, ValueError | ImportError) else ValueError(f'{model}: {text}')
 
 
-def _instances(found: dict, size: tuple[int, int]) -> DetectionPrediction:
+def _instances(output: dict, size: tuple[int, int]) -> DetectionPrediction:
     """Turn an answer of transformers to one image into masks and the boxes around them."""
     from torchvision.ops import masks_to_boxes
 
-    segments = found['segments_info']
+    segments = output['segments_info']
     if not segments:
         none = torch.zeros(0)
         return detections(none.reshape(0, 4), none, none, torch.zeros(0, *size, dtype=torch.bool))
-    maps = found['segmentation']
+    maps = output['segmentation']
     masks = maps > 0 if maps.ndim == 3 else torch.stack([maps == item['id'] for item in segments])
     seen = masks.flatten(1).any(1)
     masks, segments = masks[seen], [item for item, some in zip(segments, seen.tolist(), strict=True) if some]

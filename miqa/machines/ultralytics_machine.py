@@ -111,8 +111,8 @@ class UltralyticsMachine(Machine):
         """Return predictions for uint8 arrays (H, W, 3), blue first, in pixels of these."""
 
         def answer(members: list[int]) -> list[Prediction]:
-            found = self.model.predict([np.asarray(batch[i]) for i in members], **self.options)
-            return [self._answer(result) for result in found]
+            results = self.model.predict([np.asarray(batch[i]) for i in members], **self.options)
+            return [self._answer(result) for result in results]
 
         # Images of one size at a time: Ultralytics pads a batch of mixed sizes otherwise than each image alone.
         return answered_alike((image.shape for image in batch), answer, self.together)

@@ -35,10 +35,10 @@ class DrawnPictures:
             self._is_of(path, image) for path in paths
         )
 
-    def make(self, found, path: str | os.PathLike) -> Exception | None:
+    def make(self, result, path: str | os.PathLike) -> Exception | None:
         """Save the pictures of an assessed image, whose file is ``path``; return why one was not written, or None."""
         try:
-            self._make(found, path)
+            self._make(result, path)
         except (OSError, ValueError, MemoryError) as error:
             return error
         return None

@@ -80,17 +80,17 @@ def export_model(
     path.parent.mkdir(parents=True, exist_ok=True)
     # The writers of these formats take only paths that are Unicode: the name is given at the end.
     with temporary_folder(path.with_name('export')) as folder:
-        made = folder / f'model{suffix}'
+        exported = folder / f'model{suffix}'
         module = _plain_module(runtime.module)
         tried = _noise(spec.view_size) if pixels is None else pixels
         expected = _module_scores(module, tried)
-        run = _written(suffix, module, made, spec)
+        run = _written(suffix, module, exported, spec)
         allowed = TOLERANCE if int8 or tolerance is None else tolerance
         difference = check_difference(run, tried, expected, path, allowed)
         if int8 and pixels is not None:
-            plain, made = made, folder / f'int8{suffix}'
-            difference = quantise(plain, made, path, pixels, expected, spec, tolerance)
-        put_in_place(made, path)
+            plain, exported = exported, folder / f'int8{suffix}'
+            difference = quantise(plain, exported, path, pixels, expected, spec, tolerance)
+        put_in_place(exported, path)
     return path, difference
 
 

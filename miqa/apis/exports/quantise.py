@@ -79,7 +79,7 @@ def quantise_exported(
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(path) as folder:
-        made = folder / f'int8{path.suffix.lower()}'
-        difference = quantise(source, made, path, pixels, scores_of(runtime, pixels), spec, tolerance)
-        put_in_place(made, path)
+        quantised = folder / f'int8{path.suffix.lower()}'
+        difference = quantise(source, quantised, path, pixels, scores_of(runtime, pixels), spec, tolerance)
+        put_in_place(quantised, path)
     return path, difference

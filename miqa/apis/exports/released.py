@@ -73,13 +73,15 @@ def _check_name(path: Path, released: str, spec: ModelSpec) -> None:
         name = parse_released_name(path)
     except ValueError:
         return  # a name of the user's own says nothing
-    for what, said, true in (
+    for what, named, true in (
         ('method', name.method, released),
         ('task', name.task, spec.task),
         ('label', name.label, spec.label),
     ):
-        if true is not None and said != true:
-            raise ValueError(f'{path.name} says {what} {said}, but the model is of {what} {true}: choose another name.')
+        if true is not None and named != true:
+            raise ValueError(
+                f'{path.name} says {what} {named}, but the model is of {what} {true}: choose another name.'
+            )
 
 
 def _plain(value):

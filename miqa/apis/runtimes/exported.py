@@ -103,12 +103,12 @@ def read_words(text: str, path: str) -> DiagnosisWords | None:
 
 
 def check_ends(
-    found: Sequence[tuple], types: tuple[str, str], size: int, path: str, words: DiagnosisWords | None = None
+    ends: Sequence[tuple], types: tuple[str, str], size: int, path: str, words: DiagnosisWords | None = None
 ) -> None:
     """Check that a network takes pixels and gives scores as `miqa export` writes it, before anything is scored.
 
     Args:
-        found: name, type and shape of the inputs and then of the outputs; a dimension that may be any is no int.
+        ends: name, type and shape of the inputs and then of the outputs; a dimension that may be any is no int.
         types: what the runtime calls uint8 and float32.
         size: of the view, in pixels.
         path: of the file.
@@ -119,7 +119,7 @@ def check_ends(
     """
     outputs = {OUTPUT: (None,)} if words is None else SEVERAL_OUTPUTS
     wanted = [(INPUT, types[0], (None, 3, size, size))] + [(name, types[1], shape) for name, shape in outputs.items()]
-    shapes = [(name, kind, tuple(n if isinstance(n, int) else None for n in shape)) for name, kind, shape in found]
+    shapes = [(name, kind, tuple(n if isinstance(n, int) else None for n in shape)) for name, kind, shape in ends]
     if words is not None:
         # Lengths of rows are checked when they come.
         shapes = [
@@ -127,11 +127,11 @@ def check_ends(
             for name, kind, shape in shapes
         ]
     if shapes != wanted:
-        said = ', '.join(f'{name} {kind} {list(shape)}' for name, kind, shape in shapes)
+        listed = ', '.join(f'{name} {kind} {list(shape)}' for name, kind, shape in shapes)
         raise CheckpointError(
             f'{path} does not take {INPUT} (any number of uint8 RGB squares of {size} pixels) and give {OUTPUT} (as '
             f'many float32 numbers, or the outputs {", ".join(SEVERAL_OUTPUTS)}): it has '
-            f'{said[:500]}. Export the model again with `miqa export`.'
+            f'{listed[:500]}. Export the model again with `miqa export`.'
         )
 
 

@@ -92,10 +92,10 @@ class OpenVinoRuntime(Runtime):
         if request is None:
             request = self._requests.request = self._compiled.create_infer_request()
         try:
-            found = request.infer({INPUT: np.ascontiguousarray(pixels)}, share_inputs=True)
+            outputs = request.infer({INPUT: np.ascontiguousarray(pixels)}, share_inputs=True)
         except RuntimeError as error:
             raise cannot_run(self._path, len(pixels), error) from error
-        return checked_scores(np.array(next(iter(found.values()))), len(pixels), self._path)
+        return checked_scores(np.array(next(iter(outputs.values()))), len(pixels), self._path)
 
 
 @functools.cache
@@ -157,10 +157,10 @@ def _device_name(core: openvino.Core, device: str | Device | torch.device | None
     # One GPU is called GPU, several GPU.0, GPU.1, ...
     names = [kind] if wanted.index is None else [f'{kind}.{wanted.index}', *([kind] if wanted.index == 0 else [])]
     known = {*offered, *(name.partition('.')[0] for name in offered)}
-    found = next((name for name in names if name in known), None)
-    if found is None:
+    matching = next((name for name in names if name in known), None)
+    if matching is None:
         raise ValueError(f'OpenVINO has no device {wanted} here; it offers {", ".join(offered).lower()}.')
-    return found
+    return matching
 
 
 def _device_in_use(names: list[str]) -> Device:

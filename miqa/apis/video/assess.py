@@ -125,22 +125,22 @@ class VideoMIQA:
         options: dict[str, Any] = dict(
             keyframes_only=self.sampling.strategy == 'keyframes', assume_fps=assume_fps
         )  # fmt: skip
-        found: dict[int, dict] = {}
+        scored: dict[int, dict] = {}
         with open_video(path, **options) as reader:
             total = self._total(reader)
             choose = _until(self.sampling.chooser(total), max_seconds, path)
-            self._score_into(found, reader, choose, on_frame, progress)
+            self._score_into(scored, reader, choose, on_frame, progress)
         if self.sampling.needs_total and _differ(total, reader.frames_read):
             # What was announced is not what came. The frames that are meant are chosen anew, of those that there are.
             choose = self.sampling.chooser(reader.frames_read)
             wanted = {index for index in range(reader.frames_read) if choose(index, 0.0)}
             size = reader.size
             with open_video(path, **options) as reader:
-                missing = wanted - set(found)
-                self._score_into(found, reader, lambda index, time: index in missing, on_frame, progress)
-            found = {index: found[index] for index in wanted & set(found)}
+                missing = wanted - set(scored)
+                self._score_into(scored, reader, lambda index, time: index in missing, on_frame, progress)
+            scored = {index: scored[index] for index in wanted & set(scored)}
             reader.size = reader.size or size
-        frame_results = [found[index] for index in sorted(found)]
+        frame_results = [scored[index] for index in sorted(scored)]
         if not frame_results:
             reason = f': {reader.stopped_by}' if reader.stopped_by else ''
             raise UnreadableVideo(
@@ -331,8 +331,8 @@ def video_sentences(reader: VideoReader, assume_fps: float | None = None) -> lis
         further = 'a second recording follows in the file, which is not read' if reader.structure.further else None
         reason = f' ({reader.stopped_by or further})' if reader.stopped_by or further else ''
         announced = f'of {reader.announced} announced ' if reader.announced else ''
-        told = max(reader.info.duration, reader.announced / reader.info.fps)
-        at_the_end = (told - reader.end) * reader.info.fps > 0.5 * reader.frames_missing
+        expected = max(reader.info.duration, reader.announced / reader.info.fps)
+        at_the_end = (expected - reader.end) * reader.info.fps > 0.5 * reader.frames_missing
         where = 'ends early' if at_the_end else f'misses {reader.frames_missing} frames'
         sentences.append(
             f'{name} {where}: {reader.frames_read} frames {announced}could be read{reason}. The results '

@@ -84,16 +84,16 @@ def container_of(path: str | os.PathLike) -> Container:
         raise UnreadableVideo(str(error)) from None
     if not head:
         raise UnreadableVideo(f'The video file {path} is empty (0 bytes). Fetch or write it again.')
-    found = _by_first_bytes(head)
-    if _is_still_picture(path, head, found):
+    kind = _by_first_bytes(head)
+    if _is_still_picture(path, head, kind):
         raise UnreadableVideo(f'{path} is a single picture, not a video; score it with MIQAModel(...).assess.')
-    if found is None:
+    if kind is None:
         raise UnreadableVideo(
             f'{path} is not a video in a container that is read here (MP4, MOV, Matroska, WebM, AVI, MPEG, ASF, FLV, '
             'Ogg, MXF, IVF, GIF, Y4M, DV, raw H.264 and H.265): it is another file, or damaged at its beginning. '
             'Lists of other files, such as HLS or concat, are not opened.'
         )
-    return found
+    return kind
 
 
 def _is_still_picture(path: Path, head: bytes, found: Container | None) -> bool:
@@ -152,8 +152,8 @@ def lost_packets(path: str | os.PathLike) -> int:
             # A single packet in its place shows that those before it are not shifted.
             ends = np.flatnonzero(~wrong)
             if not len(ends):
-                found = _transport_layout(block.tobytes())
-                layout = (start + found[0], found[1]) if found is not None else (start + len(whole) * size, size)
+                packets = _transport_layout(block.tobytes())
+                layout = (start + packets[0], packets[1]) if packets is not None else (start + len(whole) * size, size)
                 lost += 1
                 continue
             lost += int(wrong[: ends[-1]].sum())

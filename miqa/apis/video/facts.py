@@ -130,5 +130,5 @@ class PacketCount:
 
 
 def _seconds(text: str) -> float | None:
-    found = re.fullmatch(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)', text.strip())
-    return None if found is None else 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3])
+    match = re.fullmatch(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)', text.strip())
+    return None if match is None else 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])

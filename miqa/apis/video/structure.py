@@ -77,10 +77,10 @@ def _pages(stream: IO[bytes], size: int) -> Structure:
         stream.seek(place)
         head = stream.read(_OGG_HEADER)
         if not head.startswith(b'OggS'):
-            found = _find(stream, b'OggS', place + 1)
-            if found is None:
+            position = _find(stream, b'OggS', place + 1)
+            if position is None:
                 return Structure(broken + 1, True)
-            broken, place = broken + 1, found
+            broken, place = broken + 1, position
             continue
         lengths = stream.read(head[26]) if len(head) == _OGG_HEADER else b''
         body = stream.read(sum(lengths))
@@ -132,9 +132,9 @@ def _find(stream: IO[bytes], mark: bytes, place: int) -> int | None:
     stream.seek(place)
     rest = b''
     while block := stream.read(_BLOCK):
-        found = (rest + block).find(mark)
-        if found >= 0:
-            return place - len(rest) + found
+        offset = (rest + block).find(mark)
+        if offset >= 0:
+            return place - len(rest) + offset
         place += len(block)
         rest = (rest + block)[-len(mark) + 1 :]
     return None

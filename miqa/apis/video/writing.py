@@ -119,8 +119,8 @@ class FFmpegWriter:
     def _failure(self) -> str:
         text = self._report.read_text(encoding='utf-8', errors='replace') if self._report.is_file() else ''
         # The report begins with the command.
-        said = text.partition('Command line:')[2].partition('\n')[2].partition('\n')[2].strip()
-        return f'ffmpeg could not write {self.path.name}: {said[-600:] or "no reason given"}'
+        output = text.partition('Command line:')[2].partition('\n')[2].partition('\n')[2].strip()
+        return f'ffmpeg could not write {self.path.name}: {output[-600:] or "no reason given"}'
 
 
 #: ffmpeg's number for messages about errors.
@@ -221,8 +221,8 @@ def check_written(path: Path, frames: int) -> None:
         VideoNotWritten: it cannot be opened, or holds another number of frames.
     """
     try:
-        found = count_frames(path)
+        frames_written = count_frames(path)
     except (UnreadableVideo, FileNotFoundError) as error:
         raise VideoNotWritten(f'{path.name} was written but cannot be opened again: {error}') from error
-    if found != frames:
-        raise VideoNotWritten(f'{path.name} was written with {frames} frames, but {found} can be read back.')
+    if frames_written != frames:
+        raise VideoNotWritten(f'{path.name} was written with {frames} frames, but {frames_written} can be read back.')

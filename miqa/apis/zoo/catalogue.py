@@ -102,9 +102,9 @@ def list_models(task: str | None = None, label: str | None = None, method: str |
         'label': label and check_choice(label, LABELS, 'label'),
         'method': method and method_name(method),
     }
-    found = [e for e in entries() if all(value is None or getattr(e, key) == value for key, value in wanted.items())]
+    models = [e for e in entries() if all(value is None or getattr(e, key) == value for key, value in wanted.items())]
     order = {name: place for names in (TASKS, LABELS) for place, name in enumerate(names)}
-    return sorted(found, key=lambda e: (order[e.label], order[e.task], -(e.srcc or 0)))
+    return sorted(models, key=lambda e: (order[e.label], order[e.task], -(e.srcc or 0)))
 
 
 def find(method: str, task: str, label: str) -> ZooEntry:
@@ -113,11 +113,11 @@ def find(method: str, task: str, label: str) -> ZooEntry:
     Raises:
         ValueError: the authors released no such weights; the message lists what there is.
     """
-    found = list_models(task, label, method)
-    if not found:
+    matching = list_models(task, label, method)
+    if not matching:
         there = ', '.join(f'{e.task}/{e.label}' for e in list_models(method=method))
         raise ValueError(f'There are no released weights of {method} for {task}/{label}; there are {there}.')
-    return found[0]
+    return matching[0]
 
 
 def as_dict(entry: ZooEntry) -> dict:

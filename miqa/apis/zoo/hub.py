@@ -157,8 +157,8 @@ def read_pretrained(
     if not isinstance(config, dict) or 'spec' not in config:
         raise ValueError(f'{CONFIG_FILE} of {repo_id} is not that of a quality model: it has no key spec.')
     spec = ModelSpec.from_dict(config['spec'], name)
-    given = checked_mapping(config.get('thresholds', {}), _THRESHOLDS, f'{name}: thresholds')
-    thresholds = Thresholds(**given).checked()
+    stored_thresholds = checked_mapping(config.get('thresholds', {}), _THRESHOLDS, f'{name}: thresholds')
+    thresholds = Thresholds(**stored_thresholds).checked()
     try:
         state = load_file(check_regular(folder / WEIGHTS_FILE))
     except SafetensorError as error:

@@ -135,17 +135,17 @@ def agreed(
     wanted = {'task': task, 'label': label}
     if name is not None and (method := method_name(name)) not in DEMOS:
         wanted['method'] = method
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for field, value in wanted.items():
         if value is None:
             continue
         known = getattr(spec, field)
         if field == 'label' and not exported and value in labels_of_network(spec.network):
-            found['network'] = {**spec.network, 'label': value}
+            values['network'] = {**spec.network, 'label': value}
         elif known is not None and known != value:
             raise ValueError(
                 f'{path} holds a model of {field} {known}, but {value} was asked for. Leave out {field}, or '
                 'choose other weights.'
             )
-        found[field] = value
-    return replace(spec, **found)
+        values[field] = value
+    return replace(spec, **values)

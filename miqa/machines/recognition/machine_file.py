@@ -178,13 +178,13 @@ def _sizes(network: ExportedNetwork, metadata: FileMetadata, settings: Mapping) 
     """Return sizes of the input, the likeliest first, and from where they are known ('' for a guess)."""
     height, width = network.input.size
     if 'size' in settings:
-        given = settings['size']
-        if (height or given[0], width or given[1]) != given:
+        stated = settings['size']
+        if (height or stated[0], width or stated[1]) != stated:
             raise ValueError(
                 f'{network.file} takes pictures of {height or "any"} x {width or "any"} pixels (height x width), not '
-                f'{given[0]} x {given[1]}. Leave size out.'
+                f'{stated[0]} x {stated[1]}. Leave size out.'
             )
-        return [given], 'the option'
+        return [stated], 'the option'
     if height and width:
         return [(height, width)], 'the file'
     if metadata.size:
@@ -286,16 +286,16 @@ def _allowed(conventions: Sequence[Convention], settings: Mapping) -> list[Conve
 
 def _candidates(readings, metadata, settings, names, labels, network: ExportedNetwork) -> list[Candidate]:
     """Return what is tried: each reading as its family is used, then with other values and orders of channels."""
-    found = []
+    readable = []
     for reading in readings:
         conventions = [reading.convention] if _fixed(metadata, settings) else reading.convention.other_values()
         if network.input.type is np.uint8:
             conventions = [replace(one, values='byte') for one in conventions]
         known = _names_in_trial(reading, names, labels)
-        found += [Candidate(reading, one, known) for one in dict.fromkeys(_allowed(conventions, settings))]
+        readable += [Candidate(reading, one, known) for one in dict.fromkeys(_allowed(conventions, settings))]
     # All readings as they are usual come first.
-    usual = [candidate for candidate in found if candidate.convention == candidate.reading.convention]
-    return list(dict.fromkeys([*usual, *found]))
+    usual = [candidate for candidate in readable if candidate.convention == candidate.reading.convention]
+    return list(dict.fromkeys([*usual, *readable]))
 
 
 def _observed(network, metadata, size, pictures: Sequence[TrialPicture], names) -> Observed:
@@ -385,9 +385,9 @@ def _class_names(
         recognised.certain = False
         return _usual_names(chosen.reading)[0]
     if categories:
-        told = 'an unknown number of' if count is None else str(count)
+        number = 'an unknown number of' if count is None else str(count)
         raise UnclearLayout(
-            f"{trials.network.file} tells {told} classes apart and does not name them, and neither COCO's names nor "
+            f"{trials.network.file} tells {number} classes apart and does not name them, and neither COCO's names nor "
             f'the {len(categories)} annotated ones agree with what it finds. What are they called? --classes FILE with '
             'a name a line, or --classes NAME NAME ..., in the order of their index.'
         )

@@ -147,7 +147,7 @@ def self_consistency(answer: DetectionPrediction, mirrored: DetectionPrediction,
     The mean over the ten best pairs of boxes of one class of the product of their scores and their intersection over
     union; nothing that depends on the side of the picture counts.
     """
-    first, second = (found.above(0.05, 50) for found in (answer, mirrored))
+    first, second = (each.above(0.05, 50) for each in (answer, mirrored))
     flipped = second.boxes[:, [2, 1, 0, 3]].astype(np.float64)
     flipped[:, [0, 2]] = width - flipped[:, [0, 2]]
     overlaps = ious(first.boxes.astype(np.float64), flipped)
