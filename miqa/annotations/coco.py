@@ -255,7 +255,7 @@ def _object(entry: dict, category: int, size, where: str, boxes: bool, problems:
 
 
 def _is_turned(entry: dict) -> bool:
-    """Whether an object has an angle, as a field or among its attributes (CVAT), that is not a whole turn."""
+    """Return True if an object has an angle, as a field or among its attributes (CVAT), that is not a whole turn."""
     attributes = entry.get('attributes')
     angles = [entry.get(name) for name in ('rotation', 'angle', 'theta')]
     angles.append(attributes.get('rotation') if isinstance(attributes, dict) else None)

@@ -14,7 +14,7 @@ _REACH, _FARTHEST = 2, 100_000
 
 
 def is_number(value: object) -> bool:
-    """Whether a value of a JSON file is a finite number."""
+    """Return True if a value of a JSON file is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15 and value == value
 
 

@@ -66,7 +66,7 @@ class PairedDifference:
 
     @property
     def is_one(self) -> bool:
-        """Whether the interval leaves out 0: only then do the data show a difference."""
+        """True if the interval leaves out 0: only then do the data show a difference."""
         return bool(self.low > 0 or self.high < 0)
 
 

@@ -71,7 +71,7 @@ class Method:
         return (runs,) if runs else ()
 
     def applies_to(self, task: str) -> bool:
-        """Whether the method is defined for a task: a detector's confidence is not one of cls."""
+        """Return True if the method is defined for a task: a detector's confidence is not one of cls."""
         if self.kind == 'human':
             return task in tasks_of_rival(self.source)
         return self.kind != 'confidence' or self.source.partition(':')[0] in STATISTICS.get(task, {})

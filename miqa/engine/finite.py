@@ -54,7 +54,7 @@ def check_weights(runner, iteration: int) -> None:
 
 
 def anywhere(runner, here: bool) -> bool:
-    """Whether something is so on any process; all of them must ask."""
+    """Return True if something is so on any process; all of them must ask."""
     if get_world_size() == 1:
         return here
     flag = torch.tensor(int(here), device=next(runner.model.parameters()).device)

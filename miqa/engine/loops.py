@@ -39,7 +39,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         )
 
     def validates_at(self, iteration: int) -> bool:
-        """Whether a validation follows once ``iteration`` steps are done."""
+        """Return True if a validation follows once ``iteration`` steps are done."""
         if self.runner.val_loop is None or not iteration:
             return False
         step = (iteration - 1) % len(self.dataloader) + 1

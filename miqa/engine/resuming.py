@@ -143,7 +143,7 @@ def _check_same(then: dict, now: dict, path: Path) -> None:
 
 
 def same_schedule(checkpoint: dict, now: dict) -> bool:
-    """Whether the states of the schedulers in a checkpoint fit those of now: equal steps and rates."""
+    """Return True if the states of the schedulers in a checkpoint fit those of now: equal steps and rates."""
     then = checkpoint['meta'].get('progress')
     return then is None or all(then[key] == now[key] for key in ('schedule', 'steps', 'step_samples'))
 

@@ -55,7 +55,7 @@ class QualityRunner(Runner):
 
     @property
     def goes_on_here(self) -> bool:
-        """Whether this run continues the one whose files are in the work directory."""
+        """True if this run continues the one whose files are in the work directory."""
         if not self._resume or not self.latest.is_file():
             return False
         return self._load_from is None or self.latest.samefile(self._load_from)

@@ -19,7 +19,7 @@ _DUMPS = (
 
 
 def for_a_person(record: logging.LogRecord) -> bool:
-    """Whether a record goes to the screen, too; warnings and errors always do."""
+    """Return True if a record goes to the screen, too; warnings and errors always do."""
     return record.levelno > logging.INFO or not record.getMessage().startswith(_DUMPS)
 
 

@@ -93,7 +93,7 @@ def _candidates(x: np.ndarray, y: np.ndarray, with_line: bool) -> list[_Shape]:
 
 
 def _is_near(one: _Shape, other: _Shape) -> bool:
-    """Whether two shapes are on their way to the same place."""
+    """Return True if two shapes are on their way to the same place."""
     apart = abs(one.midpoint - other.midpoint) * np.exp(min(one.log_steepness, other.log_steepness, _STEEPEST))
     return abs(one.log_steepness - other.log_steepness) < 0.3 and apart < 0.3
 

@@ -101,7 +101,7 @@ def lock_path(target: Path, part: str = '') -> Path:
 
 
 def is_held(path: Path) -> bool:
-    """Whether some other process holds the lock of this file at the moment."""
+    """Return True if some other process holds the lock of this file at the moment."""
     if not path.is_file():
         return False
     lock = FileLock(path)

@@ -40,7 +40,7 @@ def path_in_file_address(path: str) -> str | None:
 
 
 def is_web_address(text) -> bool:
-    """Whether a text is an http or https address."""
+    """Return True if a text is an http or https address."""
     return isinstance(text, str) and text.lower().startswith(_WEB)
 
 
@@ -153,7 +153,7 @@ class AllowedAddresses:
 
 
 def is_public(number: str) -> bool:
-    """Whether an IP address belongs to the public internet, also where it holds another one."""
+    """Return True if an IP address belongs to the public internet, also where it holds another one."""
     address = ipaddress.ip_address(number.partition('%')[0])
     if address.version == 6:
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]

@@ -39,7 +39,7 @@ def hub_or_cache() -> Iterator[None]:
 
 
 def _for_want_of_it(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, says that something was not fetched because there is no network."""
+    """Return True if an error, or its cause, says that something was not fetched because there is no network."""
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
     while error is not None:

@@ -77,7 +77,7 @@ def printable(text: str) -> str:
 
 
 def is_unicode(path: str | os.PathLike) -> bool:
-    """Whether a path is text: libraries in C++ often take no other one."""
+    """Return True if a path is text: libraries in C++ often take no other one."""
     return _holds('utf-8', os.fspath(path))
 
 

@@ -231,7 +231,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _leads_nowhere(entry: os.DirEntry) -> bool:
-    """Whether an entry is a link to nothing that may have been a folder, by its name."""
+    """Return True if an entry is a link to nothing that may have been a folder, by its name."""
     if not entry.is_symlink() or _FILE_ENDING.fullmatch(suffix_of(entry.name)):
         return False
     return not os.path.exists(entry.path)  # noqa: PTH110  names are not changed

@@ -253,7 +253,7 @@ def _reduced(picture: Image.Image, factor: int) -> Image.Image:
 
 
 def _beyond_pillow(header: Header, value_range: tuple[float, float] | None) -> bool:
-    """Whether a TIFF file has numbers that Pillow would clip or not read: wide ones in several channels."""
+    """Return True if a TIFF file has numbers that Pillow would clip or not read: wide ones in several channels."""
     return header.channels > 1 and (header.bits > 16 or (value_range or header.stated_range) is not None) and (
         header.bits > 8
     )  # fmt: skip

@@ -109,7 +109,7 @@ def _nothing(sentence: str, left_out: SkippedFiles | None, alone: bool) -> None:
 
 
 def _is_wide(block: bytes) -> bool:
-    """Whether every second byte of the beginning is 0, as in UTF-16 without a byte order mark."""
+    """Return True if every second byte of the beginning is 0, as in UTF-16 without a byte order mark."""
     begin = block[:64]
     return len(begin) >= _MARK_BYTES and (not any(begin[::2]) or not any(begin[1::2]))
 

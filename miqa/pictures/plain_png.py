@@ -52,7 +52,7 @@ def decode_plain_png(data: bytes) -> np.ndarray | None:
 
 
 def _is_plain_png(data: bytes) -> bool:
-    """Whether this is a whole, undamaged 8-bit RGB PNG file without anything that could change its pixels.
+    """Return True if this is a whole, undamaged 8-bit RGB PNG file without anything that could change its pixels.
 
     Other decoders read such a file to the same pixels as Pillow, faster. Of a damaged one they may return a part;
     therefore the lengths and checksums of all chunks are checked first (1 % of the time of decoding).

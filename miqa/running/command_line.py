@@ -235,7 +235,7 @@ def _say_surroundings(error: Exception) -> None:
 
 
 def first_to_say(text: str) -> bool:
-    """Whether no other process of this run has said ``text``: eight processes need not report one missing file.
+    """Return True if no other process of this run has said ``text``: eight processes need not report one missing file.
 
     They share the folder that :data:`SAID_FOLDER` names; without it every process speaks for itself.
     """

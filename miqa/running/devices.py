@@ -65,7 +65,7 @@ def usable_device(device: str | torch.device | None) -> torch.device:
 
 
 def gpu_has_bfloat16() -> bool:
-    """Whether the GPU computes bfloat16 itself; one that PyTorch only emulates is slower than float32."""
+    """Return True if the GPU computes bfloat16 itself; one that PyTorch only emulates is slower than float32."""
     import torch
 
     return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -150,7 +150,7 @@ def picture_finder(names: Sequence[str]) -> Callable[[str, str], str | None]:
 
 
 def _ends_alike(name: tuple[str, ...], called: tuple[str, ...]) -> bool:
-    """Whether one path ends as the other, whatever the endings of the files and the case of letters are."""
+    """Return True if one path ends as the other, whatever the endings of the files and the case of letters are."""
     length = min(len(name), len(called))
     ends = [[part.casefold() for part in (*parts[:-1], PurePosixPath(parts[-1]).stem)[-length:]]
             for parts in (name, called)]  # fmt: skip

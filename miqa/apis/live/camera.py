@@ -58,7 +58,7 @@ class FrameSource:
 
     @property
     def reconnecting(self) -> bool:
-        """Whether a network stream is being tried to be reached again now."""
+        """True if a network stream is being tried to be reached again now."""
         return self._stream is not None and self._stream.reconnecting
 
     def interrupt(self) -> None:

@@ -220,7 +220,7 @@ class NetworkStream:
                 reader.close()
 
     def _is_frozen(self, image: np.ndarray) -> bool:
-        """Whether a picture is the old one again and the stream was opened anew, to see whether it still comes.
+        """Return True if a picture is the old one again and the stream was opened anew, to see whether it still comes.
 
         Where a camera changes the size of its pictures, OpenCV gives the last one of the old size again and again.
         """
@@ -283,7 +283,7 @@ class NetworkStream:
 
 
 def _is_file_of_known_size(url: str) -> bool:
-    """Whether a web server says how long the answer is: then it is a file, and no stream without an end."""
+    """Return True if a web server says how long the answer is: then it is a file, and no stream without an end."""
     if not is_web_address(url):
         return False
     try:

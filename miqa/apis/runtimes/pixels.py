@@ -36,5 +36,5 @@ class PixelsToScore(nn.Module):
 
     @property
     def takes_region(self) -> bool:
-        """Whether the pixels are those of view ``region``."""
+        """True if the pixels are those of view ``region``."""
         return 'region' in self.preprocessor.sizes

@@ -118,7 +118,7 @@ class PacketCount:
             self.damaged += packet.is_corrupt
 
     def is_patched(self, frame) -> bool:
-        """Whether a decoded frame, the next one in order, is known to be damaged."""
+        """Return True if a decoded frame, the next one in order, is known to be damaged."""
         # Before the first key frame of a recording there is nothing to build on.
         patched = bool(frame.is_corrupt) and self._seen
         self._seen = self._seen or bool(frame.key_frame)

@@ -136,5 +136,5 @@ class PyAVReader(VideoReader):
 
 
 def _is_header(packet, stream) -> bool:
-    """Whether a packet is one that Theora begins with (its specification, section 6.1), as where files are joined."""
+    """Return True for a packet that Theora begins with (its specification, section 6.1), as where files are joined."""
     return stream.codec_context.name == 'theora' and bytes(packet)[0] >= 0x80

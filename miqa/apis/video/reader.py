@@ -52,7 +52,7 @@ class VideoInfo:
 
 
 def plausible_fps(fps: float | None) -> bool:
-    """Whether a declared frame rate is one: finite, above 0, at most 1000 frames per second."""
+    """Return True if a declared frame rate is one: finite, above 0, at most 1000 frames per second."""
     return fps is not None and math.isfinite(fps) and 0 < fps <= 1000
 
 
@@ -174,7 +174,7 @@ class VideoReader(ABC):
 
     @functools.cached_property
     def structure(self) -> Structure:
-        """Whether the file is whole by the rules of its container."""
+        """How whole the file is by the rules of its container."""
         return structure_of(self.path, self.container)
 
     @property

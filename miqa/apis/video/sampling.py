@@ -42,7 +42,7 @@ class Sampling:
 
     @property
     def needs_total(self) -> bool:
-        """Whether the number of frames must be known before the first one is chosen."""
+        """True if the number of frames must be known before the first one is chosen."""
         return self.strategy == 'uniform'
 
     def chooser(self, total_frames: int) -> Callable[[int, float], bool]:

@@ -35,7 +35,7 @@ class Structure(NamedTuple):
 
     @property
     def wrong(self) -> bool:
-        """Whether anything is."""
+        """True if anything is wrong."""
         return bool(self.broken or self.cut or self.further)
 
 

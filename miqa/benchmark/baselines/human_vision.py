@@ -35,7 +35,7 @@ class FidelityMetric(PictureMeasure):
         self.version = 'piq 0.8 in double precision'
 
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`PictureMeasure`."""
+        """Return raw values, float64 (N,), of uint8 RGB images (H, W, 3) that share one source and size."""
         source = FidelitySource(required_reference(reference, self.name), (self.name,))
         return np.array([source.measure(image)[self.name] for image in images])
 
@@ -55,7 +55,7 @@ class FeatureDistance(PictureMeasure):
 
     @torch.inference_mode()
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`PictureMeasure`."""
+        """Return raw values, float64 (N,), of uint8 RGB images (H, W, 3) that share one source and size."""
         values = []
         source = _tensor(required_reference(reference, self.name), self.device)
         for batch in _batches(images):
@@ -88,7 +88,7 @@ class PyiqaMetric(PictureMeasure):
 
     @torch.inference_mode()
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`PictureMeasure`."""
+        """Return raw values, float64 (N,), of uint8 RGB images (H, W, 3) that share one source and size."""
         values = []
         for batch in _batches(images):
             pictures = torch.cat([_tensor(image, self.device) for image in batch])

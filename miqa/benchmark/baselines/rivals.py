@@ -78,7 +78,7 @@ class FrameCheck(PictureMeasure):
         self.name, self.version = name, f'opencv {cv2.__version__}'
 
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`PictureMeasure`."""
+        """Return raw values, float64 (N,), of uint8 RGB images (H, W, 3) that share one source and size."""
         return np.array([_CHECKS[self.name](cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for image in images])
 
 
@@ -110,7 +110,7 @@ class SelfAgreement(PictureMeasure):
         self.machine = _classifier(name, device)
 
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`PictureMeasure`."""
+        """Return raw values, float64 (N,), of uint8 RGB images (H, W, 3) that share one source and size."""
         values = []
         for image in images:
             shown = [self.machine.prepare(view) for view in (image, *_shown_again(image))]
@@ -142,7 +142,7 @@ class BoxAgreement(PictureMeasure):
         return build_machine(self._machine_config)
 
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`PictureMeasure`."""
+        """Return raw values, float64 (N,), of uint8 RGB images (H, W, 3) that share one source and size."""
         values = []
         for image in images:
             plain, mirrored, smaller = self._detections([image, *_shown_again(image)])
@@ -199,7 +199,7 @@ class EncoderSimilarity(PictureMeasure):
 
     @torch.inference_mode()
     def measure(self, images: list[np.ndarray], reference: np.ndarray | None) -> np.ndarray:
-        """See :class:`PictureMeasure`."""
+        """Return raw values, float64 (N,), of uint8 RGB images (H, W, 3) that share one source and size."""
         features = []
         pictures = [required_reference(reference, self.name), *images]
         for start in range(0, len(pictures), 16):

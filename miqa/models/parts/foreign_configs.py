@@ -98,7 +98,7 @@ def _is_ours(kind) -> bool:
 
 
 def _fits(kind, part: Part) -> bool:
-    """Whether a registered class may stand in a place: ours by what they are, others always."""
+    """Return True if a registered class may stand in a place: ours by what they are, others always."""
     if not _is_ours(kind):
         return True
     return any(vars(parent).get('foreign_part') in part.classes for parent in inspect.getmro(kind))

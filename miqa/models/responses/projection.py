@@ -102,7 +102,7 @@ class FittedHeads(LabelHeads):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether :meth:`fit` has been called, here or before the checkpoint was written."""
+        """True if :meth:`fit` has been called, here or before the checkpoint was written."""
         return bool(self.projection.fitted)
 
     def fit(self, vectors: torch.Tensor, sources: torch.Tensor) -> None:
