@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import miqa
 from miqa.running.command_line import SAME_AGAIN, SuggestingParser, run_command
+from miqa.running.waiting import wait_passively
 
 #: Sub-commands, each in a module of its own name in :mod:`miqa.cli` (``_`` for ``-``), and what they are for. Only the
 #: one that is asked for is imported, so that ``miqa --help`` answers at once.
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not arguments:
         build_parser().print_help()
         return
+    wait_passively()
 
     def run() -> None:
         args = build_parser(arguments[0] if arguments else None).parse_args(arguments)

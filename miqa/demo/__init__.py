@@ -1,5 +1,5 @@
-"""Photographs that Python packages ship, and the demo database of the quickstart that is made of them."""
+"""The demo databases of the quickstart, made of photographs that Python packages ship."""
 
-from .package_photos import PackagePhoto, installed_photos
+from miqa.pictures.package_photos import PackagePhoto, installed_photos
 
 __all__ = ['PackagePhoto', 'installed_photos']

@@ -30,10 +30,11 @@ from miqa.layout import (
     image_task_folder,
     split_path,
 )
+from miqa.pictures.package_photos import PHOTO_PACKAGES, PackagePhoto, installed_photos
 from miqa.running.parallel import run_parallel
 
 from .few_versions import build_settings, make_versions, write_rows
-from .package_photos import PHOTO_PACKAGES, SEED, PackagePhoto, held_out, in_order, installed_photos
+from .photo_split import SEED, held_out, in_order
 
 #: Short side of the sources in pixels: what the classifiers look at (up to 297), with a little to spare.
 SHORT_SIDE = 320

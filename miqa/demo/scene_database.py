@@ -39,7 +39,7 @@ from miqa.taxonomy import IMAGE_TASKS, SPLITS, check_choice
 
 from .answers import make_answers
 from .few_versions import build_settings, make_versions, write_rows
-from .package_photos import SEED, VAL_SHARE
+from .photo_split import SEED, VAL_SHARE
 from .scenes import CATEGORIES, OutlinedPhoto, Scene, compose_scene, divide_photos, outlined_photos
 
 #: Scenes of a database, distortions of each (three level pairs of each distortion), and scenes that detectors learn.

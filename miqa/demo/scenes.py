@@ -1,7 +1,7 @@
 """Scenes with known objects: cut-outs of photographs that Python packages ship, on other photographs.
 
 Detection needs pictures whose objects are known to the pixel, and no small package ships any. So birds, animals and
-vehicles are cut out of the photographs of :mod:`miqa.demo.package_photos` and pasted onto photographs without any.
+vehicles are cut out of the photographs of :mod:`miqa.pictures.package_photos` and pasted onto photographs without any.
 ``package_outlines.csv`` beside this file lists them: ``package``, ``file``, ``category`` and ``outline``, the polygon
 of the object as ``x,y`` pairs in thousandths of width and height. The outlines were found by GrabCut from the class
 activation of EfficientNet-Lite1 and kept where they looked right; a photograph of category ``background`` has none.
@@ -22,7 +22,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .package_photos import PackagePhoto, list_photos
+from miqa.pictures.package_photos import PackagePhoto, list_photos
 
 #: Categories of objects, in the order of their COCO ids from 1.
 CATEGORIES = ('bird', 'animal', 'vehicle')
@@ -81,7 +81,7 @@ def outlined_photos() -> list[OutlinedPhoto]:
     """Return all photographs that scenes are made of, objects and backgrounds, in the order of the list.
 
     Raises:
-        ValueError: the list names a photograph that :mod:`miqa.demo.package_photos` does not know.
+        ValueError: the list names a photograph that :mod:`miqa.pictures.package_photos` does not know.
     """
     known = {(photo.package, photo.file): photo for photo in list_photos()}
     found = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from miqa.errors import CheckpointError
 from miqa.outside.regular_files import read_regular
+from miqa.running.cores import usable_cores
 from miqa.running.devices import Device
 from miqa.running.requirements import require
 from miqa.taxonomy import check_choice
@@ -44,7 +45,7 @@ def open_onnx(
     Args:
         path: the file.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt``; None for a GPU where ONNX Runtime can use one.
-        threads: threads of one operator; None for one a core.
+        threads: threads of one operator; None for one a core that this process may use.
         limited: for quality models: only operators on tensors, and what they compute may take :data:`MOST_MEMORY` on
             the CPU at most, all such sessions together.
         sha256: of a file that this project ships; one that has it is not looked through.
@@ -68,8 +69,12 @@ def open_onnx(
     options.log_severity_level = 4  # errors are raised, and not printed, too
     # Never its own format, which it would tell by four bytes of the name of the program that wrote the file.
     options.add_session_config_entry('session.load_model_format', 'ONNX')
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    # Its own default counts the machine's cores, whatever share of them a container may use. And threads that have
+    # nothing to do sleep: by default they wait in a loop, which beside decoding threads or other programs took half of
+    # the processor time.
+    options.intra_op_num_threads = usable_cores() if threads is None else threads
+    for pool in ('intra_op', 'inter_op'):
+        options.add_session_config_entry(f'session.{pool}.allow_spinning', '0')
     if limited:
         _limit_memory(onnxruntime, options)
     try:

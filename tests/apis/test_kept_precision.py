@@ -90,6 +90,7 @@ def test_a_model_opened_again_computes_in_the_format_of_the_first_time(tmp_path,
     monkeypatch.setenv('MIQA_HOME', str(tmp_path / 'home'))
     monkeypatch.delenv('MIQA_PRECISION', raising=False)
     monkeypatch.setattr('miqa.apis.runtimes.torch_runtime.faster_precisions', lambda device: ('bf16',))
+    monkeypatch.setattr(module, 'MEAN_DIFFERENCE', np.inf)
     monkeypatch.setattr(module, 'LARGEST_DIFFERENCE', np.inf)
     monkeypatch.setattr(module, 'LARGEST_LOSS_OF_ORDER', np.inf)
     write_run(tmp_path / 'best.pth')

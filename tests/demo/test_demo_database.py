@@ -13,10 +13,10 @@ from miqa.datasets import MIQDDataset
 from miqa.demo import answers
 from miqa.demo.answers import make_answers
 from miqa.demo.demo_database import SHORT_SIDE, make_labels, make_pictures
-from miqa.demo.package_photos import installed_photos
 from miqa.distortions.few_versions import plan_versions
 from miqa.distortions.records import SettingsChanged
 from miqa.layout import responses_folder
+from miqa.pictures.package_photos import installed_photos
 from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS, LEVELS
 
 LITE0 = {'type': 'TimmClassifier', 'model': 'tf_efficientnet_lite0', 'weights': 'packaged', 'weight': 75.0}

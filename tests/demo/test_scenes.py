@@ -11,11 +11,11 @@ from PIL import Image
 
 from miqa.annotations.coco import read_coco
 from miqa.datasets import MIQDDataset, read_split
-from miqa.demo.package_photos import list_photos, missing_packages
 from miqa.demo.scene_database import DETECTORS, demo_detectors, keep_labelled, make_detections, make_scenes
 from miqa.demo.scenes import BACKGROUND, CATEGORIES, SIDE, compose_scene, divide_photos, outlined_photos
 from miqa.labelling import label_database
 from miqa.machines import build_machine, load_machine_configs
+from miqa.pictures.package_photos import list_photos, missing_packages
 from miqa.running import generator_for
 
 SCENES = 4

@@ -15,21 +15,27 @@ def runtime(tmp_path, monkeypatch):
     path = tmp_path / 'model.onnx'
     path.write_bytes(b'model')
     monkeypatch.setattr(onnx_session, 'read_onnx', lambda *_, **__: OnnxFile(b'model'))
-    asked = []
+    asked, entries = [], {}
 
     def session(name, options, providers):
         asked.append(providers)
+        entries['threads'] = options.intra_op_num_threads
         return SimpleNamespace(get_providers=lambda: fake.starts or [_name(provider) for provider in providers])
 
     fake = SimpleNamespace(
         starts=None,
         get_available_providers=lambda: ['TensorrtExecutionProvider', 'CUDAExecutionProvider', 'CPUExecutionProvider'],
         disable_telemetry_events=lambda: None,
-        SessionOptions=lambda: SimpleNamespace(add_session_config_entry=lambda *_: None),
+        SessionOptions=lambda: SimpleNamespace(add_session_config_entry=entries.__setitem__),
         InferenceSession=session,
     )
     monkeypatch.setattr(onnx_session, 'require', lambda *_: fake)
-    return SimpleNamespace(fake=fake, asked=asked, open=lambda device: onnx_session.open_onnx(path, device)[1])
+    return SimpleNamespace(
+        fake=fake,
+        asked=asked,
+        entries=entries,
+        open=lambda device, **options: onnx_session.open_onnx(path, device, **options)[1],
+    )
 
 
 def _name(provider):
@@ -70,3 +76,12 @@ def test_a_provider_that_does_not_start_is_an_error_and_not_a_silent_cpu(runtime
 def test_devices_that_there_are_not_are_refused(runtime, device, sentence):
     with pytest.raises(ValueError, match=sentence):
         runtime.open(device)
+
+
+def test_waiting_threads_sleep_and_there_is_one_for_each_core_that_this_process_may_use(runtime, monkeypatch):
+    monkeypatch.setattr(onnx_session, 'usable_cores', lambda: 3)
+    runtime.open('cpu')
+    assert runtime.entries['threads'] == 3
+    assert runtime.entries['session.intra_op.allow_spinning'] == '0'
+    runtime.open('cpu', threads=1)
+    assert runtime.entries['threads'] == 1

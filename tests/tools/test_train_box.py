@@ -18,9 +18,9 @@ PRELUDE = """
 import runpy, sys, warnings
 warnings.simplefilter('ignore')
 sys.path.insert(0, 'tools/box')
-import judging, miqa.demo.package_photos, network
+import judging, miqa.pictures.package_photos, network
 judging._RESAMPLES, network.COMPONENTS = 20, 4
-miqa.demo.package_photos.installed_photos = lambda: []
+miqa.pictures.package_photos.installed_photos = lambda: []
 runpy.run_path('tools/train_box.py', run_name='__main__')
 """
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from miqa.demo.package_photos import installed_photos
 from miqa.pictures import read_image
+from miqa.pictures.package_photos import installed_photos
 from miqa.running import generator_for
 
 #: Shares of the photographs that choose the recipe and that the results are reported on; neither trains.

@@ -37,7 +37,7 @@ class OnnxRuntime(Runtime):
     Args:
         path: the ONNX file.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt``; None for a GPU where ONNX Runtime can use one.
-        threads: threads of one operator; None for one a core.
+        threads: threads of one operator; None for one a core that this process may use.
         sha256: of a file that this project ships; one that has it is not looked through.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""``precision='auto'``: the faster number format, where its scores stay with those of float32."""
+"""``precision='auto'``: the fastest way to compute, among those whose scores stay with PyTorch's in float32."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from .probes import pixels_to_try
 AUTO = 'auto'
 #: The environment variable that says what is meant where nothing is said; ``auto`` without it.
 PRECISION_VARIABLE = 'MIQA_PRECISION'
-#: How far scores of a reduced format may be from those of float32 for ``auto`` to take it.
-LARGEST_DIFFERENCE = 0.005
+#: How far scores may be from those of float32 for ``auto`` to take a faster way: in the mean, and the largest.
+MEAN_DIFFERENCE, LARGEST_DIFFERENCE = 0.005, 0.02
 #: How much the order may change, as 1 - SRCC between its scores and those of float32.
 LARGEST_LOSS_OF_ORDER = 0.001
 #: How much faster it must be: a few percent are the noise of the measurement.
@@ -51,25 +51,28 @@ def choose_runtime(
     about: Sequence[str],
     digest: Callable[[], str] | None = None,
 ) -> Runtime:
-    """Open a runtime in the fastest format whose scores stay within :data:`LARGEST_DIFFERENCE` of float32's.
+    """Open a network in the fastest way whose scores stay with those of float32.
 
-    Their order must stay too: Spearman's correlation of both is at least 1 - :data:`LARGEST_LOSS_OF_ORDER`.
+    They stay where they differ by at most :data:`MEAN_DIFFERENCE` in the mean and :data:`LARGEST_DIFFERENCE`, and
+    Spearman's correlation of both is at least 1 - :data:`LARGEST_LOSS_OF_ORDER`.
 
     What was measured is kept in the cache folder, and printed when it is measured: from then on the same weights have
     the same scores on this machine, whatever else it does. Processes that ask at the same time wait for one
     measurement. Where nothing can be kept, the format is float32, as a measurement of times may come out otherwise
     the next time.
 
-    Each candidate is compared with float32 on photographs of the demo's test set or on made pictures (see
-    :func:`miqa.apis.runtimes.probes.pixels_to_try`), for scores, for their order and, in turns, for time.
+    Each candidate is compared with float32 on real photographs or on made pictures (see
+    :func:`miqa.apis.runtimes.probes.pixels_to_try`), for scores, for their order and, in turns, for time: processor
+    time on a CPU, which other programs change least.
 
     Args:
-        open_in: from a format to a runtime.
-        candidates: formats that the device computes in itself; none: float32 without a measurement.
+        open_in: from ``fp32`` or a candidate to a runtime. Whatever a candidate raises means that it cannot be used.
+        candidates: number formats that the device computes in itself, or names of other ways, such as
+            ``OpenVINO bf16``; none: float32 without a measurement.
         size: of the pictures that the model sees, in pixels.
         source: the weights file, whose content belongs to what is kept.
         about: further texts on which the choice depends: runtime, its version, processor, options.
-        digest: returns what stands for the weights where ``source`` is no file.
+        digest: returns what stands for the weights; None for the file's SHA-256.
     """
     reference = open_in('fp32')
     if not candidates:
@@ -82,23 +85,43 @@ def choose_runtime(
                 # Somebody else may have measured it while this process waited.
                 known = _read_choices().get(key)
                 if known not in ('fp32', *candidates):
-                    best, said = _measured(reference, open_in, candidates, size)
-                    _keep(key, best.precision)
+                    name, best, said = _measured(reference, open_in, candidates, size)
+                    _keep(key, name)
                     print(
-                        f'precision=auto: {best.precision} with {reference.name} for {Path(source).name} ({said}). Say '
-                        f'precision={"fp32" if best is not reference else candidates[0]!s} to choose yourself.',
+                        f'precision=auto: {best.precision} with {best.name} for {Path(source).name} ({said}). Say '
+                        f'precision={"fp32" if best is not reference else _plain_format(candidates)} to choose '
+                        'yourself.',
                         file=sys.stderr,
                     )
                     return best
-        except (OSError, NotImplementedError) as error:
+        except (OSError, NotImplementedError, MemoryError) as error:
             print(
-                f'precision=auto: fp32 for {Path(source).name}, as no choice can be kept in {user_cache()} ({error}): '
-                f'let the variable {HOME_VARIABLE} name a folder that can be written, or say '
-                f'precision={candidates[0]} to choose yourself.',
+                f'precision=auto: fp32 for {Path(source).name}, as no choice can be kept in {user_cache()} '
+                f'({error or type(error).__name__}): let the variable {HOME_VARIABLE} name a folder that can be '
+                f'written, or say precision={_plain_format(candidates)} to choose yourself.',
                 file=sys.stderr,
             )
             return reference
-    return reference if known == 'fp32' else open_in(known)
+    if known == 'fp32':
+        return reference
+    try:
+        return open_in(known)
+    except Exception as error:  # exporters and other programs' runtimes raise anything
+        print(
+            f'precision=auto: fp32 with {reference.name} for {Path(source).name}, as {_not_usable(known, error)}.',
+            file=sys.stderr,
+        )
+        return reference
+
+
+def _plain_format(candidates: Sequence[str]) -> str:
+    """Return the first candidate that is a number format, which a user can ask for."""
+    return next((name for name in candidates if ' ' not in name), 'fp32')
+
+
+def _not_usable(name: str, error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return f'{name.partition(" ")[0]} cannot be used here: {lines[0][:300].rstrip(".")}'
 
 
 @contextlib.contextmanager
@@ -110,31 +133,43 @@ def _one_at_a_time() -> Iterator[None]:
 
 def _measured(
     reference: Runtime, open_in: Callable[[str], Runtime], candidates: Sequence[str], size: int
-) -> tuple[Runtime, str]:
-    """Return the best runtime and why it is."""
+) -> tuple[str, Runtime, str]:
+    """Return the name of the best way, its runtime, and why it is the best."""
     pixels, what = pixels_to_try(size)
-    expected = reference(pixels)
-    best, best_time = reference, None
+    expected = _scores(reference, pixels)
+    name, best, best_time = 'fp32', reference, None
     reasons = []
     for candidate in candidates:
-        runtime = open_in(candidate)
-        scores = runtime(pixels)
-        difference = float(np.abs(scores - expected).max())
-        if not difference <= LARGEST_DIFFERENCE:
-            reasons.append(f'{candidate} changes scores of {what} by up to {difference:.2g}')
+        try:
+            runtime = open_in(candidate)
+            scores = _scores(runtime, pixels)
+        except (OSError, MemoryError):
+            raise  # it may go well the next time: nothing is kept
+        except Exception as error:  # exporters and other programs' runtimes raise anything
+            reasons.append(_not_usable(candidate, error))
             continue
-        lost = 1 - order_kept(scores, expected)
-        if lost > LARGEST_LOSS_OF_ORDER:
-            reasons.append(f'{candidate} changes the order of the scores of {what}: their SRCC is {1 - lost:.4f}')
+        change = np.abs(scores - expected)
+        kept = order_kept(scores, expected)
+        said = (
+            f'{candidate} changes scores of {len(pixels)} {what} by {change.mean():.2g} in the mean and '
+            f'{change.max():.2g} at most, SRCC {kept:.4f}'
+        )
+        if not (
+            change.mean() <= MEAN_DIFFERENCE
+            and change.max() <= LARGEST_DIFFERENCE
+            and kept >= 1 - LARGEST_LOSS_OF_ORDER
+        ):
+            reasons.append(f'{said}, beyond {MEAN_DIFFERENCE}, {LARGEST_DIFFERENCE} or {1 - LARGEST_LOSS_OF_ORDER:g}')
             continue
         slow, fast = _seconds((reference, runtime), pixels)
-        said = (
-            f'{candidate} is {slow / fast:.2f} times as fast and changes scores of {what} by at most {difference:.2g}'
-        )
-        reasons.append(said)
+        reasons.append(f'{said}, and is {slow / fast:.2f} times as fast')
         if slow / fast >= LEAST_GAIN and (best_time is None or fast < best_time):
-            best, best_time = runtime, fast
-    return best, '; '.join(reasons)
+            name, best, best_time = candidate, runtime, fast
+    return name, best, '; '.join(dict.fromkeys(reasons))
+
+
+def _scores(runtime: Runtime, pixels: np.ndarray) -> np.ndarray:
+    return np.concatenate([runtime(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)])
 
 
 def order_kept(scores: np.ndarray, expected: np.ndarray) -> float:
@@ -151,19 +186,21 @@ def order_kept(scores: np.ndarray, expected: np.ndarray) -> float:
 
 def _seconds(runtimes: Sequence[Runtime], pixels: np.ndarray) -> list[float]:
     """Return each runtime's shortest time of a few batches, in turns: other load hits all. The first warm up."""
+    clock = time.process_time if runtimes[0].device.type == 'cpu' else time.perf_counter
     taken: list[list[float]] = [[] for _ in runtimes]
     for _ in range(_ROUNDS + 1):
         for runtime, times in zip(runtimes, taken, strict=True):
-            begin = time.perf_counter()
+            begin = clock()
             runtime(pixels[:_BATCH])
-            times.append(time.perf_counter() - begin)
+            times.append(clock() - begin)
     return [min(times[1:]) for times in taken]
 
 
 def _key(source: str, about: Sequence[str], digest: Callable[[], str] | None) -> str:
     """Return what a choice is kept under."""
-    numbers = digest() if digest is not None and not Path(source).is_file() else sha256_of_file(source)
-    text = json.dumps([numbers, __version__, LARGEST_DIFFERENCE, LARGEST_LOSS_OF_ORDER, LEAST_GAIN, *about])
+    numbers = sha256_of_file(source) if digest is None else digest()
+    limits = (MEAN_DIFFERENCE, LARGEST_DIFFERENCE, LARGEST_LOSS_OF_ORDER, LEAST_GAIN)
+    text = json.dumps([numbers, __version__, *limits, *about])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

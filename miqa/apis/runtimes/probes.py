@@ -1,17 +1,20 @@
-"""Pictures that a runtime is tried on: photographs of the demo's test set where it is installed, else made ones."""
+"""Pictures that a runtime is tried on: photographs that installed packages ship, else made ones."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
-from miqa.demo.package_photos import held_out, in_order, installed_photos
+from miqa.pictures.package_photos import PHOTO_PACKAGES, list_photos, missing_packages
 
 #: Pictures that are made; one more octave than needed for a view of 288 pixels.
 COUNT, _OCTAVES = 16, 9
+#: Fewer photographs than these say too little about others.
+LEAST_PHOTOGRAPHS = 4
 
 
 def probe_pixels(size: int, count: int = COUNT) -> np.ndarray:
@@ -29,23 +32,34 @@ def probe_pixels(size: int, count: int = COUNT) -> np.ndarray:
     return np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2))
 
 
-def pixels_to_try(size: int, count: int = 2 * COUNT) -> tuple[np.ndarray, str]:
-    """Return pictures to compare number formats on, uint8 RGB (count, 3, size, size), and what they are.
+def pixels_to_try(size: int, count: int = 3 * COUNT) -> tuple[np.ndarray, str]:
+    """Return pictures to compare two ways of computing on, uint8 RGB (count, 3, size, size), and what they are.
 
-    They are photographs of the demo's test set, each damaged in another way, where the packages that ship them are
-    installed as they were tested; else :func:`probe_pixels`.
+    They are photographs that installed packages ship (see :mod:`miqa.pictures.package_photos`), each whole and damaged
+    in other ways; :func:`probe_pixels` where fewer than :data:`LEAST_PHOTOGRAPHS` are installed. No label of theirs is
+    looked at: the two ways compute the same network.
     """
-    try:
-        photos = in_order(installed_photos())
-        pictures = [photo.read() for photo in photos[: min(held_out(photos), count)]]
-    except (ImportError, OSError, ValueError):  # not installed, or in another version
+    pictures = _photographs(COUNT)
+    if len(pictures) < LEAST_PHOTOGRAPHS:
         return probe_pixels(size, count), 'made pictures'
-    damages, found = tuple(_DAMAGES), []
+    damages, damaged = tuple(_DAMAGES), []
     for index in range(count):
         picture = _square(pictures[index % len(pictures)], size)
         strength = 1 + index // len(damages) % 3
-        found.append(damages[index % len(damages)](picture, strength, np.random.default_rng(index)))
-    return np.ascontiguousarray(np.stack(found).transpose(0, 3, 1, 2)), "photographs of the demo's test set"
+        damaged.append(damages[index % len(damages)](picture, strength, np.random.default_rng(index)))
+    return np.ascontiguousarray(np.stack(damaged).transpose(0, 3, 1, 2)), 'photographs'
+
+
+def _photographs(most: int) -> list[np.ndarray]:
+    """Read installed photographs, uint8 (H, W, 3), evenly from the list; none that is not as it was listed."""
+    photos = list_photos()
+    missing = missing_packages(photos)
+    photos = [photo for photo in photos if PHOTO_PACKAGES[photo.package].distribution not in missing]
+    pictures: list[np.ndarray] = []
+    for photo in photos[:: max(1, len(photos) // most)][:most]:
+        with contextlib.suppress(ImportError, OSError, ValueError):  # another version of the package
+            pictures.append(photo.read())
+    return pictures
 
 
 def _square(picture: np.ndarray, size: int) -> np.ndarray:

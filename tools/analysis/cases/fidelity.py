@@ -23,9 +23,9 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from miqa.demo.package_photos import installed_photos
 from miqa.distortions import candidates, distort
 from miqa.distortions.fidelity import FidelitySource
+from miqa.pictures.package_photos import installed_photos
 from miqa.running import generator_for
 from miqa.running.allocator import keep_some_freed_memory
 from miqa.taxonomy import DISTORTIONS, MEASURES

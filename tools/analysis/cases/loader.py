@@ -38,7 +38,6 @@ from tqdm import tqdm
 from miqa.datasets import stack_samples
 from miqa.datasets.miqd import MIQDDataset
 from miqa.datasets.packing import Packing
-from miqa.demo.package_photos import installed_photos
 from miqa.distortions import candidates, distort
 from miqa.layout import (
     CATEGORY_COLUMN,
@@ -51,6 +50,7 @@ from miqa.layout import (
     split_path,
 )
 from miqa.pictures import read_image
+from miqa.pictures.package_photos import installed_photos
 from miqa.running import generator_for
 from miqa.taxonomy import DISTORTIONS, TASKS, Version, version_name
 

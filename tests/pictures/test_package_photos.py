@@ -11,8 +11,8 @@ import pytest
 import timm.data
 from PIL import Image
 
-from miqa.demo import package_photos
-from miqa.demo.package_photos import PHOTO_PACKAGES, installed_photos, list_photos, missing_packages
+from miqa.pictures import package_photos
+from miqa.pictures.package_photos import PHOTO_PACKAGES, installed_photos, list_photos, missing_packages
 from miqa.taxonomy import Version, parse_version_name, version_name
 
 
@@ -83,7 +83,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
 
 def test_finding_a_photograph_does_not_import_its_package(photos):
     script = (
-        'import sys; from miqa.demo.package_photos import list_photos; '
+        'import sys; from miqa.pictures.package_photos import list_photos; '
         "[photo.path for photo in list_photos()]; print(*{'foolbox', 'ai_benchmark', 'sklearn'} & set(sys.modules))"
     )
     result = subprocess.run([sys.executable, '-c', script], check=True, capture_output=True, text=True)

