@@ -114,6 +114,18 @@ def test_a_finite_file_behind_a_real_address_is_no_lost_camera_at_its_end(tmp_pa
     assert summary['frames_captured'] == 30 and summary['breaks'] == 0 and summary['ended'] == 'The source ended.'
 
 
+def test_a_file_of_which_no_frame_comes_is_fetched_or_lost_with_a_reason(tmp_path):
+    # As where its index stands at the end, and the server gives files only as a whole.
+    whole = write_video(tmp_path / 'drive.mp4', [0.1, 0.5, 0.9], fourcc='mp4v').read_bytes()
+    with web_server(files({'/drive.mp4': whole})) as (host, _):
+        stream = NetworkStream(f'http://{host}/drive.mp4', 0, opener(Capture(0, count=3)))
+        means = [image.mean() / 255 for image in stream.frames()]
+        lost = NetworkStream(f'http://{host}/gone.mp4', 0, opener(Capture(0, count=3)))
+        with pytest.raises(CameraLost, match='gave no frame, and cannot be fetched as a file: .*404'):
+            next(lost.frames())
+    assert means == pytest.approx([0.1, 0.5, 0.9], abs=0.05)
+
+
 def test_a_real_camera_that_comes_back_goes_on():
     with web_server(camera_answer([20, 1, 20])) as (host, seen):
         live = RealTimeIQA(model=Brightness())
