@@ -86,7 +86,8 @@ def _checked(row: dict) -> dict:
         kind = _KINDS[name]
         if kind is float and type(value) is int:
             row[name] = value = float(value)
-        if not (value is None or type(value) is kind) or (kind is float and not math.isfinite(value or 0.0)):
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if not (value is None or type(value) is kind) or not finite:
             raise ValueError(f'{name} is {str(value)[:100]!r}, where a value of the kind {kind.__name__} belongs')
     if not row['image']:
         raise ValueError('a row names no image')
