@@ -17,6 +17,7 @@ import torch
 from mmengine.hooks import Hook
 
 from .apis.opening import open_model
+from .apis.runtimes.torch_runtime import TorchRuntime
 from .distortions import candidates, distort
 from .distortions.compose import fuse, random_ellipse, soft_mask
 from .pictures.resizing import INTERPOLATIONS, central_corner, cut_planes, resize_short_side
@@ -163,10 +164,9 @@ class TeacherScores(Hook):
     def scores(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Score uint8 pixels (B, 3, size, size): label -> float32 (B,)."""
         runtime: Any = self.runtime
-        network = getattr(runtime.module, 'network', None)
-        if network is None or not hasattr(network, 'label_scores'):
+        network: Any = getattr(runtime.module, 'network', None)
+        if not isinstance(runtime, TorchRuntime) or not hasattr(network, 'label_scores'):
             return {self.spec.label or LABELS[0]: runtime(pixels)}
-        # PyTorch's runtime: exported files hold no network that has heads.
         with torch.inference_mode(), runtime.arithmetic():
             found = network.label_scores(runtime.module.views(runtime.on_device(pixels)))
         return {label: values.float().cpu().numpy() for label, values in found.items()}

@@ -70,9 +70,9 @@ class MIQAModel(ModelFiles):
             Method, task and label come from the file; those that are given too must agree with it.
         device: such as ``cpu``, ``cuda:1``; None for a GPU where there is one.
         precision: ``fp32``, ``bf16`` or (on GPUs) ``fp16``; ``auto``, which None means where ``$MIQA_PRECISION`` says
-            nothing else: the fastest that the processor computes in itself and whose scores stay with float32's (0.005
-            in the mean, 0.02 at most, SRCC 0.999), measured at the first use of these weights and kept in the cache
-            folder.
+            nothing else: the fastest way whose scores stay with float32's (0.005 in the mean, 0.02 at most, SRCC
+            0.999), measured at the first use of these weights and kept in the cache folder: number formats that the
+            processor computes in itself, and for RA-MIQA on a CPU OpenVINO, where it is installed.
         batch_size: pictures at a time, None for 32 on a GPU and 8 on a CPU, where larger batches only miss its caches;
             scores do not depend on it beyond rounding.
         workers: decoding threads for lists of pictures; None for one a core.

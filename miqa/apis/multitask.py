@@ -71,10 +71,11 @@ class MultiTaskModel:
     def _runner(self, tasks: list[str]):
         runtimes: list[Any] = [self.models[task].runtime for task in tasks]
         if len(runtimes) > 1 and all(runtime.module is not None for runtime in runtimes):
-            # Only PyTorch's runtimes have modules.
-            from .runtimes.shared import SharedRuntime
+            # Who has a module has imported PyTorch.
+            from .runtimes.shared import SharedRuntime, can_share
 
-            return SharedRuntime(runtimes)
+            if can_share(runtimes):
+                return SharedRuntime(runtimes)
         return lambda pixels: np.stack([runtime(pixels) for runtime in runtimes], axis=1)
 
     @property

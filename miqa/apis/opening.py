@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from miqa.keeping import sha256_of_file
 from miqa.networks.tensors import sha256_of_tensors
 
 from .exports.formats import export_format, is_scorable
+from .kept_exports import KeptExport, export_versions
 from .quality import Thresholds
 from .runtimes.base import Device, Runtime
 from .runtimes.precision import AUTO, choose_runtime, default_precision
@@ -72,7 +75,10 @@ def open_state(
     channels_last: bool | None = None,
     compile: bool | str = False,
 ) -> Runtime:
-    """Build the network of ``spec``, fill it with ``state``, and return PyTorch's runtime of it.
+    """Build the network of ``spec``, fill it with ``state``, and return a runtime of it.
+
+    It is PyTorch's, but for ``precision='auto'`` on a CPU: there a network of
+    :data:`miqa.apis.kept_exports.EXPORTED` is run by OpenVINO where that is installed, faster, and gives its scores.
 
     Raises:
         ValueError: the device is not there, or cannot compute in the precision.
@@ -85,16 +91,29 @@ def open_state(
     with own_defaults():
         assessor = spec.build(state, source)
 
-    def open_in(number_format: str) -> Runtime:
+    @functools.cache
+    def digest() -> str:
+        file = Path(_file_of(source))
+        return sha256_of_file(file) if file.is_file() else sha256_of_tensors(state)
+
+    @functools.cache
+    def in_torch(number_format: str) -> Runtime:
         return TorchRuntime(assessor, where, number_format, channels_last, compile)
 
     wanted = default_precision(precision)
     if wanted != AUTO:
-        return open_in(wanted)
-    about = (*settings_of(where), str(channels_last), str(compile))
+        return in_torch(wanted)
     candidates = faster_precisions(where)
+    about = (*settings_of(where), str(channels_last), str(compile))
+    export = KeptExport(spec, lambda: in_torch('fp32'), digest)
+    exported = () if compile else export.candidates(candidates, where.type)
     return choose_runtime(
-        open_in, candidates, spec.view_size, _file_of(source), about, digest=lambda: sha256_of_tensors(state)
+        lambda way: export.open(way) if way in exported else in_torch(way),
+        (*candidates, *exported),
+        spec.view_size,
+        _file_of(source),
+        (*about, *(export_versions() if exported else ())),
+        digest,
     )
 
 

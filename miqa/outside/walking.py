@@ -185,13 +185,13 @@ class Walker:
             return []
         try:
             with os.scandir(folder or '.') as entries:
-                ordered = sorted(entries, key=lambda entry: entry.name)
+                found = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             self._on_problem(folder or '.', error)
             return []
         if place is not None:
             walked.add(place)
-        return ordered
+        return found
 
 
 def check_target(folder: Path, to: Path, images: Iterable[str] = ()) -> None:

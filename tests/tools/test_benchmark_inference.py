@@ -33,7 +33,8 @@ def test_rows_hold_every_runtime_and_batch_size_and_the_difference_from_the_firs
         (name, size) for size in (1, 4, 16) for name in ('first', 'second')
     ]
     assert [row['largest_difference'] for row in rows] == pytest.approx([0.0, 0.125] * 3)
-    assert all(row['ratio'] == 1.0 for row in rows if row['runtime'] == 'first')
+    assert [row['mean_difference'] for row in rows] == pytest.approx([0.0, 0.125] * 3)
+    assert all(row['ratio'] == 1.0 for row in rows if row['runtime'] == 'first') and rows[1]['srcc'] == pytest.approx(1)
     assert all(row['p50_ms'] <= row['p95_ms'] and row['pictures_per_second'] > 0 for row in rows)
     assert {1, 4, 16} <= set(sizes)
 
@@ -49,10 +50,21 @@ def test_the_command_measures_a_model_of_ones_own_and_says_what_it_leaves_out(tm
     found = json.loads(out.read_text())['models']['model']
     names = {row['runtime'] for row in found['rows']} | {sentence.split(':')[0] for sentence in found['left_out']}
     assert names == {
-        'PyTorch fp32', 'PyTorch bf16', 'PyTorch auto', 'ONNX Runtime fp32', 'ONNX Runtime int8', 'OpenVINO fp32',
+        'PyTorch fp32', 'PyTorch bf16', 'auto', 'ONNX Runtime fp32', 'ONNX Runtime int8', 'OpenVINO fp32',
         'OpenVINO bf16', 'OpenVINO int8',
     }  # fmt: skip
     exact = [row for row in found['rows'] if row['runtime'] in ('ONNX Runtime fp32', 'OpenVINO fp32')]
     assert exact and all(row['largest_difference'] < 1e-3 for row in exact)
     printed = capsys.readouterr().out
     assert all(sentence in printed for sentence in found['left_out'])
+
+
+def test_miqa_lite_is_measured_by_the_runtime_that_it_ships_for_and_by_openvino(tmp_path, monkeypatch, capsys):
+    pytest.importorskip('openvino', reason="needs the extra 'openvino'")
+    out = tmp_path / 'speed.json'
+    arguments = ['--networks', 'lite', '--only', 'fp32', '--count', '8', '--repeats', '1', '--batch-sizes', '24']
+    monkeypatch.setattr(sys, 'argv', ['tool', *arguments, '--out', str(out)])
+    tool.main()
+    rows = json.loads(out.read_text())['models']['miqa-lite']['rows']
+    assert [row['runtime'] for row in rows] == ['ONNX Runtime fp32', 'OpenVINO fp32']
+    assert rows[1]['largest_difference'] < 1e-4 and rows[1]['srcc'] > 0.999

@@ -222,7 +222,7 @@ def test_interrupted_measurements_are_shown_and_kept(monkeypatch, tmp_path, caps
         runtime = type('Runtime', (), {'module': 1})
 
     monkeypatch.setattr(tool, 'measure', measure)
-    monkeypatch.setattr(tool, 'random_models', lambda: {'net': Model})
+    monkeypatch.setattr(tool, 'networks_to_measure', lambda words: [('net', Model)])
     monkeypatch.setattr(tool, 'pictures_to_try', lambda *_: None)
     monkeypatch.setattr(tool, 'open_runtimes', lambda *_: ({}, []))
     monkeypatch.setattr(sys, 'argv', ['benchmark_inference.py', '--out', str(tmp_path / 'o.json')])

@@ -1,11 +1,13 @@
 #!/usr/bin/env python
 """Measure how fast a model scores image files on this machine.
 
-One run compares, in turns: one image at a time with a resize for each view (as the released demo script does it);
-one at a time with this package; folders in batches of 1, 8 and 32; PyTorch and ONNX Runtime; with latencies.
-benchmark_inference.py measures the networks alone.
+One run compares, in turns: Pillow's plain way (open, convert, resize, one image at a time); for checkpoints one at a
+time with a resize for each view (as the released demo script does it); one at a time with this package; folders in
+batches of 1, 8 and 32; the model's runtime and ONNX Runtime; with latencies. Ratios are of processor time, which other
+programs change least. benchmark_inference.py measures the networks alone.
 
 Examples:
+  python tools/analysis/benchmark_files.py --size 500 400 --count 200 --batch-sizes 8
   python tools/analysis/benchmark_files.py --model demo
   python tools/analysis/benchmark_files.py --weights work_dirs/x/best.pth --images shots/ --out speed.json
   python tools/analysis/benchmark_files.py --model ra-miqa --device cuda --precision bf16 --count 256
@@ -31,29 +33,32 @@ from rich.table import Table
 
 from miqa.apis.command_options import add_model_options, load_model
 from miqa.apis.model import MIQAModel
-from miqa.apis.runtimes import OnnxRuntime, TorchRuntime
+from miqa.apis.runtimes import OnnxRuntime, Runtime, TorchRuntime
 from miqa.datasets.transforms import PackViews, ResizeShortSide
 from miqa.keeping import write_json
 from miqa.pictures import read_image
 from miqa.pictures.finding import find_images
+from miqa.pictures.resizing import INTERPOLATIONS, central_corner, resized_size
 from miqa.running import generator_for
 from miqa.running.allocator import keep_freed_memory
 from miqa.running.command_line import ToolParser, run_command
+from miqa.running.cores import usable_cores
 
 #: Size of the pictures that are made where none are given: those of a small camera.
 WIDTH, HEIGHT = 1280, 960
 
 
-def make_pictures(folder: Path, count: int) -> list[str]:
-    """Write JPEG files with structure at all scales, so that decoding costs what it does for photographs."""
+def make_pictures(folder: Path, count: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> list[str]:
+    """Write JPEG files of a size (width, height) with structure at all scales: decoding costs what photographs do."""
     paths = []
+    width, height = size
     for index in range(count):
         rng = generator_for('benchmark picture', index)
-        picture = np.zeros((HEIGHT, WIDTH, 3))
+        picture = np.zeros((height, width, 3))
         for octave in range(3, 11):
             cells = rng.normal(0, 0.7 ** (octave - 3), (2**octave * 3 // 4, 2**octave, 3)).astype(np.float32)
             layers = [
-                np.asarray(Image.fromarray(layer).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+                np.asarray(Image.fromarray(layer).resize((width, height), Image.Resampling.BICUBIC))
                 for layer in np.moveaxis(cells, 2, 0)
             ]
             picture += np.stack(layers, axis=2)
@@ -61,6 +66,24 @@ def make_pictures(folder: Path, count: int) -> list[str]:
         paths.append(str(folder / f'{index:04d}.jpg'))
         Image.fromarray(picture).save(paths[-1], quality=92)
     return paths
+
+
+class Plain:
+    """Scoring as one would write it with Pillow alone: open, convert, resize, cut the centre, one picture a batch."""
+
+    def __init__(self, model: MIQAModel):
+        self.spec, self.runtime = model.spec, model.runtime
+
+    def __call__(self, path: str) -> float:
+        """Score one file."""
+        with Image.open(path) as file:
+            picture = file.convert('RGB')
+        side, short = self.spec.view_size, self.spec.short_side
+        size = (side, side) if self.spec.fit == 'stretch' else resized_size(*picture.size, short)
+        picture = picture.resize(size, INTERPOLATIONS[self.spec.interpolation])
+        top, left = central_corner(size[1], size[0], side)
+        pixels = np.asarray(picture.crop((left, top, left + side, top + side))).transpose(2, 0, 1)
+        return float(self.runtime(np.ascontiguousarray(pixels)[None])[0])
 
 
 class OneAtATime:
@@ -106,28 +129,27 @@ def benchmark(
     """Measure everything in one run, the ways taken in turns so that other load on the machine hits all alike.
 
     Args:
-        model: runs PyTorch.
+        model: a checkpoint's, or an exported file's.
         paths: image files.
         batch_sizes: to measure.
         repeats: rounds; of each way the median counts.
-        onnx: also measure ONNX Runtime, with a file exported for it.
+        onnx: of a checkpoint, also measure ONNX Runtime, with a file exported for it.
         progress: called with what is about to be measured.
 
     Returns:
-        ``files``: one row a way of scoring files: ``way``, ``images_per_second``, ``ratio`` to one at a time, and
-        ``cpu_ms``, processor time of all threads per picture, which tells more than the clock where other programs
-        run; for ways that take one picture at a time also the latency's ``p50, p90, p99`` in milliseconds.
+        ``files``: one row a way of scoring files: ``way``, ``images_per_second``, ``cpu_ms``, processor time
+        of all threads per picture, which tells more than the clock where other programs run, and ``ratio``: that of
+        Pillow's plain way over this; for ways that take one picture at a time also the latency's ``p50, p90, p99`` in
+        milliseconds.
 
     Raises:
-        ValueError: the model is not PyTorch's, or there are no pictures.
+        ValueError: there are no pictures.
     """
-    if not isinstance(model.runtime, TorchRuntime):
-        raise ValueError('Name a checkpoint; the benchmark exports it to ONNX itself.')
     if not paths:
         raise ValueError('A benchmark needs at least one picture.')
     with tempfile.TemporaryDirectory() as folder:
-        runtimes: dict[str, TorchRuntime | OnnxRuntime] = {'PyTorch': model.runtime}
-        if onnx:
+        runtimes: dict[str, Runtime] = {model.runtime.name: model.runtime}
+        if onnx and model.runtime.module is not None:
             progress('export to ONNX')
             runtimes['ONNX Runtime'] = OnnxRuntime(model.export(Path(folder) / 'model.onnx'), model.device)
         files = _files(model, paths, batch_sizes, repeats, runtimes, progress)
@@ -135,17 +157,19 @@ def benchmark(
         'model': model.identity,
         'device': str(model.device),
         'precision': model.runtime.precision,
-        'threads': torch.get_num_threads(),
+        'threads': usable_cores(),
         'images': len(paths),
         'files': files,
     }
 
 
 def _files(model, paths, batch_sizes, repeats, runtimes, progress) -> list[dict]:
-    baseline = 'one at a time, a resize for each view'
-    ways: dict[str, Callable[[], list[float]]] = {baseline: _singly(OneAtATime(model), paths)}
+    baseline = "Pillow's plain way, one at a time"
+    ways: dict[str, Callable[[], list[float]]] = {baseline: _singly(Plain(model), paths)}
+    if isinstance(model.runtime, TorchRuntime):
+        ways['one at a time, a resize for each view'] = _singly(OneAtATime(model), paths)
     encoder = model.spec.network.get('region_encoder', {}).get('type')
-    if encoder == 'TimmRegionEncoder':
+    if encoder == 'TimmRegionEncoder' and isinstance(model.runtime, TorchRuntime):
         released = OneAtATime(model, 'MMSegRegionEncoder')
         ways["the same with the released code's region encoder"] = _singly(released, paths)
     ways['assess(path), one at a time'] = _singly(model.assess, paths)
@@ -164,7 +188,7 @@ def _files(model, paths, batch_sizes, repeats, runtimes, progress) -> list[dict]
                 seconds[name].append(time.perf_counter() - begin)
                 processor[name].append(time.process_time() - used)
                 latencies[name] += found
-    slow = statistics.median(seconds[baseline])
+    slow = statistics.median(processor[baseline])
     rows = []
     for name in ways:
         median = statistics.median(seconds[name])
@@ -172,8 +196,8 @@ def _files(model, paths, batch_sizes, repeats, runtimes, progress) -> list[dict]
             {
                 'way': name,
                 'images_per_second': len(paths) / median,
-                'ratio': slow / median,
                 'cpu_ms': 1000 * statistics.median(processor[name]) / len(paths),
+                'ratio': slow / statistics.median(processor[name]),
                 **_percentiles(latencies[name]),
             }
         )
@@ -214,9 +238,11 @@ def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__)
+    parser.add_argument('--images', nargs='+', metavar='PATH', help='images or folders (default: made, JPEG)')
     parser.add_argument(
-        '--images', nargs='+', metavar='PATH', help='images or folders (default: made, 1280 x 960 JPEG)'
-    )
+        '--size', nargs=2, type=int, default=(WIDTH, HEIGHT), metavar=('WIDTH', 'HEIGHT'),
+        help=f'of made images (default: {WIDTH} {HEIGHT})',
+    )  # fmt: skip
     parser.add_argument('--count', type=int, default=64, help='how many images (default: 64)')
     parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 8, 32], metavar='N', help='default: 1 8 32')
     parser.add_argument('--repeats', type=int, default=3, help='rounds, of which the median counts (default: 3)')
@@ -248,7 +274,7 @@ def main() -> None:
             paths = list(itertools.islice(itertools.cycle(list(find_images(args.images))), args.count))
         else:
             print(f'Making {args.count} pictures ...', file=sys.stderr)
-            paths = make_pictures(Path(folder), args.count)
+            paths = make_pictures(Path(folder), args.count, tuple(args.size))
 
         def progress(step: str) -> None:
             print(f'Measuring: {step}', file=sys.stderr)

@@ -3,11 +3,14 @@
 
 Without a model the published RA-MIQA is measured at full size (random tensors of the released shapes), the
 quickstart's CNN and a student for cameras (packaged ImageNet weights, random heads); heads are scaled so that scores
-spread as labels do (deviation 0.25), which makes differences of scores comparable. One run takes all runtimes in
-turns, so that other load hits all alike. Decoding is left out: benchmark_files.py measures files.
+spread as labels do (deviation 0.25), which makes differences of scores comparable. And miqa-lite as it ships. One run
+takes all runtimes in turns, so that other load hits all alike; ratios are of processor time, which other load changes
+least. Scores are compared on photographs that installed packages ship, damaged in several ways.
+Decoding is left out: benchmark_files.py measures files.
 
 Examples:
   python tools/analysis/benchmark_inference.py
+  python tools/analysis/benchmark_inference.py --networks RA-MIQA miqa-lite --only fp32 bf16 auto
   python tools/analysis/benchmark_inference.py --model demo --images shots/ --out speed.json
   python tools/analysis/benchmark_inference.py --nncf-python ~/nncf/bin/python    # NNCF in its own environment
 """
@@ -15,6 +18,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import os
 import subprocess
@@ -32,12 +36,15 @@ from rich.table import Table
 from torch import nn
 
 from miqa.apis.command_options import add_model_options, load_model
-from miqa.apis.methods import METHODS, SHORT_SIDE
+from miqa.apis.methods import LITE, METHODS, SHORT_SIDE
 from miqa.apis.model import MIQAModel
 from miqa.apis.opening import open_exported
-from miqa.apis.runtimes import Runtime
+from miqa.apis.runtimes import Device, Runtime
+from miqa.apis.runtimes.exported import INPUT
+from miqa.apis.runtimes.openvino_runtime import PRECISIONS, openvino_core
 from miqa.apis.runtimes.pixels import PixelsToScore
-from miqa.apis.runtimes.probes import probe_pixels
+from miqa.apis.runtimes.precision import order_kept
+from miqa.apis.runtimes.probes import pixels_to_try, probe_pixels
 from miqa.apis.spec import ModelSpec
 from miqa.engine import load_config
 from miqa.errors import MissingPackage
@@ -53,18 +60,34 @@ from miqa.running.processor import processor
 SPREAD = 0.25
 
 
-def random_models() -> dict[str, MIQAModel]:
-    """Return the networks that are measured where none is named."""
-    torch.manual_seed(0)
+def networks_to_measure(words: Sequence[str] | None = None) -> Iterator[tuple[str, MIQAModel]]:
+    """Yield title and model of what is measured where none is named: those whose title has one of ``words``."""
+    for title, make in NETWORKS.items():
+        if not words or any(word in title for word in words):
+            torch.manual_seed(0)
+            yield title, make()
+
+
+def _published() -> MIQAModel:
     method = METHODS['ra_miqa']
-    published = ModelSpec('ra_miqa', 'cls', 'composite', method.network, method.views, SHORT_SIDE)
-    found = {'RA-MIQA, full size': _with_spread(published, _build(published, pretrained=False))}
-    for title, path in (('CNN of the quickstart', 'mini/cnn_cls.py'), ('student for cameras', 'distill/lite0.py')):
-        config = load_config(config_folder() / path)
-        config.model.network.pretrained = True
-        small = ModelSpec.from_config(config.to_dict(), f'configs/{path}')
-        found[title] = _with_spread(small, _build(small, pretrained=True))
-    return found
+    spec = ModelSpec('ra_miqa', 'cls', 'composite', method.network, method.views, SHORT_SIDE)
+    return _with_spread(spec, _build(spec, pretrained=False))
+
+
+def _small(path: str) -> MIQAModel:
+    config = load_config(config_folder() / path)
+    config.model.network.pretrained = True
+    spec = ModelSpec.from_config(config.to_dict(), f'configs/{path}')
+    return _with_spread(spec, _build(spec, pretrained=True))
+
+
+#: Title -> what makes the model.
+NETWORKS: dict[str, Callable[[], MIQAModel]] = {
+    'RA-MIQA, full size': _published,
+    'CNN of the quickstart': lambda: _small('mini/cnn_cls.py'),
+    'student for cameras': lambda: _small('distill/lite0.py'),
+    'miqa-lite': lambda: MIQAModel('miqa-lite', device='cpu'),
+}
 
 
 def _build(spec: ModelSpec, pretrained: bool) -> QualityAssessor:
@@ -105,14 +128,47 @@ def _standardise(assessor: QualityAssessor, pixels: np.ndarray) -> None:
         norm.eval()
 
 
+class OnnxByOpenVino(Runtime):
+    """The ONNX file of miqa-lite, which this package runs by ONNX Runtime, by OpenVINO: what that would gain."""
+
+    name, device = 'OpenVINO', Device('cpu')
+
+    def __init__(self, model: MIQAModel, precision: str):
+        core = openvino_core()
+        hints = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': PRECISIONS[precision]}
+        self._compiled = core.compile_model(core.read_model(model.source), 'CPU', hints)
+        self._output, self.precision = model.spec.label or 'composite', precision
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Score uint8 pixels (B, 3, size, size): float32 (B,)."""
+        return self._compiled({INPUT: pixels})[self._output]
+
+
 def open_runtimes(
-    model: MIQAModel, folder: Path, shots: Path, nncf_python: str | None, progress: Callable[[str], None]
+    model: MIQAModel,
+    folder: Path,
+    shots: Path,
+    nncf_python: str | None,
+    only: Sequence[str] | None,
+    progress: Callable[[str], None],
 ) -> tuple[dict[str, Runtime], list[str]]:
-    """Open a model in every runtime and format; return them by name, and why others are left out."""
-    runtimes: dict[str, Runtime] = {'PyTorch fp32': model.runtime}
+    """Open a model in every runtime and format; return them by name, and why others are left out.
+
+    Args:
+        model: PyTorch's in float32, or an exported file.
+        folder: for exports.
+        shots: folder of pictures that 8-bit numbers are fitted to.
+        nncf_python: Python of an environment that has NNCF.
+        only: words of which a runtime's name has one; None for all.
+        progress: called with what is about to be opened.
+    """
+    first = f'{model.runtime.name} {model.precision}'
+    runtimes: dict[str, Runtime] = {first: model.runtime}
     left_out: list[str] = []
 
     def add(name: str, make: Callable[[], Runtime]) -> None:
+        if only and not any(word in name for word in only):
+            return
         progress(f'open {name}')
         try:
             runtimes[name] = make()
@@ -148,8 +204,12 @@ def open_runtimes(
         subprocess.run([*command, *options], check=True, env=environment, stdout=subprocess.DEVNULL)
         return open_exported(path)[1]
 
+    if model.runtime.module is None:
+        for precision in ('fp32', 'bf16'):
+            add(f'OpenVINO {precision}', functools.partial(OnnxByOpenVino, model, precision))
+        return runtimes, left_out
     add('PyTorch bf16', lambda: in_torch('bf16'))
-    add('PyTorch auto', lambda: in_torch('auto'))
+    add('auto', lambda: in_torch('auto'))
     add('ONNX Runtime fp32', lambda: exported('model.onnx'))
     add('ONNX Runtime int8', lambda: exported('int8.onnx', int8=True, calibrate=shots, tolerance=10.0))
     add('OpenVINO fp32', lambda: exported('model.xml', 'fp32'))
@@ -164,9 +224,10 @@ def measure(
     """Measure runtimes in turns; yield one row for each and each batch size, as soon as a size is measured.
 
     Yields:
-        ``runtime``, ``batch``, ``pictures_per_second`` (by the median), ``ratio`` to the first runtime at that size,
-        ``p50_ms`` and ``p95_ms`` of a batch, ``cpu_ms``: processor time of all threads per picture, which tells more
-        than the clock where other programs run; and ``largest_difference`` of scores from the first runtime.
+        ``runtime``, ``batch``, ``pictures_per_second`` (by the median), ``p50_ms`` and ``p95_ms`` of a batch,
+        ``cpu_ms``: processor time of all threads per picture, which tells more than the clock where other programs
+        run; ``ratio``: the first runtime's over this one's; and ``mean_difference``, ``largest_difference`` and
+        ``srcc`` of its scores and those of the first runtime.
     """
     scores = {name: np.concatenate([run(part) for part in np.array_split(pixels, 8)]) for name, run in runtimes.items()}
     first = next(iter(runtimes))
@@ -184,18 +245,21 @@ def measure(
                 if turn:  # the first turn warms up
                     wall[name].append(time.perf_counter() - begin)
                     cpu[name].append(time.process_time() - used)
-        slow = np.median(wall[first])
+        slow = np.median(cpu[first])
         for name in runtimes:
+            change = np.abs(scores[name] - scores[first])
             p50, p95 = np.quantile(wall[name], (0.5, 0.95))
             yield {
                 'runtime': name,
                 'batch': size,
                 'pictures_per_second': float(size / p50),
-                'ratio': float(slow / p50),
                 'p50_ms': float(1000 * p50),
                 'p95_ms': float(1000 * p95),
                 'cpu_ms': float(1000 * np.median(cpu[name]) / size),
-                'largest_difference': float(np.abs(scores[name] - scores[first]).max()),
+                'ratio': float(slow / np.median(cpu[name])),
+                'mean_difference': float(change.mean()),
+                'largest_difference': float(change.max()),
+                'srcc': order_kept(scores[name], scores[first]),
             }
 
 
@@ -206,7 +270,7 @@ def pictures_to_try(args: argparse.Namespace, model: MIQAModel, shots: Path) -> 
         for place, path in enumerate(paths[1::2] or paths):
             (shots / f'{place:05d}{Path(path).suffix}').symlink_to(Path(path).absolute())
         return np.stack([model.prepare(path) for path in paths[::2]])
-    made = probe_pixels(model.spec.short_side, 2 * args.count).transpose(0, 2, 3, 1)
+    made = pixels_to_try(model.spec.short_side, 2 * args.count)[0].transpose(0, 2, 3, 1)
     for place, picture in enumerate(made[1::2]):
         Image.fromarray(picture).save(shots / f'{place:05d}.png')
     return np.stack([model.prepare.from_rgb(picture) for picture in made[::2]])
@@ -215,10 +279,21 @@ def pictures_to_try(args: argparse.Namespace, model: MIQAModel, shots: Path) -> 
 def parse_arguments(arguments=None) -> argparse.Namespace:
     """Read the command line."""
     parser = ToolParser(description=__doc__)
-    parser.add_argument('--images', nargs='+', metavar='PATH', help='images or folders (default: made)')
+    parser.add_argument(
+        '--images',
+        nargs='+',
+        metavar='PATH',
+        help='images or folders (default: photographs of installed packages, damaged)',
+    )
     parser.add_argument('--count', type=int, default=32, help='images whose scores are compared (default: 32)')
     parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 8, 32], metavar='N', help='default: 1 8 32')
     parser.add_argument('--repeats', type=int, default=9, help='least batches of each size and runtime (default: 9)')
+    parser.add_argument(
+        '--networks',
+        nargs='+',
+        metavar='WORD',
+        help='without --model: only networks whose title has one of these words',
+    )
     parser.add_argument('--only', nargs='+', metavar='WORD', help='only runtimes whose name has one of these words')
     parser.add_argument('--nncf-python', metavar='FILE', help='Python of an environment that has NNCF')
     parser.add_argument('--out', metavar='FILE', help='also write the figures as JSON, after each model')
@@ -230,11 +305,11 @@ def main() -> None:
     """Measure and print."""
     args = parse_arguments()
     keep_freed_memory()  # as `miqa image` does
-    models = {'model': load_model(args)} if args.model or args.weights else random_models()
+    models = [('model', load_model(args))] if args.model or args.weights else networks_to_measure(args.networks)
     found = {'processor': processor()[0], 'threads': torch.get_num_threads(), 'torch': torch.__version__, 'models': {}}
-    for title, model in models.items():
-        if model.runtime.module is None:
-            raise ValueError('Name a checkpoint; the benchmark exports it itself.')
+    for title, model in models:
+        if model.runtime.module is None and model.spec.method != LITE:
+            raise ValueError('Name a checkpoint, or miqa-lite; the benchmark exports checkpoints itself.')
         with tempfile.TemporaryDirectory() as folder:
             shots = Path(folder, 'shots')
             shots.mkdir()
@@ -243,9 +318,7 @@ def main() -> None:
                 print(f'{title}: {step}', file=sys.stderr)
 
             pixels = pictures_to_try(args, model, shots)
-            runtimes, left_out = open_runtimes(model, Path(folder), shots, args.nncf_python, progress)
-            if args.only:
-                runtimes = {n: r for n, r in runtimes.items() if r is model.runtime or any(w in n for w in args.only)}
+            runtimes, left_out = open_runtimes(model, Path(folder), shots, args.nncf_python, args.only, progress)
             rows: list[dict] = []
             try:
                 rows.extend(measure(runtimes, pixels, args.batch_sizes, args.repeats, progress))
@@ -254,14 +327,16 @@ def main() -> None:
                 if rows:
                     found['models'][title] = {'auto': runtimes_auto(runtimes), 'rows': rows, 'left_out': left_out}
                     show(f'{title} ({found["processor"]}, {found["threads"]} threads)', rows)
+                    if 'auto' in runtimes:
+                        print(f'auto: {runtimes_auto(runtimes)}')
                     print(''.join(f'Left out: {sentence}\n' for sentence in left_out), end='')
                     if args.out:
                         write_json(args.out, found)
 
 
 def runtimes_auto(runtimes: dict[str, Runtime]) -> str | None:
-    """Return the format that ``auto`` chose."""
-    return runtimes['PyTorch auto'].precision if 'PyTorch auto' in runtimes else None
+    """Return what ``auto`` chose."""
+    return f'{runtimes["auto"].precision} with {runtimes["auto"].name}' if 'auto' in runtimes else None
 
 
 def show(title: str, rows: list[dict]) -> None:
@@ -270,7 +345,7 @@ def show(title: str, rows: list[dict]) -> None:
     for name in rows[0]:
         table.add_column(name.replace('_', ' '), justify='left' if name == 'runtime' else 'right')
     for row in rows:
-        digits = {'largest_difference': 4, 'ratio': 2}
+        digits = {'mean_difference': 4, 'largest_difference': 4, 'srcc': 4, 'ratio': 2}
         table.add_row(*(f'{v:.{digits.get(k, 1)}f}' if isinstance(v, float) else str(v) for k, v in row.items()))
     Console(width=None if Console().is_terminal else 130).print(table)
 

@@ -9,7 +9,14 @@ import torch
 
 from miqa.models.parts.frozen_identity import frozen_identity
 
+from .base import Runtime
 from .torch_runtime import TorchRuntime
+
+
+def can_share(runtimes: Sequence[Runtime]) -> bool:
+    """Tell whether all are PyTorch's, in one place and number format; ``auto`` chooses for each network by itself."""
+    kinds = {(type(runtime), str(runtime.device), runtime.precision) for runtime in runtimes}
+    return len(kinds) == 1 and isinstance(runtimes[0], TorchRuntime)
 
 
 class SharedRuntime:
