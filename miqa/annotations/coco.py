@@ -53,11 +53,11 @@ def parse_coco(data: bytes, path: str | os.PathLike, objects: bool = True) -> An
     entries = content.get('annotations', [])
     used = {_key(entry.get('category_id')) for entry in entries if isinstance(entry, dict)}
     categories = _categories(content['categories'], used, problems) if 'categories' in content else None
-    found, counts = _objects(entries, images, categories, objects, problems)
+    kept, counts = _objects(entries, images, categories, objects, problems)
     problems.report()
     names = {name: number for number, name in (categories or {}).items()}
     return Annotations(
-        str(path), images, found, names, counts['without area'], counts['ignored'], counts['over the border']
+        str(path), images, kept, names, counts['without area'], counts['ignored'], counts['over the border']
     )
 
 
@@ -173,7 +173,7 @@ def _categories(entries: list, used: Container, problems: _Problems) -> dict[int
 
 
 def _objects(entries: list, images: dict, categories: Mapping | None, boxes: bool, problems: _Problems):
-    found: dict[int | str, list[AnnotatedObject]] = {key: [] for key in images}
+    objects_of: dict[int | str, list[AnnotatedObject]] = {key: [] for key in images}
     ids: set[int | str] = set()
     counts: Counter[str] = Counter()
     furthest = 0.0
@@ -194,16 +194,18 @@ def _objects(entries: list, images: dict, categories: Mapping | None, boxes: boo
         if categories is not None and (boxes or category is not None) and category not in categories:
             problems.add(f'{where}: category_id is {_shown(entry.get("category_id"))}, which is not in "categories".')
             continue
-        made = _object(entry, category if isinstance(category, int) else 0, images[image].size, where, boxes, problems)
-        if made is None:
+        parsed = _object(
+            entry, category if isinstance(category, int) else 0, images[image].size, where, boxes, problems
+        )
+        if parsed is None:
             continue
-        if images[image].size is None and isinstance(made.segmentation, dict):
+        if images[image].size is None and isinstance(parsed.segmentation, dict):
             # The size of its pixels is that of the picture.
-            height, width = made.segmentation['size']
+            height, width = parsed.segmentation['size']
             images[image] = images[image]._replace(size=(width, height))
-        left, top, width, height = made.box
+        left, top, width, height = parsed.box
         if width > 0 and height > 0:
-            found[image].append(made)
+            objects_of[image].append(parsed)
             counts['ignored'] += bool(entry.get('ignore'))
             size = images[image].size
             if size is not None and min(size) > _SMALLEST:
@@ -217,7 +219,7 @@ def _objects(entries: list, images: dict, categories: Mapping | None, boxes: boo
         problems.add(
             f'No box reaches beyond {furthest:g} pixels: are these shares of the sides? A bbox is given in pixels.'
         )
-    return found, counts
+    return objects_of, counts
 
 
 def _object(entry: dict, category: int, size, where: str, boxes: bool, problems: _Problems) -> AnnotatedObject | None:

@@ -80,24 +80,24 @@ class Annotations:
         Raises:
             AnnotationError: two pictures have one number.
         """
-        found: dict[str, int | str] = {}
+        key_of: dict[str, int | str] = {}
         for key, image in self.images.items():
             number = self.number(key)
             if number is None:
                 continue
-            if number in found:
-                other = self.images[found[number]].file_name
+            if number in key_of:
+                other = self.images[key_of[number]].file_name
                 raise AnnotationError(
                     f'{self.path}: the pictures {other} and {image.file_name} would both be called {number}. A picture '
                     'is called by the number in its file name, else by its id: rename one, in the file, too.'
                 )
-            found[number] = key
+            key_of[number] = key
         stems = Counter(PurePosixPath(image.file_name).stem for image in self.images.values())
         for key, image in self.images.items():
             stem = PurePosixPath(image.file_name).stem
             if stems[stem] == 1:
-                found.setdefault(stem, key)
-        return found
+                key_of.setdefault(stem, key)
+        return key_of
 
     def number(self, key: int | str) -> str | None:
         """Return the 12 digits by which a picture is called, or None where neither its file name nor its id is one."""

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import itertools
 import json
+import math
 import os
 import secrets
 import warnings
@@ -63,8 +64,8 @@ def read_rows(path: Path) -> Iterator[dict]:
     try:
         for row in _READERS[path.suffix.lower()](path):
             _check_columns(row)
-            yield {**row, **dict.fromkeys(_NEW_COLUMNS - set(row))}
-    except (ValueError, TypeError, AttributeError, RecursionError, csv.Error) as error:
+            yield {**_checked(row), **dict.fromkeys(_NEW_COLUMNS - set(row))}
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, csv.Error) as error:
         raise ValueError(f'{path} is not a file of results of this program: {error}.') from None
 
 
@@ -73,6 +74,24 @@ def _check_columns(columns: object) -> None:
     if not isinstance(columns, (dict, list)) or set(columns) - set(EXTRA_COLUMNS) | _NEW_COLUMNS != set(COLUMNS):
         names = sorted(map(str, columns)) if isinstance(columns, (dict, list)) else type(columns).__name__
         raise ValueError(f'its columns are {str(names)[:300]}, not {sorted(COLUMNS)}')
+
+
+def _checked(row: dict) -> dict:
+    """Return a row whose values are of the kinds of their columns, or None; whole numbers become scores.
+
+    Raises:
+        ValueError: one is of another kind.
+    """
+    for name, value in row.items():
+        kind = _KINDS[name]
+        if kind is float and type(value) is int:
+            row[name] = value = float(value)
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if not (value is None or type(value) is kind) or not finite:
+            raise ValueError(f'{name} is {str(value)[:100]!r}, where a value of the kind {kind.__name__} belongs')
+    if not row['image']:
+        raise ValueError('a row names no image')
+    return row
 
 
 def row_place(row: dict) -> str:

@@ -115,12 +115,12 @@ class HuggingFaceHub:
 
         try:
             with hub_or_cache():
-                found = hf_hub_download(
+                downloaded = hf_hub_download(
                     self.repository, path, repo_type='dataset', revision=self.revision, local_dir=folder
                 )
         except Exception as error:  # likewise
             raise DatabaseError(self._refusal(error)) from error
-        return Path(found)
+        return Path(downloaded)
 
     def _refusal(self, error: Exception) -> str:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip('.')
@@ -139,8 +139,8 @@ def sort_files(files: Iterable[HubFile]) -> tuple[list[Part], list[HubFile]]:
     """
     pieces: dict[str, list[HubFile]] = defaultdict(list)
     for file in files:
-        found = _PIECE.match(file.path)
-        pieces[found['whole'] if found else file.path].append(file)
+        match = _PIECE.match(file.path)
+        pieces[match['whole'] if match else file.path].append(file)
     parts, strange = [], []
     for name, members in sorted(pieces.items()):
         task, kind = _task_of(name), _kind_of(name)
@@ -165,14 +165,14 @@ def choose_parts(parts: list[Part], strange: list[HubFile], tasks: Iterable[str]
         check_choice(task, TASKS, 'task')
         for kind in kinds:
             owner = task if kind == 'labels' else IMAGE_TASKS[task]
-            found = [part for part in parts if (part.task, part.kind) == (owner, kind)]
-            if not found:
+            matching = [part for part in parts if (part.task, part.kind) == (owner, kind)]
+            if not matching:
                 raise DatabaseError(
                     f'The repository has no {kind} of {owner} under a known name. It has: '
                     f'{_listing(parts, strange)}. Its layout has changed since this tool was '
                     'written: fetch the files by hand and lay them out as data/README.md says.'
                 )
-            chosen.update({part.name: part for part in found})
+            chosen.update({part.name: part for part in matching})
     return [chosen[name] for name in sorted(chosen)]
 
 

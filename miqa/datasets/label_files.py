@@ -193,11 +193,11 @@ def _parse_one(block: bytes, path: str, name_column: str, columns: dict[str, str
         table = parse_table(block, (name_column, *columns.values()), f'The label file {path}')
     except TableError as error:
         raise DatabaseError(str(error)) from None
-    found = []
+    rows_read = []
     for number, row in enumerate(table.rows, start=1):
         values = (_number(row[column], column, number, path, table.decimal_comma) for column in columns.values())
-        found.append([row[name_column].replace('\\', '/'), *values])
-    named = zip(*found, strict=True) if found else [[] for _ in range(1 + len(columns))]
+        rows_read.append([row[name_column].replace('\\', '/'), *values])
+    named = zip(*rows_read, strict=True) if rows_read else [[] for _ in range(1 + len(columns))]
     types = [pa.string(), *[pa.float64()] * len(columns)]
     arrays = [pa.array(list(column), kind) for column, kind in zip(named, types, strict=True)]
     return pa.Table.from_arrays(arrays, names=['name', *columns])

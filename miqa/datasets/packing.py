@@ -169,12 +169,12 @@ class Packing:
         plan = self.folder / PACKED_PLAN
         images = self.index.image_columns()
         if plan.is_file():
-            found = read_sealed_json(plan, 'Pack into another, empty folder.')
-            if found != self.settings:
+            stored = read_sealed_json(plan, 'Pack into another, empty folder.')
+            if stored != self.settings:
                 changed = [
-                    f'{key} was {found.get(key)}, is {value}'
+                    f'{key} was {stored.get(key)}, is {value}'
                     for key, value in self.settings.items()
-                    if found.get(key) != value
+                    if stored.get(key) != value
                 ]
                 raise DatabaseError(
                     f'{self.folder} was begun with other settings ({", ".join(changed)}). Use the same again, or '

@@ -52,8 +52,8 @@ class ReportBadImages(Hook):
 
     def _report(self, runner, phase: str, consequence: str) -> None:
         everywhere: dict[str, str] = {}
-        for found in all_gather_object(self.found):
-            everywhere.update(found)
+        for images in all_gather_object(self.found):
+            everywhere.update(images)
         self.found = {}
         if not everywhere:
             return

@@ -93,11 +93,11 @@ def _options_of(kind: object) -> set[str] | None:
     """Return the names of the arguments of a registered class; None where they are not known."""
     if not isinstance(kind, str):
         return None
-    found = None
+    registered = None
     for registry in (MODELS, DATASETS, TRANSFORMS, DATA_SAMPLERS, METRICS, HOOKS, LOOPS, OPTIM_WRAPPERS):
         with contextlib.suppress(KeyError):
-            found = found or registry.get(kind)
-    return options_of(found)
+            registered = registered or registry.get(kind)
+    return options_of(registered)
 
 
 def check_said_once(options: Mapping | None, given: Mapping) -> None:

@@ -117,12 +117,12 @@ def one_process_per_folder(folder: str | os.PathLike, launcher: str, advice: str
     if int(os.environ.get(variable, 0)):
         yield
         return
-    made = not Path(folder).exists()
+    is_new = not Path(folder).exists()
     try:
         with only_writer(folder, advice):
             yield
     except BaseException:
-        if made:
+        if is_new:
             # What ended before it wrote anything leaves nothing behind.
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()

@@ -225,5 +225,5 @@ def _polish(x: np.ndarray, y: np.ndarray, start: _Shape, with_line: bool, most: 
     if len(x) < 3:
         return start
     with np.errstate(all='ignore'):
-        found = least_squares(residuals, start, jacobian, method='lm', x_scale='jac', max_nfev=most)
-    return _Shape(*found.x) if np.isfinite(found.x).all() else start
+        fit = least_squares(residuals, start, jacobian, method='lm', x_scale='jac', max_nfev=most)
+    return _Shape(*fit.x) if np.isfinite(fit.x).all() else start

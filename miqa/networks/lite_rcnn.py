@@ -54,13 +54,13 @@ class LiteBackbone(nn.Module):
     def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Return the feature maps of normalised pictures (B, 3, H, W), from early to late."""
         values = self.network.bn1(self.network.conv_stem(images.contiguous(memory_format=torch.channels_last)))
-        found = []
+        features = []
         # As timm's own pass, but for the blocks behind the last map that is wanted: a fifth of the work.
         for number, block in enumerate(self.network.blocks[: max(self._blocks)], 1):
             values = block(values)
             if number in self._blocks:
-                found.append(values)
-        return found
+                features.append(values)
+        return features
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the map of normalised pictures (B, 3, H, W) as torchvision's detectors want it."""

@@ -29,8 +29,8 @@ class AddressRefused(MIQAError, ValueError):
 
 def address_in_path(path: str) -> str | None:
     """Return the address, without its secrets, that a path was made of; None where it is a path of files."""
-    found = _WHOLE.search(path)
-    return redact_address(found[0]) if found is not None else None
+    match = _WHOLE.search(path)
+    return redact_address(match[0]) if match is not None else None
 
 
 def path_in_file_address(path: str) -> str | None:
@@ -144,12 +144,12 @@ class AllowedAddresses:
             AddressRefused: the name leads into a private network.
         """
         host, port = address
-        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        addresses = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         if not self._private and not _is_number(host):
-            for number in found:
+            for number in addresses:
                 if not is_public(number):
                     raise AddressRefused(f'{host} leads to an address that this server may not ask.')
-        return socket.create_connection((found[0], port), timeout, source_address)
+        return socket.create_connection((addresses[0], port), timeout, source_address)
 
 
 def is_public(number: str) -> bool:

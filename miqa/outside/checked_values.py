@@ -196,12 +196,12 @@ def checked_mapping(value: object, kinds: Mapping, where: str) -> dict:
     """
     if not isinstance(value, Mapping):
         raise ValueError(f'{where} must be a dict, not {shown(value)}.')
-    made = {}
+    checked = {}
     for key, item in value.items():
         if not isinstance(key, str) or key not in kinds:
             raise ValueError(f'{where} must not have the key {shown(key)}; it may have {", ".join(kinds) or "none"}.')
-        made[key] = kinds[key].checked(item, f'{where}.{key}')
-    return made
+        checked[key] = kinds[key].checked(item, f'{where}.{key}')
+    return checked
 
 
 def plain_data(value: object, where: str, depth: int = 8, described: bool = False) -> object:

@@ -421,16 +421,16 @@ def _pairs(items: list) -> dict:
 
 def _mapping(*arguments: Any) -> dict:
     """Make a dict: empty, a copy, of pairs (Python 2), or behind the factory of a defaultdict."""
-    made: dict = collections.OrderedDict()
+    mapping: dict = collections.OrderedDict()
     for each in arguments:
         if isinstance(each, dict):
-            made.update(each)
+            mapping.update(each)
         elif isinstance(each, (list, tuple)):
             for key, value in each:
-                made[_key(key)] = value
+                mapping[_key(key)] = value
         elif each is not None and not isinstance(each, _Name):
             raise TypeError
-    return made
+    return mapping
 
 
 def _tensor(storage: torch.Tensor, offset: int, size: tuple, stride: tuple, *_: Any) -> torch.Tensor:

@@ -32,8 +32,8 @@ def read_config_text(text: str, name: str = 'the config') -> dict:
             run.
     """
     if not isinstance(text, str) or len(text) > LONGEST:
-        found = f'{len(text):,} characters' if isinstance(text, str) else f'a {type(text).__name__}'
-        raise ValueError(f'The config in {name} must be a text of at most {LONGEST:,} characters, not {found}.')
+        content = f'{len(text):,} characters' if isinstance(text, str) else f'a {type(text).__name__}'
+        raise ValueError(f'The config in {name} must be a text of at most {LONGEST:,} characters, not {content}.')
     _check_words(text, name)
     try:
         tree = ast.parse(text)

@@ -217,8 +217,8 @@ def _request(url: str) -> urllib.request.Request:
     request.add_header('Accept-Encoding', 'identity')
     if at:
         name, _, password = user.partition(':')
-        told = base64.b64encode(f'{unquote(name)}:{unquote(password)}'.encode()).decode()
-        request.add_unredirected_header('Authorization', f'Basic {told}')
+        credentials = base64.b64encode(f'{unquote(name)}:{unquote(password)}'.encode()).decode()
+        request.add_unredirected_header('Authorization', f'Basic {credentials}')
     return request
 
 

@@ -185,13 +185,13 @@ class Walker:
             return []
         try:
             with os.scandir(folder or '.') as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+                ordered = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             self._on_problem(folder or '.', error)
             return []
         if place is not None:
             walked.add(place)
-        return found
+        return ordered
 
 
 def check_target(folder: Path, to: Path, images: Iterable[str] = ()) -> None:

@@ -65,9 +65,9 @@ def find_files(
     paths = [paths] if isinstance(paths, str) else list(paths)
     alone = left_out is None or len(paths) == 1
     for path in paths:
-        for found in _expanded(os.fspath(path), stdin, walker, left_out, alone, suffixes, what):
-            if walker.is_new(found):
-                yield found
+        for candidate in _expanded(os.fspath(path), stdin, walker, left_out, alone, suffixes, what):
+            if walker.is_new(candidate):
+                yield candidate
 
 
 def _expanded(

@@ -88,9 +88,9 @@ def _next_segment(stream: BinaryIO, at: int, size: int) -> int:
         return at
     for place in range(at, min(size, at + _MOST_FILLING), _BLOCK):
         stream.seek(place)
-        found = _SEGMENT.search(stream.read(_BLOCK + 1))
-        if found:
-            return place + found.start()
+        match = _SEGMENT.search(stream.read(_BLOCK + 1))
+        if match:
+            return place + match.start()
     raise DamagedPicture('it ends in the middle of its header, or holds more filling than a picture has')
 
 
@@ -148,7 +148,7 @@ def read_png(stream: BinaryIO) -> Header:
     if kind != b'IHDR' or length != 13 or not width or not height:
         raise DamagedPicture('it does not begin with its size')
     parts: list[Part] = [(0, 8)]
-    found: dict[str, int | None] = {}
+    facts: dict[str, int | None] = {}
     ended, budget = False, MetadataBudget()
     for _ in range(MOST_PIECES):
         if at + 8 > size:
@@ -159,7 +159,7 @@ def read_png(stream: BinaryIO) -> Header:
             parts.append((at, end))
         elif kind in (b'eXIf', b'tEXt', b'zTXt', b'iTXt') and at + 12 + length <= size and budget.spend(length):
             source, value = _png_orientation(kind, read_at(stream, at + 8, length), budget)
-            found.setdefault(source, value)
+            facts.setdefault(source, value)
         at += 12 + length
         if kind == b'IEND':
             ended = True
@@ -168,7 +168,7 @@ def read_png(stream: BinaryIO) -> Header:
         raise DamagedPicture('it has more chunks than a picture has')
     if not ended:
         parts.append(_IEND)
-    orientation = found.get('exif') or found.get('raw') or found.get('xmp') or 1
+    orientation = facts.get('exif') or facts.get('raw') or facts.get('xmp') or 1
     return Header('PNG', width, height, orientation, bits, parts=joined(parts))
 
 

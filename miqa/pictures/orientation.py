@@ -46,8 +46,8 @@ def orientation_in_exif(data: bytes) -> int | None:
 
 def orientation_in_xmp(data: bytes) -> int | None:
     """Return the orientation in an XMP packet, or None."""
-    found = _XMP.search(data)
-    return int(found[1]) if found else None
+    match = _XMP.search(data)
+    return int(match[1]) if match else None
 
 
 def turned(picture: Image.Image, orientation: int) -> Image.Image:

@@ -208,11 +208,11 @@ def _read_ico(stream: BinaryIO) -> Header:
     for index in range(count):
         (place,) = unpack_at(stream, 6 + 16 * index + 12, '<I')
         if read_at(stream, place, 8) == b'\x89PNG\r\n\x1a\n':
-            found = unpack_at(stream, place + 16, '>II')
+            dimensions = unpack_at(stream, place + 16, '>II')
         else:
             inner = _read_dib(stream, place, 'DIB')
-            found = inner.width, max(1, inner.height // 2)
-        largest = max(largest, found, key=lambda size: size[0] * size[1])
+            dimensions = inner.width, max(1, inner.height // 2)
+        largest = max(largest, dimensions, key=lambda size: size[0] * size[1])
     if not all(largest):
         raise DamagedPicture('it holds no picture')
     return Header('ICO', *largest)

@@ -84,10 +84,10 @@ def to_bytes(
 
 def extremes(parts: Iterable[np.ndarray]) -> tuple[float, float]:
     """Return the lowest and the highest value of all parts of a picture; NaN where there is one, 0 where none is."""
-    found = [(part.min(), part.max()) for part in parts if part.size]
-    if not found:
+    ranges = [(part.min(), part.max()) for part in parts if part.size]
+    if not ranges:
         return 0, 0
-    lowest, highest = (np.array(values) for values in zip(*found, strict=True))
+    lowest, highest = (np.array(values) for values in zip(*ranges, strict=True))
     return lowest.min().item(), highest.max().item()
 
 

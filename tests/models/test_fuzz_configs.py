@@ -56,9 +56,14 @@ def state(tmp_path_factory):
 def build(network, state):
     started = time.monotonic()
     try:
-        return ModelSpec('x', None, None, network, views_of(), 72).build(state, 'x.pth')
+        model = ModelSpec('x', None, None, network, views_of(), 72).build(state, 'x.pth')
     except ValueError as error:
         assert 'x.pth' in str(error) and '\n' not in str(error)
+    else:
+        # Every weight of the file is in the network, and no other.
+        filled = model.state_dict()
+        assert filled.keys() == state.keys()
+        assert all(torch.equal(filled[name], value) for name, value in state.items())
     finally:
         assert time.monotonic() - started < 60
 

@@ -140,11 +140,11 @@ def picture_finder(names: Sequence[str]) -> Callable[[str, str], str | None]:
             return called
         path = PurePosixPath(called)
         keys = (path.name, path.stem, path.name.casefold(), path.stem.casefold())
-        found = next((files[key] for key in keys if key in files), [])
-        found = [name for name in dict.fromkeys(found) if _ends_alike(PurePosixPath(name).parts, path.parts)]
-        if len(found) > 1:
-            raise ValueError(f'{where}: {called!r} may be {found[0]} or {found[1]}; write it with its folders.')
-        return found[0] if found else None
+        matches = next((files[key] for key in keys if key in files), [])
+        matches = [name for name in dict.fromkeys(matches) if _ends_alike(PurePosixPath(name).parts, path.parts)]
+        if len(matches) > 1:
+            raise ValueError(f'{where}: {called!r} may be {matches[0]} or {matches[1]}; write it with its folders.')
+        return matches[0] if matches else None
 
     return find
 

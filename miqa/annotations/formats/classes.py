@@ -109,7 +109,7 @@ def read_class_table(
         )
     indexed = column == 'class_index'
     find = picture_finder(names)
-    found: dict[str, str] = {}
+    class_of: dict[str, str] = {}
     remarks = Remarks()
     for line, row in zip(table.lines, table.rows, strict=True):
         where = f'{path}, line {line}'
@@ -120,27 +120,27 @@ def read_class_table(
         value = id_of(row[column], f'{where}: {column}') if indexed else row[column]
         if not value or (indexed and not (value.isascii() and value.isdigit())):
             raise ValueError(f'{where}: {column} is {value!r}.')
-        if found.setdefault(name, value) != value:
-            raise ValueError(f'{where}: {name} has two classes, {found[name]} and {value}.')
-    missing = sorted(set(names) - set(found))
+        if class_of.setdefault(name, value) != value:
+            raise ValueError(f'{where}: {name} has two classes, {class_of[name]} and {value}.')
+    missing = sorted(set(names) - set(class_of))
     if missing:
         raise ValueError(f'{path} has no class for {len(missing)} of {len(names)} pictures, for example {missing[0]}.')
     if indexed:
-        highest = max(found, key=lambda name: int(found[name]))
-        if class_count is not None and int(found[highest]) >= class_count:
+        highest = max(class_of, key=lambda name: int(class_of[name]))
+        if class_count is not None and int(class_of[highest]) >= class_count:
             raise ValueError(
-                f'{path}: the class_index of {highest} is {found[highest]}, but the machines count {class_count} '
+                f'{path}: the class_index of {highest} is {class_of[highest]}, but the machines count {class_count} '
                 'classes from 0.'
             )
-        return ReadClasses({name: int(text) for name, text in found.items()}, remarks)
-    if known is None and all(text.isascii() and text.isdigit() for text in found.values()):
+        return ReadClasses({name: int(text) for name, text in class_of.items()}, remarks)
+    if known is None and all(text.isascii() and text.isdigit() for text in class_of.values()):
         raise ValueError(
             f'{path}: the classes are whole numbers. If they say what the machines count, from 0, call the column '
             f'class_index; if they are names, say in which order the machines count them: --classes '
-            f'{_some(sorted(set(found.values()), key=_natural))}'
+            f'{_some(sorted(set(class_of.values()), key=_natural))}'
         )
-    indices = _indices(found, known, f'{path}: the class', class_count)
-    for sentence in _counted(indices, found, known).lines():
+    indices = _indices(class_of, known, f'{path}: the class', class_count)
+    for sentence in _counted(indices, class_of, known).lines():
         remarks.add(sentence)
     return ReadClasses(indices, remarks)
 
@@ -224,8 +224,12 @@ def _written_otherwise(names: Set[str], positions: Mapping[str, int]) -> dict[st
     plain: dict[str, list[int]] = {}
     for name, position in positions.items():
         plain.setdefault(_plain(name), []).append(position)
-    found = {name: plain.get(_plain(name), []) for name in names}
-    return {name: places[0] for name, places in found.items()} if all(len(p) == 1 for p in found.values()) else None
+    alternatives = {name: plain.get(_plain(name), []) for name in names}
+    return (
+        {name: places[0] for name, places in alternatives.items()}
+        if all(len(p) == 1 for p in alternatives.values())
+        else None
+    )
 
 
 def _plain(name: str) -> str:

@@ -60,8 +60,8 @@ def read_cvat(request: Request) -> ReadObjects:
         if name in read.objects:
             raise ValueError(f'{path} has two images that are the picture {name}. Remove one of them.')
         picture = by_name[name]
-        said = tuple(_number(entry, side, where, '0') for side in ('width', 'height'))
-        read.sizes[name] = picture.size if check_size(said, picture, path) else None
+        stated = tuple(_number(entry, side, where, '0') for side in ('width', 'height'))
+        read.sizes[name] = picture.size if check_size(stated, picture, path) else None
         read.objects[name] = _objects(entry, picture, where, read)
     if not read.objects:
         raise ValueError(f'None of the {len(entries)} images of {path} is one of the {len(pictures)} pictures.')

@@ -45,12 +45,12 @@ def format_of(path: str | os.PathLike, images: str | os.PathLike, task: str) -> 
     if not path.exists():
         raise FileNotFoundError(f'There are no annotations {path}.')
     possible = [known for known in FORMATS.values() if task in known.tasks]
-    found = _of_file(path, possible) if path.is_file() else _of_folder(path, Path(images), possible)
-    if found not in possible:
+    recognised = _of_file(path, possible) if path.is_file() else _of_folder(path, Path(images), possible)
+    if recognised not in possible:
         words = '; '.join(known.words for known in possible)
-        what = 'none that is known' if found is None else f'{found.words}, which {task} cannot use'
+        what = 'none that is known' if recognised is None else f'{recognised.words}, which {task} cannot use'
         raise ValueError(f'The annotations {path} are {what}. For {task} they may be: {words}.')
-    return found
+    return recognised
 
 
 def _of_file(path: Path, possible: Sequence[AnnotationFormat]) -> AnnotationFormat | None:

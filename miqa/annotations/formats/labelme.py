@@ -104,8 +104,8 @@ def _read(path: Path, picture: Picture, remarks: Remarks) -> tuple[list[Labelled
 
 
 def _points(shape: dict, where: str) -> list[list[float]]:
-    given = shape.get('points')
-    points: list = given if isinstance(given, list) else [None]
+    listed = shape.get('points')
+    points: list = listed if isinstance(listed, list) else [None]
     if not all(isinstance(point, list) and len(point) == 2 and all(map(_is_coordinate, point)) for point in points):
         raise ValueError(f'{where}: points must be a list of pairs of numbers.')
     return points

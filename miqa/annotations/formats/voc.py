@@ -61,8 +61,8 @@ def _read(path: Path, picture: Picture, remarks: Remarks) -> tuple[list[tuple], 
     root = read_xml(path)
     if root.tag != 'annotation':
         raise ValueError(f'{path} is not a file of Pascal VOC: it is a {root.tag!r}, not an annotation.')
-    said = tuple(_number(root, f'size/{side}', path, default=0) for side in ('width', 'height'))
-    sized = check_size(said, picture, path)
+    stated = tuple(_number(root, f'size/{side}', path, default=0) for side in ('width', 'height'))
+    sized = check_size(stated, picture, path)
     things = []
     for number, entry in enumerate(root.iter('object'), 1):
         where = f'{path}, object {number}'

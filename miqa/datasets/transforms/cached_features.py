@@ -49,12 +49,12 @@ def check_cached_pixels(cached: Sequence[Mapping], plain: Sequence[Mapping]) -> 
         about = Path(cache) / ABOUT_FILE if cache else None
         if len(resizes) != 1 or about is None or not about.is_file():
             continue
-        made = read_sealed_json(about, f'Delete the folder. {_HINT}').get('resize', {})
+        resize = read_sealed_json(about, f'Delete the folder. {_HINT}').get('resize', {})
         wanted = {'size': 288, 'interpolation': 'bilinear', **resizes[0]}
-        if any(made[key] != wanted[key] for key in made):
+        if any(resize[key] != wanted[key] for key in resize):
             raise ValueError(
-                f'The cache of features {about.parent} is of pictures with a short side of {made["size"]} pixels '
-                f'({made["interpolation"]}), but the config resizes to {wanted["size"]} ({wanted["interpolation"]}). '
+                f'The cache of features {about.parent} is of pictures with a short side of {resize["size"]} pixels '
+                f'({resize["interpolation"]}), but the config resizes to {wanted["size"]} ({wanted["interpolation"]}). '
                 f'Delete the folder. {_HINT}'
             )
 
@@ -108,8 +108,10 @@ class FeatureCache:
         """
         key = f'{view}_identity'
         if key not in self.about:
-            made = [name.removesuffix('_identity') for name in self.about if name.endswith('_identity')]
-            raise ValueError(f'The cache {self.folder} holds features of view {", ".join(made)}, not of view {view}.')
+            identities = [name.removesuffix('_identity') for name in self.about if name.endswith('_identity')]
+            raise ValueError(
+                f'The cache {self.folder} holds features of view {", ".join(identities)}, not of view {view}.'
+            )
         return bytes.fromhex(self.about[key])
 
     def get(self, path: str) -> np.ndarray:
