@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miqa.outside.addresses import is_web_address
+from miqa.outside.addresses import address_in_path, is_web_address
 from miqa.outside.names import printable
 from miqa.outside.regular_files import missing_file
 from miqa.outside.walking import suffix_of
@@ -120,6 +120,19 @@ def check_named(paths: Sequence[str], verb: str, found: object) -> None:
         if len(found) > 1:
             raise FileNotFoundError(f'{str(error)[:-1]} (nor any other of the {len(found)} named).')
         raise error
+
+
+def check_sources(images: str, annotations: str | None, pairs: str | None) -> None:
+    """Check that the folder of pictures, and what is named beside it, are there, before anything is imported for them.
+
+    Raises:
+        FileNotFoundError: one is not.
+    """
+    if not os.path.isdir(images):  # noqa: PTH112
+        raise FileNotFoundError(f'There is no folder of pictures {address_in_path(images) or images}.')
+    for path, what in ((annotations, 'are no annotations'), (pairs, 'is no file of pairs')):
+        if path is not None and not os.path.exists(path):  # noqa: PTH110
+            raise FileNotFoundError(f'There {what} {path}.')
 
 
 def _video_suffixes() -> frozenset[str]:

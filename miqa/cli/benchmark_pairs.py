@@ -60,6 +60,9 @@ def add_parser(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare; returns the exit status."""
+    for folder in (args.good, args.bad):
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(f'{folder} is not a folder of pictures.')
     from tqdm import tqdm
 
     from miqa.benchmark.baselines.measures import build_measure

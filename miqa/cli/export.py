@@ -9,6 +9,7 @@ from miqa.apis.command_options import add_model_options, check_model_options, lo
 from miqa.apis.exports.formats import FORMATS, files_of
 from miqa.keeping.files import try_writing
 from miqa.outside.names import printable
+from miqa.taxonomy import check_choice
 
 _DESCRIPTION = """\
 Write a model as ONNX (.onnx), OpenVINO (.xml and .bin) or torch.export (.pt2) file, and check that it gives the same
@@ -56,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         raise FileExistsError(f'{args.out} exists. Name another file, or replace it with --overwrite.')
     if args.calibrate and not args.int8:
         raise ValueError('--calibrate is for --int8.')
+    if not args.out.lower().endswith('.pth.tar'):
+        check_choice(Path(args.out).suffix.lower(), FORMATS, 'export suffix')
     check_model_options(args)
     try_writing(args.out)
     # What is exported is what the file holds, whatever this machine would compute in.

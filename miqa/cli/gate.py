@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 
+from miqa.apis.command_options import check_sources
 from miqa.keeping.files import try_writing
 from miqa.outside.tables import TableError
 from miqa.taxonomy import counted
@@ -146,6 +147,7 @@ def run_make(args: argparse.Namespace) -> int:
     """Make a gate; returns 3 where something was left out or nothing can be promised."""
     from pathlib import Path
 
+    check_sources(args.images, args.annotations, args.pairs)
     from miqa.gates.make import GateOrder, begun, make_gate, packaged_network, plan_gate
     from miqa.gates.report import REPORT, headline, write_gate_report
     from miqa.labelling import ScoreOptions

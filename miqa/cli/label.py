@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from miqa.apis.command_options import SOME_FAILED
+from miqa.apis.command_options import SOME_FAILED, check_sources
 from miqa.taxonomy import counted
 
 _DESCRIPTION = """\
@@ -123,6 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the database; returns 1 where the check at the end finds problems, 3 where something was left out."""
+    _check_paths(args)
     from miqa.labelling import ScoreOptions
     from miqa.labelling.own_database import Order, make_database, make_plan
     from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
@@ -133,7 +134,6 @@ def run(args: argparse.Namespace) -> int:
     from miqa.splits.enough import few_sources
     from miqa.taxonomy import LEVEL_PAIRS, distortions_named, region_pattern
 
-    _check_paths(args)
     keep_some_freed_memory()  # of the processes that make pictures
     keep_freed_memory()
     device = str(usable_device(args.device))
@@ -194,16 +194,9 @@ def _check_paths(args: argparse.Namespace) -> None:
         FileNotFoundError: it is not there.
         OSError: nothing can be written to the database.
     """
-    from pathlib import Path
-
     from miqa.keeping.files import try_folder
-    from miqa.outside.addresses import address_in_path
 
-    if not Path(args.images).is_dir():
-        raise FileNotFoundError(f'There is no folder of pictures {address_in_path(args.images) or args.images}.')
-    for path, what in ((args.annotations, 'are no annotations'), (args.pairs, 'is no file of pairs')):
-        if path is not None and not Path(path).exists():
-            raise FileNotFoundError(f'There {what} {path}.')
+    check_sources(args.images, args.annotations, args.pairs)
     if not args.plan:
         try_folder(args.out)
 

@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -57,6 +59,24 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(command, words, capsys):
     with pytest.raises(SystemExit) as ended:
         main(command.split())
     assert ended.value.code == 1 and words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('command', 'words'),
+    [
+        ('label nowhere --task det --machine x --out o', 'There is no folder of pictures nowhere.'),
+        ('label shots --task det --machine x --out o --annotations gone', 'There are no annotations gone.'),
+        ('gate make nowhere --task cls --machine x --out g', 'There is no folder of pictures nowhere.'),
+        ('benchmark-pairs shots nowhere', 'nowhere is not a folder of pictures.'),
+        ('export out.xyz --model miqa-lite', "Unknown export suffix '.xyz'."),
+        ('image nowhere/', 'There is no folder nowhere/.'),
+        ('image nowhere', 'There is no image file or folder nowhere.'),
+    ],
+)
+def test_a_wrong_path_is_said_before_pytorch_is_imported(command, words):
+    code = f'import sys; sys.modules["torch"] = None; from miqa.cli.main import main; main({command.split()})'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and f'Error: {words}' in done.stderr
 
 
 def test_the_program_says_its_version_and_its_help_and_knows_near_verbs(capsys):
