@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from helpers_pages import blocks_in
+from helpers_pages import blocks_in, without_comments
 
 DOCS = Path(__file__).parents[2] / 'docs'
 #: Pages that are translated whole; the others are shorter than the English ones.
@@ -13,11 +13,7 @@ WHOLE = ('your_own_models', 'performance', 'scale', 'reproduce', 'camera_damage'
 
 def code(page: Path) -> list[str]:
     """Return the blocks of a page without their comments and the blanks before these."""
-    found = []
-    for block in blocks_in(page):
-        lines = (re.sub(r'\s+#\s.*$', '', line).rstrip() for line in block.text.split('\n'))
-        found.append('\n'.join(line for line in lines if line and not line.lstrip().startswith('#')))
-    return found
+    return [without_comments(block.text) for block in blocks_in(page)]
 
 
 def figures(page: Path) -> list[list[str]]:

@@ -62,6 +62,12 @@ class Block(NamedTuple):
         return '\n'.join(line for line in lines if not any(word in line for word in left_out)).replace('\0', '\n')
 
 
+def without_comments(text: str) -> str:
+    """Return the code of a block without comments, the blanks before these, and empty lines."""
+    lines = (re.sub(r'\s+#\s.*$', '', line).rstrip() for line in text.split('\n'))
+    return '\n'.join(line for line in lines if line and not line.lstrip().startswith('#'))
+
+
 def blocks_in(page: Path, text: str | None = None) -> list[Block]:
     """Return a page's blocks of shell and Python."""
     text = page.read_text(encoding='utf-8') if text is None else text
