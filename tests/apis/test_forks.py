@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from helpers_apis import CNN, write_run
+from helpers_apis import CNN, forget_default_device, write_run
 
 from machine_iqa import MIQAModel
 
@@ -70,7 +70,10 @@ def test_a_model_is_loaded_under_our_own_defaults_of_pytorch(path, model):
         kept = torch.get_default_dtype(), str(torch.get_default_device())
     finally:
         torch.set_default_dtype(torch.float32)
-        torch.set_default_device(None)
+        forget_default_device()
     assert found == pytest.approx(expected, abs=1e-6) and kept == (torch.float64, 'meta')
-    # After set_default_device(None), as above, torch.get_default_device() raises in PyTorch 2.9.
-    assert MIQAModel(path, device='cpu').assess(PICTURE) == pytest.approx(expected, abs=1e-6)
+    torch.set_default_device(None)
+    try:
+        assert MIQAModel(path, device='cpu').assess(PICTURE) == pytest.approx(expected, abs=1e-6)
+    finally:
+        forget_default_device()

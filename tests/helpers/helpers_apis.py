@@ -25,6 +25,12 @@ def views_of(image: int = 64, region: int | None = None) -> dict:
     return views
 
 
+def forget_default_device() -> None:
+    """Undo ``torch.set_default_device``: after ``set_default_device(None)`` alone, PyTorch 2.9's getter raises."""
+    torch.set_default_device(None)
+    del torch._GLOBAL_DEVICE_CONTEXT.device_context
+
+
 def write_run(
     path: Path, network: dict = VIT, views: dict | None = None, short_side: int = 72, seed: int = 0, **knobs
 ) -> QualityAssessor:

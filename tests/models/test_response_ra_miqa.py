@@ -108,7 +108,8 @@ def test_a_view_normalised_for_another_network_is_made_as_the_probe_wants_it():
 )
 def test_a_model_scores_from_its_file_and_goes_out_as_onnx(network, views, side, tmp_path):
     pytest.importorskip('onnxscript', reason="needs the extra 'export'")
-    write_run(tmp_path / 'best.pth', network, views, side, label='composite')
+    # Weights of seed 0 move the detector's scores by 0.0001 with the number of threads.
+    write_run(tmp_path / 'best.pth', network, views, side, seed=1, label='composite')
     paths = write_photos(tmp_path / 'photos', 3)
     model = MIQAModel(weights=tmp_path / 'best.pth')
     expected = model.assess(paths)

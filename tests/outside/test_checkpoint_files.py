@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from helpers_apis import CNN, write_run
+from helpers_apis import CNN, forget_default_device, write_run
 from helpers_models import released_tensors
 
 from machine_iqa import MIQAModel
@@ -285,7 +285,7 @@ def test_a_changed_default_of_pytorch_changes_nothing(tmp_path):
         found = read_torch_file(tmp_path / 'x.pth')['x']
     finally:
         torch.set_default_dtype(torch.float32)
-        torch.set_default_device(None)
+        forget_default_device()
     assert found.dtype is torch.float32 and found.tolist() == [0, 1, 2]
 
 

@@ -165,7 +165,7 @@ def test_a_picture_that_cannot_be_delivered_does_not_keep_the_others(shots, weig
     command = ('filter', 'shots', '--keep', 1, '--weights', weights, '--quiet', '--to', 'good')
     assert status_of(*command) == 3
     assert sorted(os.listdir(b'good')) == sorted(NAMES)
-    assert '1 good images did not reach good' in capsys.readouterr().err
+    assert '1 good image did not reach good' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('name', ['a.csv', 'x' * 251 + '.csv', '画' * 83 + '.json', 'x.' + 'y' * 250])

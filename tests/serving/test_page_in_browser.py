@@ -113,9 +113,8 @@ def waiting(browser):
                     return element
             return None
 
-        patient = WebDriverWait(
-            browser, seconds, ignored_exceptions=[StaleElementReferenceException]
-        )  # replaced just now
+        # An element may be replaced between being found and being read.
+        patient = WebDriverWait(browser, seconds, ignored_exceptions=[StaleElementReferenceException])
         return patient.until(matching, f'{selector} with {text!r} did not appear')
 
     wait('#footer', 'brightness')
@@ -160,7 +159,8 @@ def test_two_pictures_are_compared_and_more_become_a_table_to_download(opened, t
     wait('#batch-figures', '2\nscored\n1\nfailed\n0\nwaiting')
     wait('#toast', 'Skipped, as neither pictures nor videos: 1')
     browser.find_elements('css selector', '#batch-head .button')[2].click()
-    names = [row.text for row in browser.find_elements('css selector', '#batch-rows tr')]
+    rows = "return [...document.querySelectorAll('#batch-rows tr')].map(row => row.innerText)"
+    names = browser.execute_script(rows)  # at one moment: rows are replaced when the last score comes
     assert ['=bad' in names[0], 'dark' in names[1], 'light' in names[2]] == [True] * 3
     rows = browser.execute_async_script(
         'const done = arguments[0]; const real = URL.createObjectURL;'

@@ -247,6 +247,7 @@ def test_an_environment_made_from_the_wheel_alone_scores_within_300_mb_and_witho
     assert done.returncode == 0, done.stderr
     score = json.loads(done.stdout)['score']
     assert score == pytest.approx(MIQAModel(tmp_path / 'best.pth', precision='fp32').assess(path), abs=1e-3)
+    (tmp_path / 'drive.mp4').write_bytes(b'\0\0\0\x18ftypmp42' + bytes(1000))
     for words, line in (
         (['train', 'ra_miqa_cls'], "pip install 'miqa[train]'"),
         (['image', str(path), '--model', str(tmp_path / 'best.pth')], "pip install 'miqa[train]'"),

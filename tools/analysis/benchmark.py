@@ -71,13 +71,7 @@ def run_case(name: str, words: list[str] | None = None) -> None:
     """
     case = importlib.import_module(f'cases.{name}')
     timing = importlib.import_module('cases.timing')
-    parser = ToolParser(prog=f'benchmark.py {name}', description=case.__doc__)
-    parser.add_argument('--repeats', type=int, default=3, help='rounds, of which the median counts (default: 3)')
-    parser.add_argument('--out', metavar='FILE', help='also write the figures as JSON')
-    case.add_options(parser)
-    args = parser.parse_args(sys.argv[2:] if words is None else words)
-    if args.repeats < 1:
-        parser.error('--repeats must be at least 1.')
+    args = parse_case(name, sys.argv[2:] if words is None else words)
     tables = {}
     for title, rows in case.run(args):
         tables[title] = rows
@@ -86,8 +80,24 @@ def run_case(name: str, words: list[str] | None = None) -> None:
             write_json(args.out, tables)
 
 
+def parse_case(name: str, words: list[str]) -> argparse.Namespace:
+    """Read the options of a case."""
+    case = importlib.import_module(f'cases.{name}')
+    parser = ToolParser(prog=f'benchmark.py {name}', description=case.__doc__)
+    parser.add_argument('--repeats', type=int, default=3, help='rounds, of which the median counts (default: 3)')
+    parser.add_argument('--out', metavar='FILE', help='also write the figures as JSON')
+    case.add_options(parser)
+    args = parser.parse_args(words)
+    if args.repeats < 1:
+        parser.error('--repeats must be at least 1.')
+    return args
+
+
 def parse_arguments(arguments=None) -> argparse.Namespace:
-    """Read the command line."""
+    """Read the command line, of the tables or of a case."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words and words[0] in CASES:
+        return parse_case(words[0], words[1:])
     cases = '\n'.join(f'  {name:12} {about}' for name, about in CASES.items())
     parser = ToolParser(description=__doc__.replace('{cases}', cases))
     parser.add_argument('data_root', metavar='DATA', help='folder with miqa_cls/ ... and splits/')
