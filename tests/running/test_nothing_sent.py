@@ -6,9 +6,11 @@ process at the first IP socket, also of compiled code, whose files show in a hom
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -130,9 +132,11 @@ CACHES = (Path('.cache/YAPF'), Path('.cache/matplotlib'), Path('.config/matplotl
 
 def run(tmp_path: Path, code: str, **variables: str) -> tuple[int, str, list[str]]:
     """Run code in an environment of its own; return its exit status, its last words, and the files in its home."""
-    folders = {name: tmp_path / name for name in ('work', 'miqa', 'tmp', 'home')}
+    folders = {name: tmp_path / name for name in ('work', 'miqa', 'home')}
+    # The sockets of worker processes need a short name.
+    folders['tmp'] = Path(tempfile.mkdtemp(prefix='t', dir='/tmp'))
     for folder in (*folders.values(), *(folders['home'] / cache for cache in CACHES)):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(photo()).save(folders['work'] / 'photo.png')
     kept = {name: os.environ[name] for name in ('PATH', 'OMP_NUM_THREADS', 'LD_LIBRARY_PATH') if name in os.environ}
     environment = {
@@ -146,6 +150,7 @@ def run(tmp_path: Path, code: str, **variables: str) -> tuple[int, str, list[str
     places = [*(folders[name] for name in ('work', 'miqa', 'tmp')), *(folders['home'] / cache for cache in CACHES)]
     command = [sys.executable, '-c', HOOKS + code, *map(str, places)]
     done = subprocess.run(command, env=kept | environment, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    shutil.rmtree(folders['tmp'], ignore_errors=True)
     files = [path.relative_to(folders['home']) for path in folders['home'].rglob('*') if path.is_file()]
     return (
         done.returncode,
