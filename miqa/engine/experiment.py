@@ -6,6 +6,8 @@ import contextlib
 import copy
 import os
 import re
+import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -179,6 +181,10 @@ def _settle_label(config: Config) -> None:
         network.setdefault('label', config.label)
 
 
+#: Characters of a socket's name on Linux (sun_path, 108 with the final zero) less what multiprocessing adds.
+_LONGEST_TEMPORARY_FOLDER = 107 - len('/pymp-01234567/listener-01234567')
+
+
 def _fit_machine(loader: ConfigDict) -> None:
     """Use no more workers than this process's share of cores, and pinned memory only where a GPU reads it."""
     processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
@@ -187,6 +193,15 @@ def _fit_machine(loader: ConfigDict) -> None:
     loader.pin_memory = bool(loader.get('pin_memory')) and torch.cuda.is_available()
     if not loader.num_workers:
         loader.persistent_workers = False
+        return
+    folder = tempfile.gettempdir()
+    if sys.platform == 'linux' and len(os.fsencode(folder)) > _LONGEST_TEMPORARY_FOLDER:
+        # The thread that sends would fail unseen, and the training would wait for ever.
+        raise ValueError(
+            f'Worker processes pass pictures through sockets in the temporary folder {folder}, whose name may have '
+            f'{_LONGEST_TEMPORARY_FOLDER} characters and has {len(os.fsencode(folder))}. Name a shorter one: '
+            'export TMPDIR=/tmp'
+        )
 
 
 def build_runner(

@@ -1,10 +1,13 @@
 """Configs: every one builds on the same knobs, and knobs reach every place that they decide."""
 
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from mmengine.config import ConfigDict
 
-from miqa.engine import load_config, settle
+from miqa.engine import experiment, load_config, settle
 from miqa.engine.launch import start_processes_group
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -95,3 +98,15 @@ def test_a_launcher_without_its_environment_says_what_is_missing(monkeypatch):
         start_processes_group('slurm')
     with pytest.raises(ValueError, match="Did you mean 'slurm'"):
         start_processes_group('slrum')
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='Elsewhere pictures are passed in another way.')
+def test_a_temporary_folder_whose_name_is_too_long_for_sockets_is_said_before_workers_wait_for_ever(monkeypatch):
+    monkeypatch.setattr(tempfile, 'tempdir', '/tmp/' + 'x' * 71)
+    experiment._fit_machine(ConfigDict(num_workers=0))
+    with pytest.raises(ValueError, match=r'75 characters and has 76.*export TMPDIR=/tmp'):
+        experiment._fit_machine(ConfigDict(num_workers=1))
+    monkeypatch.setattr(tempfile, 'tempdir', '/tmp/' + 'x' * 70)
+    loader = ConfigDict(num_workers=1)
+    experiment._fit_machine(loader)
+    assert loader.num_workers == 1
