@@ -36,7 +36,8 @@ QUICK = (
 LONG = (
     'running/test_clusters', 'cli/test_faults', 'cli/test_label_equal', 'tools/test_training', 'docs/test_blocks',
     'tools/test_your_own_models', 'machines/test_torchvision', 'cli/test_label_trained_detector', 'tools/test_wheel',
-    'tools/test_check_gpu', 'tools/test_papers_commands', 'tools/test_notebook',
+    'tools/test_check_gpu', 'tools/test_papers_commands', 'tools/test_notebook', 'tools/test_train_box',
+    'running/test_nothing_sent', 'models/test_two_stage_probe',
 )  # fmt: skip
 
 
