@@ -158,9 +158,10 @@ def test_two_pictures_are_compared_and_more_become_a_table_to_download(opened, t
     choose(browser, *paths, tmp_path / '=bad.png', tmp_path / 'notes.txt')
     wait('#batch-figures', '2\nscored\n1\nfailed\n0\nwaiting')
     wait('#toast', 'Skipped, as neither pictures nor videos: 1')
-    browser.find_elements('css selector', '#batch-head .button')[2].click()
+    # Each in one step of the page: it draws the table again when the last score comes.
+    browser.execute_script("document.querySelectorAll('#batch-head .button')[2].click()")
     rows = "return [...document.querySelectorAll('#batch-rows tr')].map(row => row.innerText)"
-    names = browser.execute_script(rows)  # at one moment: rows are replaced when the last score comes
+    names = browser.execute_script(rows)
     assert ['=bad' in names[0], 'dark' in names[1], 'light' in names[2]] == [True] * 3
     rows = browser.execute_async_script(
         'const done = arguments[0]; const real = URL.createObjectURL;'
