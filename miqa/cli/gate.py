@@ -9,6 +9,7 @@ import sys
 from miqa.apis.command_options import check_sources
 from miqa.keeping.files import try_writing
 from miqa.outside.tables import TableError
+from miqa.running import require
 from miqa.taxonomy import counted
 
 _OVERVIEW = """\
@@ -148,6 +149,7 @@ def run_make(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     check_sources(args.images, args.annotations, args.pairs)
+    require('torch', 'Making a gate')
     from miqa.gates.make import GateOrder, begun, make_gate, packaged_network, plan_gate
     from miqa.gates.report import REPORT, headline, write_gate_report
     from miqa.labelling import ScoreOptions

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         print('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     demo = demo_path(task=args.task)
-    here = f'is at {demo}' if demo.is_file() else f'is trained by `{in_a_clone("bash tools/quickstart.sh")}`'
+    here = f'is at {demo}' if demo.is_file() else f'is trained by {in_a_clone("bash tools/quickstart.sh", quoted=True)}'
     print(
         f'\nScores are raw regression values, nominally 0 to 1, higher is better. SRCC and PLCC are the figures of the '
         f'paper. The authors publish no checksums. Weights are kept in {user_cache()} (change it with '

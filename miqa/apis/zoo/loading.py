@@ -12,6 +12,7 @@ from miqa.apis.methods import DEMOS, LITE, METHODS, SHORT_SIDE, is_method_name, 
 from miqa.apis.spec import ModelSpec
 from miqa.errors import CheckpointError
 from miqa.outside.config_text import read_config_text
+from miqa.running import require
 from miqa.taxonomy import LABELS, RELEASED_METHODS, TASKS, check_choice
 
 from .catalogue import DEFAULT_TASK, demo_weights, fetch, find
@@ -67,6 +68,7 @@ def locate(name: str | None, task: str | None, label: str | None, weights: str |
     Raises:
         ValueError: name, task or label is unknown.
         FileNotFoundError: there is no such file, or it is in the zoo and cannot be fetched.
+        MissingPackage: it is in the zoo, and PyTorch is not installed.
     """
     for value, allowed, what in ((task, TASKS, 'task'), (label, LABELS, 'label')):
         if value is not None:
@@ -83,7 +85,9 @@ def locate(name: str | None, task: str | None, label: str | None, weights: str |
         return demo_weights(method, task)
     if method == LITE:
         return packaged_model(task)
-    return fetch(find(method, task or DEFAULT_TASK, label or DEFAULT_LABEL))
+    released = find(method, task or DEFAULT_TASK, label or DEFAULT_LABEL)
+    require('torch', f'The model {method}')  # before anything is downloaded for it
+    return fetch(released)
 
 
 def read_model(path: Path) -> tuple[ModelSpec, dict[str, torch.Tensor]]:
