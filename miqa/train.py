@@ -24,7 +24,7 @@ from pathlib import Path
 
 from .outside.configs import find_config
 from .paper_options import add_training_options, config_name, data_root, schedule_options, unused
-from .running.command_line import ConfigOptions, ToolParser, as_typed, run_command
+from .running.command_line import ConfigOptions, ToolParser, as_typed, run_command, sentence
 from .running.requirements import in_a_clone, require
 from .taxonomy import LABELS
 
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16 on CPUs and newer GPUs')
     parser.add_argument(
         '--selection',
-        type=_share_or_test,
+        type=sentence(_share_or_test),
         help="share of training photographs that choose best.pth (default: the config's); or test, the paper's way",
     )
     parser.add_argument('--seed', type=int, help='seed of everything random')
@@ -95,7 +95,10 @@ def finished(args: argparse.Namespace, parser: argparse.ArgumentParser) -> argpa
 
 def _share_or_test(text: str) -> str | float:
     """Read ``test`` or a number; whether the number is a share is checked with the config."""
-    return text if text == 'test' else float(text)
+    try:
+        return text if text == 'test' else float(text)
+    except ValueError:
+        raise ValueError(f'a share such as 0.2, or test; not {text!r}') from None
 
 
 def use_gpus(args: argparse.Namespace) -> None:
@@ -242,8 +245,8 @@ def main(args: argparse.Namespace | None = None) -> None:
             raise WeightsUnavailable(f'{error} For this config: --cfg-options {keys}') from error
     best = runner.message_hub.runtime_info.get('best_score')
     if runner.rank == 0:
-        for sentence in closing_sentences(args.config, Path(work_dir), best, runner.cfg, runner.latest):
-            print(sentence)
+        for line in closing_sentences(args.config, Path(work_dir), best, runner.cfg, runner.latest):
+            print(line)
     del runner  # its network holds the group
     leave_processes_group()
 

@@ -14,6 +14,7 @@ from miqa.outside.names import printable
 from miqa.outside.regular_files import missing_file
 from miqa.outside.walking import suffix_of
 from miqa.pictures.suffixes import IMAGE_SUFFIXES
+from miqa.running.command_line import sentence
 from miqa.taxonomy import LABELS, TASKS
 
 if TYPE_CHECKING:
@@ -80,14 +81,19 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         '--value-range',
-        type=_value_range,
+        type=sentence(_value_range),
         metavar='[BLACK,]WHITE',
         help='values of black and white in files with more than 8 bits, such as 4095 for 12 bits stored in 16',
     )
 
 
 def _value_range(text: str) -> float | tuple[float, ...]:
-    numbers = tuple(float(part) for part in text.split(','))
+    try:
+        numbers = tuple(float(part) for part in text.split(','))
+    except ValueError:
+        raise ValueError(
+            f'the value of white, such as 4095, or of black and white, such as 0,4095; not {text!r}'
+        ) from None
     return numbers[0] if len(numbers) == 1 else numbers
 
 

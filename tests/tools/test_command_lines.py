@@ -137,3 +137,9 @@ def test_a_tool_suggests_the_nearest_option_too(words, hint, monkeypatch, capsys
         runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
     assert caught.value.code == 2
     assert f"Did you mean '{hint}'?" in capsys.readouterr().err
+
+
+def test_a_selection_that_is_no_share_is_a_sentence(capsys):
+    with pytest.raises(SystemExit):
+        main(['train', 'ra_miqa_cls', '--selection', 'half'])
+    assert "--selection: a share such as 0.2, or test; not 'half'" in capsys.readouterr().err
