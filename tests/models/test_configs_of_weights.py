@@ -147,10 +147,10 @@ for _ in range(400):
 )
 def test_a_config_of_a_folder_that_is_not_plain_data_in_bounds_is_a_sentence(trap, saved, path, value):
     folder = changed(saved, trap / 'model', path, value)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ValueError) as caught:
         MIQAModel.from_pretrained(folder)
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
     assert len(str(caught.value)) < 3000 and '\n' not in str(caught.value)
 
 
@@ -267,10 +267,10 @@ def test_what_a_checkpoint_says_beside_its_model_is_not_looked_at(trap):
     ids=range(28),
 )
 def test_a_text_that_is_no_config_is_a_sentence_at_once(trap, text):
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ValueError, match='x.pth'):
         read_config_text(text, 'x.pth')
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_network_larger_than_its_weights_is_not_built(trap):
@@ -280,10 +280,10 @@ def test_a_network_larger_than_its_weights_is_not_built(trap):
     width = {**VIT, 'options': {'img_size': 2048, 'patch_size': 1, 'embed_dim': 16384, 'num_heads': 1}}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for network in (ask, width):
-        started = time.monotonic()
+        started = time.process_time()
         with pytest.raises(CheckpointError, match='much larger than the weights'):
             ModelSpec('x', None, None, network, views_of(), 72).build(state, 'x')
-        assert time.monotonic() - started < 30
+        assert time.process_time() - started < 30
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1.5e6  # kB
 
 

@@ -54,7 +54,7 @@ def state(tmp_path_factory):
 
 
 def build(network, state):
-    started = time.monotonic()
+    started = time.process_time()
     try:
         model = ModelSpec('x', None, None, network, views_of(), 72).build(state, 'x.pth')
     except ValueError as error:
@@ -65,7 +65,7 @@ def build(network, state):
         assert filled.keys() == state.keys()
         assert all(torch.equal(filled[name], value) for name, value in state.items())
     finally:
-        assert time.monotonic() - started < 60
+        assert time.process_time() - started < 60
 
 
 @bounded
