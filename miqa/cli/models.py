@@ -7,7 +7,7 @@ import json
 
 from miqa.taxonomy import LABELS, TASKS
 
-#: The model in :mod:`miqa.box`.
+#: The model in ``miqa/box``.
 PACKAGED_NAME = 'miqa-lite'
 
 _EXAMPLES = """

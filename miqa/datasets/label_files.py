@@ -50,7 +50,7 @@ class LabelTable(NamedTuple):
 def read_labels(folder: Path, task: str, sources: Sequence[str]) -> LabelTable:
     """Read and check the label files of ``sources``; where there are two of a source, they are joined by file name.
 
-    A label that the database does not have (see :func:`miqa.labelling.label_files.filed_labels`) is NaN throughout.
+    A label that the database does not have (see :func:`miqa.keeping.filed_labels.filed_labels`) is NaN throughout.
 
     Raises:
         DatabaseError: a column is missing, a value is missing, not a number or outside [0, 1], a name does not

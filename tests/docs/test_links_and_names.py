@@ -54,3 +54,18 @@ def test_the_reference_has_every_public_name(room):
             if not {home, f'{home}.{thing.__qualname__}'} & listed:
                 missing.append(f'{home}.{thing.__qualname__}')
     assert missing == []
+
+
+def test_every_reference_of_a_docstring_names_something():
+    """Roles such as ``:func:`miqa.layout.source_root```, down to the function or class of a module."""
+    files = sorted((ROOT / 'miqa').rglob('*.py'))
+    modules = {'.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__') for path in files}
+    wrong = []
+    for path in files:
+        for name in set(re.findall(r':\w+:`~?(miqa(?:\.\w+)+)`', path.read_text(encoding='utf-8'))):
+            parts = name.split('.')
+            depth = max(depth for depth in range(1, len(parts) + 1) if '.'.join(parts[:depth]) in modules)
+            module = importlib.import_module('.'.join(parts[:depth]))
+            if depth < len(parts) and not hasattr(module, parts[depth]):
+                wrong.append(f'{path.relative_to(ROOT)}: {name}')
+    assert wrong == []

@@ -42,7 +42,7 @@ def export_model(
       ``rt_info``.
     - ``.pt2``: ``torch.export.load(path).module()(pixels)``.
     - ``.pth.tar``: the weights alone, as the paper's authors store theirs, for their scripts; see
-      :func:`miqa.apis.export_released.export_released`.
+      :func:`miqa.apis.exports.released.export_released`.
 
     All but the last take ``pixels``, uint8 RGB (B, 3, size, size) with any B, and give ``score``, float32 (B,). To get
     the pixels: resize with Pillow's antialiased filter of the name ``interpolation`` so that the shorter side has
