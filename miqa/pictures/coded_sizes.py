@@ -54,12 +54,8 @@ class Bits:
         return (1 << zeros) - 1 + self.read(zeros)
 
 
-def coded_sizes(stream: BinaryIO, tracks: bool) -> Iterator[Size]:
+def coded_sizes(stream: BinaryIO) -> Iterator[Size]:
     """Yield width and height of every picture, tile and canvas that is coded in an AVIF or HEIF file.
-
-    Args:
-        stream: the file.
-        tracks: include the first picture of each track: Pillow reads those of AVIF files, libheif reads items alone.
 
     Raises:
         DamagedPicture: an item with coded pixels does not say how large they are, or may have several sizes.
@@ -73,7 +69,7 @@ def coded_sizes(stream: BinaryIO, tracks: bool) -> Iterator[Size]:
         elif kind in (b'grid', b'iovl'):
             wide = unpack_at(item, 1, 'B')[0] & 1
             yield unpack_at(item, 4 if kind == b'grid' else 10, '>II' if wide else '>HH')
-    for sample in _first_samples(stream) if tracks else ():
+    for sample in _first_samples(stream):
         yield from _av1(sample, counter)
 
 
@@ -288,7 +284,7 @@ def check_coded(stream: BinaryIO, header: Header) -> Header:
     Raises:
         DamagedPicture: something is larger, or does not say how large it is.
     """
-    for width, height in coded_sizes(stream, header.kind == 'AVIF'):
+    for width, height in coded_sizes(stream):
         if width * height > (header.width + 63) * (header.height + 63):
             raise DamagedPicture(f'it states {header.width} x {header.height} pixels and holds {width} x {height}')
     return header

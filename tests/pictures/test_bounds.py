@@ -198,13 +198,6 @@ def test_coded_pixels_are_no_more_than_the_file_states(kind, monkeypatch):
         read_image(stating(kind, 16, 16))
 
 
-def test_a_track_beside_the_pictures_of_a_heic_file_is_not_read_and_no_reason_to_refuse_it():
-    pytest.importorskip('pi_heif')
-    data = (Path(__file__).parents[1] / 'helpers' / 'smooth.heic').read_bytes()
-    film = data + box(b'moov', box(b'trak', box(b'mdia', box(b'minf', box(b'stbl', b'')))))
-    assert np.array_equal(read_image(film), read_image(data))
-
-
 def test_tiles_of_a_grid_are_measured_one_by_one_and_where_they_lie():
     # A grid of two tiles with pixels of 128 x 96 each, whose table of places has the item of the grid in `idat`.
     tile = encoded('AVIF', np.tile(RGB, (4, 4, 1)))
@@ -226,7 +219,7 @@ def test_tiles_of_a_grid_are_measured_one_by_one_and_where_they_lie():
         first = len(head) + len(box(b'meta', bytes(4) + table(0) + rest)) + 8
         return head + box(b'meta', bytes(4) + table(first) + rest) + box(b'mdat', pixels)
 
-    assert list(coded_sizes(io.BytesIO(file((256, 96), (256, 96))), tracks=True)) == [(256, 96), (128, 96), (128, 96)]
+    assert list(coded_sizes(io.BytesIO(file((256, 96), (256, 96))))) == [(256, 96), (128, 96), (128, 96)]
     for canvas, stated, message in (
         ((256, 96), (16, 16), 'states 16 x 16 pixels and holds 256 x 96'),
         ((9000, 9000), (256, 96), 'states 256 x 96 pixels and holds 9000 x 9000'),
