@@ -44,11 +44,25 @@ def _child(parent_name: str, *locations: str) -> Registry:
 
 
 #: Vision models (classifiers, detectors, segmenters) whose behaviour labels a database.
-MACHINES = Registry('machine', scope='miqa', locations=['miqa.machines'])
-DATASETS = _child('DATASETS', 'miqa.datasets')
-TRANSFORMS = _child('TRANSFORMS', 'miqa.datasets.transforms')
-DATA_SAMPLERS = _child('DATA_SAMPLERS', 'miqa.datasets')
-FUNCTIONS = _child('FUNCTIONS', 'miqa.datasets')
+MACHINES = Registry(
+    'machine',
+    scope='miqa',
+    locations=[
+        'miqa.machines.callable_machine',
+        'miqa.machines.mmdet_machine',
+        'miqa.machines.mmseg_machine',
+        'miqa.machines.onnx_machine',
+        'miqa.machines.timm_classifier',
+        'miqa.machines.torchvision_machine',
+        'miqa.machines.transformers_machine',
+        'miqa.machines.ultralytics_machine',
+    ],
+)
+DATASETS = _child('DATASETS', 'miqa.datasets.miqd', 'miqa.datasets.unlabelled')
+_TRANSFORMS = ('augmentation', 'cached_features', 'loading', 'resizing', 'views')
+TRANSFORMS = _child('TRANSFORMS', *(f'miqa.datasets.transforms.{name}' for name in _TRANSFORMS))
+DATA_SAMPLERS = _child('DATA_SAMPLERS', 'miqa.datasets.sampler')
+FUNCTIONS = _child('FUNCTIONS', 'miqa.datasets.batching')
 MODELS = _child('MODELS', 'miqa.models')
 METRICS = _child('METRICS', 'miqa.evaluation.metric')
 HOOKS = _child('HOOKS', 'miqa.engine')

@@ -5,6 +5,7 @@ environment and open files to a server, which forks; pipes, redirections and exi
 """
 
 import array
+import gc
 import json
 import os
 import runpy
@@ -71,6 +72,8 @@ def _serve(address: str) -> None:
     import miqa.test
     import miqa.train  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # copies neither look through what is imported nor so copy its pages
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)

@@ -51,3 +51,11 @@ def test_the_help_of_every_command_needs_nothing_heavy():
     for command in COMMANDS:
         done = subprocess.run([sys.executable, '-c', code, command], capture_output=True, text=True, cwd=ROOT)
         assert done.returncode == 0 and 'usage: miqa' in done.stdout, (command, done.stderr[-500:])
+
+
+def test_workers_that_distort_label_and_pack_import_no_pytorch():
+    """One a core: each would spend seconds and 200 MB on it."""
+    worked = 'miqa.distortions.build, miqa.labelling.build, miqa.labelling.verify, miqa.datasets.packing'
+    code = f'import sys; sys.modules["torch"] = None; import {worked}'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-500:]

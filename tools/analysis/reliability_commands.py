@@ -23,9 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 #: second one), waits for it and writes its exit status; the command runs at the top level of the program, so that the
 #: interpreter ends it as it ends every program. Nothing that is imported first computes anything or starts a thread.
 _SERVER = """
-import contextlib, importlib, json, os, runpy, signal, sys
+import contextlib, gc, importlib, json, os, runpy, signal, sys
 for name in {imported}:
     importlib.import_module(name)
+gc.collect()
+gc.freeze()  # copies neither look through what is imported nor so copy its pages
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 command = None
 for line in sys.stdin:
