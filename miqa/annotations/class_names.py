@@ -1,13 +1,17 @@
-"""Names of classes in a text file, one a line, from index 0."""
+"""Names of classes: read from a text file, one a line, from index 0; and which of them mean the same."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from miqa.outside import read_regular_text
 
 _MOST_BYTES = 16 << 20
+#: Letters of Cyrillic and Greek that look as Latin ones do.
+_LATIN = str.maketrans('аеоорсухіјѕον', 'aeoopcyxijsov')
 
 
 def read_class_names(path: Path) -> list[str]:
@@ -23,7 +27,14 @@ def read_class_names(path: Path) -> list[str]:
             f'{path}, line {names.index("") + 1} is empty. Each line names a class, in the order of their index, so '
             'that it is not clear which class the next line names: remove the line, or write a name.'
         )
-    return checked_names(names, path)
+    checked_names(names, path)
+    for first in (0, 1):
+        if all(re.match(rf'{index}[\s:,;=]', name) for index, name in enumerate(names, first)):
+            raise ValueError(
+                f'{path} numbers its lines ({", ".join(names[:3])}{", ..." * (len(names) > 3)}). Each line is the name '
+                'of a class alone, and its index the number of the line, from 0: remove the numbers.'
+            )
+    return names
 
 
 def checked_names(names: Sequence[str], path: Path) -> list[str]:
@@ -36,3 +47,20 @@ def checked_names(names: Sequence[str], path: Path) -> list[str]:
     if twice or not names:
         raise ValueError(f'{path} names {twice[0]!r} twice.' if twice else f'{path} names no class.')
     return list(names)
+
+
+def plain_name(name: str) -> str:
+    """Return what is the same for names that nobody tells apart: in case, spaces, ``_``, ``-``, or look alone."""
+    text = unicodedata.normalize('NFKC', name).casefold().translate(_LATIN)
+    return ' '.join(re.sub(r'_|(?<=\w)-', ' ', text).split())
+
+
+def check_alike(names: Iterable[str], what: str) -> None:
+    """Raise a ValueError where two names of classes differ in nothing that people see; ``what`` begins the sentence."""
+    seen: dict[str, str] = {}
+    for name in sorted(names):
+        if (other := seen.setdefault(plain_name(name), name)) != name:
+            raise ValueError(
+                f'{what} {other!r} and {name!r} would be two classes, and differ in case, spaces or the code of a '
+                'letter alone. Write them alike.'
+            )

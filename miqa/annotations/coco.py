@@ -6,10 +6,12 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from miqa.outside.regular_files import NotText, decoded_text, read_regular
 
+from .box_readings import CORNER, CORNERS, other_reading, written_as_corners
+from .class_names import plain_name
 from .coco_shapes import box_of, checked_shape, finite_box, is_number
 from .objects import AnnotatedImage, AnnotatedObject, AnnotationError, Annotations
 
@@ -17,14 +19,17 @@ from .objects import AnnotatedImage, AnnotatedObject, AnnotationError, Annotatio
 _SMALLEST = 8
 #: How many problems a message spells out; the rest is counted.
 _SPELLED_OUT = 3
+#: Share of the area that a box and its outlines must have in common at least.
+_OVERLAP = 0.5
 
 
 def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:
     r"""Read COCO instance annotations and check every entry.
 
     Ids may be whole numbers or texts of them. File names may have folders, with ``\`` or ``/``. A box that is
-    missing or empty is that of the segmentation; an object whose box has no area is left out and counted. Empty
-    polygons are none. An image may lack its width and height. Of categories of one name those count that objects have:
+    missing or empty is that of the segmentation; an object whose box has no area, or that is there twice, is left out
+    and counted. Empty polygons are none. An image may lack its width and height. Of categories of one name those count
+    that objects have:
     some programs list the name of a whole set, which no object has, beside the same name of a category.
 
     Args:
@@ -35,7 +40,8 @@ def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:
     Raises:
         FileNotFoundError: there is no such file.
         AnnotationError: it is no such file, or entries are wrong: unknown or doubled ids, boxes, shapes or sizes that
-            cannot be. The first problems are spelled out, all are counted.
+            cannot be, boxes that are written in another way, predictions. The first problems are spelled out, all are
+            counted.
     """
     return parse_coco(read_regular(path, what='file of COCO annotations'), path, objects)
 
@@ -53,12 +59,10 @@ def parse_coco(data: bytes, path: str | os.PathLike, objects: bool = True) -> An
     entries = content.get('annotations', [])
     used = {_key(entry.get('category_id')) for entry in entries if isinstance(entry, dict)}
     categories = _categories(content['categories'], used, problems) if 'categories' in content else None
-    kept, counts = _objects(entries, images, categories, objects, problems)
+    kept, remarks = _objects(entries, images, categories, objects, problems)
     problems.report()
     names = {name: number for number, name in (categories or {}).items()}
-    return Annotations(
-        str(path), images, kept, names, counts['without area'], counts['ignored'], counts['over the border']
-    )
+    return Annotations(str(path), images, kept, names, remarks)
 
 
 def _parsed(data: bytes, path: str | os.PathLike) -> Mapping:
@@ -162,21 +166,25 @@ def _categories(entries: list, used: Container, problems: _Problems) -> dict[int
             problems.add(f'Two categories have the id {number}: {categories[number]} and {name}.')
         else:
             categories[number] = name.strip()
-            numbers.setdefault(name.strip(), []).append(number)
-    for name, same in numbers.items():
+            numbers.setdefault(plain_name(name), []).append(number)
+    for same in numbers.values():
         meant = [number for number in same if number in used] or same[:1]
         if len(meant) > 1:
-            problems.add(f'Two categories have the name {name}: {meant[0]} and {meant[1]}. Give them one id.')
+            problems.add(
+                f'Two categories have names nobody tells apart: {meant[0]} {categories[meant[0]]!r} and {meant[1]} '
+                f'{categories[meant[1]]!r}. Give them one id.'
+            )
         for number in set(same) - set(meant):
             del categories[number]
     return categories
 
 
-def _objects(entries: list, images: dict, categories: Mapping | None, boxes: bool, problems: _Problems):
+def _objects(
+    entries: list, images: dict, categories: Mapping | None, boxes: bool, problems: _Problems
+) -> tuple[dict[int | str, list[AnnotatedObject]], Mapping[str, int]]:
     objects_of: dict[int | str, list[AnnotatedObject]] = {key: [] for key in images}
     ids: set[int | str] = set()
-    counts: Counter[str] = Counter()
-    furthest = 0.0
+    marked = _MarkedBoxes()
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict):
             problems.add(f'Annotation {place + 1} of the list must be an object.')
@@ -203,29 +211,95 @@ def _objects(entries: list, images: dict, categories: Mapping | None, boxes: boo
             # The size of its pixels is that of the picture.
             height, width = parsed.segmentation['size']
             images[image] = images[image]._replace(size=(width, height))
-        left, top, width, height = parsed.box
-        if width > 0 and height > 0:
+        if marked.add(entry, parsed, images[image]):
             objects_of[image].append(parsed)
-            counts['ignored'] += bool(entry.get('ignore'))
-            size = images[image].size
-            if size is not None and min(size) > _SMALLEST:
-                counts['over the border'] += (
-                    min(left, top) < -1 or left + width > size[0] + 1 or top + height > size[1] + 1
-                )
-                furthest = max(furthest, left + width, top + height)
-        else:
-            counts['without area'] += 1
-    if 0 < furthest <= 1 and boxes:
-        problems.add(
-            f'No box reaches beyond {furthest:g} pixels: are these shares of the sides? A bbox is given in pixels.'
-        )
-    return objects_of, counts
+    if boxes:
+        for problem in marked.problems():
+            problems.add(problem)
+    return objects_of, marked.counts
+
+
+class _MarkedBoxes:
+    """What is to be known of all boxes of a file together."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._outlined = 0
+        self._apart = 0
+        self._furthest = 0.0
+        self._boxes: list[tuple] = []
+        self._sizes: list[tuple[int, int]] = []
+        self._areas: list[float | None] = []
+        self._known: dict[tuple, list] = {}
+
+    def add(self, entry: dict, thing: AnnotatedObject, image: AnnotatedImage) -> bool:
+        """Count an object; return False where it is not one more object."""
+        left, top, width, height = thing.box
+        if not (width > 0 and height > 0):
+            self.counts['{} object{s} {have} a box without area and {are} left out'] += 1
+            return False
+        alike = self._known.setdefault((image.key, thing.category, thing.box, thing.crowd), [])
+        if thing.segmentation in alike:
+            self.counts['{} object{s} {are} there twice and {count} once'] += 1
+            return False
+        alike.append(thing.segmentation)
+        if entry.get('ignore'):
+            self.counts['{} object{s} {are} marked "ignore": {they} {count} neither for nor against'] += 1
+        if entry.get('bbox') and thing.segmentation is not None and not _is_turned(entry):
+            self._outlined += 1
+            self._apart += _overlap(thing.box, box_of(thing.segmentation)) < _OVERLAP
+        if image.size is None or min(image.size) > _SMALLEST:
+            self._furthest = max(self._furthest, left + width, top + height)
+        if image.size is not None and min(image.size) > _SMALLEST:
+            if min(left, top) < -1 or left + width > image.size[0] + 1 or top + height > image.size[1] + 1:
+                self.counts[
+                    f'{{}} box{{es}} {{reach}} over the border of a picture by more than a pixel (a bbox is {CORNER})'
+                ] += 1
+            self._boxes.append(thing.box)
+            self._sizes.append(image.size)
+            area = entry.get('area')
+            self._areas.append(area if is_number(area) else None)
+        return True
+
+    def problems(self) -> Iterator[str]:
+        """Yield a sentence for what boxes cannot be, taken together."""
+        if 0 < self._furthest <= 1:
+            yield (
+                f'No box reaches beyond {self._furthest:g} pixels: are these shares of the sides? Boxes are given in '
+                'pixels.'
+            )
+        other = other_reading(self._boxes, self._sizes, CORNER)
+        areas = [area for area in self._areas if area is not None]
+        if other is None and len(areas) == len(self._boxes) and written_as_corners(self._boxes, areas):
+            other = CORNERS
+        if other is not None:
+            yield f'The boxes do not fit as {CORNER}, which a bbox is, and all of them fit as {other}: convert them.'
+        elif 2 * self._apart > self._outlined:
+            yield (
+                f'{self._apart} of {self._outlined} boxes are elsewhere than their outlines (segmentation). A bbox is '
+                f'{CORNER} of the object, in pixels.'
+            )
+        elif self._apart:
+            self.counts['{} box{es} {are} elsewhere than the outlines of the object'] += self._apart
+
+
+def _overlap(one: tuple, other: tuple) -> float:
+    """Return intersection over union of two boxes: left, top, width, height."""
+    width, height = (min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
+    common = max(width, 0.0) * max(height, 0.0)
+    return common / max(one[2] * one[3] + other[2] * other[3] - common, 1e-9)
 
 
 def _object(entry: dict, category: int, size, where: str, boxes: bool, problems: _Problems) -> AnnotatedObject | None:
     crowd = entry.get('iscrowd', 0)
     if crowd is None or crowd not in (0, 1):
         problems.add(f'{where}: iscrowd must be 0 or 1, not {_shown(crowd)}.')
+        return None
+    if (ignored := entry.get('ignore') or 0) not in (0, 1):
+        problems.add(f'{where}: ignore must be 0 or 1, not {_shown(ignored)}.')
+        return None
+    if boxes and entry.get('score', 1) not in (1, None):
+        problems.add(f'{where} has the score {_shown(entry["score"])}: is it a prediction? Annotations have none.')
         return None
     field = 'bbox'
     try:

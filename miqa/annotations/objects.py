@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from miqa.errors import MIQAError
 from miqa.layout import coco_source
+from miqa.outside.names import plain
 
 
 class AnnotationError(MIQAError, ValueError):
@@ -57,18 +58,15 @@ class Annotations:
         images: key -> picture.
         objects: key -> its objects; a picture without any has an empty list.
         categories: name -> id.
-        without_area: how many objects were left out because their boxes have no area, so that nothing can find them.
-        ignored: how many objects are marked ``ignore`` and are taken for crowds.
-        over_border: how many boxes reach over the border of their picture by more than a pixel.
+        remarks: what the user should know -> how often it is so; see
+            :meth:`miqa.annotations.formats.format.Remarks.add`.
     """
 
     path: str
     images: Mapping[int | str, AnnotatedImage]
     objects: Mapping[int | str, Sequence[AnnotatedObject]]
     categories: Mapping[str, int]
-    without_area: int = 0
-    ignored: int = 0
-    over_border: int = 0
+    remarks: Mapping[str, int] = field(default_factory=dict)
 
     def names(self) -> dict[str, int | str]:
         """Return the name of each picture in a database -> its key.
@@ -109,13 +107,15 @@ class Annotations:
         return None
 
     def find(self, path: str) -> int | str:
-        """Return the key of the picture at ``path``: of the same file name, and of its folders where several have it.
+        """Return the key of the picture at ``path``: of the same file name (or one of other
+        case, where none is the same), and of its folders where several have it.
 
         Raises:
             AnnotationError: no picture has this file name, or several that folders do not tell apart.
         """
         parts = PurePosixPath(path.replace('\\', '/')).parts
-        candidates = self._keys_by_name.get(parts[-1] if parts else '', [])
+        name = parts[-1] if parts else ''
+        candidates = self._keys_by_name.get(name) or self._keys_by_name.get(plain(name), [])
         for depth in range(2, len(parts) + 1):
             if len(candidates) <= 1:
                 break
@@ -138,5 +138,7 @@ class Annotations:
     def _keys_by_name(self) -> dict[str, list[int | str]]:
         keys: dict[str, list[int | str]] = {}
         for key, image in self.images.items():
-            keys.setdefault(PurePosixPath(image.file_name).name, []).append(key)
+            name = PurePosixPath(image.file_name).name
+            for each in {name, plain(name)}:
+                keys.setdefault(each, []).append(key)
         return keys

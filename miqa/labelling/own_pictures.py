@@ -39,7 +39,7 @@ from miqa.outside.walking import SkippedFiles, Walker, check_target, raise_probl
 from miqa.pictures import UnreadableImage
 from miqa.pictures.reading import picture_size, picture_sizes
 from miqa.pictures.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
-from miqa.taxonomy import IMAGE_TASKS
+from miqa.taxonomy import IMAGE_TASKS, counted
 
 #: Which number each picture of a detection database has, beside its images, so that later runs give the same.
 NUMBERS_FILE = 'numbers.json'
@@ -174,6 +174,7 @@ def _store_coco(read: CocoFile, request: Request, root, task: str) -> OwnPicture
     truth, annotations = ground_truth_path(root, task), read.annotations
     paths = [picture.path for picture in request.pictures]
     sources = plan_sources(paths, task, annotations, headers=request.pictures)
+    _check_objects(sum(len(annotations.objects[annotations.find(str(path))]) for path in paths), request)
     _settle(truth, read.data, str(request.path))
     below = {str(picture.path): picture.name for picture in request.pictures}
     names = {source.image_id: below[source.path] for source in sources}
@@ -185,17 +186,29 @@ def _store_objects(read: ReadObjects, request: Request, root, task: str) -> OwnP
     check_turned(pictures, str(request.path), [read.sizes.get(picture.name) for picture in pictures])
     numbers = _settled_numbers(root, task, [picture.name for picture in pictures])
     data = json.dumps(coco_content(pictures, read.objects, read.categories, numbers), indent=1, ensure_ascii=False)
-    annotations = parse_coco(data.encode(), truth)
+    annotations = replace(parse_coco(data.encode(), request.path), path=str(truth))
+    _check_objects(sum(map(len, annotations.objects.values())), request)
     _settle(truth, data.encode(), str(request.path))
     recipes = {picture.name: numbers[picture.name] for picture in pictures}
     own = _numbered(request.folder, {name: (n, coco_recipe(annotations, n)) for name, n in recipes.items()})
-    total = sum(map(len, read.objects.values()))
+    total = sum(map(len, annotations.objects.values()))
     own.notes.append(
-        f'{total} objects of {len(read.categories)} classes in {len(pictures)} pictures, written to {truth}'
+        f'{counted(total, "object")} of {len(read.categories)} class{"es" * (len(read.categories) != 1)} in '
+        f'{counted(len(pictures), "picture")}, written to {truth}'
     )
+    for sentence, count in annotations.remarks.items():
+        read.remarks.add(sentence, count=count)
     own.notes += read.remarks.lines()
     own.annotations = annotations
     return own
+
+
+def _check_objects(count: int, request: Request) -> None:
+    if not count:
+        raise ValueError(
+            f'{request.path} marks no object in any of the {counted(len(request.pictures), "picture")}, so that '
+            'nothing tells whether a machine is right. Without --annotations labels of consistency are made.'
+        )
 
 
 def _store_classes(read: ReadClasses, request: Request, root, task: str) -> OwnPictures:

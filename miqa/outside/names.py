@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import unicodedata
 from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -60,6 +61,11 @@ def place_of(path: str) -> str:
 @lru_cache(maxsize=10_000)
 def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
+
+
+def plain(name: str) -> str:
+    """Return what is the same for names that differ in case, or in how Unicode writes a letter (NFC, NFD) alone."""
+    return unicodedata.normalize('NFC', name).casefold()
 
 
 def printable(text: str) -> str:

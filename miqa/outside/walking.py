@@ -49,6 +49,15 @@ def raise_problem(path: str, error: OSError) -> NoReturn:
     raise type(error)(f'The folder {printable(path)} cannot be read: {error.strerror or error}.') from error
 
 
+#: Folders that other programs put between a user's: thumbnails, what an archive has of another system, waste.
+_OTHERS = {'@eaDir', '#recycle', '__MACOSX', '$RECYCLE.BIN', 'System Volume Information'}
+
+
+def is_hidden(name: str) -> bool:
+    """Return True for names that belong to other programs: those that begin with a dot, and folders of some systems."""
+    return name.startswith('.') or name in _OTHERS
+
+
 def is_pattern(path: str) -> bool:
     """Tell whether a path has wildcards of the shell."""
     return bool(_MAGIC.search(path))
@@ -110,7 +119,7 @@ class Walker:
     def below(self, folder: str, suffixes: Collection[str]) -> Iterator[str]:
         """Yield the files in a folder and below it that end in one of ``suffixes``, sorted within each folder.
 
-        Names that begin with a dot are left out: they belong to other programs. What has such an ending and is no
+        Names that belong to other programs (:func:`is_hidden`) are left out. What has such an ending and is no
         regular file (a broken link, a pipe) is yielded, too: whoever opens it reports it.
         """
         yield from self._below(folder, suffixes, set())
@@ -118,7 +127,7 @@ class Walker:
     def _below(self, folder: str, suffixes: Collection[str], walked: set[tuple]) -> Iterator[str]:
         folders = []
         for entry in self._entries(folder, walked):
-            if entry.name.startswith('.'):
+            if is_hidden(entry.name):
                 continue
             if _is_folder(entry):
                 folders.append(entry)
@@ -159,7 +168,7 @@ class Walker:
                     yield from (
                         _join(folder, entry.name)
                         for entry in self._entries(folder, set())
-                        if not entry.name.startswith('.') and not _is_folder(entry)
+                        if not is_hidden(entry.name) and not _is_folder(entry)
                     )
         else:
             expression = re.compile(fnmatch.translate(part))
@@ -169,7 +178,7 @@ class Walker:
                     yield from self._matching(_join(base, entry.name), rest)
 
     def _folders(self, folder: str, walked: set[tuple]) -> Iterator[str]:
-        entries = [entry for entry in self._entries(folder, walked) if not entry.name.startswith('.')]
+        entries = [entry for entry in self._entries(folder, walked) if not is_hidden(entry.name)]
         if _identity(folder or '.') in walked:
             yield folder
         for entry in entries:

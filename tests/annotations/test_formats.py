@@ -106,7 +106,7 @@ def test_the_labels_of_a_data_set_in_parts_are_found_below_its_data_yaml(tmp_pat
     found, _ = read_yolo(tmp_path / 'train/labels', shown[:1])
     assert found['a.png'][0].category == 'car'
     write(tmp_path / 'valid/labels/a.txt', '')
-    with pytest.raises(ValueError, match='both labels of a picture a'):
+    with pytest.raises(ValueError, match='both annotations of the picture a.png'):
         read_yolo(description, shown)
 
 
@@ -201,8 +201,9 @@ def test_data_yaml_may_say_where_its_data_set_is(tmp_path, path):
 
 def test_a_table_of_shares_is_not_taken_for_pixels(tmp_path):
     table = write(tmp_path / 'b.csv', 'filename,class,xmin,ymin,xmax,ymax\na.png,car,0.1,0.2,0.5,0.9\n')
-    with pytest.raises(ValueError, match='no edge of a box is above 0.9. Are these shares'):
-        read_boxes_csv(table, [picture(tmp_path / 'in')])
+    picture(tmp_path / 'in')
+    with pytest.raises(ValueError, match='b.csv: No box reaches beyond 0.9 pixels: are these shares'):
+        prepare_pictures(tmp_path / 'in', tmp_path / 'out', 'det', table)
 
 
 def test_names_of_folders_may_be_written_otherwise_than_the_machines_names():

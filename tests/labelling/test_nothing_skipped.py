@@ -72,7 +72,7 @@ def test_shapes_of_cvat_without_area_are_counted_and_unknown_ones_refused(tmp_pa
     assert len(read.objects['a.png']) == 1
     said = ' '.join(read.remarks.lines())
     assert all(f'2 shapes of the kind {kind}' in said for kind in ('points', 'polyline', 'tag'))
-    assert '1 shapes belong to groups' in said
+    assert '1 shape belongs to groups' in said
     with pytest.raises(ValueError, match='2 splat.*not read|not read: 2 splat'):
         cvat(tmp_path, shown, box, '<splat label="car"/>', '<splat label="car"/>')
     with pytest.raises(ValueError, match='not inside the picture'):
@@ -91,7 +91,7 @@ def test_a_mask_of_labelme_is_read_and_an_unknown_shape_refused(tmp_path, shown)
     read = formats.read_labelme(Request(tmp_path / 'labels', shown, tmp_path / 'in'))
     (thing,) = read.objects['a.png']
     assert thing.box == (10, 20, 12, 22) and area_of(thing) == 3
-    assert read.remarks.lines()[0].startswith('1 shapes of the kind point')
+    assert read.remarks.lines()[0].startswith('1 shape of the kind point')
     for change in ({'shape_type': 'cuboid'}, {'mask': 'x'}, {'points': [[10, 20], [12, 21]]}):
         write(tmp_path / 'labels/a.json', json.dumps({'shapes': [{**mask, **change}]}))
         with pytest.raises(ValueError, match=r'a\.json, shape 1'):
@@ -131,13 +131,13 @@ def test_yolo_counts_what_it_did_not_take(tmp_path, shown):
     Image.new('RGB', SIZE).save(tmp_path / 'in/b.png')
     shown = [*shown, Picture(tmp_path / 'in/b.png', 'b.png', SIZE)]
     line = '0 0.5 0.5 0.2 0.4\n'
-    write(tmp_path / 'labels/a.txt', line + line + '0 0.5 0.5 0 0\n0 .1 .1 .3 .1 .3 .3 .1 .3\n')
+    write(tmp_path / 'labels/a.txt', line + '0 0.5 0.5 0 0\n0 .1 .1 .3 .1 .3 .3 .1 .3\n')
     write(tmp_path / 'labels/z.txt', line)
     write(tmp_path / 'labels/classes.txt', 'car\n')
     read = formats.read_yolo(Request(tmp_path / 'labels', shown, tmp_path / 'in'))
     assert [thing.box for thing in read.objects['a.png']] == [(80, 30, 120, 70), pytest.approx((20, 10, 60, 30))]
     said = ' '.join(read.remarks.lines())
-    for words in ('1 lines stand twice', '1 objects have no area', '1 pictures have no file', '1 text files belong to'):
+    for words in ('1 object has no area', '1 picture has no file', '1 file belongs to'):
         assert words in said
 
 
@@ -147,7 +147,7 @@ OBJECT = (
 )
 
 
-@pytest.mark.parametrize(('first', 'left', 'words'), [(1, 0, ''), (0, 0, '1 boxes begin at pixel 0'), (11, 10, '')])
+@pytest.mark.parametrize(('first', 'left', 'words'), [(1, 0, ''), (0, 0, '1 box begins at pixel 0'), (11, 10, '')])
 def test_corners_of_voc_count_from_1_unless_one_is_0(tmp_path, shown, first, left, words):
     write(tmp_path / 'voc/a.xml', VOC.format(OBJECT.format('', first) + OBJECT.format('', 21)))
     read = formats.read_voc(Request(tmp_path / 'voc', shown, tmp_path / 'in'))
@@ -191,10 +191,10 @@ def test_coco_counts_what_does_not_count_and_refuses_shares(tmp_path):
     assert [thing.crowd for thing in read.annotations.objects[1]] == [True, False]
     said = ' '.join(read.remarks.lines())
     for words in (
-        '1 objects have boxes without area',
-        '1 objects are marked "ignore"',
-        '1 boxes reach over',
-        '2 annotated images',
+        '1 object has a box without area',
+        '1 object is marked "ignore"',
+        '1 box reaches over',
+        '2 annotated images are',
     ):
         assert words in said
     with pytest.raises(ValueError, match='are these shares of the sides'):

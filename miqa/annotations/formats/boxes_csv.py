@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
+from miqa.outside.names import plain
 from miqa.outside.tables import id_of, number_of, read_table
 
 from .coco_writing import LabelledBox, Picture, inside
+from .files import flag
 from .format import OBJECTS, AnnotationFormat, ReadObjects, Request
 
 #: Column -> what else it may be called.
@@ -27,9 +29,8 @@ _OPTIONAL = {
     'height': ('image_height', 'img_height'),
     'rotation': ('angle', 'theta'),
     'iscrowd': ('difficult', 'crowd', 'ignore', 'isgroupof'),
+    'score': ('confidence', 'conf'),
 }
-#: Pixels of a side; in a picture of more, boxes that end within its first pixel are none.
-_SMALLEST = 8
 _SIDES = ('xmin', 'ymin', 'xmax', 'ymax')
 
 
@@ -42,7 +43,7 @@ def read_boxes_csv(request: Request) -> ReadObjects:
 
     Raises:
         ValueError: a column is missing, a value is no number, a box is not in its picture, or a line names a picture
-            that is not there; the line is named. Or all edges are shares of the pictures' sides.
+            that is not there; the line is named.
     """
     path, pictures = request.path, request.pictures
     table = read_table(path, list(_ALSO), 'file of boxes', optional=list(_OPTIONAL), also={**_ALSO, **_OPTIONAL})
@@ -51,7 +52,6 @@ def read_boxes_csv(request: Request) -> ReadObjects:
     find = picture_finder([picture.name for picture in pictures])
     by_name = {picture.name: picture for picture in pictures}
     read = ReadObjects({}, [])
-    furthest = 0.0
     for line, row in zip(table.lines, table.rows, strict=True):
         where = f'{path}, line {line}'
         name = find(id_of(row['filename'], f'{where}: the file name'), where)
@@ -70,30 +70,26 @@ def read_boxes_csv(request: Request) -> ReadObjects:
             raise ValueError(f'{where}: the box {corners} is not made of numbers.')
         if not row['class']:
             raise ValueError(f'{where} names no class.')
-        furthest = max(furthest, *values)
         box = inside(values, by_name[name].size, where)
-        crowd = _flag(row.get('iscrowd', ''), where)
-        read.remarks.add('{} objects are marked as crowds: they count neither for nor against', where, int(crowd))
+        crowd = flag(row.get('iscrowd'), 'iscrowd', where)
+        read.remarks.add(
+            '{} object{s} {are} marked as crowd: {they} {count} neither for nor against', where, int(crowd)
+        )
         if box:
             things.append(LabelledBox(row['class'], box, crowd=crowd))
         else:
-            read.remarks.add('{} objects have no area and are left out', where)
-    if 0 < furthest <= 1 and any(min(by_name[name].size) > _SMALLEST for name in read.objects):
-        raise ValueError(
-            f'{path}: no edge of a box is above {furthest:g}. Are these shares of the sides of the pictures? Edges are '
-            'given in pixels: multiply xmin and xmax by the width of the picture, ymin and ymax by its height.'
-        )
+            read.remarks.add('{} object{s} {have} no area and {are} left out', where)
     without = [picture.name for picture in pictures if picture.name not in read.objects]
-    read.remarks.add('{} pictures have no line, and count as pictures without objects',
+    read.remarks.add('{} picture{s} {have} no line, and {count} as without objects',
                      without[0] if without else '', len(without))  # fmt: skip
     read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
     return read
 
 
 def _check_optional(row: dict[str, str], picture: Picture, decimal_comma: bool, where: str) -> None:
-    """Raise a ValueError where a line gives another size of the picture, or a turned box."""
+    """Raise a ValueError where a line gives another size of the picture, a turned box, or a prediction."""
     numbers = {}
-    for column in ('width', 'height', 'rotation'):
+    for column in ('width', 'height', 'rotation', 'score'):
         if row.get(column):
             try:
                 numbers[column] = number_of(row[column], decimal_comma)
@@ -104,20 +100,17 @@ def _check_optional(row: dict[str, str], picture: Picture, decimal_comma: bool, 
             f'{where} is a box that is turned by {row["rotation"]}; boxes along the sides of the picture are read. '
             'Give the edges of the smallest such box around the object, and leave the column out.'
         )
+    if numbers.get('score', 1) != 1:
+        raise ValueError(
+            f'{where} has the score {row["score"]}: is it a prediction? Annotations are what people marked; where '
+            'these are meant as such, leave the column out.'
+        )
     for column, side in zip(('width', 'height'), picture.size, strict=True):
         if column in numbers and numbers[column] != side:
             raise ValueError(
                 f'{where}: {column} is {row[column]}, but the picture has {picture.size[0]}x{picture.size[1]} pixels, '
                 f'as it is shown. If it is that of the box, leave the column out.'
             )
-
-
-def _flag(text: str, where: str) -> bool:
-    if text.lower() in ('', '0', '0.0', 'false', 'no'):
-        return False
-    if text.lower() in ('1', '1.0', 'true', 'yes'):
-        return True
-    raise ValueError(f'{where}: iscrowd is {text[:60]!r}; it must be 1 or 0.')
 
 
 def picture_finder(names: Sequence[str]) -> Callable[[str, str], str | None]:
@@ -131,7 +124,7 @@ def picture_finder(names: Sequence[str]) -> Callable[[str, str], str | None]:
     files: dict[str, list[str]] = {}
     for name in names:
         path = PurePosixPath(name)
-        for key in dict.fromkeys((path.name, path.stem, path.name.casefold(), path.stem.casefold())):
+        for key in dict.fromkeys((path.name, path.stem, plain(path.name), plain(path.stem))):
             files.setdefault(key, []).append(name)
 
     def find(called: str, where: str) -> str | None:
@@ -139,7 +132,7 @@ def picture_finder(names: Sequence[str]) -> Callable[[str, str], str | None]:
         if called in whole:
             return called
         path = PurePosixPath(called)
-        keys = (path.name, path.stem, path.name.casefold(), path.stem.casefold())
+        keys = (path.name, path.stem, plain(path.name), plain(path.stem))
         matches = next((files[key] for key in keys if key in files), [])
         matches = [name for name in dict.fromkeys(matches) if _ends_alike(PurePosixPath(name).parts, path.parts)]
         if len(matches) > 1:
@@ -152,9 +145,11 @@ def picture_finder(names: Sequence[str]) -> Callable[[str, str], str | None]:
 def _ends_alike(name: tuple[str, ...], called: tuple[str, ...]) -> bool:
     """Return True if one path ends as the other, whatever the endings of the files and the case of letters are."""
     length = min(len(name), len(called))
-    ends = [[part.casefold() for part in (*parts[:-1], PurePosixPath(parts[-1]).stem)[-length:]]
+    ends = [[plain(part) for part in (*parts[:-1], PurePosixPath(parts[-1]).stem)[-length:]]
             for parts in (name, called)]  # fmt: skip
     return ends[0] == ends[1]
 
 
-FORMAT = AnnotationFormat('csv', 'a CSV file of boxes', ('det',), OBJECTS, read_boxes_csv, file_suffixes=('.csv',))
+FORMAT = AnnotationFormat(
+    'csv', 'a CSV file of boxes', ('det',), OBJECTS, read_boxes_csv, file_suffixes=('.csv', '.tsv')
+)

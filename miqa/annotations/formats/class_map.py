@@ -27,7 +27,14 @@ def class_names(folder: Path) -> tuple[str, ...] | None:
 
 
 def class_map_of(data: bytes, path: Path) -> np.ndarray:
-    """Return the map in the bytes of the file ``path``, int (H, W): grey or palette, of 1 to 16 bits.
+    """Return the map in the bytes of the file ``path``; see :func:`class_map_and_colours`."""
+    return class_map_and_colours(data, path)[0]
+
+
+def class_map_and_colours(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the map in the bytes of the file ``path``, int (H, W), and its palette, uint8 (N, 3), where it has one.
+
+    It may be grey or have a palette, of 1 to 16 bits.
 
     Raises:
         UnreadableImage: it is no whole PNG, or has too many pixels.
@@ -40,7 +47,7 @@ def class_map_of(data: bytes, path: Path) -> np.ndarray:
         if image.width * image.height > MOST_PIXELS:
             raise UnreadableImage(f'{path} has {image.width} x {image.height} pixels, more than {MOST_PIXELS}.')
         stored = image.tile[0][3] if image.tile else ''
-        mode, pixels = image.mode, np.asarray(image)
+        mode, pixels, palette = image.mode, np.asarray(image), image.getpalette('RGB')
     except UnreadableImage:
         raise
     except Exception as error:  # whatever a decoder raises
@@ -51,4 +58,5 @@ def class_map_of(data: bytes, path: Path) -> np.ndarray:
             f'turn colours into indices first.'
         )
     factor = _SPREAD.get(stored if isinstance(stored, str) else stored[0] if stored else '', 1)
-    return pixels.astype(np.int64) // factor
+    colours = None if mode != 'P' or palette is None else np.asarray(palette, np.uint8).reshape(-1, 3)
+    return pixels.astype(np.int64) // factor, colours

@@ -7,7 +7,9 @@ import shlex
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path, PurePosixPath
 
+from miqa.annotations.class_names import check_alike, plain_name
 from miqa.outside.tables import id_of, read_table
+from miqa.outside.walking import is_hidden
 from miqa.taxonomy import ALL_SPLITS, SPLITS
 
 from .boxes_csv import FILE_NAMES, picture_finder
@@ -23,11 +25,13 @@ _ALSO = {'class_index': ('index',), 'class': ('class_name', 'label', 'category')
 def read_folders(request: Request) -> ReadClasses:
     """Read the classes of pictures that lie in one folder for each class; see :func:`image_folder_classes`."""
     folder = request.folder
-    folders = [path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith('.')]
+    folders = [path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
     names = [picture.name for picture in request.pictures]
     known = request.classes or request.known
     indices = image_folder_classes(names, known, folders, request.class_count)
-    return ReadClasses(indices, _counted(indices, {name: PurePosixPath(name).parts[0] for name in names}, known))
+    read = ReadClasses(indices)
+    _say_order(read, {name: PurePosixPath(name).parts[0] for name in names}, known)
+    return read
 
 
 def read_table_of_classes(request: Request) -> ReadClasses:
@@ -38,18 +42,15 @@ def read_table_of_classes(request: Request) -> ReadClasses:
     )  # fmt: skip
 
 
-def _counted(indices: Mapping[str, int], called: Mapping[str, str], known: Sequence[str] | None) -> Remarks:
+def _say_order(read: ReadClasses, called: Mapping[str, str], known: Sequence[str] | None) -> None:
     """Say how classes are counted where nobody but the order of their names says it."""
-    remarks = Remarks()
     if known is None:
-        order = {called[name]: index for name, index in indices.items()}
+        order = {called[name]: index for name, index in read.indices.items()}
         first = ', '.join(f'{index} {name}' for name, index in sorted(order.items(), key=lambda item: item[1])[:3])
-        remarks.add(
-            f'{{}} classes are counted in the order of their names: {first}{", ..." * (len(order) > 3)}. --classes '
-            'says another order',
-            count=len(order),
-        )
-    return remarks
+        read.remarks.add(
+            '{} class{es} {are} counted in the order of the names, where --classes does not say another', first,
+            len(order),
+        )  # fmt: skip
 
 
 def image_folder_classes(
@@ -76,6 +77,12 @@ def image_folder_classes(
         raise ValueError(
             f'The folders {", ".join(sorted(set(classes.values())))} are parts of a data set, not classes: name one of '
             'them in place of the folder above them.'
+        )
+    if known is None and all(name.count('/') > 1 for name in names):
+        outer, inner = sorted(set(classes.values())), sorted({PurePosixPath(name).parts[1] for name in names})
+        raise ValueError(
+            f'All pictures lie two folders deep: are the classes {", ".join(outer[:3])}, or {", ".join(inner[:3])}? '
+            f'Name the folder whose folders are the classes, or say: --classes {" ".join(map(shlex.quote, outer[:13]))}'
         )
     empty = sorted(set(folders) - set(classes.values()))
     if empty and known is None:
@@ -110,18 +117,21 @@ def read_class_table(
     indexed = column == 'class_index'
     find = picture_finder(names)
     class_of: dict[str, str] = {}
+    named: dict[int, str] = {}
     remarks = Remarks()
     for line, row in zip(table.lines, table.rows, strict=True):
         where = f'{path}, line {line}'
         name = find(id_of(row['filename'], f'{where}: the file name'), where)
         if name is None:
-            remarks.add('{} lines are of other pictures', where)
+            remarks.add('{} line{s} {are} of other pictures', where)
             continue
-        value = id_of(row[column], f'{where}: {column}') if indexed else row[column]
-        if not value or (indexed and not (value.isascii() and value.isdigit())):
+        value = id_of(row[column], f'{where}: {column}')
+        if value.lower() in ('', 'nan', '#n/a') or (indexed and not (_is_number(value) and len(value) < 10)):
             raise ValueError(f'{where}: {column} is {value!r}.')
         if class_of.setdefault(name, value) != value:
             raise ValueError(f'{where}: {name} has two classes, {class_of[name]} and {value}.')
+        if indexed and row.get('class'):
+            _check_named(int(value), row['class'], named, known, where)
     missing = sorted(set(names) - set(class_of))
     if missing:
         raise ValueError(f'{path} has no class for {len(missing)} of {len(names)} pictures, for example {missing[0]}.')
@@ -140,9 +150,21 @@ def read_class_table(
             f'{_some(sorted(set(class_of.values()), key=_natural))}'
         )
     indices = _indices(class_of, known, f'{path}: the class', class_count)
-    for sentence in _counted(indices, class_of, known).lines():
-        remarks.add(sentence)
-    return ReadClasses(indices, remarks)
+    read = ReadClasses(indices, remarks)
+    _say_order(read, class_of, known)
+    return read
+
+
+def _check_named(index: int, name: str, named: dict[int, str], known: Sequence[str] | None, where: str) -> None:
+    """Raise a ValueError where a line's index and name are not those of one class, by the lines before or ``known``."""
+    other = known[index] if known is not None and index < len(known) else named.setdefault(index, name)
+    twice = next((each for each, called in named.items() if called == name and each != index), None)
+    if (plain_name(other) != plain_name(name) and not _is_number(name)) or twice is not None:
+        has = f'the class_index {index} is {other!r}' if twice is None else f'{name!r} has the class_index {twice}'
+        raise ValueError(
+            f'{where} has the class_index {index} and the class {name!r}, but elsewhere {has}. Leave out the column '
+            'that is wrong.'
+        )
 
 
 def _indices(
@@ -151,6 +173,7 @@ def _indices(
     wanted = set(names.values())
     classes = sorted(wanted) if known is None else list(known)
     if known is None and _wordnet(wanted, 1000) is None:
+        check_alike(classes, what)
         _check_order(classes, what)
     if class_count is not None and len(classes) != class_count:
         found = _wordnet(wanted, class_count) if known is None else None
@@ -223,17 +246,13 @@ def _written_otherwise(names: Set[str], positions: Mapping[str, int]) -> dict[st
     """Return the index of names that are those of classes but for case, ``_`` and ``-``; None where one is not."""
     plain: dict[str, list[int]] = {}
     for name, position in positions.items():
-        plain.setdefault(_plain(name), []).append(position)
-    alternatives = {name: plain.get(_plain(name), []) for name in names}
+        plain.setdefault(plain_name(name), []).append(position)
+    alternatives = {name: plain.get(plain_name(name), []) for name in names}
     return (
         {name: places[0] for name, places in alternatives.items()}
         if all(len(p) == 1 for p in alternatives.values())
         else None
     )
-
-
-def _plain(name: str) -> str:
-    return ' '.join(name.casefold().replace('_', ' ').replace('-', ' ').split())
 
 
 def _wordnet(names: Set[str], classes: int) -> dict[str, int] | None:
@@ -247,7 +266,7 @@ def _wordnet(names: Set[str], classes: int) -> dict[str, int] | None:
 
 
 TABLE = AnnotationFormat(
-    'class_csv', 'a CSV file of classes', ('cls',), CLASSES, read_table_of_classes, file_suffixes=('.csv',),
+    'class_csv', 'a CSV file of classes', ('cls',), CLASSES, read_table_of_classes, file_suffixes=('.csv', '.tsv'),
     takes_names=True,
 )  # fmt: skip
 FOLDERS = AnnotationFormat(

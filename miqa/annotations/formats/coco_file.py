@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from miqa.annotations.coco import parse_coco
 from miqa.annotations.objects import Annotations
+from miqa.outside.names import plain
 from miqa.outside.regular_files import read_regular
 
 from .format import COCO, AnnotationFormat, Remarks, Request
@@ -26,20 +27,16 @@ def read_coco_file(request: Request) -> CocoFile:
     data = read_regular(request.path, what='file of COCO annotations')
     annotations = parse_coco(data, request.path)
     remarks = Remarks()
-    remarks.add('{} objects have boxes without area and are left out', count=annotations.without_area)
-    remarks.add('{} objects are marked "ignore": they count neither for nor against', count=annotations.ignored)
-    remarks.add(
-        '{} boxes reach over the border of their picture by more than a pixel (a bbox is left, top, width, height)',
-        count=annotations.over_border,
-    )
-    wanted = {PurePosixPath(picture.name).name for picture in request.pictures}
+    for sentence, count in annotations.remarks.items():
+        remarks.add(sentence, count=count)
+    wanted = {_name(picture.name) for picture in request.pictures}
     others = [image.file_name for image in annotations.images.values() if _name(image.file_name) not in wanted]
-    remarks.add('{} annotated images are not among the pictures', others[0] if others else '', len(others))
+    remarks.add('{} annotated image{s} {are} not among the pictures', others[0] if others else '', len(others))
     return CocoFile(data, annotations, remarks)
 
 
 def _name(path: str) -> str:
-    return PurePosixPath(path).name
+    return plain(PurePosixPath(path).name)
 
 
 FORMAT = AnnotationFormat(

@@ -9,16 +9,22 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 
+from miqa.outside.tables import number_of
+from miqa.taxonomy import counted
+
 from .boxes_csv import picture_finder
 from .coco_writing import LabelledBox, Picture, ellipse, inside, masked, outlined, turned_box
-from .files import check_size, read_xml
+from .files import check_size, flag, read_xml
 from .format import OBJECTS, AnnotationFormat, ReadObjects, Request
 
 _WITHOUT_AREA = ('points', 'polyline', 'tag', 'skeleton')
+#: Attributes of an object that counts neither for nor against, as Datumaro and users call them.
+_CROWD = ('is_crowd', 'iscrowd', 'ignore', 'difficult')
 #: Corners of a cuboid: left and right, top and bottom, of its two faces in front and those behind.
 _CUBOID = [f'{corner}{face}' for face in (1, 2) for corner in ('tl', 'tr', 'br', 'bl')]
 
@@ -33,13 +39,16 @@ def read_cvat(request: Request) -> ReadObjects:
     path, pictures = request.path, request.pictures
     root = read_xml(path)
     entries = list(root.iter('image'))
+    if tracks := len(root.findall('track')):
+        raise ValueError(
+            f'{path} holds the track{"s" * (tracks > 1)} of {counted(tracks, "object")} in a video. Export the frames '
+            'as "CVAT for images 1.1".'
+        )
     if root.tag != 'annotations' or not entries:
         raise ValueError(
             f'{path} is not the file "CVAT for images 1.1": it is a {root.tag!r} with {len(entries)} images. A task of '
             "CVAT is exported in that format, or in COCO's."
         )
-    if tracks := len(root.findall('track')):
-        raise ValueError(f'{path} holds {tracks} tracks of a video. Export the frames as "CVAT for images 1.1".')
     unknown = Counter(shape.tag for entry in entries for shape in entry if not _is_known(shape.tag))
     if unknown:
         listed = ', '.join(f'{count} {kind}' for kind, count in sorted(unknown.items()))
@@ -55,7 +64,7 @@ def read_cvat(request: Request) -> ReadObjects:
         where = f'{path}, image {called}'
         name = find(called, where)
         if name is None:
-            read.remarks.add(f'{{}} images of {path} are not among the pictures', called)
+            read.remarks.add('{} image{s} of the file {are} not among the pictures', called)
             continue
         if name in read.objects:
             raise ValueError(f'{path} has two images that are the picture {name}. Remove one of them.')
@@ -66,7 +75,7 @@ def read_cvat(request: Request) -> ReadObjects:
     if not read.objects:
         raise ValueError(f'None of the {len(entries)} images of {path} is one of the {len(pictures)} pictures.')
     without = [picture.name for picture in pictures if picture.name not in read.objects]
-    read.remarks.add(f'{{}} pictures have no image in {path}, and count as pictures without objects',
+    read.remarks.add('{} picture{s} {have} no image in the file, and {count} as without objects',
                      without[0] if without else '', len(without))  # fmt: skip
     read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
     return read
@@ -81,18 +90,26 @@ def _objects(entry: ElementTree.Element, picture: Picture, where: str, read: Rea
     for number, shape in enumerate(entry, 1):
         place = f'{where}, shape {number}'
         if shape.tag in _WITHOUT_AREA:
-            read.remarks.add(f'{{}} shapes of the kind {shape.tag} have no area and are skipped', place)
+            read.remarks.add(f'{{}} shape{{s}} of the kind {shape.tag} {{have}} no area and {{are}} skipped', place)
             continue
         label = shape.get('label', '').strip()
         if not label:
             raise ValueError(f'{place} has no label.')
         if shape.get('group_id', '0') not in ('', '0'):
-            read.remarks.add('{} shapes belong to groups (group_id); each is an object of its own', place)
+            read.remarks.add('{} shape{s} {belong} to groups (group_id); each is an object of its own', place)
         thing = _READERS[shape.tag](shape, label, picture, place)
+        crowd = any(
+            flag(attribute.text, attribute.get('name', ''), place)
+            for attribute in shape.iterfind('attribute')
+            if attribute.get('name', '').lower() in _CROWD
+        )
+        read.remarks.add(
+            '{} object{s} {are} marked as crowd: {they} {count} neither for nor against', place, int(crowd)
+        )
         if thing is None:
-            read.remarks.add('{} objects have no area and are left out', place)
+            read.remarks.add('{} object{s} {have} no area and {are} left out', place)
         else:
-            things.append(thing)
+            things.append(replace(thing, crowd=crowd))
     return things
 
 
@@ -108,7 +125,7 @@ def _box(shape: ElementTree.Element, label: str, picture: Picture, where: str) -
 
 def _polygon(shape: ElementTree.Element, label: str, picture: Picture, where: str) -> LabelledBox | None:
     try:
-        points = [tuple(map(float, pair.split(','))) for pair in shape.get('points', '').split(';')]
+        points = [tuple(map(number_of, pair.split(','))) for pair in shape.get('points', '').split(';')]
     except ValueError:
         points = []
     if len(points) < 3 or any(len(point) != 2 or not all(map(math.isfinite, point)) for point in points):
@@ -169,7 +186,7 @@ _READERS: dict[str, Callable[[ElementTree.Element, str, Picture, str], LabelledB
 def _number(element: ElementTree.Element, name: str, where: str, default: str = '') -> float:
     text = element.get(name, default)
     try:
-        value = float(text)
+        value = number_of(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

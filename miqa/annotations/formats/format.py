@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,10 @@ from .coco_writing import LabelledBox, Picture
 #: What a format holds, by which its reader's result is stored: objects in pictures, COCO's own file, a class for each
 #: picture, or a map of classes for each picture.
 OBJECTS, COCO, CLASSES, MAPS = 'objects', 'coco', 'classes', 'maps'
+
+
+#: Words of remarks that an s does not turn into the singular or the plural -> the singular.
+_SINGULAR = {'s': '', 'es': '', 'are': 'is', 'have': 'has', 'reach': 'reaches', 'count': 'counts', 'they': 'it'}
 
 
 class Remarks:
@@ -25,7 +31,8 @@ class Remarks:
         """Count one entry.
 
         Args:
-            sentence: what was done, with ``{}`` for the number of such entries.
+            sentence: what was done, with ``{}`` for the number of such entries, and in braces what depends on it, as
+                it is in the plural: ``{} object{s} {have} no area``. Names of the user's belong into ``where``.
             where: the entry; the first one is named.
             count: of entries.
         """
@@ -36,9 +43,16 @@ class Remarks:
     def lines(self) -> list[str]:
         """Return a sentence for each kind of entry."""
         return [
-            sentence.format(count) + (f', for example {self._first[sentence]}' if self._first[sentence] else '')
+            re.sub(r'\{(\w*)\}', functools.partial(_counted, count), sentence)
+            + (f', for example {self._first[sentence]}' if self._first[sentence] else '')
             for sentence, count in self._counts.items()
         ]
+
+
+def _counted(count: int, braces: re.Match) -> str:
+    """Return the number itself where there is no word in braces, else the word as it is said of so many."""
+    word = braces[1]
+    return str(count) if not word else word if count != 1 else _SINGULAR.get(word, f'{word}s')
 
 
 @dataclass(frozen=True)

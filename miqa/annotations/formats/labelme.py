@@ -21,12 +21,12 @@ from miqa.outside.json_text import parse_json
 from miqa.outside.regular_files import read_regular_text
 
 from .coco_writing import LabelledBox, Picture, ellipse, masked, outlined
-from .files import check_size, files_by_stem
+from .files import check_called, check_size, files_of_pictures, flag
 from .format import OBJECTS, AnnotationFormat, ReadObjects, Remarks, Request
 
 #: A file holds its whole picture, too, unless LabelMe is told otherwise.
 _MOST_BYTES = 512 << 20
-_DIFFICULT = '{} shapes are marked difficult: their objects count neither for nor against'
+_DIFFICULT = '{} shape{s} {are} marked difficult: {they} {count} neither for nor against'
 _WITHOUT_AREA = ('point', 'points', 'line', 'linestrip')
 #: What polygons of four corners are called that LabelMe and X-AnyLabeling turn.
 _TURNED = ('rotation', 'oriented_rectangle', 'quadrilateral')
@@ -36,32 +36,32 @@ def read_labelme(request: Request) -> ReadObjects:
     """Read the JSON files below a folder that belong to the pictures, by their stems; pictures without one have none.
 
     Raises:
-        ValueError: a file is not of that kind, a shape cannot be, or the size is another than the picture's. The file
-            and the shape are named.
+        ValueError: a file is not of that kind, a shape cannot be, or the size, or the picture that it says it is of, is
+            another than the picture's. The file and the shape are named.
     """
     folder, pictures = request.path, request.pictures
     read = ReadObjects({}, [])
-    files = files_by_stem(folder, '.json', pictures, read.remarks)
-    annotated = [picture for picture in pictures if picture.stem in files]
-    if not annotated:
-        raise ValueError(
-            f'None of the {len(files)} JSON files in {folder} belongs to one of the {len(pictures)} pictures: a file '
-            "must have its picture's name."
-        )
-    for picture in annotated:
-        things, size = _read(files[picture.stem], picture, read.remarks)
-        read.objects[picture.name], read.sizes[picture.name] = things, size
-    without = [picture.name for picture in pictures if picture.stem not in files]
-    read.remarks.add('{} pictures have no file, and count as pictures without objects',
-                     without[0] if without else '', len(without))  # fmt: skip
+    files = files_of_pictures([folder], '.json', pictures, read.remarks)
+    for picture in pictures:
+        if picture.name in files:
+            content = _content(files[picture.name])
+            check_called(str(content.get('imagePath') or ''), picture, pictures, files[picture.name])
+            things, size = _read(content, files[picture.name], picture, read.remarks)
+            read.objects[picture.name], read.sizes[picture.name] = things, size
     read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
     return read
 
 
-def _read(path: Path, picture: Picture, remarks: Remarks) -> tuple[list[LabelledBox], tuple[int, int] | None]:
+def _content(path: Path) -> dict:
     content = parse_json(read_regular_text(path, _MOST_BYTES), str(path))
     if not isinstance(content, dict) or not isinstance(content.get('shapes'), list):
         raise ValueError(f'{path} is not a file of LabelMe: it has no list "shapes".')
+    return content
+
+
+def _read(
+    content: dict, path: Path, picture: Picture, remarks: Remarks
+) -> tuple[list[LabelledBox], tuple[int, int] | None]:
     sides = (content.get('imageWidth') or 0, content.get('imageHeight') or 0)
     if not all(isinstance(side, (int, float)) for side in sides):
         raise ValueError(
@@ -77,13 +77,13 @@ def _read(path: Path, picture: Picture, remarks: Remarks) -> tuple[list[Labelled
         if not isinstance(shape, dict) or not isinstance(shape.get('label'), str) or not shape['label'].strip():
             raise ValueError(f'{where} has no label.')
         label, group, kind = shape['label'].strip(), shape.get('group_id'), shape.get('shape_type') or 'polygon'
-        points, difficult = _points(shape, where), shape.get('difficult') is True
+        points, difficult = _points(shape, where), _is_difficult(shape, where)
         if kind in _WITHOUT_AREA:
-            remarks.add(f'{{}} shapes of the kind {kind} have no area and are skipped', where)
+            remarks.add(f'{{}} shape{{s}} of the kind {kind} {{have}} no area and {{are}} skipped', where)
             continue
         if kind == 'mask':
             if group is not None:
-                remarks.add('{} masks have a group_id; each is an object of its own', where)
+                remarks.add('{} mask{s} {have} a group_id; each is an object of its own', where)
             mask = _mask(shape, label, points, picture, where)
             things.append(replace(mask, crowd=difficult) if mask else None)
             remarks.add(_DIFFICULT, where, int(difficult))
@@ -99,8 +99,15 @@ def _read(path: Path, picture: Picture, remarks: Remarks) -> tuple[list[Labelled
         slack = max(picture.size) if key in wide else 1.0
         thing = outlined(key[0], polygons, picture.size, f'{path}, {key[0]}', slack)
         things.append(replace(thing, crowd=key in crowds) if thing else None)
-    remarks.add('{} objects have no area and are left out', str(path), sum(thing is None for thing in things))
+    remarks.add('{} object{s} {have} no area and {are} left out', str(path), sum(thing is None for thing in things))
     return [thing for thing in things if thing is not None], picture.size if sized else None
+
+
+def _is_difficult(shape: dict, where: str) -> bool:
+    """Return True if a shape is marked as difficult, as a field (X-AnyLabeling) or among its flags."""
+    flags = shape.get('flags')
+    flags = flags if isinstance(flags, dict) else {}
+    return any(flag(each.get(name), name, where) for each in (shape, flags) for name in ('difficult', 'ignore'))
 
 
 def _points(shape: dict, where: str) -> list[list[float]]:

@@ -12,7 +12,7 @@ import numpy as np
 from miqa.annotations.class_names import checked_names
 from miqa.outside.regular_files import PICTURE_BYTES, read_regular
 
-from .class_map import IGNORED, NAMES_FILE, class_map_of, class_names
+from .class_map import IGNORED, NAMES_FILE, class_map_and_colours, class_names
 from .coco_writing import Picture
 from .format import MAPS, AnnotationFormat, Remarks, Request
 
@@ -29,6 +29,7 @@ class MapFolder:
         names: of the classes; None where nothing names them.
         remarks: what the user should know.
         values: of all maps that were counted: value -> how many maps have it; and the first of them.
+        colours: value -> its colour in palettes, and the first map that has it.
     """
 
     paths: dict[str, Path]
@@ -37,6 +38,7 @@ class MapFolder:
     remarks: Remarks = field(default_factory=Remarks)
     values: Counter[int] = field(default_factory=Counter)
     first: dict[int, Path] = field(default_factory=dict)
+    colours: dict[int, tuple[tuple[int, ...], Path]] = field(default_factory=dict)
 
     def read(self, picture: Picture) -> bytes:
         """Read the map of a picture, count its values, and return the bytes of its file.
@@ -46,7 +48,7 @@ class MapFolder:
         """
         path = self.paths[picture.name]
         data = read_regular(path, PICTURE_BYTES, what='map of classes')
-        pixels = class_map_of(data, path)
+        pixels, colours = class_map_and_colours(data, path)
         if pixels.shape != (picture.size[1], picture.size[0]):
             raise ValueError(
                 f'{path} has {pixels.shape[1]}x{pixels.shape[0]} pixels, but {picture.path} has '
@@ -55,7 +57,18 @@ class MapFolder:
         for value in np.flatnonzero(np.bincount(pixels.ravel())).tolist():
             self.values[value] += 1
             self.first.setdefault(value, path)
+            if colours is not None and value < len(colours):
+                self._check_colour(value, tuple(colours[value].tolist()), path)
         return data
+
+    def _check_colour(self, value: int, colour: tuple[int, ...], path: Path) -> None:
+        """Raise a ValueError where a value has another colour than in a map before: each has a palette of its own."""
+        before, where = self.colours.setdefault(value, (colour, path))
+        if before != colour:
+            raise ValueError(
+                f'The value {value} has the colour {before} in {where} and {colour} in {path}: each map has a palette '
+                'of its own, whose order is not that of the classes. Write the index of its class into each pixel.'
+            )
 
     def check(self) -> None:
         """Check the values of all maps that were read.
@@ -66,6 +79,8 @@ class MapFolder:
         classes = sorted(set(self.values) - {IGNORED})
         names = self.names or self.request.known
         count = len(names) if names else self.request.class_count
+        if len(classes) == 1 and len(self.paths) > 1 and (count is None or count > 1):
+            self.remarks.add(f'all pixels that count have one value, {classes[0]}: are the maps empty?')
         ask = IGNORED in self.values and self.request.ignored != IGNORED
         if count is not None:
             if strange := [value for value in classes if value >= count]:
@@ -141,7 +156,9 @@ def read_maps(request: Request) -> MapFolder:
         )
     read = MapFolder({picture.name: maps[picture.stem] for picture in request.pictures}, names, request)
     unwanted = sorted(stem for stem in maps if stem not in stems)
-    read.remarks.add('{} maps belong to none of the pictures', f'{unwanted[0]}.png' if unwanted else '', len(unwanted))
+    read.remarks.add(
+        '{} map{s} {belong} to none of the pictures', f'{unwanted[0]}.png' if unwanted else '', len(unwanted)
+    )
     if names is None:
         read.remarks.add("nothing names the classes of the maps: their values are taken for the machines' indices")
     return read

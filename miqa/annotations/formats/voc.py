@@ -11,8 +11,10 @@ import math
 from pathlib import Path
 from xml.etree import ElementTree
 
+from miqa.outside.tables import number_of
+
 from .coco_writing import LabelledBox, Picture, inside
-from .files import check_size, files_by_stem, read_xml
+from .files import check_called, check_size, files_of_pictures, flag, read_xml
 from .format import OBJECTS, AnnotationFormat, ReadObjects, Remarks, Request
 
 
@@ -21,12 +23,13 @@ def read_voc(request: Request) -> ReadObjects:
 
     Raises:
         ValueError: a file is not XML of that kind, a box cannot be, or the size is another than the picture's. The file
-            is named. Also where a picture has no file: in VOC even a picture without objects has one.
+            is named. Also where a picture has no file: in VOC even a picture without objects has one; where its file
+            has the name of one picture and says that it is of another.
     """
     folder, pictures = request.path, request.pictures
     read = ReadObjects({}, [])
-    files = files_by_stem(folder, '.xml', pictures, read.remarks)
-    missing = [picture.name for picture in pictures if picture.stem not in files]
+    files = files_of_pictures([folder], '.xml', pictures, read.remarks)
+    missing = [picture.name for picture in pictures if picture.name not in files]
     if missing:
         raise ValueError(
             f'{folder} has no file for {len(missing)} of {len(pictures)} pictures, for example '
@@ -34,11 +37,13 @@ def read_voc(request: Request) -> ReadObjects:
         )
     entries = {}
     for picture in pictures:
-        entries[picture.name], read.sizes[picture.name] = _read(files[picture.stem], picture, read.remarks)
+        root = read_xml(files[picture.name])
+        check_called((root.findtext('filename') or '').strip(), picture, pictures, files[picture.name])
+        entries[picture.name], read.sizes[picture.name] = _read(root, files[picture.name], picture, read.remarks)
     starts = [(min(entry[1][:2]), entry[3]) for listed in entries.values() for entry in listed]
     from_zero = [where for start, where in starts if start < 0.5]
     read.remarks.add(
-        '{} boxes begin at pixel 0, where VOC counts from 1: all corners are taken as counted from 0',
+        '{} box{es} {begin} at pixel 0, where VOC counts from 1: all corners are taken as counted from 0',
         from_zero[0] if from_zero else '', len(from_zero),
     )  # fmt: skip
     first = 0 if from_zero else 1
@@ -49,16 +54,15 @@ def read_voc(request: Request) -> ReadObjects:
             if box:
                 read.objects[picture.name].append(LabelledBox(name, box, crowd=crowd))
             else:
-                read.remarks.add('{} objects have no area and are left out', where)
+                read.remarks.add('{} object{s} {have} no area and {are} left out', where)
     read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
-    if not read.categories:
-        raise ValueError(f'The files in {folder} hold no object.')
     return read
 
 
-def _read(path: Path, picture: Picture, remarks: Remarks) -> tuple[list[tuple], tuple[int, int] | None]:
+def _read(
+    root: ElementTree.Element, path: Path, picture: Picture, remarks: Remarks
+) -> tuple[list[tuple], tuple[int, int] | None]:
     """Return class, corners, difficulty and place of each object, and the picture's size if the file gives it."""
-    root = read_xml(path)
     if root.tag != 'annotation':
         raise ValueError(f'{path} is not a file of Pascal VOC: it is a {root.tag!r}, not an annotation.')
     stated = tuple(_number(root, f'size/{side}', path, default=0) for side in ('width', 'height'))
@@ -69,25 +73,39 @@ def _read(path: Path, picture: Picture, remarks: Remarks) -> tuple[list[tuple], 
         name = (entry.findtext('name') or '').strip()
         if not name:
             raise ValueError(f'{where} has no name.')
-        if _flag(entry, 'deleted', where):
-            remarks.add('{} objects are marked as deleted and are skipped', where)
+        if flag(entry.findtext('deleted'), 'deleted', where):
+            remarks.add('{} object{s} {are} marked as deleted and {are} skipped', where)
             continue
-        if entry.find('bndbox') is None:
-            raise ValueError(f'{where} has no bndbox, which is a box along the sides of the picture.')
+        boxes = len(entry.findall('bndbox'))
+        if boxes != 1:
+            raise ValueError(f'{where} has {boxes or "no"} bndbox, which is one box along the sides of the picture.')
+        if _is_turned(entry):
+            raise ValueError(
+                f'{where} is turned, and its bndbox is that of the object before. Export outlines in the format of '
+                'COCO, or give boxes along the sides of the picture.'
+            )
         corners = [_number(entry, f'bndbox/{side}', where) for side in ('xmin', 'ymin', 'xmax', 'ymax')]
-        crowd = _flag(entry, 'difficult', where)
-        remarks.add('{} objects are marked difficult: they count neither for nor against', where, int(crowd))
+        crowd = any(flag(entry.findtext(name), name, where) for name in ('difficult', 'ignore', 'iscrowd'))
+        remarks.add('{} object{s} {are} marked difficult: {they} {count} neither for nor against', where, int(crowd))
         things.append((name, corners, crowd, where))
     return things, picture.size if sized else None
 
 
-def _flag(element: ElementTree.Element, name: str, where: str) -> bool:
-    text = (element.findtext(name) or '').strip().lower()
-    if text in ('', '0', 'false', 'no', 'unspecified'):
-        return False
-    if text in ('1', 'true', 'yes'):
-        return True
-    raise ValueError(f'{where}: {name} is {text[:60]!r}; it must be 1 or 0.')
+def _is_turned(entry: ElementTree.Element) -> bool:
+    """Return True if an object has an angle, as a field or among its attributes (CVAT), that is not a whole turn."""
+    fields = {name: entry.findtext(name) for name in ('rotation', 'angle', 'theta')}
+    for attribute in entry.iterfind('attributes/attribute'):
+        if attribute.findtext('name') == 'rotation':
+            fields['rotation'] = attribute.findtext('value')
+    return any(_number_or_zero(text or '') % 360 for text in fields.values())
+
+
+def _number_or_zero(text: str) -> float:
+    try:
+        value = number_of(text)
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) else 0.0
 
 
 def _number(element: ElementTree.Element, name: str, where, default: float | None = None) -> float:
@@ -95,7 +113,7 @@ def _number(element: ElementTree.Element, name: str, where, default: float | Non
     if not text and default is not None:
         return default
     try:
-        value = float(text)
+        value = number_of(text)
         if not math.isfinite(value):
             raise ValueError
         return value

@@ -8,17 +8,18 @@ described at https://docs.ultralytics.com/datasets/detect/, .../segment/, .../ob
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
+from miqa.annotations.box_readings import MIDDLE, other_reading
 from miqa.annotations.class_names import checked_names, read_class_names
 from miqa.outside.regular_files import NotText, read_regular_text
-from miqa.outside.walking import Walker, raise_problem
+from miqa.outside.tables import number_of
 
 from .coco_writing import LabelledBox, Picture, inside
+from .files import files_of_pictures
 from .format import OBJECTS, AnnotationFormat, ReadObjects, Remarks, Request
 
 #: Files in a folder of labels that hold no labels.
@@ -36,63 +37,48 @@ def read_yolo(request: Request) -> ReadObjects:
 
     Raises:
         FileNotFoundError: there is no folder of labels, or nothing names the classes.
-        ValueError: a line is not of that form, two files belong to one picture, or several files name the classes in
-            different ways. The file and line are named.
+        ValueError: a line is not of that form, two files belong to one picture, several files name the classes in
+            different ways, or the boxes are written in another way. The file and line are named.
     """
     path, pictures = request.path, request.pictures
     folders = [path] if path.is_dir() else _labels_below(path)
     names, points = _names_and_points(path, folders[0], request.classes)
-    stems = [picture.stem for picture in pictures]
-    counts = Counter(stems)
-    files: dict[str, Path] = {}
-    walker = Walker(raise_problem)
-    for file in sorted(Path(file) for folder in folders for file in walker.below(str(folder), ('.txt',))):
-        if file.name in _NAMES or not walker.is_new(str(file)):
-            continue
-        if file.stem in files and file.stem in counts:
-            raise ValueError(f'{files[file.stem]} and {file} are both labels of a picture {file.stem}. Remove one.')
-        files[file.stem] = file
-    if shared := [picture.name for picture in pictures if counts[picture.stem] > 1 and picture.stem in files]:
-        raise ValueError(f'{shared[0]} and {shared[1]} would both be annotated by one file; rename one.')
-    if not set(stems) & set(files):
-        raise ValueError(
-            f'None of the {len(files)} text files in {folders[0]} belongs to one of the {len(pictures)} pictures: a '
-            f"file must have its picture's name, such as {stems[0]}.txt."
-        )
     read = ReadObjects({}, names)
+    files = files_of_pictures(folders, '.txt', pictures, read.remarks, _NAMES)
+    boxes: list[list[float]] = []
     for picture in pictures:
-        if picture.stem in files:
-            read.objects[picture.name] = _read(files[picture.stem], picture, names, points, read.remarks)
-        else:
-            read.remarks.add('{} pictures have no file, and count as pictures without objects', picture.name)
-    unwanted = sorted(str(file) for stem, file in files.items() if stem not in counts)
-    read.remarks.add('{} text files belong to none of the pictures', unwanted[0] if unwanted else '', len(unwanted))
+        if picture.name in files:
+            read.objects[picture.name] = _read(files[picture.name], picture, names, points, read.remarks, boxes)
+    if other := other_reading(boxes, [(1, 1)] * len(boxes), MIDDLE, slack=0.01):
+        raise ValueError(
+            f'The boxes in {folders[0]} do not fit into their pictures as {MIDDLE}, and all of them do as {other}: '
+            'write them as YOLO does.'
+        )
     return read
 
 
 def _read(
-    path: Path, picture: Picture, names: list[str], points: int | None, remarks: Remarks
-) -> list[LabelledBox]:  # fmt: skip
-    things, seen = [], set()
+    path: Path, picture: Picture, names: list[str], points: int | None, remarks: Remarks, boxes: list[list[float]]
+) -> list[LabelledBox]:
+    things = []
     for number, line in enumerate(read_regular_text(path, _MOST_BYTES).splitlines(), 1):
         words, where = line.split(), f'{path}, line {number}'
         if not words:
             continue
-        if tuple(words) in seen:
-            remarks.add('{} lines stand twice in their file and count once', where)
-            continue
-        seen.add(tuple(words))
-        thing = _object(words, picture, names, points, where)
+        thing = _object(words, picture, names, points, where, boxes)
         if thing is None:
-            remarks.add('{} objects have no area and are left out', where)
+            remarks.add('{} object{s} {have} no area and {are} left out', where)
         else:
             things.append(thing)
     return things
 
 
-def _object(words: list[str], picture: Picture, names: list[str], points: int | None, where: str) -> LabelledBox | None:
+def _object(
+    words: list[str], picture: Picture, names: list[str], points: int | None, where: str, boxes: list[list[float]]
+) -> LabelledBox | None:
+    """Return the object of a line, None where it has no area; ``boxes`` collects the numbers of boxes."""
     try:
-        values = [float(word) for word in words]
+        values = [number_of(word) for word in words]
     except ValueError:
         raise ValueError(f'{where}: {" ".join(words)[:60]!r} is not a list of numbers.') from None
     index, shares = values[0], values[1:]
@@ -113,6 +99,7 @@ def _object(words: list[str], picture: Picture, names: list[str], points: int | 
         raise ValueError(f'{where}: {wrong:g} is no share of the picture, which lies in 0 to 1.')
     width, height = picture.size
     if len(shares) == 4:
+        boxes.append(shares)
         x, y, w, h = shares[0] * width, shares[1] * height, shares[2] * width, shares[3] * height
         corners, polygons = (x - w / 2, y - h / 2, x + w / 2, y + h / 2), None
     else:
