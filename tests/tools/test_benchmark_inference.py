@@ -1,7 +1,6 @@
 """The benchmark of runtimes compares what it says it compares."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,8 @@ from helpers_tools import load_tool
 
 from miqa.apis.runtimes import Device, Runtime
 
-tool = load_tool('tools/analysis/benchmark_inference.py')
+tool = load_tool('tools/analysis/benchmark.py')
+case = load_tool('tools/analysis/cases/inference.py')
 
 
 class Fake(Runtime):
@@ -28,7 +28,8 @@ def test_rows_hold_every_runtime_and_batch_size_and_the_difference_from_the_firs
     sizes = []
     runtimes = {'first': Fake(0.0, sizes), 'second': Fake(0.125, sizes)}
     pixels = np.random.default_rng(0).integers(0, 256, (10, 3, 8, 8), dtype=np.uint8)
-    rows = list(tool.measure(runtimes, pixels, (1, 4, 16), 2, lambda step: None))
+    scores = {name: score(pixels) for name, score in runtimes.items()}
+    rows = [row for size in (1, 4, 16) for row in case.measure(runtimes, pixels, scores, size, 2)]
     assert [(row['runtime'], row['batch']) for row in rows] == [
         (name, size) for size in (1, 4, 16) for name in ('first', 'second')
     ]
@@ -39,32 +40,32 @@ def test_rows_hold_every_runtime_and_batch_size_and_the_difference_from_the_firs
     assert {1, 4, 16} <= set(sizes)
 
 
-def test_the_command_measures_a_model_of_ones_own_and_says_what_it_leaves_out(tmp_path, monkeypatch, capsys):
+def test_the_command_measures_a_model_of_ones_own_and_says_what_it_leaves_out(tmp_path, capsys):
     pytest.importorskip('onnxscript', reason="needs the extra 'export'")
     write_run(tmp_path / 'best.pth', CNN, views_of(64))
     write_photos(tmp_path / 'shots', 40)
     out = tmp_path / 'speed.json'
     arguments = ['--model', tmp_path / 'best.pth', '--images', tmp_path / 'shots', '--count', '20', '--out', out]
-    monkeypatch.setattr(sys, 'argv', ['tool', *map(str, arguments), '--repeats', '1', '--batch-sizes', '1', '2'])
-    tool.main()
-    found = json.loads(out.read_text())['models']['model']
-    names = {row['runtime'] for row in found['rows']} | {sentence.split(':')[0] for sentence in found['left_out']}
+    tool.run_case('inference', [*map(str, arguments), '--repeats', '1', '--batch-sizes', '1', '2'])
+    tables = json.loads(out.read_text())
+    left_out = tables.pop('model: left out', [])
+    rows = [row for table in tables.values() for row in table]
+    names = {row['runtime'].split(': ')[0] for row in [*rows, *left_out]}
     assert names == {
         'PyTorch fp32', 'PyTorch bf16', 'auto', 'ONNX Runtime fp32', 'ONNX Runtime int8', 'OpenVINO fp32',
         'OpenVINO bf16', 'OpenVINO int8',
     }  # fmt: skip
-    exact = [row for row in found['rows'] if row['runtime'] in ('ONNX Runtime fp32', 'OpenVINO fp32')]
+    exact = [row for row in rows if row['runtime'] in ('ONNX Runtime fp32', 'OpenVINO fp32')]
     assert exact and all(row['largest_difference'] < 1e-3 for row in exact)
     printed = capsys.readouterr().out
-    assert all(sentence in printed for sentence in found['left_out'])
+    assert all(row['runtime'] in printed for row in [*rows, *left_out])
 
 
-def test_miqa_lite_is_measured_by_the_runtime_that_it_ships_for_and_by_openvino(tmp_path, monkeypatch, capsys):
+def test_miqa_lite_is_measured_by_the_runtime_that_it_ships_for_and_by_openvino(tmp_path, capsys):
     pytest.importorskip('openvino', reason="needs the extra 'openvino'")
     out = tmp_path / 'speed.json'
     arguments = ['--networks', 'lite', '--only', 'fp32', '--count', '8', '--repeats', '1', '--batch-sizes', '24']
-    monkeypatch.setattr(sys, 'argv', ['tool', *arguments, '--out', str(out)])
-    tool.main()
-    rows = json.loads(out.read_text())['models']['miqa-lite']['rows']
+    tool.run_case('inference', [*arguments, '--out', str(out)])
+    (rows,) = json.loads(out.read_text()).values()
     assert [row['runtime'] for row in rows] == ['ONNX Runtime fp32', 'OpenVINO fp32']
     assert rows[1]['largest_difference'] < 1e-4 and rows[1]['srcc'] > 0.999

@@ -207,16 +207,18 @@ def test_a_meter_refuses_an_input_that_ended_early():
 
 
 def test_the_benchmark_of_files_scores_by_every_way_what_the_model_does(tmp_path, capsys):
-    benchmark = load_tool('tools/analysis/benchmark_files.py')
-    paths = benchmark.make_pictures(tmp_path, 2, (320, 240))
+    benchmark = load_tool('tools/analysis/cases/files.py')
+    paths = benchmark.made_files(tmp_path, 2, 320, 240)
     assert {Image.open(path).size for path in paths} == {(320, 240)}
     lite = MIQAModel('miqa-lite', device='cpu')
     write_run(tmp_path / 'best.pth')
     own = MIQAModel(weights=tmp_path / 'best.pth', device='cpu')
     for model in (lite, own):
         assert benchmark.Plain(model)(paths[0]) == pytest.approx(model.assess(paths[0]), abs=1e-5)
-    rows = benchmark.benchmark(lite, paths, batch_sizes=(2,), repeats=1)['files']
+    assert benchmark.OneAtATime(own)(paths[0]) == pytest.approx(own.assess(paths[0]), abs=1e-5)
+    rows = benchmark.measure(lite, paths, batch_sizes=(2,), repeats=1)
     assert [row['way'] for row in rows] == [
         "Pillow's plain way, one at a time", 'assess(path), one at a time', 'assess_all, ONNX Runtime, batch 2'
     ]  # fmt: skip
     assert rows[0]['ratio'] == 1 and all(row['cpu_ms'] > 0 for row in rows)
+    assert ['p99_ms' in row for row in rows] == [True, True, False]

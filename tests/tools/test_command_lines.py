@@ -34,7 +34,6 @@ EARLIER = (
     'miqa camera 1 --alert-below 0.4 --no-window --precision bf16',
     'miqa export demo.onnx --model demo',
     'miqa serve --weights work_dirs/x/best.pth --port 8000',
-    'python tools/analysis/benchmark_inference.py --weights work_dirs/x/best.pth --images shots/ --out speed.json',
 )
 
 

@@ -211,23 +211,15 @@ def test_the_database_can_be_named_in_one_way_everywhere(tool, option, monkeypat
 
 
 def test_interrupted_measurements_are_shown_and_kept(monkeypatch, tmp_path, capsys):
-    tool = load_tool('tools/analysis/benchmark_inference.py')
-    row = {'runtime': 'PyTorch fp32', 'batch': 1, 'ratio': 1.0}
+    tool = load_tool('tools/analysis/benchmark.py')
 
-    def measure(*_):
-        yield row
+    def run(args):
+        yield 'Runtimes', [{'runtime': 'PyTorch fp32', 'batch': 1, 'ratio': 1.0}]
         raise KeyboardInterrupt
 
-    class Model:
-        runtime = type('Runtime', (), {'module': 1})
-
-    monkeypatch.setattr(tool, 'measure', measure)
-    monkeypatch.setattr(tool, 'networks_to_measure', lambda words: [('net', Model)])
-    monkeypatch.setattr(tool, 'pictures_to_try', lambda *_: None)
-    monkeypatch.setattr(tool, 'open_runtimes', lambda *_: ({}, []))
-    monkeypatch.setattr(sys, 'argv', ['benchmark_inference.py', '--out', str(tmp_path / 'o.json')])
+    monkeypatch.setattr(load_tool('tools/analysis/cases/inference.py'), 'run', run)
     with pytest.raises(KeyboardInterrupt):
-        tool.main()
+        tool.run_case('inference', ['--out', str(tmp_path / 'o.json')])
     assert 'PyTorch fp32' in capsys.readouterr().out and (tmp_path / 'o.json').is_file()
 
 

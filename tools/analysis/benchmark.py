@@ -51,9 +51,11 @@ from miqa.taxonomy import DATABASE_TASKS, LABELS
 CASES = {
     'decoding': 'reading one picture in three ways',
     'distortions': 'megapixels a second of each distortion',
+    'files': 'scoring files, one at a time and in batches',
     'fidelity': 'quality measures of a version, beside piq and pyiqa',
     'hours': "training the paper's methods, extrapolated",
     'index': 'building and opening the index of a database',
+    'inference': 'scoring in each runtime and number format',
     'loader': 'loading pictures for training, beside a plain loader',
     'service': 'the HTTP endpoint under load',
     'tasks': 'three tasks in one pass',
@@ -84,7 +86,7 @@ def parse_case(name: str, words: list[str]) -> argparse.Namespace:
     """Read the options of a case."""
     case = importlib.import_module(f'cases.{name}')
     parser = ToolParser(prog=f'benchmark.py {name}', description=case.__doc__)
-    parser.add_argument('--repeats', type=int, default=3, help='rounds, of which the median counts (default: 3)')
+    parser.add_argument('--repeats', type=int, default=3, help='rounds; the median counts (default: %(default)s)')
     parser.add_argument('--out', metavar='FILE', help='also write the figures as JSON')
     case.add_options(parser)
     args = parser.parse_args(words)

@@ -137,4 +137,4 @@ def _cell(value: object) -> str:
         return f'{value:,}' if isinstance(value, int) else str(value)
     if 0 < abs(value) < 0.01:
         return f'{value:.1e}'
-    return f'{value:,.2f}' if abs(value) < 100 else f'{value:,.0f}'
+    return f'{value:,.{4 if abs(value) < 1 else 2 if abs(value) < 100 else 0}f}'

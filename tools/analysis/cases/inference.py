@@ -1,18 +1,15 @@
-#!/usr/bin/env python
-"""Measure how fast networks score on this machine: PyTorch, ONNX Runtime and OpenVINO, each in its number formats.
+"""Measure how fast networks score on this computer: PyTorch, ONNX Runtime and OpenVINO, each in its number formats.
 
-Without a model the published RA-MIQA is measured at full size (random tensors of the released shapes), the
-quickstart's CNN and a student for cameras (packaged ImageNet weights, random heads); heads are scaled so that scores
-spread as labels do (deviation 0.25), which makes differences of scores comparable. And miqa-lite as it ships. One run
-takes all runtimes in turns, so that other load hits all alike; ratios are of processor time, which other load changes
-least. Scores are compared on photographs that installed packages ship, damaged in several ways.
-Decoding is left out: benchmark_files.py measures files.
+Without a model: the published RA-MIQA at full size (random tensors of the released shapes), the quickstart's CNN and a
+student for cameras (packaged ImageNet weights, random heads), all with heads scaled so that scores spread as labels do
+(deviation 0.25), and miqa-lite. Scores are compared on photographs that installed packages ship, damaged in several
+ways. Ratios are of processor time. Decoding is left out: the case `files` includes it.
 
 Examples:
-  python tools/analysis/benchmark_inference.py
-  python tools/analysis/benchmark_inference.py --networks RA-MIQA miqa-lite --only fp32 bf16 auto
-  python tools/analysis/benchmark_inference.py --model demo --images shots/ --out speed.json
-  python tools/analysis/benchmark_inference.py --nncf-python ~/nncf/bin/python    # NNCF in its own environment
+  python tools/analysis/benchmark.py inference
+  python tools/analysis/benchmark.py inference --networks RA-MIQA miqa-lite --only fp32 bf16 auto
+  python tools/analysis/benchmark.py inference --model demo --images shots/ --out speed.json
+  python tools/analysis/benchmark.py inference --nncf-python ~/nncf/bin/python    # NNCF in its own environment
 """
 
 from __future__ import annotations
@@ -22,17 +19,13 @@ import functools
 import itertools
 import os
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 
 from miqa.apis.command_options import add_model_options, load_model
@@ -48,13 +41,13 @@ from miqa.apis.runtimes.probes import pixels_to_try, probe_pixels
 from miqa.apis.spec import ModelSpec
 from miqa.engine import load_config
 from miqa.errors import MissingPackage
-from miqa.keeping import write_json
 from miqa.models import QualityAssessor
 from miqa.outside.configs import config_folder
 from miqa.pictures.finding import find_images
 from miqa.running.allocator import keep_freed_memory
-from miqa.running.command_line import ToolParser, run_command
 from miqa.running.processor import processor
+
+from .timing import in_turns
 
 #: Spread of scores over the pictures that are tried: about that of the paper's labels (0.27 to 0.36).
 SPREAD = 0.25
@@ -150,9 +143,8 @@ def open_runtimes(
     shots: Path,
     nncf_python: str | None,
     only: Sequence[str] | None,
-    progress: Callable[[str], None],
-) -> tuple[dict[str, Runtime], list[str]]:
-    """Open a model in every runtime and format; return them by name, and why others are left out.
+) -> tuple[dict[str, Runtime], list[dict]]:
+    """Open a model in every runtime and format; return them by name, and rows of why others are left out.
 
     Args:
         model: PyTorch's in float32, or an exported file.
@@ -160,20 +152,20 @@ def open_runtimes(
         shots: folder of pictures that 8-bit numbers are fitted to.
         nncf_python: Python of an environment that has NNCF.
         only: words of which a runtime's name has one; None for all.
-        progress: called with what is about to be opened.
     """
     first = f'{model.runtime.name} {model.precision}'
     runtimes: dict[str, Runtime] = {first: model.runtime}
-    left_out: list[str] = []
+    left_out: list[dict] = []
 
     def add(name: str, make: Callable[[], Runtime]) -> None:
         if only and not any(word in name for word in only):
             return
-        progress(f'open {name}')
         try:
-            runtimes[name] = make()
+            runtime = make()
         except (MissingPackage, ValueError, subprocess.CalledProcessError) as error:
-            left_out.append(f'{name}: {error}')
+            left_out.append({'runtime': name, 'reason': str(error)})
+        else:
+            runtimes[f'auto: {runtime.name} {runtime.precision}' if name == 'auto' else name] = runtime
 
     def in_torch(precision: str) -> Runtime:
         state = {f'network.{key}': value for key, value in model.runtime.module.network.state_dict().items()}
@@ -187,19 +179,11 @@ def open_runtimes(
 
     def quantised() -> Runtime:
         path = folder / 'int8.xml'
-        options = ['--int8', '--calibrate', str(shots), '--tolerance', '10']
         if nncf_python is None:
             return exported('int8.xml', int8=True, calibrate=shots, tolerance=10.0)
-        command = [
-            nncf_python,
-            '-m',
-            'miqa',
-            'export',
-            str(path),
-            '--model',
-            str(folder / 'model.xml'),
-        ]
-        paths = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get('PYTHONPATH'))))
+        command = [nncf_python, '-m', 'miqa', 'export', str(path), '--model', str(folder / 'model.xml')]
+        options = ['--int8', '--calibrate', str(shots), '--tolerance', '10']
+        paths = os.pathsep.join(filter(None, (str(Path(__file__).parents[3]), os.environ.get('PYTHONPATH'))))
         environment = {**os.environ, 'PYTHONPATH': paths}
         subprocess.run([*command, *options], check=True, env=environment, stdout=subprocess.DEVNULL)
         return open_exported(path)[1]
@@ -219,48 +203,40 @@ def open_runtimes(
 
 
 def measure(
-    runtimes: dict[str, Runtime], pixels: np.ndarray, batch_sizes: Sequence[int], repeats: int, progress
-) -> Iterator[dict]:
-    """Measure runtimes in turns; yield one row for each and each batch size, as soon as a size is measured.
+    runtimes: dict[str, Runtime], pixels: np.ndarray, scores: dict[str, np.ndarray], size: int, repeats: int
+) -> list[dict]:
+    """Time batches of a size in every runtime, in turns.
 
-    Yields:
-        ``runtime``, ``batch``, ``pictures_per_second`` (by the median), ``p50_ms`` and ``p95_ms`` of a batch,
-        ``cpu_ms``: processor time of all threads per picture, which tells more than the clock where other programs
-        run; ``ratio``: the first runtime's over this one's; and ``mean_difference``, ``largest_difference`` and
-        ``srcc`` of its scores and those of the first runtime.
+    Returns:
+        One row a runtime: ``runtime``, ``batch``, ``pictures_per_second``, ``p50_ms`` and ``p95_ms`` of a batch,
+        ``cpu_ms``: processor time per picture, ``ratio``: the first runtime's over this one's; and
+        ``mean_difference``, ``largest_difference`` and ``srcc`` of its scores and those of the first runtime.
     """
-    scores = {name: np.concatenate([run(part) for part in np.array_split(pixels, 8)]) for name, run in runtimes.items()}
+    batch = pixels[np.arange(size) % len(pixels)]
+    ways: dict[str, Callable] = {}
+    for name, score in runtimes.items():
+        # One picture before: the threads of the previous runtime still wait for work in a loop.
+        ways |= {f'before {name}': functools.partial(score, batch[:1]), name: functools.partial(score, batch)}
+    # Small batches are short: more of them cost nothing and make the percentiles firm.
+    times = in_turns(ways, max(repeats, 24 // size))
     first = next(iter(runtimes))
-    for size in batch_sizes:
-        progress(f'batches of {size}')
-        batch = pixels[np.arange(size) % len(pixels)]
-        wall: dict[str, list[float]] = {name: [] for name in runtimes}
-        cpu: dict[str, list[float]] = {name: [] for name in runtimes}
-        # Small batches are short: more of them cost nothing and make the percentiles firm.
-        for turn in range(max(repeats, 24 // size) + 1):
-            for name, run in runtimes.items():
-                run(batch[:1])  # the threads of the runtime before it still wait for work in a loop
-                begin, used = time.perf_counter(), time.process_time()
-                run(batch)
-                if turn:  # the first turn warms up
-                    wall[name].append(time.perf_counter() - begin)
-                    cpu[name].append(time.process_time() - used)
-        slow = np.median(cpu[first])
-        for name in runtimes:
-            change = np.abs(scores[name] - scores[first])
-            p50, p95 = np.quantile(wall[name], (0.5, 0.95))
-            yield {
+    rows = []
+    for name in runtimes:
+        change = np.abs(scores[name] - scores[first])
+        rows.append(
+            {
                 'runtime': name,
                 'batch': size,
-                'pictures_per_second': float(size / p50),
-                'p50_ms': float(1000 * p50),
-                'p95_ms': float(1000 * p95),
-                'cpu_ms': float(1000 * np.median(cpu[name]) / size),
-                'ratio': float(slow / np.median(cpu[name])),
+                'pictures_per_second': size / times[name].seconds,
+                **times[name].percentiles(50, 95),
+                'cpu_ms': 1000 * times[name].processor / size,
+                'ratio': times[first].processor / times[name].processor,
                 'mean_difference': float(change.mean()),
                 'largest_difference': float(change.max()),
                 'srcc': order_kept(scores[name], scores[first]),
             }
+        )
+    return rows
 
 
 def pictures_to_try(args: argparse.Namespace, model: MIQAModel, shots: Path) -> np.ndarray:
@@ -276,79 +252,40 @@ def pictures_to_try(args: argparse.Namespace, model: MIQAModel, shots: Path) -> 
     return np.stack([model.prepare.from_rgb(picture) for picture in made[::2]])
 
 
-def parse_arguments(arguments=None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = ToolParser(description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this case."""
+    parser.set_defaults(repeats=9)
     parser.add_argument(
-        '--images',
-        nargs='+',
-        metavar='PATH',
+        '--images', nargs='+', metavar='PATH',
         help='images or folders (default: photographs of installed packages, damaged)',
-    )
+    )  # fmt: skip
     parser.add_argument('--count', type=int, default=32, help='images whose scores are compared (default: 32)')
     parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 8, 32], metavar='N', help='default: 1 8 32')
-    parser.add_argument('--repeats', type=int, default=9, help='least batches of each size and runtime (default: 9)')
     parser.add_argument(
-        '--networks',
-        nargs='+',
-        metavar='WORD',
+        '--networks', nargs='+', metavar='WORD',
         help='without --model: only networks whose title has one of these words',
-    )
+    )  # fmt: skip
     parser.add_argument('--only', nargs='+', metavar='WORD', help='only runtimes whose name has one of these words')
     parser.add_argument('--nncf-python', metavar='FILE', help='Python of an environment that has NNCF')
-    parser.add_argument('--out', metavar='FILE', help='also write the figures as JSON, after each model')
     add_model_options(parser)
-    return parser.parse_args(arguments)
 
 
-def main() -> None:
-    """Measure and print."""
-    args = parse_arguments()
+def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
+    """Measure every network; a table for each batch size, and one of what is left out."""
     keep_freed_memory()  # as `miqa image` does
     models = [('model', load_model(args))] if args.model or args.weights else networks_to_measure(args.networks)
-    found = {'processor': processor()[0], 'threads': torch.get_num_threads(), 'torch': torch.__version__, 'models': {}}
     for title, model in models:
         if model.runtime.module is None and model.spec.method != LITE:
             raise ValueError('Name a checkpoint, or miqa-lite; the benchmark exports checkpoints itself.')
         with tempfile.TemporaryDirectory() as folder:
             shots = Path(folder, 'shots')
             shots.mkdir()
-
-            def progress(step: str, title: str = title) -> None:
-                print(f'{title}: {step}', file=sys.stderr)
-
             pixels = pictures_to_try(args, model, shots)
-            runtimes, left_out = open_runtimes(model, Path(folder), shots, args.nncf_python, args.only, progress)
-            rows: list[dict] = []
-            try:
-                rows.extend(measure(runtimes, pixels, args.batch_sizes, args.repeats, progress))
-            finally:
-                # After Ctrl-C, too: what has been measured is shown and kept.
-                if rows:
-                    found['models'][title] = {'auto': runtimes_auto(runtimes), 'rows': rows, 'left_out': left_out}
-                    show(f'{title} ({found["processor"]}, {found["threads"]} threads)', rows)
-                    if 'auto' in runtimes:
-                        print(f'auto: {runtimes_auto(runtimes)}')
-                    print(''.join(f'Left out: {sentence}\n' for sentence in left_out), end='')
-                    if args.out:
-                        write_json(args.out, found)
-
-
-def runtimes_auto(runtimes: dict[str, Runtime]) -> str | None:
-    """Return what ``auto`` chose."""
-    return f'{runtimes["auto"].precision} with {runtimes["auto"].name}' if 'auto' in runtimes else None
-
-
-def show(title: str, rows: list[dict]) -> None:
-    """Print rows as a table."""
-    table = Table(title=title, title_justify='left')
-    for name in rows[0]:
-        table.add_column(name.replace('_', ' '), justify='left' if name == 'runtime' else 'right')
-    for row in rows:
-        digits = {'mean_difference': 4, 'largest_difference': 4, 'srcc': 4, 'ratio': 2}
-        table.add_row(*(f'{v:.{digits.get(k, 1)}f}' if isinstance(v, float) else str(v) for k, v in row.items()))
-    Console(width=None if Console().is_terminal else 130).print(table)
-
-
-if __name__ == '__main__':
-    run_command(main)
+            runtimes, left_out = open_runtimes(model, Path(folder), shots, args.nncf_python, args.only)
+            if left_out:
+                yield f'{title}: left out', left_out
+            parts = np.array_split(pixels, 8)
+            scores = {name: np.concatenate([score(part) for part in parts]) for name, score in runtimes.items()}
+            for size in args.batch_sizes:
+                about = f'{title} ({processor()[0]}, {torch.get_num_threads()} threads, PyTorch {torch.__version__})'
+                yield f'{about}, batches of {size}', measure(runtimes, pixels, scores, size, args.repeats)

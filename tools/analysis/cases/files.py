@@ -1,0 +1,160 @@
+"""Measure how fast a model scores image files on this computer: single files, folders in batches, two plain ways.
+
+The plain ways are Pillow's (open, convert, resize) and, for checkpoints, that of the released demo script (a resize for
+each view). Checkpoints are also exported and run by ONNX Runtime. Ratios are of processor time, to Pillow's plain way.
+The case `inference` measures the networks alone.
+
+Examples:
+  python tools/analysis/benchmark.py files --size 500 400 --count 200 --batch-sizes 8
+  python tools/analysis/benchmark.py files --model demo
+  python tools/analysis/benchmark.py files --weights work_dirs/x/best.pth --images shots/ --out speed.json
+  python tools/analysis/benchmark.py files --model ra-miqa --device cuda --precision bf16 --count 256
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from miqa.apis.command_options import add_model_options, load_model
+from miqa.apis.model import MIQAModel
+from miqa.apis.runtimes import OnnxRuntime, Runtime, TorchRuntime
+from miqa.datasets.transforms import PackViews, ResizeShortSide
+from miqa.pictures import read_image
+from miqa.pictures.finding import find_images
+from miqa.pictures.resizing import INTERPOLATIONS, central_corner, resized_size
+from miqa.running.cores import usable_cores
+
+from .timing import Times, in_turns, made_files
+
+
+class Plain:
+    """Scoring as one would write it with Pillow alone: open, convert, resize, cut the centre, one picture a batch."""
+
+    def __init__(self, model: MIQAModel):
+        self.spec, self.runtime = model.spec, model.runtime
+
+    def __call__(self, path: str) -> float:
+        """Score one file."""
+        with Image.open(path, formats=('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF')) as file:
+            picture = file.convert('RGB')
+        side, short = self.spec.view_size, self.spec.short_side
+        size = (side, side) if self.spec.fit == 'stretch' else resized_size(*picture.size, short)
+        picture = picture.resize(size, INTERPOLATIONS[self.spec.interpolation])
+        top, left = central_corner(size[1], size[0], side)
+        pixels = np.asarray(picture.crop((left, top, left + side, top + side))).transpose(2, 0, 1)
+        return float(self.runtime(np.ascontiguousarray(pixels)[None])[0])
+
+
+class OneAtATime:
+    """Scoring as the released demo script does it: decode, resize once for each view, one picture a batch."""
+
+    def __init__(self, model: MIQAModel):
+        spec = model.spec
+        state = {f'network.{key}': value for key, value in model.runtime.module.network.state_dict().items()}
+        self.model = spec.build(state, model.source).to(model.device)
+        self._pipelines = {
+            name: (ResizeShortSide(spec.short_side), PackViews(**{'image': None, 'region': None, name: view['size']}))
+            for name, view in spec.views.items()
+        }
+
+    @torch.inference_mode()
+    def __call__(self, path: str) -> float:
+        """Score one file."""
+        rgb, inputs = read_image(path), {}
+        for name, (resize, pack) in self._pipelines.items():
+            inputs[name] = pack(resize({'picture': rgb, 'path': path}))['inputs'][name][None]
+        data = self.model.data_preprocessor({'inputs': inputs})
+        return float(self.model(data['inputs'])[0])
+
+
+def measure(
+    model: MIQAModel, paths: Sequence[str], batch_sizes: Sequence[int], repeats: int, onnx: bool = True
+) -> list[dict]:
+    """Time every way of scoring these files, in turns.
+
+    Returns:
+        One row a way: ``way``, ``images_per_second``, ``cpu_ms``: processor time per picture, ``ratio``: that of
+        Pillow's plain way over this; for ways that take one picture at a time also the latency's ``p50_ms, p90_ms,
+        p99_ms``.
+
+    Raises:
+        ValueError: there are no pictures.
+    """
+    if not paths:
+        raise ValueError('A benchmark needs at least one picture.')
+    single: dict[str, Callable] = {"Pillow's plain way, one at a time": Plain(model)}
+    if isinstance(model.runtime, TorchRuntime):
+        single['one at a time, a resize for each view'] = OneAtATime(model)
+    single['assess(path), one at a time'] = model.assess
+    latencies: dict[str, list[float]] = {name: [] for name in single}
+    ways: dict[str, Callable] = {
+        name: partial(_score_singly, score, paths, latencies[name]) for name, score in single.items()
+    }
+    runtimes: dict[str, Runtime] = {model.runtime.name: model.runtime}
+    with tempfile.TemporaryDirectory() as folder:
+        if onnx and model.runtime.module is not None:
+            runtimes['ONNX Runtime'] = OnnxRuntime(model.export(Path(folder) / 'model.onnx'), model.device)
+        for (name, runtime), size in itertools.product(runtimes.items(), batch_sizes):
+            ways[f'assess_all, {name}, batch {size}'] = partial(_score_folder, model, runtime, paths, size)
+        times = in_turns(ways, repeats)
+    rows = []
+    for name, taken in times.items():
+        row = {'way': name, 'images_per_second': len(paths) / taken.seconds}
+        row['cpu_ms'] = 1000 * taken.processor / len(paths)
+        row['ratio'] = next(iter(times.values())).processor / taken.processor
+        if name in latencies:
+            row |= Times(latencies[name][len(paths) :]).percentiles(50, 90, 99)  # the first round warms up
+        rows.append(row)
+    return rows
+
+
+def _score_singly(score: Callable, paths: Sequence[str], latencies: list[float]) -> None:
+    for path in paths:
+        begin = time.perf_counter()
+        score(path)
+        latencies.append(time.perf_counter() - begin)
+
+
+def _score_folder(model: MIQAModel, runtime: Runtime, paths: Sequence[str], batch_size: int) -> None:
+    twin = copy.copy(model)
+    twin.runtime, twin.batch_size = runtime, batch_size
+    for result in twin.assess_all(paths):
+        if result.error is not None:
+            raise result.error
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this case."""
+    parser.add_argument('--images', nargs='+', metavar='PATH', help='images or folders (default: made, JPEG)')
+    parser.add_argument(
+        '--size', nargs=2, type=int, default=(1280, 960), metavar=('WIDTH', 'HEIGHT'),
+        help='of made images (default: 1280 960)',
+    )  # fmt: skip
+    parser.add_argument('--count', type=int, default=64, help='how many images (default: 64)')
+    parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 8, 32], metavar='N', help='default: 1 8 32')
+    parser.add_argument('--no-onnx', action='store_true', help='leave out ONNX Runtime')
+    add_model_options(parser)
+
+
+def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
+    """Measure one model."""
+    model = load_model(args)
+    with tempfile.TemporaryDirectory() as folder:
+        if args.images:
+            paths = list(itertools.islice(itertools.cycle(find_images(args.images)), args.count))
+        else:
+            paths = made_files(Path(folder), args.count, *args.size)
+        rows = measure(model, paths, args.batch_sizes, args.repeats, not args.no_onnx)
+    about = f'{model.identity}, {model.device}, {model.runtime.precision}, {usable_cores()} threads'
+    yield f'Files to scores: {len(paths)} images, {about}', rows
