@@ -10,13 +10,13 @@ from pathlib import Path
 
 from miqa.apis.command_options import SOME_FAILED
 
-_DESCRIPTION = """\
+DESCRIPTION = """\
 Compare scores on pictures of the same scenes in good and bad conditions, matched by name.
 
 The label of a scene is how far the machines keep their answer to the good picture when they see the bad one. The probe,
 a machine that makes no labels, gives two rows: its confidence, and with both pictures the limit of what can be known.
 """
-_EXAMPLES = """
+EXAMPLES = """
 Examples:
   miqa benchmark-pairs good/ bad/ --model demo
   miqa benchmark-pairs 'sets/*/good' 'sets/*/bad' --model demo mine/best.pth --out work_dirs/pairs   # several sets
@@ -28,15 +28,8 @@ Examples:
 _MACHINES, _PROBE = ('tf_efficientnet_lite1', 'tf_efficientnet_lite2'), 'tf_efficientnet_lite0'
 
 
-def add_parser(subparsers) -> None:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        'benchmark-pairs',
-        help='compare scores on real good and bad pictures',
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
     parser.add_argument('good', metavar='GOOD', help="folder, or a quoted pattern such as 'sets/*/good'")
     parser.add_argument('bad', metavar='BAD', help='folder or pattern of the same scenes in bad conditions')
     parser.add_argument('--model', '-m', nargs='+', default=[], metavar='NAME|FILE', help='models to compare')
@@ -55,7 +48,6 @@ def add_parser(subparsers) -> None:
     parser.add_argument('--resamples', type=int, default=2000, help='of the bootstrap over scenes (default: 2000)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: a GPU where there is one)')
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress bar')
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

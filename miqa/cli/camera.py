@@ -11,14 +11,14 @@ from pathlib import Path
 from miqa.apis.command_options import add_model_options, check_model_options, load_model
 from miqa.keeping.files import try_writing
 
-_DESCRIPTION = """\
+DESCRIPTION = """\
 Score a camera, a network stream or a file as it plays, always the newest frame: what comes while the model is busy
 is dropped and counted, so the score never lags behind the picture.
 
 Where there is a screen a window shows the picture, the score and the curve of the last half minute (q closes it);
 else the scores are printed. A summary with latency and dropped frames comes at the end.
 """
-_EXAMPLES = """
+EXAMPLES = """
 Examples:
   miqa camera                                          # camera 0
   miqa camera 1 --alert-below 0.4 --model demo         # say when quality falls below 0.4
@@ -29,15 +29,8 @@ _COLUMNS = ('index', 'seconds', 'score', 'smoothed', 'latency', 'captured', 'dro
 _EXTREMES = (('mean', 'mean'), ('lowest', 'min'), ('highest', 'max'))
 
 
-def add_parser(subparsers) -> None:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        'camera',
-        help='score a camera',
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
     parser.add_argument('source', nargs='?', default='0', help='camera number, URL (rtsp://...) or file (default: 0)')
     parser.add_argument(
         '--alert-below', type=float, metavar='SCORE', help='alert when the smoothed score falls below this'
@@ -59,7 +52,6 @@ def add_parser(subparsers) -> None:
     parser.add_argument('--no-window', action='store_true', help='print scores, even where there is a screen')
     parser.add_argument('--quiet', '-q', action='store_true', help='print only alerts and the summary')
     add_model_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -24,18 +24,6 @@ lists all forms; it prints the paper's tables for all tasks and labels. The filt
 """
 
 
-def add_parser(subparsers) -> None:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        'compare',
-        help='compare methods',
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_arguments(parser)
-    parser.set_defaults(run=run)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
     parser.add_argument('data_root', metavar='DATA', help='folder with miqa_cls/ ... and splits/')

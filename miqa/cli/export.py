@@ -11,7 +11,7 @@ from miqa.keeping.files import try_writing
 from miqa.outside.names import printable
 from miqa.taxonomy import check_choice
 
-_DESCRIPTION = """\
+DESCRIPTION = """\
 Write a model as ONNX (.onnx), OpenVINO (.xml and .bin) or torch.export (.pt2) file, and check that it gives the same
 scores: to 1e-4, with --int8 to 0.06 on the pictures of --calibrate.
 
@@ -23,7 +23,7 @@ done to pictures first is in the file's metadata. 8-bit numbers for .onnx come f
 A file that ends in .pth.tar gets the weights of one of the six published networks as the paper's authors store theirs,
 so that their scripts can test and use them; `--model FILE` here reads it, too.
 """
-_EXAMPLES = """
+EXAMPLES = """
 Examples:
   miqa export demo.onnx --model demo
   miqa export demo.xml --model demo
@@ -33,22 +33,14 @@ Examples:
 """
 
 
-def add_parser(subparsers) -> None:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        'export',
-        help='export a model',
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
     parser.add_argument('out', metavar='FILE', help=f'{", ".join(FORMATS)} or .pth.tar')
     parser.add_argument('--overwrite', action='store_true', help='replace an existing file')
     parser.add_argument('--int8', action='store_true', help='8-bit weights and activations (.onnx, .xml)')
     parser.add_argument('--calibrate', metavar='DIR', help='--int8: folder of images such as the model will see')
     parser.add_argument('--tolerance', type=float, metavar='T', help='largest difference of scores that is accepted')
     add_model_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

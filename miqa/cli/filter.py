@@ -17,12 +17,12 @@ from miqa.outside.addresses import address_in_path
 from miqa.outside.names import place_of, printable, write_name
 from miqa.taxonomy import counted
 
-_DESCRIPTION = """\
+DESCRIPTION = """\
 Score the images of a folder, with all folders below, and copy, link or list the good ones.
 
 Nothing is ever deleted, moved or overwritten. Images that cannot be read are never among the good ones.
 """
-_EXAMPLES = """
+EXAMPLES = """
 Examples:
   miqa filter shots/ --keep 0.8 --to good/ --model demo         # copy the best four fifths
   miqa filter shots/ --threshold 0.5 --to good/ --mode link --model demo  # symbolic links
@@ -31,18 +31,6 @@ Examples:
   miqa filter shots/ --threshold 0.5 --model demo > good.txt                 # only list them
   miqa filter shots/ --keep 0.8 --to good/ --scores scores.csv --model demo  # and keep the scores for the next run
 """
-
-
-def add_parser(subparsers) -> None:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        'filter',
-        help='filter images',
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_arguments(parser)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress bar and no summary')
     add_reading_options(parser)
     add_model_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

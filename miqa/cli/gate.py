@@ -12,14 +12,14 @@ from miqa.outside.tables import TableError
 from miqa.running import require
 from miqa.taxonomy import counted
 
-_OVERVIEW = """\
+DESCRIPTION = """\
 A gate lets through the pictures that are good enough for your machine.
 
 make: from a folder of pictures and a machine to a gate and a report on its worth, in one command.
 fit:  the threshold with a guarantee, from scores and outcomes that you have already.
 show: what a gate promises.
 """
-_DESCRIPTION = """\
+_FIT_DESCRIPTION = """\
 Fit a gate: the lowest threshold on the score for which, with the confidence that you ask for, the mean outcome of what
 passes is at least the target.
 
@@ -31,7 +31,7 @@ Where no threshold can promise it, it says so, and how many more pictures would 
 
 #: Exit status where no threshold can promise what is asked: not a mistake of whoever asked, so scripts can go on.
 _NO_GATE = 3
-_EXAMPLES = """
+EXAMPLES = """
 Examples:
   miqa gate make shots/ --machine yolox.onnx --annotations shots.json --out mygate/
   miqa filter new/ --gate mygate/ --to good/
@@ -44,24 +44,12 @@ Examples:
 """
 
 
-def add_parser(subparsers) -> None:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        'gate',
-        help='make or fit a gate',
-        description=_OVERVIEW,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_arguments(parser)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
     verbs = parser.add_subparsers(dest='verb', metavar='make|fit|show', required=True)
     _add_make(verbs)
-    fit = verbs.add_parser('fit', help='fit a gate to a CSV file of scores and outcomes', description=_DESCRIPTION,
-                           epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    fit = verbs.add_parser('fit', help='fit a gate to a CSV file of scores and outcomes', description=_FIT_DESCRIPTION,
+                           epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     fit.add_argument('csv', metavar='CSV', help='scores and outcomes of calibration pictures')
     fit.add_argument('--out', '-o', metavar='FILE', help='output file, such as gate.json (default: only print)')
     fit.add_argument('--overwrite', action='store_true', help='replace FILE if it exists')

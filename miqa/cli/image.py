@@ -25,13 +25,13 @@ from miqa.running import command_line
 from miqa.running.parallel import parse_shard
 from miqa.taxonomy import counted
 
-_DESCRIPTION = """\
+DESCRIPTION = """\
 Score images: nominally 0 (useless to vision models) to 1 (as good as undistorted), not clipped.
 
 Without --out the scores are printed. With --out they are written as .csv, .json, .jsonl or .parquet, and running the
 same command again does only what is missing, new, changed or could not be read before.
 """
-_EXAMPLES = """
+EXAMPLES = """
 Examples:
   miqa image a.jpg b.png --model demo
   miqa image shots/ --out scores.csv --model demo         # with all folders below
@@ -43,15 +43,8 @@ Examples:
 """
 
 
-def add_parser(subparsers) -> None:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        'image',
-        help='score images',
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
     parser.add_argument(
         'paths', nargs='+', metavar='PATH', help='file, folder, quoted pattern, http(s) address, or - for stdin'
     )
@@ -75,7 +68,6 @@ def add_parser(subparsers) -> None:
     add_download_option(parser, 200)
     add_reading_options(parser)
     add_model_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

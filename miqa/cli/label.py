@@ -7,11 +7,11 @@ import argparse
 from miqa.apis.command_options import SOME_FAILED, check_sources
 from miqa.taxonomy import counted
 
-_DESCRIPTION = """\
+DESCRIPTION = """\
 Make a labelled database: distort the pictures, let the machines look at every version, turn their answers into
 labels, divide the sources into train and val, and check the result. Stopped at any moment, the same command goes on.
 """
-_EXAMPLES = """
+EXAMPLES = """
 Examples:
   # what will it cost? Measured on two pictures, nothing is made
   miqa label shots/ --out data/mine --task det --machine fasterrcnn_resnet50_fpn_v2 --annotations shots.json --plan
@@ -41,18 +41,6 @@ Examples:
 
 Then: miqa train ra_miqa_det --data-root data/mine
 """
-
-
-def add_parser(subparsers) -> None:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        'label',
-        help='make a labelled database',
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_arguments(parser)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +106,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--jobs', type=int, default=-1, help='processes that distort and score (default: all cores)')
     parser.add_argument('--backend', choices=BACKENDS, default='loky', help='loky: here; ray, dask: a cluster')
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress line')
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

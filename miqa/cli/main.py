@@ -56,10 +56,12 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         module = f'miqa.cli.{name.replace("-", "_")}'
         if importlib.util.find_spec(module) is None:
             continue
+        subparser = subparsers.add_parser(name, help=purpose, formatter_class=argparse.RawDescriptionHelpFormatter)
         if name == command:
-            importlib.import_module(module).add_parser(subparsers)
-        else:
-            subparsers.add_parser(name, help=purpose)
+            verb = importlib.import_module(module)
+            subparser.description, subparser.epilog = verb.DESCRIPTION, getattr(verb, 'EXAMPLES', None)
+            subparser.set_defaults(run=getattr(verb, 'run', None))  # or its own add_arguments says which
+            verb.add_arguments(subparser)
     return parser
 
 

@@ -10,7 +10,8 @@ from miqa.taxonomy import LABELS, TASKS
 #: The model in ``miqa/box``.
 PACKAGED_NAME = 'miqa-lite'
 
-_EXAMPLES = """
+DESCRIPTION = "List the authors' released weights, the paper's figures for them, and which are on this machine."
+EXAMPLES = """
 Examples:
   miqa models                          # all
   miqa models miqa-lite                # the card of the model that ships with the package
@@ -19,15 +20,8 @@ Examples:
 """
 
 
-def add_parser(subparsers) -> None:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        'models',
-        help='list models',
-        description="List the authors' released weights, the paper's figures for them, and which are on this machine.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
     parser.add_argument(
         'name', nargs='?', choices=(PACKAGED_NAME,), help='print the card of the model that ships with the package'
     )
@@ -39,7 +33,6 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         '--register-demo-fast', metavar='FILE', help="make this .onnx file the model 'demo-fast' and stop"
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

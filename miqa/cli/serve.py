@@ -11,7 +11,7 @@ from miqa.taxonomy import LABELS, TASKS
 if TYPE_CHECKING:
     from miqa.serving.served_models import ServedModels
 
-_DESCRIPTION = """\
+DESCRIPTION = """\
 Serve scores over HTTP. For people there is a page: drop pictures, a folder or a video, compare two pictures, score the
 webcam live. For programs: POST /score, /heatmap and /video, GET /info, /health, /metrics and /openapi.json; /docs
 describes them. Needs FastAPI: pip install 'miqa[serve]'.
@@ -20,7 +20,7 @@ The server works without internet and sends nothing anywhere. It listens on this
 another address; then it needs a token, from the environment variable MIQA_TOKEN or from --token-file. Programs send it
 as Authorization: Bearer TOKEN; the page asks for it once.
 """
-_EXAMPLES = """
+EXAMPLES = """
 Examples:
   miqa serve                                   # the page and the endpoint at http://127.0.0.1:8000
   miqa serve --api                             # the endpoint alone: curl -F files=@photo.jpg http://127.0.0.1:8000/score
@@ -31,15 +31,8 @@ Examples:
 """
 
 
-def add_parser(subparsers) -> None:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        'serve',
-        help='serve scores over HTTP: a page and an endpoint',
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
     parser.add_argument(
         '--host', default='127.0.0.1', help='address to listen on (default: 127.0.0.1, this computer only)'
     )
@@ -74,7 +67,6 @@ def add_parser(subparsers) -> None:
         '--allow-private', action='store_true', help='names in --allow-url may lead into private networks'
     )
     add_model_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

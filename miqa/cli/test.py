@@ -6,14 +6,10 @@ import argparse
 
 from miqa import test
 
+DESCRIPTION = test.__doc__
 
-def add_parser(subparsers) -> None:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        'test',
-        help='test a model',
-        description=test.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
     test.add_arguments(parser)
     parser.set_defaults(run=lambda args: test.main(test.finished(args, parser)))

@@ -6,14 +6,10 @@ import argparse
 
 from miqa import train
 
+DESCRIPTION = train.__doc__
 
-def add_parser(subparsers) -> None:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        'train',
-        help='train a model',
-        description=train.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
     train.add_arguments(parser)
     parser.set_defaults(run=lambda args: train.main(train.finished(args, parser)))

@@ -26,14 +26,14 @@ from miqa.taxonomy import counted
 if TYPE_CHECKING:
     from miqa.reports.scored_videos import ScoredVideos
 
-_DESCRIPTION = """\
+DESCRIPTION = """\
 Score videos frame by frame: the mean, the curve over time, and the worst segments.
 
 Without --out a line per video is printed. With --out each video gets a report: NAME.json with everything, two CSV
 tables (scored frames, seconds) and plots. Running the same command again does only what is missing or has changed.
 --report writes one page about all of them.
 """
-_EXAMPLES = """
+EXAMPLES = """
 Examples:
   miqa video drive.mp4 --model demo                        # 30 frames, equally far apart
   miqa video clips/ --out reports/ --sampling fps --fps 2 --model demo  # a folder; two frames a second
@@ -43,15 +43,8 @@ Examples:
 """
 
 
-def add_parser(subparsers) -> None:
-    """Add the sub-command."""
-    parser = subparsers.add_parser(
-        'video',
-        help='score videos',
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser."""
     parser.add_argument(
         'paths', nargs='+', metavar='PATH', help='video file, folder, quoted pattern, or http(s) address'
     )
@@ -88,7 +81,7 @@ def add_parser(subparsers) -> None:
     )
     add_model_options(parser)
     # Frames are large: a batch of 32 frames of a 4K video would fill 800 MB.
-    parser.set_defaults(run=run, batch_size=8)
+    parser.set_defaults(batch_size=8)
 
 
 def run(args: argparse.Namespace) -> int:
