@@ -134,9 +134,9 @@ class MIQAModel(ModelFiles):
         coverage: str = 'center',
     ):
         if isinstance(model, MIQAModel):
-            given: dict[str, Any] = dict(task=task, label=label, weights=weights, device=device, precision=precision)
-            given.update(channels_last=channels_last, compile=compile or None)
-            if settled := [name for name, value in given.items() if value is not None]:
+            options: dict[str, Any] = dict(task=task, label=label, weights=weights, device=device, precision=precision)
+            options.update(channels_last=channels_last, compile=compile or None)
+            if settled := [name for name, value in options.items() if value is not None]:
                 raise ValueError(
                     f'{", ".join(settled)}: settled when the given model was made. Name its weights instead.'
                 )
@@ -146,9 +146,9 @@ class MIQAModel(ModelFiles):
                 model, task, label, weights, device=device, precision=precision, channels_last=channels_last,
                 compile=compile,
             )  # fmt: skip
-        spec, runtime, source, kept = opened
+        spec, runtime, source, stored_thresholds = opened
         self._set(
-            spec, runtime, source, batch_size=batch_size, workers=workers, thresholds=thresholds or kept,
+            spec, runtime, source, batch_size=batch_size, workers=workers, thresholds=thresholds or stored_thresholds,
             decode=decode, value_range=value_range, coverage=coverage,
         )  # fmt: skip
 
@@ -205,9 +205,11 @@ class MIQAModel(ModelFiles):
         """A short name of exactly these weights, for result files: method, task, label and digest."""
         if self._identity is None:
             digest = sha256_of_file(self.source) if Path(self.source).is_file() else self.source
-            said = '/'.join((self.spec.method, self.spec.task or 'unknown', self.spec.label or 'unknown'))
+            purpose = '/'.join((self.spec.method, self.spec.task or 'unknown', self.spec.label or 'unknown'))
             precision = '' if self.precision == 'fp32' else f' {self.precision}'
-            self._identity = f'{said}@{digest[:12] if digest != self.source else digest}{precision}{self.prepare.note}'
+            self._identity = (
+                f'{purpose}@{digest[:12] if digest != self.source else digest}{precision}{self.prepare.note}'
+            )
         return self._identity
 
     def __repr__(self) -> str:
@@ -315,11 +317,11 @@ class MIQAModel(ModelFiles):
         Yields:
             One :class:`Assessment` per picture, in order. A picture that cannot be read has its ``error`` set.
         """
-        for found in self._answered(pictures, on_batch):
-            if found.answer is None:
-                yield Assessment(found.name, None, None, found.error)
+        for result in self._answered(pictures, on_batch):
+            if result.answer is None:
+                yield Assessment(result.name, None, None, result.error)
             else:
-                yield self._assessment(found.name, found.answer)
+                yield self._assessment(result.name, result.answer)
 
     def _assessment(self, name: str, answer: ViewAnswers) -> Assessment:
         views = None if self.prepare.coverage == 'center' else answer.scores

@@ -179,10 +179,10 @@ class SourceBootstrap:
 
 def percentile_interval(resamples: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
     """Return the percentile interval of resampled values, NaN twice where more than 1 in 20 is not defined."""
-    known = resamples[~np.isnan(resamples)]
-    if len(known) < 0.95 * len(resamples):
+    finite = resamples[~np.isnan(resamples)]
+    if len(finite) < 0.95 * len(resamples):
         return float('nan'), float('nan')
-    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 
@@ -198,10 +198,10 @@ def paired_difference(
     if a.shape != b.shape:
         raise ValueError(f'A paired bootstrap needs the same resamples of both methods, not {len(a)} and {len(b)}.')
     differences = a - b
-    known = differences[~np.isnan(differences)]
+    finite = differences[~np.isnan(differences)]
     sides = [
-        (np.count_nonzero(known <= 0) + 1) / (len(known) + 1),
-        (np.count_nonzero(known >= 0) + 1) / (len(known) + 1),
+        (np.count_nonzero(finite <= 0) + 1) / (len(finite) + 1),
+        (np.count_nonzero(finite >= 0) + 1) / (len(finite) + 1),
     ]
     low, high = percentile_interval(differences, confidence)
     return PairedDifference(first.values[name] - second.values[name], low, high, float(min(1.0, 2 * min(sides))))

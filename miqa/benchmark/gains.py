@@ -88,6 +88,6 @@ def gains_of(benchmark: Benchmark, method: str) -> pd.DataFrame:
             raise ValueError(f'There is no confidence to compare {method} with: add confidence:MACHINE to --methods.')
         if method in table:
             settings = {key: benchmark.settings[key] for key in ('resamples', 'confidence', 'seed')}
-            found = gains(table, method, others, **settings)
-            rows.append(found.assign(task=task, label=label, labels_from=labels_from))
+            rows_of_label = gains(table, method, others, **settings)
+            rows.append(rows_of_label.assign(task=task, label=label, labels_from=labels_from))
     return pd.concat(rows, ignore_index=True)

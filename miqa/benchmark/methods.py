@@ -101,13 +101,13 @@ def _parse(text: str, data_root, tasks) -> list[Method]:
     if (confidence := parse_confidence(text)) is not None:
         return [Method(_confidence_name(*confidence), 'confidence', text)]
     if text == 'confidence' or text.startswith('confidence:'):
-        found = []
+        names = []
         for task in tasks:
             machine = text.partition(':')[2] or _smallest_machine(data_root, task)
-            found += [
+            names += [
                 Method(_confidence_name(item, machine), 'confidence', f'{item}:{machine}') for item in STATISTICS[task]
             ]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(names))
     name, equals, source = text.partition('=')
     if equals and name and source:
         kind = 'predictions' if source.endswith('.csv') else 'model' if ':' in source else None

@@ -145,8 +145,8 @@ def confidence(answer: Prediction) -> float:
     if isinstance(answer, ClassPrediction):
         return float(answer.probabilities.max())
     if isinstance(answer, DetectionPrediction):
-        kept = answer.scores[answer.scores >= KEPT_SCORE]
-        return float(kept.mean()) if len(kept) else 0.0
+        confident = answer.scores[answer.scores >= KEPT_SCORE]
+        return float(confident.mean()) if len(confident) else 0.0
     raise TypeError(f'Only classifiers and detectors are sure of something here, not {type(answer).__name__}.')
 
 
@@ -179,14 +179,14 @@ def score_pairs(
             if good.shape != bad.shape and machines[0].task != 'cls':
                 raise ValueError(f'its pictures have the shapes {good.shape} and {bad.shape}; boxes cannot be compared')
             answers = [machine.predict([bad, good]) for machine in machines]
-            kept = [consistency(*answer) for answer in answers]
+            consistencies = [consistency(*answer) for answer in answers]
             of_bad, of_good = probe.predict([bad, good])
-            if np.isnan(kept).all():
+            if np.isnan(consistencies).all():
                 raise ValueError('no machine finds anything in the good picture')
             rows.append(
                 {
                     'set': pair.group, 'scene': pair.scene, 'good': pair.good, 'bad': pair.bad,
-                    'label': float(np.nanmean(kept)),
+                    'label': float(np.nanmean(consistencies)),
                     f'{LIMIT} (good)': 1.0, f'{LIMIT} (bad)': consistency(of_bad, of_good),
                     f'{CONFIDENCE} (good)': confidence(of_good), f'{CONFIDENCE} (bad)': confidence(of_bad),
                     **{f'{name} (good)': measure(good) for name, measure in measures.items()},
@@ -254,9 +254,9 @@ def summarise(scores: PairScores, resamples: int = 2000, seed: int = 0, level: f
 
 def _mean(values: np.ndarray) -> np.ndarray:
     """Average over the first axis what is defined; NaN where nothing is."""
-    known = ~np.isnan(values)
-    total = np.where(known, values, 0).sum(0)
-    return np.divide(total, known.sum(0), out=np.full(total.shape, np.nan), where=known.any(0))
+    finite = ~np.isnan(values)
+    total = np.where(finite, values, 0).sum(0)
+    return np.divide(total, finite.sum(0), out=np.full(total.shape, np.nan), where=finite.any(0))
 
 
 def _rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -107,17 +107,17 @@ def run_benchmark(
             )
             for labels_from, truth in _label_sets(data_root, task, label, images, applicable, machines):
                 report(f'{task}, {label}, labels from {labels_from}: bootstrap')
-                whole = table.assign(ground_truth=truth)
-                known = np.isfinite(whole[['ground_truth', *predictions]]).all(axis=1)
-                used = whole[known]
+                labelled = table.assign(ground_truth=truth)
+                complete = np.isfinite(labelled[['ground_truth', *predictions]]).all(axis=1)
+                used = labelled[complete]
                 scores[task, label, labels_from] = used.drop(columns='filename')
-                place = {'task': task, 'label': label, 'labels_from': labels_from}
+                columns = {'task': task, 'label': label, 'labels_from': labels_from}
                 official = labels_from == ALL_MACHINES and is_official_test_set(truth, task, label)
                 test_sets.append(
                     {
-                        **place,
+                        **columns,
                         'images': len(used),
-                        'left_out': len(whole) - len(used),
+                        'left_out': len(labelled) - len(used),
                         'sources': used.source.nunique(),
                         'label_deviation': label_fingerprint(used.ground_truth),
                         'paper_deviation': TEST_LABEL_DEVIATIONS.get((label, task), np.nan),
@@ -136,7 +136,7 @@ def run_benchmark(
                 for method in applicable:
                     cells.append(
                         {
-                            **place,
+                            **columns,
                             'method': method.name,
                             'kind': method.kind,
                             'machines_run': ', '.join(method.machines_run),
@@ -147,7 +147,7 @@ def run_benchmark(
                             **_numbers(method.name, boots.get(method.name), same, task, label, official, confidence),
                         }
                     )
-                differences += [{**place, **row} for row in _pairs(boots, confidence)]
+                differences += [{**columns, **row} for row in _pairs(boots, confidence)]
     settings = {
         'data_root': str(data_root),
         'mapping': mapping,

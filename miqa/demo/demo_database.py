@@ -72,11 +72,11 @@ def make_pictures(
     settle_settings(image_task_folder(root, 'cls'), settings)
     calls = [delayed(_make_source)(photo, number, root, distortions, seed) for number, photo in enumerate(photos)]
     results = run_parallel(calls, jobs)
-    made = sum(tqdm(results, total=len(calls), desc='pictures', unit='photograph', disable=not progress))
+    count = sum(tqdm(results, total=len(calls), desc='pictures', unit='photograph', disable=not progress))
     _write_ground_truth(root, photos)
     _write_splits(root, photos)
     _write_origins(root, photos)
-    return made
+    return count
 
 
 def _make_source(photo: PackagePhoto, number: int, root: Path, distortions: int, seed: int) -> int:

@@ -99,19 +99,21 @@ def make_scenes(
     root, photos = Path(root), outlined_photos()
     settings = build_settings('demo scenes', [photo.source for photo in photos], distortions, seed, scenes=scenes)
     settle_settings(image_task_folder(root, 'det'), settings)
-    kept, held_out = divide_photos(photos, VAL_SHARE, generator_for(seed, 'photographs of scenes'))
+    training, held_out = divide_photos(photos, VAL_SHARE, generator_for(seed, 'photographs of scenes'))
     tested = max(1, round(VAL_SHARE * scenes))
-    made = {number: compose_of(held_out if number <= tested else kept, seed, number) for number in _numbers(scenes)}
+    composed = {
+        number: compose_of(held_out if number <= tested else training, seed, number) for number in _numbers(scenes)
+    }
     truth = ground_truth_path(root, 'det')
-    _write_truth(truth, made)
-    for number, scene in made.items():
+    _write_truth(truth, composed)
+    for number, scene in composed.items():
         path = _scene_path(root, number)
         if not path.is_file():
             with atomic_write(path) as temporary:
                 Image.fromarray(scene.image).save(temporary, 'PNG')
     calls = [
         delayed(make_versions)(_scene_path(root, number), number, root, 'det', distortions, seed, truth)
-        for number in made
+        for number in composed
     ]
     counts = run_parallel(calls, jobs)
     total = sum(tqdm(counts, total=len(calls), desc='pictures', unit='scene', disable=not progress))
@@ -119,15 +121,15 @@ def make_scenes(
         write_rows(split_path(root, 'det', split), (SPLIT_COLUMNS['det'],), [(number,) for number in members])
     parts = {
         coco_source(number): {'background': scene.background, 'objects': [thing.source for thing in scene.objects]}
-        for number, scene in made.items()
+        for number, scene in composed.items()
     }
     write_json(root / 'scene_origins.json', {'held_out': sorted(p.source for p in held_out), 'scenes': parts})
     return total
 
 
-def compose_of(photos: Sequence[OutlinedPhoto], seed: int, *what) -> Scene:
+def compose_of(photos: Sequence[OutlinedPhoto], seed: int, *key) -> Scene:
     """Make the scene that ``seed`` and ``what`` decide, with at least one object."""
-    return compose_scene(photos, generator_for(seed, 'scene', *what))
+    return compose_scene(photos, generator_for(seed, 'scene', *key))
 
 
 def _numbers(scenes: int) -> range:
@@ -192,12 +194,12 @@ def demo_detectors(
     check_choice(detectors, DETECTORS, 'kind of detectors')
     folder = Path(root).absolute() / 'detectors'
     configs = {kind: folder / f'{kind}_{task}.py' for kind in DETECTORS[1:]}
-    there = [kind for kind, path in configs.items() if path.is_file()]
-    if there and detectors not in ('auto', there[0]):
+    kinds = [kind for kind, path in configs.items() if path.is_file()]
+    if kinds and detectors not in ('auto', kinds[0]):
         raise ValueError(
-            f'{root} was begun with {there[0]} detectors for {task}, not with {detectors} ones: choose another folder.'
+            f'{root} was begun with {kinds[0]} detectors for {task}, not with {detectors} ones: choose another folder.'
         )
-    chosen = there[0] if there else detectors
+    chosen = kinds[0] if kinds else detectors
     if chosen == 'auto':
         chosen = 'pretrained' if _can_fetch(task) else 'small'
     if chosen == 'pretrained':
@@ -205,8 +207,8 @@ def demo_detectors(
     else:
         calls = [delayed(_small)(size, folder, task, scenes, epochs, seed) for size in LITE_SIZES]
         trained = run_parallel(calls, jobs)
-        found = tqdm(trained, total=len(calls), desc='small detectors', unit='detector')
-        machines = sorted(found, key=lambda machine: machine['name'])
+        results = tqdm(trained, total=len(calls), desc='small detectors', unit='detector')
+        machines = sorted(results, key=lambda machine: machine['name'])
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(configs[chosen]) as temporary:
         temporary.write_text(f'machines = {machines!r}\n', encoding='utf-8')
@@ -241,7 +243,7 @@ def _small(size: int, folder: Path, task: str, scenes: int, epochs: int, seed: i
     if not weights.is_file():
         torch.set_num_threads(1)
         photos = outlined_photos()
-        made = [compose_of(photos, seed, 'detector', size, number) for number in range(scenes)]
+        composed = [compose_of(photos, seed, 'detector', size, number) for number in range(scenes)]
         with seeded(seed):
             network = lite_mask_rcnn(**options)
         targets = [
@@ -250,9 +252,9 @@ def _small(size: int, folder: Path, task: str, scenes: int, epochs: int, seed: i
                 'labels': np.array([CATEGORIES.index(thing.category) + 1 for thing in scene.objects]),
                 'masks': np.stack([thing.mask for thing in scene.objects]),
             }
-            for scene in made
+            for scene in composed
         ]
-        train_lite_rcnn(network, [scene.image for scene in made], targets, epochs, weights, seed=seed)
+        train_lite_rcnn(network, [scene.image for scene in composed], targets, epochs, weights, seed=seed)
     return dict(
         type='TorchvisionMachine',
         model='miqa.machines.lite_rcnn:lite_mask_rcnn',
@@ -295,10 +297,10 @@ def keep_labelled(root: str | os.PathLike, task: str) -> list[str]:
     left_out: list[str] = []
     for split in SPLITS:
         sources = read_split(Path(root), task, split)
-        kept = [source for source in sources if Path(label_paths(folder, task, source)['accuracy']).is_file()]
-        if not kept:
+        labelled = [source for source in sources if Path(label_paths(folder, task, source)['accuracy']).is_file()]
+        if not labelled:
             raise ValueError(f'On no scene for {split} the detectors find anything: let them learn more (--epochs).')
-        if len(kept) < len(sources):
-            left_out += sorted(set(sources) - set(kept))
-            write_rows(split_path(root, task, split), (SPLIT_COLUMNS['det'],), [(int(source),) for source in kept])
+        if len(labelled) < len(sources):
+            left_out += sorted(set(sources) - set(labelled))
+            write_rows(split_path(root, task, split), (SPLIT_COLUMNS['det'],), [(int(source),) for source in labelled])
     return left_out

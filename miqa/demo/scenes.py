@@ -83,29 +83,29 @@ def outlined_photos() -> list[OutlinedPhoto]:
     Raises:
         ValueError: the list names a photograph that :mod:`miqa.pictures.package_photos` does not know.
     """
-    known = {(photo.package, photo.file): photo for photo in list_photos()}
-    found = []
+    listed = {(photo.package, photo.file): photo for photo in list_photos()}
+    outlined = []
     with open(Path(__file__).with_name('package_outlines.csv'), newline='', encoding='utf-8') as stream:
         for row in csv.DictReader(stream):
             key = (row['package'], row['file'])
-            if key not in known or row['category'] not in (*CATEGORIES, BACKGROUND):
+            if key not in listed or row['category'] not in (*CATEGORIES, BACKGROUND):
                 raise ValueError(f'package_outlines.csv lists {key} as {row["category"]}, which is not known.')
             points = [pair.split(',') for pair in row['outline'].split()]
             outline = np.array(points, np.float64) / 1000 if points else None
-            found.append(OutlinedPhoto(known[key], row['category'], outline))
-    return found
+            outlined.append(OutlinedPhoto(listed[key], row['category'], outline))
+    return outlined
 
 
 def divide_photos(photos: Sequence[OutlinedPhoto], share: float, rng: np.random.Generator) -> tuple[list, list]:
     """Divide photographs into (kept, held out): of each category ``share``, but at least one, is held out."""
-    kept, held_out = [], []
+    training, held_out = [], []
     for category in (*CATEGORIES, BACKGROUND):
         members = [photo for photo in photos if photo.category == category]
         order = [members[i] for i in rng.permutation(len(members))]
         count = min(max(1, round(share * len(order))), len(order) - 1)
         held_out += order[:count]
-        kept += order[count:]
-    return kept, held_out
+        training += order[count:]
+    return training, held_out
 
 
 def compose_scene(photos: Sequence[OutlinedPhoto], rng: np.random.Generator) -> Scene:
@@ -133,7 +133,7 @@ def compose_scene(photos: Sequence[OutlinedPhoto], rng: np.random.Generator) -> 
             trial[alpha > 0.5] = len(chosen)
             shows = [int((trial == number).sum()) for number in range(len(chosen) + 1)]
             sizes = [*areas, int((alpha > 0.5).sum())]
-            if all(seen >= _VISIBLE * size for seen, size in zip(shows, sizes, strict=True)):
+            if all(visible >= _VISIBLE * size for visible, size in zip(shows, sizes, strict=True)):
                 owner, areas = trial, sizes
                 image = image * (1 - alpha[..., None]) + picture * alpha[..., None]
                 chosen.append(photo)
@@ -151,18 +151,18 @@ def _photograph(photo: PackagePhoto) -> np.ndarray:
 
 
 def _background(background: OutlinedPhoto, rng: np.random.Generator) -> np.ndarray:
-    whole = _photograph(background.photo)
-    top, left = (int(rng.integers(side - SIDE + 1)) for side in whole.shape[:2])
-    part = whole[top : top + SIDE, left : left + SIDE].astype(np.float32)
+    photograph = _photograph(background.photo)
+    top, left = (int(rng.integers(side - SIDE + 1)) for side in photograph.shape[:2])
+    part = photograph[top : top + SIDE, left : left + SIDE].astype(np.float32)
     return (part[:, ::-1] if rng.random() < 0.5 else part) * rng.uniform(0.8, 1.15)
 
 
 @functools.lru_cache(maxsize=256)
 def _cut_out(package: str, file: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the object's rectangle of the photograph, uint8 (h, w, 3), and its mask, float32 (h, w) in [0, 1]."""
-    (found,) = [photo for photo in outlined_photos() if (photo.photo.package, photo.photo.file) == (package, file)]
-    image = found.photo.read()
-    points = found.outline * image.shape[1::-1]
+    (outlined,) = [photo for photo in outlined_photos() if (photo.photo.package, photo.photo.file) == (package, file)]
+    image = outlined.photo.read()
+    points = outlined.outline * image.shape[1::-1]
     left, top = np.floor(points.min(0)).astype(int)
     right, bottom = np.ceil(points.max(0)).astype(int)
     mask = np.zeros(image.shape[:2], np.uint8)
@@ -185,7 +185,7 @@ def _placed(photo: OutlinedPhoto, rng: np.random.Generator) -> tuple[np.ndarray,
         image, mask = image[:, ::-1], mask[:, ::-1]
     top, left = (int(rng.integers(SIDE - side + 1)) for side in mask.shape)
     picture, alpha = np.zeros((SIDE, SIDE, 3), np.float32), np.zeros((SIDE, SIDE), np.float32)
-    place = np.s_[top : top + mask.shape[0], left : left + mask.shape[1]]
-    picture[place], alpha[place] = image * rng.uniform(0.8, 1.15), mask
+    window = np.s_[top : top + mask.shape[0], left : left + mask.shape[1]]
+    picture[window], alpha[window] = image * rng.uniform(0.8, 1.15), mask
     # Slightly soft, so that the edge of the paste is no sharper than the photographs.
     return picture, cv2.GaussianBlur(alpha, (0, 0), 0.7)

@@ -102,5 +102,5 @@ def random_camera_damage(
         region = REGIONS[1 + int(rng.integers(2))]
         weights = soft_mask(random_ellipse(image.shape[0], image.shape[1], rng) if mask is None else mask)
         damaged = fuse(damaged, image, weights if region == 'object' else 1 - weights)
-    done = tuple((kind.name, round(float(level), 4)) for kind, level in zip(kinds, chosen, strict=True))
-    return damaged, Damage(done, region)
+    applied = tuple((kind.name, round(float(level), 4)) for kind, level in zip(kinds, chosen, strict=True))
+    return damaged, Damage(applied, region)

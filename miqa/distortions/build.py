@@ -99,7 +99,7 @@ def build_versions(
         ValueError: a setting is unknown, or differs from those the database was begun with.
         InUse: another process makes the same shard.
     """
-    for value, allowed, what in (
+    for value, allowed, kind in (
         (task, DATABASE_TASKS, 'task'),
         (backend, BACKENDS, 'backend'),
         (verify, VERIFY, 'way to verify'),
@@ -107,7 +107,7 @@ def build_versions(
         *((tuple(pair), LEVEL_PAIRS, 'pair of levels') for pair in pairs),
         *((name, MEASURES, 'measure') for name in measures),
     ):
-        check_choice(value, allowed, what)
+        check_choice(value, allowed, kind)
     number, count = check_shard(shard)
     owner = IMAGE_TASKS[task]
     folder = image_task_folder(root, task)
@@ -144,7 +144,7 @@ def build_versions(
 
 def _build(mine: list[tuple[Source, VersionPlan]], folder: Path, shard, jobs, backend, progress) -> BuildReport:
     number, count = shard
-    made = kept = files = size = pixels = 0
+    made_count = kept_count = files = size = pixels = 0
     bad = []
     versions = {source.image_id: len(order.distortions) * len(order.pairs) for source, order in mine}
     local = backend == 'loky'
@@ -152,11 +152,13 @@ def _build(mine: list[tuple[Source, VersionPlan]], folder: Path, shard, jobs, ba
         bar = stack.enter_context(
             open_bar(progress, sum(versions.values()), unit='version', desc=f'{folder.name} {number}/{count}')
         )
-        here: dict[str, Any] = {'ticks': stack.enter_context(followed(bar)), 'threads': _threads(jobs)} if local else {}
-        calls = [joblib.delayed(make_versions_of)(source, order._replace(**here)) for source, order in mine]
+        local_options: dict[str, Any] = (
+            {'ticks': stack.enter_context(followed(bar)), 'threads': _threads(jobs)} if local else {}
+        )
+        calls = [joblib.delayed(make_versions_of)(source, order._replace(**local_options)) for source, order in mine]
         for outcome in run_parallel(calls, jobs, backend):
-            made += outcome.state == 'made'
-            kept += outcome.state == 'kept'
+            made_count += outcome.state == 'made'
+            kept_count += outcome.state == 'kept'
             files += outcome.files
             size += outcome.bytes
             pixels += outcome.pixels
@@ -165,7 +167,7 @@ def _build(mine: list[tuple[Source, VersionPlan]], folder: Path, shard, jobs, ba
                 bar.write(f'Left out {outcome.image_id}: {outcome.reason}')
             if not (local and outcome.state == 'made'):  # else its versions were counted one by one
                 bar.update(versions[outcome.image_id])
-    return BuildReport(made, kept, sorted(bad), files, size, pixels)
+    return BuildReport(made_count, kept_count, sorted(bad), files, size, pixels)
 
 
 def _threads(jobs: int) -> int:
@@ -188,8 +190,8 @@ def _settings(order: VersionPlan) -> dict:
     }
 
 
-def _unique(values: Iterable, what: str) -> tuple:
+def _unique(values: Iterable, kind: str) -> tuple:
     values = tuple(values)
     if len(set(values)) != len(values):
-        raise ValueError(f'A {what} is named twice: {values}.')
+        raise ValueError(f'A {kind} is named twice: {values}.')
     return values

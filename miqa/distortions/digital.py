@@ -59,8 +59,8 @@ def pixelate(image: np.ndarray, rng: np.random.Generator, scale: float) -> np.nd
     if image.ndim == 2:
         return pixels.take(columns, axis=1).take(rows, axis=0)
     # Four bytes move as one number; three do not.
-    words = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA).view(np.uint32)[:, :, 0].take(columns, axis=1)
-    wide = words.view(np.uint8).reshape(small[1], width, 4)
+    packed = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA).view(np.uint32)[:, :, 0].take(columns, axis=1)
+    wide = packed.view(np.uint8).reshape(small[1], width, 4)
     return cv2.cvtColor(wide, cv2.COLOR_RGBA2RGB).take(rows, axis=0)
 
 

@@ -49,19 +49,19 @@ class FidelitySource:
         if undefined == 'raise' and any(reasons.values()):
             raise ValueError(next(filter(None, reasons.values())))
         self.reference, self.names = reference, tuple(names)
-        wanted = {name for name, reason in reasons.items() if reason is None}
-        self._psnr = 'PSNR' in wanted
+        computed = {name for name, reason in reasons.items() if reason is None}
+        self._psnr = 'PSNR' in computed
         self._structure: StructuralSource | None = None
         self._information: InformativeSource | None = None
         self._saliency: SalientSource | None = None
-        if not wanted - {'PSNR'}:
+        if not computed - {'PSNR'}:
             return
         values = _values(reference)
-        if wanted & {'SSIM', 'MS-SSIM'}:
-            self._structure = StructuralSource(values, 'SSIM' in wanted, 'MS-SSIM' in wanted)
-        if 'VIF-p' in wanted:
+        if computed & {'SSIM', 'MS-SSIM'}:
+            self._structure = StructuralSource(values, 'SSIM' in computed, 'MS-SSIM' in computed)
+        if 'VIF-p' in computed:
             self._information = InformativeSource(values)
-        if 'VSI' in wanted:
+        if 'VSI' in computed:
             self._saliency = SalientSource(values)
 
     def measure(self, distorted: np.ndarray) -> dict[str, float]:
@@ -81,19 +81,19 @@ class FidelitySource:
             raise ValueError(
                 f'Fidelity compares pictures of one shape, not {self.reference.shape} and {distorted.shape}.'
             )
-        found: dict[str, float] = {}
+        results: dict[str, float] = {}
         if self._psnr:
             squares = cv2.norm(self.reference.reshape(1, -1), distorted.reshape(1, -1), cv2.NORM_L2SQR)
-            found['PSNR'] = -10 * math.log10(squares / (255**2 * distorted.size) + _PSNR_FLOOR)
+            results['PSNR'] = -10 * math.log10(squares / (255**2 * distorted.size) + _PSNR_FLOOR)
         if self._structure or self._information or self._saliency:
             values = _values(distorted)
             if self._structure:
-                found.update(self._structure.measure(values))
+                results.update(self._structure.measure(values))
             if self._information:
-                found['VIF-p'] = self._information.measure(values)
+                results['VIF-p'] = self._information.measure(values)
             if self._saliency:
-                found['VSI'] = self._saliency.measure(values)
-        return {name: round(found[name], 6) if name in found else math.nan for name in self.names}
+                results['VSI'] = self._saliency.measure(values)
+        return {name: round(results[name], 6) if name in results else math.nan for name in self.names}
 
 
 def fidelity(

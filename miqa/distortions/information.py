@@ -70,11 +70,11 @@ def _scales(values: np.ndarray):
 def _carried(source: np.ndarray, version: np.ndarray, covariance: np.ndarray) -> float:
     """Sum the information of a scale that the version carries, from variances and covariance."""
     gain = covariance / (source + LEAST)
-    rest = version - gain * covariance
+    noise_variance = version - gain * covariance
     varies, shows = source >= LEAST, version >= LEAST
     # Without variance in the source all of the version is noise; without any in the version nothing is.
-    rest = np.where(varies & (covariance >= 0), rest, version)
-    rest[~shows] = 0
+    noise_variance = np.where(varies & (covariance >= 0), noise_variance, version)
+    noise_variance[~shows] = 0
     gain = np.where(varies & shows & (covariance >= 0), gain, 0)
-    np.maximum(rest, LEAST, out=rest)
-    return float(np.log10(1 + gain * gain * source / (rest + np.float32(NOISE))).sum(dtype=np.float64))
+    np.maximum(noise_variance, LEAST, out=noise_variance)
+    return float(np.log10(1 + gain * gain * source / (noise_variance + np.float32(NOISE))).sum(dtype=np.float64))

@@ -222,17 +222,17 @@ def _in_threads(tasks: Iterable[tuple[Path, Callable]], threads: int) -> Iterato
         for path, task in tasks:
             pending.append((path, pool.submit(task)))
             if len(pending) > 2 * threads:
-                done, future = pending.popleft()
-                yield done, future.result()
+                call, future = pending.popleft()
+                yield call, future.result()
         while pending:
-            done, future = pending.popleft()
-            yield done, future.result()
+            call, future = pending.popleft()
+            yield call, future.result()
 
 
 def _png(path: Path, image: np.ndarray) -> bytes:
     channels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    done, data = cv2.imencode('.png', channels, PNG_OPTIONS)
-    if not done:
+    encoded, data = cv2.imencode('.png', channels, PNG_OPTIONS)
+    if not encoded:
         raise RuntimeError(f'OpenCV could not encode {path} ({image.shape[1]} x {image.shape[0]} pixels) as PNG.')
     return data.tobytes()
 

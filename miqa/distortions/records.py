@@ -43,8 +43,8 @@ def settle_settings(folder: Path, settings: dict) -> None:
     path = build_settings_path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Tuples become lists, as they are when they are read again.
-    wanted = json.loads(json.dumps(settings, allow_nan=False))
-    text = json.dumps(sealed(wanted), indent=2, allow_nan=False) + '\n'
+    expected = json.loads(json.dumps(settings, allow_nan=False))
+    text = json.dumps(sealed(expected), indent=2, allow_nan=False) + '\n'
     handle, temporary = make_temporary(path)
     try:
         temporary.write_text(text, encoding='utf-8')
@@ -62,11 +62,11 @@ def settle_settings(folder: Path, settings: dict) -> None:
     finally:
         temporary.unlink(missing_ok=True)
         os.close(handle)
-    there = read_sealed_json(path, 'Delete it; the same command writes it again.')
+    stored = read_sealed_json(path, 'Delete it; the same command writes it again.')
     differences = [
-        f'{key}: {_brief(there.get(key))} there, {_brief(wanted.get(key))} now'
-        for key in sorted(set(there) | set(wanted))
-        if there.get(key) != wanted.get(key)
+        f'{key}: {_brief(stored.get(key))} there, {_brief(expected.get(key))} now'
+        for key in sorted(set(stored) | set(expected))
+        if stored.get(key) != expected.get(key)
     ]
     if differences:
         raise SettingsChanged(

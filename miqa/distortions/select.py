@@ -69,12 +69,12 @@ def select_levels(image: np.ndarray, name: str, seed: int, image_id: str) -> lis
     """
     numbers = range(1, len(candidates(name)) + 1)
     keep = image.nbytes * len(numbers) <= _KEPT_BYTES
-    made, values = {}, {}
+    candidate_images, values = {}, {}
     for number in numbers:
         candidate = make_candidate(image, name, number, seed, image_id)
         values[number] = psnr(image, candidate)
         if keep:
-            made[number] = candidate
+            candidate_images[number] = candidate
     chosen = list(numbers)
     if not distortion(name).has_levels:
         # sorted() is stable: equal values keep the order of the table.
@@ -86,7 +86,7 @@ def select_levels(image: np.ndarray, name: str, seed: int, image_id: str) -> lis
             candidate=number,
             params=candidates(name)[number - 1],
             psnr=values[number],
-            image=made[number] if keep else make_candidate(image, name, number, seed, image_id),
+            image=candidate_images[number] if keep else make_candidate(image, name, number, seed, image_id),
         )
         for level, number in enumerate(chosen, 1)
     ]

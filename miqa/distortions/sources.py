@@ -53,10 +53,10 @@ def list_images(
         raise FileNotFoundError(f'There is no folder {folder}.')
     paths, others, folders = [], [], []
     for path in sorted(folder.iterdir()):
-        known = path.suffix.lower() in PICTURE_SUFFIXES
-        if known and path.is_file():
+        has_suffix = path.suffix.lower() in PICTURE_SUFFIXES
+        if has_suffix and path.is_file():
             paths.append(path)
-        elif not path.name.startswith('.') and (known or path.suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES):
+        elif not path.name.startswith('.') and (has_suffix or path.suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES):
             others.append(path.name)
         elif not path.name.startswith('.') and path.is_dir():
             folders.append(path)
@@ -146,9 +146,9 @@ def plan_sources(
     headers = read_headers(paths) if headers is None else headers
     keys: list[int | str | None] = [None] * len(paths)
     if coco:
-        found = [coco.find(str(path)) for path in paths]
-        check_turned(headers, coco.path, [coco.images[key].size for key in found])
-        keys = [*found]
+        entries = [coco.find(str(path)) for path in paths]
+        check_turned(headers, coco.path, [coco.images[key].size for key in entries])
+        keys = [*entries]
     else:
         check_turned(headers, str(mask_folder) if mask_folder else None)
     sources: dict[str, Source] = {}

@@ -35,8 +35,8 @@ def windowed(values: np.ndarray, window: np.ndarray) -> np.ndarray:
     A variance is the small difference of two such averages: single precision leaves 1e-4 of it in bright, even areas.
     """
     margin = len(window) // 2
-    whole = cv2.sepFilter2D(values, cv2.CV_64F, window, window, borderType=cv2.BORDER_REPLICATE)
-    return whole[margin : values.shape[0] - margin, margin : values.shape[1] - margin]
+    filtered = cv2.sepFilter2D(values, cv2.CV_64F, window, window, borderType=cv2.BORDER_REPLICATE)
+    return filtered[margin : values.shape[0] - margin, margin : values.shape[1] - margin]
 
 
 def reduced(values: np.ndarray, factor: int) -> np.ndarray:

@@ -32,17 +32,17 @@ def followed(bar, every: float = 0.5) -> Iterator[str]:
         every: seconds between two looks.
     """
     with tempfile.NamedTemporaryFile(prefix='miqa_ticks_') as file:
-        seen, done = 0, threading.Event()
+        counted, finished = 0, threading.Event()
 
         def look() -> None:
-            nonlocal seen
-            now = Path(file.name).stat().st_size
-            if now > seen:
-                bar.update(now - seen)
-                seen = now
+            nonlocal counted
+            size = Path(file.name).stat().st_size
+            if size > counted:
+                bar.update(size - counted)
+                counted = size
 
         def follow() -> None:
-            while not done.wait(every):
+            while not finished.wait(every):
                 look()
 
         thread = threading.Thread(target=follow, daemon=True)
@@ -50,6 +50,6 @@ def followed(bar, every: float = 0.5) -> Iterator[str]:
         try:
             yield file.name
         finally:
-            done.set()
+            finished.set()
             thread.join()
             look()

@@ -83,14 +83,14 @@ def saliency(values: np.ndarray) -> np.ndarray:
     lab = np.ascontiguousarray(cielab(small).transpose(2, 0, 1))
     edges = scipy.fft.irfft2(scipy.fft.rfft2(lab) * passed, s=(SIDE, SIDE))
     strength = np.sqrt(np.square(edges).sum(axis=0))
-    lows, highs = (found(lab[1:], axis=(1, 2), keepdims=True) for found in (np.min, np.max))
+    lows, highs = (extreme(lab[1:], axis=(1, 2), keepdims=True) for extreme in (np.min, np.max))
     warmth = np.square((lab[1:] - lows) / (highs - lows + _EPS)).sum(axis=0)
     colour = 1 - np.exp(-warmth / np.float32(SIGMA_C**2))
     height, width = values.shape[:2]
     rows = _stretching(height) @ (strength * centre * colour)
-    whole = np.ascontiguousarray((_stretching(width) @ np.ascontiguousarray(rows.T)).T)
-    low, high = whole.min(), whole.max()
-    return (whole - low) / (high - low + _EPS)
+    enlarged = np.ascontiguousarray((_stretching(width) @ np.ascontiguousarray(rows.T)).T)
+    low, high = enlarged.min(), enlarged.max()
+    return (enlarged - low) / (high - low + _EPS)
 
 
 class _Maps(NamedTuple):
@@ -101,21 +101,21 @@ class _Maps(NamedTuple):
 
 
 def _maps(values: np.ndarray) -> _Maps:
-    seen, colours = saliency(values), cv2.transform(values, _LMN)
+    salient, colours = saliency(values), cv2.transform(values, _LMN)
     factor = ssim_factor(values.shape)
     if before := factor // 2:
         after = (factor - 1) // 2
-        seen, colours = (
+        salient, colours = (
             reduced(cv2.copyMakeBorder(map_, before, after, before, after, cv2.BORDER_REPLICATE), factor)
-            for map_ in (seen, colours)
+            for map_ in (salient, colours)
         )
     brightness, first, second = cv2.split(colours)
     # Scharr's filter, as the paper has it: a sixteenth of 3, 10, 3; zero outside the picture.
     across, down = (
-        cv2.Scharr(brightness, cv2.CV_32F, *way, scale=1 / 16, borderType=cv2.BORDER_CONSTANT)
-        for way in ((1, 0), (0, 1))
+        cv2.Scharr(brightness, cv2.CV_32F, *direction, scale=1 / 16, borderType=cv2.BORDER_CONSTANT)
+        for direction in ((1, 0), (0, 1))
     )
-    return _Maps(seen, cv2.magnitude(across, down), first, second)
+    return _Maps(salient, cv2.magnitude(across, down), first, second)
 
 
 def _alike(one: np.ndarray, other: np.ndarray, constant: np.float32) -> np.ndarray:

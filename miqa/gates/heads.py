@@ -145,11 +145,11 @@ def _parts(sources: np.ndarray, folds: int, seed: int = 0) -> list[tuple[np.ndar
 
     One source alone is divided by sample.
     """
-    names, place = np.unique(sources, return_inverse=True)
+    names, source_numbers = np.unique(sources, return_inverse=True)
     if len(names) < 2:  # noqa: PLR2004
-        place = np.arange(len(sources))
-    count = int(place.max()) + 1
-    fold = (np.argsort(np.random.default_rng(seed).permutation(count)) % min(folds, count))[place]
+        source_numbers = np.arange(len(sources))
+    count = int(source_numbers.max()) + 1
+    fold = (np.argsort(np.random.default_rng(seed).permutation(count)) % min(folds, count))[source_numbers]
     return [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in np.unique(fold)]
 
 
@@ -223,21 +223,21 @@ def _tree_attributes(forest) -> dict:
     columns: dict[str, list[np.ndarray]] = {}
     for number, estimator in enumerate(forest.estimators_):
         tree = estimator.tree_
-        places = np.arange(tree.node_count)
+        nodes = np.arange(tree.node_count)
         leaf = tree.children_left < 0
         limits = tree.threshold.astype(np.float32)
         # scikit-learn compares float32 with float64: the next float32 below the threshold decides alike.
         limits = np.where(limits > tree.threshold, np.nextafter(limits, np.float32(-np.inf)), limits)
         rows = {
             'nodes_treeids': np.full(tree.node_count, number),
-            'nodes_nodeids': places,
+            'nodes_nodeids': nodes,
             'nodes_featureids': np.where(leaf, 0, tree.feature),
             'nodes_values': np.where(leaf, 0, limits),
             'nodes_truenodeids': np.where(leaf, 0, tree.children_left),
             'nodes_falsenodeids': np.where(leaf, 0, tree.children_right),
             'leaf': leaf,
             'target_treeids': np.full(leaf.sum(), number),
-            'target_nodeids': places[leaf],
+            'target_nodeids': nodes[leaf],
             'target_weights': tree.value[leaf, 0, 0] / len(forest.estimators_),
         }
         for name, values in rows.items():

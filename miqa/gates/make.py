@@ -98,8 +98,8 @@ class GateOrder:
 
 def packaged_network() -> Path | None:
     """Return the file of the packaged model, whose features the picture's numbers hold; None where there is none."""
-    found = [path for path in (Path(__file__).parents[1] / 'box').glob('*.onnx') if path.is_file()]
-    return found[0] if found else None
+    paths = [path for path in (Path(__file__).parents[1] / 'box').glob('*.onnx') if path.is_file()]
+    return paths[0] if paths else None
 
 
 @dataclass
@@ -159,7 +159,7 @@ def make_gate(order: GateOrder, progress: bool = True) -> BuiltGate:
     features = PictureFeatures(database.task, order.network, threads=None)
     line = OneLine(stages_of(database) + len(_STAGES), disable=not progress)
     try:
-        made = make_database(database, line)
+        labelled_database = make_database(database, line)
         line.stage('features')
         outcomes = read_outcomes(
             database.root, database.task, outcome, {machine.name: machine.weight for machine in machines}
@@ -189,8 +189,8 @@ def make_gate(order: GateOrder, progress: bool = True) -> BuiltGate:
         seconds = _seconds(samples, features, evidence)
     finally:
         line.close()
-    notes = [*made.notes, *_warnings(sources, samples, worth)]
-    return BuiltGate(folder, made, samples, scores, worth, pooled, promises, seconds, notes, order)
+    notes = [*labelled_database.notes, *_warnings(sources, samples, worth)]
+    return BuiltGate(folder, labelled_database, samples, scores, worth, pooled, promises, seconds, notes, order)
 
 
 def head_numbers(samples: Samples) -> dict[str, np.ndarray]:
@@ -286,9 +286,9 @@ def promise(
         The gate, and why it promises nothing: then its threshold drops the lowest fifth.
     """
 
-    def fit(wanted: float) -> Gate:
+    def fit(target: float) -> Gate:
         return fit_gate(
-            scores, samples.outcomes, target=wanted, confidence=confidence, groups=samples.sources, model=identity
+            scores, samples.outcomes, target=target, confidence=confidence, groups=samples.sources, model=identity
         )  # fmt: skip
 
     if target is not None:

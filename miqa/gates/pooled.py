@@ -39,10 +39,10 @@ def pooled_precision(
     ground = coco_objects(str(truth), task == 'ins')
     folder = ResponseFolder(responses_folder(root, task) / machine)
     ids = category_ids(folder.manifest['machine'], truth, task)
-    wanted, answers = set(names), {}
+    pictures, answers = set(names), {}
     for table in folder.tables():
         for row in table.to_pylist():
-            if row['filename'] in wanted and row['error'] is None:
+            if row['filename'] in pictures and row['error'] is None:
                 answers[row['filename']] = read_detections(row, task)
     return PooledPrecision(
         [_matched(answers[name], ground.objects[source], ids) for name, source in zip(names, sources, strict=True)]
@@ -59,13 +59,13 @@ def _matched(answer: DetectionPrediction, objects: Objects, ids: Sequence[int] |
         return {}
     coco, evaluation = (require(f'pycocotools.{module}', 'Average precision') for module in ('coco', 'cocoeval'))
     with contextlib.redirect_stdout(io.StringIO()):
-        truth, found = coco.COCO(), coco.COCO()
+        truth, predictions = coco.COCO(), coco.COCO()
         boxes = np.asarray(objects.boxes, np.float64)
         truth.dataset = _dataset(boxes, objects.labels, categories, objects.masks, objects.crowd)
-        found.dataset = _dataset(answer.boxes, labels, categories, answer.masks, scores=answer.scores)
+        predictions.dataset = _dataset(answer.boxes, labels, categories, answer.masks, scores=answer.scores)
         truth.createIndex()
-        found.createIndex()
-        run = evaluation.COCOeval(truth, found, 'bbox' if objects.masks is None else 'segm')
+        predictions.createIndex()
+        run = evaluation.COCOeval(truth, predictions, 'bbox' if objects.masks is None else 'segm')
         run.params.catIds, run.params.imgIds, run.params.iouThrs = categories, [1], np.array([OVERLAP])
         run.params.areaRng, run.params.areaRngLbl, run.params.maxDets = [[0, 1e10]], ['all'], [100]
         run.evaluate()

@@ -46,48 +46,48 @@ def outcome_name(task: str, label: str) -> str:
     return _OUTCOMES.get((task, label), _AGREEMENT)
 
 
-def headline(made: BuiltGate) -> list[str]:
+def headline(gate: BuiltGate) -> list[str]:
     """Return what the gate is worth, in sentences."""
-    worth, what = made.worth, outcome_name(made.folder.task, made.folder.label)
-    if made.pooled is not None:
-        worth, what = made.pooled, 'the AP50 of what is kept'
+    worth, outcome = gate.worth, outcome_name(gate.folder.task, gate.folder.label)
+    if gate.pooled is not None:
+        worth, outcome = gate.pooled, 'the AP50 of what is kept'
     dropped = round(100 * HEADLINE)
-    place = REMOVED.index(HEADLINE)
+    position = REMOVED.index(HEADLINE)
     sentences = []
     for head, when in ((AFTER, 'after the machine has answered'), (BEFORE, 'before the machine runs')):
         curve = worth[head].curve
         sentences.append(
-            f'Of 100 pictures like yours, dropping the {dropped} that the gate scores lowest {when} moves {what} from '
-            f'{curve[0]:.3f} to {curve[place]:.3f} (gain {worth[head].gain}).'
+            f'Of 100 pictures like yours, dropping the {dropped} that the gate scores lowest {when} moves {outcome} '
+            f'from {curve[0]:.3f} to {curve[position]:.3f} (gain {worth[head].gain}).'
         )
     sentences.append(
-        f"The machine's own confidence would give {worth[OWN].curve[place]:.3f}, Laplacian variance "
-        f'{worth[LAPLACIAN].curve[place]:.3f}, chance {worth[RANDOM].curve[place]:.3f}.'
+        f"The machine's own confidence would give {worth[OWN].curve[position]:.3f}, Laplacian variance "
+        f'{worth[LAPLACIAN].curve[position]:.3f}, chance {worth[RANDOM].curve[position]:.3f}.'
     )
     return sentences
 
 
-def write_gate_report(made: BuiltGate, path: str | os.PathLike) -> Path:
+def write_gate_report(gate: BuiltGate, path: str | os.PathLike) -> Path:
     """Write the page and return its path; a file of this name is replaced."""
-    folder, samples = made.folder, made.samples
+    folder, samples = gate.folder, gate.samples
     sources = len(set(samples.sources.tolist()))
-    what = outcome_name(folder.task, folder.label)
+    outcome = outcome_name(folder.task, folder.label)
     page = Page(
         f'A gate for {folder.machine.name}',
-        f'{len(samples.names)} versions of {sources} photographs; outcome: {what}. Every score below is of a head that '
-        'saw no version of the same photograph; intervals (95 %) are over photographs.',
+        f'{len(samples.names)} versions of {sources} photographs; outcome: {outcome}. Every score below is of a head '
+        'that saw no version of the same photograph; intervals (95 %) are over photographs.',
     )
-    page.add_section('In plain words', *map(paragraph, [*headline(made), *_verdicts(made), *made.notes]))
-    page.add_section('What each score is worth', data_table(worth_table(made), caption=_HOW_TO_READ))
-    drawn = [(_curves(made.worth, what), f'Mean outcome of what is kept: {what}')]
-    if made.pooled is not None:
-        drawn.append((_curves(made.pooled, 'AP50'), 'AP50 of what is kept, all pictures together'))
+    page.add_section('In plain words', *map(paragraph, [*headline(gate), *_verdicts(gate), *gate.notes]))
+    page.add_section('What each score is worth', data_table(worth_table(gate), caption=_HOW_TO_READ))
+    drawn = [(_curves(gate.worth, outcome), f'Mean outcome of what is kept: {outcome}')]
+    if gate.pooled is not None:
+        drawn.append((_curves(gate.pooled, 'AP50'), 'AP50 of what is kept, all pictures together'))
     page.add_section('Filter curves', pictures(*drawn))
-    page.add_section('Thresholds', *_thresholds(made))
-    page.add_section('By kind of damage', data_table(kinds_table(made), digits=3, caption=_KINDS))
-    order = np.argsort(-made.scores[AFTER], kind='stable')
-    page.add_section('The five best by the gate after', _thumbnails(made, order[:SHOWN]))
-    page.add_section('The five worst by the gate after', _thumbnails(made, order[::-1][:SHOWN]))
+    page.add_section('Thresholds', *_thresholds(gate))
+    page.add_section('By kind of damage', data_table(kinds_table(gate), digits=3, caption=_KINDS))
+    order = np.argsort(-gate.scores[AFTER], kind='stable')
+    page.add_section('The five best by the gate after', _thumbnails(gate, order[:SHOWN]))
+    page.add_section('The five worst by the gate after', _thumbnails(gate, order[::-1][:SHOWN]))
     with atomic_write(path) as temporary:
         temporary.write_text(page.html(), encoding='utf-8')
     return Path(path)
@@ -101,25 +101,25 @@ _HOW_TO_READ = (
 _KINDS = 'SRCC within the versions of one kind of damage, and the gain of dropping the lowest fifth of them.'
 
 
-def _verdicts(made: BuiltGate) -> list[str]:
-    said = [sentence for head in (BEFORE, AFTER) for sentence in verdict(head, made.worth)]
-    return [] if all(sentence in made.notes for sentence in said) else said
+def _verdicts(gate: BuiltGate) -> list[str]:
+    sentences = [sentence for head in (BEFORE, AFTER) for sentence in verdict(head, gate.worth)]
+    return [] if all(sentence in gate.notes for sentence in sentences) else sentences
 
 
-def worth_table(made: BuiltGate) -> pd.DataFrame:
+def worth_table(gate: BuiltGate) -> pd.DataFrame:
     """Return one row for each score: rank correlation, gain, what it gains over the machine's confidence, cost."""
-    before, machine = (1000 * made.seconds[name] for name in (BEFORE, 'machine'))
+    before, machine = (1000 * gate.seconds[name] for name in (BEFORE, 'machine'))
     costs = {BEFORE: before, AFTER: before + machine, OWN: machine}
     rows = {}
-    for name, worth in made.worth.items():
+    for name, worth in gate.worth.items():
         row = {'SRCC': str(worth.srcc), 'gain at 80 % kept': str(worth.gain)}
         if name in (BEFORE, AFTER):
-            srcc, gain = difference(worth, made.worth[OWN])
+            srcc, gain = difference(worth, gate.worth[OWN])
             row |= {'SRCC above own confidence': str(srcc), 'gain above own confidence': str(gain)}
         else:
             row |= {'SRCC above own confidence': '', 'gain above own confidence': ''}
-        if made.pooled is not None:
-            row['gain in AP50'] = str(made.pooled[name].gain)
+        if gate.pooled is not None:
+            row['gain in AP50'] = str(gate.pooled[name].gain)
         row['ms a picture'] = f'{costs[name]:.0f}' if name in costs else ''
         rows[name] = row
     table = pd.DataFrame.from_dict(rows, orient='index')
@@ -127,36 +127,36 @@ def worth_table(made: BuiltGate) -> pd.DataFrame:
     return table
 
 
-def kinds_table(made: BuiltGate) -> pd.DataFrame:
+def kinds_table(gate: BuiltGate) -> pd.DataFrame:
     """Return one row for each kind of damage."""
     from scipy.stats import spearmanr
 
     from .worth import kept_weights
 
-    samples, rows = made.samples, {}
+    samples, rows = gate.samples, {}
     for kind in sorted(set(samples.kinds.tolist())):
         mine = samples.kinds == kind
         if mine.sum() < _LEAST_OF_KIND or np.ptp(samples.outcomes[mine]) == 0:
             continue
-        outcomes, whole = samples.outcomes[mine], np.ones(int(mine.sum()))
+        outcomes, ones = samples.outcomes[mine], np.ones(int(mine.sum()))
         row: dict[str, float] = {'pictures': int(mine.sum()), 'mean outcome': float(outcomes.mean())}
-        for name, scores in ((BEFORE, made.scores[BEFORE]), (AFTER, made.scores[AFTER]), (OWN, samples.own_confidence)):
+        for name, scores in ((BEFORE, gate.scores[BEFORE]), (AFTER, gate.scores[AFTER]), (OWN, samples.own_confidence)):
             values = scores[mine]
             flat = np.ptp(values) == 0
             row[f'SRCC {name}'] = float('nan') if flat else float(spearmanr(values, outcomes).statistic)
-            kept = kept_weights(values, whole, HEADLINE)
-            row[f'gain {name}'] = float(kept @ outcomes / kept.sum() - outcomes.mean())
+            weights = kept_weights(values, ones, HEADLINE)
+            row[f'gain {name}'] = float(weights @ outcomes / weights.sum() - outcomes.mean())
         rows[kind] = row
     table = pd.DataFrame.from_dict(rows, orient='index')
     table.index.name = 'damage'
     return table
 
 
-def _thresholds(made: BuiltGate) -> list[str]:
+def _thresholds(gate: BuiltGate) -> list[str]:
     fragments: list[str] = []
     for head in (BEFORE, AFTER):
-        text = made.folder.thresholds[head].describe()
-        fragments.append(paragraph(f'{head}: {text} {made.promises.get(head, "")}'))
+        text = gate.folder.thresholds[head].describe()
+        fragments.append(paragraph(f'{head}: {text} {gate.promises.get(head, "")}'))
     fragments.append(
         paragraph(
             'Promises hold for pictures that come as these came. They are computed from cross-validated scores; the '
@@ -166,7 +166,7 @@ def _thresholds(made: BuiltGate) -> list[str]:
     return fragments
 
 
-def _curves(worth: Mapping[str, Worth], what: str) -> Figure:
+def _curves(worth: Mapping[str, Worth], outcome: str) -> Figure:
     figure = Figure(figsize=(6.4, 4.2), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -175,32 +175,32 @@ def _curves(worth: Mapping[str, Worth], what: str) -> Figure:
         OWN: {'color': '#b3541e'},
         LAPLACIAN: {'color': '#7a7a7a'},
     }
-    for name, found in worth.items():
-        line = axes.plot(REMOVED, found.curve, marker='o', ms=3, lw=2, label=name, **styles.get(name, {}))[0]
+    for name, entry in worth.items():
+        line = axes.plot(REMOVED, entry.curve, marker='o', ms=3, lw=2, label=name, **styles.get(name, {}))[0]
         if name in (BEFORE, AFTER, OWN):
-            start, ends = found.curve[0], [[found.gain.value - found.gain.low], [found.gain.high - found.gain.value]]
+            start, ends = entry.curve[0], [[entry.gain.value - entry.gain.low], [entry.gain.high - entry.gain.value]]
             axes.errorbar(
-                [HEADLINE], [start + found.gain.value], yerr=np.maximum(ends, 0), color=line.get_color(), capsize=3
+                [HEADLINE], [start + entry.gain.value], yerr=np.maximum(ends, 0), color=line.get_color(), capsize=3
             )
-    axes.set(xlabel='share of lowest-scored pictures dropped', ylabel=what)
+    axes.set(xlabel='share of lowest-scored pictures dropped', ylabel=outcome)
     axes.legend(frameon=False, fontsize=8)
     axes.grid(alpha=0.25)
     axes.spines[['top', 'right']].set_visible(False)
     return figure
 
 
-def _thumbnails(made: BuiltGate, places: np.ndarray) -> Markup:
-    shown = []
-    for place in places.tolist():
+def _thumbnails(gate: BuiltGate, positions: np.ndarray) -> Markup:
+    pictures = []
+    for position in positions.tolist():
         text = (
-            f'{made.samples.names[place]}: after {made.scores[AFTER][place]:.3f}, before '
-            f'{made.scores[BEFORE][place]:.3f}, outcome {made.samples.outcomes[place]:.3f}'
+            f'{gate.samples.names[position]}: after {gate.scores[AFTER][position]:.3f}, before '
+            f'{gate.scores[BEFORE][position]:.3f}, outcome {gate.samples.outcomes[position]:.3f}'
         )
         try:
-            rgb = preview(str(made.samples.paths[place]), _THUMBNAIL_PIXELS)
+            rgb = preview(str(gate.samples.paths[position]), _THUMBNAIL_PIXELS)
         except (OSError, UnreadableImage) as error:
-            shown.append({'data': '', 'width': 0, 'text': f'{text}; cannot be shown: {error}'})
+            pictures.append({'data': '', 'width': 0, 'text': f'{text}; cannot be shown: {error}'})
             continue
         data = cv2.imencode('.jpg', rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-        shown.append({'data': base64.b64encode(data).decode('ascii'), 'width': rgb.shape[1], 'text': text})
-    return render('miqa.gates', 'thumbnails.html', pictures=shown)
+        pictures.append({'data': base64.b64encode(data).decode('ascii'), 'width': rgb.shape[1], 'text': text})
+    return render('miqa.gates', 'thumbnails.html', pictures=pictures)

@@ -81,16 +81,16 @@ def read_outcomes(root: str | os.PathLike, task: str, label: str, machines: Mapp
 
 
 def read_answers(
-    root: str | os.PathLike, task: str, machine: str, wanted: set[str]
+    root: str | os.PathLike, task: str, machine: str, names: set[str]
 ) -> dict[str, tuple[Prediction, tuple[int, int]]]:
     """Return a machine's answers to versions, with the (height, width) of the picture, by file name."""
-    found: dict[str, tuple[Prediction, tuple[int, int]]] = {}
+    answers: dict[str, tuple[Prediction, tuple[int, int]]] = {}
     for table in ResponseFolder(responses_folder(root, task) / machine).tables():
-        known = table.filter(pc.and_(pc.is_valid(table['distortion']), pc.is_null(table['error'])))
-        for row in known.to_pylist():
-            if row['filename'] in wanted:
-                found[row['filename']] = _answer_of(row, task), (row['height'], row['width'])
-    return found
+        rows = table.filter(pc.and_(pc.is_valid(table['distortion']), pc.is_null(table['error'])))
+        for row in rows.to_pylist():
+            if row['filename'] in names:
+                answers[row['filename']] = _answer_of(row, task), (row['height'], row['width'])
+    return answers
 
 
 def _answer_of(row: dict, task: str) -> Prediction:
@@ -168,21 +168,21 @@ def _numbers_of(
     stamp: str,
     count: Callable[[int], object],
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    wanted = [name for name in source.versions if name in outcomes]
+    names = [name for name in source.versions if name in outcomes]
     path = cache / f'{source.source}.arrow'
-    kept = _read_numbers(path, stamp, len(features.names))
-    if set(wanted) <= kept.keys():
+    stored = _read_numbers(path, stamp, len(features.names))
+    if set(names) <= stored.keys():
         count(len(source.versions))
-        return {name: kept[name] for name in wanted}, []
+        return {name: stored[name] for name in names}, []
     numbers, problems = {}, []
-    pictures = (str(source.folder / name) for name in wanted)
+    pictures = (str(source.folder / name) for name in names)
     answers = answered(pictures, features.view, features, _BATCH, on_batch=count)
-    for name, item in zip(wanted, answers, strict=True):
+    for name, item in zip(names, answers, strict=True):
         if item.answer is None:
             problems.append(f'{name}: {item.error}')
         else:
             numbers[name] = np.asarray(item.answer)
-    count(len(source.versions) - len(wanted))
+    count(len(source.versions) - len(names))
     _write_numbers(path, stamp, numbers)
     return numbers, problems
 

@@ -98,12 +98,12 @@ def worth_of(
     """
     measure = measure or mean_outcome(outcomes)
     boot = SourceBootstrap(outcomes, sources, resamples=RESAMPLES)
-    _, place = np.unique(sources, return_inverse=True)
+    _, source_numbers = np.unique(sources, return_inverse=True)
     generator = generator_for('order of equal scores', len(outcomes))
     chance = generator.permutation(len(outcomes)).astype(np.float64)
     results = {}
-    whole = np.ones(len(outcomes))
-    resampled = boot.weights[:, place].astype(np.float64)
+    ones = np.ones(len(outcomes))
+    resampled = boot.weights[:, source_numbers].astype(np.float64)
     starts = np.array([measure(weights) for weights in resampled])
     for name, values in {**scores, RANDOM: chance}.items():
         # Of equal scores none is better: chance decides, as it would in use.
@@ -111,15 +111,15 @@ def worth_of(
         if np.ptp(values) > 0:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')  # a resample without spread is NaN, and is counted as such
-                found = boot.scores(values, None)
-            srcc = Interval(found.values['SRCC'], *found.interval('SRCC'))
+                bootstrap = boot.scores(values, None)
+            srcc = Interval(bootstrap.values['SRCC'], *bootstrap.interval('SRCC'))
         else:
-            found, srcc = None, Interval(0.0, float('nan'), float('nan'))
-        curve = np.array([measure(kept_weights(ranks, whole, share)) for share in REMOVED])
-        kept = np.array([measure(kept_weights(ranks, weights, HEADLINE)) for weights in resampled])
-        gains = kept - starts
+            bootstrap, srcc = None, Interval(0.0, float('nan'), float('nan'))
+        curve = np.array([measure(kept_weights(ranks, ones, share)) for share in REMOVED])
+        resampled_values = np.array([measure(kept_weights(ranks, weights, HEADLINE)) for weights in resampled])
+        gains = resampled_values - starts
         value = curve[REMOVED.index(HEADLINE)] - curve[0]
-        results[name] = Worth(srcc, curve, Interval(float(value), *percentile_interval(gains)), found, gains)
+        results[name] = Worth(srcc, curve, Interval(float(value), *percentile_interval(gains)), bootstrap, gains)
     return results
 
 
@@ -173,9 +173,9 @@ class PooledPrecision:
                 continue
             weight = weights[pictures]
             hits = np.cumsum(weight * right)
-            seen = np.cumsum(weight)
-            precision = hits / np.maximum(seen, 1e-12)
+            counts = np.cumsum(weight)
+            precision = hits / np.maximum(counts, 1e-12)
             precision = np.maximum.accumulate(precision[::-1])[::-1]
-            places = np.searchsorted(hits / total, self.RECALLS - 1e-12)
-            values.append(np.where(places < len(precision), np.append(precision, 0.0)[places], 0.0).mean())
+            positions = np.searchsorted(hits / total, self.RECALLS - 1e-12)
+            values.append(np.where(positions < len(precision), np.append(precision, 0.0)[positions], 0.0).mean())
         return float(np.mean(values)) if values else float('nan')

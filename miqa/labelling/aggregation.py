@@ -50,15 +50,15 @@ class Aggregation:
             raise ValueError(f'The weight of a machine must be positive, not {weight}.')
         if scores.shape != self.mean.shape:
             raise ValueError(f'Expected {len(self.mean)} scores, got an array of shape {scores.shape}.')
-        known = np.flatnonzero(~np.isnan(scores))
-        values = scores[known].astype(np.float64)
-        self.weighted[known] += weight * values
-        self.weights[known] += weight
-        self.votes[known] += 1
+        scored = np.flatnonzero(~np.isnan(scores))
+        values = scores[scored].astype(np.float64)
+        self.weighted[scored] += weight * values
+        self.weights[scored] += weight
+        self.votes[scored] += 1
         # Welford's update keeps the variance exact where all machines agree.
-        step = values - self.mean[known]
-        self.mean[known] += step / self.votes[known]
-        self.squares[known] += step * (values - self.mean[known])
+        step = values - self.mean[scored]
+        self.mean[scored] += step / self.votes[scored]
+        self.squares[scored] += step * (values - self.mean[scored])
 
     def summary(self) -> Summary:
         """Return what has been added so far."""

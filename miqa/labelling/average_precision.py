@@ -45,7 +45,7 @@ class AveragePrecision(NamedTuple):
     ap_75: float
 
 
-def average_precision(found: DetectionPrediction, objects: Objects) -> AveragePrecision | None:
+def average_precision(detections: DetectionPrediction, objects: Objects) -> AveragePrecision | None:
     """Compare a machine's detections in one image with its objects.
 
     This is what ``pycocotools`` computes for a data set of this one image (area: all, at most 100 detections)::
@@ -71,9 +71,9 @@ def average_precision(found: DetectionPrediction, objects: Objects) -> AveragePr
         truth, answer = coco.COCO(), coco.COCO()
         size = objects.masks[0]['size'] if objects.masks else (0, 0)  # the size matters to masks alone
         truth.dataset = _dataset(_annotations(objects, objects.crowd), categories, size)
-        keep = np.isin(found.labels, categories)
-        masks = None if objects.masks is None else [found.masks[i] for i in np.flatnonzero(keep)]  # type: ignore[index]
-        relevant = DetectionPrediction(found.boxes[keep], found.scores[keep], found.labels[keep], masks)
+        keep = np.isin(detections.labels, categories)
+        masks = None if objects.masks is None else [detections.masks[i] for i in np.flatnonzero(keep)]  # type: ignore[index]
+        relevant = DetectionPrediction(detections.boxes[keep], detections.scores[keep], detections.labels[keep], masks)
         answer.dataset = _dataset(_annotations(relevant, np.zeros(keep.sum(), bool)), categories, size)
         for annotation, score in zip(answer.dataset['annotations'], relevant.scores.tolist(), strict=True):
             annotation['score'] = score

@@ -183,11 +183,11 @@ def _make_scores(data_root, task, machines, scorer_for, options, truth_sha256, w
         scores = ScoreFolder(scores_folder(data_root, task) / machine.folder.name)
         names = manifest['machine']['classes'] if task != 'cls' and truth_sha256 != 'none' else None
         scores.start(manifest['machine']['fingerprint'], _used_options(task, options), truth_sha256, names)
-        known = {part.name for part in machine.parts()}
-        scores.keep_only(known)
+        part_names = {part.name for part in machine.parts()}
+        scores.keep_only(part_names)
         scorer: Scorer = scorer_for(manifest)
         listed = machine.checksums()
-        for name in sorted(known):
+        for name in sorted(part_names):
             digest = listed[name]['sha256'] if name in listed else machine.checksum(name)
             if not scores.has(name, digest):
                 todo.append(delayed(score_part)(machine.folder, name, scores.folder, scorer))
@@ -222,17 +222,19 @@ def _write_labels(folder, task, labels, sources, summaries: dict[str, Summary], 
         rows = range(start, start + len(source.versions))
         start = rows.stop
         # An image needs both labels, if both are made: half of them would give composites of nothing.
-        kept = [i for i in rows if all(summaries[label].votes[i] for label in labels)]
+        labelled_rows = [i for i in rows if all(summaries[label].votes[i] for label in labels)]
         names = dict(zip(rows, source.versions, strict=True))
-        left_out = set(rows).difference(kept)
+        left_out = set(rows).difference(labelled_rows)
         excluded.update({names[i]: notes[i] for i in sorted(left_out)})
-        labelled += len(kept)
+        labelled += len(labelled_rows)
         if task == 'cls':
-            rows_of = {'both': [_cls_row(source, names[i], labels, summaries, i) for i in kept]}
+            rows_of = {'both': [_cls_row(source, names[i], labels, summaries, i) for i in labelled_rows]}
         else:
-            rows_of = {label: [_file_row(task, names[i], summaries, label, i) for i in kept] for label in labels}
+            rows_of = {
+                label: [_file_row(task, names[i], summaries, label, i) for i in labelled_rows] for label in labels
+            }
         files = write_labels(folder, task, source.source, rows_of)
-        if not kept:
+        if not labelled_rows:
             # A file with a header alone would be taken for a source with labels.
             for file in files:
                 file.unlink()

@@ -132,12 +132,12 @@ def score_detections(
                 clean_reference(read_detections(clean[source], task), options.confidence),
                 None if ground is None else _known_objects(ground.objects[source], category_of),
             )
-        seen, known = references[source]
+        clean_objects, ground_objects = references[source]
         predicted = read_detections(row, task)
-        values = {'consistency': average_precision(predicted, seen)}
+        values = {'consistency': average_precision(predicted, clean_objects)}
         note = NO_CLEAN_DETECTIONS if values['consistency'] is None else None
-        if ground is not None and known is not None:
-            values['accuracy'] = average_precision(_with_ids(predicted, category_of), known)
+        if ground is not None and ground_objects is not None:
+            values['accuracy'] = average_precision(_with_ids(predicted, category_of), ground_objects)
             if values['accuracy'] is None:
                 note = UNKNOWN_CLASSES if ground.objects[source].categories else NO_OBJECTS
         for label, value in values.items():
@@ -153,18 +153,18 @@ _COLUMNS = ('consistency', 'accuracy', 'consistency_75', 'accuracy_75')
 
 def _check_sizes(ground: CocoObjects, source: str, truth: str, *rows: dict) -> None:
     size = ground.sizes[source]
-    for seen in rows:
-        if size is not None and size != (seen['width'], seen['height']):
+    for row in rows:
+        if size is not None and size != (row['width'], row['height']):
             raise ValueError(
-                f'{seen["filename"]} has {seen["width"]}x{seen["height"]} pixels, but {truth} says '
+                f'{row["filename"]} has {row["width"]}x{row["height"]} pixels, but {truth} says '
                 f'{size[0]}x{size[1]} for {source}.'
             )
 
 
 def clean_reference(detections: DetectionPrediction, confidence: float) -> Objects:
     """Turn a machine's detections on the clean image with at least ``confidence`` into objects to compare with."""
-    kept = detections.above(confidence)
-    return Objects(kept.boxes, kept.labels, np.zeros(len(kept.scores), bool), kept.masks)
+    confident = detections.above(confidence)
+    return Objects(confident.boxes, confident.labels, np.zeros(len(confident.scores), bool), confident.masks)
 
 
 def _known_objects(objects: Objects, category_of: list[int] | None) -> Objects:
@@ -175,12 +175,14 @@ def _known_objects(objects: Objects, category_of: list[int] | None) -> Objects:
     return Objects(objects.boxes[keep], objects.labels[keep], objects.crowd[keep], masks)
 
 
-def _with_ids(found: DetectionPrediction, category_of: list[int] | None) -> DetectionPrediction:
-    if category_of is None or not len(found.labels):
-        return found
-    if found.labels.min() < 0 or found.labels.max() >= len(category_of):
+def _with_ids(detections: DetectionPrediction, category_of: list[int] | None) -> DetectionPrediction:
+    if category_of is None or not len(detections.labels):
+        return detections
+    if detections.labels.min() < 0 or detections.labels.max() >= len(category_of):
         raise ValueError(
-            f'An answer speaks of class {int(found.labels.max())}, but its machine names {len(category_of)} classes. '
-            'Correct classes= in its config, then run the machine again.'
+            f'An answer speaks of class {int(detections.labels.max())}, but its machine names {len(category_of)} '
+            'classes. Correct classes= in its config, then run the machine again.'
         )
-    return DetectionPrediction(found.boxes, found.scores, np.asarray(category_of)[found.labels], found.masks)
+    return DetectionPrediction(
+        detections.boxes, detections.scores, np.asarray(category_of)[detections.labels], detections.masks
+    )

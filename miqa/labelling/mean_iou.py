@@ -7,7 +7,7 @@ import numpy as np
 from miqa.annotations.formats.class_map import IGNORED
 
 
-def mean_iou(found: np.ndarray, truth: np.ndarray, classes: int, ignored: int | None = IGNORED) -> float | None:
+def mean_iou(predicted: np.ndarray, truth: np.ndarray, classes: int, ignored: int | None = IGNORED) -> float | None:
     """Compare the classes of pixels.
 
     Formula, over the classes c that occur in one of the maps (N_ab: pixels of a in ``truth`` and b in ``found``)::
@@ -17,7 +17,7 @@ def mean_iou(found: np.ndarray, truth: np.ndarray, classes: int, ignored: int | 
     which is MMSegmentation's ``IoUMetric`` and torchmetrics' ``MeanIoU`` for a data set of this one image.
 
     Args:
-        found: int (H, W), class indices; indices from ``classes`` on are of no class that the annotation has.
+        predicted: int (H, W), class indices; indices from ``classes`` on are of no class that the annotation has.
         truth: int (H, W), class indices below ``classes``, or ``ignored``.
         classes: number of classes K.
         ignored: index in ``truth`` of pixels that do not count; None: all count.
@@ -28,19 +28,19 @@ def mean_iou(found: np.ndarray, truth: np.ndarray, classes: int, ignored: int | 
     Raises:
         ValueError: the maps have different shapes, or ``truth`` has an index from ``classes`` on besides ``ignored``.
     """
-    if found.shape != truth.shape:
-        raise ValueError(f'The maps have {found.shape} and {truth.shape} pixels.')
-    truth, found = truth.astype(np.int64).ravel(), found.astype(np.int64).ravel()
+    if predicted.shape != truth.shape:
+        raise ValueError(f'The maps have {predicted.shape} and {truth.shape} pixels.')
+    truth, predicted = truth.astype(np.int64).ravel(), predicted.astype(np.int64).ravel()
     if ignored is not None:
         counts = truth != ignored
-        truth, found = truth[counts], found[counts]
+        truth, predicted = truth[counts], predicted[counts]
     if not truth.size:
         return None
     if truth.max() >= classes:
         raise ValueError(f'The annotation has class {truth.max()}, but there are only {classes} classes.')
-    pairs = np.bincount(truth * (classes + 1) + np.minimum(found, classes), minlength=classes * (classes + 1))
+    pairs = np.bincount(truth * (classes + 1) + np.minimum(predicted, classes), minlength=classes * (classes + 1))
     pairs = pairs.reshape(classes, classes + 1)
     both = np.diagonal(pairs).astype(np.float64)
     either = pairs.sum(1) + pairs.sum(0)[:classes] - both
-    seen = either > 0
-    return float((both[seen] / either[seen]).mean()) if seen.any() else None
+    present = either > 0
+    return float((both[present] / either[present]).mean()) if present.any() else None

@@ -145,21 +145,21 @@ def prepare(order: Order, machines: Sequence[Machine], left_out: SkippedFiles) -
     """Name the sources and write their ground truth; ``left_out`` collects what is not among them."""
     pairs = read_pairs(order.pairs, order.images, order.task != 'cls') if order.pairs else {}
     clean = list(pairs) if order.pairs else None
-    known, count = None, None
+    machine_classes, count = None, None
     if order.task == 'seg':
-        known = next((machine.classes for machine in machines if machine.classes), None)
+        machine_classes = next((machine.classes for machine in machines if machine.classes), None)
     if order.task == 'cls':
-        known = next((machine.classes for machine in machines if machine.classes), None)
+        machine_classes = next((machine.classes for machine in machines if machine.classes), None)
         told_apart = {machine.name: len(machine.classes or ()) or machine.class_count for machine in machines}
         counts = {name: number for name, number in told_apart.items() if number}
         if len(set(counts.values())) > 1:
-            told = ', '.join(f'{name} {number}' for name, number in counts.items())
-            raise ValueError(f'Classifiers of one database must tell the same classes apart; these tell {told}.')
+            counted = ', '.join(f'{name} {number}' for name, number in counts.items())
+            raise ValueError(f'Classifiers of one database must tell the same classes apart; these tell {counted}.')
         count = next(iter(counts.values()), None)
     truth = ground_truth_path(order.root, order.task)
     known_before = truth.exists()
     own = prepare_pictures(
-        order.images, order.root, order.task, order.annotations, order.classes, known, count, only=clean,
+        order.images, order.root, order.task, order.annotations, order.classes, machine_classes, count, only=clean,
         left_out=left_out, ignored=order.ignored,
     )  # fmt: skip
     if own.annotated:
@@ -192,16 +192,16 @@ def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
         own = prepare(trial, machines, left_out)
         total = len(own.sources)
         sample = sample if total > _SMALL else 1
-        places = sorted({round(i * (total - 1) / max(1, sample - 1)) for i in range(min(sample, total))})
-        chosen = [own.sources[i] for i in places]
-        made: dict[str, Any] = {'distortions': order.distortions, 'pairs': order.level_pairs}
+        positions = sorted({round(i * (total - 1) / max(1, sample - 1)) for i in range(min(sample, total))})
+        chosen = [own.sources[i] for i in positions]
+        options: dict[str, Any] = {'distortions': order.distortions, 'pairs': order.level_pairs}
         if order.versions_each is not None:
             names, pairs = plan_versions(0, check_count(order.versions_each), order.distortions)
-            made = {'distortions': names, 'pairs': pairs}
+            options = {'distortions': names, 'pairs': pairs}
         if order.pairs or order.unpaired:
             # Nothing is distorted: one level of the cheapest distortion stands for a copied picture.
-            made = {'distortions': ('contrast',), 'pairs': ((1, 1),)}
-        costs = measure_images(chosen, Path(folder), order.task, **made)
+            options = {'distortions': ('contrast',), 'pairs': ((1, 1),)}
+        costs = measure_images(chosen, Path(folder), order.task, **options)
         measured = [
             measure_machine(machine, Path(folder), Path(folder) / 'answers' / machine.name, machine_images, 8)
             for machine in machines
@@ -251,11 +251,11 @@ def make_database(order: Order, progress: Progress = True) -> BuiltDatabase:
             )
             if counts['unreadable']:
                 left_out.note(f'{machine.name}: {counts["unreadable"]} pictures could not be read or got no answer.')
-        made = BuiltDatabase(notes, left_out)
+        database = BuiltDatabase(notes, left_out)
         if order.shard[1] > 1:
-            return made
+            return database
         line.stage('label')
-        made.manifest = label_database(
+        database.manifest = label_database(
             order.root,
             order.task,
             weights={machine.name: machine.weight for machine in machines},
@@ -265,13 +265,13 @@ def make_database(order: Order, progress: Progress = True) -> BuiltDatabase:
             backend=order.backend,
             progress=line,
         )
-        if not made.manifest['images']:
-            raise NothingLabelled(_why_nothing(made.manifest))
+        if not database.manifest['images']:
+            raise NothingLabelled(_why_nothing(database.manifest))
         line.stage('split')
-        made.splits = _split(order, notes)
+        database.splits = _split(order, notes)
         line.stage('verify')
-        made.problems = verify_database(order.root, order.task, progress=line).problems
-        return made
+        database.problems = verify_database(order.root, order.task, progress=line).problems
+        return database
     finally:
         if line is not progress:
             line.close()
@@ -328,7 +328,7 @@ def _mine(scenes: dict, sources: Sequence[Source], order: Order) -> dict:
 
 
 def _split(order: Order, notes: list[str]) -> dict[str, int]:
-    made, note = renew_splits(order.root, order.task, order.val_share, order.seed)
+    splits, note = renew_splits(order.root, order.task, order.val_share, order.seed)
     if note:
         notes.append(note)
-    return {split: len(names) for split, names in made.items()}
+    return {split: len(names) for split, names in splits.items()}

@@ -78,7 +78,7 @@ def pictures_below(folder: str | os.PathLike, left_out: SkippedFiles | None = No
     if not folder.is_dir():
         raise FileNotFoundError(f'There is no folder of pictures {address_in_path(str(folder)) or folder}.')
     left_out = SkippedFiles() if left_out is None else left_out
-    found = []
+    names = []
     for path in Walker(left_out.add).below(str(folder), IMAGE_SUFFIXES | UNREAD_SUFFIXES):
         name = Path(path).relative_to(folder).as_posix()
         if Path(name).suffix.lower() not in PICTURE_SUFFIXES:
@@ -86,10 +86,10 @@ def pictures_below(folder: str | os.PathLike, left_out: SkippedFiles | None = No
         elif not Path(path).is_file():
             left_out.note(f'{printable(name)} is no file.')
         else:
-            found.append(name)
-    if not found:
+            names.append(name)
+    if not names:
         raise FileNotFoundError(f'There is no picture in {folder}; known endings are {", ".join(PICTURE_SUFFIXES)}.')
-    return sorted(found)
+    return sorted(names)
 
 
 def prepare_pictures(
@@ -258,12 +258,12 @@ def _sized(folder: Path, names: Sequence[str], left_out: SkippedFiles) -> list[P
     pictures = []
     for name in names:
         try:
-            shown, stored, orientation = picture_sizes(folder / name)
+            size, stored, orientation = picture_sizes(folder / name)
         except UnreadableImage as error:
             problem = str(error)
             left_out.note(problem)
         else:
-            pictures.append(Picture(folder / name, name, shown, stored, orientation))
+            pictures.append(Picture(folder / name, name, size, stored, orientation))
     if not pictures:
         raise ValueError(f'Not one picture can be read: {problem}')
     return pictures
@@ -271,21 +271,21 @@ def _sized(folder: Path, names: Sequence[str], left_out: SkippedFiles) -> list[P
 
 def _settled_numbers(root, task: str, names: Sequence[str]) -> Mapping[str, int]:
     path = image_task_folder(root, task) / NUMBERS_FILE
-    known = _read_numbers(path) if path.is_file() else None
-    numbers = number_pictures(names, known)
-    if known is None or set(numbers) - set(known):
-        write_json(path, {**(known or {}), **numbers})
+    numbered = _read_numbers(path) if path.is_file() else None
+    numbers = number_pictures(names, numbered)
+    if numbered is None or set(numbers) - set(numbered):
+        write_json(path, {**(numbered or {}), **numbers})
     return numbers
 
 
 def _read_numbers(path: Path) -> dict[str, int]:
-    known = parse_json(read_regular_text(path), str(path))
-    if not isinstance(known, dict) or not all(type(number) is int and number >= 0 for number in known.values()):
+    numbers = parse_json(read_regular_text(path), str(path))
+    if not isinstance(numbers, dict) or not all(type(number) is int and number >= 0 for number in numbers.values()):
         raise ValueError(
             f'{path} must give each picture its whole number, by which the database calls it. Put a copy back, or '
             'write to another folder.'
         )
-    return known
+    return numbers
 
 
 def _settle(path: Path, content: bytes, origin: str) -> bool:
@@ -338,29 +338,29 @@ def read_pairs(path: str | os.PathLike, folder: str | os.PathLike, one_size: boo
     pairs: dict[str, list[str]] = {}
     unlike: list[str] = []
     names: dict[tuple, str] = {}
-    seen: dict[str, int] = {}
+    lines: dict[str, int] = {}
     walker = Walker(raise_problem)
     table = read_table(path, ['clean', 'degraded'], 'file of pairs')
     for line, row in zip(table.lines, table.rows, strict=True):
-        where = f'{path}, line {line}'
+        place = f'{path}, line {line}'
         clean, degraded = (
-            id_of(row[key], f'{where}: {key}').replace('\\', '/').removeprefix('./') for key in ('clean', 'degraded')
+            id_of(row[key], f'{place}: {key}').replace('\\', '/').removeprefix('./') for key in ('clean', 'degraded')
         )
         for name in (clean, degraded):
             if not name or not (Path(folder) / name).is_file():
-                raise FileNotFoundError(f'{where}: there is no picture {name!r} in {folder}.')
+                raise FileNotFoundError(f'{place}: there is no picture {name!r} in {folder}.')
         # One picture may be written in several ways: its first name counts.
         clean, degraded = (names.setdefault(walker.place_of(f'{folder}/{name}'), name) for name in (clean, degraded))
         if clean == degraded:
-            raise ValueError(f'{where}: clean and degraded are the same picture, {clean}.')
-        if degraded in seen:
-            raise ValueError(f'{where}: {degraded} was there before, in line {seen[degraded]}.')
-        seen[degraded] = line
+            raise ValueError(f'{place}: clean and degraded are the same picture, {clean}.')
+        if degraded in lines:
+            raise ValueError(f'{place}: {degraded} was there before, in line {lines[degraded]}.')
+        lines[degraded] = line
         pairs.setdefault(clean, []).append(degraded)
         sizes = [_size_of(Path(folder) / name) for name in (clean, degraded)] if one_size else []
         if all(sizes) and len(set(sizes)) > 1:
             (width, height), (w, h) = filter(None, sizes)
-            unlike.append(f'{where}: {clean} has {width}x{height} pixels, {degraded} has {w}x{h}')
+            unlike.append(f'{place}: {clean} has {width}x{height} pixels, {degraded} has {w}x{h}')
     if unlike:
         raise ValueError(
             f'{unlike[0]} ({len(unlike)} such pairs). What is found is compared in pixels, so that both must have one '

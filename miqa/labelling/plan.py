@@ -135,7 +135,7 @@ def measure_images(
     versions = len(distortions) * len(pairs)
     some = pairs[:: len(pairs) // (_PAIRS - 1)] if len(pairs) > _PAIRS else pairs
     first = build(root / 'first', some[:_FIRST_PAIRS]) if len(some) < len(pairs) else None
-    made, distort, size = build(root, some)
+    versions_made, distort, size = build(root, some)
     if first is not None:
         more = (len(pairs) - len(some)) / (len(some) - _FIRST_PAIRS)
         distort += more * max(0.0, distort - first[1])
@@ -153,7 +153,7 @@ def measure_images(
             measured += 1
     measure = (clock() - start) / measured * versions
     megapixels = float(np.mean([images[0].shape[0] * images[0].shape[1] for images in decoded])) / 1e6
-    return ImageCosts(megapixels, distort, measure, decode, size, made, versions)
+    return ImageCosts(megapixels, distort, measure, decode, size, versions_made, versions)
 
 
 def measure_machine(
@@ -242,9 +242,9 @@ def plan_text(
         f'{costs.decode_seconds:.1f} s of one core; {costs.bytes / 1e6:.1f} MB',
     ]
     for item in machines:
-        where = 'the GPU' if item.device == 'cuda' else 'one core'
+        device = 'the GPU' if item.device == 'cuda' else 'one core'
         lines.append(
-            f'  per image: {item.name} {1000 * item.seconds:.1f} ms of {where}, {item.bytes:.0f} bytes of response'
+            f'  per image: {item.name} {1000 * item.seconds:.1f} ms of {device}, {item.bytes:.0f} bytes of response'
         )
     lines += [
         '',

@@ -158,7 +158,7 @@ def complete_configs(
         raise ValueError(
             f'--machine-options and --write-config are for one file of a network, but --machine names {len(files)}.'
         )
-    shown: list[Trial] = []
+    trials: list[Trial] = []
 
     def recognise(file: str, task: str) -> RecognisedMachine:
         key = {
@@ -168,21 +168,21 @@ def complete_configs(
             'options': dict(options or {}),
         }
         key = json.loads(json.dumps(key))
-        kept = None if root is None else task_folder(root, task) / 'machines' / f'{Path(file).stem}.json'
-        known = _kept(kept, key) if kept is not None and kept.is_file() else None
-        if known is not None:
-            say(f'{Path(file).name} is used as it was found out before: {kept}')
-            return RecognisedMachine({**known, 'file': file})
-        shown.append(shown[0] if shown else trial())
-        pictures, categories = shown[0]
+        path = None if root is None else task_folder(root, task) / 'machines' / f'{Path(file).stem}.json'
+        settings = _kept(path, key) if path is not None and path.is_file() else None
+        if settings is not None:
+            say(f'{Path(file).name} is used as it was found out before: {path}')
+            return RecognisedMachine({**settings, 'file': file})
+        trials.append(trials[0] if trials else trial())
+        pictures, categories = trials[0]
         recognised = machine_from_file(file, task, pictures, classes, categories, device, options, say)
         for note in recognised.notes:
             say(note)
-        if kept is not None:
+        if path is not None:
             record = {**key, 'config': recognised.config, 'notes': recognised.notes}
-            with atomic_write(kept) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding='utf-8')
-            say(f'Kept in {kept}; delete it to find it out anew.')
+            say(f'Kept in {path}; delete it to find it out anew.')
         return recognised
 
     complete, recognised = recognised_configs(configs, recognise)

@@ -104,16 +104,16 @@ def score_classes(
     }
 
 
-def _vectors(kept: list[bytes | None]) -> np.ndarray:
-    vectors = [value for value in kept if value is not None]
-    if len(vectors) < len(kept):
+def _vectors(stored: list[bytes | None]) -> np.ndarray:
+    vectors = [value for value in stored if value is not None]
+    if len(vectors) < len(stored):
         raise ValueError(
             'Soft consistency needs the whole probability vectors, which were not kept. '
             'Run the machines again with --store-probabilities (into a new folder), or use top-1 consistency.'
         )
-    if not kept:
+    if not stored:
         return np.zeros((0, 1))
-    return np.frombuffer(b''.join(vectors), '<f2').reshape(len(kept), -1)
+    return np.frombuffer(b''.join(vectors), '<f2').reshape(len(stored), -1)
 
 
 class ScoreFolder:
@@ -180,8 +180,8 @@ class ScoreFolder:
     def keep_only(self, names: set[str]) -> None:
         """Remove parts made from other parts of responses than these, and files without a checksum in their name."""
         stems, parts = {Path(name).stem for name in names}, self.parts()
-        kept = {path for stem, path in parts.items() if stem in stems}
-        for path in set(self.folder.glob('[!.]*.parquet')) - kept:
+        current = {path for stem, path in parts.items() if stem in stems}
+        for path in set(self.folder.glob('[!.]*.parquet')) - current:
             path.unlink()
 
     def read(self) -> pa.Table:
@@ -193,8 +193,8 @@ class ScoreFolder:
         parts = self.parts()
         if not parts:
             raise FileNotFoundError(f'There are no scores in {self.folder}. Make them with tools/data/make_labels.py.')
-        again = 'Delete it and run tools/data/make_labels.py again.'
-        return pa.concat_tables([pq.read_table(check_part(part, again)) for part in parts.values()])
+        advice = 'Delete it and run tools/data/make_labels.py again.'
+        return pa.concat_tables([pq.read_table(check_part(part, advice)) for part in parts.values()])
 
 
 Scorer = Callable[[pa.Table, dict[str, dict]], dict]
@@ -216,12 +216,12 @@ def score_part(responses: Path, name: str, scores: Path, scorer: Scorer) -> str:
     table = store.read(responses / name)
     distorted = table.filter(pc.field('distortion').is_valid())
     clean = _clean_rows(table)
-    wanted = set(pc.unique(distorted['source']).to_pylist())
-    if wanted - clean.keys():
+    sources = set(pc.unique(distorted['source']).to_pylist())
+    if sources - clean.keys():
         # The versions were made in a later run than their clean image, which then lies in another part.
         for other in store.parts():
             clean.update(_clean_rows(store.read(other, filters=pc.field('distortion').is_null())))
-    missing = sorted(wanted - clean.keys())
+    missing = sorted(sources - clean.keys())
     if missing:
         raise ValueError(
             f'{responses.name} has no response to the clean image of {missing[0]}. '

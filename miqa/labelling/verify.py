@@ -139,9 +139,9 @@ def check_source(source: SourceImages, root: Path, decode: bool, checksums: bool
     record = record_path(root, source.source)
     findings = []
     if record.is_file():
-        again = 'Delete it and run tools/data/make_distortions.py again.'
+        advice = 'Delete it and run tools/data/make_distortions.py again.'
         try:
-            findings += find_damage(root, read_sealed_json(record, again), checksums)
+            findings += find_damage(root, read_sealed_json(record, advice), checksums)
         except DamagedFile as error:
             findings.append(str(error))
     if decode:
@@ -175,8 +175,8 @@ def _check_responses(report, data_root, task, sources, checksums, jobs, progress
             names += table['filename'].tolist()
             errors += int(table['error'].notna().sum())
             stamps.update(zip(table['filename'], table['crc32'], strict=True))
-        for gone in sorted(listed.keys() - {part.name for part in store.parts()}):
-            report.problems.append(f'{machine / gone} is listed but missing. Run run_machines.py again.')
+        for part_name in sorted(listed.keys() - {part.name for part in store.parts()}):
+            report.problems.append(f'{machine / part_name} is listed but missing. Run run_machines.py again.')
         twice = [name for name, count in Counter(names).items() if count > 1]
         report.add(f'double responses of {machine.name}', [f'{machine.name} has two responses to {n}.' for n in twice])
         missing = sorted(paths.keys() - set(names))
@@ -214,9 +214,9 @@ def _check_labels(report: Report, data_root, task: str, sources: list[SourceImag
     values: dict[str, list[float]] = {label: [] for label in reversed(filed_labels(folder))}
     findings = []
     for source in sources:
-        wanted = [name for name in source.versions if name not in excluded]
-        if wanted:
-            findings += _check_label_files(folder, task, source.source, wanted, values)
+        versions = [name for name in source.versions if name not in excluded]
+        if versions:
+            findings += _check_label_files(folder, task, source.source, versions, values)
     report.add('problems of label files', findings)
     for label, numbers in values.items():
         if numbers:
@@ -225,7 +225,7 @@ def _check_labels(report: Report, data_root, task: str, sources: list[SourceImag
             )
 
 
-def _check_label_files(folder: Path, task: str, source: str, wanted: list[str], values: dict) -> list[str]:
+def _check_label_files(folder: Path, task: str, source: str, versions: list[str], values: dict) -> list[str]:
     findings, paths = [], label_paths(folder, task, source)
     for label in values:
         path = Path(paths.get(label) or paths['both'])
@@ -239,7 +239,7 @@ def _check_label_files(folder: Path, task: str, source: str, wanted: list[str], 
             findings.append(str(error))
             continue
         files = [row[names].rsplit('/', 1)[-1] for row in table.rows]
-        for kind, odd in (('lacks', set(wanted) - set(files)), ('has no image for', set(files) - set(wanted))):
+        for kind, odd in (('lacks', set(versions) - set(files)), ('has no image for', set(files) - set(versions))):
             if odd:
                 findings.append(f'{path} {kind} {len(odd)} versions, for example {min(odd)}.')
         if len(set(files)) < len(files):

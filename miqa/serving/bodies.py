@@ -223,18 +223,18 @@ def _urls_of(body: bytes) -> list[str]:
     return urls
 
 
-def request_body(what: str) -> dict:
+def request_body(kind: str) -> dict:
     """Describe the body for OpenAPI."""
     file = {'type': 'string', 'format': 'binary'}
     urls = {'type': 'array', 'items': {'type': 'string', 'format': 'uri'}}
-    alone = 'image/*' if what == 'pictures' else 'video/*'
+    alone = 'image/*' if kind == 'pictures' else 'video/*'
     form = {'type': 'object', 'properties': {'files': {'type': 'array', 'items': file}, 'urls': urls}}
     named = {'type': 'object', 'properties': {'urls': urls}, 'required': ['urls'], 'additionalProperties': False}
     content = {_FORM: {'schema': form}, _JSON: {'schema': named}, alone: {'schema': file}}
     statuses = {
         401: 'the token is missing or wrong', 403: 'an address that is not on the list',
         408: 'the body was incomplete when its time was over', 413: 'too large, or too many',
-        415: 'a body of another kind', 422: f'none of the {what} can be read', 502: 'an address cannot be fetched',
+        415: 'a body of another kind', 422: f'none of the {kind} can be read', 502: 'an address cannot be fetched',
         503: 'busy: try again in a moment', 507: 'no room on the disk of the server',
     }  # fmt: skip
     responses = {str(status): {'description': text} for status, text in statuses.items()}

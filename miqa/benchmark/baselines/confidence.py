@@ -86,8 +86,8 @@ def _over_detections(scores: pa.ListArray, statistic: str) -> np.ndarray:
     image = pc.list_parent_indices(scores).to_numpy(zero_copy_only=False)
     flat = pc.list_flatten(scores).to_numpy(zero_copy_only=False).astype(np.float64)
     if statistic != 'expected_count':
-        kept = flat >= KEPT_SCORE
-        image, flat = image[kept], flat[kept]
+        confident = flat >= KEPT_SCORE
+        image, flat = image[confident], flat[confident]
     count = len(scores)
     values: np.ndarray = np.bincount(image, weights=flat, minlength=count)
     if statistic == 'mean_score':

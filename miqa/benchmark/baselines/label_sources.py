@@ -21,8 +21,8 @@ def label_machines(data_root: str | os.PathLike, task: str) -> dict[str, float] 
     path = label_folder(data_root, task) / MANIFEST
     if not path.is_file():
         return None
-    again = 'Make the labels again: tools/data/make_labels.py with --overwrite.'
-    machines = machines_in(read_sealed_json(path, again))
+    advice = 'Make the labels again: tools/data/make_labels.py with --overwrite.'
+    machines = machines_in(read_sealed_json(path, advice))
     return {name: float(entry['weight']) for name, entry in machines.items()} or None
 
 

@@ -113,8 +113,8 @@ class SelfAgreement(PictureMeasure):
         """Return raw values, float64 (N,), of uint8 RGB images (H, W, 3) that share one source and size."""
         values = []
         for image in images:
-            shown = [self.machine.prepare(view) for view in (image, *_shown_again(image))]
-            answers = np.stack([answer.probabilities for answer in self.machine.predict_prepared(shown)])
+            views = [self.machine.prepare(view) for view in (image, *_shown_again(image))]
+            answers = np.stack([answer.probabilities for answer in self.machine.predict_prepared(views)])
             values.append(np.minimum(answers[:1], answers[1:]).sum(1).mean())
         return np.array(values, np.float64)
 
@@ -150,36 +150,36 @@ class BoxAgreement(PictureMeasure):
             flipped = mirrored.boxes.copy()
             flipped[:, [0, 2]] = width - mirrored.boxes[:, [2, 0]]
             scale = np.float32(width / max(1, width * 3 // 4))
-            again = replace(mirrored, boxes=flipped), replace(smaller, boxes=smaller.boxes * scale)
-            values.append(np.mean([agreement(plain, other) for other in again]))
+            others = replace(mirrored, boxes=flipped), replace(smaller, boxes=smaller.boxes * scale)
+            values.append(np.mean([agreement(plain, other) for other in others]))
         return np.array(values, np.float64)
 
     def _detections(self, images: list[np.ndarray]) -> list[DetectionPrediction]:
         answers = self.machine.predict(images)
-        found = [answer for answer in answers if isinstance(answer, DetectionPrediction)]
-        if len(found) < len(images):
+        detections = [answer for answer in answers if isinstance(answer, DetectionPrediction)]
+        if len(detections) < len(images):
             raise ValueError(
                 f'The machines of {self.config} do {self.machine.task} and find no boxes: {self.name} needs a detector '
                 '(det) or an instance segmenter (ins).'
             )
-        return found
+        return detections
 
 
 def agreement(first: DetectionPrediction, second: DetectionPrediction) -> float:
     """Return the mean, over the kept boxes of both, of the best overlap with the other times the mean of the scores."""
-    a, b = ([kept[part] for part in ('boxes', 'scores', 'labels')] for kept in (_kept(first), _kept(second)))
+    a, b = ([boxes_of[part] for part in ('boxes', 'scores', 'labels')] for boxes_of in (_kept(first), _kept(second)))
     if not len(a[0]) or not len(b[0]):
         return 0.0
     overlap = box_iou(*(torch.from_numpy(boxes.astype(np.float64)) for boxes in (a[0], b[0]))).numpy()
     overlap *= a[2][:, None] == b[2][None, :]
     weight = (a[1][:, None] + b[1][None, :]) / 2
-    found = overlap * weight
-    return float(np.concatenate([found.max(1), found.max(0)]).mean())
+    agreements = overlap * weight
+    return float(np.concatenate([agreements.max(1), agreements.max(0)]).mean())
 
 
 def _kept(answer: DetectionPrediction) -> dict[str, np.ndarray]:
-    kept = answer.scores >= KEPT_SCORE
-    return {'boxes': answer.boxes[kept], 'scores': answer.scores[kept], 'labels': answer.labels[kept]}
+    confident = answer.scores >= KEPT_SCORE
+    return {'boxes': answer.boxes[confident], 'scores': answer.scores[confident], 'labels': answer.labels[confident]}
 
 
 class EncoderSimilarity(PictureMeasure):
@@ -206,8 +206,8 @@ class EncoderSimilarity(PictureMeasure):
             batch = torch.stack([self.prepare(image) for image in pictures[start : start + 16]])
             maps = self.network.forward_features(batch.to(self.device))
             features.append(self.network.forward_head(maps, pre_logits=True).float().cpu())
-        whole = torch.nn.functional.normalize(torch.cat(features), dim=1).double()
-        return (whole[1:] @ whole[0]).numpy()
+        vectors = torch.nn.functional.normalize(torch.cat(features), dim=1).double()
+        return (vectors[1:] @ vectors[0]).numpy()
 
 
 #: First part of a name -> its measure; the part after the colon names a network or a file.

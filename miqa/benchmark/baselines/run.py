@@ -90,9 +90,9 @@ def score_images(
 
 def _to_do(store: BaselineCache, images: pd.DataFrame, states: list[str]) -> pd.DataFrame:
     """Return the images that have no value yet, could not be read, or have changed since (or their source has)."""
-    known = store.read()
-    known = known[known.error.isna()].set_index('image').files.reindex(images.image).to_numpy()
-    return images[known != np.array(states, object)]
+    stored = store.read()
+    stored = stored[stored.error.isna()].set_index('image').files.reindex(images.image).to_numpy()
+    return images[stored != np.array(states, object)]
 
 
 def _clean_images(metric: PictureMeasure, data_root, task: str, images: pd.DataFrame) -> dict[str, Path]:

@@ -32,8 +32,8 @@ def haze(light: np.ndarray, rng: np.random.Generator, density: float, depth: np.
     depth = draw_depth(light, rng) if depth is None else depth
     air = np.float32(rng.uniform(0.55, 0.95)) * (1 - np.array([0.12, 0.05, 0], np.float32) * np.float32(rng.random()))
     # Even the nearest point of a scene is some way from the camera.
-    way = (0.25 + 0.75 * depth) * (1 - np.float32(1 / 3) * smooth_field(light.shape, rng))
-    clear = np.exp(-np.float32(density) * way)[:, :, None]
+    distance = (0.25 + 0.75 * depth) * (1 - np.float32(1 / 3) * smooth_field(light.shape, rng))
+    clear = np.exp(-np.float32(density) * distance)[:, :, None]
     return light * clear + air * (1 - clear)
 
 

@@ -55,8 +55,8 @@ def jpeg_generations(image: np.ndarray, rng: np.random.Generator, quality: float
     for each in [*qualities, quality]:
         top, left = (int(shift) for shift in rng.integers(0, 8, 2))
         padded = cv2.copyMakeBorder(out, top, 0, left, 0, cv2.BORDER_REPLICATE)
-        done, data = cv2.imencode('.jpg', padded, (cv2.IMWRITE_JPEG_QUALITY, int(np.clip(round(each), 1, 100))))
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if done else None
+        encoded, data = cv2.imencode('.jpg', padded, (cv2.IMWRITE_JPEG_QUALITY, int(np.clip(round(each), 1, 100))))
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if encoded else None
         if decoded is None:
             raise RuntimeError(f'OpenCV could not pass a picture of {image.shape[1]} x {image.shape[0]} through JPEG.')
         out = decoded[top:, left:]

@@ -76,7 +76,7 @@ def smeared_detail(image: np.ndarray, rng: np.random.Generator, radius: float) -
     small = cv2.medianBlur(cv2.medianBlur(small, 5), 5)
     if shrink > 1:
         small = cv2.resize(small, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_CUBIC)
-    return cv2.addWeighted(small, 1 - (kept := rng.uniform(0, 0.15)), image, kept, 0)
+    return cv2.addWeighted(small, 1 - (share := rng.uniform(0, 0.15)), image, share, 0)
 
 
 def resize_chain(image: np.ndarray, rng: np.random.Generator, side: float) -> np.ndarray:

@@ -94,11 +94,11 @@ def lens_drops(light: np.ndarray, rng: np.random.Generator, cover: float) -> np.
         distance = np.sqrt((rows / np.float32(tall)) ** 2 + columns**2) / np.float32(radius)
         # Refraction grows towards the rim, and the picture in the drop is inverted.
         turn = -np.float32(bulge) * (1 + 2 * np.minimum(distance, 1) ** 2)
-        seen = cv2.remap(
+        shifted = cv2.remap(
             wide, columns * turn + np.float32(x), rows * turn + np.float32(y), cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT,
         )  # fmt: skip
         shade = np.float32(dim) * (1 - np.float32(0.5) * np.minimum(distance, 1) ** 4)
         weight = np.clip((1 - distance) * np.float32(max(2.0, radius / (2 * unit + 1))), 0, 1)[:, :, None]
-        part += (seen * shade[:, :, None] - part) * weight
+        part += (shifted * shade[:, :, None] - part) * weight
     return out
