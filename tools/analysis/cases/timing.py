@@ -126,7 +126,7 @@ def show(title: str, rows: Sequence[Mapping]) -> None:
     names = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
     for name in names:
         text = any(isinstance(row.get(name), str) for row in rows)
-        table.add_column(name.replace('_', ' '), justify='left' if text else 'right')
+        table.add_column(name.replace('_', ' '), justify='left' if text else 'right', no_wrap=name == names[0])
     for row in rows:
         table.add_row(*(_cell(row.get(name, '')) for name in names))
     Console(width=None if sys.stdout.isatty() else 130).print(table)
