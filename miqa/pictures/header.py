@@ -39,8 +39,9 @@ class Header:
         parts: the file without its metadata, which decoders get in its place; None: the file as it is.
         coefficients: for each pixel, that a progressive JPEG must hold all at once to be decoded; 0 for all others.
         animated: a WebP of several frames.
-        lossless: a WebP that was not compressed by leaving things out.
-        held: bytes of the file that its decoder holds at once.
+        lossless: a WebP whose colours or transparency were not compressed by leaving things out.
+        levels: how often a JPEG 2000 picture can be halved in decoding.
+        held: bytes that its decoder holds at once beside the pixels: of the file, and of what describes its pieces.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Header:
     coefficients: float = 0.0
     animated: bool = False
     lossless: bool = False
+    levels: int = 0
     held: int = 0
 
     @property

@@ -173,7 +173,7 @@ def _read_webp(stream: BinaryIO) -> Header:
                 exif = orientation_in_exif(data)
             else:
                 xmp = orientation_in_xmp(data)
-        animated, lossless = animated or kind == b'ANMF', lossless or kind == b'VP8L'
+        animated, lossless = animated or kind == b'ANMF', lossless or kind in (b'VP8L', b'ALPH')
         at = end + length % 2
     if not width or not height:
         raise DamagedPicture('it does not say how large it is')

@@ -256,7 +256,7 @@ def _memory_for(header: Header, reduction: int) -> int:
         copies = 1 + (header.channels == 4) + (header.orientation != 1)
         return 4 * copies * pixels // area + int(2 * header.coefficients * pixels)
     if header.kind == 'JPEG2000':
-        return 19 * pixels // area
+        return 19 * pixels // area + header.held
     if header.kind == 'WEBP':
         return (16 if header.animated else 7 if header.lossless or reduction == 1 else 5) * pixels
     if header.kind == 'TIFF' and header.channels == 1 and header.bits > 8:
@@ -270,6 +270,8 @@ def _memory_for(header: Header, reduction: int) -> int:
 def _reduction_for(header: Header, largest: float) -> int:
     """Return by how many times each side is to be decoded smaller; ``largest`` leaves what is wanted."""
     pixels, factor = header.width * header.height, 1
+    if header.kind == 'JPEG2000':
+        largest = min(largest, 2.0**header.levels)
     most = pixels if pixels <= EXACT_PIXELS else EXACT_PIXELS // 2
     while pixels / factor**2 > most and 2 * factor <= max(1.0, largest):
         factor *= 2

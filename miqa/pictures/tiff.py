@@ -22,6 +22,8 @@ _SUBFILE, _DNG = 254, 50706
 #: pixels it has; a picture of 100 megapixels in tiles of 64 x 64 has 25,000.
 _PIECES, _MOST_PIECES = (273, 324), 100_000
 _PLACES = (273, 279, 324, 325)
+#: Pixels of a tile of a smaller picture: programs write up to 1024 x 1024, of which a decoder makes all.
+_LARGEST_TILE = 4 << 20
 _COMPRESSION, _OLD_JPEG = 259, range(512, 522)
 _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_HEIGHT = 278, 322, 323
 #: Photometric interpretations that decoders turn into floating point: LogL and LogLuv.
@@ -87,6 +89,9 @@ def read_tiff(stream: BinaryIO) -> Header:
             'unsigned ones'
         )
     pieces = max((entries[tag][1] for tag in _PIECES if tag in entries), default=1)
+    tile = [(values_of(tag) or (1,))[0] for tag in (_TILE_WIDTH, _TILE_HEIGHT)]
+    if math.prod(tile) > max(width * height, _LARGEST_TILE):
+        raise DamagedPicture(f'its tiles of {tile[0]} x {tile[1]} pixels are larger than its {width} x {height}')
     needed = _pieces_needed(values_of, width, height)
     if pieces < needed:
         raise DamagedPicture(f'it has {pieces:,} of the {needed:,} pieces that its {width} x {height} pixels take')

@@ -227,3 +227,50 @@ def test_tiles_of_a_grid_are_measured_one_by_one_and_where_they_lie():
     ):
         with pytest.raises(UnreadableImage, match=message):
             read_image(file(canvas, stated))
+
+
+def code_stream(side: int, tile: int, *, levels: int = 5, block: int = 6, precinct: int = 15, layers: int = 1) -> bytes:
+    """A JPEG 2000 picture of one channel that states how it is coded and holds no pixels; sizes are powers of two."""
+    size = struct.pack('>HIIIIIIIIHBBB', 0, side, side, 0, 0, tile, tile, 0, 0, 1, 7, 1, 1)
+    coding = bytes([1, 0]) + struct.pack('>H', layers) + bytes([0, levels, block - 2, block - 2, 0, 1])
+    coding += bytes([precinct | precinct << 4]) * (levels + 1)
+    levels_of_quantisation = bytes([0x40]) + bytes([64]) * (3 * levels + 1)
+    segments = ((0x51, size), (0x52, coding), (0x5C, levels_of_quantisation))
+    body = b''.join(bytes([0xFF, kind]) + struct.pack('>H', len(data) + 2) + data for kind, data in segments)
+    return b'\xff\x4f' + body + b'\xff\x90\0\x0a\0\0\0\0\0\x0e\0\1\xff\x93' + b'\xff\xd9'
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{'block': 2}, {'precinct': 1}, {'layers': 65535, 'precinct': 7}, {'tile': 16}],
+    ids=['small code blocks', 'small precincts', 'many layers', 'small tiles'],
+)
+def test_what_a_jpeg_2000_decoder_makes_of_few_bytes_is_counted_before(options):
+    data = code_stream(**{'side': 8192, 'tile': 8192, **options})
+    with pytest.raises(UnreadableImage, match='packets and code blocks, more than are read'):
+        read_image(data)
+    hidden = data[:-16] + b'\xff\x30' + data[-16:]  # OpenJPEG steps over what it does not know, two bytes at a time
+    with pytest.raises(UnreadableImage, match='packets and code blocks, more than are read'):
+        read_image(hidden)
+    ordinary = read_header(io.BytesIO(code_stream(8192, 8192)))
+    assert ordinary.held < 10 << 20 and ordinary.levels == 5
+
+
+def test_a_large_jpeg_2000_picture_is_not_halved_more_often_than_it_can_be():
+    with pytest.raises(UnreadableImage, match='too large to decode'):
+        reading.read_resized(code_stream(8192, 8192, levels=0), lambda width, height: (224, 224))
+    assert read_header(io.BytesIO(encoded('JPEG2000', num_resolutions=2))).levels == 1
+
+
+def test_tiles_are_not_much_larger_than_their_picture():
+    entries = [(256, 10), (257, 10), (258, 8), (259, 5), (262, 1), (277, 1)]
+    entries += [(322, 20_000), (323, 20_000), (324, 8), (325, 8)]
+    directory = struct.pack('<H', len(entries)) + b''.join(struct.pack('<HHII', tag, 4, 1, n) for tag, n in entries)
+    data = b'II*\0' + struct.pack('<I', 16) + bytes(8) + directory + bytes(4)
+    with pytest.raises(UnreadableImage, match='tiles of 20000 x 20000 pixels are larger than its 10 x 10'):
+        read_image(data)
+
+
+def test_transparency_beside_lossy_colours_counts_as_memory():
+    assert not read_header(io.BytesIO(WEBP)).lossless
+    assert read_header(io.BytesIO(encoded('WEBP', np.dstack([RGB, RGB[:, :, 0]])))).lossless
