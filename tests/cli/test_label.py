@@ -29,6 +29,18 @@ QUICK = ['--distortions', *DISTORTIONS, '--patterns', 'uniform', '--jobs', '1', 
 @pytest.fixture
 def shots(tmp_path):
     """Pictures of bright squares, annotations of these in every format, and a config of the machine that sees them."""
+    return write_shots(tmp_path)
+
+
+@pytest.fixture(scope='module')
+def wanted(tmp_path_factory):
+    """The labels that a run without a stop makes."""
+    shots = write_shots(tmp_path_factory.mktemp('whole'))
+    make_database(order_for(shots, 'whole'), False)
+    return labels_in(shots / 'whole')
+
+
+def write_shots(tmp_path):
     folder, names, cvat = tmp_path / 'in', {}, []
     # The numbers that pictures get by their names, so that noise, which depends on these, is the same.
     for number, (name, box) in enumerate(sorted(BOXES.items()), 1):
@@ -208,10 +220,7 @@ class Stop(Exception):
     'stage', ['build_versions', 'run_machine', 'label_database', 'renew_splits', 'verify_database']
 )
 @pytest.mark.parametrize('when', ['before', 'after'])
-def test_a_run_that_was_stopped_goes_on_to_the_same_labels(shots, monkeypatch, stage, when):
-    wanted = labels_in(shots / 'whole') or labels_in(
-        make_database(order_for(shots, 'whole'), False) and shots / 'whole'
-    )
+def test_a_run_that_was_stopped_goes_on_to_the_same_labels(shots, wanted, monkeypatch, stage, when):
     real = getattr(own_database, stage)
 
     def stopped(*args, **options):
@@ -227,8 +236,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_labels(shots, monkeypatch, s
     assert labels_in(shots / 'out') == wanted and made.problems == []
 
 
-def test_two_shards_and_a_last_run_give_the_same_labels(shots):
-    wanted = labels_in(make_database(order_for(shots, 'whole'), False) and shots / 'whole')
+def test_two_shards_and_a_last_run_give_the_same_labels(shots, wanted):
     for number in (2, 1):
         made = make_database(order_for(shots, 'out', shard=(number, 2)), False)
         assert made.manifest is None and not labels_in(shots / 'out')

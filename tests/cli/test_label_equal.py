@@ -1,17 +1,15 @@
 """The same folder labelled here, on Ray, on Dask, in shards and after kills: equal labels."""
 
-import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from helpers_machines import save, square
+from helpers_tools import load_tool
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = [str(ROOT), str(ROOT / 'tests/helpers')]
+HELPERS = Path(__file__).parents[1] / 'helpers'
 QUICK = ['--distortions', 'darkness', 'gaussian_noise', '--patterns', 'uniform', '--jobs', '2']
 MACHINE = """\
 machines = [dict(type='CallableMachine', function='helpers_machines:bright_squares', task='det', name='eyes',
@@ -28,23 +26,22 @@ def shots(tmp_path):
     boxes = [f'{n}.png,square,{5 + n},6,{40 + n},30' for n in range(6)]
     (tmp_path / 'boxes.csv').write_text('\n'.join(['filename,class,xmin,ymin,xmax,ymax', *boxes]))
     (tmp_path / 'mine.py').write_text(MACHINE)
+    shutil.copy(HELPERS / 'helpers_machines.py', tmp_path)  # on the path of the command
     return tmp_path
 
 
-def command(shots: Path, out: str, *more: str) -> list[str]:
-    return [
-        sys.executable, '-m', 'miqa', 'label', str(shots / 'in'), '--out', str(shots / out),
-        '--task', 'det', '--machine', str(shots / 'mine.py'), '--annotations', str(shots / 'boxes.csv'), *QUICK, *more,
+def command(shots: Path, out: str, *more: str, cold: bool = False):
+    """Start the command; it is a copy of a process that has imported everything, unless ``cold``."""
+    words = [
+        '-m', 'miqa', 'label', str(shots / 'in'), '--out', str(shots / out), '--task', 'det', '--machine',
+        str(shots / 'mine.py'), '--annotations', str(shots / 'boxes.csv'), *QUICK, *more,
     ]  # fmt: skip
+    return load_tool('tools/analysis/reliability_commands.py').Command(words, shots, cold)
 
 
-def environment() -> dict:
-    return {**os.environ, 'PYTHONPATH': os.pathsep.join(FOLDERS), 'OMP_NUM_THREADS': '1'}
-
-
-def run(shots: Path, out: str, *more: str) -> None:
-    done = subprocess.run(command(shots, out, *more), env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+def run(shots: Path, out: str, *more: str, cold: bool = False) -> None:
+    status, said = command(shots, out, *more, cold=cold).finish(600)
+    assert status == 0, said[-3000:]
 
 
 def made(root: Path) -> dict[str, bytes]:
@@ -62,23 +59,18 @@ def stop_when(shots: Path, out: str, pattern: str | None, number: int) -> bool:
     Returns:
         False where it was done before.
     """
-    process = subprocess.Popen(
-        command(shots, out, '--quiet'), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        while process.poll() is None:
-            if pattern is None or any((shots / out).glob(pattern)):
-                os.killpg(process.pid, number)
-                break
-            time.sleep(0.002)
-        _, said = process.communicate(timeout=60)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    if number == signal.SIGINT and process.returncode:
-        assert b'Traceback' not in said, said.decode()[-2000:]
-    return process.returncode != 0
+    running = command(shots, out, '--quiet')
+    ended = None
+    while not ended:
+        if pattern is None or any((shots / out).glob(pattern)):
+            ended = running.kill(number)
+            break
+        ended = running.finish(0)
+        time.sleep(0.002)
+    status, said = ended
+    if number == signal.SIGINT and status:
+        assert 'Traceback' not in said, said[-2000:]
+    return status != 0
 
 
 @pytest.mark.slow
@@ -89,7 +81,7 @@ def test_every_way_to_share_out_the_work_gives_the_same_bytes(shots):
     wanted = made(shots / 'loky')
     assert sum('/labels/' in name for name in wanted) == 12 and sum('/images/' in name for name in wanted) == 60
     for backend in ('ray', 'dask'):
-        run(shots, backend, '--backend', backend)
+        run(shots, backend, '--backend', backend, cold=True)
         assert made(shots / backend) == wanted, backend
     for part in ('2/2', '1/2'):
         run(shots, 'shards', '--shard', part)

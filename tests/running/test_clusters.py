@@ -108,7 +108,7 @@ def test_the_recipe_for_ray_data_gives_the_scores_of_the_model(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
     (block,) = re.findall(r'```python\n(.*?)```', (DOCS / 'scale.md').read_text(encoding='utf-8'), re.DOTALL)
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level='ERROR')
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level='ERROR')
     try:
         exec(compile(block, 'scale.md', 'exec'), {'__name__': 'recipe'})  # noqa: S102  our own page
     finally:

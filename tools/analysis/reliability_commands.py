@@ -7,7 +7,6 @@ is killed is the very process that a user starts.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -23,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: second one), waits for it and writes its exit status; the command runs at the top level of the program, so that the
 #: interpreter ends it as it ends every program. Nothing that is imported first computes anything or starts a thread.
 _SERVER = """
-import contextlib, gc, importlib, json, os, runpy, signal, sys
+import gc, importlib, json, os, runpy, signal, sys
 for name in {imported}:
     importlib.import_module(name)
 gc.collect()
@@ -125,14 +124,22 @@ class Command:
         Path(self._said).unlink()
         return status, said
 
-    def kill(self) -> None:
-        """End the command and all of its workers at once, as a power cut would."""
+    def kill(self, number: int = signal.SIGKILL) -> tuple[int, str]:
+        """Send a signal to the command and all of its workers at once; return exit status and what was said.
+
+        By default they end as by a power cut.
+        """
         # The group is not there yet in the first moment, and gone where everything has ended in this very one.
         for kill in (os.killpg, os.kill):
-            with contextlib.suppress(ProcessLookupError):
-                kill(self.pid, signal.SIGKILL)
-        if self.finish(_BEGIN) is None:
-            raise RuntimeError(f'Process {self.pid} was killed and does not end.')
+            try:
+                kill(self.pid, number)
+                break
+            except ProcessLookupError:
+                continue
+        ended = self.finish(_BEGIN)
+        if ended is None:
+            raise RuntimeError(f'Process {self.pid} was sent signal {number} and does not end.')
+        return ended
 
 
 @cache
