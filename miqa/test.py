@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .outside.configs import find_config, is_config
+from .outside.regular_files import check_regular
 from .paper_options import add_testing_options, config_name, released_weights
 from .running.command_line import ConfigOptions, ToolParser, run_command
 from .running.requirements import require
+from .splits.reading import check_data_root
 from .taxonomy import LABELS, TASK_FOLDERS
 
 if TYPE_CHECKING:
@@ -112,6 +114,10 @@ def main(args: argparse.Namespace | None = None) -> None:
     args = parse_arguments() if args is None else args
     if args.config:
         find_config(args.config)
+    if args.checkpoint is not None:
+        check_regular(args.checkpoint, what='checkpoint file')
+    if args.data_root is not None:
+        check_data_root(args.data_root)
     require('torch', 'Testing')
     from mmengine.config import Config
 

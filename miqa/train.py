@@ -23,9 +23,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .outside.configs import find_config
+from .outside.regular_files import check_regular
 from .paper_options import add_training_options, config_name, data_root, schedule_options, unused
 from .running.command_line import ConfigOptions, ToolParser, as_typed, run_command, sentence
 from .running.requirements import in_a_clone, require
+from .splits.reading import check_data_root
 from .taxonomy import LABELS
 
 # PyTorch is imported when training begins: --help and a wrong option do not wait for it.
@@ -209,6 +211,10 @@ def main(args: argparse.Namespace | None = None) -> None:
     """Train as the command line says."""
     args = parse_arguments() if args is None else args
     find_config(args.config)
+    if args.data_root is not None:
+        check_data_root(args.data_root)
+    if args.resume not in (None, 'auto'):
+        check_regular(args.resume, what='checkpoint file')
     require('torch', 'Training')
     from .engine import build_runner, check_data, leave_processes_group, load_config
     from .engine.experiment import check_said_once

@@ -22,7 +22,7 @@ from miqa.keeping.files import writable_folder
 from miqa.layout import image_root, index_folder, index_name, label_folder, label_paths, split_path
 from miqa.outside.user_folders import user_cache
 from miqa.running.logs import log
-from miqa.splits.reading import read_split
+from miqa.splits.reading import check_data_root, read_split
 from miqa.taxonomy import DATABASE_TASKS, SPLITS, TASK_FOLDERS, check_choice, split_name
 
 from .index import FORMAT_VERSION, SampleIndex, build_index, describe_missing, folder_time
@@ -97,11 +97,7 @@ def _accept(index: SampleIndex, missing: str, data_root: Path) -> SampleIndex:
 def check_layout(data_root: str | os.PathLike, task: str, split: str | None = None) -> None:
     """Raise a FileNotFoundError if the folders of a task, or its split file, are not there; reads nothing long."""
     data_root = Path(data_root)
-    if not data_root.is_dir():
-        raise FileNotFoundError(
-            f'There is no data root {data_root.absolute()}. It should hold miqa_cls/, miqa_det/, miqa_ins/ and splits/ '
-            'as data/README.md shows.'
-        )
+    check_data_root(data_root)
     for folder in (label_folder(data_root, task), image_root(data_root, task)):
         if not folder.is_dir():
             raise FileNotFoundError(

@@ -70,6 +70,10 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(command, words, capsys):
         ('benchmark-pairs shots nowhere', 'nowhere is not a folder of pictures.'),
         ('export out.xyz --model miqa-lite', "Unknown export suffix '.xyz'."),
         ('image nowhere/', 'There is no folder nowhere/.'),
+        ('train ra_miqa_det --data-root nowhere', 'There is no data root '),
+        ('train ra_miqa_det --resume nowhere.pth', 'There is no checkpoint file nowhere.pth.'),
+        ('test ra_miqa_det nowhere.pth', 'There is no checkpoint file nowhere.pth.'),
+        ('test ra_miqa_det file --data-root nowhere', 'There is no data root '),
         ('image nowhere', 'There is no image file or folder nowhere.'),
     ],
 )
