@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers_warm import WarmShell
 
 # What a machine's processor makes of `auto` is tried where it is meant.
 os.environ.setdefault('MIQA_PRECISION', 'fp32')
@@ -22,6 +23,14 @@ def shared_data():
     if not SHARED.is_dir():
         pytest.skip(f'No development data at {SHARED} (set MIQA_SHARED_DATA to a folder that has it).')
     return SHARED
+
+
+@pytest.fixture(scope='session')
+def warm(tmp_path_factory):
+    """A shell whose ``miqa`` and ``python`` have imported everything, for tests that are not about starting."""
+    shell = WarmShell(tmp_path_factory.mktemp('warm'))
+    yield shell
+    shell.close()
 
 
 #: Rooms whose tests take seconds, for `run_tests.sh --quick` before each commit.

@@ -1,8 +1,6 @@
 """A finished training is known by its config's values, the labels and the splits, and by nothing else."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from helpers_config import write_tiny_config
@@ -42,10 +40,10 @@ def test_a_value_of_the_config_a_label_and_a_split_change_it(parts):
     assert len(set(found)) == 4
 
 
-def test_the_command_prints_a_line_for_each_config_and_nothing_else(parts, tmp_path):
+def test_the_command_prints_a_line_for_each_config_and_nothing_else(warm, parts, tmp_path):
     database, config = parts
-    command = [sys.executable, '-m', 'miqa.engine.identity', '--data-root', str(database)]
-    done = subprocess.run([*command, str(config), str(config)], capture_output=True, text=True, check=True)
+    command = ['python', '-m', 'miqa.engine.identity', '--data-root']
+    done = warm.call(*command, database, config, config)
     assert done.stdout.splitlines() == [training_identity(config, database)] * 2
-    lost = subprocess.run([*command[:-1], str(tmp_path), str(config)], capture_output=True, text=True, check=False)
+    lost = warm.call(*command, tmp_path, config)
     assert lost.returncode == 1 and 'There are no labels in' in lost.stderr and 'Traceback' not in lost.stderr

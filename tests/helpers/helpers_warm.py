@@ -2,13 +2,17 @@
 
 A command's own interpreter would spend seconds on imports. Here a small program of that name hands words, folder,
 environment and open files to a server, which forks; pipes, redirections and exit statuses are those of a real shell.
+Signals to the small program are passed on; whoever kills it kills the command.
 """
 
 import array
+import contextlib
 import gc
+import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -17,16 +21,25 @@ import traceback
 from pathlib import Path
 
 _SHIM = """#!{python} -IS
-import array, json, os, socket, sys
+import array, json, os, signal, socket, sys
 words = [{name!r}, *sys.argv[1:]]
 request = json.dumps([words, os.getcwd(), dict(os.environ)]).encode()
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: server.send(bytes([number])))
     streams = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [0, 1, 2]))
     server.sendmsg([len(request).to_bytes(4, 'big')], [streams])
     server.sendall(request)
     sys.exit(int(server.makefile().readline() or 1))
 """
+
+#: What commands import, mostly when they begin to work; a library that is not installed is none of theirs here.
+_IMPORTED = (
+    'cv2', 'kornia_rs', 'matplotlib.pyplot', 'mmengine.runner', 'onnxruntime', 'pandas', 'pycocotools.mask',
+    'scipy.stats', 'timm', 'torch.distributed.run', 'torchvision', 'yapf', 'miqa.apis.model', 'miqa.benchmark',
+    'miqa.cli.main', 'miqa.engine', 'miqa.integrations', 'miqa.models', 'miqa.reports', 'miqa.test', 'miqa.train',
+)  # fmt: skip
 
 
 class WarmShell:
@@ -44,7 +57,7 @@ class WarmShell:
             shim = folder / name
             shim.write_text(_SHIM.format(python=sys.executable, name=name, address=self.address))
             shim.chmod(0o755)
-        environment = {**os.environ, 'OMP_NUM_THREADS': '1', **environment}
+        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'HF_HUB_OFFLINE': '1', **environment}
         self.server = subprocess.Popen(
             [sys.executable, __file__, self.address], stdout=subprocess.PIPE, env=environment, text=True
         )
@@ -52,12 +65,21 @@ class WarmShell:
 
     def run(self, text: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
         """Run a script by bash, which stops at the first command that fails; stdout and stderr come together."""
-        environment = {**os.environ, 'OMP_NUM_THREADS': '1', **environment}
-        environment['PATH'] = f'{self.folder}:{environment["PATH"]}'
+        words = ['bash', '-euo', 'pipefail', '-c', text]
+        return self.call(*words, cwd=cwd, stderr=subprocess.STDOUT, **environment)
+
+    def call(self, *words: object, cwd: Path | None = None, stderr=subprocess.PIPE, **environment: str):
+        """Run a command and return its ``subprocess.CompletedProcess``."""
         return subprocess.run(
-            ['bash', '-euo', 'pipefail', '-c', text], cwd=cwd, env=environment, text=True, timeout=900,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [*map(str, words)], cwd=cwd, env=self.environment(**environment), text=True, timeout=900,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
         )  # fmt: skip
+
+    def environment(self, **environment: str) -> dict[str, str]:
+        """Return variables by which commands, scripts and torchrun find ``miqa`` and ``python`` here."""
+        environment = {**os.environ, 'OMP_NUM_THREADS': '1', **environment}
+        path, python = f'{self.folder}:{environment["PATH"]}', str(self.folder / 'python')
+        return {**environment, 'PATH': path, 'PYTHON': python, 'PYTHON_EXEC': python}
 
     def close(self) -> None:
         """End the server."""
@@ -66,15 +88,11 @@ class WarmShell:
 
 
 def _serve(address: str) -> None:
-    import miqa.apis.model
-    import miqa.cli.main
-    import miqa.integrations
-    import miqa.test
-    import miqa.train  # noqa: F401
-
+    for name in _IMPORTED:
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()  # copies neither look through what is imported nor so copy its pages
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen()
@@ -91,11 +109,13 @@ def _serve(address: str) -> None:
                 server.close()
                 _answer(client)
             client.close()
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
 
 
 def _answer(client: socket.socket) -> None:
     """Run one command in a child's child, whose exit status the child sends; never returns."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     size, rights, _, _ = client.recvmsg(4, socket.CMSG_SPACE(3 * 4))
     streams = array.array('i', rights[0][2])
     length, request = int.from_bytes(size, 'big'), b''
@@ -103,8 +123,12 @@ def _answer(client: socket.socket) -> None:
         request += client.recv(length - len(request))
     child = os.fork()
     if child:
+        ended = os.pidfd_open(child)
+        while ended not in select.select([client, ended], [], [])[0]:
+            os.kill(child, (client.recv(1) or bytes([signal.SIGKILL]))[0])
         _, status = os.waitpid(child, 0)
-        client.sendall(f'{os.waitstatus_to_exitcode(status)}\n'.encode())
+        with contextlib.suppress(BrokenPipeError):
+            client.sendall(f'{os.waitstatus_to_exitcode(status)}\n'.encode())
         os._exit(0)
     client.close()
     words, folder, environment = json.loads(request)
@@ -114,7 +138,11 @@ def _answer(client: socket.socket) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.stdin, sys.stdout, sys.stderr = (open(number, mode, closefd=False) for number, mode in enumerate('rww'))  # noqa: SIM115
+    added = [path for path in environment.get('PYTHONPATH', '').split(os.pathsep) if path]
+    sys.path[:] = [*added, *(path for path in sys.path if path not in added)]
+    buffering = (-1, 1 if 'PYTHONUNBUFFERED' in environment else -1, 1)
+    streams = (open(number, mode, buffering[number], closefd=False) for number, mode in enumerate('rww'))  # noqa: SIM115
+    sys.stdin, sys.stdout, sys.stderr = streams
     status = 0
     try:
         _run(words)
@@ -135,8 +163,13 @@ def _run(words: list[str]) -> None:
 
         sys.argv = words
         sys.exit(main(words[1:]))
+    if words[1] == '-u':
+        del words[1]
     sys.argv = words[1:]
-    if words[1] == '-m':
+    if words[1] == '-c':
+        sys.argv = ['-c', *words[3:]]
+        exec(compile(words[2], '<string>', 'exec'), {'__name__': '__main__'})  # noqa: S102
+    elif words[1] == '-m':
         sys.argv = words[2:]
         runpy.run_module(words[2], run_name='__main__', alter_sys=True)
     else:

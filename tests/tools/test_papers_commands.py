@@ -1,11 +1,9 @@
 """The commands of the paper's README do as printed there what they say; only its paths are replaced."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -38,25 +36,27 @@ def place(tmp_path_factory):
     return folder
 
 
-def run(command: str, place: Path, out: str = 'run') -> subprocess.CompletedProcess:
-    for word, path in (('CONFIG', 'tiny_det.py'), ('DATA', 'data'), ('OUT', out), ('tools/', f'{ROOT}/tools/')):
-        command = command.replace(word, path)
-    words = [sys.executable, *shlex.split(command)[1:]]
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
-    return subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True)
+@pytest.fixture(scope='module')
+def run(place, warm):
+    def run(command: str, out: str = 'run') -> subprocess.CompletedProcess:
+        for word, path in (('CONFIG', 'tiny_det.py'), ('DATA', 'data'), ('OUT', out), ('tools/', f'{ROOT}/tools/')):
+            command = command.replace(word, path)
+        return warm.call(*shlex.split(command), cwd=place)
+
+    return run
 
 
 @pytest.fixture(scope='module')
-def trained(place):
-    done = run(TRAIN, place)
+def trained(run, place):
+    done = run(TRAIN)
     assert done.returncode == 0, done.stderr[-2000:]
     assert 'lr: ' in done.stdout and '1 epochs of 6 steps with 8 images' in done.stdout
     return place / 'run'
 
 
 @pytest.mark.parametrize('command', TESTS)
-def test_a_command_that_tests_gives_the_scores_of_every_other(command, trained, place, tmp_path):
-    done = run(f'{command} --out {tmp_path / "test"}', place)
+def test_a_command_that_tests_gives_the_scores_of_every_other(run, command, trained, tmp_path):
+    done = run(f'{command} --out {tmp_path / "test"}')
     assert done.returncode == 0, done.stderr[-2000:]
     scores = json.loads((tmp_path / 'test' / 'metrics.json').read_text())['datasets']['miqa_det']['overall']['all']
     table = pd.read_csv(tmp_path / 'test' / 'predictions.csv')
@@ -65,9 +65,9 @@ def test_a_command_that_tests_gives_the_scores_of_every_other(command, trained, 
     assert scores['SRCC'] == pytest.approx(kept['SRCC'], abs=1e-9)
 
 
-def test_gpus_are_chosen_with_commas_or_spaces_and_their_absence_is_a_sentence(place):
+def test_gpus_are_chosen_with_commas_or_spaces_and_their_absence_is_a_sentence(run, place):
     for ids in ('--gpu_ids 0,97', '--gpu-ids 0 97', '--gpu_ids 97'):
-        done = run(f'{TRAIN} {ids}', place, 'gpus')
+        done = run(f'{TRAIN} {ids}', 'gpus')
         assert done.returncode == 1
         assert re.search(r'asks for [12] GPUs, but PyTorch finds \d|There is no GPU', done.stderr), done.stderr
         assert 'Traceback' not in done.stderr and not (place / 'gpus').exists()
@@ -104,6 +104,6 @@ def test_the_literal_evaluation_line_means_the_released_weights():
 
 
 @pytest.mark.parametrize('script', ['train.py', 'evaluate.py'])
-def test_the_papers_scripts_are_in_the_root_of_a_clone(script):
-    done = subprocess.run([sys.executable, script, '--help'], cwd=ROOT, capture_output=True, text=True)
+def test_the_papers_scripts_are_in_the_root_of_a_clone(warm, script):
+    done = warm.call('python', script, '--help', cwd=ROOT)
     assert done.returncode == 0 and "the authors' options" in done.stdout
