@@ -33,7 +33,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from .taxonomy import DATABASE_TASKS, IMAGE_TASKS, LABELS, TASK_FOLDERS, split_name
+from .taxonomy import DATABASE_TASKS, IMAGE_TASKS, TASK_FOLDERS, split_name
 
 # ---- Folders -------------------------------------------------------------------------------------------------------
 
@@ -324,9 +324,8 @@ def shard_prefix(shard: tuple[int, int]) -> str:
 
 # ---- Index and packed pictures ---------------------------------------------------------------------------------------
 
-#: Columns of an index that say which image a sample is, and all of its columns.
+#: Columns of an index that say which image a sample is; its others are the labels.
 IMAGE_COLUMNS = ('source', 'distortion', 'fg_level', 'bg_level', 'suffix')
-INDEX_COLUMNS = (*IMAGE_COLUMNS, *LABELS)
 
 #: Files of a packed folder: its manifest, its settings until that is written, and which images are in it (the columns
 #: :data:`IMAGE_COLUMNS`).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -102,9 +101,3 @@ class DiagnosisWords(NamedTuple):
         kind = self.kinds[best] if sure else UNKNOWN
         name = self.places[where] if place[where] >= self.least_place and kind != NONE else UNKNOWN
         return Diagnosis(kind, round(float(strength), 3), name, round(float(damage[best]), 4), self.kinds[best])
-
-
-def diagnoses(words: DiagnosisWords, outputs: Mapping[str, np.ndarray]) -> Sequence[Diagnosis]:
-    """Return the diagnosis of each picture of a batch, from the outputs ``damage``, ``strength`` and ``place``."""
-    rows = zip(outputs['damage'], outputs['strength'], outputs['place'], strict=True)
-    return [words.diagnosis(damage, float(strength), place) for damage, strength, place in rows]

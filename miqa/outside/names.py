@@ -82,11 +82,6 @@ def printable(text: str) -> str:
     return _UNUSUAL.sub(escaped, text)
 
 
-def is_unicode(path: str | os.PathLike) -> bool:
-    """Return True if a path is text: libraries in C++ often take no other one."""
-    return _holds('utf-8', os.fspath(path))
-
-
 def printable_text(text: str) -> str:
     """Return a text of several lines that may hold any name as valid UTF-8, for people, its lines as they are."""
     return '\n'.join(printable(line) for line in text.split('\n'))
