@@ -81,14 +81,13 @@ class OnnxFile:
     numbers: dict[str, bytes] = field(default_factory=dict)
 
 
-def read_onnx(path: str | os.PathLike, *, plain: bool, keep_metadata: Iterable[str] | None = None) -> OnnxFile:
+def read_onnx(path: str | os.PathLike, *, plain: bool) -> OnnxFile:
     """Read an ONNX file, check it and write it anew.
 
     Args:
         path: the file.
         plain: allow only what `miqa export` writes: operators on tensors. Otherwise a network of any program: branches,
             loops whose number of rounds is bounded or computed, functions, and tensors in files beside it.
-        keep_metadata: keys of the metadata that are kept; None for all.
 
     Raises:
         FileNotFoundError, NotARegularFile: there is no such file, or it is something else, or above 2 GiB.
@@ -111,10 +110,6 @@ def read_onnx(path: str | os.PathLike, *, plain: bool, keep_metadata: Iterable[s
             raise ValueError('it holds no network')
         check = _Check(onnx, plain, model)
         check.model()
-        if keep_metadata is not None:
-            kept = [entry for entry in model.metadata_props if entry.key in set(keep_metadata)]
-            del model.metadata_props[:]
-            model.metadata_props.extend(kept)
         numbers = {name: _beside(path, name) for name in sorted(check.files)}
         return OnnxFile(model.SerializeToString(deterministic=True), numbers)
     except _Refused as error:
