@@ -58,14 +58,10 @@ def run(args: argparse.Namespace) -> int:
     path, difference = model.export_and_compare(
         args.out, int8=args.int8, calibrate=args.calibrate, tolerance=args.tolerance
     )
-    saved = f'Saved {printable(str(path))} ({_megabytes(path):.1f} MB)'
+    saved = f'Saved {printable(str(path))} ({sum(file.stat().st_size for file in files_of(path)) / 1e6:.1f} MB)'
     if path.name.lower().endswith('.pth.tar'):
         print(f"{saved}: {model.spec.method} in the authors' format, as it was.")
         return 0
     size = model.spec.view_size
     print(f'{saved}: pixels uint8 (batch, 3, {size}, {size}) RGB -> score, {difference:.2g} or less from PyTorch.')
     return 0
-
-
-def _megabytes(path: Path) -> float:
-    return sum(file.stat().st_size for file in files_of(path)) / 1e6

@@ -109,7 +109,7 @@ def _make(source: Source, order: VersionPlan, folder: Path) -> Outcome:
     except FileNotFoundError as error:
         raise UnreadableImage(str(error)) from None
     image_folder = images_in(folder) / source.image_id
-    _remove_leftovers(image_folder)
+    sweep(image_folder)  # temporary files of a run that was killed
     source_copy = _copy_source(source, order.task, folder)
     written = [source_copy]
     quality: list[tuple[str, dict[str, float]]] = []
@@ -167,11 +167,6 @@ def _make(source: Source, order: VersionPlan, folder: Path) -> Outcome:
     write_sealed_json(record_path(folder, source.image_id), record)
     size = sum(entry['bytes'] for entry in files.values())
     return Outcome(source.image_id, 'made', len(files), size, image.shape[0] * image.shape[1])
-
-
-def _remove_leftovers(image_folder: Path) -> None:
-    # Temporary files of a run that was killed.
-    sweep(image_folder)
 
 
 def _copy_source(source: Source, task: str, folder: Path) -> Path:

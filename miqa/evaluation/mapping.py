@@ -50,11 +50,7 @@ def fit_mapping(pred: np.ndarray, gt: np.ndarray, mapping: str | None) -> Callab
 
     z = standard(pred)
     if mapping == 'linear':
-        slope, intercept = _solve((z, np.ones_like(z)), gt)
+        slope, intercept = np.linalg.lstsq(np.stack((z, np.ones_like(z)), axis=1), gt, rcond=None)[0]
         return lambda x: slope * standard(x) + intercept
     curve = fit_logistic(z, gt, with_line=mapping == 'logistic5')
     return lambda x: curve(standard(x))
-
-
-def _solve(columns, target):
-    return np.linalg.lstsq(np.stack(columns, axis=1), target, rcond=None)[0]

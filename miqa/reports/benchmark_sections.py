@@ -54,8 +54,9 @@ def benchmark_sections(folder: Path, data_root: str | None) -> list[tuple[str, l
     settings = _settings(folder)
     cells = _read_cells(folder)
     root = data_root or settings['data_root']
+    tables = Markup(read_regular_text(folder / 'tables.html', what='file of tables'))  # noqa: S704  to_html escaped it
     sections: list[tuple[str, list[str]]] = [
-        (f'{folder.name}: tables', [_tables(folder), _command(settings)]),
+        (f'{folder.name}: tables', [tables, heading('Command') + preformatted(settings['command'])]),
         (f'{folder.name}: intervals', [_intervals(cells), *_parts(folder)]),
     ]
     filters = [text for task in DATABASE_TASKS for text in _filters(folder, root, task)]
@@ -73,15 +74,6 @@ def _settings(folder: Path) -> dict:
             f'python tools/analysis/benchmark.py DATABASE --out {folder}'
         )
     return settings
-
-
-def _tables(folder: Path) -> Markup:
-    """Return the tables that the benchmark wrote as HTML; :func:`miqa.reports.table_formats.to_html` escaped them."""
-    return Markup(read_regular_text(folder / 'tables.html', what='file of tables'))  # noqa: S704
-
-
-def _command(settings: dict) -> Markup:
-    return heading('Command') + preformatted(settings['command'])
 
 
 def interval_plot(cells: pd.DataFrame, title: str) -> Figure:
@@ -215,12 +207,12 @@ def _filters(folder: Path, root: str | None, task: str) -> list[str]:
     return [heading(task), pictures(*figures.values()), data_table(areas, caption=caption)]
 
 
-def save_figures(folder: Path, data_root: str | None = None) -> list[Path]:
+def save_figures(folder: Path) -> list[Path]:
     """Write the interval plots and filter curves of a benchmark as PNG files into its folder; return their paths.
 
     Filter curves are left out where the database has no stored scores of machines.
     """
-    root = data_root or _settings(folder)['data_root']
+    root = _settings(folder)['data_root']
     cells = _read_cells(folder)
     figures = interval_figures(cells)
     for task in cells.task.unique():

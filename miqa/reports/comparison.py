@@ -89,13 +89,10 @@ def save_comparison(
     with atomic_write(paths[0]) as temporary:
         cells.to_csv(temporary, index=False, float_format='%.6f')
     for method in methods:
-        paths.append(out / f'scatter_{_file_name(method)}.png')
+        name = re.sub(r'[^a-z0-9]+', '_', method.lower()).strip('_')
+        paths.append(out / f'scatter_{name}.png')
         save_figure(scatter_plot(scores[method], scores.ground_truth, title=f'{method}: {label}, {task}'), paths[-1])
     paths.append(out / 'filter_curve.png')
     figure = filter_plot({method: scores[method] for method in methods}, correct, ylabel=_RESULTS[task])
     save_figure(figure, paths[-1])
     return paths
-
-
-def _file_name(method: str) -> str:
-    return re.sub(r'[^a-z0-9]+', '_', method.lower()).strip('_')

@@ -48,7 +48,8 @@ def scatter_plot(pred: ArrayLike, gt: ArrayLike, *, title: str = '', mapping: st
     opacity = float(np.clip(40 / np.sqrt(len(pred)), 0.05, 0.7))
     axes.scatter(pred, gt, s=14, alpha=opacity, color=_COLORS[0], edgecolors='none', rasterized=len(pred) > 5000)
     line = np.linspace(pred.min(), pred.max(), 200)
-    axes.plot(line, fit_mapping(pred, gt, mapping)(line), color=_COLORS[1], lw=2, label=_curve_name(mapping))
+    name = 'prediction = label' if mapping is None else f'least-squares map ({mapping})'
+    axes.plot(line, fit_mapping(pred, gt, mapping)(line), color=_COLORS[1], lw=2, label=name)
     text = '\n'.join(f'{name} {value:.3f}' for name, value in numbers.items())
     axes.text(0.03, 0.97, text, transform=axes.transAxes, va='top', family='monospace', fontsize=9)
     axes.set(xlabel='predicted quality', ylabel='label', title=title)
@@ -146,7 +147,3 @@ def _new_figure(width: float, height: float):
     axes.spines[['top', 'right']].set_visible(False)
     axes.grid(alpha=0.25)
     return figure, axes
-
-
-def _curve_name(mapping: str | None) -> str:
-    return 'prediction = label' if mapping is None else f'least-squares map ({mapping})'

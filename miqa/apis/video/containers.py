@@ -118,7 +118,7 @@ def _by_first_bytes(head: bytes) -> Container | None:
         return _AVI
     if head.startswith(b'\x89PNG\r\n\x1a\n') and b'acTL' in head:
         return Container('apng')
-    return _raw_stream(head) or (_TS if _has_transport_packets(head) else None)
+    return _raw_stream(head) or (_TS if _transport_layout(head) else None)
 
 
 def _raw_stream(head: bytes) -> Container | None:
@@ -159,10 +159,6 @@ def lost_packets(path: str | os.PathLike) -> int:
             lost += int(wrong[: ends[-1]].sum())
             layout = (start + (int(ends[-1]) + 1) * size, size)
     return lost
-
-
-def _has_transport_packets(head: bytes) -> bool:
-    return _transport_layout(head) is not None
 
 
 def _transport_layout(head: bytes) -> tuple[int, int] | None:

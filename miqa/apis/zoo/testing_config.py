@@ -30,7 +30,8 @@ def config_of_weights(path: str | os.PathLike, options: dict | None = None) -> C
     """
     spec, _ = read_model(Path(path))
     if spec.task is None:
-        raise ValueError(f'{path} does not say for which task it was trained: name a config, such as {_example(path)}.')
+        example = f'miqa test ra_miqa_cls {shlex.quote(os.fspath(path))}'
+        raise ValueError(f'{path} does not say for which task it was trained: name a config, such as {example}.')
     base = 'ra_miqa' if 'region' in spec.views else 'resnet18'
     config = load_config(config_folder() / f'{base}_{spec.task}.py')
     config.label = spec.label or config.label
@@ -46,7 +47,3 @@ def config_of_weights(path: str | os.PathLike, options: dict | None = None) -> C
         loader.dataset.pipeline = pipeline
     config.merge_from_dict(options or {})
     return config
-
-
-def _example(path: str | os.PathLike) -> str:
-    return f'miqa test ra_miqa_cls {shlex.quote(os.fspath(path))}'

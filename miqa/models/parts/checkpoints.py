@@ -58,11 +58,6 @@ def identify_method(state: Mapping[str, torch.Tensor]) -> str | None:
     return next((method for method, marker in _MARKERS if marker in state), None)
 
 
-def _prefix(method: str) -> str:
-    """Where the released names begin inside a :class:`~miqa.models.QualityAssessor`."""
-    return _OWN if method == 'ra_miqa' else f'{_OWN}backbone.'
-
-
 def read_checkpoint(path: str | os.PathLike) -> dict:
     """Read one of our own checkpoints or a released file; no code in the file is run.
 
@@ -96,7 +91,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     if isinstance(checkpoint, Mapping):
         said = {key: checkpoint[key] for key in ('epoch', 'best_srcc') if key in checkpoint and key not in state}
         meta.update(said)
-    return {'state_dict': {_prefix(method) + key: value for key, value in state.items()}, 'meta': meta}
+    prefix = _OWN if method == 'ra_miqa' else f'{_OWN}backbone.'  # where the names begin in a QualityAssessor
+    return {'state_dict': {prefix + key: value for key, value in state.items()}, 'meta': meta}
 
 
 def unwrapped(model: nn.Module) -> Any:

