@@ -113,11 +113,7 @@ class TeacherScores(Hook):
     priority = 'VERY_HIGH'
 
     def __init__(
-        self,
-        teacher: str | os.PathLike,
-        task: str | None = None,
-        label: str | None = None,
-        precision: str = 'fp32',
+        self, teacher: str | os.PathLike, task: str | None = None, label: str | None = None, precision: str = 'fp32'
     ):
         self.spec, self.runtime, self.source, _ = open_model(teacher, task, label, precision=precision)
 

@@ -279,11 +279,7 @@ _CLASSES = [
     ('true_probability', pa.float32()),
     ('probabilities', pa.binary()),
 ]
-_DETECTIONS = [
-    ('scores', pa.list_(pa.float32())),
-    ('labels', pa.list_(pa.int32())),
-    ('boxes', pa.list_(pa.float32())),
-]
+_DETECTIONS = [('scores', pa.list_(pa.float32())), ('labels', pa.list_(pa.int32())), ('boxes', pa.list_(pa.float32()))]
 
 #: Columns of responses, by task; what they mean is in :mod:`miqa.machines.responses`.
 RESPONSE_SCHEMAS = {

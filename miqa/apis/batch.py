@@ -11,11 +11,7 @@ from .scoring import Scorer, load_scorer, score_images
 
 
 def batch_assess(
-    paths: Sequence[Picture],
-    model: str | os.PathLike | Scorer | None = None,
-    *,
-    errors: str = 'raise',
-    **options,
+    paths: Sequence[Picture], model: str | os.PathLike | Scorer | None = None, *, errors: str = 'raise', **options
 ) -> list[float | None]:
     """Score pictures in batches: ``batch_assess(paths, 'ra-miqa')``.
 

@@ -51,11 +51,7 @@ def quality_of(score: float, thresholds: Thresholds = DEFAULT_THRESHOLDS) -> str
 
 
 def fit_thresholds(
-    scores: ArrayLike,
-    accuracy: ArrayLike,
-    high: float = 0.95,
-    medium: float = 0.8,
-    clean_accuracy: float | None = None,
+    scores: ArrayLike, accuracy: ArrayLike, high: float = 0.95, medium: float = 0.8, clean_accuracy: float | None = None
 ) -> Thresholds:
     """Choose thresholds on a test set so that what lies above them keeps a wanted share of vision accuracy.
 

@@ -25,10 +25,7 @@ FITS = ('crop', 'stretch')
 #: Sides of views, and of the picture before they are cut, in pixels.
 LARGEST_VIEW, LARGEST_SHORT_SIDE = 2048, 4096
 
-_CHANNELS = {
-    'mean': Several(Real(0, 1), 3),
-    'std': Several(Real(1e-4, 1), 3),
-}
+_CHANNELS = {'mean': Several(Real(0, 1), 3), 'std': Several(Real(1e-4, 1), 3)}
 _VIEW = {'size': Whole(1, LARGEST_VIEW), **_CHANNELS}
 
 #: Transforms of a test pipeline that inference understands; all but the resize are the same for every model.

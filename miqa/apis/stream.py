@@ -85,10 +85,7 @@ def default_workers() -> int:
 
 
 def prepared_batches(
-    pictures: Iterable[Picture],
-    prepare: Callable[[Picture, str], Pixels],
-    batch_size: int,
-    workers: int | None = None,
+    pictures: Iterable[Picture], prepare: Callable[[Picture, str], Pixels], batch_size: int, workers: int | None = None
 ) -> Iterator[list[Prepared[Pixels]]]:
     """Decode pictures in threads and give them in batches, in their order.
 

@@ -44,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument('--threshold', type=float, metavar='SCORE', help='keep images with at least this score')
     parser.add_argument('--to', metavar='DIR', help='new folder for the good images (default: print their paths)')
     parser.add_argument(
-        '--machine',
-        metavar='MACHINE',
-        help='with your own gate: run this machine first and score its output, too',
+        '--machine', metavar='MACHINE', help='with your own gate: run this machine first and score its output, too'
     )
     parser.add_argument('--mode', choices=('copy', 'link', 'hardlink'), default='copy', help='default: copy')
     parser.add_argument('--scores', metavar='FILE', help='keep scores in this .csv, .json, .jsonl or .parquet file')

@@ -49,9 +49,7 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
         from miqa.running.devices import usable_device
 
         configs = complete_configs(
-            machine_configs_of([named], folder.task),
-            lambda: _unknown(named, args.gate),
-            root=folder.folder / 'data',
+            machine_configs_of([named], folder.task), lambda: _unknown(named, args.gate), root=folder.folder / 'data'
         )
         names = [config.get('name') for config in configs]
         if len(configs) > 1 and folder.machine.name not in names:

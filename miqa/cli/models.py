@@ -75,6 +75,6 @@ def run(args: argparse.Namespace) -> int:
     print(
         f'\nScores are raw regression values, nominally 0 to 1, higher is better. SRCC and PLCC are the figures of the '
         f'paper. The authors publish no checksums. Weights are kept in {user_cache()} (change it with '
-        f'{HOME_VARIABLE}). The model `demo` {here}.',
+        f'{HOME_VARIABLE}). The model `demo` {here}.'
     )
     return 0

@@ -29,13 +29,7 @@ from miqa.running.parallel import end_with_parent
 from miqa.taxonomy import check_choice
 
 from .index import SampleIndex
-from .packed import (
-    FORMAT_VERSION,
-    facts_crc32,
-    open_shard,
-    read_image_list,
-    read_manifest,
-)
+from .packed import FORMAT_VERSION, facts_crc32, open_shard, read_image_list, read_manifest
 from .pixel_coding import ENCODINGS, encode_pixels
 from .transforms import ResizeShortSide
 

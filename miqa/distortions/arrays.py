@@ -51,9 +51,7 @@ def row_strips(height: int, width: int, least: int = 1) -> list[slice]:
 
 
 def filter_in_strips(
-    image: np.ndarray,
-    reach: tuple[int, int, int, int],
-    function: Callable[[np.ndarray, int], np.ndarray],
+    image: np.ndarray, reach: tuple[int, int, int, int], function: Callable[[np.ndarray, int], np.ndarray]
 ) -> np.ndarray:
     """Filter a picture strip by strip, its edge pixels repeated outward.
 

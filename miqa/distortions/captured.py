@@ -19,10 +19,7 @@ MOST_VERSIONS = len(LEVEL_PAIRS)
 
 
 def build_captured(
-    scenes: Mapping[str, tuple[Path, Sequence[Path]]],
-    root: str | os.PathLike,
-    task: str,
-    progress: Progress = True,
+    scenes: Mapping[str, tuple[Path, Sequence[Path]]], root: str | os.PathLike, task: str, progress: Progress = True
 ) -> int:
     """Copy pictures into the layout of a database: files that are there already are kept.
 

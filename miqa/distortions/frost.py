@@ -30,7 +30,7 @@ STRENGTHS = {
             (0.82, 0.58, 1),
             (0.7, 0.8, 5),
         ],
-    ),
+    )
 }
 
 # The five kinds, from fine needles to broad feathers: length of the needles and distance between the seeds that

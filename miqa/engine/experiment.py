@@ -18,16 +18,7 @@ from miqa.datasets import STACK_SAMPLES
 from miqa.datasets.transforms.cached_features import check_cached_pixels
 from miqa.outside.config_files import read_config_file
 from miqa.outside.configs import find_config
-from miqa.registry import (
-    DATA_SAMPLERS,
-    DATASETS,
-    HOOKS,
-    LOOPS,
-    METRICS,
-    MODELS,
-    OPTIM_WRAPPERS,
-    TRANSFORMS,
-)
+from miqa.registry import DATA_SAMPLERS, DATASETS, HOOKS, LOOPS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS
 from miqa.running.cores import usable_cores
 from miqa.running.signatures import options_of
 from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice, did_you_mean

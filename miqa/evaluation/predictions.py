@@ -11,17 +11,7 @@ from miqa.keeping import atomic_write
 from miqa.taxonomy import region_pattern
 
 #: Columns of ``predictions.csv``, in this order.
-COLUMNS = (
-    'image',
-    'source',
-    'task',
-    'label',
-    'distortion',
-    'fg_level',
-    'bg_level',
-    'ground_truth',
-    'prediction',
-)
+COLUMNS = ('image', 'source', 'task', 'label', 'distortion', 'fg_level', 'bg_level', 'ground_truth', 'prediction')
 #: Column that says whose predictions they are, as :attr:`miqa.apis.model.MIQAModel.identity` names models; where known.
 MODEL_COLUMN = 'model'
 

@@ -72,13 +72,7 @@ class Head:
         return (linear + self.trees.predict(standard @ self.matrix)) / 2
 
 
-def train_head(
-    numbers: np.ndarray,
-    outcomes: np.ndarray,
-    sources: np.ndarray,
-    kinds: Columns,
-    seed: int = 0,
-) -> Head:
+def train_head(numbers: np.ndarray, outcomes: np.ndarray, sources: np.ndarray, kinds: Columns, seed: int = 0) -> Head:
     """Train a head.
 
     Args:

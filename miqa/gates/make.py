@@ -195,10 +195,7 @@ def make_gate(order: GateOrder, progress: bool = True) -> BuiltGate:
 
 def head_numbers(samples: Samples) -> dict[str, np.ndarray]:
     """Return what each head reads, float64 (N, K): named numbers first, then those of the picture's network."""
-    return {
-        BEFORE: samples.picture,
-        AFTER: np.concatenate([samples.picture, samples.answer], axis=1),
-    }
+    return {BEFORE: samples.picture, AFTER: np.concatenate([samples.picture, samples.answer], axis=1)}
 
 
 def head_columns(samples: Samples, head: str) -> Columns:

@@ -15,15 +15,7 @@ from miqa.machines.responses import read_detections
 from .average_precision import Objects, average_precision
 from .coco_objects import CocoObjects, coco_objects
 from .ground_truth import check_sources_known
-from .scores import (
-    CLEAN_UNREADABLE,
-    NO_CLEAN_DETECTIONS,
-    NO_OBJECTS,
-    UNKNOWN_CLASSES,
-    UNREADABLE,
-    ScoreOptions,
-    Scorer,
-)
+from .scores import CLEAN_UNREADABLE, NO_CLEAN_DETECTIONS, NO_OBJECTS, UNKNOWN_CLASSES, UNREADABLE, ScoreOptions, Scorer
 
 
 def detection_scorers(

@@ -156,13 +156,7 @@ def measure_images(
     return ImageCosts(megapixels, distort, measure, decode, size, versions_made, versions)
 
 
-def measure_machine(
-    machine: Machine,
-    root: Path,
-    folder: Path,
-    images: int,
-    batch_size: int,
-) -> MachineCosts:
+def measure_machine(machine: Machine, root: Path, folder: Path, images: int, batch_size: int) -> MachineCosts:
     """Time a machine on ``images`` of the sample below ``root`` and weigh its responses, kept in ``folder``."""
     sources = list_sources(root, machine.task)
     paths = [path for source in sources for path in source.paths]
@@ -178,10 +172,7 @@ def measure_machine(
 
 
 def extrapolate(
-    costs: ImageCosts,
-    machines: Sequence[MachineCosts],
-    sources: int,
-    gpu_images_per_second: float | None = None,
+    costs: ImageCosts, machines: Sequence[MachineCosts], sources: int, gpu_images_per_second: float | None = None
 ) -> Plan:
     """Multiply what was measured; every step is linear in the number of sources.
 

@@ -250,11 +250,7 @@ def parts_of(outputs: dict, options: LayoutOptions) -> tuple[torch.Tensor, torch
     """Return the values of boxes (A, 4 * bins), the objectness (A, 1) or None, and those of classes (A, K)."""
     if options.classes is None:
         raise ValueError('Layout places needs the number of classes: classes= in layout_options, or their names.')
-    widths = {
-        'boxes': 4 * options.bins,
-        'objectness': 1,
-        'scores': options.classes + (options.background != 'none'),
-    }
+    widths = {'boxes': 4 * options.bins, 'objectness': 1, 'scores': options.classes + (options.background != 'none')}
     names = {role: [name] if isinstance(name, str) else list(name) for role, name in options.names.items()}
     if 'boxes' in names:
         parts = {

@@ -78,11 +78,7 @@ def _random_lite(size: int, **options) -> nn.Module:
 
 
 def lite_mask_rcnn(
-    size: int = 0,
-    num_classes: int = 2,
-    side: int = 320,
-    packaged: bool = True,
-    stages: Sequence[int] = (STAGE,),
+    size: int = 0, num_classes: int = 2, side: int = 320, packaged: bool = True, stages: Sequence[int] = (STAGE,)
 ) -> MaskRCNN:
     """Build a Mask R-CNN (He et al., ICCV 2017) with narrow heads on a frozen EfficientNet-Lite.
 

@@ -25,11 +25,7 @@ _CPU = 'CPUExecutionProvider'
 #: tensors of any size.
 MOST_MEMORY = 4 << 30
 #: Type of device -> ONNX Runtime's provider for it. TensorRT builds its engine at the first batch, for minutes.
-PROVIDERS = {
-    'cpu': _CPU,
-    'cuda': 'CUDAExecutionProvider',
-    'tensorrt': 'TensorrtExecutionProvider',
-}
+PROVIDERS = {'cpu': _CPU, 'cuda': 'CUDAExecutionProvider', 'tensorrt': 'TensorrtExecutionProvider'}
 _DEVICES = {provider: name for name, provider in PROVIDERS.items()}
 
 

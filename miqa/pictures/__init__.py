@@ -8,10 +8,7 @@ if TYPE_CHECKING:  # type checkers do not see names that are imported when they 
     from .reading import UnreadableImage, read_image
 
 #: Public names and their modules, imported when they are first used.
-_HOMES = {
-    'UnreadableImage': 'reading',
-    'read_image': 'reading',
-}
+_HOMES = {'UnreadableImage': 'reading', 'read_image': 'reading'}
 
 __all__ = sorted(_HOMES)
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -55,11 +55,7 @@ _NO_AVIF = 'it is an AVIF picture, which needs Pillow 11.3 or newer: pip install
 
 
 def decode(
-    stream: BinaryIO,
-    header: Header,
-    name: str,
-    reduction: int = 1,
-    value_range: tuple[float, float] | None = None,
+    stream: BinaryIO, header: Header, name: str, reduction: int = 1, value_range: tuple[float, float] | None = None
 ) -> tuple[Image.Image, int]:
     """Decode a picture to upright RGB; return it, and how many times smaller each side became.
 

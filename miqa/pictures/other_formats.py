@@ -10,16 +10,7 @@ from typing import BinaryIO
 
 from .boxes import HEIF_BRANDS, brands, read_heif, read_jpeg2000
 from .coded_sizes import check_coded
-from .header import (
-    MOST_PIECES,
-    DamagedPicture,
-    Header,
-    MetadataBudget,
-    OtherFormat,
-    read_at,
-    size_of_stream,
-    unpack_at,
-)
+from .header import MOST_PIECES, DamagedPicture, Header, MetadataBudget, OtherFormat, read_at, size_of_stream, unpack_at
 from .jpeg_png import read_jpeg, read_png
 from .orientation import orientation_in_exif, orientation_in_xmp
 from .parts import Part, joined

@@ -57,11 +57,7 @@ def check_range(value_range: ValueRange) -> tuple[float, float] | None:
 
 
 def to_bytes(
-    values: np.ndarray,
-    name: str,
-    value_range: tuple[float, float] | None = None,
-    bits: int = 16,
-    scaled: bool = False,
+    values: np.ndarray, name: str, value_range: tuple[float, float] | None = None, bits: int = 16, scaled: bool = False
 ) -> np.ndarray:
     """Turn the numbers of a picture, of any shape, into uint8 by the rule of this module.
 

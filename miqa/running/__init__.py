@@ -9,10 +9,7 @@ if TYPE_CHECKING:  # type checkers do not see names that are imported when they 
     from .requirements import require
 
 #: Public names and their modules, imported when they are first used.
-_HOMES = {
-    'generator_for': 'randomness',
-    'require': 'requirements',
-}
+_HOMES = {'generator_for': 'randomness', 'require': 'requirements'}
 
 __all__ = sorted(_HOMES)
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

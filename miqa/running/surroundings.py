@@ -63,10 +63,7 @@ _CAUSES: tuple[tuple[re.Pattern, Callable[[], str]], ...] = (
             '(ulimit -u; docker run --pids-limit), or use fewer (--workers, --jobs, OMP_NUM_THREADS).'
         ),
     ),
-    (
-        _MEMORY,
-        lambda: 'there is not enough memory. Use a smaller --batch-size, or fewer --workers.',
-    ),
+    (_MEMORY, lambda: 'there is not enough memory. Use a smaller --batch-size, or fewer --workers.'),
 )
 #: Errors in which the system says that the disk, a limit or a stream is the cause; they are sentences as they are.
 _NUMBERS = {errno.EMFILE: _HANDLES, errno.ENFILE: _HANDLES, errno.ENOMEM: _MEMORY, errno.EAGAIN: _PROCESSES}

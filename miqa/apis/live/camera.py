@@ -68,9 +68,7 @@ class FrameSource:
 
 
 def open_source(
-    source: int | str | os.PathLike | Iterable[np.ndarray],
-    reconnect_seconds: float = 60.0,
-    stall_seconds: float = 10.0,
+    source: int | str | os.PathLike | Iterable[np.ndarray], reconnect_seconds: float = 60.0, stall_seconds: float = 10.0
 ) -> FrameSource:
     """Open a camera (its number, also as text), a network stream (``rtsp://...``), a video file, or any iterable.
 

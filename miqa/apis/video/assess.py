@@ -20,14 +20,7 @@ from miqa.outside.names import printable, write_name
 
 from .reading import Frame, UnreadableVideo, VideoReader, count_frames, open_video
 from .sampling import Sampling
-from .statistics import (
-    VideoScores,
-    damage_shares,
-    overall_statistics,
-    per_second,
-    temporal_consistency,
-    worst_segments,
-)
+from .statistics import VideoScores, damage_shares, overall_statistics, per_second, temporal_consistency, worst_segments
 
 logger = logging.getLogger(__name__)
 

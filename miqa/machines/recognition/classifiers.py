@@ -60,9 +60,7 @@ def classifier_arguments(
     if images and not metadata.from_ultralytics:
         how = f'of the usual ways it fits {"the classes" if known else "itself"} best in {len(images)} pictures'
         how += '' if known else ', which is a guess'
-    notes = [
-        f'{network.file.name}: a classifier, {config["outputs"]}. Pictures: {best.words(size)}; {how}.',
-    ]
+    notes = [f'{network.file.name}: a classifier, {config["outputs"]}. Pictures: {best.words(size)}; {how}.']
     return config, notes, known or metadata.from_ultralytics
 
 

@@ -9,13 +9,7 @@ import torchvision
 from torch import nn
 
 from miqa.models.parts.heads import calm_output
-from miqa.models.parts.library_options import (
-    TIMM_NAME,
-    TIMM_OPTIONS,
-    TORCHVISION_NAME,
-    checked_classifier,
-    timm_model,
-)
+from miqa.models.parts.library_options import TIMM_NAME, TIMM_OPTIONS, TORCHVISION_NAME, checked_classifier, timm_model
 from miqa.models.parts.pretrained import Pretrained, load_timm_pretrained, load_torchvision_pretrained
 from miqa.networks.packaged_weights import efficientnet_lite
 from miqa.outside.checked_values import Ignored, Whole

@@ -53,10 +53,7 @@ def _one_or_several(kind, most: int = 16) -> Either:
 
 # Kinds of arguments of timm.create_model with their names, by blanks.
 _TIMM = (
-    (
-        _one_or_several(Whole(1, 2048), 2),
-        'img_size patch_size window_size input_size stride pretrain_size',
-    ),
+    (_one_or_several(Whole(1, 2048), 2), 'img_size patch_size window_size input_size stride pretrain_size'),
     (
         Real(0, 1),
         'drop_rate drop_path_rate proj_drop_rate attn_drop_rate pos_drop_rate patch_drop_rate drop_block_rate',
@@ -90,10 +87,7 @@ _TIMM = (
         ),
         'act_layer',
     ),
-    (
-        Choice(('batchnorm', 'batchnorm2d', 'groupnorm', 'groupnorm1', 'layernorm', 'layernorm2d')),
-        'norm_layer',
-    ),
+    (Choice(('batchnorm', 'batchnorm2d', 'groupnorm', 'groupnorm1', 'layernorm', 'layernorm2d')), 'norm_layer'),
     (Choice(('', 'deep', 'deep_tiered', 'patch', 'overlap', 'overlap_tiered', 'overlap_act')), 'stem_type'),
     (Choice(('', 'learn', 'none', 'rel', 'sincos')), 'pos_embed'),
     (Choice(('', 'jax', 'jax_nlhb', 'moco', 'reset', 'skip')), 'weight_init'),

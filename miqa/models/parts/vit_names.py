@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 
 # (timm, MMSegmentation), each name once, for the tensors outside and inside the blocks.
-_OUTSIDE = (
-    ('patch_embed.proj.', 'patch_embed.projection.'),
-    ('norm.', 'ln1.'),
-)
+_OUTSIDE = (('patch_embed.proj.', 'patch_embed.projection.'), ('norm.', 'ln1.'))
 _INSIDE = (
     ('norm1.', 'ln1.'),
     ('norm2.', 'ln2.'),

@@ -138,11 +138,7 @@ class OnnxByOpenVino(Runtime):
 
 
 def open_runtimes(
-    model: MIQAModel,
-    folder: Path,
-    shots: Path,
-    nncf_python: str | None,
-    only: Sequence[str] | None,
+    model: MIQAModel, folder: Path, shots: Path, nncf_python: str | None, only: Sequence[str] | None
 ) -> tuple[dict[str, Runtime], list[dict]]:
     """Open a model in every runtime and format; return them by name, and rows of why others are left out.
 
