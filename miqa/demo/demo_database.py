@@ -63,7 +63,7 @@ def make_pictures(
 
     Raises:
         ImportError: a package with photographs is not installed.
-        SettingsChanged: ``root`` was begun with other settings.
+        SettingsChanged: ``root`` was started with other settings.
     """
     root = Path(root)
     photos = list(installed_photos() if photos is None else photos)

@@ -91,7 +91,7 @@ def make_scenes(
 
     Raises:
         ImportError: a package with photographs is not installed.
-        SettingsChanged: ``root`` was begun with other settings.
+        SettingsChanged: ``root`` was started with other settings.
         ValueError: fewer than 2 scenes.
     """
     if scenes < 2:
@@ -189,7 +189,7 @@ def demo_detectors(
 
     Raises:
         ConnectionError: ``pretrained`` ones are asked for and cannot be fetched.
-        ValueError: ``detectors`` is unknown, or the database was begun with others.
+        ValueError: ``detectors`` is unknown, or the database was started with others.
     """
     check_choice(detectors, DETECTORS, 'kind of detectors')
     folder = Path(root).absolute() / 'detectors'
@@ -197,7 +197,7 @@ def demo_detectors(
     kinds = [kind for kind, path in configs.items() if path.is_file()]
     if kinds and detectors not in ('auto', kinds[0]):
         raise ValueError(
-            f'{root} was begun with {kinds[0]} detectors for {task}, not with {detectors} ones: choose another folder.'
+            f'{root} was started with {kinds[0]} detectors for {task}, not {detectors} ones: choose another folder.'
         )
     chosen = kinds[0] if kinds else detectors
     if chosen == 'auto':

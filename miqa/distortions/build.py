@@ -96,7 +96,7 @@ def build_versions(
         What was made and kept, and which sources are bad. Bad sources do not stop the others.
 
     Raises:
-        ValueError: a setting is unknown, or differs from those the database was begun with.
+        ValueError: a setting is unknown, or differs from those the database was started with.
         InUse: another process makes the same shard.
     """
     for value, allowed, kind in (

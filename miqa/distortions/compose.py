@@ -73,7 +73,7 @@ def fuse(foreground: np.ndarray, background: np.ndarray, weights: np.ndarray) ->
 def random_ellipse(
     height: int, width: int, rng: np.random.Generator, least: float = 0.15, most: float = 0.4
 ) -> np.ndarray:
-    """Draw a foreground mask for a picture of which nobody knows it: uint8 (H, W), 255 in an ellipse near the middle.
+    """Draw a foreground mask for a picture that comes without one: uint8 (H, W), 255 in an ellipse near the middle.
 
     Args:
         height: of the picture.

@@ -24,7 +24,7 @@ _PACKAGES = ('miqa', 'numpy', 'scipy', 'opencv-python', 'opencv-python-headless'
 
 
 class SettingsChanged(MIQAError, ValueError):
-    """The database was begun with other settings than those of this run."""
+    """The database was started with other settings than those of this run."""
 
 
 def versions() -> dict[str, str]:
@@ -33,7 +33,7 @@ def versions() -> dict[str, str]:
 
 
 def settle_settings(folder: Path, settings: dict) -> None:
-    """Write the settings of a database, or check that they are those it was begun with.
+    """Write the settings of a database, or check that they are those it was started with.
 
     Several shards may start at once: whoever comes first writes the file, the others compare.
 
@@ -70,7 +70,7 @@ def settle_settings(folder: Path, settings: dict) -> None:
     ]
     if differences:
         raise SettingsChanged(
-            f'{path} says that this database was begun with other settings ({"; ".join(differences)}). '
+            f'{path} says that this database was started with other settings ({"; ".join(differences)}). '
             f'Run with those, or write to another folder.'
         )
 

@@ -84,7 +84,7 @@ class GateOrder:
         return self.label or self.database.labels[0]
 
     def check(self) -> None:
-        """Raise a ValueError where something is asked for that cannot be, before anything is made."""
+        """Raise a ValueError for options that cannot be fulfilled, before anything is made."""
         self.outcome  # noqa: B018  raises
         if self.target is not None and not 0 < self.target < 1:
             raise ValueError(f'--target must lie between 0 and 1, not {self.target}.')
@@ -352,8 +352,7 @@ def _warnings(sources: Sequence[str], samples: Samples, worth: dict[str, Worth])
     notes = []
     if len(sources) < LEAST_SOURCES:
         notes.append(
-            f'Only {len(sources)} photographs have labels: intervals over so few say next to nothing. Add photographs; '
-            'from 20 on a gate begins to be worth its name.'
+            f'Only {len(sources)} photographs have labels: intervals over so few hardly mean anything. Use at least 20.'
         )
     if samples.left_out:
         notes.append(f'{len(samples.left_out)} labelled pictures are left out, for example {samples.left_out[0]}')

@@ -1,4 +1,4 @@
-"""Whether machines and annotations speak of the same classes, asked before any machine runs."""
+"""Check that machines and annotations have the same classes, before any machine runs."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def _with_ids(detections: DetectionPrediction, category_of: list[int] | None) ->
         return detections
     if detections.labels.min() < 0 or detections.labels.max() >= len(category_of):
         raise ValueError(
-            f'An answer speaks of class {int(detections.labels.max())}, but its machine names {len(category_of)} '
+            f'A prediction has class {int(detections.labels.max())}, but its machine names {len(category_of)} '
             'classes. Correct classes= in its config, then run the machine again.'
         )
     return DetectionPrediction(

@@ -171,7 +171,7 @@ def complete_configs(
         path = None if root is None else task_folder(root, task) / 'machines' / f'{Path(file).stem}.json'
         settings = _kept(path, key) if path is not None and path.is_file() else None
         if settings is not None:
-            say(f'{Path(file).name} is used as it was found out before: {path}')
+            say(f'{Path(file).name} is used as detected before: {path}')
             return RecognisedMachine({**settings, 'file': file})
         trials.append(trials[0] if trials else trial())
         pictures, categories = trials[0]
@@ -182,7 +182,7 @@ def complete_configs(
             record = {**key, 'config': recognised.config, 'notes': recognised.notes}
             with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding='utf-8')
-            say(f'Kept in {path}; delete it to find it out anew.')
+            say(f'Kept in {path}; delete it to detect it again.')
         return recognised
 
     complete, recognised = recognised_configs(configs, recognise)

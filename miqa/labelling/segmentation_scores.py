@@ -111,7 +111,7 @@ def _accuracy(predicted: np.ndarray, path: Path, mapping: list[int] | None, clas
         # Classes that the annotation does not have become one that it cannot have.
         if predicted.max() >= len(mapping):
             raise ValueError(
-                f'An answer speaks of class {int(predicted.max())}, but its machine names {len(mapping)} classes. '
+                f'A prediction has class {int(predicted.max())}, but its machine names {len(mapping)} classes. '
                 'Correct classes= in its config, then run the machine again.'
             )
         predicted = np.array([index if index >= 0 else classes for index in mapping])[predicted]

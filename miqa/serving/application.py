@@ -316,7 +316,7 @@ def _add_reading(app: FastAPI, models: ServedModels, gate: Gate | None, limits: 
 
 
 async def _unless_gone(request: Request, work, on_gone: Callable[[], None] = lambda: None):
-    """Wait for work, but not for longer than its client does; what nobody waits for is cancelled."""
+    """Wait for work, but not for longer than its client does; work without a waiting client is cancelled."""
     task = asyncio.ensure_future(work)
     try:
         while not (await asyncio.wait([task], timeout=0.1))[0]:

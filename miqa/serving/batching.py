@@ -43,7 +43,7 @@ class Batcher:
         self._thread.start()
 
     def submit(self, score: Score, prepared: Any) -> Future:
-        """Return the future answer to one prepared picture; cancel it if nobody wants it any more.
+        """Return the future answer to one prepared picture; cancel it if it is no longer needed.
 
         Args:
             score: answers a batch; pictures with an equal one share a pass.

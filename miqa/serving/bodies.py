@@ -188,7 +188,7 @@ async def _from_form(
 
 
 class _WholeForm(MultiPartParser):
-    """Refuses a form that ends before its last boundary: it may lack files, which nobody would notice."""
+    """Refuses a form that ends before its last boundary: it may lack files unnoticed."""
 
     ended = False
 

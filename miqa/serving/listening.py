@@ -1,4 +1,4 @@
-"""Run an ASGI application until it is told to end, and end it in order."""
+"""Run an ASGI application until a signal stops it, and shut it down in order."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_running_again_keeps_the_detectors_and_others_are_refused(labelled):
     assert len(before) == 2
     config = demo_detectors(labelled, 'det', 'auto')
     assert {path: path.stat().st_mtime_ns for path in before} == before and config.name == 'small_det.py'
-    with pytest.raises(ValueError, match='begun with small detectors'):
+    with pytest.raises(ValueError, match='started with small detectors'):
         demo_detectors(labelled, 'det', 'pretrained')
     with pytest.raises(ValueError, match=', '.join(DETECTORS)):
         demo_detectors(labelled, 'det', 'large')

@@ -52,7 +52,7 @@ def test_a_file_is_recognised_once_and_its_config_can_be_kept(own):
         raise AssertionError('what is known is not tried again')
 
     (again,) = complete_configs(configs, never, root=own / 'data', say=said.append)
-    assert len(said) == 1 and 'found out before' in said[0]
+    assert len(said) == 1 and 'detected before' in said[0]
     (written,) = load_machine_configs(own / 'net.py')
     image = np.asarray(Image.open(own / 'shots' / '000000000001.png'))
     for one in (config, again, written):

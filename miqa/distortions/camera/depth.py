@@ -1,4 +1,4 @@
-"""Depth for pictures of which nobody knows it: the ground rises to a horizon, and things keep their outlines."""
+"""Depth for pictures whose depth is unknown: the ground rises to a horizon, and things keep their outlines."""
 
 from __future__ import annotations
 
