@@ -136,7 +136,10 @@ def run_make(args: argparse.Namespace) -> int:
     """Make a gate; returns 3 where something was left out or nothing can be promised."""
     from pathlib import Path
 
+    from miqa.machines.library_names import check_machine_names
+
     check_sources(args.images, args.annotations, args.pairs)
+    check_machine_names(args.machine, args.task)
     require('torch', 'Making a gate')
     from miqa.gates.make import GateOrder, begun, make_gate, packaged_network, plan_gate
     from miqa.gates.report import REPORT, headline, write_gate_report

@@ -175,17 +175,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_paths(args: argparse.Namespace) -> None:
-    """Check what is named, before machines are loaded: a wrong path is known at once.
+    """Check what is named, before machines are loaded: a wrong path or name is known at once.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError, ValueError: it is not there.
         OSError: nothing can be written to the database.
     """
-    from miqa.keeping.files import try_folder
+    from miqa.keeping.files import try_folder, try_writing
+    from miqa.machines.library_names import check_machine_names
 
     check_sources(args.images, args.annotations, args.pairs)
     if not args.plan:
         try_folder(args.out)
+    if args.write_config:
+        try_writing(args.write_config)
+    check_machine_names(args.machine, args.task)
 
 
 def _report(args: argparse.Namespace, made) -> int:

@@ -133,7 +133,7 @@ class BuiltGate:
 
 def plan_gate(order: GateOrder) -> str:
     """Say what is done and what it will cost, measured on a sample; nothing is made."""
-    lines = [make_plan(order.database, sample=1, machine_images=4)]
+    lines = [make_plan(order.database, sample=1)]
     each = 'as they are' if order.database.pairs or order.database.unpaired else f'{order.database.versions_each} each'
     lines.append(f'Versions: {each}. Then: numbers of every version, two heads by cross-validation, a report.')
     return '\n'.join(lines)

@@ -26,7 +26,7 @@ from .build import label_database
 from .class_matches import unknown_classes
 from .ground_truth import read_classes
 from .own_pictures import OwnPictures, pictures_below, prepare_pictures, read_pairs
-from .plan import measure_images, measure_machine, plan_text, temporary_root
+from .plan import cut_large, measure_images, measure_machine, plan_text, temporary_root
 from .scores import NO_CLEAN_DETECTIONS, ScoreOptions
 from .verify import verify_database
 
@@ -183,7 +183,12 @@ def prepare(order: Order, machines: Sequence[Machine], left_out: SkippedFiles) -
 _SMALL = 50
 
 
-def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
+def _timed_on(machine: Machine) -> tuple[int, int]:
+    """Return on how many pictures a plan times a machine, and how many it is given at a time."""
+    return (16, 8) if str(machine.device).startswith('cuda') else (3, 1)
+
+
+def make_plan(order: Order, sample: int = 2) -> str:
     """Measure a sample in a temporary folder and say what the whole will cost; nothing of the database is made."""
     machines = build_machines(order)
     with temporary_root() as folder:
@@ -193,7 +198,8 @@ def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
         total = len(own.sources)
         sample = sample if total > _SMALL else 1
         positions = sorted({round(i * (total - 1) / max(1, sample - 1)) for i in range(min(sample, total))})
-        chosen = [own.sources[i] for i in positions]
+        cut = [cut_large(own.sources[i], Path(folder) / 'cut') for i in positions]
+        times = sum(more for _, more in cut) / len(cut)
         options: dict[str, Any] = {'distortions': order.distortions, 'pairs': order.level_pairs}
         if order.versions_each is not None:
             names, pairs = plan_versions(0, check_count(order.versions_each), order.distortions)
@@ -201,9 +207,9 @@ def make_plan(order: Order, sample: int = 2, machine_images: int = 16) -> str:
         if order.pairs or order.unpaired:
             # Nothing is distorted: one level of the cheapest distortion stands for a copied picture.
             options = {'distortions': ('contrast',), 'pairs': ((1, 1),)}
-        costs = measure_images(chosen, Path(folder), order.task, **options)
+        costs = measure_images([source for source, _ in cut], Path(folder), order.task, **options).scaled(times)
         measured = [
-            measure_machine(machine, Path(folder), Path(folder) / 'answers' / machine.name, machine_images, 8)
+            measure_machine(machine, Path(folder), Path(folder) / 'answers' / machine.name, *_timed_on(machine))
             for machine in machines
         ]
     lines = [f'{total} pictures in {order.images}; labels: {", ".join(order.labels)}', *own.notes]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from miqa.distortions.build import build_versions
 from miqa.distortions.fidelity import FidelitySource
+from miqa.distortions.masks import MaskRecipe
 from miqa.distortions.sources import Source, list_images, plan_sources
 from miqa.machines.base import Machine
 from miqa.machines.image_list import list_sources
@@ -25,6 +27,8 @@ from miqa.taxonomy import DEFAULT_MEASURES, DISTORTIONS, LEVEL_PAIRS
 VERSIONS = len(DISTORTIONS) * len(LEVEL_PAIRS)
 #: Pairs of levels that stand for all of them; those that a first build has tell what a source costs by itself.
 _PAIRS, _FIRST_PAIRS = 5, 1
+#: So many pixels of a picture tell what all of them cost.
+_MOST_PIXELS = 150_000
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class ImageCosts:
     bytes: float
     sampled: int
     versions: int = VERSIONS
+
+    def scaled(self, times: float) -> ImageCosts:
+        """Return what pictures of so many times as many pixels cost."""
+        names = ('megapixels', 'distort_seconds', 'measure_seconds', 'decode_seconds', 'bytes')
+        return replace(self, **{name: times * getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True)
@@ -165,10 +174,30 @@ def measure_machine(machine: Machine, root: Path, folder: Path, images: int, bat
     # Time of the processor does not count what other programs take; a GPU's work is not in it.
     clock = time.perf_counter if device == 'cuda' else time.process_time
     seconds = time_machine(machine, [read_image(path) for path in chosen], batch_size, clock)
-    few = [type(source)(source.source, source.clean, source.folder, source.versions[:20]) for source in sources[:1]]
+    few = [type(source)(source.source, source.clean, source.folder, source.versions[:images]) for source in sources[:1]]
     run_machine(machine, few, folder, batch_size=batch_size, progress=False)
     size = sum(part.stat().st_size for part in ResponseFolder(folder).parts())
     return MachineCosts(machine.name, seconds, device, size / few[0].count)
+
+
+def cut_large(source: Source, folder: Path) -> tuple[Source, float]:
+    """Return a source of which a plan can be made in seconds, and how many times as many pixels the picture has.
+
+    Making versions takes a time, and files a room, that grow with the pixels alone, so that the middle of a large
+    picture, written into ``folder``, tells it.
+    """
+    picture = read_image(source.path)
+    height, width = picture.shape[:2]
+    share = min(1.0, (_MOST_PIXELS / (height * width)) ** 0.5)
+    if share == 1:
+        return source, 1.0
+    rows, columns = round(height * share), round(width * share)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    suffix = '.jpg' if Path(source.path).suffix.lower() in ('.jpg', '.jpeg') else '.png'
+    path = folder / f'{source.image_id}{suffix}'
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(picture[top : top + rows, left : left + columns]).save(path, quality=95)
+    return Source(source.image_id, str(path), MaskRecipe('saliency')), height * width / (rows * columns)
 
 
 def extrapolate(

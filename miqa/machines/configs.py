@@ -18,6 +18,7 @@ from miqa.running.signatures import options_of
 from miqa.taxonomy import did_you_mean
 
 from .base import Machine, name_of_model
+from .library_names import unknown_machine
 from .recognition.machine_file import RecognisedMachine, is_machine_file
 from .timm_classifier import is_timm_model, timm_models
 from .torchvision_machine import torchvision_models
@@ -128,16 +129,10 @@ def recognised_configs(
 
 
 def _unknown(name: str, task: str) -> str:
-    """Say that a word names no machine for a task, what is near, and what may be named."""
+    """Say that a word names no machine for a task."""
     does = {task, 'ins'} if task == 'det' else {task}
     known = sorted(model for model, of in torchvision_models().items() if of in does)
-    near = [*known, *timm_models()] if task == 'cls' else known
-    return (
-        f'{name!r} is no machine for {task}: there is no file or folder of that name, and no such model.'
-        f'{did_you_mean(name, near)} Name a model of torchvision ({", ".join(known[:3])}, ...), '
-        f'{"a model of timm, " if task == "cls" else ""}a .pt or .engine of Ultralytics, a folder or OWNER/NAME of '
-        'transformers, the .onnx of a network, or a config (.py).'
-    )
+    return unknown_machine(name, task, [*known, *timm_models()] if task == 'cls' else known)
 
 
 def _check_keys(config: Mapping) -> None:

@@ -56,21 +56,31 @@ class SuggestingParser(argparse.ArgumentParser):
     """
 
     _dashed: str | None = None
+    _words: Sequence[str] = ()
 
     def parse_known_args(self, args=None, namespace=None):
         """Parse as argparse does."""
         words = [_home_expanded(word) for word in (sys.argv[1:] if args is None else args)]
         files = (word for word in words if word.startswith('-') and word != '-' and os.path.lexists(word))
         self._dashed = next(files, None)
+        self._words = words
         return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and exit with 2."""
         if self._dashed is not None:
             message = f'{message}. A file whose name begins with a dash is given as ./{printable(self._dashed)}'
-        unknown = [word.partition('=')[0] for word in message.split() if word.startswith('--')]
+        missing = message.startswith('the following arguments are required')
+        words = [word.partition('=')[0] for word in (self._words if missing else message.split())]
+        known = self._all_options()
+        # An option may be written by its beginning.
+        unknown = [
+            word for word in words if re.match(r'--\w', word) and not any(each.startswith(word) for each in known)
+        ]
+        if missing and unknown:
+            message = f'unrecognized arguments: {" ".join(unknown)}'
         if message.startswith('unrecognized arguments') and unknown:
-            hints = (did_you_mean(word, self._all_options()) for word in unknown)
+            hints = (did_you_mean(word, known) for word in unknown)
             message = f'{message}.{next(filter(None, hints), "")}'
         elif choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             known = [word.strip().strip("'") for word in choice[2].split(',')]
@@ -78,10 +88,11 @@ class SuggestingParser(argparse.ArgumentParser):
         super().error(message)
 
     def _all_options(self) -> list[str]:
+        """Return the options of the command, or of the sub-command where one was given."""
         parsers: list[argparse.ArgumentParser] = [self]
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
-                parsers += action.choices.values()
+                parsers = [action.choices[word] for word in self._words if word in action.choices][:1] or parsers
         return [name for parser in parsers for action in parser._actions for name in action.option_strings]
 
 

@@ -1,0 +1,58 @@
+"""Names of libraries' models, read from the libraries' sources: importing them takes seconds, a wrong name does not."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from miqa.outside.regular_files import missing_file
+from miqa.taxonomy import did_you_mean
+
+# torchvision and timm both put this above the function of a model, perhaps with other decorators between.
+_REGISTERED = re.compile(r'^@register_model\b.*?^def (\w+)', re.DOTALL | re.MULTILINE)
+#: Folder of torchvision.models that has the models of a task; the others are classifiers.
+_FOLDERS = {'det': 'detection', 'ins': 'detection', 'seg': 'segmentation'}
+_FILES = ('.py', '.onnx', '.tflite', '.param')
+
+
+def check_machine_names(names: Iterable[str], task: str) -> None:
+    """Check names of machines as far as that is possible in milliseconds, before anything is imported for them.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        ValueError: a word is neither a file or folder nor in the source of a library's models.
+    """
+    for name in map(str, names):
+        if Path(name).exists() or '/' in name:
+            continue
+        if Path(name).suffix.lower() in _FILES:
+            raise missing_file('file of a machine', name)
+        texts = _sources(task)
+        stem = name.partition('.')[0]
+        if texts and Path(name).suffix.lower() not in ('.pt', '.engine') and not any(stem in text for text in texts):
+            models = [model for text in texts for model in _REGISTERED.findall(text)]
+            models = sorted(model for model in models if task != 'ins' or model.startswith('maskrcnn'))
+            raise ValueError(unknown_machine(name, task, models))
+
+
+def _sources(task: str) -> list[str]:
+    """Return the sources of the libraries' models for a task; none where torchvision is not installed."""
+    found = importlib.util.find_spec('torchvision')
+    roots = [
+        Path(place) / 'models' / _FOLDERS.get(task, '') for place in (found and found.submodule_search_locations) or ()
+    ]
+    if roots and task == 'cls' and (timm := importlib.util.find_spec('timm')) is not None:
+        roots += [Path(place) / 'models' for place in timm.submodule_search_locations or ()]
+    return [path.read_text(encoding='utf-8') for root in roots for path in sorted(root.glob('*.py'))]
+
+
+def unknown_machine(name: str, task: str, models: Sequence[str]) -> str:
+    """Say that a word names no machine for a task, what is near among ``models``, and what may be named."""
+    return (
+        f'{name!r} is no machine for {task}: there is no file or folder of that name, and no such model.'
+        f'{did_you_mean(name, models)} Name a model of torchvision{" or timm" * (task == "cls")} ('
+        f'{", ".join(models[:3])}, ...), a .pt or .engine of Ultralytics, a folder or OWNER/NAME of transformers, the '
+        '.onnx of a network, or a config (.py).'
+    )

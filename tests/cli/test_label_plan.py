@@ -1,0 +1,73 @@
+"""Wrong names are said before anything is imported for them, and large pictures are planned by a part of them."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from miqa.distortions.masks import MaskRecipe
+from miqa.distortions.sources import Source
+from miqa.labelling.plan import cut_large
+from miqa.machines.configs import machine_configs_of
+from miqa.machines.library_names import check_machine_names
+
+
+@pytest.mark.parametrize(
+    ('name', 'task', 'near'),
+    [
+        ('fasterrcn_resnet50_fpn', 'det', 'fasterrcnn_resnet50_fpn'),
+        ('resnet5o', 'cls', 'resnet50'),
+        ('x.onnx', 'det', ''),
+    ],
+)
+def test_the_name_of_no_machine_is_known_without_pytorch(tmp_path, name, task, near):
+    words = ['label', str(tmp_path), '--out', str(tmp_path / 'out'), '--task', task, '--machine', name, '--plan']
+    command = f'from miqa.cli.main import main\ntry:\n    main({words!r})'
+    code = f'import sys\n{command}\nfinally:\n    assert "torch" not in sys.modules'
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+    assert result.returncode == 1 and name in result.stderr and near in result.stderr, result.stderr
+    assert 'AssertionError' not in result.stderr and not (tmp_path / 'out').exists()
+
+
+def test_every_model_of_torchvision_and_timm_is_a_name():
+    timm = pytest.importorskip('timm')
+    from miqa.machines import torchvision_models
+
+    for task in ('cls', 'det', 'ins', 'seg'):
+        check_machine_names([name for name, of in torchvision_models().items() if of == task], task)
+    check_machine_names(timm.list_models(pretrained=True), 'cls')
+    with pytest.raises(ValueError, match=r'is no machine for ins.*\(maskrcnn'):
+        machine_configs_of(['nothing_of_the_kind'], 'ins')
+    with pytest.raises(ValueError, match=r'is no machine for ins.*\(maskrcnn'):
+        check_machine_names(['nothing_of_the_kind'], 'ins')
+
+
+def test_a_large_picture_is_planned_by_its_middle(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (600, 1000, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / 'a.png')
+    source = Source('a', str(tmp_path / 'a.png'), MaskRecipe('saliency'))
+    cut, times = cut_large(source, tmp_path / 'cut')
+    with Image.open(cut.path) as image:
+        assert times == pytest.approx(600_000 / (image.width * image.height)) and times == pytest.approx(4, rel=0.02)
+        assert np.array_equal(np.asarray(image)[0, 0], noise[150, 250])
+    Image.fromarray(noise[:100]).save(tmp_path / 'a.png')
+    assert cut_large(source, tmp_path / 'cut') == (source, 1.0)
+
+
+@pytest.mark.parametrize(
+    ('words', 'hint'),
+    [
+        (['label', '--versions'], 'unrecognized arguments: --versions'),
+        (['label', 'f', '--out', 'o', '--task', 'det', '--machine', 'm', '--anotations', 'a'], "'--annotations'"),
+        (['--versions'], "'--version'"),
+    ],
+)
+def test_options_are_suggested_of_the_command_that_was_named(words, hint, capsys):
+    from miqa.cli.main import build_parser
+
+    with pytest.raises(SystemExit):
+        build_parser(words[0]).parse_args(words)
+    text = capsys.readouterr().err
+    assert hint in text and (words[0] != 'label' or "'--version'" not in text)
