@@ -1,5 +1,6 @@
 """Baselines measure what piq measures, keep it, go on after a kill, and say what they cannot do."""
 
+import shutil
 import sys
 import types
 
@@ -38,14 +39,19 @@ def database(tmp_path):
     return write_database(tmp_path / 'data', 'cls', sources=6, val_sources=4)
 
 
-@pytest.fixture
-def answered(tmp_path):
-    root = tmp_path / 'data'
+@pytest.fixture(scope='module')
+def template(tmp_path_factory):
+    root = tmp_path_factory.mktemp('answered') / 'data'
     for task in ('cls', 'det'):
         write_database(root, task, sources=6, val_sources=4)
         write_responses(root, task, {'small': 1.0, 'middle': 2.0, 'large': 4.0})
         label_from_responses(root, task)
     return root
+
+
+@pytest.fixture
+def answered(template, tmp_path):
+    return shutil.copytree(template, tmp_path / 'data')
 
 
 def test_test_images_are_those_of_the_dataset_with_all_three_labels(database):

@@ -1,6 +1,7 @@
 """Half-open connections, slow headers and clients that do not read: none of them blocks the server for others."""
 
 import contextlib
+import inspect
 import socket
 import subprocess
 import sys
@@ -30,9 +31,9 @@ def small_app():
 
 SERVER = """
 import resource, sys
-sys.path[:0] = {paths!r}
+sys.path.insert(0, {root!r})
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-from test_connections import small_app
+{app}
 from miqa.serving.listening import serve_app
 serve_app(small_app, '127.0.0.1', 0, 'The endpoint')
 """
@@ -46,9 +47,8 @@ def connect(url):
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='Windows has no limit on descriptors')
 def test_three_hundred_half_open_connections_do_not_block_a_server_with_256_descriptors():
-    here = Path(__file__)
-    paths = [str(here.parent), str(here.parents[1] / 'helpers'), str(here.parents[2])]
-    command = [sys.executable, '-c', SERVER.format(paths=paths)]
+    code = SERVER.format(root=str(Path(__file__).parents[2]), app=inspect.getsource(small_app))
+    command = [sys.executable, '-c', code]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline()
