@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 
 import pytest
 import torch
@@ -59,9 +58,11 @@ def may_mount(folder):
     return done.returncode == 0
 
 
-def test_a_training_that_is_killed_while_it_saves_keeps_the_checkpoint_before(tmp_path):
+def test_a_training_that_is_killed_while_it_saves_keeps_the_checkpoint_before(tool, tmp_path):
     """The new file is whole beside its place, or half-written, when the process dies."""
-    path = tmp_path / 'latest.pth'
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    path = folder / 'latest.pth'
     code = """
 import os, signal, sys, torch
 from miqa.keeping import atomic_write
@@ -74,10 +75,10 @@ with atomic_write(sys.argv[1]) as temporary:
     torch.save({'state_dict': {'x': torch.zeros(3)}}, path)
     before = path.read_bytes()
     for moment in ('half', 'whole'):
-        done = subprocess.run([sys.executable, '-c', code, path, moment], check=False)
-        assert done.returncode == -9 and path.read_bytes() == before
-        assert len(list(tmp_path.iterdir())) == 2
-        assert sweep(tmp_path) == 1 and list(tmp_path.iterdir()) == [path]
+        ended = tool.Command(['-c', code, str(path), moment], tmp_path).finish(600)
+        assert ended[0] == -9 and path.read_bytes() == before, ended
+        assert len(list(folder.iterdir())) == 2
+        assert sweep(folder) == 1 and list(folder.iterdir()) == [path]
     assert read_torch_file(path)['state_dict']['x'].tolist() == [0, 0, 0]
 
 
