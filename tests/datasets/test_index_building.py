@@ -5,7 +5,6 @@ import pickle
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -92,25 +91,24 @@ print(len(index_store.open_index(root, 'cls', 'train')), 'samples', flush=True)
 """
 
 
-def start(root, seconds):
-    command = [sys.executable, '-c', SCRIPT, str(root), str(seconds)]
+def start(warm, root, seconds):
+    command = [warm.folder / 'python', '-c', SCRIPT, root, str(seconds)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_of_processes_that_ask_at_once_one_builds(cls_root):
-    running = [start(cls_root, 1) for _ in range(2)]
+def test_of_processes_that_ask_at_once_one_builds(warm, cls_root):
+    running = [start(warm, cls_root, 1) for _ in range(2)]
     outputs = [process.communicate(timeout=120)[0] for process in running]
     assert all('15 samples' in output for output in outputs), outputs
     assert sum('building' in output.splitlines() for output in outputs) == 1
 
 
-def test_a_killed_builder_blocks_nobody(cls_root):
-    victim = start(cls_root, 600)
+def test_a_killed_builder_blocks_nobody(warm, cls_root):
+    victim = start(warm, cls_root, 600)
     while 'building' not in victim.stdout.readline():
         assert victim.poll() is None
     victim.send_signal(signal.SIGKILL)
-    victim.wait()
-    victim.stdout.close()
+    victim.communicate()  # its end: the command itself holds the pipe
     started = time.process_time()
     assert len(open_index(cls_root, 'cls', 'train')) == 15
     assert time.process_time() - started < 60

@@ -6,7 +6,6 @@ import pickle
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -300,17 +299,17 @@ packing.Packing(index, sys.argv[1] + '/miqa_det/images', sys.argv[2], 24, 'zstd'
 """
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(root, packed, tmp_path):
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(warm, root, packed, tmp_path):
     folder = tmp_path / 'killed'
-    victim = subprocess.Popen([sys.executable, '-c', SCRIPT, str(root), str(folder)], stdout=subprocess.PIPE, text=True)
+    command = [warm.folder / 'python', '-c', SCRIPT, root, folder]
+    victim = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     batches = 0
     while batches < 4:
         line = victim.stdout.readline()
         assert line, 'the packing process ended too early'
         batches += line.strip() == 'batch'
     victim.send_signal(signal.SIGKILL)
-    victim.wait()
-    victim.stdout.close()
+    victim.communicate()  # its end: the command itself holds the pipe
     assert not (folder / 'packed.json').exists()
     done = {path.name: path.stat().st_mtime_ns for path in folder.glob('shard_*.arrow')}
     assert list(done) == ['shard_00000.arrow']
@@ -321,14 +320,13 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(root, packed, tmp_pat
     assert json.loads((folder / 'packed.json').read_text()) == json.loads((packed / 'packed.json').read_text())
 
 
-def test_the_tool_estimates_and_packs(root, tmp_path):
+def test_the_tool_estimates_and_packs(warm, root, tmp_path):
     tool = Path(__file__).parents[2] / 'tools' / 'data' / 'pack.py'
     out = tmp_path / 'packed'
-    command = [sys.executable, str(tool), str(root), '--task', 'det', '--split', 'train']
-    command += ['--out', str(out), '--workers', '1']
+    command = ['python', tool, root, '--task', 'det', '--split', 'train', '--out', out, '--workers', 1]
 
     def run(*options):
-        return subprocess.run([*command, *options], capture_output=True, text=True, cwd=tmp_path)
+        return warm.call(*command, *options, cwd=tmp_path)
 
     packed = run('--short-side', '24').stdout
     assert '30 pictures, about' in packed and '30 pictures in 1 shards' in packed

@@ -131,7 +131,7 @@ def test_a_view_that_is_not_the_teachers_is_refused_and_a_labelled_batch_stays(t
     assert labels_of(batch['data_sample'], 'gt_score') is None
 
 
-def test_a_student_trains_on_pictures_alone_and_is_a_model_like_every_other(tmp_path):
+def test_a_student_trains_on_pictures_alone_and_is_a_model_like_every_other(warm, tmp_path):
     write_run(tmp_path / 'teacher.pth', task='cls', label='composite')
     write_photos(tmp_path / 'data' / 'pictures', 8)
     config = tmp_path / 'student.py'
@@ -158,16 +158,8 @@ schedule = dict(epochs=2)
 custom_hooks = [dict(type='SeedEveryStep'), dict(type='TeacherScores', teacher={str(tmp_path / 'teacher.pth')!r})]
 """
     )
-    command = [
-        sys.executable,
-        'tools/train.py',
-        config,
-        '--data-root',
-        tmp_path / 'data',
-        '--work-dir',
-        tmp_path / 'run',
-    ]
-    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False)
+    words = ['tools/train.py', config, '--data-root', tmp_path / 'data', '--work-dir', tmp_path / 'run']
+    done = warm.call('python', *words, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     student = MIQAModel(tmp_path / 'run' / 'best.pth')
     assert student.spec.view_size == 32 and student.spec.task == 'cls' and np.isfinite(student.assess(photo()))

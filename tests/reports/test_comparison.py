@@ -2,8 +2,6 @@
 
 import io
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -85,10 +83,10 @@ def test_a_task_that_was_not_scored_is_refused(benchmark, database, tmp_path):
         save_comparison(benchmark, read_test_images(database, 'cls'), 'det', 'composite', tmp_path)
 
 
-def test_the_tool_does_the_same_from_the_command_line(database, tmp_path):
-    command = [sys.executable, REPOSITORY / 'tools' / 'analysis' / 'compare.py', database, '--out', tmp_path / 'out']
+def test_the_tool_does_the_same_from_the_command_line(warm, database, tmp_path):
+    command = ['python', REPOSITORY / 'tools' / 'analysis' / 'compare.py', database, '--out', tmp_path / 'out']
     methods = ['--methods', 'PSNR', f'ours={database}/ours.csv', '--resamples', '20', '--jobs', '1']
-    result = subprocess.run([*map(str, command), *methods], capture_output=True, text=True, cwd=tmp_path, check=False)
+    result = warm.call(*command, *methods, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert 'held-out sources' in result.stdout and 'filter_curve.png' in result.stdout
     assert (tmp_path / 'out' / 'scatter_psnr.png').is_file()

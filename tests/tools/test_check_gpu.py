@@ -1,6 +1,5 @@
 """The check of GPUs finds what is wrong; a CPU stands in for the GPU and takes the same way through the code."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -132,11 +131,11 @@ def test_a_gpu_that_is_counted_from_the_machines_first_is_found_out():
 
 
 @pytest.fixture(scope='module')
-def train(tmp_path_factory):
+def train(warm, tmp_path_factory):
     root = write_database(tmp_path_factory.mktemp('data'), 'det', sources=4, val_sources=1, seed=3)
     config = write_tiny_config(tmp_path_factory.mktemp('config') / 'tiny_det.py', root)
     options = ['--cfg-options', 'default_hooks.checkpoint.per_epoch=100']
-    return [sys.executable, str(ROOT / 'tools' / 'train.py'), str(config), '--epochs', '2', *options]
+    return [str(warm.folder / 'python'), str(ROOT / 'tools' / 'train.py'), str(config), '--epochs', '2', *options]
 
 
 def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(train, tmp_path, monkeypatch):
@@ -156,12 +155,10 @@ def test_a_training_that_ends_early_is_a_failure_in_words(tmp_path):
     assert finding.state == FAILED and 'ended with 1: no such config' in finding.detail
 
 
-def test_without_a_gpu_the_command_says_so_in_a_sentence():
+def test_without_a_gpu_the_command_says_so_in_a_sentence(warm):
     if torch.cuda.is_available():
         pytest.skip('there is a GPU here')
-    done = subprocess.run(
-        [sys.executable, str(ROOT / 'tools/analysis/check_gpu.py')], capture_output=True, text=True, check=False
-    )
+    done = warm.call('python', ROOT / 'tools/analysis/check_gpu.py')
     assert done.returncode and 'finds no GPU here' in done.stderr and 'Traceback' not in done.stderr
 
 

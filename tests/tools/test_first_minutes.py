@@ -1,6 +1,5 @@
 """What a newcomer meets: a short screen, checks before work, advice that works when it is pasted."""
 
-import os
 import re
 import shlex
 import shutil
@@ -34,17 +33,16 @@ def place(tmp_path_factory):
     return folder
 
 
-def run(words: list, folder: Path, **environment) -> subprocess.CompletedProcess:
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHON': sys.executable, **environment}
-    return subprocess.run([*map(str, words)], cwd=folder, env=environment, capture_output=True, text=True)
+@pytest.fixture
+def train(place, warm):
+    def train(*words) -> subprocess.CompletedProcess:
+        return warm.call('python', ROOT / 'tools' / 'train.py', 'tiny_det.py', *words, cwd=place)
+
+    return train
 
 
-def train(folder: Path, *words) -> subprocess.CompletedProcess:
-    return run([sys.executable, ROOT / 'tools' / 'train.py', 'tiny_det.py', *words], folder)
-
-
-def test_the_screen_shows_what_a_person_wants_and_the_printed_command_tests(place):
-    done = train(place, '--data-root', 'my data', '--epochs', '1', '--work-dir', 'run')
+def test_the_screen_shows_what_a_person_wants_and_the_printed_command_tests(place, train, warm):
+    done = train('--data-root', 'my data', '--epochs', '1', '--work-dir', 'run')
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
     assert len(said.splitlines()) < 25
@@ -56,8 +54,8 @@ def test_the_screen_shows_what_a_person_wants_and_the_printed_command_tests(plac
     for dump in ('System environment', 'Config:', 'Hooks will be executed', 'Training RAMIQA'):
         assert dump in log.read_text()
 
-    command = re.search('Test it: python (.*)', done.stdout)[1]
-    again = run([sys.executable, *shlex.split(command)], place)
+    command = re.search('Test it: (python .*)', done.stdout)[1]
+    again = warm.call(*shlex.split(command), cwd=place)
     assert again.returncode == 0, again.stderr
     assert len(again.stderr.splitlines()) < 10
     assert (place / 'run' / 'test' / 'metrics.json').is_file()
@@ -73,12 +71,12 @@ def test_two_checkpoints_do_not_share_a_folder_of_results(tmp_path):
 
 
 @pytest.mark.parametrize('several', [False, True], ids=['one process', 'two processes'])
-def test_a_wrong_data_root_is_said_once_and_leaves_nothing(place, several):
+def test_a_wrong_data_root_is_said_once_and_leaves_nothing(place, train, warm, several):
     words = ['--data-root', 'nowhere', '--work-dir', 'never']
     if several:
-        done = run(['bash', ROOT / 'tools' / 'dist_train.sh', 'tiny_det.py', 2, *words], place)
+        done = warm.call('bash', ROOT / 'tools' / 'dist_train.sh', 'tiny_det.py', 2, *words, cwd=place)
     else:
-        done = train(place, *words)
+        done = train(*words)
     assert done.returncode == 1
     assert (done.stdout + done.stderr).count('There is no data root') == 1
     assert 'Traceback' not in done.stderr and len(done.stderr.splitlines()) <= 3, done.stderr
@@ -115,7 +113,7 @@ def test_the_command_after_an_interruption_is_the_users_own_with_resume(environm
 def test_shell_scripts_explain_themselves(name, tmp_path):
     script = ROOT / 'tools' / f'{name}.sh'
     for words, status in (([], 2), (['--help'], 0), (['-h', 'more', 'and', 'more', 'words'], 0)):
-        done = run(['bash', script, *words], tmp_path)
+        done = subprocess.run(['bash', script, *words], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == status and f'{name}.sh' in done.stdout + done.stderr
         assert 'unbound' not in done.stderr
 
@@ -223,7 +221,7 @@ def test_interrupted_measurements_are_shown_and_kept(monkeypatch, tmp_path, caps
     assert 'PyTorch fp32' in capsys.readouterr().out and (tmp_path / 'o.json').is_file()
 
 
-def test_a_run_that_ends_before_it_wrote_anything_leaves_no_folder(place):
-    done = train(place, '--data-root', 'my data', '--resume', 'nowhere.pth', '--work-dir', 'new')
+def test_a_run_that_ends_before_it_wrote_anything_leaves_no_folder(place, train):
+    done = train('--data-root', 'my data', '--resume', 'nowhere.pth', '--work-dir', 'new')
     assert 'no checkpoint file nowhere.pth' in done.stderr and not (place / 'new').exists()
     shutil.rmtree(place / 'new', ignore_errors=True)

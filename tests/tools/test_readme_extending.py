@@ -1,9 +1,7 @@
 """The README's three examples of extending are run as printed there."""
 
-import os
 import re
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -33,21 +31,16 @@ def derive(base: Path, lines: str) -> Path:
     return config
 
 
-def train(folder: Path, config: Path) -> dict:
+def train(warm, folder: Path, config: Path) -> dict:
     """Run the README's own command, with less to do."""
     (printed,) = re.findall(r'```bash\nPYTHONPATH=. (.*my_config.py.*)\n```', (ROOT / 'README.md').read_text('utf-8'))
     config.rename(folder / 'my_config.py')
-    words = [sys.executable, *printed.split()[1:]]
+    words = shlex.split(printed)
     words[words.index('data/miqd')] = str(folder / 'frames' if (folder / 'frames').is_dir() else folder / 'data')
     words[1] = str(ROOT / words[1])
-    command = [*words, '--work-dir', 'run', '--epochs', '1']
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment(folder))
+    done = warm.call(*words, '--work-dir', 'run', '--epochs', 1, cwd=folder, PYTHONPATH=str(folder))
     assert done.returncode == 0, done.stderr[-3000:]
     return read_checkpoint(folder / 'run' / 'latest.pth')['state_dict']
-
-
-def environment(folder: Path) -> dict:
-    return {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(folder)}
 
 
 @pytest.fixture
@@ -82,21 +75,21 @@ def test_the_chinese_readme_links_what_the_english_one_does():
     assert links[0] - {'README_CN.md'} == links[1] - {'README.md'}
 
 
-def test_the_backbone_of_the_readme_trains(config, tmp_path):
+def test_the_backbone_of_the_readme_trains(warm, config, tmp_path):
     module, lines = blocks('A backbone')
     (tmp_path / 'my_backbone.py').write_text(module)
     config = derive(config, lines)
-    assert any('network.layers' in name for name in train(tmp_path, config))
+    assert any('network.layers' in name for name in train(warm, tmp_path, config))
 
 
-def test_the_head_of_the_readme_trains(config, tmp_path):
+def test_the_head_of_the_readme_trains(warm, config, tmp_path):
     module, lines = blocks('A head')
     (tmp_path / 'my_head.py').write_text(module)
     config = derive(config, lines)
-    assert any('mask_projector' in name for name in train(tmp_path, config))
+    assert any('mask_projector' in name for name in train(warm, tmp_path, config))
 
 
-def test_the_dataset_of_the_readme_trains_and_tests(config, tmp_path):
+def test_the_dataset_of_the_readme_trains_and_tests(warm, config, tmp_path):
     module, lines = blocks('A dataset')
     (tmp_path / 'my_dataset.py').write_text(module)
     frames = tmp_path / 'frames'
@@ -108,10 +101,9 @@ def test_the_dataset_of_the_readme_trains_and_tests(config, tmp_path):
             Image.fromarray(rng.integers(0, 256, (48, 60, 3), dtype=np.uint8)).save(frames / name)
         pd.DataFrame({'image': names, 'score': rng.random(12)}).to_csv(frames / f'{split}.csv', index=False)
     config = derive(config, lines)
-    train(tmp_path, config)
-    command = [sys.executable, str(ROOT / 'tools' / 'test.py'), 'my_config.py', 'run/best.pth', '--out', 'test']
-    command += ['--data-root', str(frames)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment(tmp_path))
+    train(warm, tmp_path, config)
+    words = [ROOT / 'tools' / 'test.py', 'my_config.py', 'run/best.pth', '--out', 'test', '--data-root', frames]
+    done = warm.call('python', *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr[-3000:]
     table = pd.read_csv(tmp_path / 'test' / 'predictions.csv')
     assert sorted(table.image) == sorted(f'val_{number}.png' for number in range(12))

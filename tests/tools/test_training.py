@@ -1,11 +1,9 @@
 """Training and testing as a user runs them: commands, kills, resumes, several processes."""
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -34,23 +32,27 @@ def config(database, tmp_path_factory):
     return write_tiny_config(tmp_path_factory.mktemp('config') / 'tiny_det.py', database)
 
 
-def command(tool, *arguments):
-    return [sys.executable, str(ROOT / 'tools' / tool), *map(str, arguments)]
+@pytest.fixture(scope='module')
+def run(warm):
+    """A function that runs a script of tools/."""
 
+    def run(tool, *arguments, check=True):
+        program = 'bash' if tool.endswith('.sh') else 'python'
+        done = warm.call(program, ROOT / 'tools' / tool, *arguments, cwd=ROOT)
+        if check and done.returncode:
+            raise AssertionError(
+                f'{tool} {arguments} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}'
+            )
+        return done
 
-def run(*arguments, check=True, **options):
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', **options.pop('env', {})}
-    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, **options)
-    if check and done.returncode:
-        raise AssertionError(f'{arguments} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}')
-    return done
+    return run
 
 
 @pytest.fixture(scope='module')
-def trained(config, tmp_path_factory):
+def trained(run, config, tmp_path_factory):
     """Work directory of an uninterrupted run of two epochs."""
     work_dir = tmp_path_factory.mktemp('uninterrupted')
-    run(*command('train.py', config, '--work-dir', work_dir))
+    run('train.py', config, '--work-dir', work_dir)
     return work_dir
 
 
@@ -79,8 +81,8 @@ def test_a_run_leaves_checkpoints_log_config_and_environment(trained):
     assert len(re.findall(r'Epoch\(val\).*SRCC: -?\d', log)) == 4
 
 
-def test_the_frozen_encoder_and_the_stored_position_rows_do_not_train(trained, config, tmp_path):
-    before = run(*command('train.py', config, '--work-dir', tmp_path, '--epochs', 1, '--lr', 1e-12))
+def test_the_frozen_encoder_and_the_stored_position_rows_do_not_train(run, trained, config, tmp_path):
+    before = run('train.py', config, '--work-dir', tmp_path, '--epochs', 1, '--lr', 1e-12)
     assert before.returncode == 0
     start, end = weights(tmp_path / 'latest.pth'), weights(trained / 'latest.pth')
     changed = {name for name in end if not torch.equal(start[name], end[name])}
@@ -90,25 +92,21 @@ def test_the_frozen_encoder_and_the_stored_position_rows_do_not_train(trained, c
     assert changed == trainable
 
 
-def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(trained, config, tmp_path):
+def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(warm, run, trained, config, tmp_path):
     # Saving after every step, each step slowed down so that the kill surely comes in the middle of an epoch.
     options = ('--work-dir', tmp_path, '--cfg-options', 'default_hooks.checkpoint.per_epoch=100')
-    process = subprocess.Popen(
-        command('train.py', config, *options),
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    command = [warm.folder / 'python', ROOT / 'tools/train.py', config, *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     latest = tmp_path / 'latest.pth'
     while not latest.is_file():
         assert process.poll() is None, 'training ended before its first checkpoint'
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()  # its end: the command itself holds the pipe
     stopped_at = read_checkpoint(latest)['meta']['iter']
     assert 0 < stopped_at < 2 * STEPS_PER_EPOCH
 
-    run(*command('train.py', config, *options, '--resume', 'auto'))
+    run('train.py', config, *options, '--resume', 'auto')
     resumed, whole = read_checkpoint(latest), read_checkpoint(trained / 'latest.pth')
     assert_same_weights(resumed['state_dict'], whole['state_dict'])
     for key in ('best_score', 'best_iter'):
@@ -119,32 +117,27 @@ def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(trained, co
     assert not list(tmp_path.glob('.*part*')) or stopped_at  # an interrupted write may leave its temporary file
 
 
-def test_resume_auto_in_an_empty_folder_starts_at_the_beginning(trained, config, tmp_path):
-    run(*command('train.py', config, '--work-dir', tmp_path, '--resume'))
-    assert_same_weights(weights(tmp_path / 'latest.pth'), weights(trained / 'latest.pth'))
-
-
-def test_worker_processes_change_nothing(trained, database, tmp_path):
+def test_worker_processes_and_resume_auto_in_an_empty_folder_change_nothing(run, trained, database, tmp_path):
     config = write_tiny_config(tmp_path / 'tiny_det.py', database, workers=2)
-    run(*command('train.py', config, '--work-dir', tmp_path / 'run'))
+    run('train.py', config, '--work-dir', tmp_path / 'run', '--resume')
     assert_same_weights(weights(tmp_path / 'run' / 'latest.pth'), weights(trained / 'latest.pth'))
 
 
 COMPILED = "compile = dict(_delete_=True, backend='eager')"
 
 
-def test_a_compiled_network_trains_to_the_same_weights(trained, database, tmp_path):
+def test_a_compiled_network_trains_to_the_same_weights(run, trained, database, tmp_path):
     # The eager backend traces and replays the same operations: what differs would be our doing.
     config = write_tiny_config(tmp_path / 'tiny_det.py', database, more=COMPILED)
-    done = run(*command('train.py', config, '--work-dir', tmp_path / 'run'))
+    done = run('train.py', config, '--work-dir', tmp_path / 'run')
     assert 'RAMIQA is compiled at the first step' in done.stdout + done.stderr
     assert_same_weights(weights(tmp_path / 'run' / 'latest.pth'), weights(trained / 'latest.pth'))
 
 
 @pytest.fixture(scope='module')
-def tested(trained, config, tmp_path_factory):
+def tested(run, trained, config, tmp_path_factory):
     out = tmp_path_factory.mktemp('tested')
-    done = run(*command('test.py', config, trained / 'best.pth', '--out', out))
+    done = run('test.py', config, trained / 'best.pth', '--out', out)
     return out, done.stdout
 
 
@@ -176,37 +169,35 @@ def test_predictions_and_metrics_agree_with_scipy_and_the_database(tested, train
     assert f'{whole["SRCC"]:.4f}' in printed
 
 
-def test_a_checkpoint_alone_is_tested_as_with_its_config(tested, trained, database, tmp_path):
+def test_a_checkpoint_alone_is_tested_as_with_its_config(run, tested, trained, database, tmp_path):
     out = tmp_path / 'alone'
-    run(*command('test.py', '--model_path', trained / 'best.pth', '--test_data', database, '--out', out))
+    run('test.py', '--model_path', trained / 'best.pth', '--test_data', database, '--out', out)
     with_config, alone = (pd.read_csv(folder / 'predictions.csv') for folder in (tested[0], out))
     assert alone.image.tolist() == with_config.image.tolist()
     np.testing.assert_allclose(alone.prediction, with_config.prediction, atol=1e-6)
     assert (alone.task.unique(), alone.label.unique()) == (with_config.task.unique(), with_config.label.unique())
 
 
-def test_an_earlier_result_is_kept(tested, trained, config):
+def test_an_earlier_result_is_kept(run, tested, trained, config):
     out, _ = tested
-    done = run(*command('test.py', '--config', config, '--model_path', trained / 'best.pth', '--out', out))
+    done = run('test.py', '--config', config, '--model_path', trained / 'best.pth', '--out', out)
     assert 'Kept earlier results as' in done.stdout
     assert (out / 'predictions.1.csv').read_text() == (out / 'predictions.csv').read_text()
 
 
-def test_two_processes_train_to_the_weights_of_one_and_score_alike(database, tmp_path):
+def test_two_processes_train_to_the_weights_of_one_and_score_alike(run, database, tmp_path):
     # Dropout draws differ by process; without it, DDP's averaged gradients are those of the whole batch. Adam turns
     # rounding errors into whole steps where the true gradient is zero (the keys' biases), so plain descent shows it.
     more = "optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', momentum=0.9))\nschedule = dict(lr=0.05)\n"
     config = write_tiny_config(tmp_path / 'tiny_det.py', database, dropout=0.0, more=more)
-    run(*command('train.py', config, '--work-dir', tmp_path / 'one'))
-    run('bash', str(ROOT / 'tools' / 'dist_train.sh'), str(config), '2', '--work-dir', str(tmp_path / 'two'),
-        env={'PYTHON': sys.executable})  # fmt: skip
+    run('train.py', config, '--work-dir', tmp_path / 'one')
+    run('dist_train.sh', config, 2, '--work-dir', tmp_path / 'two')
     one, two = (read_checkpoint(tmp_path / name / 'latest.pth') for name in ('one', 'two'))
     for name, tensor in one['state_dict'].items():
         torch.testing.assert_close(two['state_dict'][name], tensor, rtol=1e-3, atol=1e-5, msg=name)
     checkpoint = tmp_path / 'one' / 'best.pth'
-    run(*command('test.py', config, checkpoint, '--out', tmp_path / 'alone'))
-    run('bash', str(ROOT / 'tools' / 'dist_test.sh'), str(config), str(checkpoint), '2', '--out',
-        str(tmp_path / 'together'), env={'PYTHON': sys.executable})  # fmt: skip
+    run('test.py', config, checkpoint, '--out', tmp_path / 'alone')
+    run('dist_test.sh', config, checkpoint, 2, '--out', tmp_path / 'together')
     tables = [pd.read_csv(tmp_path / name / 'predictions.csv') for name in ('alone', 'together')]
     assert list(tables[0].image) == list(tables[1].image)
     np.testing.assert_allclose(tables[0].prediction, tables[1].prediction, rtol=1e-5)
@@ -214,22 +205,22 @@ def test_two_processes_train_to_the_weights_of_one_and_score_alike(database, tmp
     assert scores[0]['miqa_det']['overall']['all']['SRCC'] == scores[1]['miqa_det']['overall']['all']['SRCC']
 
 
-def test_accumulation_ema_and_mixed_precision_run_on_a_cpu(database, tmp_path):
+def test_accumulation_ema_and_mixed_precision_run_on_a_cpu(run, database, tmp_path):
     more = """
 custom_hooks = [dict(type='SeedEveryStep'), dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.1)]
 optim_wrapper = dict(accumulative_counts=2)
 """
     config = write_tiny_config(tmp_path / 'tiny_det.py', database, more=more)
-    run(*command('train.py', config, '--work-dir', tmp_path / 'run', '--amp', '--label', 'accuracy', '--epochs', 1))
+    run('train.py', config, '--work-dir', tmp_path / 'run', '--amp', '--label', 'accuracy', '--epochs', 1)
     checkpoint = read_checkpoint(tmp_path / 'run' / 'latest.pth')
     assert 'ema_state_dict' in checkpoint
     assert "label = 'accuracy'" in checkpoint['meta']['cfg']
-    done = run(*command('test.py', config, tmp_path / 'run' / 'best.pth', '--out', tmp_path / 'test'))
+    done = run('test.py', config, tmp_path / 'run' / 'best.pth', '--out', tmp_path / 'test')
     assert 'accuracy (20 images)' in done.stdout  # the label comes from the checkpoint
 
 
 @pytest.mark.parametrize('task', ['cls', 'det'])
-def test_real_pictures_go_through_training_and_testing_of_the_published_network(shared_data, task, tmp_path):
+def test_real_pictures_go_through_training_and_testing_of_the_published_network(run, shared_data, task, tmp_path):
     scores = lay_out_real_samples(shared_data, tmp_path / 'data', task)
     config = tmp_path / 'full.py'
     config.write_text(
@@ -238,10 +229,10 @@ def test_real_pictures_go_through_training_and_testing_of_the_published_network(
         'batch_size = 4\nschedule = dict(epochs=1)\ntrain_cfg = dict(validations_per_epoch=1)\n'
         'model = dict(network=dict(base=dict(pretrained=False), region_encoder=dict(weights=None)))\n'
     )
-    run(*command('train.py', config, '--work-dir', tmp_path / 'run', '--selection', 'test'))
+    run('train.py', config, '--work-dir', tmp_path / 'run', '--selection', 'test')
     checkpoint = read_checkpoint(tmp_path / 'run' / 'best.pth')
     assert sum(tensor.numel() for tensor in checkpoint['state_dict'].values()) == 43_851_649
-    run(*command('test.py', config, tmp_path / 'run' / 'best.pth', '--out', tmp_path / 'test'))
+    run('test.py', config, tmp_path / 'run' / 'best.pth', '--out', tmp_path / 'test')
     table = pd.read_csv(tmp_path / 'test' / 'predictions.csv')
     for row in table.itertuples():
         assert row.ground_truth == pytest.approx(scores[Path(row.image).name], abs=1e-6)
@@ -259,9 +250,9 @@ def test_real_pictures_go_through_training_and_testing_of_the_published_network(
         ('test.py', ['CONFIG', 'README.md'], r'README.md'),
     ],
 )
-def test_a_wrong_input_ends_in_a_sentence_without_a_traceback(tool, arguments, sentence, config):
+def test_a_wrong_input_ends_in_a_sentence_without_a_traceback(run, tool, arguments, sentence, config):
     arguments = [config if argument == 'CONFIG' else argument for argument in arguments]
-    done = run(*command(tool, *arguments), check=False, cwd=ROOT)
+    done = run(tool, *arguments, check=False)
     assert done.returncode == 1
     assert re.search(sentence, done.stderr), done.stderr[-2000:]
     assert 'Traceback' not in done.stderr
