@@ -201,8 +201,9 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         number = getattr(error, 'number', signal.SIGINT)
         how = 'Interrupted' if number == signal.SIGINT else f'Stopped by {signal.Signals(number).name}'
         text = go_on() if callable(go_on) else go_on
-        # Of several processes that train together, one speaks.
-        if os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0':
+        # Of several processes that train together, one speaks, and not where another's error, said already, ended it.
+        first = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0'
+        if first and not (number == signal.SIGTERM and _has_been_said()):
             print(f'\n{how}. {text}'.rstrip(' '), file=sys.stderr)
         sys.exit(128 + number)
     except BrokenPipeError:
@@ -260,6 +261,12 @@ def first_to_say(text: str) -> bool:
     except OSError:
         return True
     return True
+
+
+def _has_been_said() -> bool:
+    """Return True if a process of this run has said an error, see :func:`first_to_say`."""
+    folder = os.environ.get(SAID_FOLDER)
+    return folder is not None and any(Path(folder).glob('*'))
 
 
 def _end_unread() -> None:

@@ -1,5 +1,6 @@
 """How commands end, whatever libraries make of the signal on its way."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import textwrap
 
 import pytest
 
-from miqa.running.command_line import run_command
+from miqa.running.command_line import SAID_FOLDER, run_command
 
 _SWALLOWED = {
     'turned into another error': """
@@ -43,6 +44,17 @@ def test_an_interruption_that_a_library_catches_still_ends_with_its_sentence(bod
     ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=100)
     assert ended.returncode == 128 + number
     assert ended.stderr == f'\n{said} What is finished is kept; the same command goes on from there.\n'
+
+
+def test_a_process_that_is_stopped_because_of_anothers_error_says_no_more(tmp_path):
+    program = (
+        'import os, signal, time\nfrom miqa.running.command_line import first_to_say, run_command\n'
+        'def main():\n    first_to_say("no such file")\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(60)\n'
+        'run_command(main, "Go on.")\n'
+    )
+    environment = {**os.environ, SAID_FOLDER: str(tmp_path), 'WORLD_SIZE': '2', 'RANK': '0'}
+    ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, env=environment)
+    assert (ended.returncode, ended.stderr) == (143, '')
 
 
 def test_an_error_without_an_interruption_stays_what_it_is():
