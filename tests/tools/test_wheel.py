@@ -61,10 +61,12 @@ def unpacked(tmp_path_factory):
     return folder / 'site'
 
 
-def run_installed(unpacked: Path, folder: Path, *words: str) -> subprocess.CompletedProcess:
-    """Run Python from another folder with the wheel's files before anything else."""
-    environment = {**os.environ, 'PYTHONPATH': str(unpacked), 'OMP_NUM_THREADS': '1'}
-    return subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True)
+@pytest.fixture(scope='session')
+def installed(unpacked, tmp_path_factory):
+    """A shell whose ``miqa`` and ``python`` have imported the wheel's files."""
+    shell = WarmShell(tmp_path_factory.mktemp('warm'), PYTHONPATH=str(unpacked))
+    yield shell
+    shell.close()
 
 
 def files_below(folder: Path, *suffixes: str) -> set[str]:
@@ -78,12 +80,12 @@ def test_a_wheel_carries_every_config_table_and_template(unpacked):
     assert files_below(ROOT / 'miqa', *kinds) <= files_below(unpacked / 'miqa', *kinds)
 
 
-def test_the_published_networks_are_known_without_a_checkout(unpacked, tmp_path):
+def test_the_published_networks_are_known_without_a_checkout(installed, unpacked, tmp_path):
     code = (
         'import miqa; from miqa.apis.methods import METHODS; from miqa.outside.configs import config_folder\n'
         "print(miqa.__file__, config_folder(), METHODS['ra_miqa'].views['region']['size'])"
     )
-    done = run_installed(unpacked, tmp_path, '-c', code)
+    done = installed.call('python', '-c', code, cwd=tmp_path)
     assert done.stdout.split() == [
         str(unpacked / 'miqa' / '__init__.py'),
         str(unpacked / 'miqa' / 'configs'),
@@ -101,8 +103,8 @@ def test_the_published_networks_are_known_without_a_checkout(unpacked, tmp_path)
     ],
     ids=' '.join,
 )
-def test_every_command_explains_itself_without_a_checkout(unpacked, tmp_path, words):
-    done = run_installed(unpacked, tmp_path, *words)
+def test_every_command_explains_itself_without_a_checkout(installed, tmp_path, words):
+    done = installed.call('python', *words, cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.startswith('usage: '), done.stderr
     assert not list(tmp_path.iterdir())
 
@@ -113,11 +115,11 @@ def test_the_script_miqa_is_the_command(unpacked):
     assert f'miqa-{miqa.__version__}.dist-info' == entry.parent.name
 
 
-def test_a_config_is_found_by_its_name_without_a_checkout(unpacked, tmp_path):
+def test_a_config_is_found_by_its_name_without_a_checkout(installed, tmp_path):
     for name in ('ra_miqa_det', 'miqa::ra_miqa_det', 'configs/ra_miqa_det.py'):
-        done = run_installed(unpacked, tmp_path, '-m', 'miqa.train', name, '--data-root', 'nowhere')
+        done = installed.call('python', '-m', 'miqa.train', name, '--data-root', 'nowhere', cwd=tmp_path)
         assert done.returncode == 1 and 'There is no data root' in done.stderr, done.stderr
-    done = run_installed(unpacked, tmp_path, '-m', 'miqa.train', 'ra_miqa_dett')
+    done = installed.call('python', '-m', 'miqa.train', 'ra_miqa_dett', cwd=tmp_path)
     assert "no config file ra_miqa_dett. Did you mean 'ra_miqa_det'?" in done.stderr
 
 
@@ -147,10 +149,9 @@ def look(images):
 """
 
 
-def test_the_commands_do_their_work_without_a_checkout(unpacked, tmp_path):
+def test_the_commands_do_their_work_without_a_checkout(installed, unpacked, tmp_path):
     place = tmp_path / 'elsewhere'
     (place / 'photos').mkdir(parents=True)
-    (tmp_path / 'warm').mkdir()
     write_photos(place / 'photos', 4)
     write_run(place / 'best.pth')
     write_video(place / 'drive.mp4', np.linspace(0.1, 0.9, 12), fourcc='mp4v')
@@ -165,11 +166,7 @@ def test_the_commands_do_their_work_without_a_checkout(unpacked, tmp_path):
     rows = [f'{name},thing,2,2,60,40' for name in names]
     (place / 'boxes.csv').write_text('\n'.join(['filename,class,xmin,ymin,xmax,ymax', *rows]))
     (place / 'where.py').write_text('import miqa; print(miqa.__file__)')
-    shell = WarmShell(tmp_path / 'warm', PYTHONPATH=f'{unpacked}:{place}')
-    try:
-        done = shell.run(WORK, place, MIQA_HOME=str(tmp_path / 'home'), PYTHONPATH=f'{unpacked}:{place}')
-    finally:
-        shell.close()
+    done = installed.run(WORK, place, MIQA_HOME=str(tmp_path / 'home'), PYTHONPATH=f'{unpacked}:{place}')
     assert done.returncode == 0 and 'Traceback' not in done.stdout, done.stdout[-3000:]
     assert done.stdout.startswith(str(unpacked / 'miqa' / '__init__.py'))
     assert len(pd.read_csv(place / 'scores.csv')) == 4 and len(list((place / 'good').iterdir())) == 2
@@ -179,17 +176,17 @@ def test_the_commands_do_their_work_without_a_checkout(unpacked, tmp_path):
 
 
 @pytest.mark.parametrize('words', [['serve'], ['serve', '--api']], ids=' '.join)
-def test_the_page_and_the_endpoint_open_without_a_checkout(unpacked, tmp_path, words):
+def test_the_page_and_the_endpoint_open_without_a_checkout(installed, tmp_path, words):
     pytest.importorskip('fastapi', reason="fastapi is missing: pip install -e '.[serve]'")
     write_run(tmp_path / 'best.pth')
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, 'PYTHONPATH': str(unpacked), 'OMP_NUM_THREADS': '1', 'PYTHONUNBUFFERED': '1'}
-    command = [sys.executable, '-m', 'miqa', *words, '--model', 'best.pth', '--port', str(port)]
+    command = [installed.folder / 'miqa', *words, '--model', 'best.pth', '--port', str(port)]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        command, cwd=tmp_path, env=installed.environment(PYTHONUNBUFFERED='1'), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
     try:
         said = []
         while line := process.stdout.readline():
