@@ -29,6 +29,11 @@ def read_torch_file(path: str | os.PathLike) -> object:
     """
     path = Path(path)
     with open_regular(path, WEIGHTS_BYTES, what='checkpoint file') as stream:
+        if path.suffix == '.safetensors':
+            raise CheckpointError(
+                f'{path} is a safetensors file, and files of torch.save are read here: '
+                "torch.save({'state_dict': safetensors.torch.load_file(PATH)}, 'model.pth')."
+            )
         try:
             return read_torch_stream(stream)
         except UnsafeFile as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import re
 import shutil
@@ -175,6 +176,11 @@ async def _from_form(
                         await anyio.to_thread.run_sync(shutil.copyfileobj, value.file, file)
                     items.append(Item((value.filename or 'file')[:_NAME_LENGTH], path))
                     limits.check_file(items[-1].name, path.stat().st_size)
+                elif name in ('file', 'files'):
+                    raise Refused(
+                        422, f'The part {name!r} of the form holds text, not a file; with curl a file is -F '
+                        'files=@photo.jpg, with an @.', 'wrong_part',
+                    )  # fmt: skip
                 else:
                     raise Refused(
                         422, f'A part of the form is named {name[:50]!r}; files come as "files", addresses as "urls".',
@@ -214,7 +220,7 @@ def _place(folder: Path, number: int, name: str) -> Path:
 def _urls_of(body: bytes) -> list[str]:
     try:
         # Its depth is bounded; the standard library's parser falls over deep nesting.
-        content = from_json(body)
+        content = from_json(body.removeprefix(codecs.BOM_UTF8))
     except ValueError:
         raise Refused(400, 'The body is not valid JSON.', 'wrong_json') from None
     urls = content.get('urls', [content['url']] if 'url' in content else None) if isinstance(content, dict) else None

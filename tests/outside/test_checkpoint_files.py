@@ -346,3 +346,10 @@ def test_resuming_does_not_run_a_config_in_the_checkpoint(tmp_path, monkeypatch)
     loaded = runner.load_checkpoint(tmp_path / 'evil.pth')
     # MMEngine's Runner.resume runs exactly this key.
     assert 'config' not in loaded['meta'] and loaded['meta']['epoch'] == 1
+
+
+def test_a_safetensors_file_is_not_called_a_damaged_checkpoint(tmp_path):
+    path = tmp_path / 'model.safetensors'
+    path.write_bytes(b'\x02\0\0\0\0\0\0\0{}')
+    with pytest.raises(CheckpointError, match='is a safetensors file, and files of torch.save are read here'):
+        read_torch_file(path)

@@ -39,6 +39,14 @@ def test_a_body_without_a_content_type_is_detected_by_its_content(url, headers):
     assert status == 422 and answer['detail'].startswith('body is not an image')
 
 
+def test_text_in_place_of_a_file_and_a_byte_order_mark_before_json_are_understood(url):
+    headers, body = form(('a.png', b'a.png'))
+    status, answer = ask(f'{url}/score', body.replace(b'; filename="a.png"', b''), headers)
+    assert status == 422 and '-F files=@photo.jpg' in answer['detail']
+    body = b'\xef\xbb\xbf{"urls": ["https://images.example.com/a.png"]}'
+    assert ask(f'{url}/score', body, {'Content-Type': 'application/json'})[0] == 403
+
+
 def test_a_single_file_has_the_name_that_its_sender_gives_it(url):
     for header, name in (
         ('attachment; filename="photo of me.png"', 'photo of me.png'),

@@ -86,7 +86,9 @@ def container_of(path: str | os.PathLike) -> Container:
         raise UnreadableVideo(f'The video file {path} is empty (0 bytes). Fetch or write it again.')
     kind = _by_first_bytes(head)
     if _is_still_picture(path, head, kind):
-        raise UnreadableVideo(f'{path} is a single picture, not a video; score it with MIQAModel(...).assess.')
+        raise UnreadableVideo(
+            f'{path} is a single picture, not a video; score it with `miqa image`, MIQAModel or POST /score.'
+        )
     if kind is None:
         raise UnreadableVideo(
             f'{path} is not a video in a container that is read here (MP4, MOV, Matroska, WebM, AVI, MPEG, ASF, FLV, '
