@@ -24,9 +24,9 @@ DETECTORS = {
     'fasterrcnn_mobilenet_v3_large_fpn': RCNN,
     'fasterrcnn_resnet50_fpn': RCNN,
     'fasterrcnn_resnet50_fpn_v2': RCNN,
-    'keypointrcnn_resnet50_fpn': {**RCNN, 'box_score_thresh': 0.05, 'box_detections_per_img': 4},
-    'maskrcnn_resnet50_fpn': {**RCNN, 'box_detections_per_img': 4},
-    'maskrcnn_resnet50_fpn_v2': {**RCNN, 'box_detections_per_img': 4},
+    'keypointrcnn_resnet50_fpn': {**RCNN, 'box_score_thresh': 0.05, 'box_detections_per_img': 8},
+    'maskrcnn_resnet50_fpn': {**RCNN, 'box_detections_per_img': 8},
+    'maskrcnn_resnet50_fpn_v2': {**RCNN, 'box_detections_per_img': 8},
     'fcos_resnet50_fpn': {**SMALL, 'score_thresh': 0.005},
     'retinanet_resnet50_fpn': {**SMALL, 'score_thresh': 0.005},
     'retinanet_resnet50_fpn_v2': {**SMALL, 'score_thresh': 0.005},
@@ -40,7 +40,7 @@ def by_hand(name, options, transforms):
     torch.manual_seed(0)
     extra = {} if torchvision_models()[name] == 'cls' else {'weights_backbone': None}
     network = models.get_model(name, weights=None, **extra, **options).eval()
-    return network, [transforms(Image.fromarray(image)) for image in pictures()]
+    return network, [transforms(Image.fromarray(image)) for image in pictures(5)]
 
 
 def test_every_detector_of_torchvision_is_tried():
@@ -62,8 +62,8 @@ def test_a_detector_answers_as_torchvision_by_hand(name):
     assert list(machine.classes) == weights.meta['categories']
     with torch.no_grad():
         expected = [network([image])[0] for image in inputs]
-    together = machine.predict(pictures())
-    alone = machine.predict(pictures()[2:3])
+    together = machine.predict(pictures(5))
+    alone = machine.predict(pictures(5)[2:3])
     assert sum(len(answer['scores']) for answer in expected) >= 20
     for answer, truth in zip([*together, *alone], [*expected, expected[2]], strict=True):
         np.testing.assert_allclose(answer.boxes, truth['boxes'].numpy(), atol=1e-4)
@@ -102,7 +102,7 @@ def test_a_classifier_answers_as_torchvision_by_hand(name):
     machine = TorchvisionMachine(name, None)
     with torch.no_grad():
         expected = network(torch.stack(inputs)).softmax(1).numpy()
-    answers = [*machine.predict(pictures()), *(machine.predict([image])[0] for image in pictures(2))]
+    answers = [*machine.predict(pictures(5)), *(machine.predict([image])[0] for image in pictures(2))]
     for answer, truth in zip(answers, [*expected, *expected[:2]], strict=True):
         np.testing.assert_allclose(answer.probabilities, truth, atol=1e-6)
         assert answer.probabilities.argmax() == truth.argmax()
@@ -113,7 +113,7 @@ def test_a_semantic_segmenter_answers_as_torchvision_by_hand(name):
     transforms = models.get_model_weights(name).DEFAULT.transforms(resize_size=64)
     network, inputs = by_hand(name, {}, transforms)
     machine = TorchvisionMachine(name, None, transforms={'resize_size': 64})
-    for answer, tensor, image in zip(machine.predict(pictures()), inputs, pictures(), strict=True):
+    for answer, tensor, image in zip(machine.predict(pictures(5)), inputs, pictures(5), strict=True):
         with torch.no_grad():
             logits = network(tensor[None])['out']
         truth = functional.interpolate(logits, image.shape[:2], mode='bilinear').argmax(1)[0].numpy()
@@ -186,7 +186,7 @@ def test_a_network_that_a_function_of_yours_builds_is_a_machine(monkeypatch):
     assert machine.name == 'my_networks.tiny'
     torch.manual_seed(0)
     network = tiny_detector().eval()
-    for answer, image in zip(machine.predict(pictures()), pictures(), strict=True):
+    for answer, image in zip(machine.predict(pictures(5)), pictures(5), strict=True):
         with torch.no_grad():
             truth = network([machine.prepare(image)[0]])[0]
         np.testing.assert_allclose(answer.boxes, truth['boxes'].numpy(), atol=1e-4)

@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from helpers_machines import save
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_plan_of_the_page_multiplies_what_was_measured(tmp_path):
+def test_the_plan_of_the_page_multiplies_what_was_measured(warm, tmp_path):
     page = (ROOT / 'docs/scale.md').read_text(encoding='utf-8')
     (line,) = re.findall(r'^python tools/analysis/plan_scoring\.py .*$', page, re.MULTILINE)
     assert '--pictures 10000000' in line
@@ -23,8 +21,7 @@ def test_the_plan_of_the_page_multiplies_what_was_measured(tmp_path):
         save(tmp_path / f'archive/{number}.png', np.random.default_rng(number).integers(0, 256, (60, 80, 3)))
     (tmp_path / 'archive/broken.png').write_bytes(b'no picture')
     words = shlex.split(line.replace('/archive', str(tmp_path / 'archive')).replace(' demo ', ' MODEL '))
-    words = [sys.executable, *(str(tmp_path / 'best.pth') if word == 'MODEL' else word for word in words[1:])]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = warm.call(*(tmp_path / 'best.pth' if word == 'MODEL' else word for word in words), cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     sample = re.search(r'(\d+) pictures of ([\d.]+) MB on average, (\d+) unreadable: ([\d.]+) a second', done.stdout)
     assert sample, done.stdout

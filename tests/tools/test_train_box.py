@@ -1,8 +1,6 @@
 """The script that makes the packaged model, from a few pictures to a file that opens and a card that tells of it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +43,7 @@ def write_pairs(folder: Path, count: int) -> None:
 
 
 @pytest.fixture(scope='module')
-def box(tmp_path_factory):
+def box(warm, tmp_path_factory):
     """The folder that a tiny run writes, and its photographs."""
     for size in (0, 1, 2):
         pytest.importorskip(
@@ -56,9 +54,9 @@ def box(tmp_path_factory):
     folder = tmp_path_factory.mktemp('box')
     write_photographs(folder / 'photos', 8)
     write_pairs(folder / 'pairs', 4)
-    command = [sys.executable, '-c', PRELUDE, '--photographs', folder / 'photos', '--pairs', folder / 'pairs']
+    command = ['python', '-c', PRELUDE, '--photographs', folder / 'photos', '--pairs', folder / 'pairs']
     command += ['--work', folder / 'work', '--out', folder / 'out', '--limit', 6, '--versions', 1, 1, '--jobs', 1]
-    process = subprocess.run([*map(str, command)], cwd=ROOT, timeout=300, capture_output=True, text=True)
+    process = warm.call(*command, cwd=ROOT)
     assert process.returncode == 0, process.stderr[-3000:]
     return folder / 'out', folder / 'photos'
 
