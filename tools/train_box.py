@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument('--limit', type=int, help='use only so many photographs, to try it out')
     parser.add_argument(
         '--versions', nargs=2, type=int, default=(7, 8), metavar=('MIQD', 'CAMERA'),
-        help="versions of each photograph with MIQD's and with camera damage (default: 7 8)",
+        help="versions of each photograph with MIQD's and with camera damage, of its part half as many (default: 7 8)",
     )  # fmt: skip
     args = parser.parse_args()
 
@@ -46,7 +46,7 @@ def main() -> None:
     from database import FAMILIES, MACHINES, SIDE, Views, build, load, whole_view
     from judging import judge_pairs, judge_versions, least_probabilities
     from network import BoxNetwork
-    from photographs import SPLITS, list_photographs
+    from photographs import SPLITS, list_photographs, parts_of
     from real_pairs import label_pairs, list_pairs
     from shipping import OUTPUTS, about_model, export, open_outputs
     from training import labels_of, responses, train_heads, train_quality
@@ -55,22 +55,25 @@ def main() -> None:
 
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
-    counts = dict(zip(FAMILIES, (1, *args.versions), strict=True))
     photographs = list_photographs(args.photographs, args.seed, args.limit)
     export_classifiers(args.work / 'machines', MACHINES)
-    for family in FAMILIES:
-        build(args.work, photographs, family, counts[family], args.seed, args.work / 'machines', args.jobs)
-    views, columns = load(args.work)
+    folders = []
+    for name, entries, share in (('whole', photographs, 1), ('parts', parts_of(photographs), 2)):
+        counts = (1, *(max(count // share, 1) for count in args.versions))
+        for family, count in zip(FAMILIES, counts, strict=True):
+            build(args.work / name, entries, family, count, args.seed, args.work / 'machines', args.jobs)
+            folders.append(args.work / name / family)
+    views, columns = load(folders)
     network = BoxNetwork().eval()
     features = np.concatenate(
         [
             responses(
                 network,
-                Views([np.load(args.work / family / 'views.npy', mmap_mode='r')]),
-                args.work / f'responses_{family}.npz',
+                Views([np.load(folder / 'views.npy', mmap_mode='r')]),
+                folder / 'responses.npz',
                 SIDE,
             )[0]
-            for family in FAMILIES
+            for folder in folders
         ]
     )
     rows = {split: np.flatnonzero(columns['split'] == number) for number, split in enumerate(SPLITS)}

@@ -80,7 +80,8 @@ def _markdown(card: dict) -> str:
         f'**Network:** {card["begins_from"]}.',
         '',
         f'**Training:** {trained["photographs"]} photographs ({trained["sources"]}), each as it is and in 15 versions '
-        f"with MIQD-2.5M's and camera damage. Labels: {trained['labels']}. "
+        "with MIQD-2.5M's and camera damage, and a random part of each in 8 versions, so that scenes of which "
+        f'classifiers are unsure are seen, too. Labels: {trained["labels"]}. '
         f'Chosen on {trained["chosen_on"]} other photographs, reported '
         f'on {trained["reported_on"]} further ones. Made by `{made["script"]}`, seed {made["seed"]}, commit '
         f'`{made["commit"][:12]}`, {made["threads"]} thread.',

@@ -88,11 +88,11 @@ class Views:
         return self._parts[part][row - self._ends[part]]
 
 
-def load(folder: Path, families: tuple[str, ...] = FAMILIES) -> tuple[Views, dict[str, np.ndarray]]:
-    """Return the views and all other columns of families that :func:`build` made."""
-    views = Views([np.load(folder / family / 'views.npy', mmap_mode='r') for family in families])
+def load(folders: list[Path]) -> tuple[Views, dict[str, np.ndarray]]:
+    """Return the views and all other columns of folders of families that :func:`build` made."""
+    views = Views([np.load(folder / 'views.npy', mmap_mode='r') for folder in folders])
     columns = {
-        name: np.concatenate([np.load(folder / family / f'{name}.npy') for family in families])
+        name: np.concatenate([np.load(folder / f'{name}.npy') for folder in folders])
         for name in COLUMNS
         if name != 'views'
     }
@@ -142,7 +142,8 @@ def _make_part(plan: Plan, number: int, photographs: list[Photograph]) -> None:
             rows['strength'].append(version.strength)
             rows['place'].append(version.place)
             rows['consistency'].append(soft_consistency(answers, clean))
-            rows['accuracy'].append(answers.argmax(1) == photograph.class_index)
+            known = photograph.class_index >= 0
+            rows['accuracy'].append(answers.argmax(1) == photograph.class_index if known else [np.nan] * len(MACHINES))
             rows['confidence'].append(answers.max(1))
     arrays = {name: np.asarray(rows[name], kind) for name, (kind, _) in COLUMNS.items()}
     with atomic_write(path) as temporary, open(temporary, 'wb') as stream:

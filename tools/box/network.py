@@ -116,15 +116,21 @@ class BoxNetwork(nn.Module):
         )
 
 
+def quality_loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the mean binary cross-entropy of outputs (..., 2), logits, over the labels that are not NaN."""
+    known = ~labels.isnan()
+    return F.binary_cross_entropy_with_logits(outputs[known], labels[known])
+
+
 def loss_of(raw: dict[str, torch.Tensor], labels: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return the loss of raw outputs.
 
     Args:
         raw: of :meth:`BoxNetwork.heads`.
-        labels: ``quality`` (B, 2) in [0, 1], ``damage`` (B, K) shares, ``strength`` (B,) in levels, ``place`` (B,)
-            indices, -1 for unknown.
+        labels: ``quality`` (B, 2) in [0, 1], NaN where unknown, ``damage`` (B, K) shares, ``strength`` (B,) in
+            levels, ``place`` (B,) indices, -1 for unknown.
     """
-    quality = F.binary_cross_entropy_with_logits(raw['quality'], labels['quality'])
+    quality = quality_loss(raw['quality'], labels['quality'])
     damage = F.cross_entropy(raw['damage'], labels['damage'])
     strength = F.mse_loss(raw['strength'].sigmoid(), labels['strength'] / _STRONGEST)
     known = labels['place'] >= 0

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from network import BoxNetwork, loss_of
+from network import BoxNetwork, loss_of, quality_loss
 from torch import nn
-from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from miqa.keeping import atomic_write
@@ -116,7 +115,7 @@ def train_quality(
     Args:
         network: is filled.
         features: responses, (N, C).
-        labels: consistency and accuracy, (N, 2) in [0, 1].
+        labels: consistency and accuracy, (N, 2) in [0, 1], NaN where unknown.
         photographs: number of the photograph of each response, (N,).
         seed: of order and dropout.
         epochs: over all responses.
@@ -136,7 +135,7 @@ def train_quality(
             for group in optimizer.param_groups:
                 group['lr'] = _RATE * 0.5 * (1 + math.cos(math.pi * step / steps))
             outputs = network.quality(inputs[rows], dropout=0.2)
-            loss = F.binary_cross_entropy_with_logits(outputs, labels[rows].expand(len(outputs), -1, -1))
+            loss = quality_loss(outputs, labels[rows].expand(len(outputs), -1, -1))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
