@@ -13,7 +13,7 @@ _TRUNK = (
     'trained by our script'
 )
 _CHOICE = (
-    'About 15 variants of features and heads were compared, on the photographs chosen on and on the even-numbered '
+    'About 40 variants of features and heads were compared, on the photographs chosen on and on the even-numbered '
     'scenes of the real pairs. The odd-numbered scenes were printed beside them in every run, so they are not '
     'untouched; the photographs reported on were judged after the choice.'
 )
@@ -23,6 +23,7 @@ _LIMITS = (
     'On real pairs of good and bad pictures it is far from what is possible, and from one half of the scenes to the '
     'other the figures differ widely: see real_pairs_choosing and real_pairs_reported.',
     'The kind of damage is learned from simulated damage; of mixtures only one kind is named.',
+    'Classes of parts of photographs are not known, so accuracy is learned from whole photographs alone.',
     'Every picture is seen as a square of 224 pixels: damage that this resize removes is not seen.',
 )
 

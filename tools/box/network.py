@@ -20,9 +20,9 @@ _LIMIT = 4.0
 HIDDEN = 234
 #: Levels of strength.
 _STRONGEST = 5.0
-#: Early feature maps that quality is read from, directions that they are reduced to, and the size of the networks that
-#: read them. Chosen on photographs and scenes set apart, see ``choice`` in the model's card (tools/box/card.py).
-EARLY, COMPONENTS, MEMBERS, WIDTH = 3, 80, 8, 32
+#: Early feature maps that quality is read from, directions that they are turned to (all), and the size of the networks
+#: that read them. Chosen on photographs and scenes set apart, see ``choice`` in the model's card (tools/box/card.py).
+EARLY, COMPONENTS, MEMBERS, WIDTH = 3, 160, 8, 64
 #: Numbers of all heads.
 _OUTPUTS = 2 + len(KINDS) + 1 + len(PLACES)
 
@@ -30,8 +30,8 @@ _OUTPUTS = 2 + len(KINDS) + 1 + len(PLACES)
 class BoxNetwork(nn.Module):
     """Pixels in; consistency, accuracy, kind, strength and place of damage, and features out.
 
-    EfficientNet-Lite0 stays as it is. Quality is read from how sure it is and from what its early layers see, reduced
-    to a few directions (the response-aware recipe, :mod:`miqa.models.responses.projection`), by small networks whose
+    EfficientNet-Lite0 stays as it is. Quality is read from how sure it is and from what its early layers see, turned to
+    its main directions (the response-aware recipe, :mod:`miqa.models.responses.projection`), by small networks whose
     outputs are averaged; the diagnosis from the whole response by one hidden layer.
     """
 
