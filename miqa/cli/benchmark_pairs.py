@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from miqa.apis.command_options import SOME_FAILED
+from miqa.taxonomy import counted
 
 DESCRIPTION = """\
 Compare scores on pictures of the same scenes in good and bad conditions, matched by name.
@@ -52,17 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare; returns the exit status."""
-    for folder in (args.good, args.bad):
-        if not Path(folder).is_dir():
-            raise FileNotFoundError(f'{folder} is not a folder of pictures.')
-    from tqdm import tqdm
-
-    from miqa.benchmark.baselines.measures import build_measure
     from miqa.benchmark.pairs import find_pairs, score_pairs, summarise
-    from miqa.machines import build_machine, machine_configs_of
     from miqa.pictures.finding import SkippedFiles
-    from miqa.reports.pairs_report import markdown_table, write_pairs_report
-    from miqa.running.devices import usable_device
 
     if args.resamples < 100:
         raise ValueError(f'--resamples {args.resamples} gives no intervals; take at least 100.')
@@ -74,6 +66,14 @@ def run(args: argparse.Namespace) -> int:
         pairs = [pair for pair in pairs if _number(pair.scene) % 2 == ('even', 'odd').index(args.half)]
         if not pairs:
             raise ValueError(f'No scene has an {args.half} number.')
+
+    from tqdm import tqdm
+
+    from miqa.benchmark.baselines.measures import build_measure
+    from miqa.machines import build_machine, machine_configs_of
+    from miqa.reports.pairs_report import markdown_table, write_pairs_report
+    from miqa.running.devices import usable_device
+
     device = str(usable_device(args.device))
     machines = [build_machine(config, device) for config in machine_configs_of(args.machine or _MACHINES, args.task)]
     (probe,) = (build_machine(config, device) for config in machine_configs_of([args.probe or _PROBE], args.task)[:1])
@@ -95,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
         'scenes': args.half or 'all',
     }  # fmt: skip
     sets = scores.table['set'].nunique()
-    print(f'{len(scores.table)} pairs in {sets} sets; labels by {names["labels"]}; probe {probe.name}')
+    count = f'{counted(len(scores.table), "pair")} in {counted(sets, "set")}'
+    print(f'{count}; labels by {names["labels"]}; probe {probe.name}')
     print(markdown_table(summary))
     if args.out:
         write_pairs_report(Path(args.out), scores, summary, names)

@@ -122,12 +122,13 @@ def test_the_command_writes_its_tables_and_chooses_a_half(tmp_path, capsys, monk
     photograph = np.ascontiguousarray(data.coffee()[::8, ::8])
     for scene in range(12):
         part = np.ascontiguousarray(np.roll(photograph, 5 * scene, axis=1)[:40, :40])
-        write(tmp_path / 'good' / f'{scene:03d}.png', part)
-        write(tmp_path / 'bad' / f'{scene:03d}.png', apply_distortion(part, 'underexposure', 1 + scene / 3, seed=scene))
+        write(tmp_path / 'night' / 'good' / f'{scene:03d}.png', part)
+        dark = apply_distortion(part, 'underexposure', 1 + scene / 3, seed=scene)
+        write(tmp_path / 'night' / 'bad' / f'{scene:03d}.png', dark)
     out = tmp_path / 'out'
-    main(['benchmark-pairs', str(tmp_path / 'good'), str(tmp_path / 'bad'), '--half', 'even', '--out', str(out),
-          '--machine', 'first', '--probe', 'second', '--resamples', '100', '--quiet'])  # fmt: skip
-    assert '6 pairs in 1 sets' in capsys.readouterr().out
+    main(['benchmark-pairs', str(tmp_path / '*' / 'good'), str(tmp_path / '*' / 'bad'), '--half', 'even',
+          '--out', str(out), '--machine', 'first', '--probe', 'second', '--resamples', '100', '--quiet'])  # fmt: skip
+    assert '6 pairs in 1 set;' in capsys.readouterr().out
     content = json.loads((out / 'summary.json').read_text(encoding='utf-8'))
     assert content['pairs'] == 6
     assert content['methods'][LIMIT]['within'] == pytest.approx(1)

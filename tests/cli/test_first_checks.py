@@ -78,7 +78,16 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(command, words, capsys):
     ],
 )
 def test_a_wrong_path_is_said_before_pytorch_is_imported(command, words):
-    code = f'import sys; sys.modules["torch"] = None; from miqa.cli.main import main; main({command.split()})'
+    code = f"""
+import sys
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name == 'torch':
+            raise ImportError(name)
+sys.meta_path.insert(0, NoTorch())
+from miqa.cli.main import main
+main({command.split()})
+"""
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and f'Error: {words}' in done.stderr
 
