@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .outside.configs import find_config, is_config
-from .outside.regular_files import check_regular
+from .outside.regular_files import check_data_root, check_regular
 from .paper_options import add_testing_options, config_name, released_weights
 from .running.command_line import ConfigOptions, ToolParser, run_command
 from .running.requirements import require
-from .splits.reading import check_data_root
 from .taxonomy import LABELS, TASK_FOLDERS
 
 if TYPE_CHECKING:

@@ -23,11 +23,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .outside.configs import find_config
-from .outside.regular_files import check_regular
+from .outside.regular_files import check_data_root, check_regular
 from .paper_options import add_training_options, config_name, data_root, schedule_options, unused
 from .running.command_line import ConfigOptions, ToolParser, as_typed, run_command, sentence
 from .running.requirements import in_a_clone, require
-from .splits.reading import check_data_root
 from .taxonomy import LABELS
 
 # PyTorch is imported when training begins: --help and a wrong option do not wait for it.

@@ -20,9 +20,10 @@ from miqa.keeping import sha256_of_file, sweep
 from miqa.keeping.filed_labels import filed_labels
 from miqa.keeping.files import writable_folder
 from miqa.layout import image_root, index_folder, index_name, label_folder, label_paths, split_path
+from miqa.outside.regular_files import check_data_root
 from miqa.outside.user_folders import user_cache
 from miqa.running.logs import log
-from miqa.splits.reading import check_data_root, read_split
+from miqa.splits.reading import read_split
 from miqa.taxonomy import DATABASE_TASKS, SPLITS, TASK_FOLDERS, check_choice, split_name
 
 from .index import FORMAT_VERSION, SampleIndex, build_index, describe_missing, folder_time

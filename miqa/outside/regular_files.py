@@ -226,3 +226,12 @@ def _check(status: os.stat_result, max_bytes: int | None, what: str, name: str) 
         raise NotARegularFile(
             f'The {what} {name} is too large: {status.st_size} bytes, where at most {max_bytes} are read.'
         )
+
+
+def check_data_root(data_root: str | os.PathLike) -> None:
+    """Raise a FileNotFoundError if there is no such folder."""
+    if not Path(data_root).is_dir():
+        raise FileNotFoundError(
+            f'There is no data root {Path(data_root).absolute()}. It should hold miqa_cls/, miqa_det/, miqa_ins/ and '
+            'splits/ as data/README.md shows.'
+        )

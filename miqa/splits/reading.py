@@ -72,15 +72,6 @@ def official_split(task: str, sources: Iterable[str]) -> OfficialSplit | None:
     return next(found, None)
 
 
-def check_data_root(data_root: str | os.PathLike) -> None:
-    """Raise a FileNotFoundError if there is no such folder."""
-    if not Path(data_root).is_dir():
-        raise FileNotFoundError(
-            f'There is no data root {Path(data_root).absolute()}. It should hold miqa_cls/, miqa_det/, miqa_ins/ and '
-            'splits/ as data/README.md shows.'
-        )
-
-
 def read_split(data_root: str | os.PathLike, task: str, split: str) -> list[str]:
     """Return the sources of a split in the order of its file; checks that the other split shares none of them.
 

@@ -12,7 +12,11 @@ from .format import ExportFormat
 
 #: Suffix -> module of this folder whose ``FORMAT`` it is, imported when it is used. A new format is such a module, and
 #: a line here.
-FORMATS = {'.onnx': 'onnx_file', '.xml': 'openvino_file', '.pt2': 'torch_export_file'}
+FORMATS = {
+    '.onnx': 'onnx_file',
+    '.xml': 'openvino_file',
+    '.pt2': 'torch_export_file',
+}
 
 
 def export_format(suffix: str) -> ExportFormat:
