@@ -114,8 +114,8 @@ def _fetch_with_retries(url: str, part: Path, path: Path, sha256: str | None, pr
                 raise _unreachable(url, path, sha256, f'the server answers {error.code} {error.reason}') from None
             reason = f'the server answers {error.code} {error.reason}'
         except urllib.error.URLError as error:
-            if isinstance(error.reason, socket.gaierror | ConnectionRefusedError) or url.startswith('file:'):
-                # No such host, or nobody there: asking again at once changes nothing.
+            if isinstance(error.reason, str | socket.gaierror | ConnectionRefusedError) or url.startswith('file:'):
+                # No host in the address (urllib's text), no such host, nobody there: asking again changes nothing.
                 raise _unreachable(url, path, sha256, reason_of(error.reason)) from None
             reason = reason_of(error.reason)
         except _WebPage:
