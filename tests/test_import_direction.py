@@ -129,12 +129,28 @@ def test_no_modules_import_one_another_in_a_circle():
         pytest.fail(f'A circle of imports: {" <- ".join(error.args[1])}')
 
 
-@pytest.mark.parametrize('room', ['outside', 'keeping', 'pictures', 'running'])
-def test_type_checkers_see_the_same_names_as_users(room):
-    homes = importlib.import_module(f'miqa.{room}')._HOMES
-    names = imported_names(PACKAGE / room / '__init__.py') - {'miqa.lazy.lazy_names'}
-    shown = {name for name in names if name.count('.') == 3}
-    assert shown == {f'miqa.{room}.{home}.{name}' for name, home in homes.items()}
+#: Packages whose names are imported when they are used, and shown to type checkers.
+LAZY = [path for path in PACKAGE.rglob('__init__.py') if 'if TYPE_CHECKING:' in path.read_text(encoding='utf-8')]
+
+
+@pytest.mark.parametrize('path', LAZY, ids=lambda path: '.'.join(path.parent.relative_to(PACKAGE).parts) or 'miqa')
+def test_type_checkers_see_the_same_names_as_users(path):
+    package = '.'.join(('miqa', *path.parent.relative_to(PACKAGE).parts))
+    homes = importlib.import_module(package)._HOMES
+    users = {f'{home if home.startswith("miqa.") else f"{package}.{home}"}.{name}' for name, home in homes.items()}
+    assert names_for_type_checkers(path, package) == users
+
+
+def names_for_type_checkers(path: Path, package: str) -> set[str]:
+    """Whole names that a package imports under ``if TYPE_CHECKING:``."""
+    (block,) = [
+        node for node in ast.parse(path.read_text(encoding='utf-8')).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == 'TYPE_CHECKING'
+    ]  # fmt: skip
+    return {
+        f'{f"{package}." * bool(node.level)}{node.module}.{alias.name}'
+        for node in ast.walk(block) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }  # fmt: skip
 
 
 def rooms_of(graph: dict[str, set[str]], parent: str) -> dict[str, set[str]]:

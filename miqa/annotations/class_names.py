@@ -50,9 +50,13 @@ def checked_names(names: Sequence[str], path: Path) -> list[str]:
 
 
 def plain_name(name: str) -> str:
-    """Return what is the same for names that nobody tells apart: in case, spaces, ``_``, ``-``, or look alone."""
-    text = unicodedata.normalize('NFKC', name).casefold().translate(_LATIN)
-    return ' '.join(re.sub(r'_|(?<=\w)-', ' ', text).split())
+    """Return what is the same for names that nobody tells apart: in case, spaces, ``_``, ``-``, or look alone.
+
+    Single letters keep their case: classes ``A`` and ``a`` of handwriting, or pieces of chess, are two.
+    """
+    text = unicodedata.normalize('NFKC', name).strip()
+    text = (text if len(text) == 1 else text.casefold()).translate(_LATIN)
+    return ' '.join(re.sub(r'_|(?<=\w)-(?=\w)', ' ', text).split())
 
 
 def check_alike(names: Iterable[str], what: str) -> None:

@@ -136,9 +136,9 @@ def check_sources(images: str, annotations: str | None, pairs: str | None) -> No
     """
     if not os.path.isdir(images):  # noqa: PTH112
         raise FileNotFoundError(f'There is no folder of pictures {address_in_path(images) or images}.')
-    for path, absence in ((annotations, 'are no annotations'), (pairs, 'is no file of pairs')):
+    for path, kind in ((annotations, 'annotations'), (pairs, 'pairs')):
         if path is not None and not os.path.exists(path):  # noqa: PTH110
-            raise FileNotFoundError(f'There {absence} {path}.')
+            raise FileNotFoundError(f'There are no {kind} {path}.')
 
 
 def _video_suffixes() -> frozenset[str]:

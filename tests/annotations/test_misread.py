@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from miqa.annotations.class_names import check_alike
 from miqa.annotations.coco import read_coco
 from miqa.annotations.objects import AnnotationError
 from miqa.labelling.own_pictures import prepare_pictures
@@ -207,3 +208,10 @@ def test_names_of_the_user_in_remarks_may_hold_braces(prepare):
     own = prepare({}, 'cls', at='in', names=['a{0}/1.png', 'b{x}/2.png'])
     assert own.notes == ['2 classes are counted in the order of the names, where --classes does not say another, for '
                          'example 0 a{0}, 1 b{x}']  # fmt: skip
+
+
+def test_grades_and_single_letters_are_classes_of_their_own_and_other_writings_of_a_name_are_not():
+    check_alike(['A', 'a', 'A-', 'A+', 'ab', 'C', 'C++'], 'The classes')
+    for names in (['Car', 'car'], ['stop sign', 'stop-sign'], ['b\u0430r', 'bar'], ['caf\u00e9', 'cafe\u0301']):
+        with pytest.raises(ValueError, match='would be two classes'):
+            check_alike(names, 'The classes')
