@@ -8,6 +8,7 @@ import io
 import json
 import os
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +42,16 @@ NAMES = [
     b'back\\slash.png',
     'schön 画.png'.encode(),
     'separator\u2028.png'.encode(),
+    'turned\u202egnp.exe.png'.encode(),
+    '\u2066isolated\u2069 \u200f\u061c.png'.encode(),
     b'x' * 251 + b'.png',
     '画'.encode() * 83 + b'.png',
     b'*?[1].png',
     b'$HOME.png',
 ]
+
+#: Classes of Unicode's bidirectional algorithm: embeddings, overrides, isolates, and their ends.
+TURNING = {'LRE', 'RLE', 'PDF', 'LRO', 'RLO', 'LRI', 'RLI', 'FSI', 'PDI'}
 
 
 @pytest.fixture(scope='module')
@@ -89,8 +95,16 @@ def test_every_name_is_written_in_one_line_of_utf8_and_read_back(name):
 
 
 def test_ordinary_names_are_written_as_they_are():
-    for path in ('a b/c.png', 'schön/画.png', 'it\'s 100%, "really" [1].png', 'C:\\pictures\\a.png'):
+    for path in ('a b/c.png', 'schön/画.png', 'it\'s 100%, "really" [1].png', 'C:\\pictures\\a.png', 'תמונה/صورة.png'):
         assert write_name(path) == path
+
+
+def test_no_name_turns_the_direction_of_the_line_it_stands_in():
+    turning = [chr(code) for code in range(0x110000) if unicodedata.bidirectional(chr(code)) in TURNING]
+    for mark in (*turning, '\u061c', '\u200e', '\u200f'):
+        path = f'a{mark}gnp.exe'
+        assert write_name(path).isascii() and read_name(write_name(path)) == path
+        assert printable(path) == f'a\\u{ord(mark):04x}gnp.exe'
 
 
 @pytest.mark.parametrize('ending', ['.csv', '.json', '.jsonl', '.parquet'])
