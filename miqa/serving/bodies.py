@@ -8,11 +8,12 @@ import re
 import shutil
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
+from urllib.parse import unquote
 
 import anyio
 from pydantic_core import from_json
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -28,6 +29,8 @@ _SINGLE = ('image/', 'video/', _FILE)
 #: No content type, and that of `curl --data-binary` where nothing else is said: such bodies are detected by content.
 _UNTYPED = ('', 'application/x-www-form-urlencoded')
 _DETECTED_BYTES = 256
+#: The two encodings of RFC 5987; Python knows others, some of which take minutes.
+_EXTENDED_NAME = re.compile(r"""; *filename\* *= *"?(utf-8|iso-8859-1)'[^']*'([^;\s"]+)""", re.IGNORECASE)
 
 
 @dataclass
@@ -145,14 +148,21 @@ async def _collect(stream: AsyncGenerator[bytes, None], most: int) -> bytes:
 
 
 async def _single_file(headers: Headers, stream: AsyncGenerator[bytes, None], folder: Path) -> Item:
-    disposition = Message()
-    disposition['Content-Disposition'] = headers.get('content-disposition', '')
-    name = disposition.get_filename() or 'body'
+    name = _file_name_in(headers.get('content-disposition', '')) or 'body'
     path = _place(folder, 0, clean_file_name(name))
     async with await anyio.open_file(path, 'wb') as file:
         async for block in stream:
             await file.write(block)
     return Item(name[:_NAME_LENGTH], path)
+
+
+def _file_name_in(disposition: str) -> str | None:
+    """Return the name that a Content-Disposition header gives to a file, also as RFC 5987 writes it."""
+    options = parse_options_header(disposition)[1]
+    if b'filename' in options:
+        return options[b'filename'].decode('utf-8', 'replace')
+    extended = _EXTENDED_NAME.search(disposition)
+    return unquote(extended[2], extended[1], 'replace') if extended else None
 
 
 async def _from_form(
@@ -197,6 +207,17 @@ class _WholeForm(MultiPartParser):
     """Refuses a form that ends before its last boundary: it may lack files unnoticed."""
 
     ended = False
+
+    def on_headers_finished(self) -> None:
+        # RFC 7578 forbids ``filename*`` in forms, and the parser ignores it; some clients send no other name.
+        part = self._current_part
+        disposition = part.content_disposition or b''
+        if b'filename' not in parse_options_header(disposition)[1] and (
+            name := _file_name_in(disposition.decode('latin-1'))
+        ):
+            quoted = name.replace('\\', r'\\').replace('"', r'\"')
+            part.content_disposition = disposition + f'; filename="{quoted}"'.encode('utf-8', 'replace')
+        super().on_headers_finished()
 
     def on_end(self) -> None:
         super().on_end()

@@ -51,6 +51,8 @@ def test_a_single_file_has_the_name_that_its_sender_gives_it(url):
     for header, name in (
         ('attachment; filename="photo of me.png"', 'photo of me.png'),
         ("attachment; filename*=UTF-8''%E5%9B%BE.png", '图.png'),
+        # Python knows this encoding, and decodes long names in it for minutes.
+        (f"attachment; filename*=punycode''{'a' * 30_000}", 'body'),
         ('attachment; filename="../../etc/passwd"', '../../etc/passwd'),
     ):
         headers = {'Content-Type': 'application/octet-stream', 'Content-Disposition': header}
@@ -58,6 +60,21 @@ def test_a_single_file_has_the_name_that_its_sender_gives_it(url):
         assert status == 200 and answer['results'][0]['name'] == name
         status, answer = ask(f'{url}/score', b'no picture', headers)
         assert status == 422 and '/tmp' not in answer['detail'] and 'is not an image' in answer['detail']
+
+
+@pytest.mark.parametrize(
+    ('written', 'name'),
+    [
+        ("filename*=UTF-8''%E5%9B%BE%20%22a%22%5C.png", '图 "a"\\.png'),
+        ("FileName*=iso-8859-1'de'%FCber.png", 'über.png'),
+        ("filename*=utf-8''%FF.png", '\ufffd.png'),
+        ("filename*=UTF-8''b.png; filename=a.png", 'a.png'),
+    ],
+)
+def test_a_part_of_a_form_may_have_only_an_extended_name(url, written, name):
+    headers, body = form(('a.png', png()))
+    status, answer = ask(f'{url}/score', body.replace(b'filename="a.png"', written.encode()), headers)
+    assert (status, answer['results'][0]['name']) == (200, name)
 
 
 @pytest.mark.parametrize('headers', [{'Content-Type': 'application/json'}, UNTYPED])
