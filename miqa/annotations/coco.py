@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+from array import array
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 
-from miqa.outside.regular_files import NotText, decoded_text, read_regular
+from miqa.outside.json_text import parse_json
+from miqa.outside.regular_files import decoded_text, read_regular
 
 from .box_readings import CORNER, CORNERS, other_reading, written_as_corners
 from .class_names import plain_name
@@ -67,13 +69,9 @@ def parse_coco(data: bytes, path: str | os.PathLike, objects: bool = True) -> An
 
 def _parsed(data: bytes, path: str | os.PathLike) -> Mapping:
     try:
-        content = json.loads(decoded_text(data, str(path)))
-    except NotText as error:
-        raise AnnotationError(str(error)) from None
-    except RecursionError:
-        raise AnnotationError(f'{path} is nested too deeply to be COCO annotations.') from None
+        content = parse_json(decoded_text(data, str(path)), str(path), finite=False)
     except ValueError as error:
-        raise AnnotationError(f'{path} is not JSON: {error}') from None
+        raise AnnotationError(str(error)) from None
     if not isinstance(content, dict):
         raise AnnotationError(
             f'{path} is not a COCO instance file: it holds a {type(content).__name__}, not an object.'
@@ -230,7 +228,7 @@ class _MarkedBoxes:
         self._boxes: list[tuple] = []
         self._sizes: list[tuple[int, int]] = []
         self._areas: list[float | None] = []
-        self._known: dict[tuple, list] = {}
+        self._known: set[tuple] = set()
 
     def add(self, entry: dict, thing: AnnotatedObject, image: AnnotatedImage) -> bool:
         """Count an object; return False where it is not one more object."""
@@ -238,11 +236,11 @@ class _MarkedBoxes:
         if not (width > 0 and height > 0):
             self.counts['{} object{s} {have} a box without area and {are} left out'] += 1
             return False
-        alike = self._known.setdefault((image.key, thing.category, thing.box, thing.crowd), [])
-        if thing.segmentation in alike:
+        before = len(self._known)
+        self._known.add((image.key, thing.category, thing.box, thing.crowd, _hashable(thing.segmentation)))
+        if len(self._known) == before:
             self.counts['{} object{s} {are} there twice and {count} once'] += 1
             return False
-        alike.append(thing.segmentation)
         if entry.get('ignore'):
             self.counts['{} object{s} {are} marked "ignore": {they} {count} neither for nor against'] += 1
         if entry.get('bbox') and thing.segmentation is not None and not _is_turned(entry):
@@ -281,6 +279,12 @@ class _MarkedBoxes:
             )
         elif self._apart:
             self.counts['{} box{es} {are} elsewhere than the outlines of the object'] += self._apart
+
+
+def _hashable(shape: list[list[float]] | dict | None) -> bytes | tuple[bytes, ...] | None:
+    if isinstance(shape, dict):
+        return shape['counts'] if isinstance(shape['counts'], bytes) else array('q', shape['counts']).tobytes()
+    return None if shape is None else tuple(array('d', polygon).tobytes() for polygon in shape)
 
 
 def _overlap(one: tuple, other: tuple) -> float:

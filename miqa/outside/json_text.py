@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 
 from .regular_files import decoded_text, read_regular
 
@@ -11,12 +12,13 @@ from .regular_files import decoded_text, read_regular
 LARGEST_SETTINGS = 1 << 20
 
 
-def parse_json(text: str, name: str) -> object:
-    """Parse JSON; infinities, NaN and a nesting that would exhaust the stack are refused.
+def parse_json(text: str, name: str, finite: bool = True) -> object:
+    """Parse JSON; infinities, NaN, keys that stand twice and a nesting that would exhaust the stack are refused.
 
     Args:
         text: the JSON, perhaps after a byte order mark.
         name: what to call it in an error, such as its path.
+        finite: False to let infinities and NaN pass.
 
     Raises:
         ValueError: it is not JSON.
@@ -26,11 +28,27 @@ def parse_json(text: str, name: str) -> object:
         raise ValueError(f'{constant} is no JSON number')
 
     try:
-        return json.loads(text.removeprefix('\ufeff'), parse_constant=refuse)
+        return json.loads(
+            text.removeprefix('\ufeff'), parse_constant=refuse if finite else None, object_pairs_hook=_once_each
+        )
     except RecursionError:
         raise ValueError(f'{name} is nested too deeply to be read.') from None
+    except _Repeated as error:
+        raise ValueError(f'{name}: {error}.') from None
     except ValueError as error:
         raise ValueError(f'{name} is not JSON: {error}.') from None
+
+
+class _Repeated(ValueError):
+    """An object has a key more than once: programs differ in which value they take."""
+
+
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice, count = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise _Repeated(f'the key {twice[:60]!r} stands {count} times in one object. Which is meant? Keep one')
+    return content
 
 
 def read_settings(path: str | os.PathLike, name: str | None = None) -> object:

@@ -68,6 +68,19 @@ def test_a_box_without_area_is_left_out_and_counted(tmp_path):
     assert len(coco_objects(str(path), False).objects['000000000001'].labels) == 1
 
 
+def test_objects_of_one_box_are_told_apart_by_their_shapes_however_many_there_are(tmp_path):
+    data = content()
+    (thing,) = data['annotations'][:1]
+    runs = [{'size': [120, 160], 'counts': [start, 9, 160 * 120 - start - 9]} for start in range(2)]
+    shapes = [*([[20, 16, 60, 16, 60, 46, 20 + i / 1000, 46]] for i in range(20_000)), *runs, *runs, None, [[]]]
+    data['annotations'] = [{**thing, 'id': i, 'segmentation': shape} for i, shape in enumerate(shapes)]
+    data['annotations'] += [{**each, 'id': i, 'bbox': [20.0, 16, 40, 30.0]} for i, each in enumerate(
+        data['annotations'][:5], len(shapes))]  # fmt: skip
+    found = read_coco(write(tmp_path, data))
+    assert len(found.objects[1]) == 20_003
+    assert found.remarks['{} object{s} {are} there twice and {count} once'] == 8
+
+
 @pytest.mark.parametrize('shape', [[[]], [], None, 'left out'])
 def test_an_empty_shape_is_none(tmp_path, shape):
     path = write(tmp_path, content(segmentation=shape))
@@ -147,10 +160,12 @@ def doubled(what, **changes):
         ([], 'holds a list'),
         ('', 'is not JSON'),
         ('{"images": ', 'is not JSON'),
+        (json.dumps(content())[:-1] + ', "annotations": []}', "the key 'annotations' stands 2 times"),
+        (json.dumps(content()).replace('"id": 1', '"id": 7, "id": 1'), "the key 'id' stands 2 times"),
         ('[' * 100_000, 'nested too deeply'),
         ('{"images":' * 100_000, 'nested too deeply'),
     ],
-    ids=range(49),
+    ids=range(51),
 )
 def test_what_cannot_be_meant_is_a_sentence_with_file_entry_and_field(tmp_path, data, words):
     with pytest.raises(AnnotationError, match=words) as caught:
