@@ -1,6 +1,7 @@
 """Annotations as programs and people write them: what is clear is read, what is not is refused with its place."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -181,6 +182,46 @@ def test_a_pose_of_yolo_is_its_box(tmp_path, points):
         assert thing.box == pytest.approx((80, 30, 120, 70)) and thing.polygons is None
 
 
+POSES = {
+    'points': ('0 .5 .5 .2 .4 .42 .4 .58 .6 .58 .4 .42 .6', 'look like poses.*4 points of 2 values.*: .4, 2.'),
+    'hidden points': ('0 .5 .5 .2 .4 .42 .4 1 .58 .6 1 .58 .4 0 0 0 0', 'look like poses.*4 points of 3 values'),
+    'visible points': (
+        '0 .5 .5 .2 .4 .42 .4 2 .58 .6 2 .58 .4 2 .5 .5 1',
+        'line 1 is a pose.*kpt_shape: .4, 3.',
+    ),
+    'an odd number': ('0 .5 .5 .2 .4 .42 .4 2 .58 .6 0 .58 .4 1', 'a.txt, line 1 is a pose.*: .3, 3.'),
+}
+
+
+@pytest.mark.parametrize(('line', 'message'), POSES.values(), ids=POSES)
+def test_poses_that_nothing_speaks_of_are_no_outlines(tmp_path, line, message):
+    shown = picture(tmp_path / 'in')
+    write(tmp_path / 'labels/a.txt', f'{line}\n' * 2)
+    write(tmp_path / 'labels/classes.txt', 'man\n')
+    with pytest.raises(ValueError, match=message) as refused:
+        read_yolo(tmp_path / 'labels', [shown])
+    shape = re.search(r'kpt_shape: \[\d, \d\]', str(refused.value))[0]
+    write(tmp_path / 'labels/data.yaml', f'names: [man]\n{shape}\n')
+    found = read_yolo(tmp_path / 'labels', [shown])[0]['a.png']
+    assert [thing.box for thing in found] == [pytest.approx((80, 30, 120, 70))] * 2
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        '0 .5 .5 .6 .5 .6 .6 .5 .6',  # four corners in the middle of the picture, clockwise
+        '0 .45 .5 .5 .45 .55 .5 .5 .55',
+        '0 .1 .1 .9 .9 .9 .1 .1 .9',  # an outline that crosses itself, and no box with two points in it
+        '0 .5 .4 .55 .45 .6 .5 .55 .55 .5 .6 .45 .5',
+    ],
+)
+def test_outlines_of_as_many_corners_are_no_poses(tmp_path, line):
+    write(tmp_path / 'labels/a.txt', f'{line}\n')
+    write(tmp_path / 'labels/classes.txt', 'man\n')
+    (thing,) = read_yolo(tmp_path / 'labels', [picture(tmp_path / 'in')])[0]['a.png']
+    assert len(thing.polygons[0]) == len(line.split()) - 1
+
+
 def test_a_strange_yaml_file_nearby_is_nobodys_concern_where_classes_are_named(tmp_path):
     shown = picture(tmp_path / 'in')
     write(tmp_path / 'labels/a.txt', '0 0.5 0.5 0.2 0.4\n')
@@ -269,10 +310,24 @@ def test_labelme_shapes_become_objects_with_outlines(tmp_path):
     assert np.asarray(area).sum() == pytest.approx(np.pi * 30**2, rel=0.05)
 
 
+def test_what_labelme_ignores_counts_for_no_class(tmp_path):
+    shown = picture(tmp_path / 'in')
+    region = [[100, 10], [140, 10], [120, 50]]
+    text = labelme(
+        ('car', 'rectangle', [[60, 50], [20, 10]]), ('__ignore__', 'polygon', region), ('sun', 'polygon', region),
+    )  # fmt: skip
+    write(tmp_path / 'in/a.json', text)
+    found, classes = read_labelme(tmp_path / 'in', [shown])
+    assert classes == ['car', 'sun']
+    objects = sorted((thing.category, thing.crowd, thing.box[0]) for thing in found['a.png'])
+    assert objects == [('car', False, 20), ('car', True, 100), ('sun', False, 100), ('sun', True, 100)]
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
         ('{', 'a.json'),
+        ('{"shapes": [], "shapes": []}', "a.json: the key 'shapes' stands 2 times"),
         ('[]', 'no list "shapes"'),
         (labelme(size=(20, 10)), '20x10 pixels'),
         (labelme((' ', 'polygon', [[0, 0], [9, 0], [9, 9]])), 'shape 1 has no label'),
@@ -333,3 +388,60 @@ def test_notes_beside_annotations_do_not_decide_what_these_are(tmp_path):
         write(tmp_path / name, '')
     assert format_of(tmp_path / 'labels', tmp_path, 'ins').name == 'labelme'
     assert format_of(write(tmp_path / 'cvat.xml', ''), tmp_path, 'det').name == 'cvat'
+
+
+def mirrored(tmp_path, kind, folder, value):
+    """Write the annotation of a picture ``1.png`` in a format of one file for each picture."""
+    if kind == 'yolo':
+        write(tmp_path / f'labels/{folder}/1.txt', f'{value} .5 .5 .2 .4')
+        write(tmp_path / 'labels/classes.txt', 'c0\nc1')
+    elif kind == 'voc':
+        name = f'c{value}'
+        text = VOC.format(size=SIZE, more='').replace(' traffic light ', name).replace('other.jpg', '1.png')
+        write(tmp_path / f'labels/{folder}/1.xml', text)
+    else:
+        shape = (f'c{value}', 'rectangle', [[20, 10], [60, 50]])
+        write(tmp_path / f'labels/{folder}/1.json', labelme(shape, imagePath='1.png'))
+    return {'yolo': read_yolo, 'voc': read_voc, 'labelme': read_labelme}[kind]
+
+
+@pytest.mark.parametrize('kind', ['yolo', 'voc', 'labelme'])
+@pytest.mark.parametrize('below', ['', 'images/'])
+def test_pictures_of_one_stem_have_the_labels_of_the_folders_that_mirror_theirs(tmp_path, kind, below):
+    shown = [picture(tmp_path / 'in', f'{below}{folder}/1.png') for folder in 'ab']
+    for value, folder in enumerate('ab'):
+        read = mirrored(tmp_path, kind, folder, value)
+    found, _ = read(tmp_path / 'labels', shown)
+    assert {name: thing.category for name, (thing,) in found.items()} == {
+        f'{below}a/1.png': 'c0', f'{below}b/1.png': 'c1',
+    }  # fmt: skip
+    # One of them alone, too.
+    found, _ = read(tmp_path / 'labels', shown[1:])
+    assert [thing.category for (thing,) in found.values()] == ['c1']
+
+
+@pytest.mark.parametrize('kind', ['yolo', 'voc', 'labelme'])
+@pytest.mark.parametrize('folder', ['', 'c'])
+def test_labels_that_may_be_of_two_pictures_are_refused(tmp_path, kind, folder):
+    read = mirrored(tmp_path, kind, folder, 0)
+    with pytest.raises(ValueError, match=r'a/1\.png and b/1\.png would both be annotated'):
+        read(tmp_path / 'labels', [picture(tmp_path / 'in', f'{name}/1.png') for name in 'ab'])
+    # And two labels that may be of one picture.
+    mirrored(tmp_path, kind, 'd', 0)
+    with pytest.raises(ValueError, match=r'are both annotations of the picture 1\.png'):
+        read(tmp_path / 'labels', [picture(tmp_path / 'in', '1.png')])
+
+
+def test_maps_of_classes_may_lie_in_the_folders_of_their_pictures(tmp_path):
+    for value, folder in enumerate('ab'):
+        picture(tmp_path / 'in', f'{folder}/1.jpg')
+        (tmp_path / 'maps' / folder).mkdir(parents=True)
+        Image.fromarray(np.full((100, 200), value, np.uint8)).save(tmp_path / f'maps/{folder}/1.png')
+    prepare_pictures(tmp_path / 'in', tmp_path / 'out', 'seg', tmp_path / 'maps')
+    for value, name in enumerate(('a_1.png', 'b_1.png')):
+        with Image.open(tmp_path / 'out/miqa_seg/ground_truth' / name) as copy:
+            assert np.unique(copy).tolist() == [value]
+    # Where maps lie in the folder itself, those below are something else.
+    Image.fromarray(np.zeros((100, 200), np.uint8)).save(tmp_path / 'maps/1.png')
+    with pytest.raises(ValueError, match='would both be annotated by one file'):
+        prepare_pictures(tmp_path / 'in', tmp_path / 'more', 'seg', tmp_path / 'maps')

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from xml.etree import ElementTree
 
 from miqa.outside.names import plain
@@ -17,9 +18,17 @@ _MOST_BYTES = 64 << 20
 
 
 def files_of_pictures(
-    folders: Sequence[Path], suffix: str, pictures: Sequence[Picture], remarks: Remarks, others: Collection[str] = ()
+    folders: Sequence[Path],
+    suffix: str,
+    pictures: Sequence[Picture],
+    remarks: Remarks,
+    others: Collection[str] = (),
+    flat: bool = False,
 ) -> dict[str, Path]:
     """Return the files that belong to pictures, by the names of these: those of the same stem.
+
+    Where several have a stem, a file in the folder that mirrors a picture's belongs to it: ``labels/a/1.txt`` to
+    ``a/1.jpg``. Folders ``images`` and ``labels`` on the way make no difference.
 
     Args:
         folders: each with everything below it.
@@ -27,18 +36,27 @@ def files_of_pictures(
         pictures: that are annotated.
         remarks: count files of other pictures.
         others: names of files of this ending that speak of no picture.
+        flat: leave those in folders below out, where there are others.
 
     Raises:
         ValueError: two files belong to one picture, or one file to two pictures; or all to none.
     """
     files: dict[str, Path] = {}
     unwanted = []
-    called = _finder_by_stem(pictures)
+    called = _finder(pictures)
+    root = Path(os.path.commonpath(folders))
     walker = Walker(raise_problem)
-    for path in sorted(Path(path) for folder in folders for path in walker.below(str(folder), (suffix,))):
-        if path.name in others or not walker.is_new(str(path)):
-            continue
-        names = called(path.stem)
+    paths = sorted(Path(path) for folder in folders for path in walker.below(str(folder), (suffix,)))
+    paths = [path for path in paths if path.name not in others and walker.is_new(str(path))]
+    paths = [path for path in paths if flat and path.parent in folders] or paths
+    mirrored = {path: called(_folder_of(path.relative_to(root)), path.stem) for path in paths}
+    settled = {names[0] for names in mirrored.values() if len(names) == 1}
+    for path in paths:
+        names = mirrored[path]
+        if not names:
+            names = called(None, path.stem)
+            if _folder_of(path.relative_to(root)):  # else nothing says that it is of another folder
+                names = [name for name in names if name not in settled or not _folder_of(PurePosixPath(name))]
         if len(names) > 1:
             raise ValueError(f'{names[0]} and {names[1]} would both be annotated by one file, {path}; rename one.')
         if not names:
@@ -64,19 +82,25 @@ def files_of_pictures(
 WITHOUT_FILE = '{} picture{s} {have} no file, and {count} as without objects'
 
 
-def _finder_by_stem(pictures: Sequence[Picture]) -> Callable[[str], list[str]]:
-    """Return a function from the stem of a file to the names of the pictures of that stem, which is one of these.
+def _folder_of(path: PurePath) -> tuple[str, ...]:
+    return tuple(part for part in map(plain, path.parts[:-1]) if part not in ('images', 'labels'))
+
+
+def _finder(pictures: Sequence[Picture]) -> Callable[[tuple[str, ...] | None, str], list[str]]:
+    """Return a function from a folder, or None for any, and the stem of a file in it to the names of its pictures.
 
     The same stem counts first, then one that differs in case or Unicode's form alone; or the picture's name is the
     stem: ``a.png.txt``.
     """
-    exact: dict[str, list[str]] = {}
-    alike: dict[str, list[str]] = {}
+    exact: dict[tuple, list[str]] = {}
+    alike: dict[tuple, list[str]] = {}
     for picture in pictures:
-        exact.setdefault(picture.stem, []).append(picture.name)
-        for key in {plain(picture.stem), plain(Path(picture.name).name)}:
-            alike.setdefault(key, []).append(picture.name)
-    return lambda stem: exact.get(stem) or alike.get(plain(stem), [])
+        path = PurePosixPath(picture.name)
+        for folder in (_folder_of(path), None):
+            exact.setdefault((folder, path.stem), []).append(picture.name)
+            for key in {plain(path.stem), plain(path.name)}:
+                alike.setdefault((folder, key), []).append(picture.name)
+    return lambda folder, stem: exact.get((folder, stem)) or alike.get((folder, plain(stem)), [])
 
 
 def check_called(called: str, picture: Picture, pictures: Sequence[Picture], where: object) -> None:

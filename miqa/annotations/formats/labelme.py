@@ -1,7 +1,8 @@
 """LabelMe's JSON files, one for each picture: shapes in pixels (https://github.com/wkentaro/labelme).
 
 Read are polygons, rectangles (turned ones, too), circles and masks. Shapes of one label and one ``group_id`` are parts
-of one object. Points and lines have no area: they are skipped and counted.
+of one object. Points and lines have no area: they are skipped and counted. What is labelled ``__ignore__``, which
+LabelMe's own converters leave out, is no class: in it, objects of any class count neither for nor against.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from .format import OBJECTS, AnnotationFormat, ReadObjects, Remarks, Request
 
 #: A file holds its whole picture, too, unless LabelMe is told otherwise.
 _MOST_BYTES = 512 << 20
-_DIFFICULT = '{} shape{s} {are} marked difficult: {they} {count} neither for nor against'
+_DIFFICULT = '{} shape{s} {are} marked difficult or labelled __ignore__: {they} {count} neither for nor against'
+_IGNORED = '__ignore__'
 _WITHOUT_AREA = ('point', 'points', 'line', 'linestrip')
 #: What polygons of four corners are called that LabelMe and X-AnyLabeling turn.
 _TURNED = ('rotation', 'oriented_rectangle', 'quadrilateral')
@@ -48,7 +50,13 @@ def read_labelme(request: Request) -> ReadObjects:
             check_called(str(content.get('imagePath') or ''), picture, pictures, files[picture.name])
             things, size = _read(content, files[picture.name], picture, read.remarks)
             read.objects[picture.name], read.sizes[picture.name] = things, size
-    read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
+    read.categories = sorted({thing.category for things in read.objects.values() for thing in things} - {_IGNORED})
+    for name, things in read.objects.items():
+        read.objects[name] = [
+            replace(thing, category=category)
+            for thing in things
+            for category in (read.categories if thing.category == _IGNORED else (thing.category,))
+        ]
     return read
 
 
@@ -77,7 +85,7 @@ def _read(
         if not isinstance(shape, dict) or not isinstance(shape.get('label'), str) or not shape['label'].strip():
             raise ValueError(f'{where} has no label.')
         label, group, kind = shape['label'].strip(), shape.get('group_id'), shape.get('shape_type') or 'polygon'
-        points, difficult = _points(shape, where), _is_difficult(shape, where)
+        points, difficult = _points(shape, where), _is_difficult(shape, where) or label == _IGNORED
         if kind in _WITHOUT_AREA:
             remarks.add(f'{{}} shape{{s}} of the kind {kind} {{have}} no area and {{are}} skipped', where)
             continue

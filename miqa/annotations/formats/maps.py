@@ -11,9 +11,11 @@ import numpy as np
 
 from miqa.annotations.class_names import checked_names
 from miqa.outside.regular_files import PICTURE_BYTES, read_regular
+from miqa.outside.walking import Walker, raise_problem
 
 from .class_map import IGNORED, NAMES_FILE, class_map_and_colours, class_names
 from .coco_writing import Picture
+from .files import files_of_pictures
 from .format import MAPS, AnnotationFormat, Remarks, Request
 
 #: Highest values of maps that a message lists.
@@ -132,20 +134,13 @@ def read_maps(request: Request) -> MapFolder:
         ValueError: a picture has no map, or two pictures would have the same one, or two maps one name.
     """
     folder = request.path
-    maps: dict[str, Path] = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() == '.png'):
-        if path.stem in maps:
-            raise ValueError(f'{maps[path.stem]} and {path} are both the map of a picture {path.stem}. Remove one.')
-        maps[path.stem] = path
-    stems = Counter(picture.stem for picture in request.pictures)
-    if shared := [picture for picture in request.pictures if stems[picture.stem] > 1]:
-        raise ValueError(
-            f'{shared[0].name} and {shared[1].name} would both have the map {shared[0].stem}.png; rename one picture.'
-        )
-    missing = sorted(stem for stem in stems if stem not in maps)
+    remarks = Remarks()
+    maps = files_of_pictures([folder], '.png', request.pictures, remarks, flat=True)
+    missing = [picture for picture in request.pictures if picture.name not in maps]
     if missing:
         raise ValueError(
-            f'{folder} has no map for {len(missing)} of {len(request.pictures)} pictures, for example {missing[0]}.png.'
+            f'{folder} has no map for {len(missing)} of {len(request.pictures)} pictures, for example '
+            f'{missing[0].stem}.png.'
         )
     written = class_names(folder)
     names = tuple(checked_names(request.classes, folder)) if request.classes else written
@@ -154,11 +149,7 @@ def read_maps(request: Request) -> MapFolder:
             f'--classes and {folder / NAMES_FILE} name different classes ({", ".join((names or ())[:3])}, ... and '
             f'{", ".join(written[:3])}, ...). Leave one of them out.'
         )
-    read = MapFolder({picture.name: maps[picture.stem] for picture in request.pictures}, names, request)
-    unwanted = sorted(stem for stem in maps if stem not in stems)
-    read.remarks.add(
-        '{} map{s} {belong} to none of the pictures', f'{unwanted[0]}.png' if unwanted else '', len(unwanted)
-    )
+    read = MapFolder(maps, names, request, remarks)
     if names is None:
         read.remarks.add("nothing names the classes of the maps: their values are taken for the machines' indices")
     return read
@@ -166,5 +157,5 @@ def read_maps(request: Request) -> MapFolder:
 
 FORMAT = AnnotationFormat(
     'maps', 'a folder of maps of classes, PNG (seg)', ('seg',), MAPS, read_maps,
-    is_folder=lambda path, images: any(file.suffix.lower() == '.png' for file in path.iterdir()), takes_names=True,
+    is_folder=lambda path, images: any(Walker(raise_problem).below(str(path), ('.png',))), takes_names=True,
 )  # fmt: skip

@@ -7,6 +7,7 @@ described at https://docs.ultralytics.com/datasets/detect/, .../segment/, .../ob
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,9 +47,11 @@ def read_yolo(request: Request) -> ReadObjects:
     read = ReadObjects({}, names)
     files = files_of_pictures(folders, '.txt', pictures, read.remarks, _NAMES)
     boxes: list[list[float]] = []
+    poses = _Poses(points)
     for picture in pictures:
         if picture.name in files:
-            read.objects[picture.name] = _read(files[picture.name], picture, names, points, read.remarks, boxes)
+            read.objects[picture.name] = _read(files[picture.name], picture, names, read.remarks, boxes, poses)
+    poses.check(folders[0])
     if other := other_reading(boxes, [(1, 1)] * len(boxes), MIDDLE, slack=0.01):
         raise ValueError(
             f'The boxes in {folders[0]} do not fit into their pictures as {MIDDLE}, and all of them do as {other}: '
@@ -57,15 +60,84 @@ def read_yolo(request: Request) -> ReadObjects:
     return read
 
 
+class _Poses:
+    """Tells poses from outlines, which both are numbers after a class.
+
+    Args:
+        numbers: how many follow each box, by kpt_shape; None where nothing says that there are poses.
+    """
+
+    def __init__(self, numbers: int | None):
+        self.numbers = numbers
+        self._shapes: set[tuple[int, int] | None] = set()
+        self._crossing = False
+
+    def add(self, shares: list[float], where: str) -> None:
+        """Look at a line that is not a box alone.
+
+        Raises:
+            ValueError: it can only be a pose.
+        """
+        if self.numbers is not None or None in self._shapes or len(self._shapes) > 1:
+            return
+        shape = _pose_in(shares)
+        if shape and (len(shares) % 2 or max(shares) > 1.01):
+            raise ValueError(f'{where} is a pose. {_say(shape)}')
+        self._shapes.add(shape)
+        self._crossing = self._crossing or (shape is not None and _crosses(shares))
+
+    def check(self, folder: Path) -> None:
+        """Raise a ValueError where all lines can be poses, and not all of them outlines."""
+        if self._crossing and len(self._shapes) == 1 and (shape := self._shapes.pop()):
+            raise ValueError(f'The labels in {folder} look like poses. {_say(shape)}')
+
+
+def _say(shape: tuple[int, int]) -> str:
+    return (
+        f'After each box there are {shape[0]} points of {shape[1]} values: write kpt_shape: [{shape[0]}, {shape[1]}] '
+        'into data.yaml, beside the names of the classes. The boxes are read then, the points are not.'
+    )
+
+
+def _pose_in(shares: list[float]) -> tuple[int, int] | None:
+    """Return kpt_shape if a line can be a box in its picture, and at most 500 points in it, perhaps with visibility."""
+    x, y, width, height, *rest = shares
+    inside_picture = max(width / 2 - min(x, 1 - x), height / 2 - min(y, 1 - y)) <= 0.01
+    for size in (3, 2):
+        points = [rest[start : start + size] for start in range(0, min(len(rest), 1500), size)]
+        if inside_picture and len(rest) == size * len(points) and all(
+            (not any(point[:2]) or (abs(point[0] - x) <= 0.6 * width and abs(point[1] - y) <= 0.6 * height))
+            and point[2:] in ([], [0], [1], [2])
+            for point in points
+        ):  # fmt: skip
+            return len(points), size
+    return None
+
+
+def _crosses(shares: list[float]) -> bool:
+    """Return True if two sides of a polygon cross."""
+    corners = list(zip(shares[::2], shares[1::2], strict=True))
+    sides = list(zip(corners, corners[1:] + corners[:1], strict=True))
+
+    def turn(side: tuple, corner: tuple) -> float:
+        (x, y), (x2, y2) = side
+        return (x2 - x) * (corner[1] - y) - (y2 - y) * (corner[0] - x)
+
+    return any(
+        turn(one, other[0]) * turn(one, other[1]) < 0 and turn(other, one[0]) * turn(other, one[1]) < 0
+        for one, other in itertools.combinations(sides, 2)
+    )
+
+
 def _read(
-    path: Path, picture: Picture, names: list[str], points: int | None, remarks: Remarks, boxes: list[list[float]]
+    path: Path, picture: Picture, names: list[str], remarks: Remarks, boxes: list[list[float]], poses: _Poses
 ) -> list[LabelledBox]:
     things = []
     for number, line in enumerate(read_regular_text(path, _MOST_BYTES).splitlines(), 1):
         words, where = line.split(), f'{path}, line {number}'
         if not words:
             continue
-        thing = _object(words, picture, names, points, where, boxes)
+        thing = _object(words, picture, names, where, boxes, poses)
         if thing is None:
             remarks.add('{} object{s} {have} no area and {are} left out', where)
         else:
@@ -74,7 +146,7 @@ def _read(
 
 
 def _object(
-    words: list[str], picture: Picture, names: list[str], points: int | None, where: str, boxes: list[list[float]]
+    words: list[str], picture: Picture, names: list[str], where: str, boxes: list[list[float]], poses: _Poses
 ) -> LabelledBox | None:
     """Return the object of a line, None where it has no area; ``boxes`` collects the numbers of boxes."""
     try:
@@ -86,8 +158,10 @@ def _object(
         raise ValueError(f'{where}: {" ".join(words)[:60]!r} holds what is no finite number.')
     if index != int(index) or not 0 <= index < len(names):
         raise ValueError(f'{where}: the class is {words[0]}; there are {len(names)} classes, from 0.')
-    if points is not None and len(shares) == 4 + points:
+    if poses.numbers is not None and len(shares) == 4 + poses.numbers:
         shares = shares[:4]
+    if len(shares) > 4:
+        poses.add(shares, where)
     if len(shares) != 4 and (len(shares) < 6 or len(shares) % 2):
         raise ValueError(
             f'{where}: there are {len(shares)} values after the class. A box has 4, an outline an even number from 6; '
