@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from miqa.pictures.value_range import ValueRange
 
 from .assessment import Assessment
 from .diagnosis import Diagnosis
+from .exports.formats import files_of
 from .inputs import Picture, Pictures, Preparation, is_list_of_pictures, picture_name
 from .model_files import ModelFiles
 from .opening import Opened, open_model
@@ -204,12 +206,12 @@ class MIQAModel(ModelFiles):
     def identity(self) -> str:
         """A short name of exactly these weights, for result files: method, task, label and digest."""
         if self._identity is None:
-            digest = sha256_of_file(self.source) if Path(self.source).is_file() else self.source
+            digests = [sha256_of_file(file) for file in files_of(Path(self.source)) if file.is_file()]
+            several = hashlib.sha256(''.join(digests).encode()).hexdigest()
+            digest = several[:12] if len(digests) > 1 else digests[0][:12] if digests else self.source
             purpose = '/'.join((self.spec.method, self.spec.task or 'unknown', self.spec.label or 'unknown'))
             precision = '' if self.precision == 'fp32' else f' {self.precision}'
-            self._identity = (
-                f'{purpose}@{digest[:12] if digest != self.source else digest}{precision}{self.prepare.note}'
-            )
+            self._identity = f'{purpose}@{digest}{precision}{self.prepare.note}'
         return self._identity
 
     def __repr__(self) -> str:

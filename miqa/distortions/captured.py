@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from miqa.keeping import atomic_write, only_writer
+from miqa.keeping import atomic_write, only_writer, sha256_of_file
 from miqa.layout import JPEG_SUFFIX, image_task_folder, images_in, sources_in
 from miqa.outside import copy_regular
 from miqa.running.progress import Progress, bar_over
@@ -34,7 +34,7 @@ def build_captured(
 
     Raises:
         ValueError: a scene has too many degraded pictures.
-        FileExistsError: a picture of the database has the size of another file than the one given now.
+        FileExistsError: a picture of the database is another file than the one given now.
     """
     folder = image_task_folder(root, task)
     crowded = [name for name, (_, degraded) in scenes.items() if len(degraded) > MOST_VERSIONS]
@@ -61,7 +61,8 @@ def _suffix(path: Path, task: str) -> str:
 
 def _copy(source: Path, target: Path) -> None:
     if target.is_file():
-        if target.stat().st_size != source.stat().st_size:
+        # Uncompressed pictures of one camera all have one size.
+        if target.stat().st_size != source.stat().st_size or sha256_of_file(target) != sha256_of_file(source):
             raise FileExistsError(
                 f'{target} was copied from another file than {source}. Put the old file back, or write to another '
                 f'folder.'

@@ -49,7 +49,7 @@ PICTURE_SCALE = 0.2
 
 _STAGES = ('features', 'cross-validate', 'train', 'judge')
 # Changes where the numbers of a picture would be others although its network is the same.
-_NUMBERS_FORMAT = 1
+_NUMBERS_FORMAT = 2
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from miqa.apis.picture_features import PictureFeatures
 from miqa.apis.stream import answered
 from miqa.evaluation.answer_features import AnswerFeatures
 from miqa.keeping import atomic_write
-from miqa.keeping.sealed import DamagedFile
+from miqa.keeping.sealed import crc_of_file
 from miqa.labelling.scores import ScoreFolder
 from miqa.layout import responses_folder, scores_folder
 from miqa.machines.base import ClassPrediction, Prediction
@@ -170,10 +171,11 @@ def _numbers_of(
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     names = [name for name in source.versions if name in outcomes]
     path = cache / f'{source.source}.arrow'
+    keys = {name: f'{name} {crc_of_file(source.folder / name):08x}' for name in names}
     stored = _read_numbers(path, stamp, len(features.names))
-    if set(names) <= stored.keys():
+    if set(keys.values()) <= stored.keys():
         count(len(source.versions))
-        return {name: stored[name] for name in names}, []
+        return {name: stored[key] for name, key in keys.items()}, []
     numbers, problems = {}, []
     pictures = (str(source.folder / name) for name in names)
     answers = answered(pictures, features.view, features, _BATCH, on_batch=count)
@@ -183,14 +185,14 @@ def _numbers_of(
         else:
             numbers[name] = np.asarray(item.answer)
     count(len(source.versions) - len(names))
-    _write_numbers(path, stamp, numbers)
+    _write_numbers(path, stamp, {keys[name]: row for name, row in numbers.items()})
     return numbers, problems
 
 
 def _write_numbers(path: Path, stamp: str, numbers: Mapping[str, np.ndarray]) -> None:
-    rows = pa.array([row.astype('<f8').tobytes() for row in numbers.values()], pa.binary())
-    table = pa.table({'name': pa.array(list(numbers), pa.string()), 'numbers': rows})
-    schema = table.schema.with_metadata({'stamp': stamp})
+    rows = [row.astype('<f8').tobytes() for row in numbers.values()]
+    table = pa.table({'key': pa.array(list(numbers), pa.string()), 'numbers': pa.array(rows, pa.binary())})
+    schema = table.schema.with_metadata({'stamp': stamp, 'crc32': _seal(list(numbers), rows)})
     with (
         atomic_write(path) as temporary,
         pa.OSFile(str(temporary), 'wb') as sink,
@@ -199,16 +201,23 @@ def _write_numbers(path: Path, stamp: str, numbers: Mapping[str, np.ndarray]) ->
         writer.write_table(table.cast(schema))
 
 
+def _seal(keys: Sequence[str], rows: Sequence[bytes]) -> str:
+    return str(zlib.crc32(b''.join([*(key.encode() for key in keys), *rows])))
+
+
 def _read_numbers(path: Path, stamp: str, length: int) -> dict[str, np.ndarray]:
-    """Return the numbers that a file keeps; none where there is no such file, or it is of another stamp or damaged."""
+    """Return the numbers that a file keeps; none where there is no such file, or it is of another stamp or damaged.
+
+    Their keys are name and CRC-32 of a picture, so that those of another picture of that name are not taken.
+    """
     try:
         with pa.OSFile(str(path), 'rb') as source:
             table = pa.ipc.open_file(source).read_all()
-        if (table.schema.metadata or {}).get(b'stamp') != stamp.encode():
+        keys, rows = table['key'].to_pylist(), table['numbers'].to_pylist()
+        if (table.schema.metadata or {}) != {b'stamp': stamp.encode(), b'crc32': _seal(keys, rows).encode()}:
             return {}
-        pairs = zip(table['name'].to_pylist(), table['numbers'].to_pylist(), strict=True)
-        return {name: np.frombuffer(row, '<f8') for name, row in pairs if len(row) == 8 * length}
-    except (FileNotFoundError, pa.ArrowException, DamagedFile, KeyError):
+        return {key: np.frombuffer(row, '<f8') for key, row in zip(keys, rows, strict=True) if len(row) == 8 * length}
+    except (FileNotFoundError, pa.ArrowException, KeyError, UnicodeDecodeError, TypeError, AttributeError):
         return {}  # made again: it is only a cache
 
 

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ import pyarrow.parquet as pq
 
 from miqa.keeping import InUse, atomic_write, only_writer, sha256_of_file
 from miqa.keeping.locks import describe_owner, is_held, owner_of
-from miqa.keeping.sealed import check_sha256, damaged, read_sealed_json, write_sealed_json
+from miqa.keeping.sealed import check_sha256, crc_of_file, damaged, read_sealed_json, write_sealed_json
 from miqa.layout import MANIFEST, RESPONSE_SCHEMAS, part_name, responses_folder, shard_prefix
 from miqa.taxonomy import TASK_FOLDERS
 
@@ -207,11 +207,28 @@ class ResponseFolder:
         """Paths of all whole parts, sorted."""
         return sorted(path for path in self.folder.glob('*.parquet') if not path.name.startswith('.'))
 
-    def done(self) -> set[str]:
-        """File names of all images that have a response."""
+    def done(self, images: Iterable[Path] = ()) -> set[str]:
+        """Return the file names of all images that have a response.
+
+        Args:
+            images: those that were written since they were seen are compared with what the machine saw.
+
+        Raises:
+            ValueError: one is another picture now.
+        """
         names: set[str] = set()
-        for path in self.parts():
-            names.update(self.read(path, columns=['filename']).column(0).to_pylist())
+        written = {part: part.stat().st_mtime_ns for part in self.parts()}
+        first = min(written.values(), default=None)
+        newer = {path.name: path for path in images if first is not None and path.stat().st_mtime_ns >= first}
+        for part in written:
+            table = self.read(part, columns=['filename', 'crc32'])
+            names.update(table['filename'].to_pylist())
+            for name, crc in zip(*table.to_pydict().values(), strict=True) if newer else ():
+                if name in newer and newer[name].stat().st_mtime_ns >= written[part] and crc_of_file(newer[name]) != crc:
+                    raise ValueError(
+                        f'{newer[name]} was changed after {self.folder.name} saw it. Delete {part}, which holds its '
+                        'former answer, and run the same command again.'
+                    )
         return names
 
     def write_part(self, rows: list[dict], task: str, shard: tuple[int, int]) -> Path:

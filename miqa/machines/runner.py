@@ -143,7 +143,7 @@ def _run(
     parameters = {'cls': {'store_probabilities': store_probabilities}, 'det': detects, 'ins': detects, 'seg': {}}
     parameters = parameters[machine.task]
     store.start({'machine': machine.describe(), 'parameters': parameters, 'versions': versions_in_use()})
-    done = store.done()
+    done = store.done(path for source in sources for path in source.paths)
     counts = {'images': 0, 'kept': 0, 'unreadable': 0}
     owners: list[int] = []
     names: list[str] = []

@@ -63,6 +63,15 @@ def test_what_is_pushed_is_what_comes_back(model, remote):
         assert set(stored.keys()) == {f'network.{key}' for key in model.runtime.module.network.state_dict()}
 
 
+def test_other_weights_in_one_folder_are_another_model(model, remote, tmp_path):
+    model.push_to_hub('user/repo')
+    first = MIQAModel.from_pretrained('user/repo').identity
+    write_ra_miqa(tmp_path / 'other.pth', seed=1)
+    MIQAModel(tmp_path / 'other.pth').push_to_hub('user/repo')
+    assert 'user/repo' not in first != MIQAModel(remote).identity
+    assert MIQAModel.from_pretrained('user/repo').identity == MIQAModel(remote).identity
+
+
 def test_a_convolutional_network_in_another_layout_is_stored_too(tmp_path):
     write_run(tmp_path / 'best.pth', CNN)
     model = MIQAModel(weights=tmp_path / 'best.pth')

@@ -106,3 +106,14 @@ def test_a_process_that_closed_two_models_survives_the_end_of_a_child(exported, 
     )
     done = subprocess.run([sys.executable, '-X', 'faulthandler', '-c', code, str(path)], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.endswith('a child ended\nalive\n'), done.stderr
+
+
+def test_a_model_is_both_of_its_files_and_takes_no_numbers_of_another_model(exported, tmp_path):
+    _, path = exported
+    write_ra_miqa(tmp_path / 'other.pth', seed=1)
+    other = MIQAModel(tmp_path / 'other.pth', precision='fp32').export(tmp_path / 'other.xml')
+    identities = {MIQAModel(file, precision='fp32').identity for file in (path, other)}
+    assert len(identities) == 2, 'results of one would be taken for those of the other'
+    shutil.copy(path.with_suffix('.bin'), other.with_suffix('.bin'))
+    with pytest.raises(CheckpointError, match=r'other\.bin does not hold the numbers of .*other\.xml'):
+        MIQAModel(other)

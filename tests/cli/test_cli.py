@@ -198,6 +198,9 @@ def test_export_writes_once(tmp_path, capsys):
     assert 'pixels uint8 (batch, 3, 64, 64) RGB' in capsys.readouterr().out
     assert status_of('export', 'm.onnx', '--weights', 'best.pth') == 1
     assert '--overwrite' in capsys.readouterr().err
+    (tmp_path / 'm.bin').write_bytes(b'mine')
+    assert status_of('export', 'm.xml', '--weights', 'best.pth') == 1
+    assert 'm.bin exists' in capsys.readouterr().err and (tmp_path / 'm.bin').read_bytes() == b'mine'
     path = write_photos(tmp_path / 'shots', 1)[0]
     scores = []
     for model in ('best.pth', 'm.onnx'):

@@ -193,6 +193,16 @@ def test_pairs_of_a_clean_and_a_degraded_picture_take_the_place_of_distortions(s
     assert verify_database(root, 'det', progress=False).problems == []
 
 
+def test_another_picture_of_the_same_size_does_not_keep_the_copy_of_the_former(shots, capsys):
+    for name, value in (('a1', 210), ('a2', 100)):
+        Image.fromarray(square((12, 6, 40, 30), SIZE, value)).save(shots / f'in/{name}.bmp')
+    for name in ('a1', 'a2'):
+        write(shots / 'pairs.csv', f'clean,degraded\nc.png,{name}.bmp\n')
+        with pytest.raises(SystemExit):  # one source is not enough for a split
+            label(shots, 'out', '--pairs', str(shots / 'pairs.csv'))
+    assert 'captured_1.bmp was copied from another file than' in capsys.readouterr().err
+
+
 def test_a_pair_of_two_sizes_is_refused_where_pixels_are_compared(shots):
     for name in ('clean', 'same'):
         save(shots / f'pairs/{name}.png', square((10, 6, 40, 30), SIZE, 230))

@@ -123,6 +123,33 @@ def test_the_same_command_again_makes_nothing_twice_and_gives_the_same_gate(gate
     assert (gate / 'gate.json').read_bytes() == before
 
 
+def test_numbers_are_kept_for_a_picture_and_not_for_its_name(gate, tmp_path):
+    from miqa.apis.picture_features import PictureFeatures
+    from miqa.gates.samples import _numbers_of
+    from miqa.machines.image_list import SourceImages
+
+    first, second = sorted((gate / 'data/miqa_det/images').glob('*/*.png'))[:2]
+    picture, cache = tmp_path / 'pictures/a.png', tmp_path / 'cache'
+    picture.parent.mkdir()
+    cache.mkdir()
+    source = SourceImages('a', picture, picture.parent, (picture.name,))
+    features = PictureFeatures('det', gate / 'picture.onnx')
+
+    def numbers(content):
+        picture.write_bytes(content)
+        return _numbers_of(source, {picture.name: 1.0}, features, cache, 'x', lambda count: None)[0][picture.name]
+
+    wanted = {path: features([features.view(path)])[0] for path in (str(first), str(second))}
+    for path in (first, second, second):
+        np.testing.assert_array_equal(numbers(path.read_bytes()), wanted[str(path)])
+    (kept,) = cache.iterdir()
+    position = kept.read_bytes().index(wanted[str(second)].astype('<f8').tobytes())
+    damaged = bytearray(kept.read_bytes())
+    damaged[position] ^= 1
+    kept.write_bytes(damaged)
+    np.testing.assert_array_equal(numbers(second.read_bytes()), wanted[str(second)])
+
+
 @pytest.mark.parametrize('after', [False, True])
 def test_the_filter_takes_the_folder_and_keeps_what_reaches_its_threshold(gate, shots, tmp_path, after):
     options = ['--machine', str(shots / 'mine.py')] if after else []

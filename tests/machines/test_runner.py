@@ -1,6 +1,9 @@
 """Responses of machines: kept whole, resumed, shared out, and honest about unreadable images."""
 
 import json
+import re
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -74,6 +77,22 @@ def test_a_killed_run_goes_on_and_loses_nothing_but_the_unfinished_part(tmp_path
     run(tmp_path, tmp_path / 'whole')
     assert rows_of(tmp_path / 'r') == rows_of(tmp_path / 'whole')
     assert run(tmp_path, tmp_path / 'r')['images'] == 0
+
+
+def test_an_answer_is_not_kept_for_a_picture_that_was_changed_since(tmp_path):
+    root = write_cls_database(tmp_path)
+    run(root, tmp_path / 'r', sources_per_part=1)
+    picture, other = (min((root / 'miqa_cls/images' / name).iterdir()) for name in ('s1', 's2'))
+    picture.write_bytes(picture.read_bytes())  # the same bytes, made again
+    assert run(root, tmp_path / 'r')['kept'] == 12
+    picture.write_bytes(other.read_bytes())
+    with pytest.raises(ValueError, match=rf'{picture.name} was changed after r saw it') as refused:
+        run(root, tmp_path / 'r')
+    part = re.search(r'Delete (\S+),', str(refused.value))[1]
+    Path(part).unlink()
+    assert run(root, tmp_path / 'r', sources_per_part=1) == {'images': 4, 'kept': 8, 'unreadable': 0}
+    (row,) = (row for row in rows_of(tmp_path / 'r') if row['filename'] == picture.name)
+    assert row['crc32'] == zlib.crc32(other.read_bytes())
 
 
 def test_the_checksums_fit_and_a_part_without_one_is_added(tmp_path):

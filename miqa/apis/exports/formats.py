@@ -36,7 +36,9 @@ def is_scorable(path: Path) -> bool:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return all files of one exported model, the named one last."""
+    """Return all files of one model, the named one last; of a folder of the Hub's format its weights and config."""
+    if path.is_dir():
+        return [path / 'model.safetensors', path / 'config.json']
     beside = export_format(path.suffix).beside if path.suffix.lower() in FORMATS else ()
     return [*(path.with_suffix(ending) for ending in beside), path]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from miqa.apis.runtimes.base import Device, Runtime
 from miqa.apis.runtimes.exported import INPUT, KEY, about
+from miqa.apis.runtimes.openvino_files import NUMBERS
 from miqa.apis.runtimes.openvino_runtime import (
     OpenVinoRuntime,
     faster_precisions,
@@ -20,6 +21,7 @@ from miqa.apis.runtimes.openvino_runtime import (
 )
 from miqa.apis.runtimes.precision import AUTO, choose_runtime, default_precision
 from miqa.apis.spec import ModelSpec
+from miqa.keeping import sha256_of_file
 from miqa.running import require
 
 from .format import ExportFormat, Run, batch_count, batches_of
@@ -43,9 +45,16 @@ def write_openvino(module: PixelsToScore, pixels: torch.Tensor, path: Path, spec
     write_onnx(module, pixels, onnx_file, spec)
     # Read by the core, and not by openvino.convert_model, which reports its use to its maker.
     model = openvino_core().read_model(onnx_file)
-    model.set_rt_info(json.dumps(about(spec)), [KEY])
-    openvino.save_model(model, path, compress_to_fp16=False)
+    _save(openvino, model, path, about(spec))
     return OpenVinoRuntime(path)
+
+
+def _save(openvino, model, path: Path, content: dict) -> None:
+    openvino.save_model(model, path, compress_to_fp16=False)
+    # The text names its numbers: those of another model, of the same length, would fit as well.
+    numbers = sha256_of_file(path.with_suffix('.bin'))
+    model.set_rt_info(json.dumps({**content, NUMBERS: numbers}), [KEY])
+    openvino.save_model(model, path, compress_to_fp16=False)
 
 
 def open_openvino_model(
@@ -90,8 +99,7 @@ def quantise_openvino(source: Path, target: Path, pixels: np.ndarray, spec: Mode
     has_attention = any('Softmax' in op.get_type_name() or 'Attention' in op.get_type_name() for op in model.get_ops())
     kind = nncf.ModelType.TRANSFORMER if has_attention else None
     quantised = nncf.quantize(model, dataset, model_type=kind, subset_size=batch_count(pixels))
-    quantised.set_rt_info(json.dumps(about(spec, 'int8')), [KEY])
-    openvino.save_model(quantised, target, compress_to_fp16=False)
+    _save(openvino, quantised, target, about(spec, 'int8'))
 
 
 FORMAT = ExportFormat('OpenVINO', write_openvino, open_openvino_model, quantise_openvino, beside=('.bin',))

@@ -5,6 +5,7 @@ OpenVINO never gets a stranger's path or text: two parsers may read one file in 
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -18,6 +19,8 @@ from miqa.outside.regular_files import WEIGHTS_BYTES, read_regular
 if TYPE_CHECKING:
     import openvino
 
+#: Key of the metadata for the SHA-256 of the file of numbers.
+NUMBERS = 'numbers_sha256'
 # Bytes of the text beside the numbers; one of 500 layers has 0.5 million.
 _LARGEST_XML = 64 << 20
 #: Elements of the text, of which a layer has about 20, and how deep they may be nested.
@@ -98,6 +101,7 @@ def read_model_files(core: openvino.Core, path: str | os.PathLike, keep: str) ->
         parser.feed(text)
         model = core.read_model(ET.tostring(_checked(parser.close(), keep), 'utf-8', xml_declaration=True), numbers)
         _check_sizes(model)
+        kept = model.get_rt_info([keep]).astype(str) if model.has_rt_info([keep]) else ''
     except _Refused as error:
         raise CheckpointError(
             f'{path} is not run: it holds {error}, which no quality model that `miqa export` writes does.'
@@ -106,6 +110,12 @@ def read_model_files(core: openvino.Core, path: str | os.PathLike, keep: str) ->
         raise CheckpointError(
             f'{path} is not a whole OpenVINO model: {last_line(error)}. Export the model again.'
         ) from error
+    wanted = re.search(rf'"{NUMBERS}": "(\w+)"', kept)
+    if wanted and wanted[1] != hashlib.sha256(numbers).hexdigest():
+        raise CheckpointError(
+            f'{path.with_suffix(".bin")} does not hold the numbers of {path}: it was damaged, or is that of another '
+            'model. Export the model again.'
+        )
     return model
 
 

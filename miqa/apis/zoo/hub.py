@@ -131,7 +131,7 @@ def read_pretrained(
     """Read a model from the Hub or from a folder; only data is read, no code is run.
 
     Returns:
-        Spec, tensors, thresholds, and the place as text.
+        Spec, tensors, thresholds, and the folder, which of the Hub's is one of a commit.
 
     Raises:
         WeightsUnavailable: there is no such folder or repository, or the Hub cannot be reached.
@@ -163,7 +163,7 @@ def read_pretrained(
         state = load_file(check_regular(folder / WEIGHTS_FILE))
     except SafetensorError as error:
         raise CheckpointError(f'{WEIGHTS_FILE} of {repo_id} is damaged: {error}. Fetch it again.') from error
-    return spec, state, thresholds, str(repo_id)
+    return spec, state, thresholds, str(folder)
 
 
 def model_card(spec: ModelSpec, thresholds: Thresholds = DEFAULT_THRESHOLDS) -> str:
