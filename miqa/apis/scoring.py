@@ -10,6 +10,9 @@ from typing import Any, NamedTuple, Protocol
 from .diagnosis import Diagnosis
 from .quality import DEFAULT_THRESHOLDS, Thresholds
 
+#: What results of frames hold of a :class:`~miqa.apis.diagnosis.Diagnosis`: in words, then one by one.
+DAMAGE_COLUMNS = ('damage', 'damage_kind', 'damage_strength', 'damage_place')
+
 
 class Scorer(Protocol):
     """Anything that scores pictures: a :class:`miqa.apis.model.MIQAModel`, or a stand-in with the same method."""
@@ -47,6 +50,13 @@ class ScoredImage(NamedTuple):
 
     score: float
     damage: Diagnosis | None
+
+    def columns(self) -> dict:
+        """Return ``score`` and, of a model that can tell, :data:`DAMAGE_COLUMNS`."""
+        if self.damage is None:
+            return {'score': self.score}
+        found = (str(self.damage), self.damage.kind, self.damage.strength, self.damage.place)
+        return {'score': self.score, **dict(zip(DAMAGE_COLUMNS, found, strict=True))}
 
 
 def score_images(model: Scorer, images: Sequence[Any], what: str = 'a picture') -> list[float]:

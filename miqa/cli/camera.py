@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from miqa.apis.command_options import add_model_options, check_model_options, load_model
+from miqa.apis.scoring import DAMAGE_COLUMNS, ScoredImage
 from miqa.keeping.files import try_writing
 
 DESCRIPTION = """\
@@ -73,16 +74,20 @@ def run(args: argparse.Namespace) -> int:
         print(f'No window is opened. {no_window}', file=sys.stderr)
     printing = (args.no_window or no_window) and not args.quiet
     with ExitStack() as stack:
-        log = _Log(stack.enter_context(open(args.log, 'x', newline='', encoding='utf-8'))) if args.log else None
+        log = None
+        if args.log:
+            stream = stack.enter_context(open(args.log, 'x', newline='', encoding='utf-8'))
+            log = _Log(stream, getattr(live.model, 'can_diagnose', False))
 
         def on_result(result) -> None:
             if log is not None:
                 log.add(result)
             if printing:
+                damage = '' if result.damage is None else f'  {result.damage}'
                 mark = ('  ALERT' if result.alert else '') + ('  stopped' if result.passed is False else '')
                 print(
                     f'{result.seconds:8.2f} s  frame {result.index:>6}  {result.score:.4f}  '
-                    f'{1000 * result.latency:5.0f} ms late{mark}',
+                    f'{1000 * result.latency:5.0f} ms late{damage}{mark}',
                     flush=True,
                 )
 
@@ -103,12 +108,13 @@ def run(args: argparse.Namespace) -> int:
 class _Log:
     """A CSV file that holds each score as soon as it is there."""
 
-    def __init__(self, stream):
-        self._stream, self._writer = stream, csv.writer(stream)
-        self._writer.writerow(_COLUMNS)
+    def __init__(self, stream, with_damage: bool):
+        columns = (*_COLUMNS, *DAMAGE_COLUMNS) if with_damage else _COLUMNS
+        self._stream, self._writer = stream, csv.DictWriter(stream, columns, extrasaction='ignore')
+        self._writer.writeheader()
 
     def add(self, result) -> None:
-        self._writer.writerow([getattr(result, name) for name in _COLUMNS])
+        self._writer.writerow({**vars(result), **ScoredImage(result.score, result.damage).columns()})
         self._stream.flush()
 
 

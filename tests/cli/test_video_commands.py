@@ -3,9 +3,11 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 from helpers_videos import Brightness, write_video
 
+from miqa.apis.video.assess import VideoMIQA
 from miqa.apis.video.reading import count_frames
 from miqa.cli import camera, video
 from miqa.cli import main as cli
@@ -117,8 +119,24 @@ def test_a_file_plays_through_the_camera_command_and_is_logged(miqa, clips, tmp_
     with open(log, newline='') as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 20 and float(rows[0]['score']) < 0.3 and rows[0]['alert'] == 'True'
+    assert list(rows[0])[-1] == 'passed'  # a scorer that cannot tell what is wrong has no columns for it
     status, _, err = miqa(*arguments)
     assert status == 1 and 'exists already' in err
+
+
+def test_the_log_says_what_is_wrong_with_each_frame_as_the_results_of_a_video_do(clips, tmp_path, capsys):
+    video_path, log = str(clips / 'a.avi'), tmp_path / 'log.csv'
+    assert cli.main(['camera', video_path, '--every-frame', '--no-window', '--log', str(log)]) in (None, 0)
+    printed = capsys.readouterr().out.splitlines()
+    frames = VideoMIQA(sampling='every').assess_video(video_path)['frame_results']
+    with open(log, newline='') as stream:
+        rows = list(csv.DictReader(stream))
+    words = ('damage', 'damage_kind', 'damage_place')
+    assert [[row[name] for name in words] for row in rows] == [[frame[name] for name in words] for frame in frames]
+    np.testing.assert_allclose(
+        [float(row['damage_strength']) for row in rows], [frame['damage_strength'] for frame in frames], atol=0.002
+    )
+    assert all(row['damage'] in line for row, line in zip(rows, printed, strict=True))
 
 
 def test_a_camera_that_is_not_there_ends_the_command_with_a_sentence(miqa, monkeypatch):

@@ -16,12 +16,22 @@ import numpy as np
 
 from miqa.apis.drawings.score_panel import SMALLEST, ScorePanel, beside, panel_width
 from miqa.apis.quality import quality_of
-from miqa.apis.scoring import Scorer, describe_scorer, load_scorer, score_images, scorer_line, scorer_thresholds
+from miqa.apis.scoring import (
+    ScoredImage,
+    Scorer,
+    describe_scorer,
+    diagnose_images,
+    load_scorer,
+    score_images,
+    scorer_line,
+    scorer_thresholds,
+)
 
 from .camera import CameraLost, LatestFrame, open_source
 from .window import Window, why_no_window
 
 if TYPE_CHECKING:
+    from miqa.apis.diagnosis import Diagnosis
     from miqa.apis.gate_threshold import Gate
 
 logger = logging.getLogger(__name__)
@@ -46,6 +56,7 @@ class LiveResult:
         alert: whether ``smoothed`` is below the threshold.
         passed: whether the gate lets this frame through; None without a gate.
         seconds: since the run began.
+        damage: what is wrong with the frame, of a model that can tell, such as ``miqa-lite``; else None.
     """
 
     index: int
@@ -57,6 +68,7 @@ class LiveResult:
     alert: bool
     seconds: float
     passed: bool | None = None
+    damage: Diagnosis | None = None
 
 
 class RealTimeIQA:
@@ -172,8 +184,8 @@ class RealTimeIQA:
             frame = slot.take(stall_seconds)
             if frame is None:
                 return 'The source ended.'
-            score = self.assess_frame(frame.image)
-            result = count.add(frame, score, slot, self.alert_below, self.gate)
+            [answer] = diagnose_images(self.model, [frame.image], 'a frame')
+            result = count.add(frame, answer, slot, self.alert_below, self.gate)
             if result.alert and not below:
                 count.alerts += 1
                 logger.warning(f'Quality {result.smoothed:.3f} is below {self.alert_below:g} (frame {result.index}).')
@@ -231,8 +243,10 @@ class _Counter:
     def mean(self) -> float:
         return self._sum / self.scored
 
-    def add(self, frame, score: float, slot: LatestFrame, threshold: float | None, gate: Gate | None) -> LiveResult:
-        now = time.perf_counter()
+    def add(
+        self, frame, answer: ScoredImage, slot: LatestFrame, threshold: float | None, gate: Gate | None
+    ) -> LiveResult:
+        now, score = time.perf_counter(), answer.score
         self.scored += 1
         self._sum += score
         self._low, self._high = min(self._low, score), max(self._high, score)
@@ -252,6 +266,7 @@ class _Counter:
             alert=threshold is not None and smoothed < threshold,
             seconds=now - self._start,
             passed=passed,
+            damage=answer.damage,
         )
 
     def summary(self, slot: LatestFrame) -> dict:

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from miqa.apis.quality import quality_of
-from miqa.apis.scoring import ScoredImage, Scorer, describe_scorer, diagnose_images, load_scorer, scorer_thresholds
+from miqa.apis.scoring import Scorer, describe_scorer, diagnose_images, load_scorer, scorer_thresholds
 from miqa.outside.names import printable, write_name
 
 from .reading import Frame, UnreadableVideo, VideoReader, count_frames, open_video
@@ -166,7 +166,7 @@ class VideoMIQA:
                 what = f'frames {batch[0].index} to {batch[-1].index} of {name}'
                 answers = diagnose_images(self.model, [frame.image for frame in batch], what)
                 for frame, answer in zip(batch, answers, strict=True):
-                    yield VideoScores(index=frame.index, timestamp=frame.timestamp, **_columns(answer))
+                    yield VideoScores(index=frame.index, timestamp=frame.timestamp, **answer.columns())
                 bar.update(len(batch))
 
     def _result(self, path, reader, frame_results, sentences, segment_seconds) -> dict:
@@ -248,16 +248,6 @@ class VideoMIQA:
         check_output(path, output, overwrite)  # before the long part
         result = result or self.assess_video(path, progress=progress)
         return annotate_video(path, output, result, overwrite=overwrite, progress=progress)
-
-
-def _columns(answer: ScoredImage) -> dict:
-    if answer.damage is None:
-        return {'score': answer.score}
-    damage = answer.damage
-    return {
-        'score': answer.score, 'damage': str(damage), 'damage_kind': damage.kind, 'damage_strength': damage.strength,
-        'damage_place': damage.place,
-    }  # fmt: skip
 
 
 def _take(frames: Iterator[Frame], count: int) -> list[Frame]:
