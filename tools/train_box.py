@@ -51,6 +51,7 @@ def main() -> None:
     from shipping import OUTPUTS, about_model, export, open_outputs
     from training import labels_of, responses, train_heads, train_quality
 
+    from miqa.keeping import sha256_of_file
     from miqa.pictures import read_image
 
     torch.set_num_threads(1)
@@ -125,6 +126,7 @@ def main() -> None:
     (args.out / f'{NAME}.onnx').write_bytes(draft.read_bytes())
     write_card(args.out, photographs, made, least, results)
     print(json.dumps(results, indent=1), list(OUTPUTS), sep='\n')
+    print(f"To ship it, say in miqa/apis/methods.py: LITE_SHA256 = '{sha256_of_file(args.out / f'{NAME}.onnx')}'")
 
 
 def _git(*words: str) -> str:

@@ -1,6 +1,8 @@
 """The script that makes the packaged model, from a few pictures to a file that opens and a card that tells of it."""
 
+import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +60,11 @@ def box(warm, tmp_path_factory):
     command += ['--work', folder / 'work', '--out', folder / 'out', '--limit', 6, '--versions', 1, 1, '--jobs', 1]
     process = warm.call(*command, cwd=ROOT)
     assert process.returncode == 0, process.stderr[-3000:]
-    return folder / 'out', folder / 'photos'
+    return folder / 'out', folder / 'photos', process.stdout
 
 
 def test_the_file_opens_scores_and_says_what_is_wrong(box):
-    out, photographs = box
+    out, photographs, _ = box
     model = MIQAModel(out / 'miqa_lite.onnx')
     found = model.assess(photographs / '0.png', diagnose=True)
     assert np.isfinite(found.score) and found.damage.kind and 0 <= found.damage.strength <= 5
@@ -70,8 +72,16 @@ def test_the_file_opens_scores_and_says_what_is_wrong(box):
     assert set(outputs) >= {'score', 'consistency', 'accuracy', 'composite', 'damage', 'strength', 'place', 'features'}
 
 
+def test_the_end_says_what_must_follow_where_the_file_is_shipped(box):
+    out, _, printed = box
+    source = (ROOT / 'miqa/apis/methods.py').read_text(encoding='utf-8')
+    line = f"LITE_SHA256 = '{hashlib.sha256((out / 'miqa_lite.onnx').read_bytes()).hexdigest()}'"
+    assert printed.splitlines()[-1] == f'To ship it, say in miqa/apis/methods.py: {line}'
+    assert re.search(r"^LITE_SHA256 = '[0-9a-f]{64}'$", source, re.M)  # the line that is to be replaced
+
+
 def test_the_card_names_data_division_and_both_halves_of_the_pairs(box):
-    out, _ = box
+    out, *_ = box
     card = json.loads((out / 'card.json').read_text(encoding='utf-8'))
     counts = [card['trained_on'][name] for name in ('photographs', 'chosen_on', 'reported_on')]
     assert counts == [4, 1, 1] and card['results']['photographs_never_seen']['versions'] == 3
