@@ -1,12 +1,14 @@
 """The benchmarks measure what they say: both sides do the same work."""
 
 import argparse
+import importlib.util
 import json
 import multiprocessing
 import os
 import shlex
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -222,3 +224,18 @@ def test_the_benchmark_of_files_scores_by_every_way_what_the_model_does(tmp_path
     ]  # fmt: skip
     assert rows[0]['ratio'] == 1 and all(row['cpu_ms'] > 0 for row in rows)
     assert ['p99_ms' in row for row in rows] == [True, True, False]
+
+
+def test_pyiqa_is_a_row_of_the_files_where_it_is_installed_and_else_a_sentence(tmp_path, capsys, monkeypatch):
+    benchmark, lite = load_tool('tools/analysis/cases/files.py'), MIQAModel('miqa-lite', device='cpu')
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    assert benchmark.musiq() == {}
+    assert 'pyiqa is not installed (pip install pyiqa)' in capsys.readouterr().err
+    scored = []
+    fake = types.ModuleType('pyiqa')
+    fake.create_metric = lambda name, pretrained, device: (name, pretrained) == ('musiq', False) and scored.append
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: True)
+    monkeypatch.setitem(sys.modules, 'pyiqa', fake)
+    paths = benchmark.made_files(tmp_path, 2, 64, 48)
+    rows = benchmark.measure(lite, paths, (2,), 1, peers=benchmark.musiq())
+    assert rows[2]['way'].startswith("pyiqa's MUSIQ") and scored == 2 * paths

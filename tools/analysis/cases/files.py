@@ -1,7 +1,8 @@
 """Measure how fast a model scores image files on this computer: single files, folders in batches, two plain ways.
 
 The plain ways are Pillow's (open, convert, resize) and, for checkpoints, that of the released demo script (a resize for
-each view). Checkpoints are also exported and run by ONNX Runtime. Ratios are of processor time, to Pillow's plain way.
+each view). Checkpoints are also exported and run by ONNX Runtime. `--pyiqa` adds pyiqa's MUSIQ, where it is installed
+(its licence forbids commercial use). Ratios are of processor time, to Pillow's plain way.
 The case `inference` measures the networks alone.
 
 Examples:
@@ -9,16 +10,19 @@ Examples:
   python tools/analysis/benchmark.py files --model demo
   python tools/analysis/benchmark.py files --weights work_dirs/x/best.pth --images shots/ --out speed.json
   python tools/analysis/benchmark.py files --model ra-miqa --device cuda --precision bf16 --count 256
+  python tools/analysis/benchmark.py files --size 500 400 --batch-sizes 8 --pyiqa
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import importlib.util
 import itertools
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -78,10 +82,37 @@ class OneAtATime:
         return float(self.model(data['inputs'])[0])
 
 
+def musiq() -> dict[str, Callable[[str], object]]:
+    """Return pyiqa's MUSIQ by its name in the table, with random weights, which take the time of trained ones.
+
+    Nothing where pyiqa is not installed, and a sentence on standard error.
+    """
+    if importlib.util.find_spec('pyiqa') is None:
+        print('pyiqa is not installed (pip install pyiqa): its row is left out.', file=sys.stderr)
+        return {}
+    import pyiqa
+
+    metric = pyiqa.create_metric('musiq', pretrained=False, device=torch.device('cpu'))
+    return {"pyiqa's MUSIQ, random weights, one at a time": metric}
+
+
 def measure(
-    model: MIQAModel, paths: Sequence[str], batch_sizes: Sequence[int], repeats: int, onnx: bool = True
+    model: MIQAModel,
+    paths: Sequence[str],
+    batch_sizes: Sequence[int],
+    repeats: int,
+    onnx: bool = True,
+    peers: Mapping[str, Callable[[str], object]] | None = None,
 ) -> list[dict]:
     """Time every way of scoring these files, in turns.
+
+    Args:
+        model: the model.
+        paths: of the files.
+        batch_sizes: for folders.
+        repeats: rounds that count.
+        onnx: also export a checkpoint.
+        peers: what else scores a file, by name.
 
     Returns:
         One row a way: ``way``, ``images_per_second``, ``cpu_ms``: processor time per picture, ``ratio``: that of
@@ -97,6 +128,7 @@ def measure(
     if isinstance(model.runtime, TorchRuntime):
         single['one at a time, a resize for each view'] = OneAtATime(model)
     single['assess(path), one at a time'] = model.assess
+    single |= peers or {}
     latencies: dict[str, list[float]] = {name: [] for name in single}
     ways: dict[str, Callable] = {
         name: partial(_score_singly, score, paths, latencies[name]) for name, score in single.items()
@@ -143,6 +175,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument('--count', type=int, default=64, help='how many images (default: 64)')
     parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 8, 32], metavar='N', help='default: 1 8 32')
+    parser.add_argument('--pyiqa', action='store_true', help="also score by pyiqa's MUSIQ (about a second a picture)")
     parser.add_argument('--no-onnx', action='store_true', help='leave out ONNX Runtime')
     add_model_options(parser)
 
@@ -155,6 +188,6 @@ def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
             paths = list(itertools.islice(itertools.cycle(find_images(args.images)), args.count))
         else:
             paths = made_files(Path(folder), args.count, *args.size)
-        rows = measure(model, paths, args.batch_sizes, args.repeats, not args.no_onnx)
+        rows = measure(model, paths, args.batch_sizes, args.repeats, not args.no_onnx, musiq() if args.pyiqa else None)
     about = f'{model.identity}, {model.device}, {model.runtime.precision}, {usable_cores()} threads'
     yield f'Files to scores: {len(paths)} images, {about}', rows
