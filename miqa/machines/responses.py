@@ -224,10 +224,11 @@ class ResponseFolder:
             table = self.read(part, columns=['filename', 'crc32'])
             names.update(table['filename'].to_pylist())
             for name, crc in zip(*table.to_pydict().values(), strict=True) if newer else ():
-                if name in newer and newer[name].stat().st_mtime_ns >= written[part] and crc_of_file(newer[name]) != crc:
+                image = newer.get(name)
+                if image and image.stat().st_mtime_ns >= written[part] and crc_of_file(image) != crc:
                     raise ValueError(
-                        f'{newer[name]} was changed after {self.folder.name} saw it. Delete {part}, which holds its '
-                        'former answer, and run the same command again.'
+                        f'{image} was changed after {self.folder.name} saw it. Delete {part}, which holds its former '
+                        'answer, and run the same command again.'
                     )
         return names
 
