@@ -1,4 +1,4 @@
-"""A config whose text is made once for all checkpoints that hold it."""
+"""A config whose text is made once for its log, its dumps and all checkpoints that hold it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from mmengine.config import Config
 class FormattedOnce(Config):
     """A config that keeps its text until one of its values changes.
 
-    MMEngine formats the config anew for every checkpoint, which takes a fifth of a second: more than the rest of
-    saving a small model.
+    MMEngine formats the config anew for every dump and every checkpoint, which takes a quarter of a second each time:
+    more than building or saving a small model.
     """
 
     @classmethod

@@ -44,9 +44,9 @@ class QualityRunner(Runner):
 
     cfg: Config
 
-    def __init__(self, *args, **options):
-        super().__init__(*args, **options)
-        self.cfg = FormattedOnce.of(self.cfg)
+    def __init__(self, *args, cfg: Config | dict | None = None, **options):
+        # MMEngine copies it, and formats it four times before the first step.
+        super().__init__(*args, cfg=FormattedOnce.of(cfg) if isinstance(cfg, Config) else cfg, **options)
 
     @property
     def latest(self) -> Path:
