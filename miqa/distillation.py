@@ -146,15 +146,15 @@ class TeacherScores(Hook):
         samples = batch['data_sample']
         label = meta_of(samples, 'label')[0]
         unknown = np.full(len(pixels), math.nan, np.float32)
-        found = {
+        outputs = {
             'gt_score': torch.from_numpy(scores[label if label in scores else next(iter(scores))]),
             'gt_scores': torch.from_numpy(np.stack([scores.get(name, unknown) for name in LABELS], axis=1)),
         }
         if isinstance(samples, SampleBatch):
-            samples.labels = found
+            samples.labels = outputs
             return
         for number, sample in enumerate(samples):
-            for name, values in found.items():
+            for name, values in outputs.items():
                 setattr(sample, name, values[number])
 
     def scores(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
@@ -164,5 +164,5 @@ class TeacherScores(Hook):
         if not isinstance(runtime, TorchRuntime) or not hasattr(network, 'label_scores'):
             return {self.spec.label or LABELS[0]: runtime(pixels)}
         with torch.inference_mode(), runtime.arithmetic():
-            found = network.label_scores(runtime.module.views(runtime.on_device(pixels)))
-        return {label: values.float().cpu().numpy() for label, values in found.items()}
+            scores = network.label_scores(runtime.module.views(runtime.on_device(pixels)))
+        return {label: values.float().cpu().numpy() for label, values in scores.items()}

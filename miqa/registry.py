@@ -21,15 +21,15 @@ class Registry(_Registry):
         Raises:
             KeyError: there is no such class here or in the parent registries.
         """
-        found = super().get(key)
-        if found is None:
-            known = sorted(self.module_dict)
+        registered = super().get(key)
+        if registered is None:
+            names = sorted(self.module_dict)
             above = [name for parent in self._parents() for name in parent.module_dict]
-            hint = did_you_mean(key, [*known, *above])
+            hint = did_you_mean(key, [*names, *above])
             # Of MMEngine's hundred names those that are near are enough.
-            shown = known or sorted(above)
+            shown = names or sorted(above)
             raise KeyError(f'{key!r} is not a registered {self.name}.{hint} Known here: {", ".join(shown) or "none"}.')
-        return found
+        return registered
 
     def _parents(self):
         parent = self.parent

@@ -165,18 +165,18 @@ def resume_command(words: Sequence[str] | None = None) -> str:
         # torchrun's or Slurm's doing.
         place = words.index('--launcher')
         del words[place : place + 2]
-    given = words[1:]
-    if not any(word.partition('=')[0] == '--resume' for word in given):
-        given += ['--resume']
-    several = int(os.environ.get('WORLD_SIZE', 1)) > 1 and not {'--gpu-ids', '--gpu_ids'} & set(given)
+    arguments = words[1:]
+    if not any(word.partition('=')[0] == '--resume' for word in arguments):
+        arguments += ['--resume']
+    several = int(os.environ.get('WORLD_SIZE', 1)) > 1 and not {'--gpu-ids', '--gpu_ids'} & set(arguments)
     if several and 'SLURM_PROCID' in os.environ:
         job = [os.environ.get('SLURM_JOB_PARTITION', 'PARTITION'), os.environ.get('SLURM_JOB_NAME', 'JOB_NAME')]
-        return f'Go on with: {in_a_clone(f"bash tools/slurm_train.sh {shlex.join([*job, *given])}")}'
+        return f'Go on with: {in_a_clone(f"bash tools/slurm_train.sh {shlex.join([*job, *arguments])}")}'
     if several:
-        config, *options = given
+        config, *options = arguments
         words = shlex.join([config, os.environ['WORLD_SIZE'], *options])
         return f'Go on with: {in_a_clone(f"bash tools/dist_train.sh {words}")}'
-    return f'Go on with: {_program("train.py", words[0])} {shlex.join(given)}'
+    return f'Go on with: {_program("train.py", words[0])} {shlex.join(arguments)}'
 
 
 def _without_verb(words: Sequence[str]) -> list[str]:

@@ -166,13 +166,14 @@ def _categories(entries: list, used: Container, problems: _Problems) -> dict[int
             categories[number] = name.strip()
             numbers.setdefault(plain_name(name), []).append(number)
     for same in numbers.values():
-        meant = [number for number in same if number in used] or same[:1]
-        if len(meant) > 1:
+        candidates = [number for number in same if number in used] or same[:1]
+        if len(candidates) > 1:
+            first, second = candidates[:2]
             problems.add(
-                f'Two categories have names nobody tells apart: {meant[0]} {categories[meant[0]]!r} and {meant[1]} '
-                f'{categories[meant[1]]!r}. Give them one id.'
+                f'Two categories have names nobody tells apart: {first} {categories[first]!r} and {second} '
+                f'{categories[second]!r}. Give them one id.'
             )
-        for number in set(same) - set(meant):
+        for number in set(same) - set(candidates):
             del categories[number]
     return categories
 

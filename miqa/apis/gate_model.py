@@ -175,10 +175,10 @@ class GateFolder:
                 raise ValueError(f'the files are {shown(list(digests))}')
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f'{path} is not a whole gate: {str(error).rstrip(".")}. {_MAKE_AGAIN}') from None
-        for name, wanted in digests.items():
+        for name, digest in digests.items():
             if not (folder / name).is_file():
                 raise FileNotFoundError(f'The gate {folder} lacks its file {name}. {_MAKE_AGAIN}')
-            if sha256_of_file(folder / name) != wanted:
+            if sha256_of_file(folder / name) != digest:
                 raise ValueError(f'{folder / name} is not the file that the gate was made with. {_MAKE_AGAIN}')
         if tuple(numbers['answer']) != AnswerFeatures(task).names:
             raise ValueError(f'{path} reads other numbers of an answer than this version makes. {_MAKE_AGAIN}')

@@ -103,8 +103,8 @@ def to_rgb(picture: Picture, name: str | None = None, value_range: ValueRange = 
 
 
 def _to_bytes(array: np.ndarray, name: str, value_range: tuple[float, float] | None) -> np.ndarray:
-    known = array.dtype.newbyteorder('=') in (np.uint8, np.uint16) or array.dtype.kind == 'f'
-    if not known and not (value_range and array.dtype.kind in 'ui'):
+    is_supported = array.dtype.newbyteorder('=') in (np.uint8, np.uint16) or array.dtype.kind == 'f'
+    if not is_supported and not (value_range and array.dtype.kind in 'ui'):
         raise TypeError(
             f'Pixels must be uint8, uint16 or floating point in [0, 1]; those of {name} are {array.dtype}. For other '
             'integers say which value is white, such as value_range=65535.'

@@ -83,11 +83,11 @@ def method_name(name: str) -> str:
     Raises:
         ValueError: there is no such method; the message suggests the nearest one.
     """
-    known = {_bare(method): method for method in (*METHODS, LITE, *DEMOS)}
-    known.update({_bare(released): ours for released, ours in RELEASED_METHODS.items()})
-    method = known.get(_bare(str(name)))
+    methods = {_bare(method): method for method in (*METHODS, LITE, *DEMOS)}
+    methods.update({_bare(released): ours for released, ours in RELEASED_METHODS.items()})
+    method = methods.get(_bare(str(name)))
     if method is None:
-        hint = did_you_mean(_bare(str(name)), known, known.__getitem__)
+        hint = did_you_mean(_bare(str(name)), methods, methods.__getitem__)
         raise ValueError(
             f'Unknown model {name!r}.{hint} Choose one of: {", ".join((LITE, *METHODS, *DEMOS))}; or name a weights '
             'file.'

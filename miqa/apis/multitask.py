@@ -114,8 +114,8 @@ class MultiTaskModel:
         Yields:
             One :class:`TaskAssessment` per picture, in order. A picture that cannot be read has its ``error`` set.
         """
-        for found in self._answered(pictures, on_batch):
-            yield TaskAssessment(found.name, found.answer, found.error)
+        for scores in self._answered(pictures, on_batch):
+            yield TaskAssessment(scores.name, scores.answer, scores.error)
 
     def _answered(self, pictures: Iterable[Picture], on_batch) -> Iterator[ItemResult[dict[str, float]]]:
         return answered(pictures, self._prepare, self._scores, self.batch_size, self.workers, on_batch)

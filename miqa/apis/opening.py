@@ -100,9 +100,9 @@ def open_state(
     def in_torch(number_format: str) -> Runtime:
         return TorchRuntime(assessor, where, number_format, channels_last, compile)
 
-    wanted = default_precision(precision)
-    if wanted != AUTO:
-        return in_torch(wanted)
+    requested = default_precision(precision)
+    if requested != AUTO:
+        return in_torch(requested)
     candidates = faster_precisions(where)
     about = (*settings_of(where), str(channels_last), str(compile))
     export = KeptExport(spec, lambda: in_torch('fp32'), digest)

@@ -55,8 +55,8 @@ class ScoredImage(NamedTuple):
         """Return ``score`` and, of a model that can tell, :data:`DAMAGE_COLUMNS`."""
         if self.damage is None:
             return {'score': self.score}
-        found = (str(self.damage), self.damage.kind, self.damage.strength, self.damage.place)
-        return {'score': self.score, **dict(zip(DAMAGE_COLUMNS, found, strict=True))}
+        damage = (str(self.damage), self.damage.kind, self.damage.strength, self.damage.place)
+        return {'score': self.score, **dict(zip(DAMAGE_COLUMNS, damage, strict=True))}
 
 
 def score_images(model: Scorer, images: Sequence[Any], what: str = 'a picture') -> list[float]:

@@ -95,15 +95,15 @@ class ModelSpec:
         Raises:
             ValueError: a key is missing or unknown, or a value is not what it must be; the message names it.
         """
-        wanted = set(cls.__dataclass_fields__)
+        fields = set(cls.__dataclass_fields__)
         # Version 0.2 knew one way to fit, the one before also one way to resize, and did not name it.
         if isinstance(data, Mapping):
             data = {'interpolation': 'bilinear', 'fit': 'crop', **data}
-        if not isinstance(data, Mapping) or set(data) != wanted:
+        if not isinstance(data, Mapping) or set(data) != fields:
             content = f'the keys {", ".join(sorted(map(str, data)))}' if isinstance(data, Mapping) else shown(data)
             raise ValueError(
                 f'{shortened(source)} does not describe a quality model: it has {shortened(content)}, not '
-                f'{", ".join(sorted(wanted))}.'
+                f'{", ".join(sorted(fields))}.'
             )
         network = plain_data(data['network'], f'{source}: network', described=True)
         if not isinstance(network, dict):

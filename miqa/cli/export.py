@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export."""
-    if not args.overwrite and (there := [file for file in files_of(Path(args.out)) if file.exists()]):
-        raise FileExistsError(f'{there[0]} exists. Name another file, or replace it with --overwrite.')
+    if not args.overwrite and (existing := [file for file in files_of(Path(args.out)) if file.exists()]):
+        raise FileExistsError(f'{existing[0]} exists. Name another file, or replace it with --overwrite.')
     if args.calibrate and not args.int8:
         raise ValueError('--calibrate is for --int8.')
     if not args.out.lower().endswith('.pth.tar'):

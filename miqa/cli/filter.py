@@ -89,18 +89,18 @@ def run(args: argparse.Namespace) -> int:
     results = ResultFile(args.scores, model.identity, again='delete it') if args.scores else None
     todo = [image for image in images if results is None or not results.has(image)]
     with tqdm(total=len(images), initial=len(images) - len(todo), unit='image', disable=args.quiet or None) as bar:
-        for found in model.assess_all(todo, bar.update):
-            if found.score is not None:
-                scores[found.name] = found.score
-            elif found.error is not None:
-                failed.append(found.error)
+        for assessment in model.assess_all(todo, bar.update):
+            if assessment.score is not None:
+                scores[assessment.name] = assessment.score
+            elif assessment.error is not None:
+                failed.append(assessment.error)
             if results is not None:
-                results.add(found.name, found.score, found.quality, found.error, **found.extra)
+                results.add(assessment.name, assessment.score, assessment.quality, assessment.error, **assessment.extra)
     if results is not None:
         results.finish()
-        wanted = {place_of(image): image for image in images}
+        image_of_place = {place_of(image): image for image in images}
         rows = ((row_place(row), row['score']) for row in read_rows(Path(args.scores)))
-        known = {wanted[place]: score for place, score in rows if place in wanted}
+        known = {image_of_place[place]: score for place, score in rows if place in image_of_place}
         scores = {image: score for image, score in known.items() if score is not None}
     names = [image for image in images if image in scores]
     good = choose([scores[name] for name in names], args.keep, threshold)

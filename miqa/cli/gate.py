@@ -317,14 +317,14 @@ def read_calibration(path, score_column: str | None, outcome_column: str | None,
 
     from miqa.outside.tables import id_of, number_of, read_table
 
-    said = {'score': score_column, 'outcome': outcome_column, 'group': group_column}
+    columns = {'score': score_column, 'outcome': outcome_column, 'group': group_column}
     every = {name for names in _COLUMNS.values() for name in names}
-    wanted = [name for name in said.values() if name]
-    table = read_table(path, wanted, 'CSV file', [*sorted(every - set(wanted)), 'model'])
+    needed = [name for name in columns.values() if name]
+    table = read_table(path, needed, 'CSV file', [*sorted(every - set(needed)), 'model'])
     present = set().union(*table.rows) if table.rows else set()
     column: dict[str, str | None] = {}
     for what, names in _COLUMNS.items():
-        column[what] = said[what] or next((name for name in names if name in present), None)
+        column[what] = columns[what] or next((name for name in names if name in present), None)
         if column[what] is None and what != 'group':
             raise TableError(
                 f'{path} has no column {" or ".join(names)}. Name the columns with --score-column, --outcome-column '

@@ -113,12 +113,12 @@ def run(args: argparse.Namespace) -> int:
 
         def pending() -> Iterator[str | os.PathLike]:
             for image in images:
-                given = remote.given(image)
-                if results is not None and results.has(str(given)) and pictures.made(str(given)):
+                address = remote.given(image)
+                if results is not None and results.has(str(address)) and pictures.made(str(address)):
                     summary.skipped += 1
                     bar.update()
                 else:
-                    yield given
+                    yield address
 
         def after_batch(count: int) -> None:
             bar.update(count)
@@ -126,25 +126,30 @@ def run(args: argparse.Namespace) -> int:
                 results.flush()
 
         try:
-            for found in model.assess_all(pending(), after_batch):
-                if found.score is not None and found.quality is not None:
-                    summary.add(found.score, found.quality)
+            for assessment in model.assess_all(pending(), after_batch):
+                if assessment.score is not None and assessment.quality is not None:
+                    summary.add(assessment.score, assessment.quality)
                     if report is not None:
-                        report.add(found.name, found.score, found.quality, str(found.extra.get('damage') or ''))
+                        report.add(
+                            assessment.name,
+                            assessment.score,
+                            assessment.quality,
+                            str(assessment.extra.get('damage') or ''),
+                        )
                     # A picture that cannot be written is its image's error; the score stays.
-                    found = found._replace(error=pictures.make(found, remote.path(found.name)))
-                if found.error is not None:
-                    summary.fail(found.name, found.error, found.score is not None)
-                remote.done(found.name)
+                    assessment = assessment._replace(error=pictures.make(assessment, remote.path(assessment.name)))
+                if assessment.error is not None:
+                    summary.fail(assessment.name, assessment.error, assessment.score is not None)
+                remote.done(assessment.name)
                 if results is not None:
-                    extra = {name: found.extra.get(name) for name in model.extra_columns}
-                    results.add(found.name, found.score, found.quality, found.error, **extra)
+                    extra = {name: assessment.extra.get(name) for name in model.extra_columns}
+                    results.add(assessment.name, assessment.score, assessment.quality, assessment.error, **extra)
                 elif args.json:
-                    print(_json_line(found))
-                elif found.score is not None:
-                    damage = '' if found.damage is None else f'  {found.damage}'
-                    name = write_name(found.name, sys.stdout.encoding)
-                    print(f'{found.score:.4f}  {found.quality:<6}  {name}{damage}')
+                    print(_json_line(assessment))
+                elif assessment.score is not None:
+                    damage = '' if assessment.damage is None else f'  {assessment.damage}'
+                    name = write_name(assessment.name, sys.stdout.encoding)
+                    print(f'{assessment.score:.4f}  {assessment.quality:<6}  {name}{damage}')
         except BaseException:
             if results is not None:
                 results.close()

@@ -160,18 +160,18 @@ def run(args: argparse.Namespace) -> int:
     if args.plan:
         print(make_plan(order))
         return 0
-    made = make_database(order, progress=not args.quiet)
-    for note in filter(None, (*made.notes, few_sources(made.splits, order.images))):
+    database = make_database(order, progress=not args.quiet)
+    for note in filter(None, (*database.notes, few_sources(database.splits, order.images))):
         print(note)
-    for sentence in made.left_out.lines():
+    for sentence in database.left_out.lines():
         print(f'Left out: {sentence}')
-    if made.manifest is None:
+    if database.manifest is None:
         print(
             f'Shard {args.shard[0]} of {args.shard[1]} is done. When all are, run the same command without --shard: it '
             f'makes the labels.'
         )
-        return SOME_FAILED if made.left_out.count else 0
-    return _report(args, made)
+        return SOME_FAILED if database.left_out.count else 0
+    return _report(args, database)
 
 
 def _check_paths(args: argparse.Namespace) -> None:

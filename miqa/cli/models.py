@@ -54,12 +54,12 @@ def run(args: argparse.Namespace) -> int:
         place = zoo.register_demo_fast(args.register_demo_fast)
         print(f'The model `demo-fast` is now {args.register_demo_fast}, copied to {place}.')
         return 0
-    found = zoo.list_models(args.task, args.label, args.method)
+    entries = zoo.list_models(args.task, args.label, args.method)
     if args.json:
-        print(json.dumps([zoo.as_dict(entry) for entry in found], indent=2))
+        print(json.dumps([zoo.as_dict(entry) for entry in entries], indent=2))
         return 0
     rows = [('method', 'task', 'label', 'SRCC', 'PLCC', 'here')]
-    for entry in found:
+    for entry in entries:
         figures = ('-' if value is None else f'{value:.4f}' for value in (entry.srcc, entry.plcc))
         here = 'yes' if entry.path.is_file() else ''
         rows.append((entry.preprocessing.title, entry.task, entry.label, *figures, here))

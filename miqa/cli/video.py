@@ -208,9 +208,9 @@ def _add_to_page(
 ) -> None:
     frames = {}
     if report.shows(result['mean_score']):
-        wanted = {segment['worst_frame'] for segment in result['worst_segments']}
+        worst_frames = {segment['worst_frame'] for segment in result['worst_segments']}
         try:
-            frames = scorer.read_frames(video, wanted, args.assume_fps)
+            frames = scorer.read_frames(video, worst_frames, args.assume_fps)
         except (ValueError, OSError) as error:
             print(
                 f'Warning: no thumbnails of {printable(address or str(video))}: {printable(str(error))}',
@@ -226,9 +226,9 @@ def _assess_alone(
 
     marked = Path(args.annotate, annotated_name) if args.annotate else None
     report = report_paths(write_name(video.name), args.out, args.plots)['json'] if args.out else None
-    known = None if args.overwrite or report is None else _earlier(report, video, scorer, args, address)
-    if known is not None:
-        result = known
+    earlier = None if args.overwrite or report is None else _earlier(report, video, scorer, args, address)
+    if earlier is not None:
+        result = earlier
     else:
         if report is not None and report.exists() and not args.overwrite:
             raise FileExistsError(
@@ -254,7 +254,7 @@ def _assess_alone(
             f'{result["mean_score"]:.4f}  {result["quality"]:<6}  {name}  '
             f'(worst {worst["mean_score"]:.4f} at {worst["start"]:.1f} s{damage}, '
             f'{counted(result["num_frames_analyzed"], "frame")}'
-            f'{", scored before" if known else ""}{"" if result["complete"] else ", ends early"})'
+            f'{", scored before" if earlier else ""}{"" if result["complete"] else ", ends early"})'
         )
     return result
 
@@ -324,7 +324,7 @@ def _earlier(report: Path, video: Path, scorer, args: argparse.Namespace, addres
     result = _json_of(report)
     if not isinstance(result.get('asked'), dict):
         return None
-    asked = _asked(video, scorer, args, address)
+    settings = _asked(video, scorer, args, address)
     if 'file' not in result['asked']:  # a report of version 0.2
-        del asked['file']
-    return result if result['asked'] == asked else None
+        del settings['file']
+    return result if result['asked'] == settings else None

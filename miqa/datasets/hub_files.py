@@ -230,9 +230,9 @@ def get_part(
 
 def _task_of(path: str) -> str | None:
     words = set(re.split(r'[^a-z]+', path.lower()))
-    found = [task for task, names in _TASK_WORDS.items() if words & set(names)]
+    tasks = [task for task, names in _TASK_WORDS.items() if words & set(names)]
     # "instance segmentation" and "ins_det_labels" name two; the more special one is meant.
-    return 'ins' if 'ins' in found else found[0] if len(found) == 1 else None
+    return 'ins' if 'ins' in tasks else tasks[0] if len(tasks) == 1 else None
 
 
 def _kind_of(path: str) -> str | None:

@@ -61,10 +61,10 @@ class MIQDDataset(QualityDataset):
         super().__init__(data_root, task, label, split, **options)
         self.index = open_index(data_root, task, self.split, missing)
         if np.isnan(self.index.labels(label)[:1]).any():
-            there = ' and '.join(name for name in LABELS if not np.isnan(self.index.labels(name)[:1]).any())
+            labels = ' and '.join(name for name in LABELS if not np.isnan(self.index.labels(name)[:1]).any())
             raise DatabaseError(
-                f'The database {data_root} has no {label} for {task}: its label files hold {there} alone. '
-                f'Choose that: --label {there}'
+                f'The database {data_root} has no {label} for {task}: its label files hold {labels} alone. '
+                f'Choose that: --label {labels}'
             )
         self.image_root = image_root(data_root, task)
         self.packed = None if packed is None else PackedPictures(packed, self.index, self.image_root)

@@ -110,14 +110,14 @@ def _stem(path: str) -> str:
 
 def _sources_of(data_root: str | os.PathLike, task: str) -> tuple[Path, list[str]]:
     root = source_root(data_root, task)
-    there = {path.stem: path.name for path in root.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES}
-    wanted = read_split(data_root, task, 'train')
-    missing = [source for source in wanted if source not in there]
+    file_names = {path.stem: path.name for path in root.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES}
+    sources = read_split(data_root, task, 'train')
+    missing = [source for source in sources if source not in file_names]
     if missing:
         raise DatabaseError(
             f'{len(missing)} sources of the training split have no picture in {root}, the first of them {missing[0]}.'
         )
-    return root, sorted(there[source] for source in wanted)
+    return root, sorted(file_names[source] for source in sources)
 
 
 def _pictures_below(root: Path) -> list[str]:

@@ -15,16 +15,16 @@ class FormattedOnce(Config):
     @classmethod
     def of(cls, config: Config) -> FormattedOnce:
         """Return a config with the values of ``config``, which it shares."""
-        made = cls.__new__(cls)
-        made.__dict__.update(config.__dict__)
-        return made
+        formatted = cls.__new__(cls)
+        formatted.__dict__.update(config.__dict__)
+        return formatted
 
     @property
     def pretty_text(self) -> str:
         """The config as Python text, see :attr:`mmengine.config.Config.pretty_text`."""
         state = repr(self._cfg_dict)
-        known = self.__dict__.get('_formatted')
-        if known is None or known[0] != state:
-            known = (state, super().pretty_text)
-            self.__dict__['_formatted'] = known
-        return known[1]
+        formatted = self.__dict__.get('_formatted')
+        if formatted is None or formatted[0] != state:
+            formatted = (state, super().pretty_text)
+            self.__dict__['_formatted'] = formatted
+        return formatted[1]

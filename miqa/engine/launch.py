@@ -58,10 +58,10 @@ def show_only_gpus(chosen: Sequence[str]) -> int:
     if len(set(visible)) < len(visible) or not visible:
         raise ValueError(f'--gpu-ids needs one or more GPUs, each once; got {" ".join(ids) or "none"}.')
     os.environ['CUDA_VISIBLE_DEVICES'] = ','.join(visible)
-    if (there := torch.cuda.device_count()) < len(visible):
+    if (device_count := torch.cuda.device_count()) < len(visible):
         raise ValueError(
-            f'--gpu-ids {" ".join(ids)} asks for {len(visible)} GPUs, but PyTorch finds {there} of them here. Compare '
-            '`nvidia-smi -L`; leave --gpu-ids out to train on the CPU.'
+            f'--gpu-ids {" ".join(ids)} asks for {len(visible)} GPUs, but PyTorch finds {device_count} of them here. '
+            'Compare `nvidia-smi -L`; leave --gpu-ids out to train on the CPU.'
         )
     return len(visible)
 

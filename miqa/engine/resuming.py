@@ -64,8 +64,8 @@ def check_whole(checkpoint: dict, path: str | Path) -> None:
     progress = meta.get('progress')
     numbers = [meta['epoch'], meta['iter']]
     if progress is not None:
-        wanted = ('samples', 'epoch_samples', 'step_samples', 'steps')
-        numbers += [progress.get(key) if isinstance(progress, Mapping) else None for key in wanted]
+        keys = ('samples', 'epoch_samples', 'step_samples', 'steps')
+        numbers += [progress.get(key) if isinstance(progress, Mapping) else None for key in keys]
     kinds = all(isinstance(checkpoint[part], Mapping) for part in parts)
     if not kinds or not all(isinstance(number, int) and number >= 0 for number in numbers):
         raise ResumeError(

@@ -94,8 +94,8 @@ class QualityRunner(Runner):
             check_latest(self.latest)
             best = Path(self.work_dir) / BEST
             level = logging.WARNING if best.is_file() else logging.INFO
-            known = f', though {best} is there' if best.is_file() else ' yet'
-            self.logger.log(level, f'There is no {self.latest}{known}: training starts at the beginning.')
+            best_note = f', though {best} is there' if best.is_file() else ' yet'
+            self.logger.log(level, f'There is no {self.latest}{best_note}: training starts at the beginning.')
         elif self._resume or self._load_from is not None:
             return
         super()._init_model_weights()

@@ -76,10 +76,10 @@ class SaveCheckpoint(Hook):
                 'Set default_hooks.checkpoint.metric to one of these.'
             )
         score = float(metrics[self.metric])
-        known = runner.message_hub.runtime_info
+        info = runner.message_hub.runtime_info
         if not math.isfinite(score):
             runner.logger.warning(f'{self.metric} is not defined at step {runner.iter}: best.pth stays as it is.')
-        elif 'best_score' not in known or score > known['best_score']:
+        elif 'best_score' not in info or score > info['best_score']:
             runner.message_hub.update_info('best_score', score)
             runner.message_hub.update_info('best_iter', runner.iter)
             self._save(runner, BEST, runner.iter, optimizer=False, scores=metrics)

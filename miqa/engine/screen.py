@@ -52,11 +52,13 @@ def describe_training(runner) -> str:
 def few_photographs(runner) -> str:
     """Return the sentence for too few photographs to train or to choose weights on; empty where there are enough."""
     loops = {'train': runner.train_loop, 'val': runner.val_loop}
-    known = {side: getattr(loop.dataloader.dataset, 'metainfo', {}) for side, loop in loops.items() if loop is not None}
-    return few_sources({side: about['sources'] for side, about in known.items() if 'sources' in about})
+    metainfo = {
+        side: getattr(loop.dataloader.dataset, 'metainfo', {}) for side, loop in loops.items() if loop is not None
+    }
+    return few_sources({side: about['sources'] for side, about in metainfo.items() if 'sources' in about})
 
 
 def _amount(dataset) -> str:
-    known = getattr(dataset, 'metainfo', {})
-    sources = f' of {known["sources"]:,} photographs' if 'sources' in known else ''
+    metainfo = getattr(dataset, 'metainfo', {})
+    sources = f' of {metainfo["sources"]:,} photographs' if 'sources' in metainfo else ''
     return f'{len(dataset):,} images{sources}'

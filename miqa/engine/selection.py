@@ -81,12 +81,12 @@ class StopEarly(Hook):
         """Count validations without a better score; the count outlives an interruption."""
         if not self.patience or getattr(runner, '_train_loop', None) is None:
             return
-        known, score = runner.message_hub.runtime_info, float((metrics or {}).get(self.metric, math.nan))
-        if score > known.get('stop_early_best', -math.inf):
+        info, score = runner.message_hub.runtime_info, float((metrics or {}).get(self.metric, math.nan))
+        if score > info.get('stop_early_best', -math.inf):
             runner.message_hub.update_info('stop_early_best', score)
             runner.message_hub.update_info('stop_early_count', 0)
             return
-        count = int(known.get('stop_early_count', 0)) + 1
+        count = int(info.get('stop_early_count', 0)) + 1
         runner.message_hub.update_info('stop_early_count', count)
         if count >= self.patience:
             runner.logger.info(f'{self.metric} has not improved in {count} validations: training ends here.')

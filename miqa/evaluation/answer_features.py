@@ -63,10 +63,10 @@ class AnswerFeatures:
         Raises:
             TypeError: it is an answer for another task.
         """
-        wanted = _ATTRIBUTES[self.task]
-        if not all(hasattr(answer, name) for name in wanted):
+        attributes = _ATTRIBUTES[self.task]
+        if not all(hasattr(answer, name) for name in attributes):
             raise TypeError(
-                f'An answer for {self.task} has {", ".join(wanted)}; a {type(answer).__name__} is for another task.'
+                f'An answer for {self.task} has {", ".join(attributes)}; a {type(answer).__name__} is for another task.'
             )
         return np.nan_to_num(np.array(list(self._measure(answer, size).values()), np.float64))
 

@@ -48,11 +48,11 @@ def assess_samples(
     errors: dict[str, str] = {}
     with tqdm(total=len(todo), unit='image', desc='quality', disable=not progress) as bar:
         found_all = model.assess_all((path for _, path in todo), bar.update)
-        for (name, _), found in zip(todo, found_all, strict=True):
-            if found.score is None:
-                errors[name] = str(found.error)
+        for (name, _), assessment in zip(todo, found_all, strict=True):
+            if assessment.score is None:
+                errors[name] = str(assessment.error)
             else:
-                scores[name], words[name] = found.score, found.quality
+                scores[name], words[name] = assessment.score, assessment.quality
     counts['scored'], counts['failed'] = len(scores), len(errors)
     fields: tuple[tuple[dict, str], ...] = ((scores, ''), (words, '_quality'), (errors, '_error'))
     for found_values, suffix in fields:

@@ -27,11 +27,11 @@ def score_batch(model: MIQAModel, column: str = 'image', prefix: str = 'miqa') -
     """
 
     def score(batch: dict[str, list]) -> dict[str, list]:
-        found = list(model.assess_all([_picture(value) for value in batch[column]]))
+        assessments = list(model.assess_all([_picture(value) for value in batch[column]]))
         return {
-            f'{prefix}_score': [one.score for one in found],
-            f'{prefix}_quality': [one.quality for one in found],
-            f'{prefix}_error': [None if one.error is None else str(one.error) for one in found],
+            f'{prefix}_score': [one.score for one in assessments],
+            f'{prefix}_quality': [one.quality for one in assessments],
+            f'{prefix}_error': [None if one.error is None else str(one.error) for one in assessments],
         }
 
     return score

@@ -62,9 +62,9 @@ def download(url: str, path: str | os.PathLike, sha256: str | None = None, progr
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f'.{path.name}.lock')):
         if path.exists():
-            if sha256 and (found := sha256_of_file(path)) != sha256:
+            if sha256 and (digest := sha256_of_file(path)) != sha256:
                 raise DownloadError(
-                    f'{path} is there, but it is not the expected file: its SHA-256 is {found}, not {sha256}. '
+                    f'{path} is there, but it is not the expected file: its SHA-256 is {digest}, not {sha256}. '
                     f'Move it away, or replace it by {redact_address(url)}.'
                 )
             if sha256 or not _not_a_file_of(path, path):
@@ -73,10 +73,10 @@ def download(url: str, path: str | os.PathLike, sha256: str | None = None, progr
             path.unlink()
         part = path.with_name(f'{path.name}.part')
         _fetch_with_retries(url, part, path, sha256, progress)
-        if sha256 and (found := sha256_of_file(part)) != sha256:
+        if sha256 and (digest := sha256_of_file(part)) != sha256:
             part.unlink()
             raise DownloadError(
-                f'What came from {redact_address(url)} has the SHA-256 {found}, not {sha256}, and was discarded. The '
+                f'What came from {redact_address(url)} has the SHA-256 {digest}, not {sha256}, and was discarded. The '
                 f'file may have changed, or something on the way answers in its place. Put the right file at {path} by '
                 'hand.'
             )

@@ -17,5 +17,5 @@ def filed_labels(folder: str | os.PathLike) -> tuple[str, ...]:
     """
     path = Path(folder) / MANIFEST
     again = 'Make the labels again: python tools/data/make_labels.py DATA --task TASK --overwrite'
-    made = read_sealed_json(path, again).get('labels') if path.is_file() else None
-    return tuple(label for label in FILED_LABELS if made is None or label in made)
+    labels = read_sealed_json(path, again).get('labels') if path.is_file() else None
+    return tuple(label for label in FILED_LABELS if labels is None or label in labels)

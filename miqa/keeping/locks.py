@@ -116,10 +116,10 @@ def is_held(path: Path) -> bool:
 def owner_of(path: Path) -> dict:
     """Return pid, host, command and since (text) of who holds a lock, as far as is known."""
     try:
-        found = read_settings(_note_of(path))
+        owner = read_settings(_note_of(path))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return owner if isinstance(owner, dict) else {}
 
 
 def describe_owner(owner: dict) -> str:

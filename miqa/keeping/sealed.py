@@ -102,8 +102,8 @@ def list_parts(folder: Path, suffix: str) -> dict[str, Path]:
     """Return stem -> path of the parts in a folder that carry a checksum, sorted."""
     if not folder.is_dir():
         return {}
-    found = ((_PART.fullmatch(path.name), path) for path in sorted(folder.glob(f'[!.]*{suffix}')))
-    return {match['stem']: path for match, path in found if match}
+    matches = ((_PART.fullmatch(path.name), path) for path in sorted(folder.glob(f'[!.]*{suffix}')))
+    return {match['stem']: path for match, path in matches if match}
 
 
 def check_part(path: Path, again: str) -> Path:

@@ -30,10 +30,10 @@ PACKAGES = (
 
 def versions_in_use(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     """Return the versions of Python and of those ``packages`` that are installed, by distribution name."""
-    found = {'python': platform.python_version()}
+    versions = {'python': platform.python_version()}
     for name in packages:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -98,7 +98,7 @@ def find_function(name: str):
     if not (module and colon and attribute):
         raise ValueError(f"A function is named 'package.module:function', not {name!r}.")
     try:
-        found = importlib.import_module(module)
+        imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not (module + '.').startswith(error.name + '.'):
             raise  # the module is there, and imports one that is not
@@ -106,9 +106,9 @@ def find_function(name: str):
             f'There is no module {module} for the function {name!r}: it is neither installed nor in a folder where '
             f'Python looks. Is it in the folder where you are? Then: export PYTHONPATH=.'
         ) from None
-    if not callable(getattr(found, attribute, None)):
-        raise ImportError(f'{module} ({found.__file__}) has no function {attribute!r}.')
-    return getattr(found, attribute)
+    if not callable(getattr(imported, attribute, None)):
+        raise ImportError(f'{module} ({imported.__file__}) has no function {attribute!r}.')
+    return getattr(imported, attribute)
 
 
 def name_of_callable(function) -> str:
@@ -137,10 +137,10 @@ def as_prediction(answer, task: str, origin: str) -> Prediction:
         return ClassPrediction(_array(answer).astype(np.float32))
     if task == 'seg':
         return SegmentationPrediction(small_integers(_whole(_array(answer), 'The classes of pixels')))
-    wanted = {'boxes', 'scores', 'labels'} | ({'masks'} if task == 'ins' else set())
-    if not isinstance(answer, dict) or not wanted <= set(answer):
+    keys = {'boxes', 'scores', 'labels'} | ({'masks'} if task == 'ins' else set())
+    if not isinstance(answer, dict) or not keys <= set(answer):
         has = f'a dict with {sorted(answer)}' if isinstance(answer, dict) else type(answer).__name__
-        raise ValueError(f'{origin} must return dicts with {sorted(wanted)} for {task}; it returned {has}.')
+        raise ValueError(f'{origin} must return dicts with {sorted(keys)} for {task}; it returned {has}.')
     masks = None
     if task == 'ins':
         masks = answer['masks']

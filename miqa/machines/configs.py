@@ -131,8 +131,8 @@ def recognised_configs(
 def _unknown(name: str, task: str) -> str:
     """Say that a word names no machine for a task."""
     does = {task, 'ins'} if task == 'det' else {task}
-    known = sorted(model for model, of in torchvision_models().items() if of in does)
-    return unknown_machine(name, task, [*known, *timm_models()] if task == 'cls' else known)
+    models = sorted(model for model, of in torchvision_models().items() if of in does)
+    return unknown_machine(name, task, [*models, *timm_models()] if task == 'cls' else models)
 
 
 def _check_keys(config: Mapping) -> None:

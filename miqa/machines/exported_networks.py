@@ -140,8 +140,8 @@ class OnnxNetwork(ExportedNetwork):
         feeds = {self.input.name: self.fed(images)}
         if place is not None:
             feeds |= {name: _EXTRA_INPUTS[name](place) for name in self.extra_inputs}
-        wanted = list(names) if names is not None else self.output_names
-        return dict(zip(wanted, self.session.run(wanted, feeds), strict=True))
+        outputs = list(names) if names is not None else self.output_names
+        return dict(zip(outputs, self.session.run(outputs, feeds), strict=True))
 
 
 def image_input(file: Path, name: str, kind: type, shape: Sequence) -> ImageInput:

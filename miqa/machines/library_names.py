@@ -39,9 +39,10 @@ def check_machine_names(names: Iterable[str], task: str) -> None:
 
 def _sources(task: str) -> list[str]:
     """Return the sources of the libraries' models for a task; none where torchvision is not installed."""
-    found = importlib.util.find_spec('torchvision')
+    package = importlib.util.find_spec('torchvision')
     roots = [
-        Path(place) / 'models' / _FOLDERS.get(task, '') for place in (found and found.submodule_search_locations) or ()
+        Path(place) / 'models' / _FOLDERS.get(task, '')
+        for place in (package and package.submodule_search_locations) or ()
     ]
     if roots and task == 'cls' and (timm := importlib.util.find_spec('timm')) is not None:
         roots += [Path(place) / 'models' for place in timm.submodule_search_locations or ()]

@@ -134,9 +134,9 @@ class OnnxMachine(Machine):
         }
         roles_given = {key: value for key, value in roles.items() if value is not None}
         options = {'classes': len(classes) if classes is not None else None, **(layout_options or {})}
-        known = {field.name for field in fields(LayoutOptions)} - {'names', 'masks', 'threshold'}
+        option_names = {field.name for field in fields(LayoutOptions)} - {'names', 'masks', 'threshold'}
         for key in options:
-            check_choice(key, known, 'key of layout_options')
+            check_choice(key, option_names, 'key of layout_options')
         names = {**usual, **roles_given}
         self.layout, self.options = layout, LayoutOptions(names, task == 'ins', threshold, **options)
         self._check_outputs(names, logits_name)
@@ -176,7 +176,7 @@ class OnnxMachine(Machine):
         return self.network.input
 
     def _check_outputs(self, names: dict[str, str | Sequence[str]], logits_name: str | None) -> None:
-        there = self.network.output_names
+        output_names = self.network.output_names
         # Boxes of five values end with their score.
         last = {item.name: (item.shape or (None,))[-1] for item in self.network.outputs}
         with_scores = self.layout == 'boxes_scores_labels' and last.get(str(names['boxes'])) == 5
@@ -185,14 +185,14 @@ class OnnxMachine(Machine):
         unread |= {'labels'} if names.get('labels') == '' else set()
         read = [name for role, name in names.items() if role not in unread]
         needed = {name for group in read for name in ([group] if isinstance(group, str) else group)}
-        missing = sorted(needed - set(there))
+        missing = sorted(needed - set(output_names))
         if self.task in ('cls', 'seg'):
-            if logits_name is not None and logits_name not in there:
-                raise ValueError(f'{self.file} has no output {logits_name!r}; it has {", ".join(there)}.')
+            if logits_name is not None and logits_name not in output_names:
+                raise ValueError(f'{self.file} has no output {logits_name!r}; it has {", ".join(output_names)}.')
         elif missing:
             raise ValueError(
                 f'{self.file} has no output {missing[0]!r}, which layout {self.layout!r} reads for {self.task}; it has '
-                f'{", ".join(there)}. Give its name, such as boxes_name={there[0]!r}, or another layout.'
+                f'{", ".join(output_names)}. Give its name, such as boxes_name={output_names[0]!r}, or another layout.'
             )
 
     def predict_prepared(self, batch: list[tuple[np.ndarray, Placement]]) -> list[Prediction]:

@@ -265,14 +265,14 @@ class ResponseFolder:
 
     def _write_checksums(self, prefix: str, new: str) -> None:
         path = self.folder / f'checksums-{prefix}.json'
-        known = read_sealed_json(path, 'Delete it; the next run writes it again.') if path.is_file() else {}
+        record = read_sealed_json(path, 'Delete it; the next run writes it again.') if path.is_file() else {}
         # A part that was deleted may have had the name of the new one.
-        known = {name: entry for name, entry in known.items() if name != new and (self.folder / name).is_file()}
+        record = {name: entry for name, entry in record.items() if name != new and (self.folder / name).is_file()}
         # A run that was killed between a part and its checksum left a part that is whole but not listed.
         for part in sorted(self.folder.glob(f'{prefix}-*.parquet')):
-            if part.name not in known:
-                known[part.name] = {'rows': pq.read_metadata(part).num_rows, 'sha256': sha256_of_file(part)}
-        write_sealed_json(path, known)
+            if part.name not in record:
+                record[part.name] = {'rows': pq.read_metadata(part).num_rows, 'sha256': sha256_of_file(part)}
+        write_sealed_json(path, record)
         self._listed = {}
 
     def checksums(self) -> dict[str, dict]:

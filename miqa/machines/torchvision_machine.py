@@ -280,23 +280,25 @@ def _check_options(network: torch.nn.Module, model: str, options: dict) -> None:
     if ':' in model:
         return
     builder = models.get_model_builder(model)
-    known = set(inspect.signature(builder).parameters)
+    parameters = set(inspect.signature(builder).parameters)
     for base in type(network).__mro__:
         if base.__module__.startswith('torchvision.') and '__init__' in vars(base):
-            known.update(inspect.signature(vars(base)['__init__']).parameters)
-    unknown = sorted(set(options) - known)
+            parameters.update(inspect.signature(vars(base)['__init__']).parameters)
+    unknown = sorted(set(options) - parameters)
     if unknown:
-        raise ValueError(f'{model} has no option {unknown[0]!r}.{did_you_mean(unknown[0], known - {"self", "kwargs"})}')
+        raise ValueError(
+            f'{model} has no option {unknown[0]!r}.{did_you_mean(unknown[0], parameters - {"self", "kwargs"})}'
+        )
 
 
 def settings_of(network: torch.nn.Module) -> str:
     """Return the numbers and texts that a network and its parts hold, such as thresholds and sizes of its input."""
-    found = {}
+    options = {}
     for name, module in network.named_modules():
         for key, value in vars(module).items():
             if not key.startswith('_') and _is_plain(value):
-                found[f'{name}.{key}'] = str(value)
-    return str(sorted(found.items()))
+                options[f'{name}.{key}'] = str(value)
+    return str(sorted(options.items()))
 
 
 def _is_plain(value) -> bool:

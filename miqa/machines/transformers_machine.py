@@ -179,8 +179,8 @@ def _kind_of(library, config, task: str, model: str):
     if config.model_type == 'oneformer':
         raise ValueError(f'{model} is a OneFormer, which needs a text beside the image. Choose a Mask2Former, say.')
     for kind in _KINDS[task]:
-        known = getattr(library, f'MODEL_FOR_{_SNAKE[kind]}_MAPPING')
-        if type(config) in known:
+        mapping = getattr(library, f'MODEL_FOR_{_SNAKE[kind]}_MAPPING')
+        if type(config) in mapping:
             return getattr(library, f'AutoModelFor{kind}')
     raise ValueError(f'{model} is a {config.model_type}, which transformers does not know as a model for {task}.')
 

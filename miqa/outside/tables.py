@@ -83,15 +83,17 @@ def parse_table(
     text = text[stated.end() if stated else 0 :]
     readers = {mark: csv.reader(io.StringIO(text, newline=''), delimiter=mark) for mark in _DELIMITERS}
     headers = {mark: next(_checked(reader, name), []) for mark, reader in readers.items()}
-    wanted = {column: (column, *(also or {}).get(column, ())) for column in (*columns, *optional)}
-    delimiter = max(_DELIMITERS, key=lambda mark: sum(bool(_places(headers[mark], names)) for names in wanted.values()))
+    accepted_names = {column: (column, *(also or {}).get(column, ())) for column in (*columns, *optional)}
+    delimiter = max(
+        _DELIMITERS, key=lambda mark: sum(bool(_places(headers[mark], names)) for names in accepted_names.values())
+    )
     header = headers[delimiter]
-    at = {column: _places(header, names) for column, names in wanted.items()}
+    at = {column: _places(header, names) for column, names in accepted_names.items()}
     for column, places in at.items():
         if len(places) > 1 or (column in columns and not places):
             problem = 'no' if not places else 'more than one'
             listed = ', '.join(field.strip() for field in header[:20]) or 'none'
-            others = f' (or {", ".join(wanted[column][1:])})' if wanted[column][1:] else ''
+            others = f' (or {", ".join(accepted_names[column][1:])})' if accepted_names[column][1:] else ''
             raise TableError(f'{name} has {problem} column {column!r}{others}. Its columns: {listed}.')
     rows: list[dict[str, str]] = []
     lines = []
@@ -133,8 +135,8 @@ def _checked(reader, name: str) -> Iterator[list[str]]:
 
 
 def _places(header: list[str], names: Sequence[str]) -> list[int]:
-    wanted = {_bare(name) for name in names}
-    return [i for i, field in enumerate(header) if _bare(field) in wanted]
+    bare_names = {_bare(name) for name in names}
+    return [i for i, field in enumerate(header) if _bare(field) in bare_names]
 
 
 def _bare(field: str) -> str:

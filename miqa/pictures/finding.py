@@ -82,12 +82,12 @@ def _expanded(
     if path.startswith(PREFIX) and not os.path.lexists(path):
         path = read_name(path)
     before = walker.problems
-    found = False
+    is_found = False
     if os.path.isdir(path):  # noqa: PTH112
         for image in walker.below(path, suffixes):
-            found = True
+            is_found = True
             yield image
-        if not found and walker.problems == before:
+        if not is_found and walker.problems == before:
             _nothing(f'There are no {what} in the folder {printable(path)} or below it.', left_out, alone)
     elif not is_pattern(path) or os.path.lexists(path):
         # A file that is not there is reported with the others that cannot be read.
@@ -96,9 +96,9 @@ def _expanded(
         for match in walker.matching(path):
             below = walker.below(match, suffixes) if os.path.isdir(match) else (match,)  # noqa: PTH112
             for image in below:
-                found = True
+                is_found = True
                 yield image
-        if not found and walker.problems == before:
+        if not is_found and walker.problems == before:
             _nothing(f'No file matches the pattern {printable(path)}.', left_out, alone)
 
 

@@ -104,20 +104,20 @@ def _check_scans(stream: BinaryIO, start: int, pixels: int) -> None:
     stream.seek(start)
     data, at = stream.read(_WINDOW), 0
     for _ in range(MOST_PIECES):
-        found = _MARKER.search(data, at)
-        while found is None or len(data) - found.end() < 2:
-            place += found.start() if found else max(0, len(data) - 1)
+        marker = _MARKER.search(data, at)
+        while marker is None or len(data) - marker.end() < 2:
+            place += marker.start() if marker else max(0, len(data) - 1)
             stream.seek(place)
             data, at = stream.read(_WINDOW), 0
             if len(data) < 4 or place > stop:
                 return
-            found = _MARKER.search(data)
-        if found[1] == b'\xd9':
+            marker = _MARKER.search(data)
+        if marker[1] == b'\xd9':
             return
-        at = found.end()
-        if found[1] in b'\x01\xd8':
+        at = marker.end()
+        if marker[1] in b'\x01\xd8':
             continue
-        if found[1] == b'\xda':
+        if marker[1] == b'\xda':
             scans += 1
             if scans > _ORDINARY_SCANS and scans * pixels > _MOST_PASSED:
                 raise DamagedPicture(f'it takes {scans} passes or more over {pixels} pixels, which no program writes')

@@ -136,27 +136,29 @@ def read_resized(
     with _opened(source, name) as (stream, name), _in_sentences(name):
         header = _checked_header(stream, name)
         width, height = header.upright_size
-        wanted = size_of(width, height)
-        reduction = _reduction_for(header, min(width / wanted[0], height / wanted[1]))
+        target_size = size_of(width, height)
+        reduction = _reduction_for(header, min(width / target_size[0], height / target_size[1]))
         if fast and header.kind == 'JPEG':
-            reduction = max(reduction, _power_of_two(min(width / wanted[0], height / wanted[1]) / FAST_MARGIN))
+            reduction = max(
+                reduction, _power_of_two(min(width / target_size[0], height / target_size[1]) / FAST_MARGIN)
+            )
         _check_memory(header, reduction, name)
         with _GATE.holding(header.held + _memory_for(header, reduction)):
             plain = _plain_png(stream, header) if reduction == 1 else None
             if plain is not None:
-                return resize_rgb(plain, wanted, interpolation=interpolation), (width, height)
+                return resize_rgb(plain, target_size, interpolation=interpolation), (width, height)
             rgb, factor = decode(stream, header, name, reduction, stated)
             if factor > 1:
                 # Sizes were rounded up: the picture ends somewhere inside the last row and column.
                 stored = rgb.size[::-1] if header.orientation >= 5 else rgb.size
                 part = min(header.width / factor, stored[0]), min(header.height / factor, stored[1])
                 box = turned_box(*part, stored, header.orientation)
-                return resize_rgb(rgb, wanted, box, interpolation), (width, height)
+                return resize_rgb(rgb, target_size, box, interpolation), (width, height)
             if (width, height) != rgb.size:
                 # HEIC files are turned by their decoder, and AVIF files say in the end how.
                 width, height = rgb.size
-                wanted = size_of(width, height)
-            return resize_rgb(rgb, wanted, interpolation=interpolation), (width, height)
+                target_size = size_of(width, height)
+            return resize_rgb(rgb, target_size, interpolation=interpolation), (width, height)
 
 
 def read_preview(

@@ -72,8 +72,10 @@ def clean_accuracy(data_root: str | os.PathLike, classes: Mapping[str, int]) -> 
 def mean_table(rows: pd.DataFrame, score: str = 'accuracy') -> pd.DataFrame:
     """Average ``rows`` of :func:`scores_by_level` over the machines: distortions (in the paper's order) by level."""
     table = rows.pivot_table(index='distortion', columns='level', values=score, aggfunc='mean')
-    known = [name for name in DISTORTIONS if name in table.index]
-    return table.loc[known + [name for name in table.index if name not in known], [v for v in LEVELS if v in table]]
+    distortions = [name for name in DISTORTIONS if name in table.index]
+    return table.loc[
+        distortions + [name for name in table.index if name not in distortions], [v for v in LEVELS if v in table]
+    ]
 
 
 def rises(table: pd.DataFrame, tolerance: float = 0.0) -> list[str]:

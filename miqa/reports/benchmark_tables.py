@@ -65,11 +65,11 @@ def _table(benchmark: Benchmark, title, labels_from, blocks, scores, names) -> S
         line = []
         note = ''
         for block, members in by_block.items():
-            found = members[members.method == method]
-            if found.empty:
+            chosen_members = members[members.method == method]
+            if chosen_members.empty:
                 line += [Cell()] * len(scores)
                 continue
-            entry = found.iloc[0]
+            entry = chosen_members.iloc[0]
             note = note or _note(entry)
             line += [_cell(entry, name, ranks[block, name][method]) for name in scores]
         rows.append(Row(method, line, note))
@@ -80,12 +80,12 @@ def _table(benchmark: Benchmark, title, labels_from, blocks, scores, names) -> S
 def _note(entry: pd.Series) -> str:
     notes = []
     if entry.machines_run:
-        made = {
+        settings = {
             'yes': 'runs a machine that made the labels',
             'no': 'runs a machine that did not make these labels',
             'unknown': 'runs a machine; which made the labels is not said',
         }
-        notes.append(made[entry.made_labels])
+        notes.append(settings[entry.made_labels])
     # Results of earlier versions do not say.
     if entry.get('chosen_on_test', False):
         notes.append("weights chosen on the test split (the paper's recipe)")

@@ -35,9 +35,9 @@ def heat_map(
         high: value of the darkest colour; the greatest value where it is not given.
     """
     values = table.to_numpy(float)
-    known = values[np.isfinite(values)]
-    low = low if low is not None else known.min(initial=0 if not known.size else known[0])
-    high = high if high is not None else known.max(initial=1 if not known.size else known[0])
+    finite = values[np.isfinite(values)]
+    low = low if low is not None else finite.min(initial=0 if not finite.size else finite[0])
+    high = high if high is not None else finite.max(initial=1 if not finite.size else finite[0])
     rows, columns = values.shape
     figure = Figure(figsize=(1.9 + 0.72 * columns, 1.3 + 0.46 * rows), layout='constrained')
     FigureCanvasAgg(figure)

@@ -77,8 +77,8 @@ def save_comparison(
     Raises:
         ValueError: the task and label were not scored.
     """
-    known = [f'{key[0]}, {key[1]}' for key in benchmark.scores if key[2] == ALL_MACHINES]
-    check_choice(f'{task}, {label}', known, 'task and label')
+    tables = [f'{key[0]}, {key[1]}' for key in benchmark.scores if key[2] == ALL_MACHINES]
+    check_choice(f'{task}, {label}', tables, 'task and label')
     scores = benchmark.scores[task, label, ALL_MACHINES]
     cells = benchmark.cells[(benchmark.cells.task == task) & (benchmark.cells.label == label)]
     scored = cells[(cells.labels_from == ALL_MACHINES) & (cells.failure == '')]

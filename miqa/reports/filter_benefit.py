@@ -69,8 +69,8 @@ def machine_curves(
     """
     curves = {}
     for machine in results:
-        known = results[machine].notna().to_numpy()
-        curves[machine] = filter_curve(scores[known], results[machine].to_numpy()[known], shares)
+        has_label = results[machine].notna().to_numpy()
+        curves[machine] = filter_curve(scores[has_label], results[machine].to_numpy()[has_label], shares)
     return curves
 
 
@@ -104,8 +104,8 @@ def compare_filters(
         curves[name] = np.mean(list(machine_curves(np.asarray(values, np.float64), results, shares).values()), axis=0)
     oracles = []
     for machine in results:
-        known = results[machine].dropna().to_numpy()
-        oracles.append(filter_curve(known, known, shares))
+        labels = results[machine].dropna().to_numpy()
+        oracles.append(filter_curve(labels, labels, shares))
     curves[ORACLE] = np.mean(oracles, axis=0)
     areas = pd.Series({name: area_gained(curve, shares) for name, curve in curves.items()})
     best = areas[ORACLE]

@@ -64,8 +64,8 @@ class RunFolder:
         """Return ``environment.json``, or None."""
         for place in ('environment.json', 'test/environment.json'):
             if (self.path / place).is_file():
-                found = read_settings(self.path / place)
-                return found if isinstance(found, dict) else None
+                settings = read_settings(self.path / place)
+                return settings if isinstance(settings, dict) else None
         return None
 
     def curves(self) -> pd.DataFrame:

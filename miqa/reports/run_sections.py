@@ -136,8 +136,10 @@ def _curves(run: RunFolder) -> str:
     figure = Figure(figsize=(3.6 * len(panels), 2.7), layout='constrained')
     FigureCanvasAgg(figure)
     for axes, name in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
-        known = curves.dropna(subset=[name])
-        axes.plot(known.step, known[name], color='#0072B2', lw=1.6, marker='o' if len(known) < 30 else None, ms=3)
+        labelled = curves.dropna(subset=[name])
+        axes.plot(
+            labelled.step, labelled[name], color='#0072B2', lw=1.6, marker='o' if len(labelled) < 30 else None, ms=3
+        )
         axes.set(title=name, xlabel='step')
         axes.spines[['top', 'right']].set_visible(False)
         axes.grid(alpha=0.25)

@@ -72,19 +72,19 @@ class SuggestingParser(argparse.ArgumentParser):
             message = f'{message}. A file whose name begins with a dash is given as ./{printable(self._dashed)}'
         missing = message.startswith('the following arguments are required')
         words = [word.partition('=')[0] for word in (self._words if missing else message.split())]
-        known = self._all_options()
+        options = self._all_options()
         # An option may be written by its beginning.
         unknown = [
-            word for word in words if re.match(r'--\w', word) and not any(each.startswith(word) for each in known)
+            word for word in words if re.match(r'--\w', word) and not any(each.startswith(word) for each in options)
         ]
         if missing and unknown:
             message = f'unrecognized arguments: {" ".join(unknown)}'
         if message.startswith('unrecognized arguments') and unknown:
-            hints = (did_you_mean(word, known) for word in unknown)
+            hints = (did_you_mean(word, options) for word in unknown)
             message = f'{message}.{next(filter(None, hints), "")}'
         elif choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
-            known = [word.strip().strip("'") for word in choice[2].split(',')]
-            message += f'.{did_you_mean(choice[1], known)}' if did_you_mean(choice[1], known) else ''
+            options = [word.strip().strip("'") for word in choice[2].split(',')]
+            message += f'.{did_you_mean(choice[1], options)}' if did_you_mean(choice[1], options) else ''
         super().error(message)
 
     def _all_options(self) -> list[str]:
@@ -157,13 +157,13 @@ def as_typed(*options: str, words: Sequence[str] | None = None) -> str:
     Returns:
         Text for a shell, with a space before each word; empty where none was given.
     """
-    found, taking = [], False
+    values, taking = [], False
     for word in sys.argv[1:] if words is None else words:
         if word.startswith('--'):
             taking = word.partition('=')[0] in options
         if taking:
-            found.append(f' {shlex.quote(word)}')
-    return ''.join(found)
+            values.append(f' {shlex.quote(word)}')
+    return ''.join(values)
 
 
 class Interruption(KeyboardInterrupt):
@@ -286,10 +286,10 @@ def _ending_together() -> Iterator[None]:
         yield
         return
 
-    asked: list[int] = []
+    signals: list[int] = []
 
     def end(number: int, _) -> None:
-        asked.append(number)
+        signals.append(number)
         # A second Ctrl-C does not wait for anything.
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, lambda again, _: os._exit(128 + again))
@@ -308,11 +308,11 @@ def _ending_together() -> Iterator[None]:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            if asked:
-                raise Interruption(asked[0]) from error
+            if signals:
+                raise Interruption(signals[0]) from error
             raise
-        if asked:
-            raise Interruption(asked[0])
+        if signals:
+            raise Interruption(signals[0])
     finally:
         for number, handler in before.items():
             if signal.getsignal(number) is end:

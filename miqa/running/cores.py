@@ -20,7 +20,7 @@ def usable_cores(groups: Path = Path('/sys/fs/cgroup'), membership: Path = Path(
 
 def _quotas(groups: Path, membership: Path) -> list[float]:
     """Return the quotas, in cores, of this process's group and of all groups above it."""
-    found = []
+    quotas = []
     try:
         lines = membership.read_text(encoding='utf-8').splitlines()
     except (OSError, ValueError):
@@ -36,8 +36,8 @@ def _quotas(groups: Path, membership: Path) -> list[float]:
         for each in (folder, *folder.parents):
             if not each.is_relative_to(groups):
                 break
-            found += _quota_of(each)
-    return found
+            quotas += _quota_of(each)
+    return quotas
 
 
 def _quota_of(folder: Path) -> list[float]:

@@ -51,17 +51,17 @@ def usable_device(device: str | torch.device | None) -> torch.device:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of names that were devices once
-            found = torch.device(str(device).strip().lower())
-        if found.type == 'meta':
+            parsed = torch.device(str(device).strip().lower())
+        if parsed.type == 'meta':
             raise NotImplementedError('it holds no numbers')
-        torch.empty(0, device=found)
+        torch.empty(0, device=parsed)
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         reason = next(iter(str(error).splitlines()), 'it is not available').rstrip('. ')
         raise ValueError(
             f'Cannot compute on device {str(device)!r}: {reason}. PyTorch finds {torch.cuda.device_count()} GPUs here '
             '(compare `nvidia-smi -L`); choose cpu, or leave the device out.'
         ) from None
-    return found
+    return parsed
 
 
 def gpu_has_bfloat16() -> bool:

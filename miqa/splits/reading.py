@@ -68,8 +68,10 @@ def digest_of_sources(sources: Iterable[str]) -> str:
 def official_split(task: str, sources: Iterable[str]) -> OfficialSplit | None:
     """Return the official split that consists of exactly these sources, or None."""
     digest = digest_of_sources(sources)
-    found = (known for known in OFFICIAL_SPLITS if known.task == IMAGE_TASKS[task] and known.sources_sha256 == digest)
-    return next(found, None)
+    official = (
+        known for known in OFFICIAL_SPLITS if known.task == IMAGE_TASKS[task] and known.sources_sha256 == digest
+    )
+    return next(official, None)
 
 
 def read_split(data_root: str | os.PathLike, task: str, split: str) -> list[str]:
@@ -113,16 +115,16 @@ def _read_rows(path: Path, task: str) -> dict[str, int]:
         table = read_table(path, [column], 'split file')
     except (TableError, NotARegularFile) as error:
         raise DatabaseError(str(error)) from None
-    found: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for row, entry in enumerate(table.rows, start=1):
         where = f'row {row} of the split file {path}'
         try:
             source = source_of_entry(id_of(entry[column], f'{column!r} in {where}'), task, where)
         except ValueError as error:
             raise DatabaseError(str(error)) from None
-        if source in found:
-            raise DatabaseError(f'{source} is twice in the split file {path}: rows {found[source]} and {row}.')
-        found[source] = row
-    if not found:
+        if source in numbers:
+            raise DatabaseError(f'{source} is twice in the split file {path}: rows {numbers[source]} and {row}.')
+        numbers[source] = row
+    if not numbers:
         raise DatabaseError(f'The split file {path} lists no sources.')
-    return found
+    return numbers

@@ -41,10 +41,10 @@ def download_splits(
     Raises:
         DownloadError: a file cannot be fetched, or another file has its place.
     """
-    wanted = {IMAGE_TASKS[check_choice(task, TASKS, 'task')] for task in tasks}
+    image_tasks = {IMAGE_TASKS[check_choice(task, TASKS, 'task')] for task in tasks}
     paths = []
     for official in OFFICIAL_SPLITS:
-        if official.task in wanted:
+        if official.task in image_tasks:
             path = split_path(data_root, official.task, official.split)
             url = f'{base_url.rstrip("/")}/{path.name}'
             paths.append(download(url, path, official.file_sha256, progress=progress))
@@ -164,5 +164,5 @@ def _entry(data_root: str | os.PathLike, task: str, source: str) -> str:
             )
         return str(int(source))
     folder = source_root(data_root, task)
-    found = next((path.name for path in sorted(folder.glob(f'{source}.*')) if path.stem == source), None)
-    return found or f'{source}{JPEG_SUFFIX[task]}'
+    file_name = next((path.name for path in sorted(folder.glob(f'{source}.*')) if path.stem == source), None)
+    return file_name or f'{source}{JPEG_SUFFIX[task]}'

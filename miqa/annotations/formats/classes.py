@@ -27,10 +27,10 @@ def read_folders(request: Request) -> ReadClasses:
     folder = request.folder
     folders = [path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
     names = [picture.name for picture in request.pictures]
-    known = request.classes or request.known
-    indices = image_folder_classes(names, known, folders, request.class_count)
+    expected = request.classes or request.known
+    indices = image_folder_classes(names, expected, folders, request.class_count)
     read = ReadClasses(indices)
-    _say_order(read, {name: PurePosixPath(name).parts[0] for name in names}, known)
+    _say_order(read, {name: PurePosixPath(name).parts[0] for name in names}, expected)
     return read
 
 
@@ -170,31 +170,31 @@ def _check_named(index: int, name: str, named: dict[int, str], known: Sequence[s
 def _indices(
     names: Mapping[str, str], known: Sequence[str] | None, what: str, class_count: int | None
 ) -> dict[str, int]:
-    wanted = set(names.values())
-    classes = sorted(wanted) if known is None else list(known)
-    if known is None and _wordnet(wanted, 1000) is None:
+    unmatched = set(names.values())
+    classes = sorted(unmatched) if known is None else list(known)
+    if known is None and _wordnet(unmatched, 1000) is None:
         check_alike(classes, what)
         _check_order(classes, what)
     if class_count is not None and len(classes) != class_count:
-        found = _wordnet(wanted, class_count) if known is None else None
-        if found is None:
+        wordnet_classes = _wordnet(unmatched, class_count) if known is None else None
+        if wordnet_classes is None:
             have = 'The pictures have' if known is None else '--classes names'
             raise ValueError(
                 f'{have} {len(classes)} classes, and the machines tell {class_count} apart, so that it is not known '
                 f'which are meant. Name all {class_count} in the order in which the machines count them (--classes), '
                 'or give a CSV with filename and class_index.'
             )
-        return {picture: found[name] for picture, name in names.items()}
+        return {picture: wordnet_classes[name] for picture, name in names.items()}
     positions = {name: position for position, name in enumerate(classes)}
-    if not wanted <= set(positions):
+    if not unmatched <= set(positions):
         # Folders can have no spaces everywhere, and nobody means two classes that differ in this alone.
-        positions = _written_otherwise(wanted, positions) or _wordnet(wanted, len(classes)) or positions
-    if twice := [name for name in sorted(wanted) if classes.count(name) > 1]:
+        positions = _written_otherwise(unmatched, positions) or _wordnet(unmatched, len(classes)) or positions
+    if twice := [name for name in sorted(unmatched) if classes.count(name) > 1]:
         raise ValueError(
             f'{what} {twice[0]!r} may be each of {classes.count(twice[0])} classes of the machines of that name: give '
             'a CSV with filename and class_index.'
         )
-    unknown = sorted(wanted - set(positions))
+    unknown = sorted(unmatched - set(positions))
     if unknown:
         raise ValueError(
             f'{what} {unknown[0]!r} is none of the {len(classes)} classes of the machines '

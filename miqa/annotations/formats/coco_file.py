@@ -29,8 +29,8 @@ def read_coco_file(request: Request) -> CocoFile:
     remarks = Remarks()
     for sentence, count in annotations.remarks.items():
         remarks.add(sentence, count=count)
-    wanted = {_name(picture.name) for picture in request.pictures}
-    others = [image.file_name for image in annotations.images.values() if _name(image.file_name) not in wanted]
+    picture_names = {_name(picture.name) for picture in request.pictures}
+    others = [image.file_name for image in annotations.images.values() if _name(image.file_name) not in picture_names]
     remarks.add('{} annotated image{s} {are} not among the pictures', others[0] if others else '', len(others))
     return CocoFile(data, annotations, remarks)
 

@@ -44,10 +44,10 @@ def format_of(path: str | os.PathLike, images: str | os.PathLike, task: str) -> 
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f'There are no annotations {path}.')
-    possible = [known for known in FORMATS.values() if task in known.tasks]
+    possible = [annotation_format for annotation_format in FORMATS.values() if task in annotation_format.tasks]
     recognised = _of_file(path, possible) if path.is_file() else _of_folder(path, Path(images), possible)
     if recognised not in possible:
-        words = '; '.join(known.words for known in possible)
+        words = '; '.join(annotation_format.words for annotation_format in possible)
         what = 'none that is known' if recognised is None else f'{recognised.words}, which {task} cannot use'
         raise ValueError(f'The annotations {path} are {what}. For {task} they may be: {words}.')
     return recognised
@@ -55,17 +55,24 @@ def format_of(path: str | os.PathLike, images: str | os.PathLike, task: str) -> 
 
 def _of_file(path: Path, possible: Sequence[AnnotationFormat]) -> AnnotationFormat | None:
     formats = (*possible, *FORMATS.values())
-    return next((known for known in formats if path.suffix.lower() in known.file_suffixes), None)
+    return next(
+        (annotation_format for annotation_format in formats if path.suffix.lower() in annotation_format.file_suffixes),
+        None,
+    )
 
 
 def _of_folder(path: Path, images: Path, possible: Sequence[AnnotationFormat]) -> AnnotationFormat | None:
-    for known in possible:
-        if known.is_folder is not None and known.is_folder(path, images):
-            return known
-    if not any(known.folder_suffix for known in possible):
+    for annotation_format in possible:
+        if annotation_format.is_folder is not None and annotation_format.is_folder(path, images):
+            return annotation_format
+    if not any(annotation_format.folder_suffix for annotation_format in possible):
         return None
     # Notes and lists of classes lie beside annotations of every format: the most files tell.
-    formats = {known.folder_suffix: known for known in FORMATS.values() if known.folder_suffix}
+    formats = {
+        annotation_format.folder_suffix: annotation_format
+        for annotation_format in FORMATS.values()
+        if annotation_format.folder_suffix
+    }
     counts = Counter(suffix_of(name) for name in Walker(raise_problem).below(str(path), tuple(formats)))
     most = [suffix for suffix, count in counts.items() if count == max(counts.values())]
     if len(most) > 1:

@@ -193,8 +193,8 @@ def _labels_below(description: Path) -> list[Path]:
     for place in places:
         if (place / 'labels').is_dir():
             return [place / 'labels']
-        if found := sorted(path for path in place.glob('*/labels') if path.is_dir()):
-            return found
+        if label_folders := sorted(path for path in place.glob('*/labels') if path.is_dir()):
+            return label_folders
     if any(description.parent.glob('*.txt')):
         return [description.parent]
     raise FileNotFoundError(

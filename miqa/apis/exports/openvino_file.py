@@ -66,13 +66,13 @@ def open_openvino_model(
         ValueError: 8-bit numbers are asked for, and the file has none.
         FileNotFoundError, CheckpointError, MissingPackage: see :class:`miqa.apis.runtimes.OpenVinoRuntime`.
     """
-    wanted = default_precision(precision)
-    if wanted not in (AUTO, 'int8'):
-        runtime = OpenVinoRuntime(path, device, wanted)
+    requested = default_precision(precision)
+    if requested not in (AUTO, 'int8'):
+        runtime = OpenVinoRuntime(path, device, requested)
         return runtime.spec, runtime
     reference = OpenVinoRuntime(path, device)
-    if reference.precision == 'int8' or wanted == 'int8':
-        if reference.precision != wanted != AUTO:
+    if reference.precision == 'int8' or requested == 'int8':
+        if reference.precision != requested != AUTO:
             raise ValueError(f'{path} does not hold 8-bit numbers: export it with --int8, or leave precision out.')
         return reference.spec, reference
 

@@ -118,7 +118,7 @@ def check_ends(
         CheckpointError: they are others.
     """
     outputs = {OUTPUT: (None,)} if words is None else SEVERAL_OUTPUTS
-    wanted = [(INPUT, types[0], (None, 3, size, size))] + [(name, types[1], shape) for name, shape in outputs.items()]
+    expected = [(INPUT, types[0], (None, 3, size, size))] + [(name, types[1], shape) for name, shape in outputs.items()]
     shapes = [(name, kind, tuple(n if isinstance(n, int) else None for n in shape)) for name, kind, shape in ends]
     if words is not None:
         # Lengths of rows are checked when they come.
@@ -126,7 +126,7 @@ def check_ends(
             (name, kind, (shape[0], *[None] * (len(shape) - 1))) if name in outputs else (name, kind, shape)
             for name, kind, shape in shapes
         ]
-    if shapes != wanted:
+    if shapes != expected:
         listed = ', '.join(f'{name} {kind} {list(shape)}' for name, kind, shape in shapes)
         raise CheckpointError(
             f'{path} does not take {INPUT} (any number of uint8 RGB squares of {size} pixels) and give {OUTPUT} (as '

@@ -80,8 +80,8 @@ class OnnxRuntime(Runtime):
         if self.words is None:
             return super().outputs(pixels)
         values = dict(zip(SEVERAL_OUTPUTS, self._run(list(SEVERAL_OUTPUTS), pixels), strict=True))
-        found = checked_outputs(values, len(pixels), self.words, self._path)
-        return {OUTPUT: found[self.spec.label or LABELS[0]], **found}
+        outputs = checked_outputs(values, len(pixels), self.words, self._path)
+        return {OUTPUT: outputs[self.spec.label or LABELS[0]], **outputs}
 
     def _run(self, names: list[str], pixels: np.ndarray) -> list[np.ndarray]:
         if self._opened.forked():

@@ -110,8 +110,8 @@ def read_model_files(core: openvino.Core, path: str | os.PathLike, keep: str) ->
         raise CheckpointError(
             f'{path} is not a whole OpenVINO model: {last_line(error)}. Export the model again.'
         ) from error
-    wanted = re.search(rf'"{NUMBERS}": "(\w+)"', kept)
-    if wanted and wanted[1] != hashlib.sha256(numbers).hexdigest():
+    number_format = re.search(rf'"{NUMBERS}": "(\w+)"', kept)
+    if number_format and number_format[1] != hashlib.sha256(numbers).hexdigest():
         raise CheckpointError(
             f'{path.with_suffix(".bin")} does not hold the numbers of {path}: it was damaged, or is that of another '
             'model. Export the model again.'

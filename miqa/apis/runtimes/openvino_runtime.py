@@ -64,10 +64,13 @@ class OpenVinoRuntime(Runtime):
         ends = [_end(port) for port in (*model.inputs, *model.outputs)]
         check_ends(ends, ('u8', 'f32'), self.spec.view_size, self._path)
         name = _device_name(core, device)
-        wanted = check_choice(precision or 'fp32', PRECISIONS, 'precision')
-        if wanted != 'fp32' and wanted.upper() not in core.get_property(name, 'OPTIMIZATION_CAPABILITIES'):
-            raise ValueError(f'{name} of this machine does not compute in {wanted} itself: leave precision out.')
-        options: dict[str, str | int] = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': PRECISIONS[wanted]}
+        requested = check_choice(precision or 'fp32', PRECISIONS, 'precision')
+        if requested != 'fp32' and requested.upper() not in core.get_property(name, 'OPTIMIZATION_CAPABILITIES'):
+            raise ValueError(f'{name} of this machine does not compute in {requested} itself: leave precision out.')
+        options: dict[str, str | int] = {
+            'PERFORMANCE_HINT': 'LATENCY',
+            'INFERENCE_PRECISION_HINT': PRECISIONS[requested],
+        }
         if threads is not None:
             options['INFERENCE_NUM_THREADS'] = threads
         try:
@@ -76,7 +79,7 @@ class OpenVinoRuntime(Runtime):
             raise CheckpointError(f'{path} cannot be compiled for {name}: {last_line(error)}') from error
         self._requests = threading.local()
         self._opened = OpeningProcess()
-        self.precision = stored if stored == 'int8' else wanted
+        self.precision = stored if stored == 'int8' else requested
         # Where it really runs, as OpenVINO says after the fact.
         self.device = _device_in_use(self._compiled.get_property('EXECUTION_DEVICES'))
 
@@ -152,14 +155,16 @@ def _end(port: openvino.Output) -> tuple[str, str, list]:
 def _device_name(core: openvino.Core, device: str | Device | torch.device | None) -> str:
     if device is None:
         return 'CPU'
-    wanted, offered = Device.of(device), core.available_devices
-    kind = _DEVICES.get(wanted.type)
+    requested, offered = Device.of(device), core.available_devices
+    kind = _DEVICES.get(requested.type)
     # One GPU is called GPU, several GPU.0, GPU.1, ...
-    names = [kind] if wanted.index is None else [f'{kind}.{wanted.index}', *([kind] if wanted.index == 0 else [])]
-    known = {*offered, *(name.partition('.')[0] for name in offered)}
-    matching = next((name for name in names if name in known), None)
+    names = (
+        [kind] if requested.index is None else [f'{kind}.{requested.index}', *([kind] if requested.index == 0 else [])]
+    )
+    available = {*offered, *(name.partition('.')[0] for name in offered)}
+    matching = next((name for name in names if name in available), None)
     if matching is None:
-        raise ValueError(f'OpenVINO has no device {wanted} here; it offers {", ".join(offered).lower()}.')
+        raise ValueError(f'OpenVINO has no device {requested} here; it offers {", ".join(offered).lower()}.')
     return matching
 
 

@@ -78,17 +78,17 @@ def choose_runtime(
     if not candidates:
         return reference
     key = _key(source, (*candidates, *about), digest)
-    known = _read_choices().get(key)
-    if known not in ('fp32', *candidates):
+    choice = _read_choices().get(key)
+    if choice not in ('fp32', *candidates):
         try:
             with _one_at_a_time():
                 # Somebody else may have measured it while this process waited.
-                known = _read_choices().get(key)
-                if known not in ('fp32', *candidates):
-                    name, best, said = _measured(reference, open_in, candidates, size)
+                choice = _read_choices().get(key)
+                if choice not in ('fp32', *candidates):
+                    name, best, message = _measured(reference, open_in, candidates, size)
                     _keep(key, name)
                     print(
-                        f'precision=auto: {best.precision} with {best.name} for {Path(source).name} ({said}). Say '
+                        f'precision=auto: {best.precision} with {best.name} for {Path(source).name} ({message}). Say '
                         f'precision={"fp32" if best is not reference else _plain_format(candidates)} to choose '
                         'yourself.',
                         file=sys.stderr,
@@ -102,13 +102,13 @@ def choose_runtime(
                 file=sys.stderr,
             )
             return reference
-    if known == 'fp32':
+    if choice == 'fp32':
         return reference
     try:
-        return open_in(known)
+        return open_in(choice)
     except Exception as error:  # exporters and other programs' runtimes raise anything
         print(
-            f'precision=auto: fp32 with {reference.name} for {Path(source).name}, as {_not_usable(known, error)}.',
+            f'precision=auto: fp32 with {reference.name} for {Path(source).name}, as {_not_usable(choice, error)}.',
             file=sys.stderr,
         )
         return reference
@@ -150,7 +150,7 @@ def _measured(
             continue
         change = np.abs(scores - expected)
         kept = order_kept(scores, expected)
-        said = (
+        message = (
             f'{candidate} changes scores of {len(pixels)} {what} by {change.mean():.2g} in the mean and '
             f'{change.max():.2g} at most, SRCC {kept:.4f}'
         )
@@ -159,10 +159,12 @@ def _measured(
             and change.max() <= LARGEST_DIFFERENCE
             and kept >= 1 - LARGEST_LOSS_OF_ORDER
         ):
-            reasons.append(f'{said}, beyond {MEAN_DIFFERENCE}, {LARGEST_DIFFERENCE} or {1 - LARGEST_LOSS_OF_ORDER:g}')
+            reasons.append(
+                f'{message}, beyond {MEAN_DIFFERENCE}, {LARGEST_DIFFERENCE} or {1 - LARGEST_LOSS_OF_ORDER:g}'
+            )
             continue
         slow, fast = _seconds((reference, runtime), pixels)
-        reasons.append(f'{said}, and is {slow / fast:.2f} times as fast')
+        reasons.append(f'{message}, and is {slow / fast:.2f} times as fast')
         if slow / fast >= LEAST_GAIN and (best_time is None or fast < best_time):
             name, best, best_time = candidate, runtime, fast
     return name, best, '; '.join(dict.fromkeys(reasons))
@@ -206,10 +208,10 @@ def _key(source: str, about: Sequence[str], digest: Callable[[], str] | None) ->
 
 def _read_choices() -> dict[str, str]:
     try:
-        found = read_settings(user_cache() / CHOICES_FILE)
+        choices = read_settings(user_cache() / CHOICES_FILE)
     except (OSError, ValueError):
         return {}  # nothing kept, or damaged: it is measured again
-    return found if isinstance(found, dict) else {}
+    return choices if isinstance(choices, dict) else {}
 
 
 def _keep(key: str, precision: str) -> None:

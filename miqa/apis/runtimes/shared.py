@@ -51,18 +51,18 @@ class SharedRuntime:
         """Score uint8 pixels (B, 3, size, size): float32 (B, networks)."""
         with self._first.arithmetic():
             batch = self._first.on_device(pixels)
-            known: dict[str, torch.Tensor] = {}
+            tensors: dict[str, torch.Tensor] = {}
             scores = []
             for module, identities in zip(self._modules, self._shared, strict=True):
                 inputs = module.views(batch)
                 for view, identity in identities.items():
-                    if identity not in known:
-                        known[identity] = _frozen_encoders(module.network)[view](inputs[view])
-                    inputs[f'{view}_features'] = known[identity]
+                    if identity not in tensors:
+                        tensors[identity] = _frozen_encoders(module.network)[view](inputs[view])
+                    inputs[f'{view}_features'] = tensors[identity]
                 scores.append(module.network(inputs))
         return torch.stack(scores, dim=1).float().cpu().numpy()
 
 
 def _frozen_encoders(network) -> dict:
-    found = getattr(network, 'frozen_encoders', None)
-    return found() if callable(found) else {}
+    frozen_encoders = getattr(network, 'frozen_encoders', None)
+    return frozen_encoders() if callable(frozen_encoders) else {}

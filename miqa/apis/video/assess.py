@@ -126,12 +126,12 @@ class VideoMIQA:
         if self.sampling.needs_total and _differ(total, reader.frames_read):
             # What was announced is not what came. The frames that are meant are chosen anew, of those that there are.
             choose = self.sampling.chooser(reader.frames_read)
-            wanted = {index for index in range(reader.frames_read) if choose(index, 0.0)}
+            indices = {index for index in range(reader.frames_read) if choose(index, 0.0)}
             size = reader.size
             with open_video(path, **options) as reader:
-                missing = wanted - set(scored)
+                missing = indices - set(scored)
                 self._score_into(scored, reader, lambda index, time: index in missing, on_frame, progress)
-            scored = {index: scored[index] for index in wanted & set(scored)}
+            scored = {index: scored[index] for index in indices & set(scored)}
             reader.size = reader.size or size
         frame_results = [scored[index] for index in sorted(scored)]
         if not frame_results:

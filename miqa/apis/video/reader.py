@@ -169,8 +169,8 @@ class VideoReader(ABC):
         """After reading to the end: frames that were read, and that decoder or container know to be damaged."""
         # Where recordings are joined, the container misses what lies between them; nothing does.
         joints = 0 if self._timeline is None else self._timeline.restarts
-        known = self._survey.damaged - self.frames_missing - joints if self._survey is not None else 0
-        return max(self.corrupt, known, int(bool(self.structure.broken) and not self.frames_missing))
+        damaged = self._survey.damaged - self.frames_missing - joints if self._survey is not None else 0
+        return max(self.corrupt, damaged, int(bool(self.structure.broken) and not self.frames_missing))
 
     @functools.cached_property
     def structure(self) -> Structure:
@@ -179,8 +179,8 @@ class VideoReader(ABC):
 
     @property
     def _is_damaged(self) -> bool:
-        known = self._survey.damaged if self._survey is not None else 0
-        return bool(self.failed or self.corrupt or known or self.structure.wrong)
+        damaged = self._survey.damaged if self._survey is not None else 0
+        return bool(self.failed or self.corrupt or damaged or self.structure.wrong)
 
     @property
     def complete(self) -> bool:

@@ -53,8 +53,8 @@ class Sampling:
         """
         if self.strategy == 'uniform' and total_frames > self.num_frames:
             # floor(i * total / n), the positions of the released scripts.
-            wanted = {i * total_frames // self.num_frames for i in range(self.num_frames)}
-            return lambda index, time: index in wanted
+            indices = {i * total_frames // self.num_frames for i in range(self.num_frames)}
+            return lambda index, time: index in indices
         if self.strategy == 'fps':
             return self._clock()
         if self.strategy == 'every':

@@ -82,8 +82,8 @@ def _entry(row: dict[str, str]) -> ZooEntry:
     from miqa.evaluation.published import published_scores
 
     published = published_scores(METHODS[row['method']].title, row['task'], row['label']) or {}
-    known: dict[str, Any] = {**row, 'sha256': row['sha256'] or None}
-    return ZooEntry(**{**known, 'srcc': published.get('SRCC'), 'plcc': published.get('PLCC')})
+    values: dict[str, Any] = {**row, 'sha256': row['sha256'] or None}
+    return ZooEntry(**{**values, 'srcc': published.get('SRCC'), 'plcc': published.get('PLCC')})
 
 
 def list_models(task: str | None = None, label: str | None = None, method: str | None = None) -> list[ZooEntry]:
@@ -97,12 +97,14 @@ def list_models(task: str | None = None, label: str | None = None, method: str |
     Raises:
         ValueError: there is no such task, label or method.
     """
-    wanted = {
+    conditions = {
         'task': task and check_choice(task, TASKS, 'task'),
         'label': label and check_choice(label, LABELS, 'label'),
         'method': method and method_name(method),
     }
-    models = [e for e in entries() if all(value is None or getattr(e, key) == value for key, value in wanted.items())]
+    models = [
+        e for e in entries() if all(value is None or getattr(e, key) == value for key, value in conditions.items())
+    ]
     order = {name: place for names in (TASKS, LABELS) for place, name in enumerate(names)}
     return sorted(models, key=lambda e: (order[e.label], order[e.task], -(e.srcc or 0)))
 
@@ -115,8 +117,8 @@ def find(method: str, task: str, label: str) -> ZooEntry:
     """
     matching = list_models(task, label, method)
     if not matching:
-        there = ', '.join(f'{e.task}/{e.label}' for e in list_models(method=method))
-        raise ValueError(f'There are no released weights of {method} for {task}/{label}; there are {there}.')
+        available = ', '.join(f'{e.task}/{e.label}' for e in list_models(method=method))
+        raise ValueError(f'There are no released weights of {method} for {task}/{label}; there are {available}.')
     return matching[0]
 
 

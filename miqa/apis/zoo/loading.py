@@ -136,11 +136,11 @@ def agreed(
     Raises:
         ValueError: the file is of another method, task or label than the caller asks for.
     """
-    wanted = {'task': task, 'label': label}
+    expected = {'task': task, 'label': label}
     if name is not None and (method := method_name(name)) not in DEMOS:
-        wanted['method'] = method
+        expected['method'] = method
     values: dict[str, Any] = {}
-    for field, value in wanted.items():
+    for field, value in expected.items():
         if value is None:
             continue
         known = getattr(spec, field)

@@ -50,12 +50,12 @@ def check_cached_pixels(cached: Sequence[Mapping], plain: Sequence[Mapping]) -> 
         if len(resizes) != 1 or about is None or not about.is_file():
             continue
         resize = read_sealed_json(about, f'Delete the folder. {_HINT}').get('resize', {})
-        wanted = {'size': 288, 'interpolation': 'bilinear', **resizes[0]}
-        if any(resize[key] != wanted[key] for key in resize):
+        expected = {'size': 288, 'interpolation': 'bilinear', **resizes[0]}
+        if any(resize[key] != expected[key] for key in resize):
             raise ValueError(
                 f'The cache of features {about.parent} is of pictures with a short side of {resize["size"]} pixels '
-                f'({resize["interpolation"]}), but the config resizes to {wanted["size"]} ({wanted["interpolation"]}). '
-                f'Delete the folder. {_HINT}'
+                f'({resize["interpolation"]}), but the config resizes to {expected["size"]} '
+                f'({expected["interpolation"]}). Delete the folder. {_HINT}'
             )
 
 
@@ -89,11 +89,16 @@ class FeatureCache:
                 raise damaged(self.folder / name, 'its checksum is wrong', again)
         self.features, self.keys, self.rows = (np.load(check_regular(file), mmap_mode='r') for file in files[1:])
         self._unchecked = dict(enumerate(np.load(self.folder / CHECKSUMS_FILE).tolist()))
-        wanted = (self.about['images'], self.about['channels'])
-        if self.features.shape != wanted or self.features.dtype != np.float32 or len(self.keys) != len(self.rows):
+        expected_shape = (self.about['images'], self.about['channels'])
+        if (
+            self.features.shape != expected_shape
+            or self.features.dtype != np.float32
+            or len(self.keys) != len(self.rows)
+        ):
             raise ValueError(
                 f'The cache {self.folder} is not whole: features {self.features.dtype}{self.features.shape}, '
-                f'{len(self.keys)} keys and {len(self.rows)} rows; expected float32{wanted}. Delete the folder. {_HINT}'
+                f'{len(self.keys)} keys and {len(self.rows)} rows; expected float32{expected_shape}. '
+                f'Delete the folder. {_HINT}'
             )
 
     def __len__(self) -> int:

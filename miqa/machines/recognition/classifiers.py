@@ -31,7 +31,7 @@ def classifier_arguments(
     """
     output = _vector(network, names)
     shown = [picture for picture in pictures if picture.class_index is not None] or list(pictures)
-    known = bool(shown) and shown[0].class_index is not None
+    has_classes = bool(shown) and shown[0].class_index is not None
     images = [picture.pixels() for picture in shown[: ROUNDS[1][0]]]
     fixed = {key: settings[key] for key in ('values', 'channels', 'resize') if key in settings}
     usual = replace(CONVENTIONS['classifier'], **fixed)
@@ -45,7 +45,7 @@ def classifier_arguments(
         conventions = [replace(one, values='byte') for one in conventions]
     probabilities = _are_probabilities(network, output, usual, size, images)
     evidence = {
-        one: _evidence(network, output, one, size, images, shown if known else None, probabilities)
+        one: _evidence(network, output, one, size, images, shown if has_classes else None, probabilities)
         for one in dict.fromkeys(conventions)
     }
     first = conventions[0]
@@ -58,10 +58,10 @@ def classifier_arguments(
     config |= {} if names is None else {'classes': list(names)}
     how = 'the file says so' if metadata.from_ultralytics else 'a guess, the usual way'
     if images and not metadata.from_ultralytics:
-        how = f'of the usual ways it fits {"the classes" if known else "itself"} best in {len(images)} pictures'
-        how += '' if known else ', which is a guess'
+        how = f'of the usual ways it fits {"the classes" if has_classes else "itself"} best in {len(images)} pictures'
+        how += '' if has_classes else ', which is a guess'
     notes = [f'{network.file.name}: a classifier, {config["outputs"]}. Pictures: {best.words(size)}; {how}.']
-    return config, notes, known or metadata.from_ultralytics
+    return config, notes, has_classes or metadata.from_ultralytics
 
 
 def _vector(network: ExportedNetwork, names: Sequence[str] | None) -> str:

@@ -45,14 +45,16 @@ def metadata_of(metadata: Mapping[str, str]) -> FileMetadata:
     names = _names(values.get('names'))
     kind = metadata.get('task') if metadata.get('task') in _TASKS else None
     shape = values.get('kpt_shape')
-    known = isinstance(shape, (list, tuple)) and len(shape) == 2 and all(type(n) is int and 0 < n < 999 for n in shape)
+    is_size = (
+        isinstance(shape, (list, tuple)) and len(shape) == 2 and all(type(n) is int and 0 < n < 999 for n in shape)
+    )
     author = metadata.get('author', '').casefold()
     return FileMetadata(
         names=names,
         size=_size(values.get('imgsz')),
         task=_TASKS.get(kind) if kind else None,
         kind=kind,
-        key_points=shape[0] * shape[1] if known and shape and kind == 'pose' else 0,
+        key_points=shape[0] * shape[1] if is_size and shape and kind == 'pose' else 0,
         from_ultralytics=names is not None and 'stride' in metadata and author in ('', 'ultralytics'),
     )
 

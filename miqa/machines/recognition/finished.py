@@ -102,8 +102,8 @@ def _labels_and_scores(vectors: Sequence[str], observed: Observed) -> tuple[str 
 
 def _finished_convention(observed: Observed, unit: str, tensorflow: bool = False, mmdet: bool = False) -> Convention:
     if observed.network.input.type is np.uint8 or tensorflow:
-        known = CONVENTIONS['tensorflow']
-        return known if observed.free_size else Convention(known.values, known.channels, 'stretch')
+        convention = CONVENTIONS['tensorflow']
+        return convention if observed.free_size else Convention(convention.values, convention.channels, 'stretch')
     if observed.metadata.from_ultralytics:
         return CONVENTIONS['yolo']
     if observed.free_size:

@@ -295,12 +295,12 @@ def _groupings(
         count = counts.pop() if len(counts) == 1 else 0
         for roles in _roles([width for _, width in by_stride[strides[0]]]) if count else ():
             # Outputs of one role have one width everywhere, in whatever order the grids list them.
-            wanted = {role: by_stride[strides[0]][i][1] for role, i in roles.items()}
-            groups: dict[str, tuple[list[str], int]] = {role: ([], width) for role, width in wanted.items()}
+            channels = {role: by_stride[strides[0]][i][1] for role, i in roles.items()}
+            groups: dict[str, tuple[list[str], int]] = {role: ([], width) for role, width in channels.items()}
             for stride in strides:
                 left = list(by_stride[stride])
                 for role, i in roles.items():
-                    width = wanted[role]
+                    width = channels[role]
                     fitting = [item for item in left if item[1] == width]
                     same_place = by_stride[stride][i]
                     choice = same_place if same_place in fitting else fitting[0] if fitting else None

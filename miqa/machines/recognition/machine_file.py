@@ -231,8 +231,8 @@ def _detector(
         # Its exports give finished coordinates.
         finished = [one for one in readings if one.options.get('box_format') not in CELL_FORMATS]
         readings = (finished or readings)[:1]
-        known = CONVENTIONS['yolo']
-        readings = [_with_settings(replace(reading, convention=known), settings) for reading in readings]
+        convention = CONVENTIONS['yolo']
+        readings = [_with_settings(replace(reading, convention=convention), settings) for reading in readings]
     labels = {label for picture in pictures for label in picture.labels}
     trials = Trials(network, sizes[0], pictures, progress)
     candidates = _candidates(readings, metadata, settings, names, labels, network)
@@ -291,8 +291,8 @@ def _candidates(readings, metadata, settings, names, labels, network: ExportedNe
         conventions = [reading.convention] if _fixed(metadata, settings) else reading.convention.other_values()
         if network.input.type is np.uint8:
             conventions = [replace(one, values='byte') for one in conventions]
-        known = _names_in_trial(reading, names, labels)
-        readable += [Candidate(reading, one, known) for one in dict.fromkeys(_allowed(conventions, settings))]
+        class_names = _names_in_trial(reading, names, labels)
+        readable += [Candidate(reading, one, class_names) for one in dict.fromkeys(_allowed(conventions, settings))]
     # All readings as they are usual come first.
     usual = [candidate for candidate in readable if candidate.convention == candidate.reading.convention]
     return list(dict.fromkeys([*usual, *readable]))

@@ -89,8 +89,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
         )
     meta = {'released': method}
     if isinstance(checkpoint, Mapping):
-        said = {key: checkpoint[key] for key in ('epoch', 'best_srcc') if key in checkpoint and key not in state}
-        meta.update(said)
+        settings = {key: checkpoint[key] for key in ('epoch', 'best_srcc') if key in checkpoint and key not in state}
+        meta.update(settings)
     prefix = _OWN if method == 'ra_miqa' else f'{_OWN}backbone.'  # where the names begin in a QualityAssessor
     return {'state_dict': {prefix + key: value for key, value in state.items()}, 'meta': meta}
 

@@ -56,27 +56,27 @@ def _checked_part(config: object, part: Part, where: str, deepest: int) -> dict:
         )
     listed = _listed(kind)
     others = not _is_ours(kind) and 'foreign_options' not in vars(kind)
-    made = {'type': name}
+    options = {'type': name}
     for key, value in config.items():
         if key == 'type':
             continue
         place = f'{where}.{key}'
         option = listed.get(key) if isinstance(key, str) else None
         if isinstance(option, Part):
-            made[key] = _checked_part(value, option, place, deepest - 1)
+            options[key] = _checked_part(value, option, place, deepest - 1)
         elif option is not None:
-            made[key] = option.checked(value, place)
+            options[key] = option.checked(value, place)
         elif others and isinstance(key, str) and key.isidentifier() and not key.startswith('_'):
-            made[key] = _OF_WEIGHTS[key] if key in _OF_WEIGHTS else plain_data(value, place)
+            options[key] = _OF_WEIGHTS[key] if key in _OF_WEIGHTS else plain_data(value, place)
         else:
             raise ValueError(f'{where}: {name} has no option {shown(key)} that weights may set: {", ".join(listed)}.')
     for key, option in listed.items():
         # Where they are left out, the class would go and look for weights.
         if isinstance(option, Ignored):
-            made[key] = option.value
+            options[key] = option.value
     if others:
-        made.update({key: value for key, value in _OF_WEIGHTS.items() if key in _named_parameters(kind)})
-    return made
+        options.update({key: value for key, value in _OF_WEIGHTS.items() if key in _named_parameters(kind)})
+    return options
 
 
 def _listed(kind: type) -> dict:

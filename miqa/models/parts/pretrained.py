@@ -61,8 +61,8 @@ def load_timm_pretrained(model: nn.Module, name: str, pretrained: Pretrained, op
             f'https://huggingface.co/{zoo.hf_hub_id} elsewhere and set `pretrained` to its path, or set '
             '`pretrained=False` to start from random weights.'
         ) from error
-    own, given = model.state_dict(), donor.state_dict()
-    own.update({key: given[key] for key in own if key in given and given[key].shape == own[key].shape})
+    own, donated = model.state_dict(), donor.state_dict()
+    own.update({key: donated[key] for key in own if key in donated and donated[key].shape == own[key].shape})
     model.load_state_dict(own)
 
 
@@ -96,10 +96,10 @@ def load_torchvision_pretrained(
     path = weight_file(torchvision.models.get_model_weights(name)[zoo].url if pretrained is True else pretrained)
     state = {k: v for k, v in state_dict_of(read_torch_file(path), path).items() if not _is_of(k, head)}
     own = model.state_dict()
-    wanted = {key: value for key, value in own.items() if not _is_of(key, head)}
+    expected = {key: value for key, value in own.items() if not _is_of(key, head)}
     # The oldest files lack BatchNorm's counters, which nothing reads.
-    counters = {k: v for k, v in wanted.items() if k.endswith('num_batches_tracked') and k not in state}
-    own.update(fit_state({**state, **counters}, wanted, path, f'{name}{f" without {_named(head)}" if head else ""}'))
+    counters = {k: v for k, v in expected.items() if k.endswith('num_batches_tracked') and k not in state}
+    own.update(fit_state({**state, **counters}, expected, path, f'{name}{f" without {_named(head)}" if head else ""}'))
     model.load_state_dict(own)
 
 

@@ -36,8 +36,8 @@ def weight_file(weights: str, sha256: str | None = None) -> Path:
         path = Path(weights).expanduser()
         if not path.is_file():
             raise WeightsUnavailable(f'There is no weights file {path}. Correct the path, or put the file there.')
-        if sha256 is not None and (found := sha256_of_file(path)) != sha256:
-            raise WeightsUnavailable(f'{path} has SHA-256 {found}, expected {sha256}. Replace it by the right file.')
+        if sha256 is not None and (digest := sha256_of_file(path)) != sha256:
+            raise WeightsUnavailable(f'{path} has SHA-256 {digest}, expected {sha256}. Replace it by the right file.')
         return path
     path = Path(torch.hub.get_dir()) / 'checkpoints' / Path(url.path).name
     try:

@@ -88,8 +88,8 @@ def agreement_statistics(first: Response, second: Response) -> torch.Tensor:
     for one, other in ((first, second), (second, first)):
         weights = _seen(one.scores)
         same = (one.labels[:, :, None] == other.labels[:, None, :]).to(weights.dtype)
-        found = (overlaps(one.boxes, other.boxes) * same * other.scores[:, None, :]).amax(2)
-        numbers.append((found * weights).sum(1, keepdim=True) / (weights.sum(1, keepdim=True) + 1e-3))
+        agreement = (overlaps(one.boxes, other.boxes) * same * other.scores[:, None, :]).amax(2)
+        numbers.append((agreement * weights).sum(1, keepdim=True) / (weights.sum(1, keepdim=True) + 1e-3))
     return torch.cat([*numbers, _mean_score(second) - _mean_score(first)], 1)
 
 
@@ -109,9 +109,9 @@ def _company(response: Response) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
     same = (response.labels[:, :, None] == response.candidate_labels[:, None, :]).to(overlap.dtype)
     close = ((overlap - _SAME) * _STEEP).sigmoid() * same
     scores = response.candidate_scores[:, None, :]
-    there = close * (scores > 0).to(close.dtype)
+    close_and_present = close * (scores > 0).to(close.dtype)
     support = (close * scores).sum(2)
-    agreement = support / (there.sum(2) + 1e-3)
+    agreement = support / (close_and_present.sum(2) + 1e-3)
     apart = (close * scores * (1 - overlap)).sum(2) / (support + 1e-3)
     return support.log1p(), agreement, apart
 

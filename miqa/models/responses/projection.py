@@ -129,10 +129,10 @@ def _damage_directions(maps: torch.Tensor, sources: torch.Tensor, count: int) ->
     # damage v = ratio content v, made an ordinary problem by the Cholesky factor of the regular covariance.
     inverse = torch.linalg.inv(torch.linalg.cholesky(content))
     _, best = _largest(inverse @ damage @ inverse.T, count)
-    found = directions @ (inverse.T @ best)
+    projected = directions @ (inverse.T @ best)
     # The sign of a direction is arbitrary; one choice makes runs repeatable on every machine.
-    found = found * found.gather(0, found.abs().argmax(0, keepdim=True)).sign()
-    return found / (maps @ found).std(0).clamp(min=1e-6)
+    projected = projected * projected.gather(0, projected.abs().argmax(0, keepdim=True)).sign()
+    return projected / (maps @ projected).std(0).clamp(min=1e-6)
 
 
 def _largest(matrix: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
