@@ -170,8 +170,8 @@ def _categories(entries: list, used: Container, problems: _Problems) -> dict[int
         if len(candidates) > 1:
             first, second = candidates[:2]
             problems.add(
-                f'Two categories have names nobody tells apart: {first} {categories[first]!r} and {second} '
-                f'{categories[second]!r}. Give them one id.'
+                f'Two categories have names that differ only in case, spaces or dashes: {first} '
+                f'{categories[first]!r} and {second} {categories[second]!r}. Give them one id.'
             )
         for number in set(same) - set(candidates):
             del categories[number]
@@ -321,7 +321,7 @@ def _object(entry: dict, category: int, size, where: str, boxes: bool, problems:
         elif _is_turned(entry):
             if shape is None:
                 raise ValueError(
-                    'is that of an object that is turned (rotation), of which nobody can know how it is turned: export '
+                    'belongs to a rotated object, and the direction of its rotation is not defined: export '
                     'outlines (segmentation), or give boxes along the sides of the picture without rotation'
                 )
             box = box_of(shape)

@@ -64,7 +64,7 @@ def read_image(
 
     Raises:
         FileNotFoundError: there is no such file.
-        UnreadableImage: the file is empty, truncated, damaged, not a picture, or of values that nobody can know.
+        UnreadableImage: the file is empty, truncated, damaged, not a picture, or its white level is unknown.
     """
     stated = check_range(value_range)
     with _opened(source, name) as (stream, name), _in_sentences(name):

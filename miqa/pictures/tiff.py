@@ -85,8 +85,7 @@ def read_tiff(stream: BinaryIO) -> Header:
     signed = (values_of(_FORMAT) or (1,))[0] == 2
     if signed and bits <= 8:
         raise OtherFormat(
-            'its values are signed numbers of 8 bits, of which nobody can know which one is white. Save it with '
-            'unsigned ones'
+            'its values are signed numbers of 8 bits, whose white level is unknown. Save it with unsigned ones'
         )
     pieces = max((entries[tag][1] for tag in _PIECES if tag in entries), default=1)
     tile = [(values_of(tag) or (1,))[0] for tag in (_TILE_WIDTH, _TILE_HEIGHT)]

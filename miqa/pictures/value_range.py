@@ -32,7 +32,7 @@ ValueRange = float | tuple[float, float] | None
 
 
 class UnclearValues(ValueError):
-    """Numbers of which nobody can say how bright they are; the message names the picture and the remedy."""
+    """Pixel values whose white level is unknown; the message names the picture and the remedy."""
 
 
 def check_range(value_range: ValueRange) -> tuple[float, float] | None:
@@ -109,8 +109,7 @@ def bytes_function(
     if value_range is None:
         if dtype != np.uint16 and not scaled:
             raise UnclearValues(
-                f'The values of {name} are {dtype}, of which nobody can know which one is white. Say so: '
-                f'{_remedy(highest)}.'
+                f'The values of {name} are {dtype}, whose white level is unknown. Name it: {_remedy(highest)}.'
             )
         bits = 16 if scaled else min(bits, 16)
         if bits == 16 and not scaled:

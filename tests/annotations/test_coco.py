@@ -152,7 +152,7 @@ def doubled(what, **changes):
         (doubled('images', id=8), 'have one file_name'),
         (doubled('images', id=8, file_name='b/1.jpg'), 'would both be called 000000000001'),
         (doubled('categories'), 'Two categories have the id 1'),
-        (two_used_categories(), 'nobody tells apart: 1 .sq. and 2 .sq.'),
+        (two_used_categories(), 'differ only in case, spaces or dashes: 1 .sq. and 2 .sq.'),
         ({'images': [3], 'annotations': [], 'categories': []}, 'Image 1 of the list must be an object'),
         ({'images': [], 'annotations': [[]], 'categories': []}, 'Annotation 1 of the list must be an object'),
         ({'images': {}, 'annotations': [], 'categories': []}, "'images' must be a list"),

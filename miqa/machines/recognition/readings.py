@@ -21,7 +21,7 @@ _SLACK = 1e-3
 
 
 class UnclearLayout(ValueError):
-    """What the outputs of a file mean cannot be said without the user; the message asks one question."""
+    """The meaning of a file's outputs is ambiguous; the message asks one question."""
 
 
 @dataclass(frozen=True, eq=False)
