@@ -46,16 +46,15 @@ class Evidence(NamedTuple):
 
 
 def weigh(outcomes: np.ndarray, clusters: np.ndarray | None, alpha: float) -> Evidence:
-    """Weigh outcomes, float64 (N,) in [0, 1], of pictures that may belong to groups, int64 (N,) or None for none."""
+    """Weigh outcomes, float64 (N,) in [0, 1], of pictures that may belong to groups, int64 (N,) from 0, or None."""
     n = len(outcomes)
     mean = float(outcomes.mean())
-    binary = bool(np.isin(outcomes, (0.0, 1.0)).all())
+    binary = bool(((outcomes == 0) | (outcomes == 1)).all())
     if clusters is None:
         count, sums = n, outcomes - mean
     else:
-        _, place = np.unique(clusters, return_inverse=True)
-        sums = np.bincount(place, outcomes - mean).astype(np.float64)
-        count = len(sums)
+        sums = np.bincount(clusters, outcomes - mean)
+        count = int(np.count_nonzero(np.bincount(clusters)))
     if clusters is None and binary:
         return Evidence(n, mean, n, n, binary)
     if count < 2:
@@ -144,10 +143,10 @@ def lowest_threshold(
     if best:
         return Search(float(scores[best - 1]), best / n, float(outcomes[:best].mean()), None)
     ranks = np.unique(ends[np.searchsorted(ends, np.linspace(1, n, CANDIDATES).astype(int))])
-    factor = min(
-        _factor(weigh(outcomes[:rank], None if clusters is None else clusters[:rank], alpha), target, alpha)
-        for rank in ranks
-    )
+    factor = np.inf
+    for rank in ranks:
+        evidence = weigh(outcomes[:rank], None if clusters is None else clusters[:rank], alpha)
+        factor = min(factor, _factor(evidence, target, alpha, factor))
     return Search(None, 0.0, float('nan'), int(np.ceil(factor * n)) if np.isfinite(factor) else None)
 
 
@@ -182,11 +181,11 @@ def _pictures_without_failure(share: float, alpha: float, pictures_a_group: floa
     return int(np.ceil(np.log(alpha) / np.log(1 - share) * pictures_a_group))
 
 
-def _factor(evidence: Evidence, target: float, alpha: float) -> float:
-    """Return how many times as much evidence of the same kind would do; infinity where none would."""
+def _factor(evidence: Evidence, target: float, alpha: float, known: float) -> float:
+    """Return how many times as much evidence of the same kind would do; infinity where none below ``known`` would."""
     # The rank with the best luck so far would promise too much: one more failure stands for what luck hides.
     evidence = evidence._replace(mean=evidence.mean * evidence.n / (evidence.n + 1))
-    if evidence.mean <= target:
+    if evidence.mean <= target or (known < np.inf and p_value(evidence.times(known), target) > alpha):
         return np.inf
     low, high = 1.0, 2.0
     while p_value(evidence.times(high), target) > alpha:
@@ -210,5 +209,5 @@ def as_clusters(groups: ArrayLike | None, n: int) -> np.ndarray | None:
     names = np.asarray(groups).ravel()
     if len(names) != n:
         raise ValueError(f'There are {n} scores but {len(names)} groups; give the group of each picture.')
-    _, place = np.unique(names.astype(str), return_inverse=True)
-    return None if len(np.unique(place)) == n else place
+    different, place = np.unique(names if names.dtype.kind in 'iu' else names.astype(str), return_inverse=True)
+    return None if len(different) == n else place
