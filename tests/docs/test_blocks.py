@@ -10,7 +10,6 @@ from helpers_apis import photo, write_photos, write_ra_miqa
 from helpers_database import write_database
 from helpers_pages import BLOCKS, PAGES, REASONS, ROOT, blocks_in, without_comments
 from helpers_videos import write_video
-from helpers_warm import WarmShell
 from PIL import Image
 
 from miqa.apis import MIQAModel
@@ -65,13 +64,6 @@ def test_the_pages_are_found_and_marks_are_understood():
 
 
 @pytest.fixture(scope='module')
-def shell(tmp_path_factory):
-    shell = WarmShell(tmp_path_factory.mktemp('warm'))
-    yield shell
-    shell.close()
-
-
-@pytest.fixture(scope='module')
 def workplace(tmp_path_factory):
     """A folder with what the pages name."""
     folder = tmp_path_factory.mktemp('reader')
@@ -103,7 +95,7 @@ def workplace(tmp_path_factory):
 
 
 @pytest.mark.parametrize('block', RUNNABLE, ids=name_of)
-def test_a_block_runs_as_it_is_printed(block, shell, workplace):
+def test_a_block_runs_as_it_is_printed(block, warm, workplace):
     text = block.to_run()
     for ours, theirs in STAND_INS:
         text = text.replace(ours, theirs)
@@ -115,6 +107,6 @@ def test_a_block_runs_as_it_is_printed(block, shell, workplace):
     else:
         Path(workplace / 'block.py').write_text(GIVEN + text, encoding='utf-8')
         script = 'python block.py'
-    done = shell.run(script, workplace, MIQA_HOME=str(workplace / 'home'), HF_HUB_OFFLINE='1')
+    done = warm.run(script, workplace, MIQA_HOME=str(workplace / 'home'), HF_HUB_OFFLINE='1')
     assert done.returncode == 0, f'{text}\n{done.stdout[-3000:]}'
     assert 'Traceback' not in done.stdout

@@ -1,8 +1,5 @@
 """Semantic segmentation goes the way of the other tasks: labels, training, tables, filter curve."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,28 +36,30 @@ def database(tmp_path):
     return tmp_path / 'data'
 
 
-def tool(folder, name, *arguments):
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / 'tools' / name), *map(str, arguments)], cwd=folder, env=environment,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout + done.stderr
+@pytest.fixture
+def tool(warm, tmp_path):
+    """A function that runs a script of tools/ and returns what it said."""
+
+    def tool(name, *arguments):
+        done = warm.call('python', ROOT / 'tools' / name, *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout + done.stderr
+
+    return tool
 
 
 @pytest.mark.slow
-def test_a_database_of_maps_trains_and_is_compared_and_filtered(database, tmp_path):
+def test_a_database_of_maps_trains_and_is_compared_and_filtered(database, tool, tmp_path):
     config = write_tiny_config(tmp_path / 'tiny_seg.py', database, 'seg')
-    tool(tmp_path, 'train.py', config, '--label', 'accuracy', '--work-dir', 'run', '--epochs', 1)
-    tool(tmp_path, 'test.py', config, 'run/best.pth', '--label', 'accuracy', '--out', 'test')
+    tool('train.py', config, '--label', 'accuracy', '--work-dir', 'run', '--epochs', 1)
+    tool('test.py', config, 'run/best.pth', '--label', 'accuracy', '--out', 'test')
     said = tool(
-        tmp_path, 'analysis/compare.py', database, '--task', 'seg', '--label', 'accuracy', '--out', 'curve',
+        'analysis/compare.py', database, '--task', 'seg', '--label', 'accuracy', '--out', 'curve',
         '--jobs', 1, '--methods', 'gate=test/predictions.csv', 'PSNR', 'tta:resnet50',
     )  # fmt: skip
     assert 'PSNR' in said and 'gate' in said and 'seg: tta:resnet50 is not defined for this task' in said
     assert (tmp_path / 'curve/filter_curve.png').is_file()
-    tool(tmp_path, 'analysis/benchmark.py', database, '--methods', 'PSNR', '--out', 'bench', '--jobs', 1, '--plots')
+    tool('analysis/benchmark.py', database, '--methods', 'PSNR', '--out', 'bench', '--jobs', 1, '--plots')
     assert list((tmp_path / 'bench').glob('filter_seg*.png'))
 
 
