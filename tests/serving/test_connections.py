@@ -30,12 +30,14 @@ def small_app():
 
 
 SERVER = """
-import resource, sys
+import functools, resource, sys
 sys.path.insert(0, {root!r})
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 {app}
-from miqa.serving.listening import serve_app
-serve_app(small_app, '127.0.0.1', 0, 'The endpoint')
+from miqa.serving import listening
+from miqa.serving.request_guard import Timeouts
+listening.make_server = functools.partial(listening.make_server, timeouts=Timeouts(headers=3600))
+listening.serve_app(small_app, '127.0.0.1', 0, 'The endpoint')
 """
 
 
@@ -59,10 +61,8 @@ def test_three_hundred_half_open_connections_do_not_block_a_server_with_256_desc
                 connection = stack.enter_context(connect(url))
                 with contextlib.suppress(ConnectionError):  # an earlier one that made room
                     connection.sendall(b'GET /health HTTP/1.1\r\nHost: ' if number % 2 else b'')
-            start = time.monotonic()
+            # The time limit for headers is an hour: nobody waited for that.
             assert [ask(f'{url}/health')[0] for _ in range(5)] == [200] * 5
-            # Well below the time limit for headers: nobody waited for that.
-            assert time.monotonic() - start < 8
     finally:
         process.kill()
         _, errors = process.communicate()
@@ -87,13 +87,11 @@ def test_headers_that_do_not_end_are_given_up(start):
 
 
 def test_one_byte_now_and_then_does_not_buy_time():
-    with running(small_app(), timeouts=Timeouts(headers=0.5)) as url, connect(url) as connection:
-        start = time.monotonic()
-        with contextlib.suppress(ConnectionError):
-            for byte in b'GET /health HTTP/1.1\r\n' * 20:
-                connection.sendall(bytes([byte]))
-                time.sleep(0.1)
-        assert time.monotonic() - start < 20
+    running_server = running(small_app(), timeouts=Timeouts(headers=0.5))
+    with running_server as url, connect(url) as connection, pytest.raises(ConnectionError):
+        for byte in b'GET /health HTTP/1.1\r\n' * 20:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.1)
 
 
 def test_a_client_that_does_not_read_its_answer_is_given_up():
