@@ -18,6 +18,9 @@ from miqa.errors import CheckpointError
 from miqa.outside.regular_files import read_regular
 from miqa.running.requirements import require
 
+from .onnx_constants import TooCostly, check_constants
+from .onnx_operators import MICROSOFT, PLAIN
+
 if TYPE_CHECKING:
     from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 
@@ -35,34 +38,6 @@ _TREE_COLUMNS = ('nodes_nodeids', 'nodes_truenodeids', 'nodes_falsenodeids')
 #: Names of the standard's own domain.
 _STANDARD = ('', 'ai.onnx')
 
-#: Operators of one quality model: of tensors, without loops, sequences, texts, random numbers and decoders of files.
-_PLAIN = """
-Abs Acos Acosh Add AffineGrid And ArgMax ArgMin Asin Asinh Atan Atanh Attention AveragePool BatchNormalization BitCast
-BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu CenterCropPad Clip Col2Im Compress Concat
-Constant ConstantOfShape Conv ConvInteger ConvTranspose Cos Cosh CumProd CumSum DFT DeformConv DepthToSpace
-DequantizeLinear Det Div Dropout DynamicQuantizeLinear Einsum Elu Equal Erf Exp Expand EyeLike Flatten Floor Gather
-GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalLpPool GlobalMaxPool Greater GreaterOrEqual GridSample
-GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN LRN LayerNormalization
-LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization LpPool MatMul MatMulInteger Max MaxPool MaxRoiPool Mean
-MeanVarianceNormalization Min Mish Mod Mul Neg NonZero Not OneHot Or PRelu Pad Pow QLinearConv QLinearMatMul
-QuantizeLinear RMSNormalization Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean
-ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize ReverseSequence RoiAlign RotaryEmbedding Round STFT
-ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToDepth
-Split Sqrt Squeeze Sub Sum SwiGLU Swish Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Upsample Where
-Xor
-"""
-
-#: Operators of ONNX Runtime's own domain that its optimiser and quantiser write for vision networks. Others of that
-#: domain open files or call Python.
-_MICROSOFT = """
-Attention BiasGelu BiasSplitGelu CropAndResize DequantizeLinear DynamicQuantizeMatMul EmbedLayerNormalization FastGelu
-FusedConv FusedGemm FusedMatMul Gelu GridSample GroupNorm Inverse MatMulInteger16 MatMulIntegerToFloat MatMulNBits
-MultiHeadAttention NhwcConv NhwcFusedConv NhwcMaxPool PackedAttention QAttention QGemm QLinearAdd QLinearAveragePool
-QLinearConcat QLinearConv QLinearGlobalAveragePool QLinearLeakyRelu QLinearMul QLinearReduceMean QLinearSigmoid
-QLinearSoftmax QLinearWhere QuantizeLinear QuickGelu RotaryEmbedding SimplifiedLayerNormalization SkipGroupNorm
-SkipLayerNormalization Trilu
-"""
-
 
 class _Refused(ValueError):
     """The file holds what it must not; the message is the reason."""
@@ -75,10 +50,12 @@ class OnnxFile:
     Attributes:
         model: the checked graph, serialised again.
         numbers: contents of the files beside it that hold tensors, by the names that the graph gives them.
+        foldable: what depends on no input may be computed while it is opened.
     """
 
     model: bytes
     numbers: dict[str, bytes] = field(default_factory=dict)
+    foldable: bool = True
 
 
 def read_onnx(path: str | os.PathLike, *, plain: bool) -> OnnxFile:
@@ -111,8 +88,10 @@ def read_onnx(path: str | os.PathLike, *, plain: bool) -> OnnxFile:
         check = _Check(onnx, plain, model)
         check.model()
         numbers = {name: _beside(path, name) for name in sorted(check.files)}
-        return OnnxFile(model.SerializeToString(deterministic=True), numbers)
-    except _Refused as error:
+        written = model.SerializeToString(deterministic=True)
+        foldable = check_constants(onnx, model, len(written) + sum(map(len, numbers.values())))
+        return OnnxFile(written, numbers, foldable)
+    except (_Refused, TooCostly) as error:
         whose = 'no quality model that `miqa export` writes does' if plain else 'no vision network needs'
         raise CheckpointError(f'{path} is not run: it holds {error}, which {whose}.') from None
     except ValueError as error:
@@ -250,14 +229,14 @@ class _Check:
             graphs = any(each.HasField('g') or each.graphs for each in node.attribute)
             if self._plain and (graphs or name in ('If', 'Loop', 'Scan', 'SequenceMap')):
                 raise _Refused('loops or branches')
-            is_known = name in _PLAIN.split() if self._plain else self._onnx.defs.has(name)
+            is_known = name in PLAIN if self._plain else self._onnx.defs.has(name)
         elif domain == 'ai.onnx.ml':
             # Heads of gates are trees; of strangers' networks any operator of that domain.
             is_known = name == 'TreeEnsembleRegressor' if self._plain else self._onnx.defs.has(name, domain)
             if is_known and self._plain:
                 self._trees(node)
         else:
-            is_known = domain == 'com.microsoft' and not self._plain and name in _MICROSOFT.split()
+            is_known = domain == 'com.microsoft' and not self._plain and name in MICROSOFT
         if not is_known:
             raise _Refused(f'the operator {".".join(filter(None, (domain, name)))[:80]!r}')
         return 0

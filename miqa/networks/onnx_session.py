@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     import torch
 
 _CPU = 'CPUExecutionProvider'
-#: What the weights and tensors of limited sessions may take on the CPU, in bytes: a file from elsewhere may ask for
-#: tensors of any size.
-MOST_MEMORY = 4 << 30
+#: What the weights and tensors of limited sessions may take on the CPU, in bytes, and those of vision models, which run
+#: on large pictures and many at a time: a file from elsewhere may ask for tensors of any size.
+MOST_MEMORY, MOST_MEMORY_OF_MACHINES = 4 << 30, 16 << 30
 #: Type of device -> ONNX Runtime's provider for it. TensorRT builds its engine at the first batch, for minutes.
 PROVIDERS = {'cpu': _CPU, 'cuda': 'CUDAExecutionProvider', 'tensorrt': 'TensorrtExecutionProvider'}
 _DEVICES = {provider: name for name, provider in PROVIDERS.items()}
+#: Bytes that the registered allocator gives at most.
+_registered: int | None = None
 
 
 def open_onnx(
@@ -43,7 +45,7 @@ def open_onnx(
         device: ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt``; None for a GPU where ONNX Runtime can use one.
         threads: threads of one operator; None for one a core that this process may use.
         limited: for quality models: only operators on tensors, and what they compute may take :data:`MOST_MEMORY` on
-            the CPU at most, all such sessions together.
+            the CPU at most, all such sessions together; others :data:`MOST_MEMORY_OF_MACHINES`.
         sha256: of a file that this project ships; one that has it is not looked through.
 
     Returns:
@@ -71,8 +73,9 @@ def open_onnx(
     options.intra_op_num_threads = usable_cores() if threads is None else threads
     for pool in ('intra_op', 'inter_op'):
         options.add_session_config_entry(f'session.{pool}.allow_spinning', '0')
-    if limited:
-        _limit_memory(onnxruntime, options)
+    if not file.foldable:
+        options.add_session_config_entry('optimization.disable_specified_optimizers', 'ConstantFolding')
+    _limit_memory(onnxruntime, options, MOST_MEMORY if limited else MOST_MEMORY_OF_MACHINES)
     try:
         if file.numbers:
             contents = list(file.numbers.values())
@@ -94,12 +97,16 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _limit_memory(onnxruntime: ModuleType, options: onnxruntime.SessionOptions) -> None:
-    where = onnxruntime.OrtMemoryInfo(
-        'Cpu', onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
-    )
-    # -1: ONNX Runtime's own defaults. One such allocator serves the whole process; the first one stays.
-    onnxruntime.create_and_register_allocator(where, onnxruntime.OrtArenaCfg(MOST_MEMORY, -1, -1, -1))
+def _limit_memory(onnxruntime: ModuleType, options: onnxruntime.SessionOptions, most: int) -> None:
+    """Let a session share what may be allocated with all sessions of its kind that are opened one after another."""
+    global _registered  # noqa: PLW0603  ONNX Runtime has one allocator for the sessions that are opened next
+    if _registered != most:
+        where = onnxruntime.OrtMemoryInfo(
+            'Cpu', onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+        )
+        # -1: ONNX Runtime's own defaults.
+        onnxruntime.create_and_register_allocator(where, onnxruntime.OrtArenaCfg(most, -1, -1, -1))
+        _registered = most
     options.add_session_config_entry('session.use_env_allocators', '1')
 
 

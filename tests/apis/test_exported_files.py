@@ -14,6 +14,7 @@ from miqa.apis.runtimes import onnx_runtime
 from miqa.apis.runtimes.exported import about
 from miqa.apis.spec import ModelSpec
 from miqa.errors import CheckpointError
+from miqa.networks import onnx_session
 from miqa.networks.onnx_files import read_onnx
 from miqa.networks.onnx_session import open_onnx
 
@@ -115,16 +116,23 @@ def test_loops_and_functions_are_not_run(tmp_path):
         MIQAModel(path)
 
 
-def test_tensors_of_any_size_do_not_eat_the_memory(tmp_path, capfd):
-    huge = number('shape', np.array([3 << 30], np.int64))
+def enlarging(path, most):
+    """Write a network that holds a little more than so many bytes while it computes."""
     nodes = [
-        helper.make_node('ConstantOfShape', ['shape'], ['huge'], value=number('', np.ones(1, np.float32))),
-        helper.make_node('ReduceMean', ['huge'], ['one'], keepdims=0),
-        helper.make_node('Mul', ['q', 'one'], ['score']),
+        helper.make_node('Expand', ['q', 'shape'], ['huge']),
+        helper.make_node('ReduceMean', ['huge', 'first'], ['score'], keepdims=0),
     ]
-    path = write(tmp_path / 'x.onnx', *nodes, mean='q', numbers=[huge])
+    shape = np.array([most // 4 + 1, 1], np.int64)
+    return write(path, *nodes, mean='q', numbers=[number('shape', shape), number('first', np.array([0], np.int64))])
+
+
+def test_tensors_of_any_size_do_not_eat_the_memory(tmp_path, capfd):
+    path = enlarging(tmp_path / 'x.onnx', onnx_session.MOST_MEMORY)
     with pytest.raises(CheckpointError, match=r'x\.onnx cannot score 1 pictures at once: .*--batch-size'):
         MIQAModel(path).assess(np.zeros((64, 64, 3), np.uint8))
+    session, _ = open_onnx(enlarging(path, onnx_session.MOST_MEMORY_OF_MACHINES))
+    with pytest.raises(Exception, match='memory'):
+        session.run(None, {'pixels': np.zeros((1, 3, 64, 64), np.uint8)})
     assert capfd.readouterr().err == ''
 
 

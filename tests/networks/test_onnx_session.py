@@ -28,7 +28,13 @@ def runtime(tmp_path, monkeypatch):
         disable_telemetry_events=lambda: None,
         SessionOptions=lambda: SimpleNamespace(add_session_config_entry=entries.__setitem__),
         InferenceSession=session,
+        OrtMemoryInfo=lambda *_: None,
+        OrtAllocatorType=SimpleNamespace(ORT_ARENA_ALLOCATOR=0),
+        OrtMemType=SimpleNamespace(DEFAULT=0),
+        OrtArenaCfg=lambda most, *_: most,
+        create_and_register_allocator=lambda _, most: entries.setdefault('memory', []).append(most),
     )
+    monkeypatch.setattr(onnx_session, '_registered', None)
     monkeypatch.setattr(onnx_session, 'require', lambda *_: fake)
     return SimpleNamespace(
         fake=fake,
@@ -85,3 +91,18 @@ def test_waiting_threads_sleep_and_there_is_one_for_each_core_that_this_process_
     assert runtime.entries['session.intra_op.allow_spinning'] == '0'
     runtime.open('cpu', threads=1)
     assert runtime.entries['threads'] == 1
+
+
+def test_sessions_of_a_kind_share_what_their_kind_may_take(runtime):
+    for limited in (True, True, False, False, True):
+        runtime.open('cpu', limited=limited)
+    few, many = onnx_session.MOST_MEMORY, onnx_session.MOST_MEMORY_OF_MACHINES
+    assert runtime.entries['memory'] == [few, many, few]
+
+
+@pytest.mark.parametrize('foldable', [True, False])
+def test_constants_of_unknown_size_are_not_computed_while_a_file_is_opened(runtime, monkeypatch, foldable):
+    monkeypatch.setattr(onnx_session, 'read_onnx', lambda *_, **__: OnnxFile(b'model', foldable=foldable))
+    runtime.open('cpu')
+    disabled = runtime.entries.get('optimization.disable_specified_optimizers')
+    assert disabled == (None if foldable else 'ConstantFolding')
