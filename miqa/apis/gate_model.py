@@ -46,7 +46,8 @@ HEAD_INPUT, HEAD_OUTPUT = 'numbers', 'score'
 
 _MAKE_AGAIN = 'Make it again with `miqa gate make`.'
 _MOST_CLASSES = 100_000
-_KEYS = {'format', 'task', 'label', 'machine', 'numbers', 'files', 'heads', 'made', 'sha256'}
+#: What it says.
+KEYS = {'format', 'task', 'label', 'machine', 'numbers', 'files', 'heads', 'made', 'sha256'}
 _MACHINE_KEYS = {'name', 'classes', 'class_count', 'fingerprint'}
 
 
@@ -159,7 +160,7 @@ class GateFolder:
                 'again: it goes on where it stopped.'
             )
         data = read_settings(path)
-        if not isinstance(data, dict) or set(data) != _KEYS or data['format'] != FORMAT:
+        if not isinstance(data, dict) or set(data) != KEYS or data['format'] != FORMAT:
             raise ValueError(f'{path} is not a gate of format {FORMAT}. {_MAKE_AGAIN}')
         content = {key: value for key, value in data.items() if key != 'sha256'}
         if digest_of(content) != data['sha256']:

@@ -36,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--alert-below', type=float, metavar='SCORE', help='alert when the smoothed score falls below this'
     )
-    parser.add_argument('--gate', metavar='FILE', help='report for each frame whether it passes this gate')
+    parser.add_argument(
+        '--gate',
+        metavar='GATE',
+        help='report for each frame whether it passes this gate of `miqa gate fit` or `miqa gate make`',
+    )
     parser.add_argument(
         '--smoothing', type=int, default=5, metavar='N', help='frames to average for alerts (default: 5)'
     )
@@ -61,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     from miqa.apis.live.realtime import RealTimeIQA
     from miqa.apis.live.window import why_no_window
 
+    from .gated import open_gate
+
     if not args.source.isdecimal() and '://' not in args.source and not Path(args.source).exists():
         raise FileNotFoundError(f'There is no video file {args.source}; a camera is named by its number.')
     if args.log and Path(args.log).exists():
@@ -68,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
     check_model_options(args)
     if args.log:
         try_writing(args.log)
-    live = RealTimeIQA(model=load_model(args), alert_below=args.alert_below, smoothing=args.smoothing, gate=args.gate)
+    gate, open_own = open_gate(args)
+    model = load_model(args) if open_own is None else open_own()
+    live = RealTimeIQA(model=model, alert_below=args.alert_below, smoothing=args.smoothing, gate=gate)
     no_window = None if args.no_window else why_no_window()
     if no_window:
         print(f'No window is opened. {no_window}', file=sys.stderr)

@@ -141,8 +141,8 @@ def run_make(args: argparse.Namespace) -> int:
     check_sources(args.images, args.annotations, args.pairs)
     check_machine_names(args.machine, args.task)
     require('torch', 'Making a gate')
-    from miqa.gates.make import GateOrder, begun, make_gate, packaged_network, plan_gate
-    from miqa.gates.report import REPORT, headline, write_gate_report
+    from miqa.gates.make import REPORT, GateOrder, begun, make_gate, packaged_network, plan_gate
+    from miqa.gates.report import headline, write_gate_report
     from miqa.labelling import ScoreOptions
     from miqa.labelling.own_database import Order
     from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder

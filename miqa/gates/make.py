@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from miqa.apis.gate_fit import NoGate, fit_gate
-from miqa.apis.gate_model import ABOUT, AFTER, BEFORE, FORMAT, PICTURE_NETWORK, GateFolder, identity_of_head
+from miqa.apis.gate_model import ABOUT, AFTER, BEFORE, FORMAT, KEYS, PICTURE_NETWORK, GateFolder, identity_of_head
 from miqa.apis.gate_threshold import Gate, digest_of
 from miqa.apis.picture_features import STATISTICS, PictureFeatures
 from miqa.distortions.few_versions import check_count
@@ -26,6 +26,7 @@ from miqa.keeping import atomic_write, sha256_of_file, write_json
 from miqa.labelling.own_database import BuiltDatabase, Order, build_machines, make_database, make_plan, stages_of
 from miqa.layout import build_settings_path, image_task_folder
 from miqa.machines import Machine
+from miqa.outside.json_text import read_settings
 from miqa.running import require
 from miqa.running.progress import OneLine
 from miqa.splits.enough import LEAST_SOURCES
@@ -35,6 +36,8 @@ from .pooled import pooled_precision
 from .samples import Samples, collect, labelled_sources, read_outcomes
 from .worth import HEADLINE, Measure, Worth, difference, worth_of
 
+#: File name of the report in the gate's folder.
+REPORT = 'report.html'
 #: Versions of each photograph where nothing else is said.
 VERSIONS = 12
 #: What the gates are compared with, as reports name it.
@@ -94,6 +97,20 @@ class GateOrder:
             check_count(self.database.versions_each)
         for package in ('sklearn', 'onnx'):
             require(package, 'Making a gate')
+        if not begun(self) and not _holds_a_gate(self.folder):
+            for name in (ABOUT, f'{BEFORE}.onnx', f'{AFTER}.onnx', PICTURE_NETWORK, REPORT):
+                if os.path.lexists(self.folder / name):
+                    raise FileExistsError(
+                        f'{self.folder / name} is not of `miqa gate make`, which would replace it. Name another folder '
+                        'for the gate: --out GATE.'
+                    )
+
+
+def _holds_a_gate(folder: Path) -> bool:
+    try:
+        return set(read_settings(folder / ABOUT)) == KEYS
+    except (OSError, TypeError, ValueError):
+        return False
 
 
 def packaged_network() -> Path | None:

@@ -25,7 +25,6 @@ from miqa.reports.report_page import Page, data_table, paragraph, pictures
 from .make import LAPLACIAN, OWN, BuiltGate, verdict
 from .worth import HEADLINE, RANDOM, REMOVED, Worth, difference
 
-REPORT = 'report.html'
 #: Pictures of the best and of the worst.
 SHOWN = 5
 _THUMBNAIL_PIXELS = 60_000

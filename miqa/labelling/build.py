@@ -160,18 +160,18 @@ def _claim(folder: Path, manifest: dict, overwrite: bool) -> None:
     same = ('task', 'options', 'labels', 'ground_truth', 'machines')
     if not overwrite:
         if path.is_file():
-            old = read_sealed_json(path, 'Say --overwrite to make the labels again.')
+            old = read_sealed_json(path, f'Move {folder} away: the same command makes the labels again.')
             old = {**old, 'machines': machines_in(old)}
             changed = [key for key in same if old.get(key) != manifest[key]]
             if changed:
                 raise FileExistsError(
                     f'{folder} holds labels made with other {" and ".join(changed)}. '
-                    f'Say --overwrite to replace them, or move that folder away.'
+                    'Move that folder away; or replace them: python tools/data/make_labels.py ... --overwrite.'
                 )
         elif any(folder.glob('*.csv')):
             raise FileExistsError(
                 f'{folder} holds label files that were not made here (there is no {MANIFEST}). '
-                f'Say --overwrite to replace them, or move that folder away.'
+                'Move that folder away; or replace them: python tools/data/make_labels.py ... --overwrite.'
             )
     write_sealed_json(path, {**manifest, 'complete': False})
 

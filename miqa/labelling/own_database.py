@@ -20,7 +20,7 @@ from miqa.machines import Machine, build_machine, list_sources, run_machine, sha
 from miqa.outside.walking import SkippedFiles
 from miqa.running.progress import OneLine, Progress
 from miqa.splits.writing import renew_splits
-from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS
+from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS, counted
 
 from .build import label_database
 from .class_matches import unknown_classes
@@ -236,6 +236,11 @@ def make_database(order: Order, progress: Progress = True) -> BuiltDatabase:
         line.stage('distort')
         _make_images(order, own, left_out, line)
         sources = [source for source in list_sources(order.root, order.task) if source.versions]
+        if gone := sorted({source.source for source in sources} - {source.image_id for source in own.sources}):
+            notes.append(
+                f'{counted(len(gone), "source")} of {order.root} {"is" if len(gone) == 1 else "are"} not in '
+                f'{order.images} any more, for example {gone[0]}; the labels keep them.'
+            )
         if order.shard[1] > 1:
             mine = {source.image_id for source in shard_of(own.sources, order.shard)}
             sources = [source for source in sources if source.source in mine]

@@ -240,7 +240,7 @@ class ResponseFolder:
         table = pa.Table.from_pylist(rows, schema=RESPONSE_SCHEMAS[task])
         with atomic_write(path) as temporary:
             pq.write_table(table, temporary, compression='zstd')
-        self._write_checksums(prefix, path.name)
+        self.list_parts(shard, path.name)
         return path
 
     def read(self, path: Path, **options) -> pa.Table:
@@ -263,16 +263,19 @@ class ResponseFolder:
         except pa.ArrowException as error:
             raise damaged(path, str(error).splitlines()[0], again) from None
 
-    def _write_checksums(self, prefix: str, new: str) -> None:
+    def list_parts(self, shard: tuple[int, int], new: str = '') -> None:
+        """Note the checksum of each part of a shard that has none yet, and of the one that is ``new``."""
+        prefix = shard_prefix(shard)
         path = self.folder / f'checksums-{prefix}.json'
-        record = read_sealed_json(path, 'Delete it; the next run writes it again.') if path.is_file() else {}
+        before = read_sealed_json(path, 'Delete it; the next run writes it again.') if path.is_file() else {}
         # A part that was deleted may have had the name of the new one.
-        record = {name: entry for name, entry in record.items() if name != new and (self.folder / name).is_file()}
+        record = {name: entry for name, entry in before.items() if name != new and (self.folder / name).is_file()}
         # A run that was killed between a part and its checksum left a part that is whole but not listed.
         for part in sorted(self.folder.glob(f'{prefix}-*.parquet')):
             if part.name not in record:
                 record[part.name] = {'rows': pq.read_metadata(part).num_rows, 'sha256': sha256_of_file(part)}
-        write_sealed_json(path, record)
+        if record != before:
+            write_sealed_json(path, record)
         self._listed = {}
 
     def checksums(self) -> dict[str, dict]:

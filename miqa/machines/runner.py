@@ -144,6 +144,7 @@ def _run(
     parameters = parameters[machine.task]
     store.start({'machine': machine.describe(), 'parameters': parameters, 'versions': versions_in_use()})
     done = store.done(path for source in sources for path in source.paths)
+    store.list_parts(shard)
     counts = {'images': 0, 'kept': 0, 'unreadable': 0}
     owners: list[int] = []
     names: list[str] = []

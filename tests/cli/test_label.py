@@ -193,6 +193,17 @@ def test_pairs_of_a_clean_and_a_degraded_picture_take_the_place_of_distortions(s
     assert verify_database(root, 'det', progress=False).problems == []
 
 
+def test_a_picture_that_was_taken_out_of_the_folder_is_said_to_keep_its_labels(shots, capsys):
+    root = label(shots, 'out')
+    wanted = labels_in(root)
+    picture = min((shots / 'in').glob('*.png'))
+    picture.unlink()
+    capsys.readouterr()
+    label(shots, 'out')
+    assert f'1 source of {root} is not in {shots / "in"} any more' in capsys.readouterr().out
+    assert labels_in(root) == wanted
+
+
 def test_another_picture_of_the_same_size_does_not_keep_the_copy_of_the_former(shots, capsys):
     for name, value in (('a1', 210), ('a2', 100)):
         Image.fromarray(square((12, 6, 40, 30), SIZE, value)).save(shots / f'in/{name}.bmp')

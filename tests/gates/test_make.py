@@ -123,6 +123,15 @@ def test_the_same_command_again_makes_nothing_twice_and_gives_the_same_gate(gate
     assert (gate / 'gate.json').read_bytes() == before
 
 
+@pytest.mark.parametrize('name', ['before.onnx', 'gate.json', 'report.html'])
+def test_a_file_of_somebody_else_is_not_replaced(shots, tmp_path, capsys, name):
+    (tmp_path / name).write_text('{"mine": 1}')
+    with pytest.raises(SystemExit):
+        main([*command(shots), '--out', str(tmp_path)])
+    assert f'{name} is not of `miqa gate make`' in capsys.readouterr().err
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, '{"mine": 1}')]
+
+
 def test_numbers_are_kept_for_a_picture_and_not_for_its_name(gate, tmp_path):
     from miqa.apis.picture_features import PictureFeatures
     from miqa.gates.samples import _numbers_of
@@ -197,6 +206,14 @@ def test_frames_of_a_camera_pass_or_not_by_the_folder_alone(gate):
     live.run(frames, display='none', every_frame=True, on_result=results.append)
     assert [result.passed for result in results] == [bool(result.score >= live.gate.threshold) for result in results]
     assert len(results) == 2
+
+
+def test_the_camera_command_takes_the_folder_and_its_model(gate, tmp_path, capsys):
+    from helpers_videos import write_video
+
+    write_video(tmp_path / 'v.avi', [0.1, 0.8])
+    main(['camera', str(tmp_path / 'v.avi'), '--gate', str(gate), '--no-window', '--every-frame'])
+    assert 'the gate passed' in capsys.readouterr().err
 
 
 def test_an_answer_of_another_machine_is_refused(gate, shots, tmp_path):

@@ -122,7 +122,7 @@ def test_responses_and_their_manifest_are_compared_with_their_checksums(root):
     manifest.write_text(whole)
 
 
-def test_damaged_scores_are_computed_again(root):
+def test_damaged_scores_are_computed_again(root, tmp_path):
     before = label_database(root, 'cls', overwrite=True, progress=False)['statistics']
     (part,) = (scores_folder(root, 'cls') / 'first').glob('*.parquet')
     changed = bytearray(part.read_bytes())
@@ -131,9 +131,10 @@ def test_damaged_scores_are_computed_again(root):
     assert label_database(root, 'cls', overwrite=True, progress=False)['statistics'] == before
     labels = root / 'miqa_cls' / 'labels' / 'manifest.json'
     labels.write_text(labels.read_text()[:-20])
-    with pytest.raises(DamagedFile, match='Say --overwrite to make the labels again'):
+    with pytest.raises(DamagedFile, match='Move .*labels away: the same command makes the labels again'):
         label_database(root, 'cls', progress=False)
-    label_database(root, 'cls', overwrite=True, progress=False)
+    labels.parent.rename(tmp_path / 'away')
+    assert label_database(root, 'cls', progress=False)['statistics'] == before
 
 
 def test_a_deleted_part_of_responses_is_made_again_under_its_name(root, tmp_path):

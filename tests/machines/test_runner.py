@@ -106,6 +106,9 @@ def test_the_checksums_fit_and_a_part_without_one_is_added(tmp_path):
     write_sealed_json(path, {key: value for key, value in listed.items() if key != first})
     store.write_part(rows_of(tmp_path / 'r')[:1], 'cls', (1, 1))
     assert store.checksums()[first] == listed[first]
+    path.unlink()
+    run(tmp_path, tmp_path / 'r')  # with nothing left to do
+    assert store.checksums().items() >= listed.items()
 
 
 def test_an_unreadable_image_is_recorded_with_the_reason(tmp_path):
