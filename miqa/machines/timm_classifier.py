@@ -15,6 +15,7 @@ from miqa.networks.packaged_weights import (
     EFFICIENTNET_LITE_STD,
     PACKAGED_LITES,
     efficientnet_lite,
+    folded,
 )
 from miqa.networks.tensors import sha256_of_tensors
 from miqa.outside import check_regular
@@ -139,6 +140,9 @@ class TimmClassifier(Machine):
             # timm's own TensorFlow weights of the same networks were converted for mean = std = 0.5.
             data_config.update(mean=EFFICIENTNET_LITE_MEAN, std=EFFICIENTNET_LITE_STD)
         self.prepare = TimmPreparation(data_config)
+        # The fingerprint is kept from here on: it is that of the weights as packaged.
+        if weights == 'packaged' and self.fingerprint:
+            folded(self.network)
 
     @staticmethod
     def _load(model: str, weights: str | None, options: dict) -> torch.nn.Module:
@@ -176,7 +180,7 @@ class TimmClassifier(Machine):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the weights, the model name and the transform's values."""
+        """SHA-256 of the weights as loaded, the model name and the transform's values."""
         values = sorted((key, str(value)) for key, value in self.prepare.data_config.items())
         texts = [self.model_name, str(values), *([self.precision] if self.precision != 'fp32' else [])]
         return sha256_of_tensors(self.network.state_dict(), *texts)

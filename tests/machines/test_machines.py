@@ -16,6 +16,8 @@ from miqa.machines import (
     machine_name,
 )
 from miqa.machines.masks import encode_masks
+from miqa.networks.packaged_weights import efficientnet_lite
+from miqa.networks.tensors import sha256_of_tensors
 from miqa.pictures import read_image
 
 GREY = np.full((30, 40, 3), 128, np.uint8)
@@ -113,6 +115,20 @@ def test_timm_reads_a_checkpoint_and_tells_other_weights_apart(tmp_path):
 def test_timm_says_what_is_wrong(options, error, message):
     with pytest.raises(error, match=message):
         TimmClassifier(**options)
+
+
+@pytest.mark.parametrize('size', [0, 1, 2])
+def test_packaged_classifiers_without_batch_norms_give_the_probabilities_of_the_package(size):
+    network = efficientnet_lite(size)
+    machine = TimmClassifier(f'tf_efficientnet_lite{size}', weights='packaged')
+    texts = [machine.model_name, str(sorted((key, str(value)) for key, value in machine.prepare.data_config.items()))]
+    assert machine.fingerprint == sha256_of_tensors(network.state_dict(), *texts)
+    assert not [module for module in machine.network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    pixels = torch.stack([machine.prepare(image) for image in (GREY, square((5, 5, 30, 20)))])
+    with torch.inference_mode():
+        expected = network(pixels).softmax(1).numpy()
+    for answer, row in zip(machine.predict_prepared(list(pixels)), expected, strict=True):
+        np.testing.assert_allclose(answer.probabilities, row, atol=1e-5)
 
 
 def test_the_packaged_classifier_is_right_about_real_photographs(shared_data):

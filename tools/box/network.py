@@ -6,11 +6,10 @@ import torch
 from kinds import KINDS, PLACES
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from miqa.models.responses.projection import ResponseProjection
 from miqa.models.responses.statistics import confidence_statistics, map_statistics
-from miqa.networks.packaged_weights import efficientnet_lite
+from miqa.networks.packaged_weights import efficientnet_lite, folded
 
 #: How many of the largest probabilities are read.
 _TOP = 10
@@ -136,30 +135,3 @@ def loss_of(raw: dict[str, torch.Tensor], labels: dict[str, torch.Tensor]) -> to
     known = labels['place'] >= 0
     place = F.cross_entropy(raw['place'][known], labels['place'][known]) if known.any() else raw['place'].sum() * 0
     return quality + 0.1 * damage + 0.5 * strength + 0.05 * place
-
-
-def folded(network: nn.Module) -> nn.Module:
-    """Fold batch norms into the convolutions before them: the same function, and training is twice as fast.
-
-    Args:
-        network: an EfficientNet-Lite of timm, in evaluation mode.
-    """
-    for module in list(network.modules()):
-        for convolution, norm in _pairs(module):
-            before, after = getattr(module, convolution), getattr(module, norm)
-            weight, bias = fuse_conv_bn_weights(
-                before.weight, before.bias, after.running_mean, after.running_var, after.eps, after.weight, after.bias
-            )
-            before.weight, before.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
-            setattr(module, norm, after.act)
-    return network
-
-
-def _pairs(module: nn.Module) -> tuple[tuple[str, str], ...]:
-    if hasattr(module, 'conv_pwl'):
-        return ('conv_pw', 'bn1'), ('conv_dw', 'bn2'), ('conv_pwl', 'bn3')
-    if hasattr(module, 'conv_dw'):
-        return ('conv_dw', 'bn1'), ('conv_pw', 'bn2')
-    if hasattr(module, 'conv_stem'):
-        return ('conv_stem', 'bn1'), ('conv_head', 'bn2')
-    return ()
