@@ -95,6 +95,12 @@ def test_words_of_a_file_are_checked(change):
         DiagnosisWords.from_dict({**json.loads(json.dumps(WORDS.to_dict())), **change}, 'x.onnx: diagnosis')
 
 
+def test_convolutions_pad_by_themselves_so_that_the_runtime_keeps_its_fast_layout():
+    onnx = pytest.importorskip('onnx')
+    kinds = {node.op_type for node in onnx.load(str(packaged_model())).graph.node}
+    assert 'Conv' in kinds and 'Pad' not in kinds
+
+
 def test_the_packaged_file_is_the_one_that_needs_no_look_through_and_so_no_onnx():
     assert hashlib.sha256(packaged_model().read_bytes()).hexdigest() == LITE_SHA256
     code = (

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from helpers_apis import photo
 from PIL import Image
@@ -68,6 +69,7 @@ def test_the_file_opens_scores_and_says_what_is_wrong(box):
     model = MIQAModel(out / 'miqa_lite.onnx')
     found = model.assess(photographs / '0.png', diagnose=True)
     assert np.isfinite(found.score) and found.damage.kind and 0 <= found.damage.strength <= 5
+    assert not [node for node in onnx.load(str(out / 'miqa_lite.onnx')).graph.node if node.op_type == 'Pad']
     outputs = model.pixel_outputs(np.zeros((1, 3, 224, 224), np.uint8))
     assert set(outputs) >= {'score', 'consistency', 'accuracy', 'composite', 'damage', 'strength', 'place', 'features'}
 
