@@ -78,9 +78,7 @@ def run(args: argparse.Namespace) -> int:
     from miqa.apis.results import ResultFile, try_out
     from miqa.outside.walking import check_target
     from miqa.pictures.finding import SkippedFiles, find_images
-    from miqa.reports.score_page import try_page
     from miqa.reports.score_summary import Summary
-    from miqa.reports.scored_pictures import ScoredPictures
 
     left_out = SkippedFiles()
     images: Iterator[str] | list[str] = find_images(args.paths, left_out=left_out)
@@ -95,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
     check_named(args.paths, 'image', images)
     check_model_options(args)
     if args.report:
+        from miqa.reports.score_page import try_page
+
         try_page(args.report)
     if args.out:
         try_out(args.out)
@@ -104,7 +104,11 @@ def run(args: argparse.Namespace) -> int:
     results = ResultFile(args.out, model.identity, args.overwrite, args.force) if args.out else None
     pictures = DrawnPictures(model, args.annotated, args.heatmaps, args.heatmap_method)
     summary = Summary()
-    report = ScoredPictures(args.report, model.identity, model.prepare.value_range) if args.report else None
+    report = None
+    if args.report:
+        from miqa.reports.scored_pictures import ScoredPictures
+
+        report = ScoredPictures(args.report, model.identity, model.prepare.value_range)
     total = len(images) if isinstance(images, list) else None
     with (
         RemoteFiles(args.max_download, seconds=60) as remote,
