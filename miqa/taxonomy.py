@@ -275,7 +275,8 @@ def did_you_mean(value, known: Iterable, write: Callable[[str], str] = str) -> s
         known: the names that exist.
         write: turns the nearest one into what the user should write.
     """
-    # An ending that both have makes no names alike.
-    names = {str(name).removesuffix(_CONFIG): str(name) for name in known}
-    near = [names[name] for name in difflib.get_close_matches(str(value).removesuffix(_CONFIG), names, n=1)]
+    # Dashes before options, and an ending that both have, make no names alike.
+    names = {str(name).removesuffix(_CONFIG).lstrip('-'): str(name) for name in known}
+    written = str(value).removesuffix(_CONFIG).lstrip('-')
+    near = [names[name] for name in difflib.get_close_matches(written, names, n=1)]
     return f' Did you mean {write(near[0])!r}?' if near else ''

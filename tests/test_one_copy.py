@@ -43,6 +43,9 @@ def test_the_nearest_name_is_suggested_and_none_where_none_is_near():
     assert did_you_mean('sno', ('snow', 'fog')) == " Did you mean 'snow'?"
     assert did_you_mean('sno', ('snow', 'fog'), lambda name: f'x.{name}') == " Did you mean 'x.snow'?"
     assert did_you_mean('zzz', ('snow', 'fog')) == ''
+    # What stands before all options makes them no more alike.
+    assert did_you_mean('--versions', ('--distortions', '--quiet')) == ''
+    assert did_you_mean('--distortion', ('--distortions', '--verbose')) == " Did you mean '--distortions'?"
     with pytest.raises(ValueError, match=r"^Unknown weather 'sno'. Did you mean 'snow'\? Choose one of: snow, fog.$"):
         check_choice('sno', ('snow', 'fog'), 'weather')
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from miqa.evaluation import quality_correlations
 from miqa.evaluation.mapping import fit_mapping
@@ -167,6 +166,8 @@ class SourceBootstrap:
             weights = self.weights.astype(np.float64)
             with np.errstate(invalid='ignore', divide='ignore'):
                 return np.einsum('bs,bs->b', weights @ matrix, weights) / np.where(untied > 0, untied, np.nan)
+        from scipy import stats  # it takes a second to import
+
         return np.array(
             [
                 stats.kendalltau(

@@ -140,9 +140,9 @@ def run_make(args: argparse.Namespace) -> int:
 
     check_sources(args.images, args.annotations, args.pairs)
     check_machine_names(args.machine, args.task)
-    require('torch', 'Making a gate')
+    for package in ('torch',) if args.plan else ('torch', 'sklearn', 'onnx'):
+        require(package, 'Making a gate')
     from miqa.gates.make import REPORT, GateOrder, begun, make_gate, packaged_network, plan_gate
-    from miqa.gates.report import headline, write_gate_report
     from miqa.labelling import ScoreOptions
     from miqa.labelling.own_database import Order
     from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
@@ -195,6 +195,8 @@ def run_make(args: argparse.Namespace) -> int:
         print(plan_gate(order), file=sys.stdout if args.plan else sys.stderr)
     if args.plan:
         return 0
+    from miqa.gates.report import headline, write_gate_report
+
     made = make_gate(order, progress=not args.quiet)
     report = write_gate_report(made, folder / REPORT)
     for sentence in [*headline(made), *made.notes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from miqa.taxonomy import check_choice
 
@@ -45,6 +44,8 @@ def quality_correlations(pred: ArrayLike, gt: ArrayLike, mapping: str | None = '
             all labels are the same.
         ValueError: shapes differ, or ``mapping`` is unknown.
     """
+    from scipy import stats  # it takes a second to import
+
     check_choice(mapping, MAPPINGS, 'mapping')
     pred, gt = _checked(pred, 'predictions'), _checked(gt, 'labels')
     if pred.shape != gt.shape:

@@ -27,7 +27,6 @@ from miqa.labelling.own_database import BuiltDatabase, Order, build_machines, ma
 from miqa.layout import build_settings_path, image_task_folder
 from miqa.machines import Machine
 from miqa.outside.json_text import read_settings
-from miqa.running import require
 from miqa.running.progress import OneLine
 from miqa.splits.enough import LEAST_SOURCES
 
@@ -95,8 +94,6 @@ class GateOrder:
             raise ValueError(f'--confidence must lie between 0 and 1, not {self.confidence}.')
         if self.database.versions_each is not None:
             check_count(self.database.versions_each)
-        for package in ('sklearn', 'onnx'):
-            require(package, 'Making a gate')
         if not begun(self) and not _holds_a_gate(self.folder):
             for name in (ABOUT, f'{BEFORE}.onnx', f'{AFTER}.onnx', PICTURE_NETWORK, REPORT):
                 if os.path.lexists(self.folder / name):

@@ -59,3 +59,12 @@ def test_workers_that_distort_label_and_pack_import_no_pytorch():
     code = f'import sys; sys.modules["torch"] = None; import {worked}'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_a_plan_of_a_gate_does_not_import_what_only_its_report_and_its_heads_need():
+    code = (
+        'import sys; sys.modules.update(dict.fromkeys(("scipy.stats", "sklearn", "matplotlib")))\n'
+        'from miqa.gates.make import plan_gate'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-500:]
