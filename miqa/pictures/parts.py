@@ -48,6 +48,13 @@ class _Parts(io.RawIOBase):
         self._at = base + offset
         return self._at
 
+    def readall(self) -> bytes:
+        """Read to the end; Python's own way joins pieces at last, and holds everything twice."""
+        whole = io.BytesIO()
+        while data := self.read(1 << 20):
+            whole.write(data)
+        return whole.getvalue()
+
     def readinto(self, buffer) -> int:
         if self._at >= self._size:
             return 0

@@ -113,6 +113,11 @@ def read_tiff(stream: BinaryIO) -> Header:
     )
     if (values_of(_PHOTOMETRIC) or (1,))[0] in _LOGARITHMS:
         header.bits, header.numbers = 32, 'float'
+    stated_rows = (values_of(_ROWS_PER_STRIP) or (0,))[0]
+    if isinstance(stated_rows, int) and stated_rows > height:
+        # Pillow allocates strips as they are stated, up to 2 GB, whatever the height is.
+        rows = struct.pack(f'{order}HHQI4x' if big else f'{order}HHII', _ROWS_PER_STRIP, 4, 1, height)
+        entries[_ROWS_PER_STRIP] = (4, 1, rows)
     kept = [entries[tag][2] for tag in sorted(entries.keys() & _KEPT)]
     directory = struct.pack(order + counting, len(kept)) + b''.join(kept) + bytes(8 if big else 4)
     compressed = (values_of(_COMPRESSION) or (1,))[0] != 1

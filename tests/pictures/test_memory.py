@@ -1,19 +1,23 @@
 """One picture, however large, takes a bounded amount of memory, and its size is known before its pixels."""
 
+import io
 import struct
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 import zlib
 
 import numpy as np
 import pytest
-from helpers_pictures import chunk, file_of, smooth, with_chunks
+from helpers_pictures import chunk, file_of, smooth, tiff, with_chunks
 from PIL import Image
 
 from miqa.pictures import UnreadableImage, decoding, read_image
 from miqa.pictures import reading as images
 from miqa.pictures.memory import MemoryGate
+from miqa.pictures.other_formats import read_header
+from miqa.pictures.parts import open_parts
 from miqa.pictures.reading import picture_size, read_preview, read_resized
 from miqa.pictures.resizing import resize_rgb, resized_size
 
@@ -294,6 +298,28 @@ def test_a_tiff_of_hundreds_of_thousands_of_pieces_is_refused_undecoded(tags, mo
     monkeypatch.delattr(images, 'decode')
     with pytest.raises(UnreadableImage, match='400,000 pieces.*tiffcp'):
         read_image(data, 'bomb.tif')
+
+
+@pytest.mark.parametrize('rows', [11, 2_000_000, 2**32 - 1])
+@pytest.mark.parametrize('dtype', ['u1', 'u2', 'f4'])
+def test_a_strip_of_a_tiff_has_the_rows_of_the_picture_at_most(rows, dtype):
+    values = (smooth(30, 10) / 255 * (1 if dtype == 'f4' else np.iinfo(dtype).max)).astype(dtype)
+    data = tiff(values, {278: ('I', (rows,))})
+    # What decoders get, where they would make room for as many rows as are stated.
+    assert struct.pack('<HHII', 278, 4, 1, 10) in read_header(io.BytesIO(data)).parts[-1]
+    assert np.array_equal(read_image(data), read_image(tiff(values)))
+
+
+def test_a_file_is_held_once_while_its_parts_are_read():
+    size = 20 << 20
+    stream = io.BytesIO(bytes(size))
+    tracemalloc.start()
+    try:
+        whole = open_parts(stream, [b'head', (0, size), b'end']).read()
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * size
+    finally:
+        tracemalloc.stop()
+    assert len(whole) == size + 7 and whole[:5] == b'head\0' and whole.endswith(b'\0end')
 
 
 @pytest.mark.slow
