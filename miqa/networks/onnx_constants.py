@@ -57,6 +57,8 @@ def check_constants(onnx: Any, model: ModelProto, stored: int) -> bool:
     for function in model.functions:
         _strip_nodes(function.node)
     _strip(model.graph)
+    if not model.functions and not _is_computing(model.graph, set()):
+        return True
     inliner = require('onnx.inliner', 'Running an ONNX file')
     for _ in range(_ROUNDS):
         try:
@@ -71,6 +73,24 @@ def check_constants(onnx: Any, model: ModelProto, stored: int) -> bool:
         if not _evaluate(onnx, model, costs):
             break
     return False
+
+
+def _is_computing(graph: GraphProto, constant: set[str]) -> bool:
+    """Return True if a node depends on no input, or perhaps on the shape of one alone."""
+    constant = {'', *constant, *(tensor.name for tensor in graph.initializer)}
+    for node in graph.node:
+        if node.op_type == 'Constant':
+            constant.update(node.output)
+        elif node.op_type in ('Shape', 'Size') or constant.issuperset(node.input):
+            return True
+        if any(_is_computing(inner, constant) for inner in _graphs_of(node)):
+            return True
+    return False
+
+
+def _graphs_of(node: NodeProto) -> Iterator[GraphProto]:
+    for attribute in node.attribute:
+        yield from (attribute.g, *attribute.graphs) if attribute.HasField('g') else attribute.graphs
 
 
 def _evaluate(onnx: Any, model: ModelProto, costs: _Costs) -> bool:
@@ -131,8 +151,8 @@ def _strip_nodes(nodes: MutableSequence[NodeProto]) -> None:
         for attribute in node.attribute:
             for tensor in (attribute.t, *attribute.tensors) if attribute.HasField('t') else attribute.tensors:
                 _strip_tensor(tensor)
-            for graph in (attribute.g, *attribute.graphs) if attribute.HasField('g') else attribute.graphs:
-                _strip(graph)
+        for graph in _graphs_of(node):
+            _strip(graph)
 
 
 def _sort(nodes: MutableSequence[NodeProto]) -> None:
@@ -151,10 +171,9 @@ def _sort(nodes: MutableSequence[NodeProto]) -> None:
 
 def _used(node: NodeProto) -> Iterator[str]:
     yield from filter(None, node.input)
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                yield from _used(inner)
+    for graph in _graphs_of(node):
+        for inner in graph.node:
+            yield from _used(inner)
 
 
 def _strip_tensor(tensor: TensorProto) -> None:
@@ -198,9 +217,8 @@ class _Costs:
             kinds[tensor.name] = tensor.data_type
         lengths: dict[str, int] = {}
         for node in graph.node:
-            for attribute in node.attribute:
-                for inner in (attribute.g, *attribute.graphs) if attribute.HasField('g') else attribute.graphs:
-                    self.graph(inner, shapes, constant)
+            for inner in _graphs_of(node):
+                self.graph(inner, shapes, constant)
             self._follow(node, shapes, kinds, lengths)
             if node.op_type in ('Shape', 'Size') and node.output:
                 if (sides := shapes.get(node.input[0]) if node.input else None) is None or None in sides:
