@@ -33,7 +33,6 @@ from miqa.layout import (
 from miqa.outside import read_regular, read_regular_text
 from miqa.outside.addresses import address_in_path
 from miqa.outside.json_text import parse_json
-from miqa.outside.names import printable
 from miqa.outside.tables import id_of, read_table
 from miqa.outside.walking import SkippedFiles, Walker, check_target, raise_problem
 from miqa.pictures import UnreadableImage
@@ -82,9 +81,9 @@ def pictures_below(folder: str | os.PathLike, left_out: SkippedFiles | None = No
     for path in Walker(left_out.add).below(str(folder), IMAGE_SUFFIXES | UNREAD_SUFFIXES):
         name = Path(path).relative_to(folder).as_posix()
         if Path(name).suffix.lower() not in PICTURE_SUFFIXES:
-            left_out.note(f'{printable(name)}: databases are made of {", ".join(PICTURE_SUFFIXES)}. Convert it.')
+            left_out.note(f'{name}: databases are made of {", ".join(PICTURE_SUFFIXES)}. Convert it.')
         elif not Path(path).is_file():
-            left_out.note(f'{printable(name)} is no file.')
+            left_out.note(f'{name} is no file.')
         else:
             names.append(name)
     if not names:

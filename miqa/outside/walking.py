@@ -30,13 +30,13 @@ class SkippedFiles:
 
     def add(self, path: str, error: OSError) -> None:
         """Count a folder that cannot be read."""
-        self.note(f'The folder {printable(path)} cannot be read: {error.strerror or error}.')
+        self.note(f'The folder {path} cannot be read: {error.strerror or error}.')
 
     def note(self, sentence: str) -> None:
-        """Count one thing that was left out, for the reason that the sentence gives."""
+        """Count one thing that was left out, for the reason that the sentence gives, which may hold any name."""
         self.count += 1
         if len(self.sentences) < self._keep:
-            self.sentences.append(sentence)
+            self.sentences.append(printable(sentence))
 
     def lines(self) -> list[str]:
         """Return the sentences, and how many more there are."""

@@ -11,6 +11,7 @@ from miqa.annotations import formats
 from miqa.annotations.formats import Picture, Request, format_of, image_folder_classes, read_class_table
 from miqa.annotations.formats.class_map import class_names
 from miqa.labelling.own_pictures import prepare_pictures
+from miqa.outside.walking import SkippedFiles
 
 
 def reading(reader):
@@ -430,6 +431,19 @@ def test_labels_that_may_be_of_two_pictures_are_refused(tmp_path, kind, folder):
     mirrored(tmp_path, kind, 'd', 0)
     with pytest.raises(ValueError, match=r'are both annotations of the picture 1\.png'):
         read(tmp_path / 'labels', [picture(tmp_path / 'in', '1.png')])
+
+
+def test_names_in_remarks_send_a_terminal_nothing_to_obey(tmp_path):
+    name = '\x1b[31m\u202e.txt'
+    for file in ('a.txt', name):
+        write(tmp_path / 'labels' / file, '0 .5 .5 .2 .4')
+    write(tmp_path / 'labels/classes.txt', 'car')
+    request = Request(tmp_path / 'labels', [picture(tmp_path / 'in')], tmp_path / 'in')
+    (remark,) = formats.read_yolo(request).remarks.lines()
+    assert remark.endswith(r'\x1b[31m\u202e.txt')
+    left_out = SkippedFiles()
+    left_out.note(f'{name} cannot be read.')
+    assert left_out.lines() == [r'\x1b[31m\u202e.txt cannot be read.']
 
 
 def test_maps_of_classes_may_lie_in_the_folders_of_their_pictures(tmp_path):

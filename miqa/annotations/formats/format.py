@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from miqa.outside.names import printable
+
 from .coco_writing import LabelledBox, Picture
 
 #: What a format holds, by which its reader's result is stored: objects in pictures, COCO's own file, a class for each
@@ -44,7 +46,7 @@ class Remarks:
         """Return a sentence for each kind of entry."""
         return [
             re.sub(r'\{(\w*)\}', functools.partial(_counted, count), sentence)
-            + (f', for example {self._first[sentence]}' if self._first[sentence] else '')
+            + (f', for example {printable(self._first[sentence])}' if self._first[sentence] else '')
             for sentence, count in self._counts.items()
         ]
 
