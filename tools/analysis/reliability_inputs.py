@@ -195,7 +195,7 @@ STEPS = {
                 '-m', 'miqa', 'label', str(folder / 'photos'), '--out', str(folder / 'mine'),
                 '--task', 'cls', '--machine', str(work / 'machines.py'), '--annotations',
                 str(work / 'ground_truth.csv'), '--distortions', 'darkness', 'contrast', '--patterns', 'uniform',
-                '--jobs', '2', '--device', 'cpu', '--val-share', '0.34', '--quiet',
+                '--jobs', '1', '--device', 'cpu', '--val-share', '0.34', '--quiet',
             ],
         ),
         Step(
