@@ -12,6 +12,7 @@ from torchvision.models import get_model
 from torchvision.ops import batched_nms, box_iou
 
 from machine_iqa import MIQAModel
+from miqa.apis.exports import program
 from miqa.models import CheckpointError, TwoStageProbe, ViewPreprocessor, WeightsUnavailable
 from miqa.models.parts.foreign_configs import checked_network
 from miqa.models.parts.frozen_identity import frozen_identity
@@ -192,15 +193,30 @@ def test_weights_that_a_foreign_config_names_are_not_opened():
     assert made['probe']['pretrained'] is False
 
 
+def once(function):
+    """Return a function that gives the first result of another for ever."""
+    results = []
+    return lambda *args, **options: results[0] if results else results.append(function(*args, **options)) or results[0]
+
+
+@pytest.fixture(scope='module')
+def exporter(tmp_path_factory):
+    """A model, pictures, their scores, and what each format is written from, made once for all formats."""
+    folder = tmp_path_factory.mktemp('run')
+    write_run(folder / 'best.pth', NETWORK, views_of(64), 64, label='composite', task='det')
+    paths = write_photos(folder / 'photos', 3)
+    model = MIQAModel(weights=folder / 'best.pth')
+    return model, paths, model.assess(paths), once(program.exported_program), once(torch.onnx.export)
+
+
 @pytest.mark.parametrize('suffix', ['.onnx', '.xml', '.pt2'])
-def test_a_model_scores_from_its_file_alone_and_goes_out(suffix, tmp_path):
+def test_a_model_scores_from_its_file_alone_and_goes_out(suffix, exporter, tmp_path, monkeypatch):
     pytest.importorskip('onnxscript', reason="needs the extra 'export'")
     if suffix == '.xml':
         pytest.importorskip('openvino', reason="needs the extra 'openvino'")
-    write_run(tmp_path / 'best.pth', NETWORK, views_of(64), 64, label='composite', task='det')
-    paths = write_photos(tmp_path / 'photos', 3)
-    model = MIQAModel(weights=tmp_path / 'best.pth')
-    expected = model.assess(paths)
+    model, paths, expected, traced, converted = exporter
+    monkeypatch.setattr(program, 'exported_program', traced)
+    monkeypatch.setattr(torch.onnx, 'export', converted)
     exported = model.export(tmp_path / f'model{suffix}')
     if suffix != '.pt2':
         assert MIQAModel(weights=exported).assess(paths) == pytest.approx(expected, abs=1e-4)
