@@ -53,7 +53,7 @@ def weigh(outcomes: np.ndarray, clusters: np.ndarray | None, alpha: float) -> Ev
     if clusters is None:
         count, sums = n, outcomes - mean
     else:
-        sums = np.bincount(clusters, outcomes - mean)
+        sums = np.bincount(clusters, outcomes - mean).astype(np.float64)
         count = int(np.count_nonzero(np.bincount(clusters)))
     if clusters is None and binary:
         return Evidence(n, mean, n, n, binary)

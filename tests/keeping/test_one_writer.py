@@ -161,7 +161,7 @@ def photographs(folder, count=6):
     folder.mkdir()
     for number in range(count):
         small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
-        small.resize((400, 300), Image.Resampling.BICUBIC).save(folder / f'p{number}.png')
+        small.resize((200, 150), Image.Resampling.BICUBIC).save(folder / f'p{number}.png')
     return folder
 
 
