@@ -41,12 +41,13 @@ QUICK = (
 )  # fmt: skip
 
 
-#: Files whose tests take minutes; they begin first, so that no worker is left alone with one of them at the end.
+#: Files that take half a minute and more, the longest first: they begin first, so that no worker is left alone with one.
 LONG = (
-    'running/test_clusters', 'cli/test_faults', 'cli/test_label_equal', 'tools/test_training', 'docs/test_blocks',
-    'tools/test_your_own_models', 'machines/test_torchvision', 'cli/test_label_trained_detector', 'tools/test_wheel',
-    'tools/test_check_gpu', 'tools/test_papers_commands', 'tools/test_notebook', 'tools/test_train_box',
-    'running/test_nothing_sent', 'models/test_two_stage_probe',
+    'tools/test_your_own_models', 'cli/test_faults', 'cli/test_label_trained_detector', 'machines/test_torchvision',
+    'models/test_two_stage_probe', 'tools/test_wheel', 'tools/test_training', 'tools/test_notebook',
+    'docs/test_blocks', 'models/test_response_ra_miqa', 'cli/test_label_equal', 'pictures/test_memory',
+    'tools/test_check_gpu', 'apis/test_gate_fit', 'running/test_clusters', 'running/test_nothing_sent',
+    'apis/test_quantise', 'apis/test_video_output', 'tools/test_papers_commands', 'tools/test_train_box',
 )  # fmt: skip
 
 
@@ -55,12 +56,15 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(items):
-    tests = Path(__file__).parent
     for item in items:
-        place = item.path.relative_to(tests).as_posix()
+        place = _place(item)
         if place.startswith(QUICK) and not item.get_closest_marker('slow'):
             item.add_marker(pytest.mark.quick)
-    items.sort(key=lambda item: not item.path.relative_to(tests).as_posix().startswith(LONG))
+    items.sort(key=lambda item: next((n for n, long in enumerate(LONG) if _place(item).startswith(long)), len(LONG)))
+
+
+def _place(item) -> str:
+    return item.path.relative_to(Path(__file__).parent).as_posix()
 
 
 def pytest_configure(config):
