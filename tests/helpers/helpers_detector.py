@@ -25,9 +25,13 @@ class Backbone(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.network = efficientnet_lite(0, features_only=True, out_indices=(3,)).requires_grad_(False)
+        self.maps = {}  # of what it is trained on, epoch after epoch
 
     def forward(self, images):
-        return {'0': self.network(images)[0]}
+        key = (*images.shape, float(images.sum()), float(images.square().sum())) if self.training else None
+        if key not in self.maps or key is None:
+            self.maps[key] = self.network(images)[0]
+        return {'0': self.maps[key]}
 
     def train(self, mode=True):
         super().train(mode)
