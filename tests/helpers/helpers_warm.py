@@ -6,6 +6,7 @@ Signals to the small program are passed on; whoever kills it kills the command.
 """
 
 import array
+import atexit
 import contextlib
 import gc
 import importlib
@@ -17,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import traceback
 from pathlib import Path
 
@@ -152,6 +154,8 @@ def _answer(client: socket.socket) -> None:
         traceback.print_exc()
         status = 1
     finally:
+        threading._shutdown()
+        atexit._run_exitfuncs()  # ends workers, which would hold the pipes open
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(status)

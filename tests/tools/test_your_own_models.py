@@ -2,11 +2,7 @@
 
 import csv
 import json
-import os
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -48,12 +44,6 @@ def prepare(folder: Path) -> None:
             })  # fmt: skip
     content = {'images': images, 'annotations': annotations, 'categories': [{'id': 1, 'name': 'person'}]}
     (folder / 'shots.json').write_text(json.dumps(content))
-    # What pip makes of the entry point, where the tests run from a checkout that is not installed.
-    (folder / 'bin').mkdir()
-    for name, words in (('miqa', '-m miqa'), ('python', '')):
-        command = folder / 'bin' / name
-        command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {words} "$@"\n')
-        command.chmod(0o755)
     for name in ('configs', 'tools'):
         (folder / name).symlink_to(ROOT / name)
 
@@ -65,20 +55,11 @@ def test_the_page_begins_with_five_lines_that_name_a_detector_of_torchvision():
 
 
 @pytest.mark.slow
-def test_the_five_lines_lead_from_a_folder_to_a_gate_and_its_curve(tmp_path):
+def test_the_five_lines_lead_from_a_folder_to_a_gate_and_its_curve(warm, tmp_path):
     prepare(tmp_path)
-    environment = {
-        **os.environ,
-        'OMP_NUM_THREADS': '1',
-        'TORCH_HOME': str(tmp_path / 'torch'),
-        'PATH': os.pathsep.join([str(tmp_path / 'bin'), os.environ['PATH']]),
-        'PYTHONPATH': os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]),
-    }
     said = []
     for line in five_lines():
-        done = subprocess.run(
-            ['bash', '-c', line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )  # fmt: skip
+        done = warm.call('bash', '-c', line, cwd=tmp_path, TORCH_HOME=str(tmp_path / 'torch'))
         said.append(done.stdout)
         if line != five_lines()[-1]:
             assert done.returncode == 0, (line, done.stdout[-2000:], done.stderr[-3000:])
