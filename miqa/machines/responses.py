@@ -28,6 +28,8 @@ seg: ``class_map``: the index of each pixel's class, as a PNG of 8 or 16 bits.
 from __future__ import annotations
 
 import contextlib
+import fnmatch
+import os
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -155,6 +157,7 @@ class ResponseFolder:
     def __init__(self, folder: Path):
         self.folder = Path(folder)
         self._listed: dict[str, dict] = {}
+        self._noted: dict[str, dict] = {}  # what the checksums of a shard were when this object last wrote them
 
     @property
     def manifest(self) -> dict:
@@ -235,13 +238,17 @@ class ResponseFolder:
     def write_part(self, rows: list[dict], task: str, shard: tuple[int, int]) -> Path:
         """Write one part of shard (i, n), i from 1, and its checksum."""
         prefix = shard_prefix(shard)
-        numbers = [int(path.stem.rsplit('-', 1)[1]) for path in self.folder.glob(f'{prefix}-*.parquet')]
+        numbers = [int(name.removesuffix('.parquet').rpartition('-')[2]) for name in self._parts_of(prefix)]
         path = self.folder / part_name(max(numbers, default=-1) + 1, prefix)
         table = pa.Table.from_pylist(rows, schema=RESPONSE_SCHEMAS[task])
         with atomic_write(path) as temporary:
             pq.write_table(table, temporary, compression='zstd')
         self.list_parts(shard, path.name)
         return path
+
+    def _parts_of(self, prefix: str) -> list[str]:
+        """File names of the parts of a shard, sorted; without an object for each, as each new part asks for them."""
+        return sorted(fnmatch.filter([entry.name for entry in os.scandir(self.folder)], f'{prefix}-*.parquet'))
 
     def read(self, path: Path, **options) -> pa.Table:
         """Read a part, once its SHA-256 is the one that was noted when it was written.
@@ -267,16 +274,22 @@ class ResponseFolder:
         """Note the checksum of each part of a shard that has none yet, and of the one that is ``new``."""
         prefix = shard_prefix(shard)
         path = self.folder / f'checksums-{prefix}.json'
-        before = read_sealed_json(path, 'Delete it; the next run writes it again.') if path.is_file() else {}
-        # A part that was deleted may have had the name of the new one.
-        record = {name: entry for name, entry in before.items() if name != new and (self.folder / name).is_file()}
-        # A run that was killed between a part and its checksum left a part that is whole but not listed.
-        for part in sorted(self.folder.glob(f'{prefix}-*.parquet')):
-            if part.name not in record:
-                record[part.name] = {'rows': pq.read_metadata(part).num_rows, 'sha256': sha256_of_file(part)}
+        before = self._noted.get(prefix)
+        if before is None:
+            before = read_sealed_json(path, 'Delete it; the next run writes it again.') if path.is_file() else {}
+        # A part that was deleted may have had the name of the new one. And a run that was killed between a part and its
+        # checksum left a part that is whole but not listed.
+        record = {
+            name: before[name] if name in before and name != new else self._facts(name)
+            for name in self._parts_of(prefix)
+        }
         if record != before:
             write_sealed_json(path, record)
-        self._listed = {}
+        self._noted[prefix], self._listed = record, {}
+
+    def _facts(self, name: str) -> dict:
+        path = self.folder / name
+        return {'rows': pq.read_metadata(path).num_rows, 'sha256': sha256_of_file(path)}
 
     def checksums(self) -> dict[str, dict]:
         """Rows and SHA-256 of the listed parts, by file name."""
