@@ -41,7 +41,7 @@ QUICK = (
 )  # fmt: skip
 
 
-#: Files that take half a minute and more, the longest first: they begin first, so that no worker is left alone with one.
+#: Files that take half a minute and more, the longest first, so that no worker is left alone with one at the end.
 LONG = (
     'tools/test_your_own_models', 'cli/test_faults', 'cli/test_label_trained_detector', 'machines/test_torchvision',
     'models/test_two_stage_probe', 'tools/test_wheel', 'tools/test_training', 'tools/test_notebook',
