@@ -105,9 +105,10 @@ class GateOrder:
 
 def _holds_a_gate(folder: Path) -> bool:
     try:
-        return set(read_settings(folder / ABOUT)) == KEYS
-    except (OSError, TypeError, ValueError):
+        about = read_settings(folder / ABOUT)
+    except (OSError, ValueError):
         return False
+    return isinstance(about, dict) and set(about) == KEYS
 
 
 def packaged_network() -> Path | None:
