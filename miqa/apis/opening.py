@@ -43,6 +43,7 @@ def open_model(
     Raises:
         ValueError, FileNotFoundError, WeightsUnavailable, CheckpointError: see :class:`miqa.apis.MIQAModel`.
     """
+    default_precision(None)  # a wrong word in the variable is said for models that need none, too
     name, weights = name_and_weights(model, weights)
     path = locate(name, task, label, weights)
     thresholds = None

@@ -87,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score the videos; returns the exit status."""
     from miqa.apis.video.assess import VideoMIQA
+    from miqa.apis.video.writing import find_ffmpeg
     from miqa.reports.score_page import try_page
     from miqa.reports.scored_videos import ScoredVideos
 
@@ -103,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
         try_page(args.report)
     for folder in filter(None, (args.out, args.annotate)):
         try_folder(folder)
+    if args.annotate:
+        find_ffmpeg()
     scorer = VideoMIQA(
         model=load_model(args), batch_size=args.batch_size, sampling=args.sampling, num_frames=args.num_frames,
         fps=args.fps, every=args.every,

@@ -18,6 +18,9 @@ from miqa.outside.regular_files import check_regular, open_regular
 
 from .temporaries import make_temporary
 
+#: What the system says where a disk, a quota or a limit has no room left.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextlib.contextmanager
 def atomic_write(
@@ -43,6 +46,13 @@ def atomic_write(
         if durable:
             _to_disk(temporary)
         temporary.replace(named(temporary) if named else path)
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None or error.args[1:] == ():
+            raise
+        reason = os.strerror(error.errno or 0)
+        full = OSError(f'{path} cannot be written: {reason}. Make room there, or name another place.')
+        full.errno = error.errno
+        raise full from error
     finally:
         temporary.unlink(missing_ok=True)
         os.close(handle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import functools
 import hashlib
 import os
@@ -223,6 +224,10 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
             raise
         _say_surroundings(error)
         text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and text.startswith('[Errno'):
+            # A stream, which does not say its name.
+            reason = os.strerror(error.errno or 0)
+            text = f'{error.filename or "The output"} cannot be written: {reason}. Make room first.'
         if isinstance(error, ModuleNotFoundError):
             text = explained(error)
         if 'tools/' in text and not in_checkout() and 'clone' not in text:

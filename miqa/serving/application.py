@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
@@ -29,7 +29,7 @@ from miqa.outside.addresses import AllowedAddresses
 
 from .allowed_hosts import AllowedHosts, AnyHost
 from .batching import Batcher, TooBusy
-from .bodies import Item, read_items, request_body
+from .bodies import Item, check_query, read_items, request_body
 from .metrics import CLIENT_WENT_AWAY, Measured, Metrics
 from .page import read_page
 from .request_guard import BodyRefused, RequestGuard, Timeouts
@@ -161,6 +161,7 @@ def build_app(
 
     app = FastAPI(
         title='MIQA', version=__version__, summary='How well will vision models do on this picture?', lifespan=lifespan,
+        dependencies=[Depends(check_query)],
         docs_url=None, redoc_url=None,  # their scripts come from other hosts
     )  # fmt: skip
     _add_scoring(app, models, gate, batcher, limits, addresses, metrics)

@@ -20,8 +20,9 @@ from starlette.requests import Request
 
 from miqa.outside.addresses import AddressRefused, AllowedAddresses, redact_address
 from miqa.outside.fetching import FetchError, clean_file_name, fetch, file_name_of
+from miqa.taxonomy import did_you_mean
 
-from .settings import JSON_BYTES, Limits, Refused
+from .settings import FILE_PATHS, JSON_BYTES, Limits, Refused
 
 _NAME_LENGTH = 255
 _FORM, _JSON, _FILE = 'multipart/form-data', 'application/json', 'application/octet-stream'
@@ -111,6 +112,26 @@ async def read_items(
     if len(items) > most:
         raise Refused(413, f'A request may hold {most} files here, not {len(items)}.', 'too_many')
     return items
+
+
+def check_query(request: Request) -> None:
+    """Refuse parameters of the address that the path does not know, or that are there twice.
+
+    Raises:
+        Refused: there is one, on a path that takes files.
+    """
+    if request.url.path not in FILE_PATHS:
+        return
+    known = [field.alias for field in request.scope['route'].dependant.query_params]
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        if name not in known:
+            raise Refused(
+                422, f'Unknown parameter {name[:100]!r} of the address.{did_you_mean(name[:100], known)} There are: '
+                f'{", ".join(known)}.', 'wrong_query',
+            )  # fmt: skip
+        if given.count(name) > 1:
+            raise Refused(422, f'The parameter {name!r} of the address is there twice.', 'wrong_query')
 
 
 def _kind_of(headers: Headers) -> str:
@@ -252,7 +273,7 @@ def _urls_of(body: bytes) -> list[str]:
     except ValueError:
         raise Refused(400, 'The body is not valid JSON.', 'wrong_json') from None
     urls = content.get('urls', [content['url']] if 'url' in content else None) if isinstance(content, dict) else None
-    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls) or set(content) - {'urls', 'url'}:
+    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls) or len(content) != 1:
         raise Refused(422, 'A JSON body is {"urls": ["https://...", ...]}, and nothing else.', 'wrong_json')
     return urls
 

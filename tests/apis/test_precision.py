@@ -82,6 +82,9 @@ def test_what_is_said_counts_more_than_the_environment_and_that_more_than_auto(m
     assert default_precision(None) == 'auto' and default_precision('bf16') == 'bf16'
     monkeypatch.setenv('MIQA_PRECISION', 'fp32')
     assert default_precision(None) == 'fp32' and default_precision('auto') == 'auto'
+    monkeypatch.setenv('MIQA_PRECISION', 'bf61')
+    with pytest.raises(ValueError, match="Unknown value of MIQA_PRECISION 'bf61'. Did you mean 'bf16'"):
+        MIQAModel()
 
 
 def test_auto_on_a_processor_without_bfloat16_is_float32_unmeasured(tmp_path, monkeypatch, capsys):

@@ -31,6 +31,13 @@ def here(tmp_path, monkeypatch):
         monkeypatch.setattr(f'miqa.cli.{verb}.load_model', never)
 
 
+def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, capsys):
+    monkeypatch.setenv('MIQA_FFMPEG', 'no/ffmpeg')
+    with pytest.raises(SystemExit) as ended:
+        main(['video', 'drive.mp4', '--annotate', 'marked'])
+    assert ended.value.code == 1 and 'MIQA_FFMPEG names no/ffmpeg, which is no program' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ('command', 'words'),
     [

@@ -56,6 +56,17 @@ def test_a_full_disk_is_not_taken_for_one_without_fsync(tmp_path, monkeypatch):
         write_json(tmp_path / 'a.json', 1)
 
 
+def test_a_full_disk_is_said_with_the_file_that_has_no_room(tmp_path):
+    with (
+        pytest.raises(OSError, match=r'part\.csv cannot be written: No space left on device\. Make room') as full,
+        atomic_write(tmp_path / 'whole.csv'),
+        atomic_write(tmp_path / 'part.csv'),
+        open('/dev/full', 'wb') as disk,
+    ):
+        disk.write(b'x')
+    assert full.value.errno == errno.ENOSPC and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize('place', ['folder', 'file/below.csv', 'x' * 300 + '.csv', '/proc/no/a.csv', 'pipe'])
 def test_a_place_where_nothing_can_be_written_is_known_at_the_start(tmp_path, place):
     (tmp_path / 'folder').mkdir()

@@ -47,6 +47,24 @@ def test_text_in_place_of_a_file_and_a_byte_order_mark_before_json_are_understoo
     assert ask(f'{url}/score', body, {'Content-Type': 'application/json'})[0] == 403
 
 
+@pytest.mark.parametrize(
+    ('query', 'said'),
+    [
+        ('?lable=accuracy', "Unknown parameter 'lable' of the address. Did you mean 'label'? There are: task, label"),
+        ('?task=det&task=cls', "The parameter 'task' of the address is there twice."),
+    ],
+)
+def test_a_misspelt_or_doubled_parameter_is_not_passed_over(url, query, said):
+    status, answer = ask(f'{url}/score{query}', png(), {'Content-Type': 'image/png'})
+    assert status == 422 and said in answer['detail']
+
+
+def test_of_two_keys_for_addresses_none_is_dropped(url):
+    body = b'{"url": "https://images.example.com/a.png", "urls": ["https://images.example.com/b.png"]}'
+    status, answer = ask(f'{url}/score', body, {'Content-Type': 'application/json'})
+    assert status == 422 and 'and nothing else' in answer['detail']
+
+
 def test_a_single_file_has_the_name_that_its_sender_gives_it(url):
     for header, name in (
         ('attachment; filename="photo of me.png"', 'photo of me.png'),

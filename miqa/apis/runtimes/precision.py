@@ -18,6 +18,7 @@ from miqa import __version__
 from miqa.keeping import atomic_write, sha256_of_file
 from miqa.outside.json_text import read_settings
 from miqa.outside.user_folders import HOME_VARIABLE, user_cache
+from miqa.taxonomy import check_choice
 
 from .base import Runtime
 from .probes import pixels_to_try
@@ -25,6 +26,7 @@ from .probes import pixels_to_try
 AUTO = 'auto'
 #: The environment variable that says what is meant where nothing is said; ``auto`` without it.
 PRECISION_VARIABLE = 'MIQA_PRECISION'
+_WORDS = (AUTO, 'fp32', 'bf16', 'fp16')
 #: How far scores may be from those of float32 for ``auto`` to take a faster way: in the mean, and the largest.
 MEAN_DIFFERENCE, LARGEST_DIFFERENCE = 0.005, 0.02
 #: How much the order may change, as 1 - SRCC between its scores and those of float32.
@@ -39,8 +41,13 @@ _LONGEST_WAIT = 600
 
 
 def default_precision(precision: str | None) -> str:
-    """Return ``precision``; where it is None what ``$MIQA_PRECISION`` says, else ``auto``."""
-    return precision or os.environ.get(PRECISION_VARIABLE) or AUTO
+    """Return ``precision``; where it is None what ``$MIQA_PRECISION`` says, else ``auto``.
+
+    Raises:
+        ValueError: the variable says something else than a precision.
+    """
+    said = os.environ.get(PRECISION_VARIABLE) or AUTO
+    return precision or check_choice(said, _WORDS, f'value of {PRECISION_VARIABLE}')
 
 
 def choose_runtime(

@@ -42,12 +42,17 @@ def find_ffmpeg() -> str | None:
     """Return the ffmpeg program: ``MIQA_FFMPEG`` if set, the one on PATH, or that of the package imageio-ffmpeg.
 
     ``MIQA_FFMPEG=none`` makes the answer ``None``; so does an installation without imageio-ffmpeg, which runs it.
+
+    Raises:
+        ValueError: ``MIQA_FFMPEG`` names no program.
     """
     chosen = os.environ.get('MIQA_FFMPEG')
     if (chosen or '').lower() == 'none' or importlib.util.find_spec('imageio_ffmpeg') is None:
         return None
     import imageio_ffmpeg
 
+    if chosen and shutil.which(chosen) is None:
+        raise ValueError(f'The variable MIQA_FFMPEG names {chosen}, which is no program. Name one, or unset it.')
     return chosen or shutil.which('ffmpeg') or imageio_ffmpeg.get_ffmpeg_exe()
 
 
