@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers_apis import CNN, views_of, write_photos, write_run
+from helpers_apis import CNN, export_once, views_of, write_photos, write_run
 
 from machine_iqa import MIQAModel
 from miqa.apis.calibration import calibration_pixels
@@ -19,7 +19,8 @@ pytest.importorskip('onnxscript', reason="needs the extra 'export'")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp('run')
     write_run(folder / 'best.pth', CNN, views_of(64))
-    return MIQAModel(folder / 'best.pth')
+    with export_once():
+        yield MIQAModel(folder / 'best.pth')
 
 
 @pytest.fixture(scope='module')

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from helpers_models import TINY_RA_MIQA
 from mmengine.config import Config
 from PIL import Image
 
+from miqa.apis.exports import program
 from miqa.models import QualityAssessor
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -92,3 +96,19 @@ def status_of(*arguments) -> int:
     except SystemExit as end:
         return end.code or 0
     return 0
+
+
+@contextlib.contextmanager
+def export_once() -> Iterator[None]:
+    """Trace and convert a network once for all exports in the block, which must be of one model."""
+
+    def once(function):
+        results = []
+        return lambda *args, **options: (
+            results[0] if results else results.append(function(*args, **options)) or results[0]
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, 'exported_program', once(program.exported_program))
+        patch.setattr(torch.onnx, 'export', once(torch.onnx.export))
+        yield

@@ -5,14 +5,13 @@ import copy
 import numpy as np
 import pytest
 import torch
-from helpers_apis import views_of, write_photos, write_run
+from helpers_apis import export_once, views_of, write_photos, write_run
 from helpers_config import CONFIGS
 from mmengine.config import Config
 from torchvision.models import get_model
 from torchvision.ops import batched_nms, box_iou
 
 from machine_iqa import MIQAModel
-from miqa.apis.exports import program
 from miqa.models import CheckpointError, TwoStageProbe, ViewPreprocessor, WeightsUnavailable
 from miqa.models.parts.foreign_configs import checked_network
 from miqa.models.parts.frozen_identity import frozen_identity
@@ -193,12 +192,6 @@ def test_weights_that_a_foreign_config_names_are_not_opened():
     assert made['probe']['pretrained'] is False
 
 
-def once(function):
-    """Return a function that gives the first result of another for ever."""
-    results = []
-    return lambda *args, **options: results[0] if results else results.append(function(*args, **options)) or results[0]
-
-
 @pytest.fixture(scope='module')
 def exporter(tmp_path_factory):
     """A model, pictures, their scores, and what each format is written from, made once for all formats."""
@@ -206,17 +199,16 @@ def exporter(tmp_path_factory):
     write_run(folder / 'best.pth', NETWORK, views_of(64), 64, label='composite', task='det')
     paths = write_photos(folder / 'photos', 3)
     model = MIQAModel(weights=folder / 'best.pth')
-    return model, paths, model.assess(paths), once(program.exported_program), once(torch.onnx.export)
+    with export_once():
+        yield model, paths, model.assess(paths)
 
 
 @pytest.mark.parametrize('suffix', ['.onnx', '.xml', '.pt2'])
-def test_a_model_scores_from_its_file_alone_and_goes_out(suffix, exporter, tmp_path, monkeypatch):
+def test_a_model_scores_from_its_file_alone_and_goes_out(suffix, exporter, tmp_path):
     pytest.importorskip('onnxscript', reason="needs the extra 'export'")
     if suffix == '.xml':
         pytest.importorskip('openvino', reason="needs the extra 'openvino'")
-    model, paths, expected, traced, converted = exporter
-    monkeypatch.setattr(program, 'exported_program', traced)
-    monkeypatch.setattr(torch.onnx, 'export', converted)
+    model, paths, expected = exporter
     exported = model.export(tmp_path / f'model{suffix}')
     if suffix != '.pt2':
         assert MIQAModel(weights=exported).assess(paths) == pytest.approx(expected, abs=1e-4)
