@@ -24,12 +24,13 @@ def check_machine_names(names: Iterable[str], task: str) -> None:
         FileNotFoundError: a file is not there.
         ValueError: a word is neither a file or folder nor in the source of a library's models.
     """
+    texts: list[str] | None = None
     for name in map(str, names):
         if Path(name).exists() or '/' in name:
             continue
         if Path(name).suffix.lower() in _FILES:
             raise missing_file('file of a machine', name)
-        texts = _sources(task)
+        texts = _sources(task) if texts is None else texts
         stem = name.partition('.')[0]
         if texts and Path(name).suffix.lower() not in ('.pt', '.engine') and not any(stem in text for text in texts):
             models = [model for text in texts for model in _REGISTERED.findall(text)]
