@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers_apis import status_of, write_run
+from helpers_apis import export_once, status_of, write_run
 from helpers_pictures import file_of, smooth
 from hypothesis import given
 from hypothesis import strategies as st
@@ -231,8 +231,14 @@ def test_an_error_about_an_odd_name_sends_a_terminal_nothing_to_obey(shots, weig
     assert '\x1b' not in said and r'no\x1b[31m\xff.pth' in said
 
 
+@pytest.fixture(scope='module')
+def converted_once():
+    with export_once():
+        yield
+
+
 @pytest.mark.parametrize('suffix', ['.onnx', '.xml'])
-def test_models_are_exported_to_names_of_any_bytes_and_read_from_them(suffix, weights, tmp_path):
+def test_models_are_exported_to_names_of_any_bytes_and_read_from_them(suffix, weights, converted_once, tmp_path):
     pytest.importorskip('onnx' if suffix == '.onnx' else 'openvino', reason='its package is not installed')
     pytest.importorskip('onnxscript', reason="no onnxscript (pip install 'miqa[export]')")
     picture = np.full((90, 90, 3), 90, np.uint8)
