@@ -100,7 +100,10 @@ def train_head(numbers: np.ndarray, outcomes: np.ndarray, sources: np.ndarray, k
         parts = np.zeros((numbers.shape[1], min(COMPONENTS, len(axes))))
         parts[kinds.network] = axes[: parts.shape[1]].T
         matrix = np.concatenate([matrix, parts], axis=1)
-    ridge = linear_model.RidgeCV(PENALTIES, cv=_parts(sources, _PENALTY_FOLDS)).fit(standard * kinds.scale, outcomes)
+    folds = _parts(sources, _PENALTY_FOLDS)
+    # The share of the variance that is explained, which is meant elsewhere, is none of one sample.
+    scoring = 'neg_mean_squared_error' if min(len(held) for _, held in folds) < 2 else None  # noqa: PLR2004
+    ridge = linear_model.RidgeCV(PENALTIES, cv=folds, scoring=scoring).fit(standard * kinds.scale, outcomes)
     trees = ensemble.ExtraTreesRegressor(
         TREES, min_samples_leaf=LEAF, max_leaf_nodes=MOST_LEAVES, max_features=0.5, random_state=seed, n_jobs=1
     ).fit(standard @ matrix, outcomes)

@@ -29,6 +29,7 @@ from miqa.machines import Machine
 from miqa.outside.json_text import read_settings
 from miqa.running.progress import OneLine
 from miqa.splits.enough import LEAST_SOURCES
+from miqa.taxonomy import counted
 
 from .heads import Columns, cross_validate, train_head, write_head
 from .pooled import pooled_precision
@@ -183,10 +184,12 @@ def make_gate(order: GateOrder, progress: bool = True) -> BuiltGate:
         cache = order.folder / 'features'
         samples = collect(database.root, database.task, outcomes, evidence.name, features, cache, stamp, line)
         sources = labelled_sources(samples)
-        if len(sources) < 2:  # noqa: PLR2004
+        least = 2 if len(samples.names) > 2 else 3  # noqa: PLR2004  a penalty is chosen on two samples, tried on one
+        if len(sources) < least:
             raise ValueError(
-                f'Labels of {len(sources)} photograph are not enough for a gate: cross-validation needs two, and an '
-                f'interval that says something about {LEAST_SOURCES}. Add photographs to {database.images}.'
+                f'Labels of {counted(len(sources), "photograph")} are not enough for a gate: cross-validation needs '
+                f'{least}, and an interval that says something about {LEAST_SOURCES}. Add photographs to '
+                f'{database.images}.'
             )
         line.stage('cross-validate')
         numbers = head_numbers(samples)

@@ -130,7 +130,9 @@ def _labelled(data_root: str | os.PathLike, task: str) -> list[str]:
     sources = sorted({path.name.removesuffix(ending) for ending in endings for path in folder.glob(f'*{ending}')})
     if len(sources) < 2:
         kinds = ', '.join(f'*{ending}' for ending in endings)
-        raise DatabaseError(f'{folder} has label files ({kinds}) of {len(sources)} sources; a split needs two.')
+        raise DatabaseError(
+            f'{folder} has label files ({kinds}) of {len(sources)} sources; a split needs two. Add photographs.'
+        )
     return sources
 
 

@@ -6,7 +6,7 @@ import math
 import cv2
 import numpy as np
 import pytest
-from helpers_videos import Brightness, ffmpeg, frame_times_ok, opencv_frames, video_with_sound, write_video
+from helpers_videos import Brightness, encode, ffmpeg, frame_times_ok, opencv_frames, video_with_sound, write_video
 from PIL import Image
 
 from miqa.apis.video.assess import VideoMIQA
@@ -187,6 +187,14 @@ def test_a_file_with_sound_only_is_no_video(tmp_path):
     ffmpeg('-f', 'lavfi', '-i', 'sine=440:duration=1', path)
     with pytest.raises(UnreadableVideo, match='has no video stream'):
         assess(path)
+
+
+def test_a_recording_without_its_index_is_said_to_be_cut_off(tmp_path):
+    encode(tmp_path / 'whole.mp4', [0.2] * 6)
+    whole = (tmp_path / 'whole.mp4').read_bytes()
+    (tmp_path / 'cut.mp4').write_bytes(whole[: whole.index(b'moov') - 4])
+    with pytest.raises(UnreadableVideo, match='cut off before its index was written|is not a video'):
+        assess(tmp_path / 'cut.mp4')
 
 
 def test_a_video_that_ends_early_keeps_its_partial_results_and_says_so(ramp):

@@ -132,6 +132,17 @@ def test_a_file_of_somebody_else_is_not_replaced(shots, tmp_path, capsys, name):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, '{"mine": 1}')]
 
 
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize(('sources', 'versions'), [(2, 3), (3, 1), (5, 1)])
+def test_few_photographs_are_cross_validated_on_errors_that_are_numbers(sources, versions):
+    from miqa.gates.heads import Columns, cross_validate
+
+    rng = np.random.default_rng(0)
+    kinds = Columns(np.array([True, False]), np.array([False, True]), np.ones(2))
+    names = np.repeat(np.arange(sources), versions)
+    assert np.isfinite(cross_validate(rng.random((len(names), 2)), rng.random(len(names)), names, kinds)).all()
+
+
 def test_numbers_are_kept_for_a_picture_and_not_for_its_name(gate, tmp_path):
     from miqa.apis.picture_features import PictureFeatures
     from miqa.gates.samples import _numbers_of

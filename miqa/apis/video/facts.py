@@ -84,6 +84,8 @@ def video_stream(opened, path: Path):
     for stream in opened.streams.video:
         if not int(stream.disposition) & _ATTACHED_PICTURE and stream.codec_context is not None:
             return stream
+    if not opened.streams:
+        raise UnreadableVideo(f'{path} has no stream at all: it was cut off before its index was written.')
     raise UnreadableVideo(f'{path} has no video stream (it may hold sound only, with a picture of its cover).')
 
 
