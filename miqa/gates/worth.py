@@ -6,6 +6,7 @@ Pictures of one source share its scene, so every interval is a bootstrap over so
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ class Interval(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return f'{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]'
+        interval = 'no interval' if math.isnan(self.low) else f'{self.low:.3f}, {self.high:.3f}'
+        return f'{self.value:.3f} [{interval}]'
 
     @property
     def is_above_zero(self) -> bool:

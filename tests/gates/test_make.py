@@ -14,6 +14,7 @@ from miqa.apis import RealTimeIQA
 from miqa.apis.gate_model import AFTER, BEFORE, GateFolder, assess_answers
 from miqa.cli.main import main
 from miqa.errors import CheckpointError
+from miqa.gates.worth import Interval
 from miqa.machines import build_machine, load_machine_configs
 from miqa.machines.base import DetectionPrediction
 from miqa.networks.onnx_session import open_onnx
@@ -130,6 +131,10 @@ def test_a_file_of_somebody_else_is_not_replaced(shots, tmp_path, capsys, name):
         main([*command(shots), '--out', str(tmp_path)])
     assert f'{name} is not of `miqa gate make`' in capsys.readouterr().err
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, '{"mine": 1}')]
+
+
+def test_an_interval_that_cannot_be_estimated_is_no_pair_of_nan():
+    assert str(Interval(-0.6, float('nan'), float('nan'))) == '-0.600 [no interval]'
 
 
 @pytest.mark.filterwarnings('error')
