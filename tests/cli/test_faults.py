@@ -21,7 +21,7 @@ FAULTS = ('kill', 'vanished', 'full disk', 'read-only')
 
 @pytest.fixture(scope='module')
 def tool():
-    found = load_tool('tools/analysis/check_reliability.py')
+    found = load_tool('tests/reliability/check_reliability.py')
     found.MOST_KILLS = 1
     return found
 

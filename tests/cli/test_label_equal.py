@@ -36,7 +36,7 @@ def command(shots: Path, out: str, *more: str, cold: bool = False):
         '-m', 'miqa', 'label', str(shots / 'in'), '--out', str(shots / out), '--task', 'det', '--machine',
         str(shots / 'mine.py'), '--annotations', str(shots / 'boxes.csv'), *QUICK, *more,
     ]  # fmt: skip
-    return load_tool('tools/analysis/reliability_commands.py').Command(words, shots, cold)
+    return load_tool('tests/reliability/reliability_commands.py').Command(words, shots, cold)
 
 
 def run(shots: Path, out: str, *more: str, cold: bool = False) -> None:

@@ -13,8 +13,8 @@ lock, and if the disturbed one ended with a sentence, not with a traceback. Wher
 fault is left out and listed as such.
 
 Examples:
-  python tools/analysis/check_reliability.py --tries 3
-  python tools/analysis/check_reliability.py --steps distort train --faults kill --tries 20 --out reliability.json
+  python tests/reliability/check_reliability.py --tries 3
+  python tests/reliability/check_reliability.py --steps distort train --faults kill --tries 20 --out reliability.json
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Commands that tools/analysis/check_reliability.py starts, waits for and kills.
+"""Commands that tests/reliability/check_reliability.py starts, waits for and kills.
 
 A command that starts in an interpreter of its own spends most of its time with imports, so that most kills would hit
 these. Here it begins as a copy of a process that has imported everything, unless a cold start is asked for: then what

@@ -1,4 +1,4 @@
-"""The small inputs and the steps that tools/analysis/check_reliability.py disturbs."""
+"""The small inputs and the steps that tests/reliability/check_reliability.py disturbs."""
 
 from __future__ import annotations
 
