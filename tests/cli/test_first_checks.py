@@ -12,7 +12,7 @@ from miqa.apis.gate import try_delivery
 from miqa.cli.main import main
 from miqa.outside.regular_files import NotText
 from miqa.pictures.finding import find_images
-from miqa.running.command_line import run_command
+from miqa.running.command_line import SAME_AGAIN, run_command
 from miqa.taxonomy import did_you_mean
 
 
@@ -181,6 +181,14 @@ def test_before_the_first_checkpoint_the_next_run_begins_again(tmp_path, monkeyp
     assert train.how_to_go_on().endswith('the same command begins again.')
     (tmp_path / 'latest.pth').touch()
     assert train.how_to_go_on().endswith('config.py --resume')
+
+
+@pytest.mark.parametrize(('verb', 'goes_on'), [('make', True), ('fit', False)])
+def test_an_interrupted_gate_says_that_the_same_command_goes_on(verb, goes_on, monkeypatch):
+    sentences = []
+    monkeypatch.setattr('miqa.cli.main.run_command', lambda run, go_on: sentences.append(go_on))
+    main(['gate', verb, 'shots', '--out', 'x'])
+    assert sentences == ([SAME_AGAIN] if goes_on else [''])
 
 
 def test_a_picture_is_not_its_own_pair(tmp_path):
