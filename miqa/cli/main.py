@@ -80,9 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if status:
             sys.exit(status)
 
-    kept = {word.partition('=')[0] for word in arguments} & {'--out', '-o', '--scores'}
-    resumes = arguments[:1] in (['image'], ['filter'], ['video'], ['label'], ['gate']) and kept
-    resumes = resumes and arguments[:2] not in (['gate', 'fit'], ['gate', 'show'])
+    keeps = not {'--out', '-o', '--scores'}.isdisjoint(word.partition('=')[0] for word in arguments)
+    resumes = keeps and (arguments[0] in ('image', 'filter', 'video', 'label') or arguments[:2] == ['gate', 'make'])
     go_on: str | Callable[[], str] = SAME_AGAIN if resumes or arguments[:1] == ['compare'] else ''
     if arguments[:1] == ['train']:
         from miqa.train import resume_command as go_on
