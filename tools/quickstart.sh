@@ -4,7 +4,7 @@
 #   bash tools/quickstart.sh
 #
 # Needs Linux, Python 3.10 to 3.12 and, the first time, internet: about 3 GB of downloads, 8 GB on disk. After the
-# downloads it takes 14 minutes of processor time, 7 on each of two cores; no GPU is needed. In six steps it
+# downloads it takes 12 minutes of processor time, 6 on each of two cores; no GPU is needed. In six steps it
 #   1. makes a virtual environment and installs this package into it (tools/install.sh),
 #   2. builds a small MIQA database: 123 photographs that Python packages ship, distorted by miqa.distortions and
 #      labelled by three ImageNet classifiers (EfficientNet-Lite0, 1 and 2), in MIQD-2.5M's own format,
