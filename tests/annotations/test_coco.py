@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.annotations.coco import read_coco
@@ -19,6 +20,7 @@ from miqa.labelling.coco_objects import coco_objects
 mask_tools = pytest.importorskip('pycocotools.mask')
 TOOLS = Path(__file__).parents[2] / 'tools'
 POLYGON = [[20, 16, 60, 16, 60, 46, 20, 46]]
+NUMBERED = [f'{i:012d}' for i in (1, 2, 3)]
 
 
 def content(**changes):
@@ -41,7 +43,7 @@ def write(folder, data, encoding='utf-8'):
 
 def test_an_ordinary_file_is_read_whole(tmp_path):
     found = coco_objects(str(write(tmp_path, content())), True)
-    assert sorted(found.objects) == [f'{i:012d}' for i in (1, 2, 3)]
+    assert sorted(found.objects) == NUMBERED
     assert found.sizes['000000000002'] == (160, 120) and found.categories == {'sq': 1}
     things = found.objects['000000000001']
     assert things.boxes.tolist() == [[20, 16, 60, 46]]
@@ -168,9 +170,8 @@ def doubled(what, **changes):
     ids=range(51),
 )
 def test_what_cannot_be_meant_is_a_sentence_with_file_entry_and_field(tmp_path, data, words):
-    with pytest.raises(AnnotationError, match=words) as caught:
-        coco_objects(str(write(tmp_path, data)), False)
-    assert 'truth.json' in str(caught.value)
+    caught = refused(AnnotationError, words, coco_objects, str(write(tmp_path, data)), False)
+    assert 'truth.json' in str(caught)
 
 
 def test_many_problems_are_counted_and_the_first_spelled_out(tmp_path):
@@ -178,8 +179,7 @@ def test_many_problems_are_counted_and_the_first_spelled_out(tmp_path):
     for thing in data['annotations']:
         thing['category_id'] = 9
     data['images'][1]['width'] = -5
-    with pytest.raises(AnnotationError, match=r'And 1 more of such kinds\. Correct the file'):
-        read_coco(write(tmp_path, data))
+    refused(AnnotationError, r'And 1 more of such kinds\. Correct the file', read_coco, write(tmp_path, data))
 
 
 def test_ids_may_be_texts_of_numbers_and_a_byte_order_mark_may_stand_first(tmp_path):
@@ -197,7 +197,7 @@ def test_file_names_may_have_folders_and_backslashes(tmp_path):
         entry['file_name'] = f'images\\val\\{entry["file_name"]}'
     found = read_coco(write(tmp_path, data))
     assert found.find('/data/val/000000000002.jpg') == 2
-    assert sorted(coco_objects(str(write(tmp_path, data)), False).objects) == [f'{i:012d}' for i in (1, 2, 3)]
+    assert sorted(coco_objects(str(write(tmp_path, data)), False).objects) == NUMBERED
 
 
 def test_numbered_names_count_more_than_ids_that_are_off_by_one(tmp_path):
@@ -208,46 +208,41 @@ def test_numbered_names_count_more_than_ids_that_are_off_by_one(tmp_path):
         entry['image_id'] -= 1
         entry['bbox'][0] = entry['bbox'][0] = 10 * entry['image_id'] + 10
     found = coco_objects(str(write(tmp_path, data)), False)
-    assert sorted(found.objects) == [f'{i:012d}' for i in (1, 2, 3)]
+    assert sorted(found.objects) == NUMBERED
     assert found.objects['000000000003'].boxes[0, 0] == 30
-    paths = pictures(tmp_path, [f'{i:012d}.jpg' for i in (1, 2, 3)])
+    paths = pictures(tmp_path, NUMBERED)
     assert [source.image_id for source in plan_sources(paths, 'det', tmp_path / 'truth.json')] == sorted(found.objects)
 
 
 def pictures(folder, names, size=(160, 120), **options):
-    paths = [folder / 'pictures' / name for name in names]
+    paths = [folder / 'pictures' / f'{name}.jpg' for name in names]
     for place, path in enumerate(paths):
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.random.default_rng(place).integers(0, 256, (size[1], size[0], 3), np.uint8)).save(
-            path, **options
-        )
+        noise = np.random.default_rng(place).integers(0, 256, (size[1], size[0], 3), np.uint8)
+        Image.fromarray(noise).save(path, **options)
     return paths
 
 
 def test_one_file_name_in_two_folders_is_told_apart_by_them(tmp_path):
     data = content()
-    data['images'] = [
-        {'id': key, 'file_name': name, 'width': 160, 'height': 120}
-        for key, name in ((1, 'a/x.jpg'), (2, 'b/x.jpg'), (3, 'y.jpg'))
-    ]
+    for entry, name in zip(data['images'], ('a/x.jpg', 'b/x.jpg', 'y.jpg'), strict=True):
+        entry['file_name'] = name
     found = read_coco(write(tmp_path, data))
     assert found.find('/photos/b/x.jpg') == 2 and found.find('elsewhere/y.jpg') == 3
-    with pytest.raises(AnnotationError, match=r'2 images of the file name x\.jpg \(a/x\.jpg, b/x\.jpg\)'):
-        found.find('/photos/x.jpg')
-    assert found.names() == {**{f'{i:012d}': i for i in (1, 2, 3)}, 'y': 3}
+    refused(AnnotationError, r'2 images of the file name x\.jpg \(a/x\.jpg, b/x\.jpg\)', found.find, '/photos/x.jpg')
+    assert found.names() == {**{name: i for i, name in enumerate(NUMBERED, 1)}, 'y': 3}
 
 
 def test_an_image_without_size_is_drawn_at_the_pictures(tmp_path):
     data = content()
     for entry in data['images']:
         del entry['width'], entry['height']
-    paths = pictures(tmp_path, [f'{i:012d}.jpg' for i in (1, 2, 3)])
+    paths = pictures(tmp_path, NUMBERED)
     source = plan_sources(paths, 'det', write(tmp_path, data))[0]
     mask, method = make_mask(source.mask, np.zeros((120, 160, 3), np.uint8))
     assert method == 'COCO instances' and (mask > 0).sum() == 40 * 30
     assert coco_objects(str(tmp_path / 'truth.json'), False).sizes['000000000001'] is None
-    with pytest.raises(AnnotationError, match='no width and height, which masks need'):
-        coco_objects(str(tmp_path / 'truth.json'), True)
+    refused(AnnotationError, 'no width and height, which masks need', coco_objects, str(tmp_path / 'truth.json'), True)
 
 
 def with_orientation(value):
@@ -257,8 +252,7 @@ def with_orientation(value):
 
 
 def test_annotations_of_turned_pictures_must_be_of_what_is_shown(tmp_path):
-    names = [f'{i:012d}.jpg' for i in (1, 2, 3)]
-    paths = pictures(tmp_path, names, exif=with_orientation(6))
+    paths = pictures(tmp_path, NUMBERED, exif=with_orientation(6))
     with pytest.raises(AnnotationError, match='3 pictures as they are stored, for example .*1.jpg.*exiftool'):
         plan_sources(paths, 'det', write(tmp_path, content()))
     data = content()
@@ -269,7 +263,7 @@ def test_annotations_of_turned_pictures_must_be_of_what_is_shown(tmp_path):
 
 @pytest.mark.parametrize('size', [(120, 120), (160, 120)])
 def test_turned_pictures_whose_size_tells_nothing_are_warned_of(tmp_path, size):
-    paths = pictures(tmp_path, [f'{i:012d}.jpg' for i in (1, 2, 3)], size, exif=with_orientation(3))
+    paths = pictures(tmp_path, NUMBERED, size, exif=with_orientation(3))
     data = content()
     for entry in data['images']:
         entry['width'], entry['height'] = size
@@ -281,15 +275,11 @@ def test_turned_pictures_whose_size_tells_nothing_are_warned_of(tmp_path, size):
 
 @pytest.mark.parametrize('bad', [{'bbox': [1, 2, -3, 4]}, {'segmentation': [[10, 10, 40, 40]]}, {'id': 1}])
 def test_the_command_refuses_before_it_makes_anything(tmp_path, bad):
-    paths = pictures(tmp_path, [f'{i:012d}.jpg' for i in (1, 2, 3)])
+    paths = pictures(tmp_path, NUMBERED)
     command = [sys.executable, TOOLS / 'data' / 'make_distortions.py', paths[0].parent, '--out', tmp_path / 'out']
     command += ['--task', 'det', '--annotations', write(tmp_path, content(**bad)), '--measures', 'none']
-    done = subprocess.run(
-        list(map(str, command)),
-        capture_output=True,
-        text=True,
-        env={'PYTHONPATH': str(TOOLS.parent), 'PATH': '/usr/bin'},
-    )
+    environment = {'PYTHONPATH': str(TOOLS.parent), 'PATH': '/usr/bin'}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
     assert done.returncode == 2 and 'truth.json: ' in done.stderr and 'Traceback' not in done.stderr
     assert not (tmp_path / 'out').exists()
 

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from helpers_refusals import refused
 from PIL import Image, ImageDraw
 
 from miqa.annotations import formats
@@ -64,8 +65,7 @@ def test_voc_files_that_lack_fields_are_read(tmp_path, size, more, crowd, encodi
 def test_entities_in_xml_are_refused_in_every_encoding(tmp_path, encoding):
     bomb = '<!DOCTYPE a [<!ENTITY b "{}">]><annotation><object><name>&b;</name></object></annotation>'
     write(tmp_path / 'voc/a.xml', f'<?xml version="1.0" encoding="{encoding}"?>' + bomb.format('x' * 1000), encoding)
-    with pytest.raises(ValueError, match='declares entities'):
-        read_voc(tmp_path / 'voc', [picture(tmp_path / 'in')])
+    refused(ValueError, 'declares entities', read_voc, tmp_path / 'voc', [picture(tmp_path / 'in')])
 
 
 def yolo(tmp_path, text, names='car\nbus\n', encoding='utf-8'):
@@ -108,30 +108,24 @@ def test_the_labels_of_a_data_set_in_parts_are_found_below_its_data_yaml(tmp_pat
     found, _ = read_yolo(tmp_path / 'train/labels', shown[:1])
     assert found['a.png'][0].category == 'car'
     write(tmp_path / 'valid/labels/a.txt', '')
-    with pytest.raises(ValueError, match='both annotations of the picture a.png'):
-        read_yolo(description, shown)
+    refused(ValueError, 'both annotations of the picture a.png', read_yolo, description, shown)
 
 
 def test_a_data_yaml_without_labels_names_both_remedies(tmp_path):
     description = write(tmp_path / 'data.yaml', 'names: [car]')
-    with pytest.raises(FileNotFoundError, match='train/labels.*--classes'):
-        read_yolo(description, [picture(tmp_path / 'in')])
+    refused(FileNotFoundError, 'train/labels.*--classes', read_yolo, description, [picture(tmp_path / 'in')])
 
 
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('car\n\nbus\n', 'line 2 is empty'),
-        ('\ncar\n', 'line 1 is empty'),
-        ('car\ncar\n', "'car' twice"),
+        ('car\n\nbus\n', 'line 2 is empty'), ('\ncar\n', 'line 1 is empty'), ('car\ncar\n', "'car' twice"),
         ('\n', 'no class'),
     ],
-)
+)  # fmt: skip
 def test_names_whose_index_is_not_clear_are_refused(tmp_path, text, message):
-    with pytest.raises(ValueError, match=message):
-        yolo(tmp_path, '0 0.5 0.5 0.2 0.4', text)
-    with pytest.raises(ValueError, match=message):
-        class_names(tmp_path / 'labels')
+    refused(ValueError, message, yolo, tmp_path, '0 0.5 0.5 0.2 0.4', text)
+    refused(ValueError, message, class_names, tmp_path / 'labels')
 
 
 def test_names_may_end_in_empty_lines_and_hold_blanks(tmp_path):
@@ -168,8 +162,7 @@ def test_voc_says_in_words_what_is_difficult(tmp_path, text, crowd):
 
 def test_a_turned_box_of_voc_is_no_box_along_the_sides(tmp_path):
     write(tmp_path / 'voc/a.xml', VOC.format(size='', more='').replace('bndbox', 'robndbox'))
-    with pytest.raises(ValueError, match=r'a\.xml, object 1 has no bndbox'):
-        read_voc(tmp_path / 'voc', [picture(tmp_path / 'in')])
+    refused(ValueError, r'a\.xml, object 1 has no bndbox', read_voc, tmp_path / 'voc', [picture(tmp_path / 'in')])
 
 
 @pytest.mark.parametrize('points', [(4, 3), (17, 3), (5, 2)])
@@ -186,10 +179,7 @@ def test_a_pose_of_yolo_is_its_box(tmp_path, points):
 POSES = {
     'points': ('0 .5 .5 .2 .4 .42 .4 .58 .6 .58 .4 .42 .6', 'look like poses.*4 points of 2 values.*: .4, 2.'),
     'hidden points': ('0 .5 .5 .2 .4 .42 .4 1 .58 .6 1 .58 .4 0 0 0 0', 'look like poses.*4 points of 3 values'),
-    'visible points': (
-        '0 .5 .5 .2 .4 .42 .4 2 .58 .6 2 .58 .4 2 .5 .5 1',
-        'line 1 is a pose.*kpt_shape: .4, 3.',
-    ),
+    'visible points': ('0 .5 .5 .2 .4 .42 .4 2 .58 .6 2 .58 .4 2 .5 .5 1', 'line 1 is a pose.*kpt_shape: .4, 3.'),
     'an odd number': ('0 .5 .5 .2 .4 .42 .4 2 .58 .6 0 .58 .4 1', 'a.txt, line 1 is a pose.*: .3, 3.'),
 }
 
@@ -199,9 +189,8 @@ def test_poses_that_nothing_speaks_of_are_no_outlines(tmp_path, line, message):
     shown = picture(tmp_path / 'in')
     write(tmp_path / 'labels/a.txt', f'{line}\n' * 2)
     write(tmp_path / 'labels/classes.txt', 'man\n')
-    with pytest.raises(ValueError, match=message) as refused:
-        read_yolo(tmp_path / 'labels', [shown])
-    shape = re.search(r'kpt_shape: \[\d, \d\]', str(refused.value))[0]
+    error = refused(ValueError, message, read_yolo, tmp_path / 'labels', [shown])
+    shape = re.search(r'kpt_shape: \[\d, \d\]', str(error))[0]
     write(tmp_path / 'labels/data.yaml', f'names: [man]\n{shape}\n')
     found = read_yolo(tmp_path / 'labels', [shown])[0]['a.png']
     assert [thing.box for thing in found] == [pytest.approx((80, 30, 120, 70))] * 2
@@ -253,10 +242,8 @@ def test_names_of_folders_may_be_written_otherwise_than_the_machines_names():
     assert image_folder_classes(['Golden_Retriever/1.jpg', 'tabby-cat/2.jpg'], known) == {
         'Golden_Retriever/1.jpg': 0, 'tabby-cat/2.jpg': 1,
     }  # fmt: skip
-    with pytest.raises(ValueError, match="'crane' may be each of 2 classes"):
-        image_folder_classes(['crane/1.jpg'], known)
-    with pytest.raises(ValueError, match='none of the 2 classes'):
-        image_folder_classes(['a_b/1.jpg'], ['a b', 'A-B'])
+    refused(ValueError, "'crane' may be each of 2 classes", image_folder_classes, ['crane/1.jpg'], known)
+    refused(ValueError, 'none of the 2 classes', image_folder_classes, ['a_b/1.jpg'], ['a b', 'A-B'])
 
 
 @pytest.mark.parametrize('known', [None, [f'class {i}' for i in range(1000)]])
@@ -274,8 +261,7 @@ def test_folders_that_are_no_classes_or_not_all_of_them_are_refused(tmp_path):
     with pytest.raises(ValueError, match='--classes names 2 classes, and the machines tell 3 apart'):
         image_folder_classes(['cat/1.jpg', 'dog/2.jpg'], ['cat', 'dog'], class_count=3)
     table = write(tmp_path / 'c.csv', 'filename,label\n1.jpg,3\n2.jpg,1\n')
-    with pytest.raises(ValueError, match='the classes are whole numbers'):
-        read_class_table(table, ['1.jpg', '2.jpg'], None)
+    refused(ValueError, 'the classes are whole numbers', read_class_table, table, ['1.jpg', '2.jpg'], None)
     table = write(tmp_path / 'd.csv', 'filename,class_index\n1.jpg,3\n2.jpg,1\n')
     with pytest.raises(ValueError, match=r'class_index of 1\.jpg is 3, but the machines count 3'):
         read_class_table(table, ['1.jpg', '2.jpg'], None, 3)
@@ -284,9 +270,8 @@ def test_folders_that_are_no_classes_or_not_all_of_them_are_refused(tmp_path):
 
 def labelme(*shapes, size=(200, 100), **more):
     kinds = [dict(zip(('label', 'shape_type', 'points', 'group_id'), shape, strict=False)) for shape in shapes]
-    return json.dumps(
-        {'version': '5.4.1', 'flags': {}, 'shapes': kinds, 'imageWidth': size[0], 'imageHeight': size[1], **more}
-    )
+    sizes = {'imageWidth': size[0], 'imageHeight': size[1]}
+    return json.dumps({'version': '5.4.1', 'flags': {}, 'shapes': kinds, **sizes, **more})
 
 
 def test_labelme_shapes_become_objects_with_outlines(tmp_path):
@@ -341,8 +326,7 @@ def test_what_labelme_ignores_counts_for_no_class(tmp_path):
 )  # fmt: skip
 def test_labelme_files_that_cannot_be_meant_are_refused(tmp_path, text, message):
     write(tmp_path / 'json/a.json', text)
-    with pytest.raises(ValueError, match=message):
-        read_labelme(tmp_path / 'json', [picture(tmp_path / 'in')])
+    refused(ValueError, message, read_labelme, tmp_path / 'json', [picture(tmp_path / 'in')])
 
 
 CVAT = """<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><meta><task/></meta>
@@ -353,11 +337,9 @@ BOX = '<box label="car" source="manual" xtl="20.5" ytl="10" xbr="60" ybr="50" z_
 
 
 def test_cvat_boxes_and_polygons_become_objects(tmp_path):
-    shapes = (
-        BOX
-        + '<polygon label="bus" points="100.0,10.0;140,10;120,50"/><points label="nose" points="1,2"/><tag label="t"/>'
-    )
-    found, classes = read_cvat(write(tmp_path / 'a.xml', CVAT.format(shapes)), [picture(tmp_path / 'in')])
+    bus = '<polygon label="bus" points="100.0,10.0;140,10;120,50"/>'
+    text = CVAT.format(f'{BOX}{bus}<points label="nose" points="1,2"/><tag label="t"/>')
+    found, classes = read_cvat(write(tmp_path / 'a.xml', text), [picture(tmp_path / 'in')])
     car, bus = found['a.png']
     assert classes == ['bus', 'car'] and car.box == (20.5, 10, 60, 50) and car.polygons is None
     assert bus.box == (100, 10, 140, 50) and bus.polygons == [[100, 10, 140, 10, 120, 50]]
@@ -375,8 +357,7 @@ def test_cvat_boxes_and_polygons_become_objects(tmp_path):
     ],
 )  # fmt: skip
 def test_cvat_shapes_that_cannot_be_meant_are_refused(tmp_path, shapes, message):
-    with pytest.raises(ValueError, match=message):
-        read_cvat(write(tmp_path / 'a.xml', CVAT.format(shapes)), [picture(tmp_path / 'in')])
+    refused(ValueError, message, read_cvat, write(tmp_path / 'a.xml', CVAT.format(shapes)), [picture(tmp_path / 'in')])
 
 
 def test_another_xml_file_is_no_export_of_cvat(tmp_path):

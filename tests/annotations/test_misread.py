@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.annotations.class_names import check_alike
@@ -53,8 +54,7 @@ def coco(*boxes, **fields):
 )
 def test_boxes_of_coco_that_mean_something_else_are_refused(prepare, boxes, fields, message):
     if message is not None:
-        with pytest.raises(ValueError, match=message):
-            prepare({'c.json': coco(*boxes, **fields)}, at='c.json')
+        refused(ValueError, message, prepare, {'c.json': coco(*boxes, **fields)}, at='c.json')
         return
     own = prepare({'c.json': coco(*boxes, **fields)}, at='c.json')
     assert [len(things) for things in boxes_of(own).values()] == [1, 0] and '1 object is there twice' in own.notes[0]
@@ -76,16 +76,14 @@ def test_shares_are_found_where_no_size_is_given(tmp_path):
     for image in content['images']:
         del image['width'], image['height']
     (tmp_path / 'c.json').write_text(json.dumps(content))
-    with pytest.raises(AnnotationError, match='shares of the sides'):
-        read_coco(tmp_path / 'c.json')
+    refused(AnnotationError, 'shares of the sides', read_coco, tmp_path / 'c.json')
 
 
 @pytest.mark.parametrize(
     'lines', ['0 .1 .1 .9 .9\n0 .2 .2 .95 .9\n', '0 .05 .1 .9 .8\n0 .1 .05 .85 .9\n']
 )  # corners; left, top, width, height
 def test_boxes_of_yolo_in_another_way_of_writing_are_refused(prepare, lines):
-    with pytest.raises(ValueError, match='all of them do as left, top'):
-        prepare({'l/a.txt': lines, 'l/classes.txt': 'car\n'}, at='l')
+    refused(ValueError, 'all of them do as left, top', prepare, {'l/a.txt': lines, 'l/classes.txt': 'car\n'}, at='l')
 
 
 @pytest.mark.parametrize('name', ['A.txt', 'a.png.txt', 'a.TXT'])
@@ -122,8 +120,7 @@ def test_files_of_voc_that_mean_something_else_are_refused(prepare, text, messag
     if message is None:
         assert boxes_of(prepare(files, at='v'))['a.png'] == [(10, 20, 20, 20)]
         return
-    with pytest.raises(ValueError, match=message):
-        prepare(files, at='v')
+    refused(ValueError, message, prepare, files, at='v')
 
 
 def test_marks_of_what_does_not_count_are_understood_in_every_format(prepare, tmp_path):
@@ -176,8 +173,7 @@ def test_tables_of_classes_that_contradict_themselves_are_refused(prepare, text,
     if message is None:
         prepare({'t.tsv': text}, 'cls', at='t.tsv')
         return
-    with pytest.raises(ValueError, match=message):
-        prepare({'t.csv': text}, 'cls', at='t.csv')
+    refused(ValueError, message, prepare, {'t.csv': text}, 'cls', at='t.csv')
 
 
 def test_boxes_in_a_table_with_a_confidence_are_predictions(prepare):
@@ -194,8 +190,7 @@ def test_palettes_whose_order_differs_are_no_classes(prepare, tmp_path):
         image = Image.fromarray(values).convert('P')
         image.putpalette(palette)
         image.save(tmp_path / f'm/{name}.png')
-    with pytest.raises(ValueError, match='each map has a palette of its own'):
-        prepare({}, 'seg', at='m')
+    refused(ValueError, 'each map has a palette of its own', prepare, {}, 'seg', at='m')
     assert not list((tmp_path / 'out/miqa_seg/ground_truth').glob('*.png'))
 
 
@@ -213,5 +208,4 @@ def test_names_of_the_user_in_remarks_may_hold_braces(prepare):
 def test_grades_and_single_letters_are_classes_of_their_own_and_other_writings_of_a_name_are_not():
     check_alike(['A', 'a', 'A-', 'A+', 'ab', 'C', 'C++'], 'The classes')
     for names in (['Car', 'car'], ['stop sign', 'stop-sign'], ['b\u0430r', 'bar'], ['caf\u00e9', 'cafe\u0301']):
-        with pytest.raises(ValueError, match='would be two classes'):
-            check_alike(names, 'The classes')
+        refused(ValueError, 'would be two classes', check_alike, names, 'The classes')

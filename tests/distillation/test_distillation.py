@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers_apis import MEAN, STD, VIT, photo, write_photos, write_run
 from helpers_database import write_database
+from helpers_refusals import refused
 
 from miqa.apis import MIQAModel, RealTimeIQA, register_demo, register_demo_fast
 from miqa.apis.zoo.catalogue import demo_path
@@ -42,12 +43,8 @@ def test_every_picture_comes_in_several_versions_and_parts_share_no_name(tmp_pat
     write_photos(tmp_path / 'b', 6)
     whole = UnlabelledPictures(tmp_path, 'cls', pictures='.', versions=3)
     assert len(whole) == 11 * 3
-    assert [whole.get_data_info(i)['image'] for i in (0, 2, 3, -1)] == [
-        'a/000.png',
-        'a/000.png',
-        'a/001.png',
-        'b/005.png',
-    ]
+    images = [whole.get_data_info(i)['image'] for i in (0, 2, 3, -1)]
+    assert images == ['a/000.png', 'a/000.png', 'a/001.png', 'b/005.png']
     parts = [UnlabelledPictures(tmp_path, 'cls', pictures='.', part=part, selection=0.4) for part in ('fit', 'select')]
     names = [{info['source'] for info in map(part.get_data_info, range(len(part)))} for part in parts]
     assert names[0].isdisjoint(names[1]) and sum(len(part.paths) for part in parts) == 11
@@ -62,15 +59,11 @@ def test_without_a_folder_the_training_sources_of_a_database_are_taken_as_its_ow
 
 
 def test_what_is_no_folder_of_pictures_is_said(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no folder'):
-        UnlabelledPictures(tmp_path, 'cls', pictures='missing')
-    with pytest.raises(FileNotFoundError, match='no picture'):
-        UnlabelledPictures(tmp_path, 'cls', pictures='.')
+    refused(FileNotFoundError, 'no folder', UnlabelledPictures, tmp_path, 'cls', pictures='missing')
+    refused(FileNotFoundError, 'no picture', UnlabelledPictures, tmp_path, 'cls', pictures='.')
     write_photos(tmp_path, 2)
-    with pytest.raises(ValueError, match='at least 1'):
-        UnlabelledPictures(tmp_path, 'cls', pictures='.', versions=0)
-    with pytest.raises(ValueError, match="must be 'train'"):
-        UnlabelledPictures(tmp_path, 'cls', pictures='.', split='val')
+    refused(ValueError, 'at least 1', UnlabelledPictures, tmp_path, 'cls', pictures='.', versions=0)
+    refused(ValueError, "must be 'train'", UnlabelledPictures, tmp_path, 'cls', pictures='.', split='val')
 
 
 def test_damage_follows_the_seed_and_leaves_the_asked_for_share_alone():
@@ -80,10 +73,8 @@ def test_damage_follows_the_seed_and_leaves_the_asked_for_share_alone():
     assert all(np.array_equal(a, b) for a, b in zip(pictures, again, strict=True))
     untouched = sum(np.array_equal(picture, photo()) for picture in pictures)
     assert 15 <= untouched <= 45  # 30 expected, three binomial deviations of 3.9 and more
-    with pytest.raises(ValueError, match='gaussian_blur'):
-        DistortAtRandom(distortions=['gausian_blur'])
-    with pytest.raises(ValueError, match='shares'):
-        DistortAtRandom(fused=2)
+    refused(ValueError, 'gaussian_blur', DistortAtRandom, distortions=['gausian_blur'])
+    refused(ValueError, 'shares', DistortAtRandom, fused=2)
 
 
 def test_student_and_teacher_see_what_they_would_see_at_inference(tmp_path):
@@ -93,8 +84,7 @@ def test_student_and_teacher_see_what_they_would_see_at_inference(tmp_path):
     assert inputs['image'].shape == (3, 40, 40)
     prepared = MIQAModel(tmp_path / 'teacher.pth').prepare(photo()[..., ::-1].copy())
     assert np.array_equal(inputs[TEACHER_VIEW].numpy(), prepared)
-    with pytest.raises(ValueError, match='short_side'):
-        PackStudentAndTeacher({'size': 40}, {'short_side': 72, 'size': 64})
+    refused(ValueError, 'short_side', PackStudentAndTeacher, {'size': 40}, {'short_side': 72, 'size': 64})
 
 
 def batch_of(count: int, size: int = 64) -> dict:
@@ -123,8 +113,7 @@ def test_a_batch_gets_the_teachers_own_scores(tmp_path, network):
 def test_a_view_that_is_not_the_teachers_is_refused_and_a_labelled_batch_stays(tmp_path):
     write_run(tmp_path / 'teacher.pth')
     teacher = TeacherScores(str(tmp_path / 'teacher.pth'))
-    with pytest.raises(ValueError, match='sees 64 pixels of a short side of 72; the pipeline packs 60'):
-        teacher.mark(batch_of(2, 60))
+    refused(ValueError, 'sees 64 pixels of a short side of 72; the pipeline packs 60', teacher.mark, batch_of(2, 60))
     batch = batch_of(1)
     del batch['inputs'][TEACHER_VIEW]
     teacher.mark(batch)
@@ -178,8 +167,7 @@ def exported(tmp_path_factory):
 
 def test_the_camera_model_is_found_by_name_and_scores_without_torch(exported, tmp_path, monkeypatch):
     monkeypatch.setenv('MIQA_HOME', str(tmp_path))
-    with pytest.raises(WeightsUnavailable, match=r'bash tools/quickstart\.sh'):
-        MIQAModel('demo-fast')
+    refused(WeightsUnavailable, r'bash tools/quickstart\.sh', MIQAModel, 'demo-fast')
     register_demo_fast(exported)
     expected = MIQAModel(exported).assess(photo())
     assert MIQAModel('demo-fast').assess(photo()) == expected
@@ -196,8 +184,7 @@ def test_the_camera_model_is_found_by_name_and_scores_without_torch(exported, tm
 
 def test_only_an_exported_file_becomes_the_camera_model(tmp_path):
     write_run(tmp_path / 'best.pth')
-    with pytest.raises(CheckpointError, match='miqa export'):
-        register_demo_fast(tmp_path / 'best.pth')
+    refused(CheckpointError, 'miqa export', register_demo_fast, tmp_path / 'best.pth')
     (tmp_path / 'other.onnx').write_bytes(b'nothing')
     with pytest.raises(CheckpointError):
         register_demo_fast(tmp_path / 'other.onnx')
@@ -209,5 +196,4 @@ def test_the_demo_of_each_task_has_a_place_of_its_own(tmp_path, monkeypatch):
         write_run(tmp_path / f'{task}.pth', task=task)
         assert register_demo(tmp_path / f'{task}.pth') == demo_path('demo', task)
     assert MIQAModel('demo').spec.task == 'cls' and MIQAModel('demo', task='det').spec.task == 'det'
-    with pytest.raises(WeightsUnavailable, match=r'MIQA_TASK=ins bash tools/quickstart\.sh'):
-        MIQAModel('demo', task='ins')
+    refused(WeightsUnavailable, r'MIQA_TASK=ins bash tools/quickstart\.sh', MIQAModel, 'demo', task='ins')

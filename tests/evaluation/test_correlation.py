@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torchmetrics.functional as tm
+from helpers_refusals import refused
 from scipy import stats
 from scipy.optimize import curve_fit
 
@@ -124,19 +125,13 @@ def test_a_number_that_is_not_finite_raises_and_says_where(bad, mapping):
     broken[7] = bad
     with pytest.raises(ValueError, match='1 of 10 predictions are NaN or infinite, the first at position 7'):
         quality_correlations(broken, values, mapping)
-    with pytest.raises(ValueError, match='labels are NaN or infinite'):
-        quality_correlations(values, broken, mapping)
+    refused(ValueError, 'labels are NaN or infinite', quality_correlations, values, broken, mapping)
 
 
 def test_constants_mismatches_and_too_few_pairs_raise():
     values = np.arange(10.0)
-    with pytest.raises(ValueError, match='All 10 predictions are 3'):
-        quality_correlations(np.full(10, 3.0), values)
-    with pytest.raises(ValueError, match='All 10 labels are 3'):
-        quality_correlations(values, np.full(10, 3.0))
-    with pytest.raises(ValueError, match=r'shapes are \(10,\) and \(9,\)'):
-        quality_correlations(values, values[:9])
-    with pytest.raises(ValueError, match='at least 3 pairs; there are 2'):
-        quality_correlations([0.0, 1.0], [0.0, 1.0])
-    with pytest.raises(ValueError, match="Did you mean 'logistic[45]'"):
-        quality_correlations(values, values, 'logistic')
+    refused(ValueError, 'All 10 predictions are 3', quality_correlations, np.full(10, 3.0), values)
+    refused(ValueError, 'All 10 labels are 3', quality_correlations, values, np.full(10, 3.0))
+    refused(ValueError, r'shapes are \(10,\) and \(9,\)', quality_correlations, values, values[:9])
+    refused(ValueError, 'at least 3 pairs; there are 2', quality_correlations, [0.0, 1.0], [0.0, 1.0])
+    refused(ValueError, "Did you mean 'logistic[45]'", quality_correlations, values, values, 'logistic')

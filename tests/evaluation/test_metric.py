@@ -26,9 +26,7 @@ def collect(positions, size):
 
 
 def expected(positions):
-    pred, gt = zip(
-        *((torch.tensor(p).item(), torch.tensor(g).item()) for p, g in map(scores_of, positions)), strict=True
-    )
+    pred, gt = torch.tensor([scores_of(position) for position in positions]).T.tolist()
     return quality_correlations(pred, gt)
 
 
@@ -39,12 +37,9 @@ def test_order_and_padding_do_not_change_the_scores():
     np.testing.assert_allclose(metric.predictions, np.sin(np.arange(5)), rtol=1e-6)
 
 
-def test_a_missing_sample_raises():
+def test_a_missing_sample_and_one_beyond_the_dataset_raise():
     with pytest.raises(RuntimeError, match='1 are missing, the first is number 2'):
         collect([0, 1, 3, 4], 5)
-
-
-def test_a_sample_beyond_the_dataset_raises():
     with pytest.raises(RuntimeError, match='numbered up to 5'):
         collect(range(6), 5)
 

@@ -39,12 +39,8 @@ def test_the_papers_ranking_is_in_the_data():
 
 
 def test_published_scores_are_found_by_name_or_absent():
-    assert published_scores('RA-MIQA', 'det', 'composite') == {
-        'SRCC': 0.8125,
-        'PLCC': 0.8264,
-        'KRCC': 0.6263,
-        'RMSE': 0.1596,
-    }
+    expected = {'SRCC': 0.8125, 'PLCC': 0.8264, 'KRCC': 0.6263, 'RMSE': 0.1596}
+    assert published_scores('RA-MIQA', 'det', 'composite') == expected
     assert published_scores('my own network', 'det', 'composite') is None
 
 

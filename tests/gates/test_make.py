@@ -2,16 +2,19 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import onnx
 import pytest
 from helpers_machines import save, square
+from helpers_refusals import refused
 from onnx import TensorProto, helper
 from scipy.stats import spearmanr
 
 from miqa.apis import RealTimeIQA
 from miqa.apis.gate_model import AFTER, BEFORE, GateFolder, assess_answers
+from miqa.apis.inputs import to_rgb
 from miqa.cli.main import main
 from miqa.errors import CheckpointError
 from miqa.gates.worth import Interval
@@ -34,13 +37,10 @@ def write_network(path, size=16):
         helper.make_node('Unsqueeze', ['energy', 'one'], ['b']),
         helper.make_node('Concat', ['a', 'b'], ['features'], axis=1),
     ]
-    graph = helper.make_graph(
-        nodes,
-        'network',
-        [helper.make_tensor_value_info('pixels', TensorProto.UINT8, ['batch', 3, size, size])],
-        [helper.make_tensor_value_info('features', TensorProto.FLOAT, ['batch', 2])],
-        [onnx.numpy_helper.from_array(np.array([1], np.int64), 'one')],
-    )
+    pixels = helper.make_tensor_value_info('pixels', TensorProto.UINT8, ['batch', 3, size, size])
+    features = helper.make_tensor_value_info('features', TensorProto.FLOAT, ['batch', 2])
+    one = onnx.numpy_helper.from_array(np.array([1], np.int64), 'one')
+    graph = helper.make_graph(nodes, 'network', [pixels], [features], [one])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), path)
     return path
 
@@ -58,9 +58,8 @@ def shots(tmp_path_factory):
         save(root / 'in' / f'{number + 1}.png', picture)
         images.append({'id': number + 1, 'file_name': f'{number + 1}.png', 'width': SIZE[0], 'height': SIZE[1]})
         x, y, right, bottom = box
-        boxes.append(
-            {'id': number + 1, 'image_id': number + 1, 'category_id': 3, 'bbox': [x, y, right - x, bottom - y]}
-        )
+        sides = [x, y, right - x, bottom - y]
+        boxes.append({'id': number + 1, 'image_id': number + 1, 'category_id': 3, 'bbox': sides})
     coco = {'images': images, 'annotations': boxes, 'categories': [{'id': 3, 'name': 'square'}]}
     (root / 'coco.json').write_text(json.dumps(coco))
     (root / 'mine.py').write_text(
@@ -96,16 +95,10 @@ def test_one_command_leaves_a_gate_whose_scores_follow_the_machine(gate, shots, 
     assert (folder.task, folder.label, folder.machine.name) == ('det', 'accuracy', 'eyes')
     assert folder.made['pictures'] == 6 * SOURCES and folder.made['sources'] == SOURCES
     pictures = sorted(map(str, (gate / 'data/miqa_det/images').glob('*/*.png')))
-    answers = machine(shots).predict([_rgb(path) for path in pictures])
+    answers = machine(shots).predict([to_rgb(path) for path in pictures])
     sure = [answer.scores.max(initial=0) for answer in answers]
     assert spearmanr(assess_answers(folder, pictures, answers), sure).statistic > 0.6
     assert spearmanr(folder.model().assess(pictures), sure).statistic > 0.4
-
-
-def _rgb(path):
-    from miqa.apis.inputs import to_rgb
-
-    return to_rgb(path)
 
 
 def test_the_report_stands_alone_and_says_what_each_score_is_worth(gate):
@@ -178,21 +171,11 @@ def test_numbers_are_kept_for_a_picture_and_not_for_its_name(gate, tmp_path):
 @pytest.mark.parametrize('after', [False, True])
 def test_the_filter_takes_the_folder_and_keeps_what_reaches_its_threshold(gate, shots, tmp_path, after):
     options = ['--machine', str(shots / 'mine.py')] if after else []
-    main(
-        [
-            'filter',
-            str(gate / 'data/miqa_det/images'),
-            '--gate',
-            str(gate),
-            '--to',
-            str(tmp_path / 'good'),
-            '-q',
-            *options,
-        ]
-    )
+    pictures = gate / 'data/miqa_det/images'
+    main(['filter', str(pictures), '--gate', str(gate), '--to', str(tmp_path / 'good'), '-q', *options])
     folder = GateFolder.open(gate)
     model = folder.model(machine(shots) if after else None)
-    pictures = sorted((gate / 'data/miqa_det/images').glob('*/*.png'))
+    pictures = sorted(pictures.glob('*/*.png'))
     kept = {path.name for path, score in zip(pictures, model.assess(list(map(str, pictures))), strict=True)
             if score >= folder.thresholds[AFTER if after else BEFORE].threshold}  # fmt: skip
     assert {path.name for path in (tmp_path / 'good').rglob('*.png')} == kept and 0 < len(kept) < len(pictures)
@@ -236,11 +219,9 @@ def test_an_answer_of_another_machine_is_refused(gate, shots, tmp_path):
     folder = GateFolder.open(gate)
     picture = np.zeros((64, 96, 3), np.uint8)
     other = DetectionPrediction(np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.array([7]))
-    with pytest.raises(ValueError, match='has 1 classes; this answer speaks of class 7'):
-        assess_answers(folder, [picture], [other])
+    refused(ValueError, 'has 1 classes; this answer speaks of class 7', assess_answers, folder, [picture], [other])
     config = {**load_machine_configs(shots / 'mine.py')[0], 'classes': ['circle']}
-    with pytest.raises(ValueError, match='the first that differs is number 0'):
-        folder.model(build_machine(config))
+    refused(ValueError, 'the first that differs is number 0', folder.model, build_machine(config))
 
 
 def test_a_machine_that_the_gate_never_saw_is_scored_and_the_guarantee_is_not_extended_to_it(
@@ -260,13 +241,10 @@ def test_a_machine_that_the_gate_never_saw_is_scored_and_the_guarantee_is_not_ex
 
 @pytest.mark.parametrize('name', ['gate.json', 'before.onnx', 'picture.onnx'])
 def test_a_changed_file_of_a_gate_is_named(gate, tmp_path, name):
-    import shutil
-
     copy = shutil.copytree(gate, tmp_path / 'copy', ignore=shutil.ignore_patterns('data', 'features'))
     text = (copy / name).read_bytes()
     (copy / name).write_bytes(text.replace(b'"det"', b'"ins"') if name.endswith('json') else text[:-1] + b'x')
-    with pytest.raises(ValueError, match=name):
-        GateFolder.open(copy)
+    refused(ValueError, name, GateFolder.open, copy)
 
 
 @pytest.mark.parametrize(('child', 'whole'), [(1, True), (0, False)], ids=['ends', 'leads back'])
@@ -285,5 +263,4 @@ def test_trees_of_a_gate_are_run_only_where_every_branch_ends(child, whole, tmp_
         session, _ = open_onnx(tmp_path / 'head.onnx', 'cpu', limited=True)
         assert session.run(None, {'x': np.array([[0.0], [1.0]], np.float32)})[0].ravel().tolist() == [1.0, 2.0]
     else:
-        with pytest.raises(CheckpointError, match='lead back'):
-            open_onnx(tmp_path / 'head.onnx', 'cpu', limited=True)
+        refused(CheckpointError, 'lead back', open_onnx, tmp_path / 'head.onnx', 'cpu', limited=True)

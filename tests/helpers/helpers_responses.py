@@ -5,12 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from helpers_database import write_database
 
 from miqa.keeping import write_json
 from miqa.labelling import label_database
 from miqa.machines import ResponseFolder, list_sources, responses_folder
 from miqa.machines.runner import images_of
 from miqa.running import generator_for
+
+
+def write_labelled(
+    root: str | Path, task: str, machines: dict[str, float], sources: int = 6, val_sources: int = 4
+) -> Path:
+    """Write a database whose labels are those of the responses of made-up machines; return its root."""
+    write_database(root, task, sources=sources, val_sources=val_sources)
+    write_responses(root, task, machines)
+    label_from_responses(root, task)
+    return Path(root)
 
 
 def write_responses(data_root: str | Path, task: str, machines: dict[str, float], skill: float = 1.0) -> None:

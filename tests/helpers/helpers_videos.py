@@ -55,6 +55,13 @@ def ffmpeg(*arguments) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
+def frames_read_by_ffmpeg(path) -> int:
+    """Return how many frames of a video the ffmpeg program decodes."""
+    command = [ffmpeg_program(), '-loglevel', 'quiet', '-i', path, '-f', 'null', '-', '-progress', '-']
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    return int([line for line in told.splitlines() if line.startswith('frame=')][-1][6:])
+
+
 def video_with_sound(path: Path, seconds=3, size='64x48', fps='10') -> Path:
     """A test picture that changes, with a tone: H.264 and AAC, a key frame each second, index at the front."""
     ffmpeg(

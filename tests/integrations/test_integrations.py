@@ -1,12 +1,13 @@
 """Scores where people look at pictures: frames, Hugging Face datasets, FiftyOne."""
 
-import io
 import sys
 import types
 
 import numpy as np
 import pytest
 from helpers_apis import write_run
+from helpers_pictures import file_of
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.apis import MIQAModel
@@ -52,21 +53,13 @@ def test_a_frame_filter_takes_supervisions_frames(model, frames, tmp_path):
 
 def test_a_frame_filter_refuses_the_gate_of_another_model(model, tmp_path):
     gate = Gate(0.5, 0.9, None, 0.95, 0.5, 0.95, 0.1, 100, 100, 'other@1')
-    with pytest.raises(ValueError, match='scores of the model other@1'):
-        FrameFilter(model, gate=gate.save(tmp_path / 'gate.json'))
-    with pytest.raises(ValueError, match='either a gate or a threshold'):
-        FrameFilter(model)
-
-
-def png(frame) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(frame).save(stream, 'png')
-    return stream.getvalue()
+    refused(ValueError, 'scores of the model other@1', FrameFilter, model, gate=gate.save(tmp_path / 'gate.json'))
+    refused(ValueError, 'either a gate or a threshold', FrameFilter, model)
 
 
 def test_a_dataset_gets_the_scores_of_the_model_and_an_error_for_a_broken_picture(model, frames, tmp_path):
     datasets = pytest.importorskip('datasets')
-    cells = [{'bytes': png(frame), 'path': None} for frame in frames[:3]]
+    cells = [{'bytes': file_of(frame, 'PNG'), 'path': None} for frame in frames[:3]]
     cells.append({'bytes': b'no picture', 'path': None})
     made = datasets.Dataset.from_dict(
         {'image': cells, 'id': list('abcd')},
@@ -78,10 +71,8 @@ def test_a_dataset_gets_the_scores_of_the_model_and_an_error_for_a_broken_pictur
     assert scored['miqa_score'][:3] == pytest.approx([model.assess(cell['bytes']) for cell in cells[:3]], abs=1e-5)
     assert scored['miqa_score'][3] is None and 'picture' in scored['miqa_error'][3]
     assert scored['miqa_error'][:3] == [None] * 3
-    with pytest.raises(ValueError, match='has the columns miqa_error'):
-        add_scores(scored, model)
-    with pytest.raises(ValueError, match="no column 'photo'"):
-        add_scores(made, model, column='photo')
+    refused(ValueError, 'has the columns miqa_error', add_scores, scored, model)
+    refused(ValueError, "no column 'photo'", add_scores, made, model, column='photo')
 
 
 class Samples:

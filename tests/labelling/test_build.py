@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers_machines import bright_squares, brightness_classes, save, write_cls_database, write_det_database
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.labelling import ScoreFolder, ScoreOptions, label_database, scores_folder
@@ -34,6 +35,12 @@ def respond(root, task, *machines, **options):
         run_machine(machine, list_sources(root, task), folder, progress=False, **options)
 
 
+def answered(root, task, *machines):
+    """Write a database and the responses of machines: of the usual one where none is named."""
+    (write_cls_database if task == 'cls' else write_det_database)(root)
+    respond(root, task, *(machines or [bright() if task == 'cls' else squares()]))
+
+
 def label(root, task, **options):
     return label_database(root, task, progress=False, **options)
 
@@ -46,26 +53,14 @@ def squares(task='det', weight=1.0, name='squares', function=bright_squares):
     return CallableMachine(function, task, name, weight, classes=['square'])
 
 
-def read(path):
-    return pd.read_csv(path)
-
-
 def test_cls_labels_are_what_the_formulas_say(tmp_path):
-    write_cls_database(tmp_path)
-    respond(tmp_path, 'cls', bright(3), CallableMachine(always_dark, 'cls', 'dark', 1))
+    answered(tmp_path, 'cls', bright(3), CallableMachine(always_dark, 'cls', 'dark', 1))
     manifest = label(tmp_path, 'cls')
     assert manifest['images'] == 9 and manifest['complete']
     # s1 is 128 bright, class 1; its versions are 83 (a medium grey: 84 is the border), 38 and 0.
-    table = read(tmp_path / 'miqa_cls/labels/s1_mmos.csv')
-    assert table.columns.tolist() == [
-        'dist_images',
-        'weighted_consistency',
-        'weighted_accuracy',
-        'mean_consistency',
-        'std_consistency',
-        'mean_accuracy',
-        'std_accuracy',
-    ]
+    table = pd.read_csv(tmp_path / 'miqa_cls/labels/s1_mmos.csv')
+    kinds = ('weighted_consistency', 'weighted_accuracy', 'mean_consistency', 'std_consistency')
+    assert table.columns.tolist() == ['dist_images', *kinds, 'mean_accuracy', 'std_accuracy']
     assert table['dist_images'].tolist() == [f's1/s1_darkness_{level}.png' for level in (1, 2, 3)]
     says = [int(np.argmax(brightness_classes([np.full((3, 3, 3), value)])[0])) for value in (83, 38, 0)]
     same = np.array([float(answer == 1) for answer in says])
@@ -77,23 +72,20 @@ def test_cls_labels_are_what_the_formulas_say(tmp_path):
 
 
 def test_soft_consistency_needs_and_uses_the_probabilities(tmp_path):
-    write_cls_database(tmp_path)
-    respond(tmp_path, 'cls', bright())
-    with pytest.raises(ValueError, match='store-probabilities'):
-        label(tmp_path, 'cls', options=ScoreOptions('soft'))
+    answered(tmp_path, 'cls')
+    refused(ValueError, 'store-probabilities', label, tmp_path, 'cls', options=ScoreOptions('soft'))
     respond(tmp_path, 'cls', bright(name='kept'), store_probabilities=True)
     label(tmp_path, 'cls', options=ScoreOptions('soft'), weights={'kept': 1.0}, overwrite=True)
     p, q = (brightness_classes([np.full((3, 3, 3), value)])[0] for value in (215, 125))
-    table = read(tmp_path / 'miqa_cls/labels/s2_mmos.csv')
+    table = pd.read_csv(tmp_path / 'miqa_cls/labels/s2_mmos.csv')
     assert table['weighted_consistency'][1] == pytest.approx(np.minimum(p, q).sum(), abs=2e-3)
 
 
 def test_det_labels_are_average_precisions(tmp_path):
-    write_det_database(tmp_path)
-    respond(tmp_path, 'det', squares())
+    answered(tmp_path, 'det')
     label(tmp_path, 'det')
     for kind in ('accuracy', 'consistency'):
-        table = read(tmp_path / f'miqa_det/labels/000000000001_{kind}.csv')
+        table = pd.read_csv(tmp_path / f'miqa_det/labels/000000000001_{kind}.csv')
         assert table.columns.tolist()[:2] == ['filename', 'AP_weighted_avg']
         assert table['filename'].tolist() == [f'000000000001_snow_{level}.png' for level in (1, 2, 3)]
         # The box as it is; IoU 0.75 counts at six of the ten thresholds and at 0.75; nothing found.
@@ -102,26 +94,23 @@ def test_det_labels_are_average_precisions(tmp_path):
 
 
 def test_ins_labels_come_from_masks_and_dets_images(tmp_path):
-    write_det_database(tmp_path)
-    respond(tmp_path, 'ins', squares('ins', function=square_masks))
+    answered(tmp_path, 'ins', squares('ins', function=square_masks))
     label(tmp_path, 'ins')
-    table = read(tmp_path / 'miqa_ins/labels/000000000002_accuracy.csv')
+    table = pd.read_csv(tmp_path / 'miqa_ins/labels/000000000002_accuracy.csv')
     np.testing.assert_allclose(table['AP_weighted_avg'], [1, 0.6, 0], atol=1e-6)
 
 
 def test_a_machine_without_detections_on_the_clean_image_abstains_from_consistency_alone(tmp_path):
-    write_det_database(tmp_path)
-    respond(tmp_path, 'det', squares(weight=1), squares(weight=3, name='blind', function=blind))
+    answered(tmp_path, 'det', squares(weight=1), squares(weight=3, name='blind', function=blind))
     label(tmp_path, 'det')
-    consistency = read(tmp_path / 'miqa_det/labels/000000000001_consistency.csv')['AP_weighted_avg']
-    accuracy = read(tmp_path / 'miqa_det/labels/000000000001_accuracy.csv')['AP_weighted_avg']
+    consistency = pd.read_csv(tmp_path / 'miqa_det/labels/000000000001_consistency.csv')['AP_weighted_avg']
+    accuracy = pd.read_csv(tmp_path / 'miqa_det/labels/000000000001_accuracy.csv')['AP_weighted_avg']
     np.testing.assert_allclose(consistency, [1, 0.6, 0], atol=1e-6)
     np.testing.assert_allclose(accuracy, np.array([1, 0.6, 0]) / 4, atol=1e-6)
 
 
 def test_below_the_confidence_the_clean_detections_do_not_count(tmp_path):
-    write_det_database(tmp_path)
-    respond(tmp_path, 'det', squares())
+    answered(tmp_path, 'det')
     manifest = label(tmp_path, 'det', options=ScoreOptions(confidence=0.95))
     assert manifest['images'] == 0 and manifest['excluded_images'] == 6
     assert set(manifest['excluded'].values()) == {'machine detects nothing on the clean image'}
@@ -136,8 +125,7 @@ def edit_truth(root, change):
 
 
 def test_an_image_without_objects_or_with_a_crowd_alone_has_no_labels(tmp_path):
-    write_det_database(tmp_path)
-    respond(tmp_path, 'det', squares())
+    answered(tmp_path, 'det')
 
     def empty_and_crowd(content):
         content['annotations'].pop(0)
@@ -150,8 +138,7 @@ def test_an_image_without_objects_or_with_a_crowd_alone_has_no_labels(tmp_path):
 
 
 def test_categories_are_matched_by_name_and_unknown_ones_left_out(tmp_path):
-    write_det_database(tmp_path)
-    respond(tmp_path, 'det', squares())
+    answered(tmp_path, 'det')
 
     def add_a_category_the_machine_does_not_know(content):
         content['categories'].append({'id': 3, 'name': 'circle'})
@@ -160,18 +147,15 @@ def test_categories_are_matched_by_name_and_unknown_ones_left_out(tmp_path):
 
     edit_truth(tmp_path, add_a_category_the_machine_does_not_know)
     label(tmp_path, 'det')
-    assert read(tmp_path / 'miqa_det/labels/000000000001_accuracy.csv')['AP_weighted_avg'][0] == 1
+    assert pd.read_csv(tmp_path / 'miqa_det/labels/000000000001_accuracy.csv')['AP_weighted_avg'][0] == 1
     edit_truth(tmp_path, lambda content: [item.update(name=f'disc {item["id"]}') for item in content['categories']])
-    with pytest.raises(ValueError, match='No class of squares'):
-        label(tmp_path, 'det', overwrite=True)
+    refused(ValueError, 'No class of squares', label, tmp_path, 'det', overwrite=True)
 
 
 def test_an_annotation_for_another_size_is_noticed(tmp_path):
-    write_det_database(tmp_path)
-    respond(tmp_path, 'det', squares())
+    answered(tmp_path, 'det')
     edit_truth(tmp_path, lambda content: content['images'][0].update(width=30, height=40))
-    with pytest.raises(ValueError, match='40x30 pixels.*30x40'):
-        label(tmp_path, 'det')
+    refused(ValueError, '40x30 pixels.*30x40', label, tmp_path, 'det')
 
 
 def test_a_version_of_another_size_than_its_clean_image_is_noticed(tmp_path):
@@ -195,55 +179,48 @@ def test_unreadable_images_are_left_out_and_named(tmp_path):
         's0_darkness_2.png': 'image is unreadable or gets no answer',
         **{f's1_darkness_{level}.png': 'clean image is unreadable or gets no answer' for level in (1, 2, 3)},
     }
-    assert len(read(tmp_path / 'miqa_cls/labels/s0_mmos.csv')) == 2
+    assert len(pd.read_csv(tmp_path / 'miqa_cls/labels/s0_mmos.csv')) == 2
     assert not (tmp_path / 'miqa_cls/labels/s1_mmos.csv').exists()
 
 
 def test_other_weights_need_no_machine_and_no_score_again(tmp_path, monkeypatch):
-    write_cls_database(tmp_path)
-    respond(tmp_path, 'cls', bright(), CallableMachine(always_dark, 'cls', 'dark'))
+    answered(tmp_path, 'cls', bright(), CallableMachine(always_dark, 'cls', 'dark'))
     label(tmp_path, 'cls')
     monkeypatch.setattr('miqa.labelling.build.score_part', lambda *args: pytest.fail('scored again'))
-    with pytest.raises(FileExistsError, match='other machines'):
-        label(tmp_path, 'cls', weights={'dark': 1.0})
+    refused(FileExistsError, 'other machines', label, tmp_path, 'cls', weights={'dark': 1.0})
     label(tmp_path, 'cls', weights={'dark': 1.0}, overwrite=True)
-    assert read(tmp_path / 'miqa_cls/labels/s2_mmos.csv')['weighted_accuracy'].tolist() == [0, 0, 0]
-    assert read(tmp_path / 'miqa_cls/labels/s0_mmos.csv')['weighted_accuracy'].tolist() == [1, 1, 1]
+    assert pd.read_csv(tmp_path / 'miqa_cls/labels/s2_mmos.csv')['weighted_accuracy'].tolist() == [0, 0, 0]
+    assert pd.read_csv(tmp_path / 'miqa_cls/labels/s0_mmos.csv')['weighted_accuracy'].tolist() == [1, 1, 1]
 
 
 def test_labels_that_were_not_made_here_are_not_overwritten(tmp_path):
-    write_cls_database(tmp_path)
-    respond(tmp_path, 'cls', bright())
+    answered(tmp_path, 'cls')
     official = tmp_path / 'miqa_cls/labels/s0_mmos.csv'
     official.parent.mkdir()
     official.write_text('dist_images,weighted_consistency,weighted_accuracy\n')
-    with pytest.raises(FileExistsError, match='not made here'):
-        label(tmp_path, 'cls')
+    refused(FileExistsError, 'not made here', label, tmp_path, 'cls')
     assert official.read_text().count('\n') == 1
     label(tmp_path, 'cls', overwrite=True)
-    assert len(read(official)) == 3
+    assert len(pd.read_csv(official)) == 3
 
 
 def test_a_missing_response_is_an_error_that_says_what_to_run(tmp_path):
-    write_cls_database(tmp_path)
-    respond(tmp_path, 'cls', bright())
+    answered(tmp_path, 'cls')
     save(tmp_path / 'miqa_cls/images/s0/s0_darkness_4.png', np.zeros((30, 40, 3)))
-    with pytest.raises(ValueError, match='no response to 1 of 10 images, for example s0_darkness_4.png'):
-        label(tmp_path, 'cls')
+    refused(ValueError, 'no response to 1 of 10 images, for example s0_darkness_4.png', label, tmp_path, 'cls')
     respond(tmp_path, 'cls', bright())
     assert label(tmp_path, 'cls')['images'] == 10
 
 
 def test_scores_follow_responses_that_were_made_again(tmp_path):
-    write_cls_database(tmp_path)
-    respond(tmp_path, 'cls', bright())
+    answered(tmp_path, 'cls')
     label(tmp_path, 'cls')
     folder = responses_folder(tmp_path, 'cls') / 'brightness'
     for path in folder.iterdir():
         path.unlink()
     respond(tmp_path, 'cls', CallableMachine(always_dark, 'cls', 'brightness'))
     label(tmp_path, 'cls', overwrite=True)
-    assert read(tmp_path / 'miqa_cls/labels/s2_mmos.csv')['weighted_accuracy'].tolist() == [0, 0, 0]
+    assert pd.read_csv(tmp_path / 'miqa_cls/labels/s2_mmos.csv')['weighted_accuracy'].tolist() == [0, 0, 0]
 
 
 def test_two_processes_write_what_one_writes(tmp_path):
@@ -258,8 +235,7 @@ def test_two_processes_write_what_one_writes(tmp_path):
 
 
 def test_scores_of_single_machines_are_kept_for_filter_curves(tmp_path):
-    write_det_database(tmp_path)
-    respond(tmp_path, 'det', squares())
+    answered(tmp_path, 'det')
     label(tmp_path, 'det')
     table = ScoreFolder(scores_folder(tmp_path, 'det') / 'squares').read().to_pandas()
     assert table['accuracy_75'].tolist() == pytest.approx([1, 1, 0] * 2)
@@ -285,10 +261,8 @@ def test_the_dataset_reads_the_labels_unchanged(tmp_path, task, kind):
     with open(path, 'w', newline='') as stream:
         csv.writer(stream).writerows([header, *names])
     dataset = MIQDDataset(data_root=str(tmp_path), task=task, label=kind, split='val', pipeline=[])
-    assert len(dataset) == 6
-    expected = {}
-    if task != 'cls':
-        expected = {1: 1.0, 2: 0.6, 3: 0.0}
-        for i in range(6):
-            info = dataset.get_data_info(i)
-            assert dataset.labels[i] == pytest.approx(expected[info['fg_level']], abs=1e-6)
+    levels = [dataset.get_data_info(i)['fg_level'] for i in range(len(dataset))]
+    assert levels == [1, 2, 3] * 2
+    # Versions of the dark source stay dark; those of the medium one are all nearer to dark.
+    expected = [1, 1, 1, 0, 0, 0] if task == 'cls' else [1, 0.6, 0] * 2
+    np.testing.assert_allclose(dataset.labels, expected, atol=1e-6)

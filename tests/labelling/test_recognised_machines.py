@@ -28,23 +28,22 @@ def own(tmp_path):
             objects.append({'id': len(objects) + 1, 'image_id': number, 'category_id': label + 1, 'bbox': sides,
                             'area': sides[2] * sides[3], 'iscrowd': 0})  # fmt: skip
     categories = [{'id': i + 1, 'name': name} for i, name in enumerate(NAMES)]
-    (tmp_path / 'shots.json').write_text(
-        json.dumps({'images': images, 'annotations': objects, 'categories': categories})
-    )
+    coco = {'images': images, 'annotations': objects, 'categories': categories}
+    (tmp_path / 'shots.json').write_text(json.dumps(coco))
     head = np.concatenate([centred(everywhere()), chances()], 1).T[None]
     write(tmp_path / 'net.onnx', {'output0': head})
     return tmp_path
+
+
+def trial(own):
+    return trial_of_folder(own / 'shots', 'det', own / 'shots.json')
 
 
 def test_a_file_is_recognised_once_and_its_config_can_be_kept(own):
     said = []
     configs = machine_configs_of([str(own / 'net.onnx')], 'det')
     options = {'root': own / 'data', 'write_config': own / 'net.py', 'say': said.append}
-
-    def trial():
-        return trial_of_folder(own / 'shots', 'det', own / 'shots.json')
-
-    (config,) = complete_configs(configs, trial, **options)
+    (config,) = complete_configs(configs, lambda: trial(own), **options)
     assert any('3 pictures' in sentence for sentence in said) and config['classes'] == list(NAMES)
     said.clear()
 
@@ -63,17 +62,16 @@ def test_a_file_is_recognised_once_and_its_config_can_be_kept(own):
 
 
 def test_a_kept_record_that_names_another_type_of_machine_is_not_used(own):
-    configs = machine_configs_of([str(own / 'net.onnx')], 'det')
+    def complete():
+        configs = machine_configs_of([str(own / 'net.onnx')], 'det')
+        return complete_configs(configs, lambda: trial(own), root=own / 'data', say=lambda _: None)
 
-    def trial():
-        return trial_of_folder(own / 'shots', 'det', own / 'shots.json')
-
-    complete_configs(configs, trial, root=own / 'data', say=lambda _: None)
+    complete()
     (kept,) = (own / 'data').rglob('net.json')
     record = json.loads(kept.read_text())
     record['config'] = {'type': 'CallableMachine', 'function': 'os:system', 'name': 'x'}
     kept.write_text(json.dumps(record))
-    (config,) = complete_configs(configs, trial, root=own / 'data', say=lambda _: None)
+    (config,) = complete()
     assert config['type'] == 'OnnxMachine'
 
 

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from helpers_database import source_ids, write_database, write_split
+from helpers_refusals import refused
 
 from miqa.datasets import DatabaseError, MIQDDataset, fingerprint, label_fingerprint, official_split, read_split
 from miqa.datasets import miqd as miqd_module
@@ -16,6 +17,11 @@ from miqa.keeping.downloads import DownloadError
 from miqa.splits.reading import OFFICIAL_SPLITS, split_path
 from miqa.splits.writing import OFFICIAL_URL, download_splits, make_splits, renew_splits
 from miqa.taxonomy import TEST_LABEL_DEVIATIONS
+
+
+def clear(root):
+    for path in (root / 'splits').iterdir():
+        path.unlink()
 
 
 def put(root, name, text):
@@ -72,8 +78,7 @@ def test_names_and_numbers_become_folder_names(tmp_path):
 )
 def test_a_bad_cls_split_file_is_refused(tmp_path, text, words):
     put(tmp_path, 'miqa_cls_train.csv', text)
-    with pytest.raises(DatabaseError, match=words):
-        read_split(tmp_path, 'cls', 'train')
+    refused(DatabaseError, words, read_split, tmp_path, 'cls', 'train')
 
 
 @pytest.mark.parametrize('value', ['12a', '-5', '1.5', '1234567890123', ''])
@@ -92,8 +97,7 @@ def test_a_source_in_both_splits_is_refused(tmp_path):
 
 
 def test_a_missing_split_file_says_how_to_get_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match='download_splits.py'):
-        read_split(tmp_path, 'cls', 'train')
+    refused(FileNotFoundError, 'download_splits.py', read_split, tmp_path, 'cls', 'train')
     # A test alone needs no train split.
     put(tmp_path, 'miqa_cls_val.csv', 'Image Name\nx.JPEG\n')
     assert read_split(tmp_path, 'cls', 'test') == ['x']
@@ -119,13 +123,10 @@ def mirror(shared_data):
 
 def test_the_official_files_are_fetched_and_checked(mirror, tmp_path):
     paths = download_splits(tmp_path, base_url=mirror, progress=False)
-    assert [path.name for path in paths] == [
-        f'miqa_{known.task}_{known.split}.csv' for known in OFFICIAL_SPLITS
-    ]  # fmt: skip
+    assert [path.name for path in paths] == [f'miqa_{known.task}_{known.split}.csv' for known in OFFICIAL_SPLITS]
     assert len(read_split(tmp_path, 'ins', 'train')) == 4000
     paths[0].write_text('Image Name\nmine.JPEG\n')
-    with pytest.raises(DownloadError, match='not the expected file'):
-        download_splits(tmp_path, base_url=mirror, progress=False)
+    refused(DownloadError, 'not the expected file', download_splits, tmp_path, base_url=mirror, progress=False)
     assert paths[0].read_text() == 'Image Name\nmine.JPEG\n'
     assert len(download_splits(tmp_path, ['ins'], mirror, progress=False)) == 2
 
@@ -144,27 +145,21 @@ def test_offline_the_message_says_which_file_to_put_where(tmp_path):
 @pytest.mark.parametrize('task', ['cls', 'det', 'ins'])
 def test_own_splits_divide_the_labelled_sources(tmp_path, task):
     root = write_database(tmp_path, task, sources=10, versions=2, size=(4, 4))
-    for path in (root / 'splits').iterdir():
-        path.unlink()
+    clear(root)
     made = make_splits(root, task, val_share=0.3, seed=5)
     assert len(made['val']) == 3 and sorted(made['train'] + made['val']) == source_ids(task, 10)
     assert read_split(root, task, 'val') == made['val'] and read_split(root, task, 'train') == made['train']
-    with pytest.raises(FileExistsError, match='is there already'):
-        make_splits(root, task)
+    refused(FileExistsError, 'is there already', make_splits, root, task)
     assert make_splits(root, task, val_share=0.3, seed=5) == made  # the same again is no conflict
-    for path in (root / 'splits').iterdir():
-        path.unlink()
+    clear(root)
     assert make_splits(root, task, 0.3, seed=5) == made
-    for path in (root / 'splits').iterdir():
-        path.unlink()
+    clear(root)
     assert make_splits(root, task, 0.3, seed=6) != made
 
 
 def test_a_share_that_is_none_is_refused(tmp_path):
-    with pytest.raises(ValueError, match='share between 0 and 1'):
-        make_splits(tmp_path, 'cls', val_share=1.5)
-    with pytest.raises(DatabaseError, match='of 0 sources'):
-        make_splits(tmp_path, 'cls')
+    refused(ValueError, 'share between 0 and 1', make_splits, tmp_path, 'cls', val_share=1.5)
+    refused(DatabaseError, 'of 0 sources', make_splits, tmp_path, 'cls')
 
 
 # The label fingerprint
@@ -237,8 +232,7 @@ def test_an_official_split_with_other_labels_is_said_to_be_different(official, t
 def test_splits_that_were_made_of_fewer_sources_are_made_anew_and_own_ones_stay(tmp_path):
     root = write_database(tmp_path / 'whole', 'cls', sources=8, versions=1, size=(4, 4))
     folder = root / 'splits'
-    for path in folder.iterdir():
-        path.unlink()
+    clear(root)
     whole = make_splits(root, 'cls', 0.3, seed=5)
     assert renew_splits(root, 'cls', 0.3, 5)[0] == {}
     labels = sorted((root / 'miqa_cls' / 'labels').iterdir())
@@ -257,9 +251,8 @@ def test_splits_that_were_made_of_fewer_sources_are_made_anew_and_own_ones_stay(
     own.write_text('\n'.join(own.read_text().splitlines()[:3]) + '\n')
     text = own.read_text()
     made, note = renew_splits(root, 'cls', 0.3, 5)
-    assert (
-        made == {} and f'name none of {len(whole["train"]) - 2} sources with labels' in note and own.read_text() == text
-    )
+    assert made == {} and own.read_text() == text
+    assert f'name none of {len(whole["train"]) - 2} sources with labels' in note
     own.unlink()  # a run that was stopped between the two files
     (folder / 'miqa_cls_val.csv').write_bytes((folder / 'miqa_cls_val.csv').read_bytes())
     assert renew_splits(root, 'cls', 0.3, 5)[0] == whole

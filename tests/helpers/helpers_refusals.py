@@ -1,0 +1,14 @@
+"""One line for what a call must refuse."""
+
+import pytest
+
+
+def refused(error, words, function, /, *arguments, **options) -> Exception:
+    """Check that ``function(*arguments, **options)`` raises this error with these words (a pattern); return the error.
+
+    Arguments are made before the call: an error of theirs is none of the refusals that are looked for.
+    """
+    __tracebackhide__ = True
+    with pytest.raises(error, match=words) as caught:
+        function(*arguments, **options)
+    return caught.value
