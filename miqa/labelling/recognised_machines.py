@@ -169,7 +169,7 @@ def complete_configs(
         }
         key = json.loads(json.dumps(key))
         path = None if root is None else task_folder(root, task) / 'machines' / f'{Path(file).stem}.json'
-        settings = _kept(path, key) if path is not None and path.is_file() else None
+        settings = _kept(path, key, Path(file).parent) if path is not None and path.is_file() else None
         if settings is not None:
             say(f'{Path(file).name} is used as detected before: {path}')
             return RecognisedMachine({**settings, 'file': file})
@@ -179,7 +179,7 @@ def complete_configs(
         for note in recognised.notes:
             say(note)
         if path is not None:
-            record = {**key, 'config': recognised.config, 'notes': recognised.notes}
+            record = {**key, 'beside': recognised.beside, 'config': recognised.config, 'notes': recognised.notes}
             with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding='utf-8')
             say(f'Kept in {path}; delete it to detect it again.')
@@ -192,10 +192,13 @@ def complete_configs(
     return complete
 
 
-def _kept(path: Path, key: Mapping) -> dict | None:
-    """Return the config of a kept record where it is for this file, task, classes and options."""
+def _kept(path: Path, key: Mapping, folder: Path) -> dict | None:
+    """Return the config of a kept record where it is for this file with those beside it, task, classes and options."""
     record = parse_json(read_regular_text(path, _MOST_BYTES), str(path))
     if not isinstance(record, dict) or any(record.get(name) != value for name, value in key.items()):
+        return None
+    beside = record.get('beside', {})
+    if not isinstance(beside, dict) or any(sha256_of_file(folder / Path(name).name) != beside[name] for name in beside):
         return None
     config = record.get('config')
     # What a stranger's database says is data: of one of these types, never another.

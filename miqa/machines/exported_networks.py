@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from miqa.networks.onnx_files import read_onnx
 from miqa.networks.onnx_session import open_onnx
 from miqa.running.devices import Device
 
@@ -60,7 +61,7 @@ class ExportedNetwork(ABC):
         outputs: what it gives, in its order.
         extra_inputs: names of its further inputs.
         metadata: what the file says about itself, text by key.
-        files: all files of the network, where it has several.
+        files: SHA-256 of each of its files as it was opened, by name.
     """
 
     file: Path
@@ -68,7 +69,7 @@ class ExportedNetwork(ABC):
     input: ImageInput
     outputs: tuple[NetworkOutput, ...]
     extra_inputs: tuple[str, ...] = ()
-    files: tuple[Path, ...] = ()
+    files: Mapping[str, str]
     metadata: Mapping[str, str]
 
     @property
@@ -113,7 +114,9 @@ class OnnxNetwork(ExportedNetwork):
 
     def __init__(self, file: str | os.PathLike, device: str = 'cpu'):
         self.file = Path(file)
-        self.session, self.device = open_onnx(file, device)
+        read = read_onnx(file, plain=False)
+        self.session, self.device = open_onnx(file, device, file=read)
+        self.files = read.digests
         self.outputs = tuple(
             NetworkOutput(item.name, tuple(side if isinstance(side, int) else None for side in item.shape or ()))
             for item in self.session.get_outputs()

@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from miqa.errors import CheckpointError
+from miqa.keeping import sha256_of_file
 from miqa.outside import check_regular, read_regular_text
 from miqa.running.devices import Device
 from miqa.running.requirements import require
@@ -55,7 +56,7 @@ class NcnnNetwork(ExportedNetwork):
         self.input = ImageInput(inputs[0], np.float32, True, False, _size(graph))
         self.outputs = tuple(NetworkOutput(name, ()) for name in self._net.output_names() if name not in inputs)
         self.metadata = _metadata(self.file.with_name(_METADATA_FILE))
-        self.files = (self.file, weights)
+        self.files = {path.name: sha256_of_file(path) for path in (self.file, weights)}
 
     def run(
         self, images: np.ndarray, place: Placement | None = None, names: Sequence[str] | None = None

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from miqa.keeping import sha256_of_file
 from miqa.registry import MACHINES
 from miqa.taxonomy import DATABASE_TASKS, check_choice
 
@@ -142,6 +141,7 @@ class OnnxMachine(Machine):
         self._check_outputs(names, logits_name)
         #: cls, seg: the output that is read.
         self.output = logits_name or self.network.output_names[0]
+        self.class_count = self._count_classes()
         plain = ((0.0,) * 3, (1.0,) * 3) if task in ('det', 'ins') and layout in ('yolo', 'places') else IMAGENET
         if self.input.type is np.uint8:
             if mean is not None or std is not None:
@@ -169,6 +169,15 @@ class OnnxMachine(Machine):
                 f'{"keeps the size of each picture" if sides is None else "makes others"}. Leave size out.'
             )
         return sides
+
+    def _count_classes(self) -> int | None:
+        """Return how many classes the outputs tell apart, where their shape or the layout's options say it."""
+        if self.task in ('det', 'ins'):
+            return self.options.classes
+        shape = next(output.shape for output in self.network.outputs if output.name == self.output)
+        if self.task == 'cls':
+            return shape[-1] if len(shape) == 2 else None
+        return shape[-1 if self.input.channels_last else 1] if len(shape) == 4 else None
 
     @property
     def input(self) -> ImageInput:
@@ -240,15 +249,14 @@ class OnnxMachine(Machine):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the file, the preparation's values and the meaning of outputs."""
+        """SHA-256 of the files as they were opened, the preparation's values and the meaning of outputs."""
         prepared = str(sorted(vars(self.prepare).items()))
         # What came later, or was computed in another way before, counts only where it is used.
         more = ['scale of each side'] if self.prepare.resize == 'letterbox' and self.prepare.size else []
         more += self.options.further()
         more += [self.options.corners] if self.options.corners != CORNERS[0] else []
         more += [self.output] if self.task in ('cls', 'seg') and self.output != self.network.output_names[0] else []
-        files = [sha256_of_file(file) for file in self.network.files or (self.file,)]
-        return digest_of(*files, prepared, self.outputs, self.layout, str(self.options), *more)
+        return digest_of(*self.network.files.values(), prepared, self.outputs, self.layout, str(self.options), *more)
 
     def describe(self) -> dict:
         """Return the manifest's entry, with the file's name, the preparation, the layout and where it runs."""

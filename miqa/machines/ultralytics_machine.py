@@ -79,6 +79,7 @@ class UltralyticsMachine(Machine):
             raise ValueError(f'{file} is not an Ultralytics file; it must end in {", ".join(FILE_KINDS)}.')
         if not self.file.is_file():
             raise FileNotFoundError(f'There is no file {file}. Models of Ultralytics are not fetched by their name.')
+        self._sha256 = sha256_of_file(self.file)
         # Its import writes settings, into the user's own folders otherwise.
         os.environ.setdefault('YOLO_CONFIG_DIR', str(user_cache()))
         with settings_kept():  # its import leaves OpenCV one thread
@@ -130,7 +131,7 @@ class UltralyticsMachine(Machine):
     def fingerprint(self) -> str:
         """SHA-256 of the file and of the options."""
         options = {key: value for key, value in self.options.items() if key != 'device'}
-        return digest_of(sha256_of_file(self.file), self.task, str(sorted(options.items())))
+        return digest_of(self._sha256, self.task, str(sorted(options.items())))
 
     def describe(self) -> dict:
         """Return the manifest's entry, with the file's name, the options and Ultralytics' version."""

@@ -7,6 +7,7 @@ not know are dropped; tensors in other files are handed over as bytes.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 from collections import ChainMap
 from collections.abc import Iterable
@@ -51,11 +52,13 @@ class OnnxFile:
         model: the checked graph, serialised again.
         numbers: contents of the files beside it that hold tensors, by the names that the graph gives them.
         foldable: what depends on no input may be computed while it is opened.
+        digests: SHA-256 of the bytes of each file that was read, by its name; of vision networks only.
     """
 
     model: bytes
     numbers: dict[str, bytes] = field(default_factory=dict)
     foldable: bool = True
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 def read_onnx(path: str | os.PathLike, *, plain: bool) -> OnnxFile:
@@ -81,6 +84,7 @@ def read_onnx(path: str | os.PathLike, *, plain: bool) -> OnnxFile:
             model = onnx.ModelProto.FromString(data)
         except Exception as error:  # DecodeError, whose module depends on how protobuf is built
             raise ValueError(str(error)) from None
+        digests = {} if plain else {Path(path).name: hashlib.sha256(data).hexdigest()}
         del data
         model.DiscardUnknownFields()
         if not model.HasField('graph'):
@@ -90,7 +94,9 @@ def read_onnx(path: str | os.PathLike, *, plain: bool) -> OnnxFile:
         numbers = {name: _beside(path, name) for name in sorted(check.files)}
         written = model.SerializeToString(deterministic=True)
         foldable = check_constants(onnx, model, len(written) + sum(map(len, numbers.values())))
-        return OnnxFile(written, numbers, foldable)
+        if not plain:
+            digests |= {name: hashlib.sha256(content).hexdigest() for name, content in numbers.items()}
+        return OnnxFile(written, numbers, foldable, digests)
     except (_Refused, TooCostly) as error:
         whose = 'no quality model that `miqa export` writes does' if plain else 'no vision network needs'
         raise CheckpointError(f'{path} is not run: it holds {error}, which {whose}.') from None

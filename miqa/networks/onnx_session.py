@@ -37,6 +37,7 @@ def open_onnx(
     threads: int | None = None,
     limited: bool = False,
     sha256: str | None = None,
+    file: OnnxFile | None = None,
 ) -> tuple[onnxruntime.InferenceSession, Device]:
     """Open an ONNX file.
 
@@ -47,6 +48,7 @@ def open_onnx(
         limited: for quality models: only operators on tensors, and what they compute may take :data:`MOST_MEMORY` on
             the CPU at most, all such sessions together; others :data:`MOST_MEMORY_OF_MACHINES`.
         sha256: of a file that this project ships; one that has it is not looked through.
+        file: what was read of it already.
 
     Returns:
         The session, and the device on which it computes.
@@ -58,7 +60,7 @@ def open_onnx(
         ValueError: ONNX Runtime cannot compute on the device.
     """
     onnxruntime = require('onnxruntime', 'Running an ONNX file')
-    file = _shipped(path, sha256) or read_onnx(path, plain=limited)
+    file = file or _shipped(path, sha256) or read_onnx(path, plain=limited)
     requested = Device.of(device) if device is not None else None
     providers = _providers(onnxruntime, requested)
     # Some builds report their use to their maker.

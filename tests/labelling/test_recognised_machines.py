@@ -61,6 +61,20 @@ def test_a_file_is_recognised_once_and_its_config_can_be_kept(own):
         assert answer.labels[keep].tolist() == LABELS.tolist()
 
 
+def test_a_kept_record_is_of_the_numbers_beside_the_file_too(own):
+    import onnx
+
+    data, said = own / 'net.data', []
+    onnx.save(
+        onnx.load(own / 'net.onnx'), own / 'net.onnx', save_as_external_data=True, location=data.name, size_threshold=0
+    )
+    configs = machine_configs_of([str(own / 'net.onnx')], 'det')
+    for content in (data.read_bytes(), bytes(data.stat().st_size)):
+        data.write_bytes(content)
+        complete_configs(configs, lambda: trial_of_folder(own / 'shots', 'det'), root=own / 'data', say=said.append)
+    assert not [sentence for sentence in said if 'detected before' in sentence]
+
+
 def test_a_kept_record_that_names_another_type_of_machine_is_not_used(own):
     def complete():
         configs = machine_configs_of([str(own / 'net.onnx')], 'det')

@@ -224,6 +224,25 @@ def classifier(tmp_path):
 def test_a_file_for_one_image_at_a_time_is_given_one_at_a_time(classifier):
     machine = OnnxMachine(classifier, size=(8, 8))
     assert len(machine.predict(pictures(3))) == 3 and str(machine.device) == 'cpu'
+    assert (machine.classes, machine.class_count) == (None, 2)
+
+
+def test_a_machine_is_known_by_the_numbers_beside_its_file_as_they_were_when_it_was_opened(classifier, tmp_path):
+    import onnx
+
+    machines, prints, graphs = [], [], set()
+    for value in (1, 2):
+        model = onnx.load(classifier)
+        for tensor in model.graph.initializer:
+            tensor.raw_data = bytes([value] * len(tensor.raw_data))
+        path, options = tmp_path / 'apart.onnx', {'location': 'apart.data', 'size_threshold': 0}
+        (tmp_path / 'apart.data').unlink(missing_ok=True)
+        onnx.save(model, path, save_as_external_data=True, **options)
+        graphs.add(path.read_bytes())
+        machines.append(OnnxMachine(path, size=(8, 8)))
+        prints.append(machines[-1].fingerprint)
+    assert len(graphs) == 1 and len(set(prints)) == 2
+    assert [machine.fingerprint for machine in machines] == prints
 
 
 def test_the_session_runs_on_the_device_that_was_asked_for_or_says_why_not(classifier, monkeypatch):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from miqa.keeping import atomic_write, sha256_of_file
+from miqa.keeping import atomic_write
 from miqa.machines.coco_classes import COCO_80, COCO_91
 from miqa.machines.exported_networks import ExportedNetwork
 from miqa.machines.network_files import open_network
@@ -56,12 +56,14 @@ class RecognisedMachine:
         certain: nothing that matters was guessed.
         agreement: with the annotations of the pictures, average precision in [0, 1] over all classes together; None
             without annotations.
+        beside: SHA-256 of the files beside it that hold its numbers, by name.
     """
 
     config: dict
     notes: list[str] = field(default_factory=list)
     certain: bool = True
     agreement: float | None = None
+    beside: dict[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
         """Return a config file of it, Python, with the notes as comments."""
@@ -141,6 +143,7 @@ def machine_from_file(
     task = task or metadata.task or _task_of(network)
     recognise = {'cls': _classifier, 'seg': _segmenter}.get(task, _detector)
     recognised = recognise(network, metadata, task, shown, classes, categories, settings, progress)
+    recognised.beside = {name: digest for name, digest in network.files.items() if name != file.name}
     recognised.config = {
         'type': MACHINE_FILES.get(file.suffix.lower(), 'OnnxMachine'),
         'file': str(file),
@@ -482,8 +485,3 @@ def _segmenter(network, metadata, task, pictures, classes, categories, settings,
     config |= {} if names is None else {'classes': list(names)}
     note = f'{network.file.name}: a map of classes. Pictures: {convention.words(sizes[0])}. A guess, the usual way.'
     return RecognisedMachine(config, [note], False)
-
-
-def file_digest(file: str | os.PathLike) -> str:
-    """Return the SHA-256 of a network's file."""
-    return sha256_of_file(file)
