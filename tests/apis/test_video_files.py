@@ -329,6 +329,8 @@ def test_frames_of_another_size_are_scored(tmp_path, size, share):
     result = assess(tmp_path / 'joined.ts', sampling='every')
     assert result['complete'] == (share == 1) and result['num_frames_analyzed'] >= 20
     assert all(frame['score'] == pytest.approx(0.3, abs=0.02) for frame in result['frame_results'][-18:])
+    said = f'changes the size of its frames from 160x120 to {size[0]}x{size[1]} at'
+    assert any(said in warning for warning in result['warnings'])
 
 
 def test_frames_that_opencv_cannot_convert_are_frames_that_did_not_come():

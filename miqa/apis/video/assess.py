@@ -310,6 +310,13 @@ def video_sentences(reader: VideoReader, assume_fps: float | None = None) -> lis
             f'{name} is HDR footage ({reader.transfer}): it is tone-mapped to standard range before it is scored, and '
             'its scores are less certain.'
         )
+    if reader.resized is not None:
+        time, *sizes = reader.resized
+        before, after = (f'{width}x{height}' for width, height in sizes)
+        sentences.append(
+            f'{name} changes the size of its frames from {before} to {after} at {time:.2f} s: compare scores before '
+            'and after with care.'
+        )
     if reader.frames_missing or reader.stopped_by:
         further = 'a second recording follows in the file, which is not read' if reader.structure.further else None
         reason = f' ({reader.stopped_by or further})' if reader.stopped_by or further else ''

@@ -62,7 +62,7 @@ class PyAVReader(VideoReader):
         return super().frames_missing
 
     def _decode(self, choose: Callable[[int, float], bool], timeline: Timeline) -> Iterator[Frame]:
-        start = None
+        start = size = None
         # FFmpeg's display matrix gives counter-clockwise degrees, as numpy turns.
         for frame in self._decoded():
             self.corrupt += self._count.is_patched(frame)
@@ -71,6 +71,9 @@ class PyAVReader(VideoReader):
             # Between key frames lie frames that were not decoded: the time tells the number.
             index = round(time * self.info.fps) if self.keyframes_only else self.frames_read
             self.frames_read += 1
+            size = size or (frame.width, frame.height)
+            if self.resized is None and size != (frame.width, frame.height):
+                self.resized = time, size, (frame.width, frame.height)
             if choose(index, time):
                 yield Frame(index, time, self._picture(frame))
 

@@ -78,6 +78,7 @@ class VideoReader(ABC):
         failed: pieces so far that the decoder could make no frame of.
         corrupt: frames so far that were decoded although the decoder knows them to be damaged.
         stopped_by: why reading was given up before the end, else ``None``.
+        resized: second at which frames first had another size, and both sizes as (width, height); else ``None``.
     """
 
     info: VideoInfo
@@ -89,6 +90,7 @@ class VideoReader(ABC):
         self.frames_read = self.failed = self.corrupt = 0
         self.size: tuple[int, int] | None = None
         self.stopped_by: str | None = None
+        self.resized: tuple[float, tuple[int, int], tuple[int, int]] | None = None
         self._timeline: Timeline | None = None
         self._survey: Survey | None = None
 
