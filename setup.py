@@ -132,7 +132,7 @@ setup(
         'miqa.configs': ['**/*.py'],
     },
     install_requires=CORE,
-    entry_points={'console_scripts': ['miqa = miqa.cli.main:main']},
+    entry_points={'console_scripts': ['miqa = miqa.__main__:main']},
     extras_require={
         'train': TRAIN,
         'machines': MACHINES,

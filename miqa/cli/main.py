@@ -69,13 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exits with the status that the command returns, if it is not 0."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
 
-    if not arguments:
-        build_parser().print_help()
-        return
-    wait_passively()
-
     def run() -> None:
-        args = build_parser(arguments[0] if arguments else None).parse_args(arguments)
+        if not arguments:
+            build_parser().print_help()
+            return
+        wait_passively()
+        args = build_parser(arguments[0]).parse_args(arguments)
         status = args.run(args)
         if status:
             sys.exit(status)

@@ -88,6 +88,13 @@ class SuggestingParser(argparse.ArgumentParser):
             message += f'.{did_you_mean(choice[1], options)}' if did_you_mean(choice[1], options) else ''
         super().error(message)
 
+    def _print_message(self, message: str, file=None) -> None:
+        if file is not sys.stdout:
+            super()._print_message(message, file)
+        elif message:
+            # argparse would pass over a full disk.
+            file.write(message)
+
     def _all_options(self) -> list[str]:
         """Return the options of the command, or of the sub-command where one was given."""
         parsers: list[argparse.ArgumentParser] = [self]
@@ -194,7 +201,11 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         sys.stdout.reconfigure(errors='backslashreplace')
     try:
         with _ending_together():
-            status = main()
+            try:
+                status = main()
+            except SystemExit:  # as --help ends
+                sys.stdout.flush()
+                raise
             sys.stdout.flush()
         if status:
             sys.exit(status)
@@ -226,6 +237,7 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and text.startswith('[Errno'):
             # A stream, which does not say its name.
+            _drop_output()
             reason = os.strerror(error.errno or 0)
             text = f'{error.filename or "The output"} cannot be written: {reason}. Make room first.'
         if isinstance(error, ModuleNotFoundError):
@@ -276,9 +288,14 @@ def _has_been_said() -> bool:
 
 def _end_unread() -> None:
     """Exit as programs do whose reader has gone away, without Python's complaint when it closes the stream."""
+    _drop_output()
+    sys.exit(128 + signal.SIGPIPE)
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere, so that Python does not complain when it ends."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(128 + signal.SIGPIPE)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,25 @@ def test_an_interruption_that_a_library_catches_still_ends_with_its_sentence(bod
     ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=100)
     assert ended.returncode == 128 + number
     assert ended.stderr == f'\n{said} What is finished is kept; the same command goes on from there.\n'
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='only Linux has a device that is always full')
+@pytest.mark.parametrize('words', [[], ['--version'], ['image', '--help'], ['models']], ids=' '.join)
+def test_what_cannot_be_printed_is_no_success(words):
+    with open('/dev/full', 'w') as disk:
+        ended = subprocess.run(
+            [sys.executable, '-m', 'miqa', *words], stdout=disk, stderr=subprocess.PIPE, text=True, timeout=100
+        )
+    assert ended.returncode == 1 and ended.stderr.startswith('Error: The output cannot be written: No space left')
+
+
+def test_an_interruption_before_the_command_begins_is_a_line():
+    program = (
+        'import sys, miqa.__main__ as program\nclass Interrupt:\n    @staticmethod\n    def find_spec(*_):\n'
+        '        raise KeyboardInterrupt\nsys.meta_path.insert(0, Interrupt)\nprogram.main()\n'
+    )
+    ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=100)
+    assert (ended.returncode, ended.stderr) == (130, '\nInterrupted.\n')
 
 
 def test_a_process_that_is_stopped_because_of_anothers_error_says_no_more(tmp_path):

@@ -111,7 +111,7 @@ def test_every_command_explains_itself_without_a_checkout(installed, tmp_path, w
 
 def test_the_script_miqa_is_the_command(unpacked):
     (entry,) = unpacked.glob('miqa-*.dist-info/entry_points.txt')
-    assert 'miqa = miqa.cli.main:main' in entry.read_text()
+    assert 'miqa = miqa.__main__:main' in entry.read_text()
     assert f'miqa-{miqa.__version__}.dist-info' == entry.parent.name
 
 
