@@ -8,6 +8,7 @@ features. Nothing in the folder is code, and nothing but numpy, OpenCV and ONNX 
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ from .spec import ModelSpec
 if TYPE_CHECKING:
     from miqa.machines.base import Machine
 
+logger = logging.getLogger(__name__)
+
 #: The file by which a folder is known as a gate, and its format.
 ABOUT, FORMAT = 'gate.json', 1
 #: The heads, and what each of them reads.
@@ -51,9 +54,28 @@ KEYS = {'format', 'task', 'label', 'machine', 'numbers', 'files', 'heads', 'made
 _MACHINE_KEYS = {'name', 'classes', 'class_count', 'fingerprint'}
 
 
-def is_gate_folder(path: object) -> bool:
-    """Return True if ``path`` is a folder that ``miqa gate make`` wrote, or began to write."""
-    return isinstance(path, (str, os.PathLike)) and (Path(path) / ABOUT).is_file()
+def gate_place(path: str | os.PathLike) -> Path:
+    """Return the folder of ``miqa gate make`` or the file of ``miqa gate fit`` that a user means by ``path``.
+
+    A gate's ``gate.json`` means the folder around it, and a folder whose ``gate.json`` is of ``miqa gate fit`` this
+    file.
+
+    Raises:
+        ValueError: it is the ``gate.json`` of ``miqa gate make`` without the files beside it.
+    """
+    path = Path(path)
+    about = path / ABOUT if path.is_dir() else path
+    try:
+        keys = set(read_settings(about))  # type: ignore[call-overload]
+    except (OSError, ValueError, TypeError):
+        return path  # whoever opens it says what is wrong
+    if path.is_dir():
+        return about if keys == {'format', 'gate', 'sha256'} else path
+    if keys != KEYS:
+        return path
+    if about.name != ABOUT or not (about.parent / f'{BEFORE}.onnx').is_file():
+        raise ValueError(f'{path} belongs to a gate of `miqa gate make`: name the folder that holds it with its heads.')
+    return about.parent
 
 
 def identity_of_head(task: str, label: str, digest: str) -> str:
@@ -68,7 +90,7 @@ class MachineFacts:
     Attributes:
         name: of the machine.
         classes: names of its classes, in their order; None where it names none.
-        class_count: how many classes a classifier's probabilities have; None otherwise.
+        class_count: how many classes a machine tells apart that may not name them; None where it does not say.
         fingerprint: of its weights.
     """
 
@@ -78,7 +100,7 @@ class MachineFacts:
     fingerprint: str
 
     def check(self, machine: Machine, folder: str) -> None:
-        """Raise a ValueError if a machine's classes are not those of the gate's machine."""
+        """Raise a ValueError if a machine's classes are not those of the gate's machine, by names or by number."""
         if machine.classes is not None and self.classes is not None and tuple(machine.classes) != self.classes:
             place = next(
                 (i for i, pair in enumerate(zip(machine.classes, self.classes, strict=False)) if pair[0] != pair[1]),
@@ -89,20 +111,38 @@ class MachineFacts:
                 f'has {len(machine.classes)}; the first that differs is number {place}. Make a gate for this machine '
                 'with `miqa gate make`.'
             )
+        counts = self._count, _count_of(machine)
+        if None not in counts and counts[0] != counts[1]:
+            raise ValueError(
+                f'The gate {folder} reads answers of {self.name}, which tells {counts[0]} classes apart, and '
+                f'{machine.name} tells {counts[1]} apart. Make a gate for this machine with `miqa gate make`.'
+            )
+
+    @property
+    def _count(self) -> int | None:
+        return len(self.classes) if self.classes is not None else self.class_count
 
     def warn_about(self, machine: Machine) -> str | None:
         """Return a sentence if a machine is another one than the gate's, whose guarantee does not cover it."""
         if machine.fingerprint == self.fingerprint:
             return None
-        return (
+        sentence = (
             f'The gate was made for {self.name}, and its guarantee holds for {self.name} alone. The scores also order '
             f'outputs of another machine such as {machine.name} (docs/your_own_gate.md). For a guarantee make a gate '
             'for it with `miqa gate make`.'
         )
+        if (machine.classes is None) == (self.classes is None):
+            return sentence
+        nameless = machine.name if machine.classes is None else self.name
+        known = 'are not' if None in (_count_of(machine), self._count) else 'are by their number alone'
+        return (
+            f'{sentence} {nameless} does not name its classes, which {known} compared: see that both machines have the '
+            'same ones in the same order.'
+        )
 
     def check_answer(self, answer: Any, folder: str) -> None:
         """Raise a ValueError if an answer speaks of other classes than those of the gate's machine."""
-        count = len(self.classes) if self.classes is not None else self.class_count
+        count = self._count
         if count is None:
             return
         probabilities = getattr(answer, 'probabilities', None)
@@ -120,6 +160,10 @@ class MachineFacts:
                 f'The gate {folder} reads answers of {self.name}, which has {count} classes; this answer speaks of '
                 f'class {int(labels.max() if labels.max() >= count else labels.min())}.'
             )
+
+
+def _count_of(machine: Machine) -> int | None:
+    return len(machine.classes) if machine.classes is not None else machine.class_count
 
 
 @dataclass
@@ -319,6 +363,8 @@ class GateModel(MIQAModel):
                     f'{machine.name} is a machine for {machine.task}; the gate {own.folder} is for {own.task}.'
                 )
             own.machine.check(machine, str(own.folder))
+            if warning := own.machine.warn_about(machine):
+                logger.warning(warning)
         self._own, self._machine = own, machine
         self._features, self._answers = own.open_picture_features(), AnswerFeatures(own.task)
         count = len(self._features.names) + (len(self._answers.names) if machine is not None else 0)

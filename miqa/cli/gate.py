@@ -289,13 +289,14 @@ def _check_ours(path: str) -> None:
 
 def run_show(args: argparse.Namespace) -> int:
     """Print the promise of a gate file; returns the exit status."""
-    from miqa.apis.gate_model import GateFolder, is_gate_folder
+    from miqa.apis.gate_model import GateFolder, gate_place
     from miqa.apis.gate_threshold import Gate
 
-    if not is_gate_folder(args.file):
-        print(Gate.load(args.file).describe())
+    place = gate_place(args.file)
+    if not place.is_dir():
+        print(Gate.load(place).describe())
         return 0
-    folder = GateFolder.open(args.file)
+    folder = GateFolder.open(place)
     print(f'A gate for {folder.machine.name}, {folder.task}, {folder.label}.')
     for head, gate in folder.thresholds.items():
         print(f'{head}: {gate.describe()}')

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,18 +23,19 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
         FileNotFoundError, ValueError: there is no such gate, it is damaged, or ``--model``, ``--weights``, ``--task``
             or ``--label`` choose another model than that of the folder.
     """
+    from miqa.apis.gate_model import GateFolder, gate_place
+
     named = getattr(args, 'machine', None)
-    if args.gate is None or not Path(args.gate).is_dir():
+    place = None if args.gate is None else gate_place(args.gate)
+    if place is None or not place.is_dir():
         if named is not None:
             raise ValueError('--machine needs the folder of a gate of your own: --gate GATE, from `miqa gate make`.')
-        if args.gate is None:
+        if place is None:
             return None, None
         from miqa.apis.gate_threshold import Gate
 
-        return Gate.load(args.gate), None
-    from miqa.apis.gate_model import GateFolder
-
-    folder = GateFolder.open(args.gate)
+        return Gate.load(place), None
+    folder = GateFolder.open(place)
     if args.model or args.weights:
         raise ValueError(f'The gate {args.gate} brings its own model: leave out --model and --weights.')
     for option, value in (('task', folder.task), ('label', folder.label)):
@@ -57,8 +56,6 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
         config = configs[names.index(folder.machine.name) if folder.machine.name in names else 0]
         machine = build_machine(config, str(usable_device(args.device)))
         folder.machine.check(machine, str(folder.folder))
-        if warning := folder.machine.warn_about(machine):
-            print(f'Note: {warning}', file=sys.stderr)
     return folder.threshold(machine), lambda: folder.model(machine, args.batch_size, args.workers)
 
 

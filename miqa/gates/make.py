@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,7 @@ from miqa.layout import build_settings_path, image_task_folder
 from miqa.machines import Machine
 from miqa.outside.json_text import read_settings
 from miqa.running.progress import OneLine
-from miqa.splits.enough import LEAST_SOURCES
-from miqa.taxonomy import counted
+from miqa.splits.enough import LEAST_SOURCES, check_enough
 
 from .heads import Columns, cross_validate, train_head, write_head
 from .pooled import pooled_precision
@@ -77,6 +76,9 @@ class GateOrder:
     target: float | None = None
     confidence: float = 0.95
     network: str | os.PathLike | None = None
+
+    def __post_init__(self):
+        self.database = replace(self.database, least_sources=3 if self.database.unpaired else 2)
 
     @property
     def outcome(self) -> str:
@@ -185,12 +187,7 @@ def make_gate(order: GateOrder, progress: bool = True) -> BuiltGate:
         samples = collect(database.root, database.task, outcomes, evidence.name, features, cache, stamp, line)
         sources = labelled_sources(samples)
         least = 2 if len(samples.names) > 2 else 3  # noqa: PLR2004  a penalty is chosen on two samples, tried on one
-        if len(sources) < least:
-            raise ValueError(
-                f'Labels of {counted(len(sources), "photograph")} are not enough for a gate: cross-validation needs '
-                f'{least}, and an interval that says something about {LEAST_SOURCES}. Add photographs to '
-                f'{database.images}.'
-            )
+        check_enough(len(sources), least, database.images)
         line.stage('cross-validate')
         numbers = head_numbers(samples)
         kinds = {head: head_columns(samples, head) for head in numbers}

@@ -19,6 +19,7 @@ from miqa.layout import FILED_LABELS, ground_truth_path, responses_folder
 from miqa.machines import Machine, build_machine, list_sources, run_machine, shard_of
 from miqa.outside.walking import SkippedFiles
 from miqa.running.progress import OneLine, Progress
+from miqa.splits.enough import check_enough
 from miqa.splits.writing import renew_splits
 from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS, counted
 
@@ -62,6 +63,7 @@ class Order:
         workers: processes that decode.
         jobs: processes that distort and score.
         backend: where these run.
+        least_sources: with fewer, for a gate, nothing is made.
     """
 
     images: str | os.PathLike
@@ -86,6 +88,7 @@ class Order:
     workers: int = 0
     jobs: int = -1
     backend: str = 'loky'
+    least_sources: int = 1
 
     def __post_init__(self):
         if self.pairs and self.unpaired:
@@ -162,6 +165,7 @@ def prepare(order: Order, machines: Sequence[Machine], left_out: SkippedFiles) -
         order.images, order.root, order.task, order.annotations, order.classes, machine_classes, count, only=clean,
         left_out=left_out, ignored=order.ignored,
     )  # fmt: skip
+    check_enough(len(own.sources), order.least_sources, order.images)
     if own.annotated:
         try:
             own.notes += unknown_classes(machines, order.root, order.task, own.annotations)

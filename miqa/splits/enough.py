@@ -5,8 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from miqa.taxonomy import counted
+
 #: Sources on each side of a split from which tests and gates have intervals that say something.
 LEAST_SOURCES = 5
+
+
+def check_enough(count: int, least: int, images: str | os.PathLike) -> None:
+    """Raise a ValueError where ``count`` photographs of the folder ``images`` cannot be cross-validated."""
+    if count < least:
+        raise ValueError(
+            f'{counted(count, "photograph")} of {images} {"is" if count == 1 else "are"} not enough for a gate: '
+            f'cross-validation needs {least} with labels, and an interval that says something {LEAST_SOURCES}. Add '
+            'photographs.'
+        )
 
 
 def few_sources(counts: Mapping[str, int], images: str | os.PathLike | None = None) -> str:

@@ -224,8 +224,49 @@ def test_an_answer_of_another_machine_is_refused(gate, shots, tmp_path):
     refused(ValueError, 'the first that differs is number 0', folder.model, build_machine(config))
 
 
+@pytest.mark.parametrize(
+    ('count', 'said'), [(None, 'are not compared'), (1, 'by their number alone'), (2, 'eyes, which tells 1 classes')]
+)
+def test_a_machine_without_names_of_classes_is_compared_by_their_number(gate, shots, caplog, count, said):
+    config = {**load_machine_configs(shots / 'mine.py')[0], 'classes': None, 'version': '2'}
+    other = build_machine(config)
+    other.class_count = count
+    try:
+        GateFolder.open(gate).model(other)
+    except ValueError as error:
+        assert said in str(error) and count == 2
+    else:
+        assert said in caplog.text and count != 2
+
+
+@pytest.mark.parametrize('place', ['mygate', 'mygate/gate.json', 'fit', 'fit/gate.json'])
+def test_a_gate_is_shown_by_its_folder_and_by_its_file(gate, shots, capsys, place):
+    GateFolder.open(gate).thresholds[AFTER].save(shots / 'fit' / 'gate.json')
+    main(['gate', 'show', str(shots / place)])
+    out = capsys.readouterr().out
+    assert out.startswith('A gate for eyes' if 'mygate' in place else 'Pictures with a score')
+
+
+def test_the_file_of_a_gate_without_its_heads_is_not_one_of_gate_fit(gate, tmp_path, capsys):
+    (tmp_path / 'copy.json').write_bytes((gate / 'gate.json').read_bytes())
+    with pytest.raises(SystemExit, match='1'):
+        main(['gate', 'show', str(tmp_path / 'copy.json')])
+    assert 'name the folder' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('more', [['--plan'], []])
+def test_too_few_photographs_are_known_before_the_machine_runs(shots, tmp_path, capsys, monkeypatch, more):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/1.png').write_bytes((shots / 'in/1.png').read_bytes())
+    monkeypatch.setattr('helpers_machines.unsure_squares', lambda images: 1 / 0)
+    words = ['gate', 'make', str(tmp_path / 'in'), *command(shots)[3:], '--out', str(tmp_path / 'new'), *more]
+    with pytest.raises(SystemExit, match='1'):
+        main(words)
+    assert '1 photograph of' in capsys.readouterr().err
+
+
 def test_a_machine_that_the_gate_never_saw_is_scored_and_the_guarantee_is_not_extended_to_it(
-    gate, shots, tmp_path, capsys
+    gate, shots, tmp_path, caplog
 ):
     text = (shots / 'mine.py').read_text()
     (tmp_path / 'other.py').write_text(text.replace("name='eyes'", "name='others', version='2'"))
@@ -233,7 +274,8 @@ def test_a_machine_that_the_gate_never_saw_is_scored_and_the_guarantee_is_not_ex
     for name, config in (('eyes', shots / 'mine.py'), ('others', tmp_path / 'other.py')):
         main(['filter', str(shots / 'in'), '--gate', str(gate), '--machine', str(config), '-q',
               '--to', str(tmp_path / name)])  # fmt: skip
-        notes[name] = capsys.readouterr().err
+        notes[name] = caplog.text
+        caplog.clear()
     assert 'its guarantee holds for eyes alone' in notes['others'] and 'guarantee' not in notes['eyes']
     kept = {name: sorted(path.name for path in (tmp_path / name).rglob('*.png')) for name in notes}
     assert kept['others'] == kept['eyes'] != []  # the same function under another name has the same scores

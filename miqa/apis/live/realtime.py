@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -217,13 +216,14 @@ def _loaded(gate: Gate | str | os.PathLike | None) -> tuple[Gate | None, Callabl
     """Return the threshold, and for a gate of one's own what opens its model."""
     if not isinstance(gate, (str, os.PathLike)):
         return gate, None
-    if not Path(gate).is_dir():
+    from miqa.apis.gate_model import BEFORE, GateFolder, gate_place
+
+    place = gate_place(gate)
+    if not place.is_dir():
         from miqa.apis.gate_threshold import Gate
 
-        return Gate.load(gate), None
-    from miqa.apis.gate_model import BEFORE, GateFolder
-
-    folder = GateFolder.open(gate)
+        return Gate.load(place), None
+    folder = GateFolder.open(place)
     return folder.thresholds[BEFORE], partial(folder.model, None)
 
 
