@@ -5,11 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers_apis import write_photos, write_run
+from helpers_apis import status_of, write_photos
 from helpers_serving import files, web_server
 from helpers_videos import Brightness, write_video
 
-from miqa.cli.main import main
 from miqa.keeping.downloads import DownloadError, download
 from miqa.outside.addresses import AddressRefused, AllowedAddresses, is_public, redact_url
 from miqa.outside.fetching import FetchError, fetch, file_name_of
@@ -48,15 +47,14 @@ def test_a_file_is_fetched_with_its_password_sent_to_that_host_only(tmp_path):
         assert found.read_bytes() == b'x' * 1000
         assert seen[0][0] == '/a%20b.bin?s=t0ken' and seen[0][1]['Authorization'] == 'Basic bWU6aHVudGVyMg=='
 
-        def leads_on(handler):
-            handler.send_response(302)
-            handler.send_header('Location', f'http://localhost:{host.partition(":")[2]}/a%20b.bin')
-            handler.end_headers()
-
-        with web_server(leads_on) as (first, _):
+        with web_server(leading_to(f'http://localhost:{host.partition(":")[2]}/a%20b.bin')) as (first, _):
             fetch(f'http://me:hunter2@{first}/x', tmp_path / 'b', max_bytes=1000)
         assert 'Authorization' not in seen[1][1]
     assert file_name_of('http://h/a/b%2F..%2Fc d.jpg?x') == 'c_d.jpg' and file_name_of('http://h/') == 'unnamed'
+
+
+def answering(text):
+    return lambda handler: handler.wfile.write(text.encode())
 
 
 def endless(handler):
@@ -82,10 +80,8 @@ def slow(handler):
         time.sleep(0.05)
 
 
-def to_a_file(handler):
-    handler.send_response(302)
-    handler.send_header('Location', 'file:///etc/passwd')
-    handler.end_headers()
+def leading_to(place):
+    return answering(f'HTTP/1.0 302 Found\r\nLocation: {place}\r\n\r\n')
 
 
 @pytest.mark.parametrize(
@@ -96,7 +92,7 @@ def to_a_file(handler):
         (files({}), 'the server answers 404'),
         (short, 'ended early|IncompleteRead'),
         (slow, 'takes too long'),
-        (to_a_file, 'leads to something that is not a web address|answers 302'),
+        (leading_to('file:///etc/passwd'), 'leads to something that is not a web address|answers 302'),
     ],
 )
 def test_downloads_are_bounded_and_their_errors_name_no_secret(tmp_path, answer, sentence):
@@ -116,10 +112,6 @@ def dribbling(content):
             time.sleep(0.02)
 
     return answer
-
-
-def answering(text):
-    return lambda handler: handler.wfile.write(text.encode())
 
 
 @pytest.mark.parametrize(
@@ -166,12 +158,12 @@ def test_spaces_and_letters_of_other_languages_in_addresses_are_understood(tmp_p
 
 def test_only_addresses_on_the_list_are_asked_for_others():
     allowed = AllowedAddresses(['https://images.example.com/public/', 'http://10.0.0.5:8080/'])
-    for url in (
+    for path in (
         'https://images.example.com/public/a.jpg?x=1',
         'http://10.0.0.5:8080/a',
         'HTTPS://IMAGES.example.com/public/',
     ):
-        allowed.check(url)
+        allowed.check(path)
     for url in (
         'https://images.example.com/private/a', 'http://images.example.com/public/a', 'https://images.example.com:444/public/a',
         'https://images.example.com.evil.example/public/a', 'https://images.example.com@evil.example/public/a',
@@ -200,12 +192,7 @@ def test_names_on_the_list_lead_into_no_private_network(tmp_path):
         fetch(f'http://{host}/x', tmp_path / 'c', max_bytes=9, allowed=AllowedAddresses([f'http://{host}/']))
         assert len(seen) == 2
 
-    def leads_on(handler):
-        handler.send_response(302)
-        handler.send_header('Location', '/x')
-        handler.end_headers()
-
-    with web_server(leads_on) as (host, seen), pytest.raises(AddressRefused, match='leads elsewhere'):
+    with web_server(leading_to('/x')) as (host, seen), pytest.raises(AddressRefused, match='leads elsewhere'):
         fetch(f'http://{host}/y', tmp_path / 'd', max_bytes=9, allowed=AllowedAddresses([f'http://{host}/']))
 
 
@@ -218,38 +205,20 @@ def test_addresses_that_hold_private_ones_are_private():
     assert all(map(is_public, ('8.8.8.8', '2606:4700::1111', '64:ff9b::808:808')))
 
 
-@pytest.fixture(scope='module')
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp('model') / 'best.pth'
-    write_run(path)
-    return str(path)
-
-
-def run(arguments):
-    """Run the command line; return its exit status."""
-    try:
-        main(arguments)
-    except SystemExit as error:
-        return error.code
-    return 0
-
-
 def test_pictures_behind_addresses_are_scored_like_files_and_named_without_secrets(tmp_path, weights, capsys):
     photo = write_photos(tmp_path / 'photos', 1)[0]
-    with open(photo, 'rb') as stream:
-        content = stream.read()
+    content = Path(photo).read_bytes()
     options = ['--weights', weights, '--workers', '0', '--quiet']
     with web_server(files({'/a.png': content})) as (host, _):
         url = f'http://me:hunter2@{host}/a.png?sig=t0ken'
-        assert run(['image', photo, url, '--json', *options]) == 0
+        assert status_of('image', photo, url, '--json', *options) == 0
         local, remote = map(json.loads, capsys.readouterr().out.splitlines())
-        assert (
-            local['score'] == pytest.approx(remote['score'], abs=1e-5) and remote['image'] == f'http://{host}/a.png?...'
-        )
+        assert local['score'] == pytest.approx(remote['score'], abs=1e-5)
+        assert remote['image'] == f'http://{host}/a.png?...'
         out = tmp_path / 'scores.csv'
         made = ['--annotated', str(tmp_path / 'marked')]
-        assert run(['image', url, f'http://{host}/missing?t0ken', '--out', str(out), *made, *options]) == 3
-        assert run(['image', url, '--max-download', '0.0001', *options]) == 3
+        assert status_of('image', url, f'http://{host}/missing?t0ken', '--out', str(out), *made, *options) == 3
+        assert status_of('image', url, '--max-download', '0.0001', *options) == 3
     told = capsys.readouterr()
     everything = told.out + told.err + out.read_text() + ' '.join(map(str, tmp_path.rglob('*')))
     assert 'the server answers 404' in everything and not any(secret in everything for secret in SECRETS)
@@ -266,8 +235,8 @@ def test_addresses_that_differ_in_their_secrets_alone_are_several_pictures(tmp_p
     with web_server(answer) as (host, _):
         urls = [f'http://{host}/get?t0ken&id={number}' for number in (0, 1, 0)]
         made = ['--annotated', str(tmp_path / 'marked'), '--weights', weights, '--workers', '0', '--quiet']
-        assert run(['image', *urls, '--out', str(out), *made]) == 0
-        assert run(['image', *urls, '--out', str(out), *made]) == 0
+        assert status_of('image', *urls, '--out', str(out), *made) == 0
+        assert status_of('image', *urls, '--out', str(out), *made) == 0
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row['image'] for row in rows] == [f'http://{host}/get?...', f'http://{host}/get?... (2)']
     assert rows[0]['score'] != rows[1]['score'] and len(list((tmp_path / 'marked').rglob('*.png'))) == 2
@@ -278,12 +247,12 @@ def test_a_video_behind_an_address_is_scored_like_a_file(tmp_path, weights, caps
     options = ['--weights', weights, '--quiet', '--json']
     with web_server(files({'/v/a.avi': path.read_bytes(), '/b.avi': b'#EXTM3U\nhttp://127.0.0.1/'})) as (host, _):
         url = f'http://me:hunter2@{host}/v/a.avi?sig=t0ken'
-        assert run(['video', str(path), *options]) == 0
-        assert run(['video', url, '--out', str(tmp_path / 'reports'), *options]) == 0
+        assert status_of('video', str(path), *options) == 0
+        assert status_of('video', url, '--out', str(tmp_path / 'reports'), *options) == 0
         local, remote = map(json.loads, capsys.readouterr().out.splitlines())
         assert remote['frame_results'] == local['frame_results']
         assert remote['video_path'] == f'http://{host}/v/a.avi?...' and remote['video_name'] == 'a.avi'
-        assert run(['video', f'http://{host}/b.avi?t0ken', *options]) == 3
+        assert status_of('video', f'http://{host}/b.avi?t0ken', *options) == 3
     told = capsys.readouterr()
     assert f'http://{host}/b.avi?... is not a video' in told.err
     written = ''.join(file.read_text() for file in (tmp_path / 'reports').iterdir() if file.suffix in ('.json', '.csv'))
@@ -307,11 +276,10 @@ def test_addresses_where_none_belong_are_named_without_secrets_and_become_no_fol
     write_photos(tmp_path / 'photos', 1)
     (tmp_path / 'photos' / '000.png').rename(tmp_path / 'a.png')
     more = [] if {'--model', '--weights', 'gate', 'label'} & set(words) else ['--weights', weights]
-    status = run([word.replace('ADDRESS', 'https://me:hunter2@127.0.0.1:1/x') for word in words] + more)
+    status = status_of(*(word.replace('ADDRESS', 'https://me:hunter2@127.0.0.1:1/x') for word in words), *more)
     told = capsys.readouterr()
-    assert (
-        status in (1, 2, 3) and '127.0.0.1' in told.err and not any(secret in told.out + told.err for secret in SECRETS)
-    )
+    assert status in (1, 2, 3) and '127.0.0.1' in told.err
+    assert not any(secret in told.out + told.err for secret in SECRETS)
     assert not any('hunter2' in str(path) for path in tmp_path.rglob('*'))
 
 

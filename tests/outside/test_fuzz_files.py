@@ -19,10 +19,10 @@ import torch
 from helpers_apis import CNN, views_of, write_run
 from helpers_database import write_database
 from helpers_fuzz import examples
+from helpers_pictures import file_of
 from helpers_videos import write_video
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from machine_iqa import MIQAModel
 from miqa.annotations.coco import read_coco
@@ -260,19 +260,11 @@ def test_gates_of_any_content(value):
     read(Gate.load, json.dumps({'format': 1, 'gate': value, 'sha256': 'x'}).encode(), '.json')
 
 
-PICTURES = {}
-for suffix, options in (
-    ('png', {}),
-    ('jpg', {'exif': b'Exif\0\0MM\0*\0\0\0\x08\0\0'}),
-    ('webp', {}),
-    ('tif', {}),
-    ('bmp', {}),
-    ('gif', {}),
-):
-    stream = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
-    Image.fromarray(noise).save(stream, {'jpg': 'jpeg', 'tif': 'tiff'}.get(suffix, suffix), **options)
-    PICTURES[suffix] = stream.getvalue()
+noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+PICTURES = {suffix: file_of(noise, kind) for suffix, kind in (
+    ('png', 'PNG'), ('webp', 'WEBP'), ('tif', 'TIFF'), ('bmp', 'BMP'), ('gif', 'GIF'),
+)}  # fmt: skip
+PICTURES['jpg'] = file_of(noise, 'JPEG', exif=b'Exif\0\0MM\0*\0\0\0\x08\0\0')
 
 
 @pytest.mark.parametrize('suffix', PICTURES)

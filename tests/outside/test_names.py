@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers_apis import export_once, status_of, write_run
+from helpers_apis import export_once, status_of
 from helpers_pictures import file_of, smooth
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,37 +28,15 @@ from miqa.pictures.finding import find_images
 from miqa.running.command_line import run_command
 
 NAMES = [
-    b'\xff\xfe.png',
-    b'new\nline.png',
-    b'return\r.png',
-    b'return\r\n.png',
-    b'"quotes\'and,commas;.png',
-    b'-leading.png',
-    b'--out.png',
-    b' space .png',
-    b'tab\t.png',
-    b'percent:%41.png',
-    b'100%.png',
-    b'back\\slash.png',
-    'schön 画.png'.encode(),
-    'separator\u2028.png'.encode(),
-    'turned\u202egnp.exe.png'.encode(),
+    b'\xff\xfe.png', b'new\nline.png', b'return\r.png', b'return\r\n.png', b'"quotes\'and,commas;.png', b'-leading.png',
+    b'--out.png', b' space .png', b'tab\t.png', b'percent:%41.png', b'100%.png', b'back\\slash.png', b'*?[1].png',
+    b'$HOME.png', b'x' * 251 + b'.png', '画'.encode() * 83 + b'.png', 'schön 画.png'.encode(),
+    'separator\u2028.png'.encode(), 'turned\u202egnp.exe.png'.encode(),
     '\u2066isolated\u2069 \u200f\u061c.png'.encode(),
-    b'x' * 251 + b'.png',
-    '画'.encode() * 83 + b'.png',
-    b'*?[1].png',
-    b'$HOME.png',
-]
+]  # fmt: skip
 
 #: Classes of Unicode's bidirectional algorithm: embeddings, overrides, isolates, and their ends.
 TURNING = {'LRE', 'RLE', 'PDF', 'LRO', 'RLO', 'LRI', 'RLI', 'FSI', 'PDI'}
-
-
-@pytest.fixture(scope='module')
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp('weights') / 'best.pth'
-    write_run(path)
-    return str(path)
 
 
 @pytest.fixture
@@ -75,14 +53,13 @@ def shots(tmp_path, monkeypatch):
 
 
 def written_in(path: Path) -> list[str]:
-    if path.suffix == '.csv':
-        with open(path, encoding='utf-8', newline='') as stream:
-            return [row['image'] for row in csv.DictReader(stream)]
-    if path.suffix == '.jsonl':
-        return [json.loads(line)['image'] for line in path.read_text(encoding='utf-8').splitlines()]
-    if path.suffix == '.json':
-        return [row['image'] for row in json.loads(path.read_text(encoding='utf-8'))]
-    return list(pd.read_parquet(path).image)
+    text = '' if path.suffix == '.parquet' else path.read_bytes().decode()
+    return {
+        '.csv': lambda: [row['image'] for row in csv.DictReader(io.StringIO(text, newline=''))],
+        '.jsonl': lambda: [json.loads(line)['image'] for line in text.splitlines()],
+        '.json': lambda: [row['image'] for row in json.loads(text)],
+        '.parquet': lambda: list(pd.read_parquet(path).image),
+    }[path.suffix]()
 
 
 @given(st.binary(min_size=1, max_size=60).filter(lambda name: b'\0' not in name))

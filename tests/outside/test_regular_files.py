@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+from helpers_refusals import refused
 
 from miqa.outside.regular_files import NotARegularFile, check_regular, open_regular, read_regular, read_regular_text
 
@@ -21,13 +22,8 @@ def odd_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the path of a socket must be short
     listening = socket.socket(socket.AF_UNIX)
     listening.bind('socket.jpg')
-    yield {
-        tmp_path / 'folder.jpg': 'a folder',
-        tmp_path / 'pipe.jpg': 'pipe',
-        tmp_path / 'link.jpg': 'pipe',
-        tmp_path / 'zero.jpg': 'a device',
-        tmp_path / 'socket.jpg': 'a socket',
-    }
+    kinds = {'folder': 'a folder', 'pipe': 'pipe', 'link': 'pipe', 'zero': 'a device', 'socket': 'a socket'}
+    yield {tmp_path / f'{name}.jpg': words for name, words in kinds.items()}
     listening.close()
 
 
@@ -66,17 +62,14 @@ def test_a_file_is_read_through_links_and_under_any_name(tmp_path):
 def test_a_missing_file_and_a_path_that_cannot_be_one_are_sentences(tmp_path):
     (tmp_path / 'file').touch()
     for gone in (tmp_path / 'gone', tmp_path / 'file' / 'below'):
-        with pytest.raises(FileNotFoundError, match='There is no image file .*'):
-            open_regular(gone, what='image file')
-    with pytest.raises(NotARegularFile, match='cannot be the path'):
-        open_regular('a\0b')
+        refused(FileNotFoundError, 'There is no image file .*', open_regular, gone, what='image file')
+    refused(NotARegularFile, 'cannot be the path', open_regular, 'a\0b')
 
 
 def test_a_file_above_the_limit_is_refused_before_it_is_read(tmp_path):
     with open(tmp_path / 'sparse', 'wb') as stream:
         stream.truncate(1 << 40)
-    with pytest.raises(NotARegularFile, match='too large'):
-        read_regular(tmp_path / 'sparse')
+    refused(NotARegularFile, 'too large', read_regular, tmp_path / 'sparse')
 
 
 def test_what_replaces_the_file_between_look_and_opening_is_found(tmp_path, monkeypatch):

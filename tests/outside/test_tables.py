@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from helpers_database import write_database
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.annotations import formats
@@ -27,35 +28,24 @@ def read_class_table(*arguments):
     return formats.read_class_table(*arguments).indices
 
 
+KINDS = {
+    'mark': lambda text: text.encode('utf-8-sig'),
+    'semicolons': lambda text: text.replace(',', ';').encode(),
+    'tabulators': lambda text: text.replace(',', '\t').encode(),
+    'carriage returns': lambda text: text.replace('\n', '\r').encode(),
+    'both ends': lambda text: text.replace('\n', '\r\n').encode(),
+    'utf-16': lambda text: text.replace(',', '\t').encode('utf-16'),
+    'sep line': lambda text: ('sep=;\r\n' + text.replace(',', ';')).encode(),
+    'spaces': lambda text: ('  ' + text.replace(',', ' , ')).encode(),
+    'empty rows': lambda text: (text.replace('\n', '\n\n') + ',,\n').encode(),
+    'quoted': lambda text: '\n'.join(
+        ','.join(f'"{field}"' for field in line.split(',')) for line in text.splitlines()
+    ).encode(),
+}
+
+
 def recoded(text, kind):
-    return {
-        'mark': text.encode('utf-8-sig'),
-        'semicolons': text.replace(',', ';').encode(),
-        'tabulators': text.replace(',', '\t').encode(),
-        'carriage returns': text.replace('\n', '\r').encode(),
-        'both ends': text.replace('\n', '\r\n').encode(),
-        'utf-16': text.replace(',', '\t').encode('utf-16'),
-        'sep line': ('sep=;\r\n' + text.replace(',', ';')).encode(),
-        'spaces': ('  ' + text.replace(',', ' , ')).encode(),
-        'empty rows': (text.replace('\n', '\n\n') + ',,\n').encode(),
-        'quoted': '\n'.join(','.join(f'"{f}"' for f in line.split(',')) for line in text.splitlines()).encode(),
-    }[kind]
-
-
-KINDS = [
-    *(
-        'mark',
-        'semicolons',
-        'tabulators',
-        'carriage returns',
-        'both ends',
-        'utf-16',
-        'sep line',
-        'spaces',
-        'empty rows',
-    ),
-    'quoted',
-]
+    return KINDS[kind](text)
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -96,8 +86,7 @@ def test_an_id_that_a_spreadsheet_has_shortened_is_a_sentence_and_one_with_a_poi
     assert read_split(root, 'det', 'train') == sources
     for text in ('1.7E+18', '1,7E+18', '1E5', '1.39e+02'):
         path.write_text(f'Image Index\n"{text}"\n')
-        with pytest.raises(ValueError, match=r'row 1 of .*a spreadsheet has shortened the number'):
-            read_split(root, 'det', 'train')
+        refused(ValueError, r'row 1 of .*a spreadsheet has shortened the number', read_split, root, 'det', 'train')
     assert id_of('000139', 'x') == '000139' and id_of('139,00', 'x') == '139' and id_of('a1E5', 'x') == 'a1E5'
 
 
@@ -156,8 +145,7 @@ def test_the_authors_flat_folder_of_images_is_read(tmp_path):
     (images / index.image(0)).unlink()
     for file in root.rglob('*.arrow'):
         file.unlink()
-    with pytest.raises((DatabaseError, FileNotFoundError), match='1 of .* images are missing'):
-        open_index(root, 'cls', 'train')
+    refused((DatabaseError, FileNotFoundError), '1 of .* images are missing', open_index, root, 'cls', 'train')
 
 
 def own_pictures(folder, names):
@@ -197,8 +185,7 @@ def test_boxes_that_cannot_be_are_a_sentence_with_their_line(tmp_path, text, wor
     names = ['a/x.png', 'b/x.png'] if 'b/x.png' in words else ['a/x.png']
     path = tmp_path / 'boxes.csv'
     path.write_text(text)
-    with pytest.raises(ValueError, match=words):
-        read_boxes_csv(path, [Picture(tmp_path / name, name, (40, 30)) for name in names])
+    refused(ValueError, words, read_boxes_csv, path, [Picture(tmp_path / name, name, (40, 30)) for name in names])
 
 
 def test_two_pictures_of_one_name_have_each_their_line(tmp_path):
@@ -231,8 +218,7 @@ def test_calibration_of_gates_is_read_from_each(tmp_path, kind):
 def test_calibration_that_may_mean_several_things_is_a_sentence(tmp_path, text, words):
     path = tmp_path / 'calibration.csv'
     path.write_text(text)
-    with pytest.raises(ValueError, match=words):
-        read_calibration(path, 'score', 'outcome', None)
+    refused(ValueError, words, read_calibration, path, 'score', 'outcome', None)
     # A comma at the end of each line is no column.
     path.write_text('score,outcome\n0.1,1,\n')
     assert read_calibration(path, 'score', 'outcome', None)[0].tolist() == [0.1]

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers_apis import write_run
 from helpers_pictures import file_of, smooth
+from helpers_refusals import refused
 
 from miqa.annotations.formats import Picture, Request, format_of, read_yolo
 from miqa.cli import video
@@ -104,7 +104,7 @@ def test_patterns_find_what_globs_of_the_standard_library_find(pattern):
         assert found == expected
 
 
-def test_a_folder_that_cannot_be_read_is_counted_and_named(locked, tmp_path, capsys):
+def test_a_folder_that_cannot_be_read_is_counted_and_named(locked, weights, capsys):
     put('shots/a.png', 'shots/private/b.png')
     locked.add('private')
     left_out = SkippedFiles()
@@ -113,24 +113,22 @@ def test_a_folder_that_cannot_be_read_is_counted_and_named(locked, tmp_path, cap
     assert list(find_images(['shots/**/*.png'], left_out=SkippedFiles())) == ['shots/a.png']
     with pytest.raises(PermissionError):
         list(find_images(['shots']))
-    write_run(tmp_path / 'best.pth')
     for command in (['image', 'shots'], ['filter', 'shots', '--keep', '1'], ['image', 'shots/private']):
         with pytest.raises(SystemExit) as end:
-            main([*command, '--weights', str(tmp_path / 'best.pth')])
+            main([*command, '--weights', weights])
         assert end.value.code == 3
         assert 'shots/private cannot be read: Permission denied' in capsys.readouterr().err
 
 
-def test_pictures_that_are_not_read_here_are_reported_and_not_passed_over(tmp_path, capsys):
+def test_pictures_that_are_not_read_here_are_reported_and_not_passed_over(weights, capsys):
     put('shots/a.png')
     Path('shots/b.JXL').write_bytes(b'\xff\x0a' + bytes(30))
     Path('shots/c.dng').write_bytes(b'II*\0' + bytes(30))
     Path('shots/notes.txt').write_text('no picture')
     os.symlink('gone.png', 'shots/broken.png')
     os.mkfifo('shots/pipe.jpg')
-    write_run(tmp_path / 'best.pth')
     with pytest.raises(SystemExit) as end:
-        main(['image', 'shots', '--weights', str(tmp_path / 'best.pth')])
+        main(['image', 'shots', '--weights', weights])
     said = capsys.readouterr().err
     assert end.value.code == 3 and '1 image scored, 4 could not be read' in said
     for name in ('b.JXL', 'c.dng', 'broken.png', 'pipe.jpg'):
@@ -164,8 +162,7 @@ def test_an_empty_folder_or_a_pattern_without_files_among_other_paths_is_named_a
     paths = [str(tmp_path / 'empty.jpg'), str(tmp_path / '*.webp'), str(tmp_path / 'a.png')]
     assert list(find_images(paths, left_out=left_out)) == [str(tmp_path / 'a.png')]
     assert left_out.count == 2 and 'empty.jpg' in left_out.sentences[0] and '*.webp' in left_out.sentences[1]
-    with pytest.raises(FileNotFoundError, match='no images in the folder'):
-        list(find_images(paths[:1], left_out=SkippedFiles()))
+    refused(FileNotFoundError, 'no images in the folder', list, find_images(paths[:1], left_out=SkippedFiles()))
 
 
 def test_links_that_lead_nowhere_are_named_where_they_may_have_been_folders(tmp_path):
@@ -189,24 +186,23 @@ def test_a_problem_is_counted_once_by_whatever_way_it_is_met(locked):
     assert left_out.count == 2
 
 
-def test_output_never_goes_where_a_linked_input_folder_is_walked(tmp_path, capsys):
+def test_output_never_goes_where_a_linked_input_folder_is_walked(weights, capsys):
     put('shots/a.png', 'elsewhere/deep/b.png')
     os.symlink(os.path.abspath('elsewhere'), 'shots/linked')
-    write_run(tmp_path / 'best.pth')
     filtering = ['filter', 'shots', '--keep', '1', '--to']
     for command in ([*filtering, 'elsewhere/good'], [*filtering, 'elsewhere/deep/good'],
                     ['image', 'shots', '--annotated', 'elsewhere']):  # fmt: skip
         with pytest.raises(SystemExit) as end:
-            main([*command, '--weights', str(tmp_path / 'best.pth')])
+            main([*command, '--weights', weights])
         assert end.value.code == 1 and 'lies in the input folder' in capsys.readouterr().err
-    main([*filtering, 'good', '--weights', str(tmp_path / 'best.pth'), '--quiet'])
+    main([*filtering, 'good', '--weights', weights, '--quiet'])
     assert sorted(os.listdir('good')) == ['a.png', 'linked']
 
 
-def test_file_addresses_and_names_that_begin_with_a_dash_or_a_tilde_are_explained(tmp_path, monkeypatch, capsys):
+def test_file_addresses_and_names_with_a_dash_or_a_tilde_in_front_are_explained(weights, tmp_path, monkeypatch, capsys):
     put('a b.png', '-x.png', 'home/c.png')
     monkeypatch.setenv('HOME', str(tmp_path / 'home'))
-    weights = ['--weights', str(write_run(tmp_path / 'best.pth') and tmp_path / 'best.pth'), '--quiet']
+    weights = ['--weights', weights, '--quiet']
     with pytest.raises(SystemExit):
         main(['image', f'file://{tmp_path}/a%20b.png', *weights[:2]])
     said = capsys.readouterr().err
@@ -238,8 +234,7 @@ def test_a_database_never_lies_among_its_own_sources():
     put('shots/a.png', 'elsewhere/deep/b.png')
     os.symlink(os.path.abspath('elsewhere'), 'shots/linked')
     for root in ('shots/db', 'elsewhere/db', 'shots'):
-        with pytest.raises(ValueError, match='lies in the input folder'):
-            prepare_pictures('shots', root, 'cls')
+        refused(ValueError, 'lies in the input folder', prepare_pictures, 'shots', root, 'cls')
     assert len(prepare_pictures('shots', 'db', 'cls').sources) == 2 and not Path('elsewhere/db').exists()
 
 
@@ -265,5 +260,4 @@ def test_one_picture_named_in_two_ways_is_one_in_a_file_of_pairs():
     Path('pairs.csv').write_text('clean,degraded\nclean.png,in/bad.png\nin/../clean.png,./in/worse.png\n')
     assert read_pairs('pairs.csv', 'shots') == {'clean.png': ['in/bad.png', 'in/worse.png']}
     Path('pairs.csv').write_text('clean,degraded\nclean.png,in/bad.png\nclean.png,in/../in/bad.png\n')
-    with pytest.raises(ValueError, match='line 3: in/bad.png was there before, in line 2'):
-        read_pairs('pairs.csv', 'shots')
+    refused(ValueError, 'line 3: in/bad.png was there before, in line 2', read_pairs, 'pairs.csv', 'shots')

@@ -3,22 +3,17 @@
 import json
 
 import pytest
-from helpers_apis import write_run
 from helpers_serving import ask, form, png, running
 
 pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[serve]')")
 
-from miqa.apis.model import MIQAModel
 from miqa.serving.application import build_app
 from miqa.serving.settings import Limits
 
 
 @pytest.fixture(scope='module')
-def url(tmp_path_factory):
-    path = tmp_path_factory.mktemp('model') / 'best.pth'
-    write_run(path)
-    limits = Limits(upload_mb=3, pictures=2)
-    with running(build_app(MIQAModel(path, workers=0), limits=limits)) as address:
+def url(model):
+    with running(build_app(model, limits=Limits(upload_mb=3, pictures=2))) as address:
         yield address
 
 

@@ -4,12 +4,10 @@ import re
 import socket
 
 import pytest
-from helpers_apis import write_run
 from helpers_serving import ask, running
 
 pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[serve]')")
 
-from miqa.apis.model import MIQAModel
 from miqa.serving.application import PATHS, build_app
 from miqa.serving.listening import listen_on
 from miqa.serving.page import read_page
@@ -23,13 +21,6 @@ def test_pages_name_no_other_host_and_allow_only_their_own_script_and_style(name
     assert ' style="' not in text and not re.search(r'\son\w+=', text)  # the policy forbids them
     policy = headers['Content-Security-Policy']
     assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and 'unsafe' not in policy
-
-
-@pytest.fixture(scope='module')
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp('model') / 'best.pth'
-    write_run(path)
-    return MIQAModel(weights=path, workers=0)
 
 
 def test_the_root_and_the_documentation_need_no_token_and_say_nothing_of_the_model(model):

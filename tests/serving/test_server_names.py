@@ -8,21 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers_apis import write_run
 from helpers_serving import ask, png, raw_request, running
 
 pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[serve]')")
 
-from miqa.apis.model import MIQAModel
 from miqa.serving.allowed_hosts import AllowedHosts
 from miqa.serving.application import build_app
 
 
 @pytest.fixture(scope='module')
-def url(tmp_path_factory):
-    path = tmp_path_factory.mktemp('model') / 'best.pth'
-    write_run(path)
-    with running(build_app(MIQAModel(path, workers=0), page=True)) as address:
+def url(model):
+    with running(build_app(model, page=True)) as address:
         yield address
 
 
@@ -55,11 +51,11 @@ def test_load_balancers_ask_by_http_1_0_without_a_host(url, method):
     for path in ('/health', '/'):
         assert raw_request(url, f'{method} {path} HTTP/1.0\r\n\r\n'.encode()).startswith(b'HTTP/1.1 200 ')
     # A browser, which foreign pages can make ask, always sends one; everything else needs it.
-    assert raw_request(url, f'{method} /info HTTP/1.0\r\n\r\n'.encode()).startswith(b'HTTP/1.1 403 ')
-    assert raw_request(url, f'{method} /health HTTP/1.1\r\n\r\n'.encode()).startswith(b'HTTP/1.1 400 ')
-    assert raw_request(url, f'{method} /health HTTP/1.0\r\nHost: evil.example\r\n\r\n'.encode()).startswith(
-        b'HTTP/1.1 403 '
-    )
+    for rest, status in (
+        ('/info HTTP/1.0', 403), ('/health HTTP/1.1', 400), ('/health HTTP/1.0\r\nHost: evil.example', 403),
+    ):  # fmt: skip
+        answer = raw_request(url, f'{method} {rest}\r\n\r\n'.encode())
+        assert answer.startswith(b'HTTP/1.1 %d ' % status)
 
 
 def test_the_command_starts_behind_a_proxy_and_leaves_nothing_behind_after_ctrl_c(tmp_path):
