@@ -10,17 +10,15 @@ import piq
 import pytest
 import torch
 from helpers_database import picture, write_database
-from helpers_responses import label_from_responses, write_responses
+from helpers_refusals import refused
+from helpers_responses import write_labelled
 from skimage.metrics import peak_signal_noise_ratio
 
+from miqa.benchmark import baselines
 from miqa.benchmark.baselines import (
-    BaselineCache,
     build_metric,
     confidence_scores,
-    image_list_digest,
-    label_machines,
     labels_without,
-    parse_confidence,
     read_test_images,
     run,
     score_images,
@@ -43,9 +41,7 @@ def database(tmp_path):
 def template(tmp_path_factory):
     root = tmp_path_factory.mktemp('answered') / 'data'
     for task in ('cls', 'det'):
-        write_database(root, task, sources=6, val_sources=4)
-        write_responses(root, task, {'small': 1.0, 'middle': 2.0, 'large': 4.0})
-        label_from_responses(root, task)
+        write_labelled(root, task, {'small': 1.0, 'middle': 2.0, 'large': 4.0})
     return root
 
 
@@ -106,17 +102,16 @@ def test_an_unreadable_image_has_no_score_and_its_reason_is_kept(database):
 
 
 def test_another_list_of_images_has_another_cache(tmp_path):
-    first, second = image_list_digest(['a/1.png', 'a/2.png']), image_list_digest(['a/1.png'])
-    assert first != second and first == image_list_digest(['a/2.png', 'a/1.png'])
-    cache = BaselineCache(tmp_path, 'PSNR', 'piq 0.8.0', first)
+    first, second = baselines.image_list_digest(['a/1.png', 'a/2.png']), baselines.image_list_digest(['a/1.png'])
+    assert first != second and first == baselines.image_list_digest(['a/2.png', 'a/1.png'])
+    cache = baselines.BaselineCache(tmp_path, 'PSNR', 'piq 0.8.0', first)
     cache.start()
     cache.write([{'image': 'a/1.png', 'value': 1.5, 'error': None}])
     assert list(cache.read().value) == [1.5]
-    assert BaselineCache(tmp_path, 'PSNR', 'piq 0.8.0', second).read().empty
-    assert BaselineCache(tmp_path, 'PSNR', 'piq 0.9.0', first).read().empty
+    assert baselines.BaselineCache(tmp_path, 'PSNR', 'piq 0.8.0', second).read().empty
+    assert baselines.BaselineCache(tmp_path, 'PSNR', 'piq 0.9.0', first).read().empty
     write_sealed_json(cache.folder / 'manifest.json', {**cache.key, 'images': 'other'})
-    with pytest.raises(ValueError, match='another measure'):
-        cache.start()
+    refused(ValueError, 'another measure', cache.start)
 
 
 class SquaredDistance(torch.nn.Module):
@@ -145,14 +140,12 @@ def test_weights_that_cannot_be_fetched_are_reported_with_what_to_do(monkeypatch
         raise OSError('no route to host')
 
     monkeypatch.setattr(piq, 'DISTS', offline)
-    with pytest.raises(OSError, match='weights of DISTS cannot be fetched .no route to host.*internet access'):
-        FeatureDistance('DISTS')
+    refused(OSError, 'weights of DISTS cannot be fetched .no route to host.*internet access', FeatureDistance, 'DISTS')
 
 
 def test_pyiqa_is_asked_for_only_by_name_and_its_absence_is_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, 'pyiqa', None)
-    with pytest.raises(ImportError, match='MANIQA .non-commercial licence. needs pyiqa.*pip install .*pyiqa'):
-        build_metric('MANIQA')
+    refused(ImportError, 'MANIQA .non-commercial licence. needs pyiqa.*pip install .*pyiqa', build_metric, 'MANIQA')
     build_metric('PSNR')
 
 
@@ -172,14 +165,12 @@ def test_any_metric_of_pyiqa_can_be_named_and_its_direction_is_kept(database, mo
     scores = score_images(database, 'cls', images, 'pyiqa:darkness', progress=False)
     first = read_image(database / 'miqa_cls' / 'images' / images.image[0])
     assert scores[0] == pytest.approx(first.mean() / 255 - 1, abs=1e-5)
-    with pytest.raises(ValueError, match="Did you mean 'darkness'"):
-        build_metric('pyiqa:darknes')
+    refused(ValueError, "Did you mean 'darkness'", build_metric, 'pyiqa:darknes')
     run._build_once.cache_clear()
 
 
 def test_an_unknown_measure_is_refused_with_the_nearest_name():
-    with pytest.raises(ValueError, match="Did you mean 'SSIM'"):
-        build_metric('SIM')
+    refused(ValueError, "Did you mean 'SSIM'", build_metric, 'SIM')
 
 
 def test_confidence_of_a_classifier_is_what_its_responses_say(answered):
@@ -213,14 +204,18 @@ def test_confidence_of_a_detector_counts_and_averages_its_scores(answered):
 def test_confidence_asks_for_stored_responses_and_for_statistics_of_the_task(answered):
     with pytest.raises(FileNotFoundError, match='nobody has no stored responses.*run_machines'):
         confidence_scores(answered, 'cls', 'energy', 'nobody')
-    with pytest.raises(ValueError, match='confidence statistic of det'):
-        confidence_scores(answered, 'det', 'energy', 'small')
-    assert parse_confidence('energy:a:b') == ('energy', 'a:b')
-    assert parse_confidence('energies:a') is parse_confidence('energy') is parse_confidence('energy:') is None
+    refused(ValueError, 'confidence statistic of det', confidence_scores, answered, 'det', 'energy', 'small')
+    assert baselines.parse_confidence('energy:a:b') == ('energy', 'a:b')
+    assert (
+        baselines.parse_confidence('energies:a')
+        is baselines.parse_confidence('energy')
+        is baselines.parse_confidence('energy:')
+        is None
+    )
 
 
 def test_labels_without_a_machine_are_the_weighted_mean_of_the_others(answered):
-    assert label_machines(answered, 'cls') == {'small': 1.0, 'middle': 2.0, 'large': 4.0}
+    assert baselines.label_machines(answered, 'cls') == {'small': 1.0, 'middle': 2.0, 'large': 4.0}
     labels = labels_without(answered, 'cls', {'small'})
     scores = {
         name: ScoreFolder(scores_folder(answered, 'cls') / name).read().to_pandas().set_index('filename')
@@ -240,12 +235,10 @@ def test_labels_without_nobody_are_the_databases_own(answered):
 
 
 def test_labels_cannot_be_had_without_every_machine_or_without_a_manifest(answered, database):
-    with pytest.raises(ValueError, match='nothing is left'):
-        labels_without(answered, 'cls', {'small', 'middle', 'large'})
+    refused(ValueError, 'nothing is left', labels_without, answered, 'cls', {'small', 'middle', 'large'})
     (answered / 'miqa_cls' / 'labels' / 'manifest.json').unlink()
-    assert label_machines(answered, 'cls') is None
-    with pytest.raises(ValueError, match='names the machines'):
-        labels_without(answered, 'cls', {'small'})
+    assert baselines.label_machines(answered, 'cls') is None
+    refused(ValueError, 'names the machines', labels_without, answered, 'cls', {'small'})
 
 
 def test_a_version_of_another_size_than_its_source_is_named(database):

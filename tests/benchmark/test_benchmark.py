@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from helpers_database import write_database
-from helpers_responses import label_from_responses, write_responses
+from helpers_responses import write_labelled
 
 from miqa.benchmark import run as benchmark_module
 from miqa.benchmark.baselines import labels_without, read_test_images
@@ -23,18 +22,15 @@ from miqa.reports.table_formats import SAME, to_html, to_latex, to_markdown
 def database(tmp_path_factory):
     root = tmp_path_factory.mktemp('benchmark') / 'data'
     for task in ('cls', 'det'):
-        write_database(root, task, sources=8, val_sources=6)
-        write_responses(root, task, {'small': 1.0, 'middle': 2.0, 'large': 4.0})
-        label_from_responses(root, task)
+        write_labelled(root, task, {'small': 1.0, 'middle': 2.0, 'large': 4.0}, 8, 6)
     return root
 
 
 def save_predictions(path, data_root, task, label, noise, seed=0, keep=slice(None)):
     images = read_test_images(data_root, task)
     rng = np.random.default_rng(seed)
-    table = images.assign(
-        task=task, label=label, ground_truth=images[label], prediction=images[label] + rng.normal(0, noise, len(images))
-    )
+    noisy = images[label] + rng.normal(0, noise, len(images))
+    table = images.assign(task=task, label=label, ground_truth=images[label], prediction=noisy)
     write_predictions(path, table[keep])
     return table
 
@@ -46,13 +42,8 @@ def result(database, tmp_path_factory):
         for label in ('composite', 'accuracy'):
             save_predictions(folder / f'{task}_{label}.csv', database, task, label, 0.05)
             save_predictions(folder / f'other_{task}_{label}.csv', database, task, label, 0.05, seed=1)
-    texts = [
-        'PSNR',
-        f'RA-MIQA={folder}/{{task}}_{{label}}.csv',
-        f'twin={folder}/other_{{task}}_{{label}}.csv',
-        'confidence:small',
-        'lost=/nowhere/{task}.csv',
-    ]
+    files = f'RA-MIQA={folder}/{{task}}_{{label}}.csv', f'twin={folder}/other_{{task}}_{{label}}.csv'
+    texts = ['PSNR', *files, 'confidence:small', 'lost=/nowhere/{task}.csv']
     methods = parse_methods(texts, database, ['cls', 'det'])
     return run_benchmark(database, methods, ['cls', 'det'], ['composite', 'accuracy'], resamples=200)
 
@@ -130,15 +121,9 @@ def test_twins_are_not_called_different_and_the_better_one_is_bold(result):
 def test_captions_state_the_protocol(result):
     caption = ' '.join(score_tables(result)[0].caption)
     deviation = result.test_sets.iloc[0].label_deviation
-    for part in (
-        '60 images of 6 sources',
-        f'σ = {deviation:.4f} (paper: 0.3008)',
-        'least-squares map (linear)',
-        '200 bootstrap resamples of whole source images',
-        'large, middle, small',
-        'no difference is given',
-    ):
-        assert part in caption
+    parts = f'σ = {deviation:.4f} (paper: 0.3008)', 'least-squares map (linear)', 'large, middle, small'
+    protocol = '60 images of 6 sources', '200 bootstrap resamples of whole source images', 'no difference is given'
+    assert all(part in caption for part in (*parts, *protocol))
 
 
 def test_tables_follow_the_papers_layout(result):
@@ -193,12 +178,8 @@ def test_what_is_no_method_is_refused_with_the_forms_that_are(text, database):
 
 
 def test_confidence_alone_takes_the_smallest_machine_and_names_are_unique(database):
-    methods = parse_methods(['confidence'], database, ['cls'])
-    assert [method.source for method in methods] == [
-        'max_probability:small',
-        'negative_entropy:small',
-        'energy:small',
-    ]
+    sources = [method.source for method in parse_methods(['confidence'], database, ['cls'])]
+    assert sources == ['max_probability:small', 'negative_entropy:small', 'energy:small']
     with pytest.raises(ValueError, match='Two methods are called PSNR'):
         parse_methods(['PSNR', 'PSNR'], database, ['cls'])
 

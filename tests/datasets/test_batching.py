@@ -50,16 +50,8 @@ def test_a_stacked_batch_holds_pictures_labels_and_meta_information_of_every_ite
 
 @pytest.mark.parametrize('workers', [0, 2])
 def test_batches_are_the_same_from_worker_processes(dataset, workers):
-    loader = Runner.build_dataloader(
-        {
-            'dataset': dataset,
-            'batch_size': 4,
-            'num_workers': workers,
-            'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-            'collate_fn': {'type': STACK_SAMPLES},
-        },
-        seed=0,
-    )
+    sampling = {'batch_size': 4, 'num_workers': workers, 'sampler': {'type': 'DefaultSampler', 'shuffle': False}}
+    loader = Runner.build_dataloader({'dataset': dataset, **sampling, 'collate_fn': {'type': STACK_SAMPLES}}, seed=0)
     for number, batch in enumerate(loader):
         items = [dataset[position] for position in range(4 * number, min(4 * number + 4, len(dataset)))]
         assert torch.equal(batch['inputs']['image'], torch.stack([item['inputs']['image'] for item in items]))

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from helpers_database import ALL_VERSIONS, label_values, source_ids, write_database, write_split
 from helpers_label_files import cls_file, det_file, edit, put
+from helpers_refusals import refused
 
 from miqa.datasets import DatabaseError, open_index
 from miqa.taxonomy import TASKS, Version, version_name
@@ -155,8 +156,7 @@ def test_a_bad_row_in_the_middle_of_many_files_is_found(tmp_path):
     root = write_database(tmp_path, 'cls', sources=8, versions=5, size=(4, 4))
     path = root / 'miqa_cls' / 'labels' / f'{source_ids("cls", 8)[4]}_mmos.csv'
     edit(path, put('weighted_accuracy', 3, '7'))
-    with pytest.raises(DatabaseError, match=rf'row 4 of {path} is 7, outside'):
-        open_index(root, 'cls', 'train')
+    refused(DatabaseError, rf'row 4 of {path} is 7, outside', open_index, root, 'cls', 'train')
 
 
 @pytest.mark.parametrize('label, other', [('accuracy', 'consistency'), ('consistency', 'accuracy')])
@@ -193,8 +193,7 @@ def test_missing_images_are_refused_or_left_out_and_listed(cls_root, log):
     for path in gone:
         path.unlink()
     shutil.rmtree(folder / source_ids('cls', 4)[1])
-    with pytest.raises(DatabaseError, match=r"7 of 15 images are missing in .*missing='skip'"):
-        open_index(cls_root, 'cls', 'train')
+    refused(DatabaseError, r"7 of 15 images are missing in .*missing='skip'", open_index, cls_root, 'cls', 'train')
     index = open_index(cls_root, 'cls', 'train', missing='skip')
     assert len(index) == 8 and index.info['missing'] == 7
     assert not {index.image(i) for i in range(8)} & {f'{path.parent.name}/{path.name}' for path in gone}
@@ -230,8 +229,7 @@ def test_nothing_there_at_all_is_an_error_even_with_skip(cls_root):
         open_index(cls_root, 'cls', 'train', missing='skip')
     shutil.rmtree(cls_root / 'miqa_cls' / 'labels')
     (cls_root / 'miqa_cls' / 'labels').mkdir()
-    with pytest.raises(FileNotFoundError, match='3 of 3 sources'):
-        open_index(cls_root, 'cls', 'train', missing='skip')
+    refused(FileNotFoundError, '3 of 3 sources', open_index, cls_root, 'cls', 'train', missing='skip')
 
 
 @pytest.mark.parametrize('remove, words', [
@@ -240,17 +238,13 @@ def test_nothing_there_at_all_is_an_error_even_with_skip(cls_root):
 ])  # fmt: skip
 def test_a_missing_part_of_the_layout_is_named(cls_root, remove, words):
     shutil.rmtree(cls_root / remove)
-    with pytest.raises(FileNotFoundError, match=words):
-        open_index(cls_root, 'cls', 'train')
+    refused(FileNotFoundError, words, open_index, cls_root, 'cls', 'train')
 
 
 def test_unknown_words_are_refused(cls_root):
-    with pytest.raises(ValueError, match="Unknown task 'clss'. Did you mean 'cls'"):
-        open_index(cls_root, 'clss', 'train')
-    with pytest.raises(ValueError, match='Unknown split'):
-        open_index(cls_root, 'cls', 'training')
-    with pytest.raises(ValueError, match="value of 'missing'"):
-        open_index(cls_root, 'cls', 'train', missing='ignore')
+    refused(ValueError, "Unknown task 'clss'. Did you mean 'cls'", open_index, cls_root, 'clss', 'train')
+    refused(ValueError, 'Unknown split', open_index, cls_root, 'cls', 'training')
+    refused(ValueError, "value of 'missing'", open_index, cls_root, 'cls', 'train', missing='ignore')
 
 
 def test_the_information_is_plain_json(cls_root):

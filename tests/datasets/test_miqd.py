@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers_database import source_ids, write_database
 from helpers_real_samples import lay_out_real_samples
+from helpers_refusals import refused
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -36,10 +37,8 @@ def test_an_item_is_what_the_agreement_says(root):
     assert len(dataset) == 12
     item = dataset[7]
     assert set(item) == {'inputs', 'data_sample'}
-    assert {name: (view.dtype, tuple(view.shape)) for name, view in item['inputs'].items()} == {
-        'image': (torch.uint8, (3, 32, 32)),
-        'region': (torch.uint8, (3, 40, 40)),
-    }
+    views = {name: (view.dtype, tuple(view.shape)) for name, view in item['inputs'].items()}
+    assert views == {'image': (torch.uint8, (3, 32, 32)), 'region': (torch.uint8, (3, 40, 40))}
     sample = item['data_sample']
     assert sample.gt_score.dtype == torch.float32 and sample.gt_score.shape == ()
     assert sample.gt_score.item() == dataset.labels[7]
@@ -51,11 +50,8 @@ def test_an_item_is_what_the_agreement_says(root):
     assert (dataset.image_root / info['image']).is_file() and info['index'] == 7
 
 
-def test_a_test_item_of_two_views_has_one_tensor(root):
+def test_a_test_item_of_two_views_has_one_tensor_and_without_a_pipeline_there_are_labels_only(root):
     assert set(MIQDDataset(root, 'cls', split='test', pipeline=TEST)[0]['inputs']) == {'region'}
-
-
-def test_without_a_pipeline_there_are_labels_only(root):
     assert set(MIQDDataset(root, 'cls')[0]) == {'data_sample'}
 
 
@@ -87,12 +83,9 @@ def test_metainfo_fits_into_json_and_into_a_checkpoint(root, tmp_path):
 
 
 def test_wrong_options_suggest_the_right_ones(root):
-    with pytest.raises(ValueError, match="Did you mean 'composite'"):
-        MIQDDataset(root, 'cls', label='composit')
-    with pytest.raises(ValueError, match='bad_images'):
-        MIQDDataset(root, 'cls', bad_images='ignore')
-    with pytest.raises(TypeError, match='labell'):
-        MIQDDataset(root, 'cls', labell='composite')
+    refused(ValueError, "Did you mean 'composite'", MIQDDataset, root, 'cls', label='composit')
+    refused(ValueError, 'bad_images', MIQDDataset, root, 'cls', bad_images='ignore')
+    refused(TypeError, 'labell', MIQDDataset, root, 'cls', labell='composite')
 
 
 def test_a_pickled_dataset_is_small_and_gives_the_same_items(root):
@@ -116,9 +109,8 @@ def crops(loader):
 def test_workers_see_the_epoch_and_do_not_change_the_pixels(root, method):
     dataset = MIQDDataset(root, 'cls', pipeline=TRAIN)
     plain = DataLoader(dataset, batch_size=2, collate_fn=list)
-    many = DataLoader(
-        dataset, 2, num_workers=2, collate_fn=list, persistent_workers=True, multiprocessing_context=method
-    )
+    workers = {'num_workers': 2, 'persistent_workers': True, 'multiprocessing_context': method}
+    many = DataLoader(dataset, 2, collate_fn=list, **workers)
     epochs = []
     for epoch in (0, 1, 0):
         dataset.set_epoch(epoch)
@@ -232,11 +224,8 @@ def test_grey_alpha_palette_and_16_bit_pictures_become_rgb(root, mode):
 @pytest.mark.parametrize('task, count', [('cls', 9), ('det', 10)])
 def test_real_pictures_in_the_layout_give_items(shared_data, tmp_path, task, count):
     scores = lay_out_real_samples(shared_data, tmp_path, task)
-    pipeline = [
-        {'type': 'LoadImage'},
-        {'type': 'ResizeShortSide', 'size': 288},
-        {'type': 'PackViews', 'image': 224, 'region': 288},
-    ]
+    views = {'type': 'PackViews', 'image': 224, 'region': 288}
+    pipeline = [{'type': 'LoadImage'}, {'type': 'ResizeShortSide', 'size': 288}, views]
     seen = {}
     for split in ('train', 'test'):
         dataset = MIQDDataset(tmp_path, task, split=split, pipeline=pipeline)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 import torch
 from helpers_database import source_ids, write_database, write_split
+from helpers_refusals import refused
 from torch.utils.data import DataLoader
 
 from miqa.datasets import DatabaseError, MIQDDataset, open_index
@@ -162,8 +163,7 @@ def test_pictures_resized_otherwise_are_refused_and_packed_on_request(root, pack
     packing_of(root, tmp_path / 'bicubic', interpolation='bicubic').run(progress=False)
     own = MIQDDataset(root, 'det', pipeline=pipeline)
     same_items(own, MIQDDataset(root, 'det', pipeline=pipeline, packed=tmp_path / 'bicubic'))
-    with pytest.raises(ValueError, match=r'24 pixels \(bicubic\)'):
-        MIQDDataset(root, 'det', pipeline=TEST, packed=tmp_path / 'bicubic')
+    refused(ValueError, r'24 pixels \(bicubic\)', MIQDDataset, root, 'det', pipeline=TEST, packed=tmp_path / 'bicubic')
     # A folder that was begun one way does not go on another way.
     with pytest.raises(DatabaseError):
         packing_of(root, tmp_path / 'bicubic').run(progress=False)
@@ -192,8 +192,7 @@ def test_a_changed_byte_in_the_pixels_is_found_when_it_is_read(root, packed):
     dataset[9]
     with pytest.raises(DatabaseError, match=rf'{dataset.get_data_info(10)["image"]} in {path} is damaged'):
         dataset[10]
-    with pytest.raises(DatabaseError, match=rf'{path} is damaged: its SHA-256'):
-        check_packed(packed, None, progress=False)
+    refused(DatabaseError, rf'{path} is damaged: its SHA-256', check_packed, packed, None, progress=False)
     # As the message says: delete the shard, and run again.
     path.unlink()
     packing_of(root, packed).run(progress=False)
@@ -217,8 +216,7 @@ def test_a_missing_cut_or_foreign_shard_is_named(root, packed, damage, words):
 def test_unreadable_pictures_stop_packing_or_are_kept_as_such(root, tmp_path):
     info = MIQDDataset(root, 'det').get_data_info(5)
     Path(info['path']).write_bytes(b'')
-    with pytest.raises(UnreadableImage, match=info['image']):
-        packing_of(root, tmp_path / 'packed').run(progress=False)
+    refused(UnreadableImage, info['image'], packing_of(root, tmp_path / 'packed').run, progress=False)
     packing = packing_of(root, tmp_path / 'packed', bad_images='skip')
     assert packing.run(progress=False)['unreadable'] == 1
     dataset = MIQDDataset(root, 'det', pipeline=TRAIN, packed=tmp_path / 'packed')
@@ -238,20 +236,16 @@ def test_a_finished_folder_is_left_as_it_is(root, packed):
 
 
 def test_other_settings_images_or_files_in_the_folder_are_refused(root, packed, tmp_path):
-    with pytest.raises(DatabaseError, match='short_side was 24, is 30'):
-        packing_of(root, packed, short_side=30).run(progress=False)
-    with pytest.raises(DatabaseError, match='images was 30, is 10'):
-        packing_of(root, packed, split='val').run(progress=False)
+    refused(DatabaseError, 'short_side was 24, is 30', packing_of(root, packed, short_side=30).run, progress=False)
+    refused(DatabaseError, 'images was 30, is 10', packing_of(root, packed, split='val').run, progress=False)
     write_split(root, 'det', 'val', [])
     write_split(root, 'det', 'train', [source_ids('det', 4)[number] for number in (1, 2, 3)])
     (root / 'splits' / 'miqa_det_val.csv').unlink()
-    with pytest.raises(DatabaseError, match='begun with other images'):
-        packing_of(root, packed).run(progress=False)
+    refused(DatabaseError, 'begun with other images', packing_of(root, packed).run, progress=False)
     other = tmp_path / 'thesis'
     other.mkdir()
     (other / 'thesis.tex').write_text('years of work')
-    with pytest.raises(DatabaseError, match=r'holds other files \(thesis.tex\)'):
-        packing_of(root, other).run(progress=False)
+    refused(DatabaseError, r'holds other files \(thesis.tex\)', packing_of(root, other).run, progress=False)
     for options in ({'encoding': 'zip'}, {'images_per_shard': 10}, {'short_side': 0}):
         with pytest.raises(ValueError):
             packing_of(root, tmp_path / 'x', **options)
@@ -269,8 +263,8 @@ def test_the_estimate_is_near_what_is_written(root, tmp_path):
     estimate = packing.estimate()
     assert (estimate.images, estimate.done) == (30, 0) and not (tmp_path / 'packed').exists()
     manifest = packing.run(progress=False)
-    pixels = sum(len(value) for path in sorted((tmp_path / 'packed').glob('shard*')) for value in (
-        pa.ipc.open_file(str(path)).read_all()['pixels'].to_pylist()))  # fmt: skip
+    shards = [pa.ipc.open_file(str(path)).read_all() for path in (tmp_path / 'packed').glob('shard*')]
+    pixels = sum(len(value) for shard in shards for value in shard['pixels'].to_pylist())
     assert estimate.total_bytes == pytest.approx(pixels + 100 * 30, rel=0.01)
     assert manifest['images'] == 30
     assert packing.estimate().missing_bytes == 0
@@ -280,8 +274,7 @@ def test_the_estimate_is_near_what_is_written(root, tmp_path):
 def test_a_full_disk_is_said_before_anything_is_written(root, tmp_path, monkeypatch):
     real = shutil.disk_usage
     monkeypatch.setattr(packing_module.shutil, 'disk_usage', lambda path: real(path)._replace(free=1000))
-    with pytest.raises(DatabaseError, match='has only 0.00 GB free'):
-        packing_of(root, tmp_path / 'packed').run(progress=False)
+    refused(DatabaseError, 'has only 0.00 GB free', packing_of(root, tmp_path / 'packed').run, progress=False)
     assert not list((tmp_path / 'packed').glob('shard*'))
 
 
@@ -313,8 +306,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(warm, root, packed, t
     assert not (folder / 'packed.json').exists()
     done = {path.name: path.stat().st_mtime_ns for path in folder.glob('shard_*.arrow')}
     assert list(done) == ['shard_00000.arrow']
-    with pytest.raises(DatabaseError, match='packing has not come to its end'):
-        PackedPictures(folder, open_index(root, 'det', 'train'))
+    refused(DatabaseError, 'packing has not come to its end', PackedPictures, folder, open_index(root, 'det', 'train'))
     packing_of(root, folder).run(progress=False)
     assert (folder / 'shard_00000.arrow').stat().st_mtime_ns == done['shard_00000.arrow']
     assert json.loads((folder / 'packed.json').read_text()) == json.loads((packed / 'packed.json').read_text())
@@ -323,12 +315,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(warm, root, packed, t
 def test_the_tool_estimates_and_packs(warm, root, tmp_path):
     tool = Path(__file__).parents[2] / 'tools' / 'data' / 'pack.py'
     out = tmp_path / 'packed'
-    command = ['python', tool, root, '--task', 'det', '--split', 'train', '--out', out, '--workers', 1]
-
-    def run(*options):
-        return warm.call(*command, *options, cwd=tmp_path)
-
-    packed = run('--short-side', '24').stdout
+    command = ['python', tool, root, '--task', 'det', '--split', 'train', '--out', out, '--workers', 1, '--short-side']
+    packed = warm.call(*command, 24, cwd=tmp_path).stdout
     assert '30 pictures, about' in packed and '30 pictures in 1 shards' in packed
-    failed = run('--short-side', '30')
+    failed = warm.call(*command, 30, cwd=tmp_path)
     assert failed.returncode == 1 and 'was begun with other settings' in failed.stderr

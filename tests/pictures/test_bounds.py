@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_pictures import chunk, file_of, with_chunks
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.pictures import reading
@@ -20,24 +22,18 @@ RGB = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
 
 
 def encoded(kind: str, picture: np.ndarray = RGB, **options) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, kind, **options)
-    return stream.getvalue()
+    return file_of(picture, kind, **options)
 
 
 JPEG, PNG, GIF, WEBP = (encoded(kind) for kind in ('JPEG', 'PNG', 'GIF', 'WEBP'))
 PALETTE_END = 13 + (3 << (GIF[10] & 7) + 1)
 
 
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
-
-
 def box(kind: bytes, body: bytes) -> bytes:
     return struct.pack('>I', 8 + len(body)) + kind + body
 
 
-class Counting(io.BytesIO):
+class Counts:
     """Counts how often it is asked, and for how much."""
 
     asked = taken = 0
@@ -47,6 +43,14 @@ class Counting(io.BytesIO):
         data = super().read(count)
         self.taken += len(data)
         return data
+
+
+class Counting(Counts, io.BytesIO):
+    """Bytes that count what is read of them."""
+
+
+class CountingFile(Counts, io.FileIO):
+    """A file that counts what is read of it."""
 
 
 def cost_of_header(data: bytes) -> tuple[int, int]:
@@ -64,7 +68,7 @@ HOSTILE = {
     'EXIF without an orientation': JPEG[:2]
     + (b'\xff\xe1\xff\xf0Exif\0\0II*\0\x08\0\0\0\xff\xff' + bytes(0xFFF0 - 18)) * 300
     + JPEG[2:],
-    'packed texts': PNG[:33] + chunk(b'zTXt', b'XML:com.adobe.xmp\0\0' + LONG_TEXT) * 500 + PNG[33:],
+    'packed texts': with_chunks(PNG, chunk(b'zTXt', b'XML:com.adobe.xmp\0\0' + LONG_TEXT) * 500),
     'packed profiles': PNG[:33] + chunk(b'zTXt', b'Raw profile type exif\0\0' + LONG_TEXT) * 500 + PNG[33:],
     'texts of many lines': PNG[:33] + chunk(b'tEXt', b'Raw profile type exif\0' + b'\n' * (4 << 20)) + PNG[33:],
     'empty chunks': PNG[:33] + chunk(b'tIME', b'') * 300_000 + PNG[33:],
@@ -99,9 +103,7 @@ def test_comments_of_a_gif_are_left_out():
     assert np.array_equal(read_image(small), read_image(GIF))
 
 
-def test_unpacked_texts_of_one_file_share_one_bound():
-    import miqa.pictures.jpeg_png as module
-
+def test_unpacked_texts_of_one_file_share_one_bound(monkeypatch):
     data, unpacked = HOSTILE['packed texts'], []
     real = zlib.decompressobj
 
@@ -110,11 +112,8 @@ def test_unpacked_texts_of_one_file_share_one_bound():
             unpacked.append(len(text := real().decompress(*arguments)))
             return text
 
-    original, module.zlib.decompressobj = module.zlib.decompressobj, Counted
-    try:
-        read_header(io.BytesIO(data))
-    finally:
-        module.zlib.decompressobj = original
+    monkeypatch.setattr('miqa.pictures.jpeg_png.zlib.decompressobj', Counted)
+    read_header(io.BytesIO(data))
     assert sum(unpacked) <= 4 << 20
 
 
@@ -126,7 +125,7 @@ def test_unpacked_texts_of_one_file_share_one_bound():
     ],
     ids=str,
 )  # fmt: skip
-def test_a_hole_behind_a_picture_is_not_read(tmp_path, kind, options):
+def test_a_hole_behind_a_picture_is_not_read(tmp_path, kind, options, monkeypatch):
     path, data = tmp_path / 'x', encoded(kind, **options)
     path.write_bytes(data)
     expected = read_image(path)
@@ -135,32 +134,10 @@ def test_a_hole_behind_a_picture_is_not_read(tmp_path, kind, options):
     with path.open('rb') as stream:
         header = read_header(stream)
         assert header.held < 1 << 20
-    taken = []
-
-    def open_counting(*arguments, **others):
-        stream = CountingFile(path)
-        taken.append(stream)
-        return stream
-
-    before, reading.open_regular = reading.open_regular, open_counting
-    try:
-        assert np.array_equal(read_image(path), expected)
-    finally:
-        reading.open_regular = before
-    assert taken[0].taken < 8 << 20
-
-
-class CountingFile(io.FileIO):
-    """A file that counts what is read of it."""
-
-    def __init__(self, path):
-        super().__init__(path)
-        self.taken = 0
-
-    def read(self, count=-1):
-        data = super().read(count)
-        self.taken += len(data)
-        return data
+    stream = CountingFile(path)
+    monkeypatch.setattr(reading, 'open_regular', lambda *_, **__: stream)
+    assert np.array_equal(read_image(path), expected)
+    assert stream.taken < 8 << 20
 
 
 def test_a_file_that_must_be_held_at_once_is_refused_above_a_bound(tmp_path):
@@ -172,8 +149,7 @@ def test_a_file_that_must_be_held_at_once_is_refused_above_a_bound(tmp_path):
     path.write_bytes(data)
     with path.open('r+b') as stream:
         stream.truncate(850 << 20)
-    with pytest.raises(UnreadableImage, match='800 MB of it are read at once|too large to decode'):
-        read_image(path)
+    refused(UnreadableImage, '800 MB of it are read at once|too large to decode', read_image, path)
 
 
 def stating(kind: str, width: int, height: int) -> bytes:
@@ -225,8 +201,7 @@ def test_tiles_of_a_grid_are_measured_one_by_one_and_where_they_lie():
         ((9000, 9000), (256, 96), 'states 256 x 96 pixels and holds 9000 x 9000'),
         ((16, 16), (16, 16), 'states 16 x 16 pixels and holds 128 x 96'),
     ):
-        with pytest.raises(UnreadableImage, match=message):
-            read_image(file(canvas, stated))
+        refused(UnreadableImage, message, read_image, file(canvas, stated))
 
 
 def code_stream(side: int, tile: int, *, levels: int = 5, block: int = 6, precinct: int = 15, layers: int = 1) -> bytes:
@@ -247,11 +222,9 @@ def code_stream(side: int, tile: int, *, levels: int = 5, block: int = 6, precin
 )
 def test_what_a_jpeg_2000_decoder_makes_of_few_bytes_is_counted_before(options):
     data = code_stream(**{'side': 8192, 'tile': 8192, **options})
-    with pytest.raises(UnreadableImage, match='packets and code blocks, more than are read'):
-        read_image(data)
+    refused(UnreadableImage, 'packets and code blocks, more than are read', read_image, data)
     hidden = data[:-16] + b'\xff\x30' + data[-16:]  # OpenJPEG steps over what it does not know, two bytes at a time
-    with pytest.raises(UnreadableImage, match='packets and code blocks, more than are read'):
-        read_image(hidden)
+    refused(UnreadableImage, 'packets and code blocks, more than are read', read_image, hidden)
     ordinary = read_header(io.BytesIO(code_stream(8192, 8192)))
     assert ordinary.held < 10 << 20 and ordinary.levels == 5
 
@@ -267,8 +240,7 @@ def test_tiles_are_not_much_larger_than_their_picture():
     entries += [(322, 20_000), (323, 20_000), (324, 8), (325, 8)]
     directory = struct.pack('<H', len(entries)) + b''.join(struct.pack('<HHII', tag, 4, 1, n) for tag, n in entries)
     data = b'II*\0' + struct.pack('<I', 16) + bytes(8) + directory + bytes(4)
-    with pytest.raises(UnreadableImage, match='tiles of 20000 x 20000 pixels are larger than its 10 x 10'):
-        read_image(data)
+    refused(UnreadableImage, 'tiles of 20000 x 20000 pixels are larger than its 10 x 10', read_image, data)
 
 
 def test_transparency_beside_lossy_colours_counts_as_memory():

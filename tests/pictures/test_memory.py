@@ -11,6 +11,7 @@ import zlib
 import numpy as np
 import pytest
 from helpers_pictures import chunk, file_of, smooth, tiff, with_chunks
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.pictures import UnreadableImage, decoding, read_image
@@ -57,8 +58,7 @@ def headers_of_a_bomb():
 @pytest.mark.parametrize('data', [pytest.param(data, id=name) for name, data in headers_of_a_bomb()])
 def test_the_size_is_read_before_the_pixels_and_limits_them(data):
     for reader in (read_image, picture_size, lambda data: read_resized(data, to_288)):
-        with pytest.raises(UnreadableImage, match='too large to decode: 60000 x 60000'):
-            reader(data)
+        refused(UnreadableImage, 'too large to decode: 60000 x 60000', reader, data)
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'TIFF', 'GIF', 'JPEG2000'])
@@ -203,13 +203,10 @@ def test_kinds_that_take_much_memory_are_refused_above_a_limit_of_their_own(kind
     monkeypatch.setattr(images, '_plain_png', lambda *args: pytest.fail('decoded'))
     side = int(most**0.5)
     stated(side, side)
-    with pytest.raises((pytest.fail.Exception, UnreadableImage), match='decoded'):
-        read_resized(data, to_288)
+    refused((pytest.fail.Exception, UnreadableImage), 'decoded', read_resized, data, to_288)
     stated(int(side * 1.02), int(side * 1.02))
-    with pytest.raises(
-        UnreadableImage, match=r'too large to decode: .* (MB of memory, more than the limit|the limit of)'
-    ):
-        read_resized(data, to_288)
+    words = 'too large to decode: .* (MB of memory, more than the limit|the limit of)'
+    refused(UnreadableImage, words, read_resized, data, to_288)
 
 
 @pytest.mark.parametrize('options', [{}, {'lossless': True}, {'quality': 30}])
@@ -226,13 +223,9 @@ def test_large_webp_files_have_the_pixels_that_pillow_gives(options, mode, monke
 
 @pytest.mark.parametrize('mode', ['F', 'I;16', 'I'])
 def test_wide_numbers_of_many_strips_are_those_of_one(mode, monkeypatch):
-    values = np.asarray(Image.fromarray(smooth(160, 120)).convert('L'))
-    values = {
-        'F': values.astype(np.float32) / 255,
-        'I;16': values.astype(np.uint16) * 257,
-        'I': values.astype(np.int32),
-    }
-    data = file_of(Image.fromarray(values[mode]), 'TIFF')
+    grey = np.asarray(Image.fromarray(smooth(160, 120)).convert('L'))
+    values = {'F': grey.astype(np.float32) / 255, 'I;16': grey.astype(np.uint16) * 257, 'I': grey.astype(np.int32)}
+    data = file_of(values[mode], 'TIFF')
     expected = read_image(data, value_range=255 if mode == 'I' else None)
     monkeypatch.setattr(decoding, '_STRIP_PIXELS', 1000)
     assert np.array_equal(read_image(data, value_range=255 if mode == 'I' else None), expected)
@@ -243,8 +236,7 @@ def test_a_number_that_is_none_is_found_in_every_strip(monkeypatch):
     for row in (0, 50, 119):
         values = np.zeros((120, 160), np.float32)
         values[row, 7] = np.nan
-        with pytest.raises(UnreadableImage, match='must lie in'):
-            read_image(file_of(Image.fromarray(values), 'TIFF'))
+        refused(UnreadableImage, 'must lie in', read_image, file_of(Image.fromarray(values), 'TIFF'))
 
 
 HUGE = {
@@ -282,8 +274,7 @@ def test_what_follows_a_jpeg_is_none_of_its_passes_and_what_a_comment_holds_neit
     assert read_image(data + b'\xff\xda\x00\x0c' * 500, 'film.jpg').shape == (4000, 6000, 3)
     # The end of the picture cannot be feigned: passes after a comment count.
     many = data[:-2] + data[data.index(b'\xff\xda') : -2] * 2000 + b'\xff\xd9'
-    with pytest.raises(UnreadableImage, match='passes or more over 24000000 pixels'):
-        read_image(many, 'bomb.jpg')
+    refused(UnreadableImage, 'passes or more over 24000000 pixels', read_image, many, 'bomb.jpg')
 
 
 @pytest.mark.parametrize('tags', [(273, 279), (324, 325)])
@@ -296,8 +287,7 @@ def test_a_tiff_of_hundreds_of_thousands_of_pieces_is_refused_undecoded(tags, mo
     data = (b'II*\0' + struct.pack('<I', 8) + directory).ljust(300, b'\0')
     data += struct.pack('<I', 8) * pieces + struct.pack('<I', 256) * pieces
     monkeypatch.delattr(images, 'decode')
-    with pytest.raises(UnreadableImage, match='400,000 pieces.*tiffcp'):
-        read_image(data, 'bomb.tif')
+    refused(UnreadableImage, '400,000 pieces.*tiffcp', read_image, data, 'bomb.tif')
 
 
 @pytest.mark.parametrize('rows', [11, 2_000_000, 2**32 - 1])

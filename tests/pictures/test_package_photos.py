@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import timm.data
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.pictures import package_photos
@@ -65,20 +66,17 @@ def test_reading_gives_pillows_pixels(photos):
 
 def test_a_changed_file_is_refused(photos, monkeypatch):
     other = dataclasses.replace(photos[0], sha256='0' * 64)
-    with pytest.raises(ValueError, match='SHA-256 differs'):
-        other.read()
+    refused(ValueError, 'SHA-256 differs', other.read)
 
 
 def test_a_file_that_the_package_lacks_is_named(photos):
-    with pytest.raises(FileNotFoundError, match=r'no file .*nothing\.jpg'):
-        dataclasses.replace(photos[0], file='data/nothing.jpg').read()
+    refused(FileNotFoundError, r'no file .*nothing\.jpg', dataclasses.replace(photos[0], file='data/nothing.jpg').read)
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(package_photos.importlib.util, 'find_spec', lambda name: None)
     assert missing_packages(list_photos()) == sorted(package.distribution for package in PHOTO_PACKAGES.values())
-    with pytest.raises(ImportError, match=r'ai-benchmark.*pip install .*\[demo\]'):
-        installed_photos()
+    refused(ImportError, r'ai-benchmark.*pip install .*\[demo\]', installed_photos)
 
 
 def test_finding_a_photograph_does_not_import_its_package(photos):

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from helpers_pictures import file_of, smooth, tiff
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.apis.inputs import to_rgb
@@ -33,8 +34,7 @@ def test_a_float_tiff_of_three_channels_is_read():
 def test_floats_beyond_1_and_nan_are_refused_in_files_and_in_arrays():
     for wrong in (GREY.astype(np.float32), np.full((4, 4), np.nan, np.float32), np.full((4, 4), np.inf, np.float32)):
         for picture in (tiff(wrong), wrong, Image.fromarray(wrong)):
-            with pytest.raises(ValueError, match=r'must lie in \[0, 1\]'):
-                to_rgb(picture)
+            refused(ValueError, r'must lie in \[0, 1\]', to_rgb, picture)
     assert np.array_equal(to_rgb(tiff(GREY.astype(np.float32)), value_range=255), AS_RGB)
     assert np.array_equal(to_rgb(GREY.astype(np.float32), value_range=255), AS_RGB)
 
@@ -55,8 +55,7 @@ def test_12_bits_in_16_are_refused_until_it_is_said_what_is_white(file, values):
     expected = AS_RGB if values.ndim == 2 else RGB
     array = twelve[..., ::-1] if values.ndim == 3 else twelve
     for picture in (file(twelve), array):
-        with pytest.raises(ValueError, match=r'value_range=4095 \(--value-range 4095\)'):
-            to_rgb(picture)
+        refused(ValueError, r'value_range=4095 \(--value-range 4095\)', to_rgb, picture)
         assert np.array_equal(to_rgb(picture, value_range=4095), expected)
         dark = to_rgb(picture, value_range=65535)
         assert np.array_equal(dark, expected >> 4), 'a nearly black picture, if it is one'
@@ -85,8 +84,7 @@ def test_14_bits_in_16_are_taken_for_dark_with_a_word():
 def test_integers_of_32_bits_need_a_word_and_get_it():
     values = GREY.astype(np.int32) * 1000
     for picture in (tiff(values), values):
-        with pytest.raises((ValueError, TypeError), match='value_range='):
-            to_rgb(picture)
+        refused((ValueError, TypeError), 'value_range=', to_rgb, picture)
         assert np.array_equal(to_rgb(picture, value_range=255_000), AS_RGB)
 
 
@@ -108,8 +106,7 @@ def test_pnm_files_state_their_white(maximum):
 
 @pytest.mark.parametrize('wrong', ['bright', (5, 5), (1, 2, 3), float('nan'), 0])
 def test_a_range_that_is_none_is_refused(wrong):
-    with pytest.raises(ValueError, match='value_range must be'):
-        to_rgb(GREY, value_range=wrong)
+    refused(ValueError, 'value_range must be', to_rgb, GREY, value_range=wrong)
 
 
 @pytest.mark.parametrize('dtype', ['>u2', '<u2', '>f4', '>f8'])
@@ -146,6 +143,5 @@ def test_a_tiff_of_signed_bytes_is_not_taken_for_one_of_unsigned_ones():
 @pytest.mark.parametrize('tags', [{'_257': 4800}, {'_278': 8}])
 def test_a_tiff_that_lacks_strips_is_damaged_and_not_black_where_they_are_missing(tags):
     values = np.full((48, 64), 200, np.uint8)
-    with pytest.raises(UnreadableImage, match='it has 1 of the '):
-        read_image(tiff_of(values, **{'_278': 48, **tags}))
+    refused(UnreadableImage, 'it has 1 of the ', read_image, tiff_of(values, **{'_278': 48, **tags}))
     assert read_image(tiff_of(values)).min() == 200

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from helpers_database import ALL_VERSIONS, write_database
-from helpers_responses import label_from_responses, write_responses
+from helpers_database import ALL_VERSIONS
+from helpers_responses import write_labelled
 
 from miqa.benchmark.baselines import read_test_images
 from miqa.benchmark.methods import parse_methods
@@ -124,9 +124,7 @@ class Checker(HTMLParser):
 def report(tmp_path_factory):
     root = tmp_path_factory.mktemp('report')
     data = root / 'data'
-    write_database(data, 'cls', sources=6, val_sources=4)
-    write_responses(data, 'cls', {'one': 1.0, 'two': 2.0})
-    label_from_responses(data, 'cls')
+    write_labelled(data, 'cls', {'one': 1.0, 'two': 2.0})
     images = read_test_images(data, 'cls')
     rng = np.random.default_rng(0)
     for label in ('composite', 'accuracy'):
@@ -196,12 +194,8 @@ def test_figures_of_a_benchmark_are_written_as_whole_files(report):
 
     folder = report[0] / 'runs' / 'benchmark'
     names = {path.name for path in save_figures(folder)}
-    assert names == {
-        'intervals_cls_composite.png',
-        'intervals_cls_accuracy.png',
-        'filter_cls.png',
-        'filter_cls_machines.png',
-    }
+    intervals = {'intervals_cls_composite.png', 'intervals_cls_accuracy.png'}
+    assert names == {*intervals, 'filter_cls.png', 'filter_cls_machines.png'}
     for name in names:
         with Image.open(folder / name) as picture:
             picture.load()

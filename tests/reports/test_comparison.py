@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers_database import write_database
-from helpers_responses import label_from_responses, write_responses
+from helpers_responses import write_labelled
 from rich.console import Console
 
 from miqa.benchmark.baselines import read_test_images
@@ -24,9 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture(scope='module')
 def database(tmp_path_factory):
     root = tmp_path_factory.mktemp('comparison') / 'data'
-    write_database(root, 'cls', sources=8, val_sources=6)
-    write_responses(root, 'cls', {'small': 1.0, 'large': 4.0})
-    label_from_responses(root, 'cls')
+    write_labelled(root, 'cls', {'small': 1.0, 'large': 4.0}, 8, 6)
     images = read_test_images(root, 'cls')
     noise = np.random.default_rng(0).normal(0, 0.1, len(images))
     table = images.assign(task='cls', label='composite', ground_truth=images.composite)
@@ -67,13 +64,8 @@ def test_every_scored_method_gets_a_scatter_plot_and_the_table_keeps_the_failure
     images = read_test_images(database, 'cls')
     paths = save_comparison(benchmark, images, 'cls', 'composite', tmp_path)
     assert sorted(path.name for path in paths) == sorted(path.name for path in tmp_path.iterdir())
-    assert {path.name for path in paths} == {
-        'comparison.csv',
-        'filter_curve.png',
-        'scatter_ours.png',
-        'scatter_ssim.png',
-        'scatter_max_probability_of_small.png',
-    }
+    plots = {f'scatter_{name}.png' for name in ('ours', 'ssim', 'max_probability_of_small')}
+    assert {path.name for path in paths} == {'comparison.csv', 'filter_curve.png', *plots}
     saved = pd.read_csv(tmp_path / 'comparison.csv').set_index(['labels_from', 'method'])
     assert 'nowhere' in saved.failure[ALL_MACHINES, 'lost']
 

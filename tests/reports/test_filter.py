@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers_database import write_database
-from helpers_responses import label_from_responses, write_responses
+from helpers_responses import write_labelled
 
 from miqa.benchmark.baselines import read_test_images
 from miqa.labelling import ScoreFolder, scores_folder
@@ -72,9 +72,7 @@ def test_images_on_which_a_machine_abstains_do_not_count_for_it():
 
 @pytest.mark.parametrize(('task', 'column'), [('cls', 'accuracy'), ('det', 'accuracy_75')])
 def test_results_are_the_stored_scores_of_every_machine(tmp_path, task, column):
-    write_database(tmp_path, task, sources=5, val_sources=3)
-    write_responses(tmp_path, task, {'one': 1.0, 'two': 2.0})
-    label_from_responses(tmp_path, task)
+    write_labelled(tmp_path, task, {'one': 1.0, 'two': 2.0}, 5, 3)
     images = read_test_images(tmp_path, task)
     results = machine_results(tmp_path, task, images)
     assert list(results) == ['one', 'two'] and results.shape[0] == len(images)

@@ -32,10 +32,7 @@ def test_filter_curve_of_ties_is_the_mean_over_random_orders():
     scores = np.array([0, 0, 0, 0, 1, 1, 1, 1], dtype=float)
     correct = np.array([1, 0, 0, 0, 1, 1, 1, 0], dtype=float)
     rng = np.random.default_rng(2)
-    random_orders = []
-    for _ in range(4000):
-        order = np.lexsort((rng.random(8), scores))
-        random_orders.append(correct[order][2:].mean())
+    random_orders = [correct[np.lexsort((rng.random(8), scores))][2:].mean() for _ in range(4000)]
     assert filter_curve(scores, correct, (0.25,))[0] == pytest.approx(np.mean(random_orders), abs=0.01)
     flipped = filter_curve(scores[::-1], correct[::-1], (0.25,))
     assert flipped[0] == pytest.approx(filter_curve(scores, correct, (0.25,))[0], abs=1e-15)

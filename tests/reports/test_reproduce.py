@@ -18,13 +18,9 @@ TEXT = (ROOT / 'docs' / 'reproduce.md').read_text(encoding='utf-8')
 ROWS = re.findall(r'^\| ([\w-]+) \| (\w+) \| ([\d.]+) \| `(python tools/train.py [^`]+)` \|$', TEXT, flags=re.M)
 BLOCKS = '\n'.join(re.findall(r'```bash\n(.*?)```', TEXT, flags=re.S)).replace('\\\n', ' ').splitlines()
 FOLDERS = {
-    'ResNet-18': 'resnet18',
-    'ResNet-50': 'resnet50',
-    'EfficientNet-b1': 'efficientnet_b1',
-    'EfficientNet-b5': 'efficientnet_b5',
-    'ViT-small': 'vit_small',
-    'RA-MIQA': 'ra_miqa',
-}
+    'ResNet-18': 'resnet18', 'ResNet-50': 'resnet50', 'EfficientNet-b1': 'efficientnet_b1',
+    'EfficientNet-b5': 'efficientnet_b5', 'ViT-small': 'vit_small', 'RA-MIQA': 'ra_miqa',
+}  # fmt: skip
 
 
 @pytest.fixture(scope='module')
@@ -37,15 +33,10 @@ def arguments(train, command):
 
 
 def test_every_trained_row_of_both_tables_has_exactly_one_command(train):
-    wanted = {
-        (row.method, row.task, row.label, row.SRCC)
-        for row in published_tables().itertuples()
-        if row.method in TRAINED_METHODS
-    }
-    found = [
-        (method, task, arguments(train, command).label or 'composite', float(srcc))
-        for method, task, srcc, command in ROWS
-    ]
+    rows = [row for row in published_tables().itertuples() if row.method in TRAINED_METHODS]
+    wanted = {(row.method, row.task, row.label, row.SRCC) for row in rows}
+    labels = [arguments(train, command).label or 'composite' for *_, command in ROWS]
+    found = [(method, task, label, float(srcc)) for (method, task, srcc, _), label in zip(ROWS, labels, strict=True)]
     assert len(found) == len(wanted) == 6 * 3 + 4 * 3 + 4 * 3
     assert set(found) == wanted
 
@@ -70,11 +61,8 @@ def test_every_command_of_the_page_is_one_that_its_tool_accepts():
 
 
 def test_the_benchmarks_methods_are_the_papers_and_their_configs_exist(tmp_path):
-    commands = [
-        load_tool('tools/analysis/benchmark.py').parse_arguments(shlex.split(line)[2:])
-        for line in BLOCKS
-        if '{' in line
-    ]
+    lines = [shlex.split(line)[2:] for line in BLOCKS if '{' in line]
+    commands = [load_tool('tools/analysis/benchmark.py').parse_arguments(words) for words in lines]
     assert len(commands) == 2
     for args in commands:
         methods = parse_methods(args.methods, tmp_path, list(TASKS))

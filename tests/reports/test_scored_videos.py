@@ -3,24 +3,15 @@
 import re
 
 import pytest
+from helpers_apis import status_of
 from helpers_videos import write_video
 
-from miqa.cli import main as cli
 from miqa.reports import scored_videos
 from miqa.reports.scored_videos import columns_of, stretches
 
 
 def frame(time, kind, score=0.5, strength=2.0):
     return {'timestamp': time, 'score': score, 'damage_kind': kind, 'damage_strength': strength}
-
-
-def run(*arguments):
-    """Run the command with the packaged model; return its exit status."""
-    try:
-        cli.main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return stop.code
-    return 0
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +23,7 @@ def page(tmp_path_factory):
     (folder / 'bad.mp4').write_bytes(b'no video' * 99)
     path = folder / 'page.html'
     arguments = ('--num-frames', 12, '--report', path, '--quiet')
-    assert run('video', folder, *arguments) == 3
+    assert status_of('video', folder, *arguments) == 3
     return path.read_text(encoding='utf-8')
 
 
@@ -70,6 +61,6 @@ def test_of_many_videos_the_lowest_are_shown_and_the_page_says_so(tmp_path, monk
     monkeypatch.setattr(scored_videos, 'SHOWN', 1)
     for name, value in (('a', 0.6), ('b', 0.01), ('c', 0.6)):
         write_video(tmp_path / f'{name}.avi', [value] * 5)
-    assert run('video', tmp_path, '--num-frames', 2, '--report', tmp_path / 'page.html', '--quiet') == 0
+    assert status_of('video', tmp_path, '--num-frames', 2, '--report', tmp_path / 'page.html', '--quiet') == 0
     page = (tmp_path / 'page.html').read_text()
     assert re.findall(r'<h3>.*/(\w)\.avi</h3>', page) == ['b'] and 'The 1 lowest of 3 videos are shown.' in page
