@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers_warm import WarmShell
+from helpers_warm import warm_shell
 
 # What a machine's processor makes of `auto` is tried where it is meant.
 os.environ.setdefault('MIQA_PRECISION', 'fp32')
@@ -26,11 +26,10 @@ def shared_data():
 
 
 @pytest.fixture(scope='session')
-def warm(tmp_path_factory):
+def warm():
     """A shell whose ``miqa`` and ``python`` have imported everything, for tests that are not about starting."""
-    shell = WarmShell(tmp_path_factory.mktemp('warm'))
-    yield shell
-    shell.close()
+    yield warm_shell()
+    warm_shell().close()
 
 
 #: Rooms whose tests take seconds, for `run_tests.sh --quick` before each commit.

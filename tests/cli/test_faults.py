@@ -20,7 +20,7 @@ FAULTS = ('kill', 'vanished', 'full disk', 'read-only')
 
 
 @pytest.fixture(scope='module')
-def tool():
+def tool(warm):
     found = load_tool('tests/reliability/check_reliability.py')
     found.MOST_KILLS = 1
     return found

@@ -20,7 +20,7 @@ STAGES = ('miqa_det/images/*/*', 'miqa_det/responses/eyes/*.parquet', 'miqa_det/
 
 
 @pytest.fixture
-def shots(tmp_path):
+def shots(tmp_path, warm):
     for number in range(6):
         save(tmp_path / f'in/{number}.png', square((5 + number, 6, 40 + number, 30), (96, 64), 230))
     boxes = [f'{n}.png,square,{5 + n},6,{40 + n},30' for n in range(6)]

@@ -2,7 +2,7 @@
 
 A command's own interpreter would spend seconds on imports. Here a small program of that name hands words, folder,
 environment and open files to a server, which forks; pipes, redirections and exit statuses are those of a real shell.
-Signals to the small program are passed on; whoever kills it kills the command.
+Signals to the small program are passed on; whoever kills it kills the command and its workers, as a power cut would.
 """
 
 import array
@@ -18,8 +18,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
+from functools import cache
 from pathlib import Path
 
 _SHIM = """#!{python} -IS
@@ -37,10 +39,14 @@ with socket.socket(socket.AF_UNIX) as server:
 """
 
 #: What commands import, mostly when they begin to work; a library that is not installed is none of theirs here.
+#: Nothing of it computes or starts a thread when it is imported: such a process could not be copied.
 _IMPORTED = (
-    'cv2', 'kornia_rs', 'matplotlib.pyplot', 'mmengine.runner', 'onnxruntime', 'pandas', 'pycocotools.mask',
-    'scipy.stats', 'timm', 'torch.distributed.run', 'torchvision', 'yapf', 'miqa.apis.model', 'miqa.benchmark',
-    'miqa.cli.main', 'miqa.engine', 'miqa.integrations', 'miqa.models', 'miqa.reports', 'miqa.test', 'miqa.train',
+    'av', 'cv2', 'joblib', 'kornia_rs', 'matplotlib.pyplot', 'mmengine.runner', 'onnxruntime', 'pandas',
+    'pyarrow.parquet', 'pycocotools.mask', 'scipy.stats', 'timm', 'torch.distributed.run', 'torchvision', 'yapf',
+    'miqa.apis.gate_fit', 'miqa.apis.model', 'miqa.apis.runtimes.torch_runtime', 'miqa.apis.video.assess',
+    'miqa.apis.video.report', 'miqa.benchmark', 'miqa.cli.main', 'miqa.datasets', 'miqa.distortions', 'miqa.engine',
+    'miqa.evaluation', 'miqa.integrations', 'miqa.labelling.own_database', 'miqa.machines', 'miqa.models',
+    'miqa.reports.plots', 'miqa.test', 'miqa.train',
 )  # fmt: skip
 
 
@@ -48,15 +54,15 @@ class WarmShell:
     """A bash in which ``miqa`` and ``python`` start at once.
 
     Args:
-        folder: an empty one, for the small programs.
         environment: variables of the process that imports, such as ``PYTHONPATH``.
     """
 
-    def __init__(self, folder: Path, **environment: str):
-        self.folder = folder
-        self.address = str(folder / 'server')
+    def __init__(self, **environment: str):
+        self._temporary = tempfile.TemporaryDirectory(prefix='warm')
+        self.folder = Path(self._temporary.name)
+        self.address = str(self.folder / 'server')
         for name in ('miqa', 'python'):
-            shim = folder / name
+            shim = self.folder / name
             shim.write_text(_SHIM.format(python=sys.executable, name=name, address=self.address))
             shim.chmod(0o755)
         environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'HF_HUB_OFFLINE': '1', **environment}
@@ -77,6 +83,20 @@ class WarmShell:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
         )  # fmt: skip
 
+    def begin(self, words: list[str], cwd: Path, environment: dict[str, str], streams: list[int]) -> socket.socket:
+        """Begin a command without a small program.
+
+        Returns:
+            What takes the numbers of signals as bytes, and gives the exit status as a line.
+        """
+        request = json.dumps([words, str(cwd), environment]).encode()
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(self.address)
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', streams))
+        client.sendmsg([len(request).to_bytes(4, 'big')], [rights])
+        client.sendall(request)
+        return client
+
     def environment(self, **environment: str) -> dict[str, str]:
         """Return variables by which commands, scripts and torchrun find ``miqa`` and ``python`` here."""
         environment = {**os.environ, 'OMP_NUM_THREADS': '1', **environment}
@@ -87,6 +107,14 @@ class WarmShell:
         """End the server."""
         self.server.terminate()
         self.server.wait()
+
+
+@cache
+def warm_shell() -> WarmShell:
+    """Return the one shell of this process."""
+    shell = WarmShell()
+    atexit.register(shell.close)
+    return shell
 
 
 def _serve(address: str) -> None:
@@ -124,10 +152,11 @@ def _answer(client: socket.socket) -> None:
     while len(request) < length:
         request += client.recv(length - len(request))
     child = os.fork()
+    os.setpgid(child, child)  # by both, as each may be first
     if child:
         ended = os.pidfd_open(child)
         while ended not in select.select([client, ended], [], [])[0]:
-            os.kill(child, (client.recv(1) or bytes([signal.SIGKILL]))[0])
+            os.killpg(child, (client.recv(1) or bytes([signal.SIGKILL]))[0])
         _, status = os.waitpid(child, 0)
         with contextlib.suppress(BrokenPipeError):
             client.sendall(f'{os.waitstatus_to_exitcode(status)}\n'.encode())
@@ -150,6 +179,8 @@ def _answer(client: socket.socket) -> None:
         _run(words)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
         status = 1

@@ -62,9 +62,9 @@ def unpacked(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def installed(unpacked, tmp_path_factory):
+def installed(unpacked):
     """A shell whose ``miqa`` and ``python`` have imported the wheel's files."""
-    shell = WarmShell(tmp_path_factory.mktemp('warm'), PYTHONPATH=str(unpacked))
+    shell = WarmShell(PYTHONPATH=str(unpacked))
     yield shell
     shell.close()
 
@@ -86,11 +86,9 @@ def test_the_published_networks_are_known_without_a_checkout(installed, unpacked
         "print(miqa.__file__, config_folder(), METHODS['ra_miqa'].views['region']['size'])"
     )
     done = installed.call('python', '-c', code, cwd=tmp_path)
-    assert done.stdout.split() == [
-        str(unpacked / 'miqa' / '__init__.py'),
-        str(unpacked / 'miqa' / 'configs'),
-        '288',
-    ], done.stderr
+    assert done.stdout.split() == [str(unpacked / 'miqa' / '__init__.py'), str(unpacked / 'miqa' / 'configs'), '288'], (
+        done.stderr
+    )
 
 
 @pytest.mark.parametrize(
