@@ -4,8 +4,6 @@ import io
 import json
 import runpy
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,6 @@ from PIL import Image
 
 from machine_iqa import MIQAModel
 from miqa.apis.drawings.annotated import annotated, scale_position
-from miqa.cli.main import COMMANDS
 from miqa.pictures.finding import find_images
 
 ROOT = Path(__file__).parents[2]
@@ -207,41 +204,3 @@ def test_export_writes_once(tmp_path, capsys):
         assert status_of('image', path, '--weights', model, '--json') == 0
         scores.append(json.loads(capsys.readouterr().out)['score'])
     assert scores[0] == pytest.approx(scores[1], abs=1e-4)
-
-
-def test_errors_are_sentences_and_statuses(tmp_path, weights, capsys):
-    path = write_photos(tmp_path / 'shots', 1)[0]
-    for arguments, words in (
-        (('image', path, '--weights', 'gone.pth'), 'no weights file gone.pth'),
-        (('image', path, '--model', 'ra-miqua'), "Did you mean 'ra_miqa'"),
-        (('image', path, '--weights', weights, '--out', 'x.xls'), "Unknown suffix of a result file '.xls'"),
-        (('image', 'empty*', '--weights', weights), 'No file matches'),
-        (('filter', path, '--keep', '0.5', '--weights', weights), 'is not a folder'),
-        (('filter', 'shots', '--keep', '1.5', '--weights', weights), 'at most 1, not 1.5'),
-    ):
-        assert status_of(*arguments) == 1, arguments
-        assert words in capsys.readouterr().err
-    assert status_of('image', 'gone.png', '--weights', weights) == 1
-    assert 'There is no image file gone.png' in capsys.readouterr().err
-    assert status_of('imago', path) == 2
-    assert "Did you mean 'image'" in capsys.readouterr().err
-    assert status_of() == 0 and 'COMMAND' in capsys.readouterr().out
-
-
-def test_help_answers_without_importing_pytorch():
-    code = (
-        'import sys\nfrom miqa.cli.main import main\n'
-        'try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n'
-        'print("HEAVY", sorted({"torch", "timm", "mmengine", "pandas", "matplotlib"} & set(sys.modules)))'
-    )
-    for arguments in (
-        ['--help'],
-        ['image', '--help'],
-        ['filter', '--help'],
-        ['models', '--help'],
-        ['export', '--help'],
-    ):
-        done = subprocess.run([sys.executable, '-c', code, *arguments], capture_output=True, text=True, check=True)
-        assert 'HEAVY []' in done.stdout, arguments
-        assert 'Examples:' in done.stdout
-    assert set(COMMANDS) >= {'image', 'video', 'camera', 'filter', 'models', 'export'}

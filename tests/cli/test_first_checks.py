@@ -1,6 +1,7 @@
 """What is wrong with a command line is known before a model is loaded, and every advice works."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -16,13 +17,17 @@ from miqa.running.command_line import SAME_AGAIN, run_command
 from miqa.taxonomy import did_you_mean
 
 
+def write_place(folder):
+    (folder / 'shots').mkdir()
+    Image.new('RGB', (40, 30), 'grey').save(folder / 'shots/a.png')
+    (folder / 'drive.mp4').write_bytes(b'x')
+    (folder / 'file').touch()
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / 'shots').mkdir()
-    Image.new('RGB', (40, 30), 'grey').save(tmp_path / 'shots/a.png')
-    (tmp_path / 'drive.mp4').write_bytes(b'x')
-    (tmp_path / 'file').touch()
+    monkeypatch.chdir(write_place(tmp_path))
 
     def never(*arguments, **options):
         raise AssertionError('a model is loaded')
@@ -43,6 +48,8 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
     [
         ('image gone.png', 'There is no image file gone.png'),
         ('image gone.png lost.png', 'nor any other of the 2'),
+        ('image empty*', 'No file matches'),
+        ('image shots --out x.xls', "Unknown suffix of a result file '.xls'"),
         ('image shots/a.png --model gone.onnx', 'no weights file gone.onnx'),
         ('image shots/a.png --model ra-miqua', "Did you mean 'ra_miqa'"),
         ('image drive.mp4', 'miqa video drive.mp4'),
@@ -51,6 +58,8 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
         ('image shots --out file/x.csv', 'cannot be written'),
         ('image shots --heatmaps file', 'is not a folder'),
         ('filter shots --keep 0.5 --to file', 'is not a folder'),
+        ('filter shots/a.png --keep 0.5', 'is not a folder'),
+        ('filter shots --keep 1.5', 'at most 1, not 1.5'),
         ('filter shots --keep 0.5 --to file/good', 'cannot be written'),
         ('filter shots --keep 0.5 --scores shots', "suffix of a result file ''"),
         ('video drive.mp4 --out file', 'is not a folder'),
@@ -68,35 +77,58 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(command, words, capsys):
     assert ended.value.code == 1 and words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ('command', 'words'),
-    [
-        ('label nowhere --task det --machine x --out o', 'There is no folder of pictures nowhere.'),
-        ('label shots --task det --machine x --out o --annotations gone', 'There are no annotations gone.'),
-        ('gate make nowhere --task cls --machine x --out g', 'There is no folder of pictures nowhere.'),
-        ('benchmark-pairs shots nowhere', 'nowhere is not a folder of pictures.'),
-        ('export out.xyz --model miqa-lite', "Unknown export suffix '.xyz'."),
-        ('image nowhere/', 'There is no folder nowhere/.'),
-        ('train ra_miqa_det --data-root nowhere', 'There is no data root '),
-        ('train ra_miqa_det --resume nowhere.pth', 'There is no checkpoint file nowhere.pth.'),
-        ('test ra_miqa_det nowhere.pth', 'There is no checkpoint file nowhere.pth.'),
-        ('test ra_miqa_det file --data-root nowhere', 'There is no data root '),
-        ('image nowhere', 'There is no image file or folder nowhere.'),
-    ],
-)
-def test_a_wrong_path_is_said_before_pytorch_is_imported(command, words):
-    code = f"""
-import sys
+#: Command -> how its sentence begins.
+WITHOUT_PYTORCH = {
+    'label nowhere --task det --machine x --out o': 'There is no folder of pictures nowhere.',
+    'label shots --task det --machine x --out o --annotations gone': 'There are no annotations gone.',
+    'gate make nowhere --task cls --machine x --out g': 'There is no folder of pictures nowhere.',
+    'benchmark-pairs shots nowhere': 'nowhere is not a folder of pictures.',
+    'export out.xyz --model miqa-lite': "Unknown export suffix '.xyz'.",
+    'image nowhere/': 'There is no folder nowhere/.',
+    'train ra_miqa_det --data-root nowhere': 'There is no data root ',
+    'train ra_miqa_det --resume nowhere.pth': 'There is no checkpoint file nowhere.pth.',
+    'test ra_miqa_det nowhere.pth': 'There is no checkpoint file nowhere.pth.',
+    'test ra_miqa_det file --data-root nowhere': 'There is no data root ',
+    'image nowhere': 'There is no image file or folder nowhere.',
+    'label shots --task det --machine fasterrcn_resnet50_fpn --out o --plan': "Did you mean 'fasterrcnn_resnet50_fpn'",
+    'label shots --task cls --machine resnet5o --out o --plan': "Did you mean 'resnet50'",
+    'label shots --task det --machine x.onnx --out o --plan': 'x.onnx',
+}
+RUN_ALL = """
+import contextlib, io, json, sys
 class NoTorch:
     def find_spec(self, name, path=None, target=None):
         if name == 'torch':
             raise ImportError(name)
 sys.meta_path.insert(0, NoTorch())
 from miqa.cli.main import main
-main({command.split()})
+results = {}
+for command in json.loads(sys.argv[1]):
+    with contextlib.redirect_stderr(io.StringIO()) as stderr:
+        try:
+            main(command.split())
+        except SystemExit as end:
+            results[command] = end.code, stderr.getvalue()
+print(json.dumps(results))
 """
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1 and f'Error: {words}' in done.stderr
+
+
+@pytest.fixture(scope='module')
+def without_pytorch(tmp_path_factory):
+    """Exit status and errors of all these commands, run by one process that cannot import PyTorch."""
+    folder = write_place(tmp_path_factory.mktemp('place'))
+    command = [sys.executable, '-c', RUN_ALL, json.dumps([*WITHOUT_PYTORCH])]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), folder
+
+
+@pytest.mark.parametrize('command', WITHOUT_PYTORCH)
+def test_a_wrong_path_or_name_is_said_before_pytorch_is_imported(command, without_pytorch):
+    results, folder = without_pytorch
+    status, said = results[command]
+    assert status == 1 and said.startswith('Error: ') and WITHOUT_PYTORCH[command] in said
+    assert not (folder / 'o').exists()
 
 
 def test_the_program_says_its_version_and_its_help_and_knows_near_verbs(capsys):
@@ -107,8 +139,9 @@ def test_the_program_says_its_version_and_its_help_and_knows_near_verbs(capsys):
     assert capsys.readouterr().out == f'miqa {miqa.__version__}\n'
     main([])
     assert 'image' in capsys.readouterr().out
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         main(['fliter', 'shots'])
+    assert ended.value.code == 2
     assert "Did you mean 'filter'?" in capsys.readouterr().err
     assert did_you_mean('nope.py', ['ra_miqa_seg.py', 'demo.py']) == ''
     assert did_you_mean('ra_miqa_sge.py', ['ra_miqa_seg.py', 'demo.py']) == " Did you mean 'ra_miqa_seg.py'?"

@@ -1,5 +1,6 @@
 """What is missing is said with a command that installs it, from where MIQA was installed."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -40,31 +41,37 @@ def test_a_missing_module_is_one_sentence_with_the_line_to_paste(module, extra, 
     assert explained(ModuleNotFoundError("No module named 'my_net'", name='my_net')) == "No module named 'my_net'"
 
 
-def test_the_help_of_every_command_needs_nothing_heavy():
-    from miqa.cli.main import COMMANDS
+#: Runs the help of every command in one process.
+HELP = """
+import contextlib, io, json, sys
+from miqa.cli.main import COMMANDS, main
+texts = {}
+for command in COMMANDS:
+    with contextlib.redirect_stdout(io.StringIO()) as stdout, contextlib.suppress(SystemExit):
+        main([command, '--help'])
+    texts[command] = stdout.getvalue()
+with contextlib.suppress(SystemExit):
+    main(['--help'])
+print(json.dumps(texts))
+"""
 
-    heavy = ('torch', 'scipy', 'pandas', 'matplotlib', 'pyarrow', 'timm')
-    code = (
-        f'import sys\nsys.modules.update(dict.fromkeys({heavy}))\n'
-        'from miqa.cli.main import main\nmain([sys.argv[1], "--help"])'
-    )
-    for command in COMMANDS:
-        done = subprocess.run([sys.executable, '-c', code, command], capture_output=True, text=True, cwd=ROOT)
-        assert done.returncode == 0 and 'usage: miqa' in done.stdout, (command, done.stderr[-500:])
 
-
-def test_workers_that_distort_label_and_pack_import_no_pytorch():
-    """One a core: each would spend seconds and 200 MB on it."""
-    worked = 'miqa.distortions.build, miqa.labelling.build, miqa.labelling.verify, miqa.datasets.packing'
-    code = f'import sys; sys.modules["torch"] = None; import {worked}'
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+@pytest.mark.parametrize(
+    ('code', 'heavy'),
+    [
+        (HELP, 'torch scipy pandas matplotlib pyarrow timm mmengine'),
+        # One a core: each would spend seconds and 200 MB on it.
+        ('import miqa.distortions.build, miqa.labelling.build, miqa.labelling.verify, miqa.datasets.packing', 'torch'),
+        ('from miqa.gates.make import plan_gate', 'scipy.stats sklearn matplotlib'),
+    ],
+    ids=['help', 'workers that distort, label and pack', 'a plan of a gate'],
+)
+def test_it_needs_nothing_heavy(code, heavy):
+    forbid = f'import sys; sys.modules.update(dict.fromkeys({heavy.split()}))\n'
+    done = subprocess.run([sys.executable, '-c', forbid + code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-500:]
-
-
-def test_a_plan_of_a_gate_does_not_import_what_only_its_report_and_its_heads_need():
-    code = (
-        'import sys; sys.modules.update(dict.fromkeys(("scipy.stats", "sklearn", "matplotlib")))\n'
-        'from miqa.gates.make import plan_gate'
-    )
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr[-500:]
+    if code == HELP:
+        assert done.stdout.startswith('usage: miqa')
+        texts = json.loads(done.stdout.splitlines()[-1])
+        assert len(texts) > 10 and all(text.startswith(f'usage: miqa {name}') for name, text in texts.items())
+        assert all('Examples:' in texts[name] for name in ('image', 'filter', 'models', 'export'))
