@@ -1,9 +1,7 @@
 """What a message advises works: its scripts are there, its options are known, and it repeats the user's own."""
 
-import argparse
 import ast
 import re
-import runpy
 import shlex
 import sys
 from pathlib import Path
@@ -12,7 +10,7 @@ import pytest
 import torch
 from helpers_config import write_tiny_config
 from helpers_database import write_database
-from helpers_tools import home_of
+from helpers_tools import home_of, parsed
 
 from miqa.cli.main import COMMANDS, build_parser
 from miqa.datasets import open_index
@@ -79,28 +77,6 @@ def test_scripts_options_commands_and_extras_of_a_message_are_there(place, text)
         assert f"'{extra}'" in extras, extra
 
 
-class Parsed(BaseException):
-    """A command line was understood."""
-
-
-def understand(command, monkeypatch):
-    """Parse a command with the real parser, and return its values."""
-    words = shlex.split(command)
-    real = argparse.ArgumentParser.parse_args
-
-    def parse_args(self, *arguments, **options):
-        raise Parsed(real(self, *arguments, **options))
-
-    if words[0] == 'miqa':
-        return build_parser(words[1]).parse_args(words[1:])
-    assert words[0] == 'python'
-    with monkeypatch.context() as patch, pytest.raises(Parsed) as parsed:
-        patch.setattr(argparse.ArgumentParser, 'parse_args', parse_args)
-        patch.setattr(sys, 'argv', words[1:])
-        runpy.run_path(str(ROOT / words[1]), run_name='__main__')
-    return parsed.value.args[0]
-
-
 @pytest.mark.parametrize('command', COMMANDS)
 def test_help_names_scripts_only_to_those_who_have_a_clone(command, capsys):
     with pytest.raises(SystemExit):
@@ -109,22 +85,22 @@ def test_help_names_scripts_only_to_those_who_have_a_clone(command, capsys):
     assert [part for part in paragraphs if 'tools/' in part and 'clone' not in part] == []
 
 
-def test_the_command_for_missing_split_files_is_understood(tmp_path, monkeypatch):
+def test_the_command_for_missing_split_files_is_understood(tmp_path):
     root = write_database(tmp_path / 'my data', 'cls', sources=4)
     (root / 'splits' / 'miqa_cls_train.csv').unlink()
     with pytest.raises(FileNotFoundError) as error:
         open_index(root, 'cls', 'train')
     command = re.search('`(python .*?)`', str(error.value))[1]
-    assert understand(command, monkeypatch).data_root in (root, str(root))
+    assert parsed(shlex.split(command)).data_root in (root, str(root))
 
 
-def test_the_command_for_damaged_responses_is_understood(tmp_path, monkeypatch):
+def test_the_command_for_damaged_responses_is_understood(tmp_path):
     folder = tmp_path / 'my data' / 'miqa_det' / 'responses' / 'my machine'
     folder.mkdir(parents=True)
     (folder / 'manifest.json').write_text('{')
     with pytest.raises(ValueError) as error:
         _ = ResponseFolder(folder).manifest
-    args = understand(re.search('python .*', str(error.value))[0], monkeypatch)
+    args = parsed(shlex.split(re.search('python .*', str(error.value))[0]))
     assert (args.data_root, args.task, args.only) == (str(tmp_path / 'my data'), 'det', ['my machine'])
 
 
@@ -132,7 +108,7 @@ def test_training_repeats_the_users_options_in_the_command_that_tests(monkeypatc
     given = '--data-root "/my data" --epochs 1 --cfg-options val_dataloader.num_workers=0 model.x=[1,2] --amp'
     monkeypatch.setattr(sys, 'argv', ['tools/train.py', 'configs/ra_miqa_det.py', *shlex.split(given)])
     command = command_that_tests('configs/ra_miqa_det.py', Path('work dirs/a/best.pth'))
-    args = understand(command, monkeypatch)
+    args = parsed(shlex.split(command))
     assert args.data_root == '/my data'
     assert args.checkpoint_file == 'work dirs/a/best.pth'
     assert args.cfg_options == {'val_dataloader.num_workers': 0, 'model.x': [1, 2]}

@@ -1,6 +1,5 @@
 """Every command line that a page of ours or the paper's README prints is understood."""
 
-import argparse
 import re
 import runpy
 import shlex
@@ -8,24 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers_tools import parsed
 
 from miqa.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = (*ROOT.glob('README*.md'), *ROOT.glob('docs/**/*.md'), ROOT / 'data' / 'README.md')
 
-#: As the paper's README prints them, with their older spellings; `train.py` and `evaluate.py` are tools/train.py and
-#: tools/test.py here.
-PAPER = (
-    'python tools/train.py --config configs/ra_miqa_cls.py --data_path data/miqd --batch_size 256 --epochs 5 '
-    '--learning_rate 1e-4 --gpu_ids 0,1 --work_dir work_dirs/x',
-    'python tools/train.py configs/ra_miqa_det.py --data_root data/miqd --gpu-ids 0 1',
-    'python tools/test.py --model_path best.pth --test_data data/miqd',
-    'python tools/test.py --config configs/ra_miqa_cls.py --model_path best.pth --test_data data/miqd --batch_size 64',
-    'python tools/test.py --config configs/ra_miqa_cls.py --checkpoint best.pth',
-    'python tools/test.py configs/ra_miqa_cls.py best.pth --data_root data/miqd',
-    'python tools/test.py best.pth --data-root data/miqd',
-)
+#: As the paper's README prints it; what else it prints is run by test_papers_commands.py.
+PAPER = ('python tools/train.py configs/ra_miqa_det.py --data_root data/miqd --gpu-ids 0 1',)
 #: Spellings of earlier versions of this project.
 EARLIER = (
     'miqa image photo.jpg --weights work_dirs/x/best.pth',
@@ -35,10 +25,6 @@ EARLIER = (
     'miqa export demo.onnx --model demo',
     'miqa serve --weights work_dirs/x/best.pth --port 8000',
 )
-
-
-class Parsed(BaseException):
-    """A command line was understood; nothing more is to happen."""
 
 
 def commands_in(text: str) -> list[list[str]]:
@@ -64,50 +50,25 @@ PRINTED = [
 ]
 
 
-def understand(words: list[str], monkeypatch) -> None:
-    """Run a command up to the end of its parsing.
-
-    Raises:
-        Parsed: it was understood.
-        SystemExit: it was not.
-    """
-    real = argparse.ArgumentParser.parse_args
-
-    def parse_args(self, *arguments, **options):
-        raise Parsed(real(self, *arguments, **options))
-
-    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', parse_args)
-    if words[0] == 'miqa':
-        main(words[1:])
-    else:
-        # As Python does for a script: its own folder is searched.
-        monkeypatch.syspath_prepend(str((ROOT / words[1]).parent))
-        monkeypatch.setattr(sys, 'argv', words[1:])
-        runpy.run_path(str(ROOT / words[1]), run_name='__main__')
-
-
 @pytest.mark.parametrize('words', PRINTED)
-def test_every_command_that_a_page_prints_is_understood(words, monkeypatch):
+def test_every_command_that_a_page_prints_is_understood(words):
     if words[0] == 'bash':
         assert (ROOT / words[1]).is_file()
         return
     try:
-        understand(words, monkeypatch)
-    except Parsed:
-        return
+        parsed(words)
     except SystemExit as ended:
         assert {'-h', '--help'} & set(words) and ended.code == 0
 
 
 @pytest.mark.parametrize('command', [*PAPER, *EARLIER])
-def test_the_spellings_of_the_paper_and_of_earlier_versions_are_understood(command, monkeypatch):
-    with pytest.raises(Parsed):
-        understand(shlex.split(command), monkeypatch)
+def test_the_spellings_of_the_paper_and_of_earlier_versions_are_understood(command):
+    assert parsed(shlex.split(command))
 
 
-def test_the_harness_notices_an_option_that_is_not_there(monkeypatch, capsys):
+def test_the_harness_notices_an_option_that_is_not_there(capsys):
     with pytest.raises(SystemExit):
-        understand(['miqa', 'image', 'a.jpg', '--no-such-option'], monkeypatch)
+        parsed(['miqa', 'image', 'a.jpg', '--no-such-option'])
     assert '--no-such-option' in capsys.readouterr().err
     assert commands_in('```bash\nfind . | miqa image - \\\n  --json  # note\n```') == [['miqa', 'image', '-', '--json']]
     assert len(PRINTED) > 30

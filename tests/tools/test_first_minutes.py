@@ -4,13 +4,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from helpers_config import write_tiny_config
 from helpers_database import write_database
-from helpers_tools import load_tool
+from helpers_tools import load_tool, parsed
 
 from miqa import test as testing
 from miqa import train as training
@@ -183,29 +182,16 @@ TOOLS_OF_A_DATABASE = (
 )  # fmt: skip
 
 
-class Parsed(BaseException):
-    """A command line was understood."""
-
-
 @pytest.mark.parametrize('tool', TOOLS_OF_A_DATABASE)
 @pytest.mark.parametrize('option', ['--data-root', '--data_root', '--data-root='])
-def test_the_database_can_be_named_in_one_way_everywhere(tool, option, monkeypatch):
+def test_the_database_can_be_named_in_one_way_everywhere(tool, option):
     more = {'pack.py': ['--split', 'train', '--out', 'o'], 'run_machines.py': ['--machines', 'm.py']}.get(
         Path(tool).name, []
     )
     more += ['--methods', 'SSIM'] if Path(tool).name in ('benchmark.py', 'compare.py') else []
     named = ['--data-root=my data'] if option.endswith('=') else [option, 'my data']
-    monkeypatch.setattr(sys, 'argv', [tool, '--task', 'cls', *more, *named])
-    module = load_tool(tool)
-    real = module.ToolParser.parse_args
-
-    def parse_args(self, *arguments, **options):
-        raise Parsed(real(self, *arguments, **options))
-
-    monkeypatch.setattr(module.ToolParser, 'parse_args', parse_args)
-    with pytest.raises(Parsed) as parsed:
-        module.main()
-    assert str(parsed.value.args[0].data_root) == 'my data'
+    values = parsed(['python', tool, '--task', 'cls', *more, *named])
+    assert str(values.data_root) == 'my data'
 
 
 def test_interrupted_measurements_are_shown_and_kept(monkeypatch, tmp_path, capsys):
