@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 #: Input of the files, (height, width), and the strides of their grids.
 SIZE, STRIDES = (96, 128), (8, 16, 32)
@@ -111,6 +112,7 @@ def write(
         metadata: what the file says about itself.
         opset: version of the operators.
     """
+    pytest.importorskip('onnx', reason="onnx is missing: pip install -e '.[export]'")
     from onnx import TensorProto, helper, numpy_helper, save
 
     types = {'float': TensorProto.FLOAT, 'float16': TensorProto.FLOAT16, 'uint8': TensorProto.UINT8}

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from helpers_detector_files import SIZE
+from helpers_detector_files import write as write_detector
 from helpers_machines import bright_squares, brightness_classes, square
+from helpers_onnx import export
 from PIL import Image
 
 from miqa.machines import (
@@ -145,25 +148,8 @@ def test_the_packaged_classifier_is_right_about_real_photographs(shared_data):
     assert np.mean(right) >= 0.85
 
 
-def save_onnx(path, nodes, inputs, outputs, initializers=()):
-    onnx = pytest.importorskip('onnx', reason='onnx is needed to write a network for this test: pip install onnx')
-    pytest.importorskip('onnxruntime', reason='onnxruntime runs ONNX files: pip install onnxruntime')
-    graph = onnx.helper.make_graph(nodes(onnx.helper), 'g', inputs(onnx), outputs(onnx), list(initializers))
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 13)], ir_version=8)
-    onnx.save(model, path)
-
-
 def test_a_classifier_in_an_onnx_file_gives_the_softmax_of_its_logits(tmp_path):
-    def value(onnx, name, shape):
-        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-
-    path = tmp_path / 'means.onnx'
-    save_onnx(
-        path,
-        lambda h: [h.make_node('ReduceMean', ['x'], ['y'], axes=[2, 3], keepdims=0)],
-        lambda onnx: [value(onnx, 'x', ['B', 3, 8, 8])],
-        lambda onnx: [value(onnx, 'y', ['B', 3])],
-    )
+    path = export(lambda x: x.mean((2, 3)), torch.rand(1, 3, 8, 8), tmp_path / 'means.onnx', free=(0,))
     image = np.zeros((20, 30, 3), np.uint8)
     image[..., 1] = 255
     machine = OnnxMachine(path, size=(8, 8), mean=(0, 0, 0), std=(1, 1, 1))
@@ -175,38 +161,11 @@ def test_a_classifier_in_an_onnx_file_gives_the_softmax_of_its_logits(tmp_path):
 
 
 def test_a_detector_in_an_onnx_file_gives_boxes_in_pixels_of_the_image(tmp_path):
-    def floats(onnx, name, values):
-        return onnx.numpy_helper.from_array(np.array(values, np.float32), name)
-
-    onnx = pytest.importorskip('onnx', reason='onnx is needed to write a network for this test: pip install onnx')
-    path = tmp_path / 'fixed.onnx'
-    constants = [
-        floats(onnx, 'b', [[[1, 2, 4, 8]]]),
-        floats(onnx, 's', [[0.5]]),
-        onnx.numpy_helper.from_array(np.array([[3]], np.int64), 'l'),
-        floats(onnx, 'zero', [0]),
-    ]
-    info = onnx.helper.make_tensor_value_info
-    save_onnx(
-        path,
-        lambda h: [
-            h.make_node('ReduceMean', ['x'], ['m'], keepdims=0),
-            h.make_node('Mul', ['m', 'zero'], ['z']),
-            h.make_node('Add', ['b', 'z'], ['boxes']),
-            h.make_node('Identity', ['s'], ['scores']),
-            h.make_node('Identity', ['l'], ['labels']),
-        ],
-        lambda o: [info('x', o.TensorProto.FLOAT, [1, 3, 10, 20])],
-        lambda o: [
-            info('boxes', o.TensorProto.FLOAT, [1, 1, 4]),
-            info('scores', o.TensorProto.FLOAT, [1, 1]),
-            info('labels', o.TensorProto.INT64, [1, 1]),
-        ],
-        constants,
-    )
-    (answer,) = OnnxMachine(path, 'det', size=(10, 20)).predict([np.zeros((30, 40, 3), np.uint8)])
-    # 40x30 pixels seen as 20x10: twice as wide, three times as high.
-    np.testing.assert_allclose(answer.boxes, [[2, 6, 8, 24]])
+    outputs = {'boxes': np.float32([[[1, 2, 4, 8]]]), 'scores': np.float32([[0.5]]), 'labels': np.array([[3]])}
+    path = write_detector(tmp_path / 'fixed.onnx', outputs)
+    # Pictures half as wide and three times as high as the file's input.
+    (answer,) = OnnxMachine(path, 'det').predict([np.zeros((3 * SIZE[0], SIZE[1] // 2, 3), np.uint8)])
+    np.testing.assert_allclose(answer.boxes, [[0.5, 6, 2, 24]])
     assert answer.labels.tolist() == [3]
 
 

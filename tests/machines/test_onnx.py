@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from helpers_onnx import export
 from helpers_sized_pictures import pictures
+from helpers_transformers import small_detr
 from helpers_yolo import write_yolo
 from torchvision import models
 from torchvision.ops import box_convert
@@ -21,26 +23,6 @@ pytest.importorskip('onnxruntime', reason="onnxruntime is missing: pip install -
 PLAIN = {'mean': (0, 0, 0), 'std': (1, 1, 1)}
 
 
-def export(network, example, path, inputs, outputs, axes):
-    torch.onnx.export(
-        network, example, str(path), input_names=inputs, output_names=outputs, dynamic_axes=axes, opset_version=17,
-        dynamo=False,
-    )  # fmt: skip
-    return path
-
-
-class OneImage(torch.nn.Module):
-    """A detector of torchvision with a batch axis of one, and named outputs."""
-
-    def __init__(self, network, keys):
-        super().__init__()
-        self.network, self.keys = network, keys
-
-    def forward(self, image):
-        found = self.network([image[0]])[0]
-        return tuple(found[key] for key in self.keys)
-
-
 @pytest.mark.parametrize(('name', 'task'), [('fasterrcnn_resnet50_fpn', 'det'), ('maskrcnn_resnet50_fpn', 'ins')])
 def test_an_export_of_torchvision_gives_the_boxes_of_the_original(tmp_path, name, task):
     torch.manual_seed(0)
@@ -48,14 +30,16 @@ def test_an_export_of_torchvision_gives_the_boxes_of_the_original(tmp_path, name
         'min_size': 64, 'max_size': 128, 'rpn_post_nms_top_n_test': 30, 'box_score_thresh': 0.005,
         'box_detections_per_img': 8,
     }  # fmt: skip
-    network = models.get_model(name, weights=None, weights_backbone=None, **options).eval()
+    network = models.get_model(name, weights=None, weights_backbone=None, **options).eval().requires_grad_(False)
     # Fresh weights give every class the same score, and what is first would be a matter of rounding.
     torch.nn.init.normal_(network.roi_heads.box_predictor.cls_score.weight, std=0.1)
     keys = ['boxes', 'scores', 'labels'] + (['masks'] if task == 'ins' else [])
-    wrapped = OneImage(network, keys).eval()
-    path = export(
-        wrapped, torch.rand(1, 3, 96, 128), tmp_path / 'd.onnx', ['image'], keys, {'image': {2: 'height', 3: 'width'}}
-    )
+
+    def one_image(image):
+        found = network([image[0]])[0]
+        return tuple(found[key] for key in keys)
+
+    path = export(one_image, torch.rand(1, 3, 96, 128), tmp_path / 'd.onnx', keys, free=(2, 3))
     machine, found = OnnxMachine(path, task, size=None, threshold=0, **PLAIN), 0
     # Torchvision's tracing fixes the shape of the picture that it saw in a few places; so does everyone's export.
     images = pictures(3, [(96, 128)] * 3)
@@ -111,28 +95,16 @@ def test_a_yolo_head_gives_the_boxes_of_ultralytics(yolo_files, task):
 def test_detr_gives_the_boxes_of_transformers(tmp_path):
     transformers = pytest.importorskip('transformers', reason="pip install -e '.[transformers]'")
     torch.manual_seed(0)
-    config = transformers.DetrConfig(
-        backbone_config=transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1]),
-        d_model=32, num_queries=7, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=32, decoder_ffn_dim=32,
-        encoder_attention_heads=4, decoder_attention_heads=4,
-    )  # fmt: skip
+    config = small_detr()
     config.id2label = {0: 'a', 1: 'b'}
     network = transformers.DetrForObjectDetection(config).eval().requires_grad_(False)
     processor = transformers.DetrImageProcessor()
 
-    class Plain(torch.nn.Module):
-        def forward(self, pixel_values):
-            found = network(pixel_values)
-            return found.logits, found.pred_boxes
+    def plain(pixels):
+        found = network(pixels)
+        return found.logits, found.pred_boxes
 
-    path = export(
-        Plain().requires_grad_(False),
-        torch.rand(1, 3, 64, 64),
-        tmp_path / 'q.onnx',
-        ['pixels'],
-        ['logits', 'pred_boxes'],
-        {},
-    )
+    path = export(plain, torch.rand(1, 3, 64, 64), tmp_path / 'q.onnx', ['logits', 'pred_boxes'])
     machine = OnnxMachine(path, 'det', size=(64, 64), layout='detr')
     for answer, image in zip(machine.predict(pictures()), pictures(), strict=True):
         with torch.no_grad():
@@ -205,7 +177,7 @@ def test_heads_with_objectness_or_with_suppression_inside_and_either_order_of_ax
 def test_a_semantic_segmenter(tmp_path):
     torch.manual_seed(0)
     network = torch.nn.Conv2d(3, 4, 3, padding=1).eval()
-    path = export(network, torch.rand(1, 3, 32, 32), tmp_path / 's.onnx', ['x'], ['y'], {'x': {2: 'h', 3: 'w'}})
+    path = export(network, torch.rand(1, 3, 32, 32), tmp_path / 's.onnx', free=(2, 3))
     image = pictures(1)[0]
     (answer,) = OnnxMachine(path, 'seg', size=None, **PLAIN).predict([image])
     with torch.no_grad():
@@ -215,10 +187,8 @@ def test_a_semantic_segmenter(tmp_path):
 
 @pytest.fixture
 def classifier(tmp_path):
-    return export(
-        torch.nn.Sequential(torch.nn.Conv2d(3, 2, 8), torch.nn.Flatten()), torch.rand(1, 3, 8, 8),
-        tmp_path / 'c.onnx', ['x'], ['y'], {},
-    )  # fmt: skip
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 8), torch.nn.Flatten())
+    return export(network, torch.rand(1, 3, 8, 8), tmp_path / 'c.onnx')
 
 
 def test_a_file_for_one_image_at_a_time_is_given_one_at_a_time(classifier):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers_onnx import export as write
 from helpers_sized_pictures import pictures
 from PIL import Image
 
@@ -16,31 +17,10 @@ pytest.importorskip('onnxruntime', reason="onnxruntime is missing: pip install -
 PLAIN = {'mean': (0, 0, 0), 'std': (1, 1, 1)}
 
 
-class Of(torch.nn.Module):
-    """A module of a function."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, image):
-        return self.function(image)
-
-
 @pytest.fixture
 def export(tmp_path):
     """Return a function that writes an ONNX file of a function of an image."""
-
-    def write(function, example, outputs=('y',), free=()):
-        path = tmp_path / 'x.onnx'
-        axes = {'x': {axis: f'a{axis}' for axis in free}} if free else {}
-        torch.onnx.export(
-            Of(function).eval(), example, str(path), input_names=['x'], output_names=list(outputs), dynamic_axes=axes,
-            opset_version=17, dynamo=False,
-        )  # fmt: skip
-        return path
-
-    return write
+    return lambda function, example, *more, **options: write(function, example, tmp_path / 'x.onnx', *more, **options)
 
 
 def means(x):

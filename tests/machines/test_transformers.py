@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_sized_pictures import pictures
+from helpers_transformers import small_detr, small_resnet
 
 from miqa.machines import TransformersMachine
 from miqa.machines.masks import encode_masks
@@ -55,7 +56,7 @@ def small_backbone():
 
 
 def test_a_classifier(folder):
-    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])
+    config = small_resnet()
     processor = transformers.ViTImageProcessor(size={'height': 64, 'width': 64})
     path, model = folder(transformers.ResNetForImageClassification, config, processor)
     machine = TransformersMachine(path, 'cls')
@@ -69,11 +70,7 @@ def test_a_classifier(folder):
 
 
 def test_a_detector(folder):
-    config = transformers.DetrConfig(
-        backbone_config=transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1]),
-        d_model=32, num_queries=7, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=32, decoder_ffn_dim=32,
-        encoder_attention_heads=4, decoder_attention_heads=4,
-    )  # fmt: skip
+    config = small_detr()
     processor = transformers.DetrImageProcessor(size={'shortest_edge': 64, 'longest_edge': 128})
     path, model = folder(transformers.DetrForObjectDetection, config, processor)
     machine = TransformersMachine(path, 'det')
@@ -204,7 +201,7 @@ def test_weights_of_half_precision_answer_as_the_library_computes_with_them(fold
 
 
 def test_a_model_without_the_part_that_answers_is_refused_instead_of_answering_at_random(folder):
-    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])
+    config = small_resnet()
     path, model = folder(transformers.ResNetForImageClassification, config, transformers.ViTImageProcessor())
     model.resnet.save_pretrained(path)
     with pytest.raises(ValueError, match='no weights for 2 tensors of a model for cls, for example classifier'):
@@ -212,7 +209,7 @@ def test_a_model_without_the_part_that_answers_is_refused_instead_of_answering_a
 
 
 def test_the_fingerprint_follows_weights_and_preparation(folder):
-    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])
+    config = small_resnet()
     prints = set()
     for size in (64, 96):
         processor = transformers.ViTImageProcessor(size={'height': size, 'width': size})
@@ -223,7 +220,7 @@ def test_the_fingerprint_follows_weights_and_preparation(folder):
 
 
 def test_what_is_not_safe_or_not_possible_is_refused(folder, tmp_path, monkeypatch):
-    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])
+    config = small_resnet()
     path, model = folder(transformers.ResNetForImageClassification, config, transformers.ViTImageProcessor())
     with pytest.raises(ValueError, match='does not know as a model for det'):
         TransformersMachine(path, 'det')
