@@ -1,11 +1,11 @@
 """``miqa label``: from a folder and a machine to a labelled database, with any annotations, and after any stop."""
 
+import contextlib
 import json
 import re
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from helpers_machines import save, square
 from PIL import Image
@@ -71,12 +71,30 @@ def write_shots(tmp_path):
         ],
         'categories': [{'id': 3, 'name': 'square'}],
     }))  # fmt: skip
-    write(
-        tmp_path / 'mine.py',
-        "machines = [dict(type='CallableMachine', function='helpers_machines:bright_squares', task='det', name='eyes', "
-        "classes=['square'])]",
-    )
+    write(tmp_path / 'mine.py', machine_of('square'))
     return tmp_path
+
+
+def machine_of(*classes: str, task='det', function='bright_squares') -> str:
+    return (
+        f"machines = [dict(type='CallableMachine', function='helpers_machines:{function}', task={task!r}, "
+        f"name='eyes', classes={list(classes)})]"
+    )
+
+
+@contextlib.contextmanager
+def changed_annotations(shots):
+    """Give the content of the COCO file to be changed."""
+    content = json.loads((shots / 'coco.json').read_text())
+    yield content
+    write(shots / 'coco.json', json.dumps(content))
+
+
+def refused(capsys, shots, *more, **options) -> str:
+    """Return what the command says where it ends with an error."""
+    with pytest.raises((SystemExit, ValueError)) as caught:
+        label(shots, 'out', *more, **options)
+    return str(caught.value) + capsys.readouterr().err
 
 
 VOC = """<annotation><size><width>{width}</width><height>{height}</height></size><object><name>square</name>
@@ -124,48 +142,6 @@ def test_every_kind_of_annotations_gives_the_same_labels(shots):
     assert len(wanted) == 6
     for number, kind in enumerate(('yolo/labels', 'yolo/data.yaml', 'voc', 'boxes.csv', 'labelme', 'cvat.xml')):
         assert labels_in(label(shots, f'out{number}', annotations=kind)) == wanted, kind
-
-
-def test_average_precision_is_that_of_pycocotools_on_the_whole_set(shots):
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    root = label(shots, 'out')
-    (part,) = (root / 'miqa_det/responses/eyes').glob('*.parquet')
-    scores = {row['filename']: row for row in read_scores(root, 'eyes')}
-    rows = [row for row in pq.read_table(part).to_pylist() if row['distortion'] is not None]
-    truth = json.loads((root / 'miqa_det/ground_truth.json').read_text())
-    by_source = {f'{item["image_id"]:012d}': item for item in truth['annotations']}
-    whole = {'images': [], 'annotations': [], 'categories': truth['categories']}
-    found = []
-    for number, row in enumerate(rows, 1):
-        whole['images'].append({'id': number, 'width': SIZE[0], 'height': SIZE[1]})
-        item = by_source[row['source']]
-        area = item['bbox'][2] * item['bbox'][3]
-        whole['annotations'].append({**item, 'id': number, 'image_id': number, 'iscrowd': 0, 'area': area})
-        for box, score in zip(np.reshape(row['boxes'], (-1, 4)), row['scores'], strict=True):
-            xywh = [*box[:2], *(box[2:] - box[:2])]
-            found.append({'image_id': number, 'category_id': 3, 'bbox': list(map(float, xywh)), 'score': score})
-    coco = COCO()
-    coco.dataset = whole
-    coco.createIndex()
-    results, seen = coco.loadRes(found), []
-    for number, row in enumerate(rows, 1):
-        run = COCOeval(coco, results, 'bbox')
-        run.params.imgIds = [number]
-        run.evaluate()
-        run.accumulate()
-        expected = float(run.eval['precision'][:, :, 0, 0, 2].mean())
-        assert scores[row['filename']]['accuracy'] == pytest.approx(expected, abs=1e-9)
-        seen.append(expected)
-    assert len(set(seen)) > 2
-
-
-def read_scores(root, machine):
-    return [
-        row for part in sorted((root / f'miqa_det/scores/{machine}').glob('*.parquet'))
-        for row in pq.read_table(part).to_pylist()
-    ]  # fmt: skip
 
 
 def test_without_annotations_there_is_consistency_alone(shots):
@@ -275,11 +251,7 @@ def test_a_plan_says_what_it_will_cost_and_makes_nothing(shots, capsys):
 def test_classes_come_from_folders_or_a_table(shots):
     for name, value in (('dark/1.png', 30), ('bright/1.png', 220)):
         save(shots / 'classes' / name, np.full((30, 40, 3), value))
-    write(
-        shots / 'cls.py',
-        "machines = [dict(type='CallableMachine', function='helpers_machines:brightness_classes', task='cls', "
-        "name='eyes', classes=['dark', 'medium', 'bright'])]",
-    )
+    write(shots / 'cls.py', machine_of('dark', 'medium', 'bright', task='cls', function='brightness_classes'))
     table = write(shots / 'classes.csv', 'image,class_index\ndark/1.png,0\nbright/1.png,2\n')
     found = []
     for number, truth in enumerate((shots / 'classes', table)):
@@ -347,23 +319,16 @@ def test_a_semantic_segmenter_gives_mean_iou(shots):
 )  # fmt: skip
 def test_what_is_wrong_with_annotations_is_said_before_anything_is_made(shots, capsys, change, annotations, message):
     write(shots / change[0], change[1])
-    with pytest.raises((SystemExit, ValueError)) as caught:
-        label(shots, 'out', annotations=annotations)
-    said = str(caught.value) + capsys.readouterr().err
+    said = refused(capsys, shots, annotations=annotations)
     assert re.search(message, said), said
     assert not (shots / 'out/miqa_det/images').exists()
 
 
 def test_a_machine_that_knows_no_annotated_class_is_told_so(shots):
-    write(
-        shots / 'mine.py',
-        "machines = [dict(type='CallableMachine', function='helpers_machines:bright_squares', task='det', name='eyes', "
-        "classes=['circle', 'square'])]",
-    )
-    content = json.loads((shots / 'coco.json').read_text())
-    content['categories'].append({'id': 9, 'name': 'star'})
-    content['annotations'][0]['category_id'] = 9
-    write(shots / 'coco.json', json.dumps(content))
+    write(shots / 'mine.py', machine_of('circle', 'square'))
+    with changed_annotations(shots) as content:
+        content['categories'].append({'id': 9, 'name': 'star'})
+        content['annotations'][0]['category_id'] = 9
     root = label(shots, 'out')
     manifest = json.loads((root / 'miqa_det/labels/manifest.json').read_text())
     assert manifest['excluded_images'] == 10
@@ -371,49 +336,35 @@ def test_a_machine_that_knows_no_annotated_class_is_told_so(shots):
 
 
 @pytest.mark.parametrize(
-    ('task', 'classes', 'message'),
+    ('task', 'known', 'message'),
     [
-        ('det', "['circle']", 'No class of eyes .* written alike'),
-        ('ins', "['square']", 'no segmentation, which ins needs'),
+        ('det', 'circle', 'No class of eyes .* written alike'),
+        ('ins', 'square', 'no segmentation, which ins needs'),
     ],
 )
-def test_what_cannot_be_compared_is_said_before_any_machine_runs(shots, capsys, task, classes, message):
-    config = (
-        "machines = [dict(type='CallableMachine', function='helpers_machines:{}', task='{}', name='eyes', classes={})]"
-    )
-    write(shots / 'mine.py', config.format('never_there', task, classes).replace('never_there', 'bright_squares'))
-    with pytest.raises((SystemExit, ValueError)) as caught:
-        label(shots, 'out', task=task)
-    assert re.search(message, str(caught.value) + capsys.readouterr().err)
+def test_what_cannot_be_compared_is_said_before_any_machine_runs(shots, capsys, task, known, message):
+    write(shots / 'mine.py', machine_of(known, task=task))
+    assert re.search(message, refused(capsys, shots, task=task))
     assert not (shots / 'out/miqa_det/images').exists() and not list((shots / 'out').rglob('*.parquet'))
     # The mistake is mended in the annotations, which are no other ground truth then.
-    content = json.loads((shots / 'coco.json').read_text())
-    content['categories'][0]['name'] = 'circle' if task == 'det' else 'square'
-    write(shots / 'coco.json', json.dumps(content))
     if task == 'det':
+        with changed_annotations(shots) as content:
+            content['categories'][0]['name'] = 'circle'
         assert labels_in(label(shots, 'out'))
 
 
 def test_a_set_without_one_label_says_why(shots, capsys):
-    content = json.loads((shots / 'coco.json').read_text())
-    content['annotations'] = content['annotations'][:1]
-    write(shots / 'coco.json', json.dumps(content))
-    with pytest.raises((SystemExit, ValueError)) as caught:
-        label(shots, 'out', '--confidence', '0.999')
-    said = str(caught.value) + capsys.readouterr().err
+    with changed_annotations(shots) as content:
+        del content['annotations'][1:]
+    said = refused(capsys, shots, '--confidence', '0.999')
     assert 'None of 30 pictures has a label: 20 because image has no objects in the ground truth; 10 because' in said
     assert 'from a score of 0.999 on' in said and '--confidence' in said
 
 
 def test_classes_that_a_machine_does_not_know_are_named(shots):
-    content = json.loads((shots / 'coco.json').read_text())
-    content['categories'] += [{'id': 8, 'name': 'Star'}, {'id': 9, 'name': 'moon'}]
-    write(shots / 'coco.json', json.dumps(content))
-    write(
-        shots / 'mine.py',
-        "machines = [dict(type='CallableMachine', function='helpers_machines:bright_squares', task='det', name='eyes', "
-        "classes=['star', 'square'])]",
-    )
+    with changed_annotations(shots) as content:
+        content['categories'] += [{'id': 8, 'name': 'Star'}, {'id': 9, 'name': 'moon'}]
+    write(shots / 'mine.py', machine_of('star', 'square'))
     order = order_for(shots, 'out')
     notes = own_database.prepare(order, own_database.build_machines(order), SkippedFiles()).notes
     assert any(
@@ -423,9 +374,6 @@ def test_classes_that_a_machine_does_not_know_are_named(shots):
 
 def test_other_ground_truth_never_replaces_what_labels_were_made_with(shots, capsys):
     label(shots, 'out')
-    content = json.loads((shots / 'coco.json').read_text())
-    content['annotations'][0]['bbox'] = [0, 0, 5, 5]
-    write(shots / 'coco.json', json.dumps(content))
-    with pytest.raises((SystemExit, ValueError)) as caught:
-        label(shots, 'out')
-    assert 'other ground truth' in str(caught.value) + capsys.readouterr().err
+    with changed_annotations(shots) as content:
+        content['annotations'][0]['bbox'] = [0, 0, 5, 5]
+    assert 'other ground truth' in refused(capsys, shots)
