@@ -3,16 +3,16 @@
 # Names are bytes here, and paths are left as they are.
 # ruff: noqa: PTH100, PTH102, PTH103, PTH113, PTH119, PTH207, PTH208, PTH211
 
+import functools
 import os
 from pathlib import Path
 
 import pytest
-from helpers_apis import write_run
+from helpers_apis import run_miqa, write_run
 from helpers_pictures import file_of, smooth
 from helpers_videos import Brightness, write_video
 
 from miqa.apis.drawings.drawn_pictures import drawn_path
-from miqa.cli import main as cli
 from miqa.cli import video
 
 
@@ -25,17 +25,7 @@ def miqa(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(video, 'load_model', lambda args: Named())
     monkeypatch.setenv('MIQA_HOME', str(tmp_path / 'home'))
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        status = 0
-        try:
-            cli.main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            status = stop.code or 0
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
+    return functools.partial(run_miqa, capsys)
 
 
 def test_two_videos_of_one_stem_give_two_annotated_ones(miqa, tmp_path):

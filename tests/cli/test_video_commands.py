@@ -1,10 +1,12 @@
 """The commands ``miqa video`` and ``miqa camera``."""
 
 import csv
+import functools
 import json
 
 import numpy as np
 import pytest
+from helpers_apis import run_miqa
 from helpers_videos import Brightness, write_video
 
 from miqa.apis.video.assess import VideoMIQA
@@ -24,15 +26,7 @@ def miqa(monkeypatch, capsys):
     for module in (video, camera):
         monkeypatch.setattr(module, 'load_model', lambda args: loaded.append(Named()) or loaded[-1])
 
-    def run(*arguments):
-        status = 0
-        try:
-            cli.main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            status = stop.code
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
+    run = functools.partial(run_miqa, capsys)
     run.loaded = loaded
     return run
 

@@ -48,11 +48,7 @@ def write_run(
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=1.5 * parameter[0].numel() ** -0.5)
     packed = {f'{name}': view['size'] for name, view in views.items()}
-    pipeline = [
-        {'type': 'LoadImage'},
-        {'type': 'ResizeShortSide', 'size': short_side},
-        {'type': 'PackViews', **packed},
-    ]
+    pipeline = [{'type': 'LoadImage'}, {'type': 'ResizeShortSide', 'size': short_side}, {'type': 'PackViews', **packed}]
     config = {
         'task': 'det',
         'label': 'accuracy',
@@ -96,6 +92,12 @@ def status_of(*arguments) -> int:
     except SystemExit as end:
         return end.code or 0
     return 0
+
+
+def run_miqa(capsys, *arguments) -> tuple[int, str, str]:
+    """Run ``miqa`` in this process; return its exit status, what it printed and what it complained of."""
+    status = status_of(*arguments)
+    return status, *capsys.readouterr()
 
 
 @contextlib.contextmanager

@@ -101,16 +101,9 @@ def write_det_database(root: Path, task: str = 'det') -> Path:
             save(folder / 'images' / source / version_name(Version(source, 'snow', level, level)), pixels)
         content['images'].append({'id': number, 'file_name': f'{source}.png', 'width': SIZE[0], 'height': SIZE[1]})
         corners = [10, 5, 30, 5, 30, 25, 10, 25]
-        content['annotations'].append(
-            {
-                'id': number,
-                'image_id': number,
-                'category_id': 7,
-                'bbox': [10, 5, 20, 20],
-                'area': 400,
-                'iscrowd': 0,
-                'segmentation': [corners],
-            }
-        )
+        content['annotations'].append({
+            'id': number, 'image_id': number, 'category_id': 7, 'bbox': [10, 5, 20, 20], 'area': 400, 'iscrowd': 0,
+            'segmentation': [corners],
+        })  # fmt: skip
     (folder / 'ground_truth.json').write_text(json.dumps(content))
     return root

@@ -23,14 +23,9 @@ TINY_RA_MIQA = {
     },
     'region_encoder': {
         'type': 'TimmRegionEncoder',
-        'weights': None,
-        'img_size': 32,
-        'patch_size': 8,
-        'embed_dim': 16,
-        'depth': 2,
-        'num_heads': 2,
+        'weights': None, 'img_size': 32, 'patch_size': 8, 'embed_dim': 16, 'depth': 2, 'num_heads': 2,
     },
-}
+}  # fmt: skip
 
 
 def tiny_assessor(loss=({'type': 'MSELoss'},), **changes) -> QualityAssessor:
@@ -73,17 +68,7 @@ def released_tensors(method: str, seed: int = 0) -> dict[str, torch.Tensor]:
 def mmseg_vit(side: int, patch: int, width: int, layers: int, heads: int) -> dict:
     """Return the options of MMSegmentation's ViT as the authors build their region encoder of it."""
     return {
-        'img_size': (side, side),
-        'patch_size': patch,
-        'patch_bias': True,
-        'embed_dims': width,
-        'num_layers': layers,
-        'num_heads': heads,
-        'mlp_ratio': 4,
-        'out_indices': -1,
-        'qkv_bias': True,
-        'with_cls_token': True,
-        'final_norm': True,
-        'interpolate_mode': 'bicubic',
-        'norm_cfg': {'type': 'LN', 'eps': 1e-6},
-    }
+        'img_size': (side, side), 'patch_size': patch, 'patch_bias': True, 'embed_dims': width, 'num_layers': layers,
+        'num_heads': heads, 'mlp_ratio': 4, 'out_indices': -1, 'qkv_bias': True, 'with_cls_token': True,
+        'final_norm': True, 'interpolate_mode': 'bicubic', 'norm_cfg': {'type': 'LN', 'eps': 1e-6},
+    }  # fmt: skip

@@ -84,14 +84,8 @@ def _annotations(sources) -> dict:
     for number, source in enumerate(sources):
         images.append({'id': number, 'file_name': source.clean.name, 'width': 48, 'height': 40})
         for box in ((4, 4, 16, 16), (24, 20, 20, 16)):
-            annotations.append(
-                {
-                    'id': len(annotations) + 1,
-                    'image_id': number,
-                    'category_id': 1,
-                    'bbox': list(box),
-                    'area': box[2] * box[3],
-                    'iscrowd': 0,
-                }
-            )
+            annotations.append({
+                'id': len(annotations) + 1, 'image_id': number, 'category_id': 1, 'bbox': list(box),
+                'area': box[2] * box[3], 'iscrowd': 0,
+            })  # fmt: skip
     return {'images': images, 'annotations': annotations, 'categories': [{'id': 1, 'name': 'thing'}]}

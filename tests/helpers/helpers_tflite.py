@@ -37,21 +37,9 @@ def write_tflite(path: Path, output: np.ndarray, size: tuple[int, int]) -> Path:
     code_of, options_of = schema.BuiltinOperator, schema.BuiltinOptions
     codes, operators = [], []
     for code, options, kind, inputs, outputs in (
-        (
-            code_of.MEAN,
-            schema.ReducerOptionsT(),
-            options_of.ReducerOptions,
-            [image, axes],
-            [mean],
-        ),
+        (code_of.MEAN, schema.ReducerOptionsT(), options_of.ReducerOptions, [image, axes], [mean]),
         (code_of.MUL, schema.MulOptionsT(), options_of.MulOptions, [mean, zero], [nothing]),
-        (
-            code_of.ADD,
-            schema.AddOptionsT(),
-            options_of.AddOptions,
-            [constant, nothing],
-            [result],
-        ),
+        (code_of.ADD, schema.AddOptionsT(), options_of.AddOptions, [constant, nothing], [result]),
     ):
         entry = schema.OperatorCodeT()
         entry.builtinCode = entry.deprecatedBuiltinCode = code

@@ -50,10 +50,7 @@ class PlainComposition(nn.Module):
         vit = dict(img_size=size, patch_size=16, embed_dim=384, num_heads=6)
         self.base_model = timm.create_model('vit_small_patch16_224', num_classes=0, depth=2, img_size=size)
         self.mask_encoder = SEGMENTERS.build(
-            dict(
-                type='mmseg.VisionTransformer',
-                **mmseg_vit(size, 16, vit['embed_dim'], 2, 6),
-            )
+            dict(type='mmseg.VisionTransformer', **mmseg_vit(size, 16, vit['embed_dim'], 2, 6))
         )
         self.mask_projector = nn.Sequential(nn.Linear(384, 384), nn.LayerNorm(384), nn.GELU())
         self.pos_embed = nn.Parameter(torch.zeros(1, 2 + (size // 16) ** 2, 384))

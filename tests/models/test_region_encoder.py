@@ -10,12 +10,7 @@ from mmseg.registry import MODELS as SEGMENTERS
 from timm.models import VisionTransformer
 
 from miqa.keeping import sha256_of_file
-from miqa.models import (
-    CheckpointError,
-    PackagedRegionEncoder,
-    TimmRegionEncoder,
-    WeightsUnavailable,
-)
+from miqa.models import CheckpointError, PackagedRegionEncoder, TimmRegionEncoder, WeightsUnavailable
 from miqa.models.parts.region_encoder import SERE_URL
 from miqa.registry import MODELS
 
@@ -38,12 +33,7 @@ def encoder():
 
 @pytest.mark.parametrize('size', [(64, 64), (80, 80), (96, 96), (80, 64)])
 def test_the_features_are_mmsegmentations_patch_map_averaged_over_space(encoder, size):
-    vit = SEGMENTERS.build(
-        dict(
-            type='mmseg.VisionTransformer',
-            **mmseg_vit(64, 8, 48, 3, 3),
-        )
-    )
+    vit = SEGMENTERS.build(dict(type='mmseg.VisionTransformer', **mmseg_vit(64, 8, 48, 3, 3)))
     vit.load_state_dict(encoder.state_dict())
     region = torch.randn(2, 3, *size)
     (features,) = vit(region)

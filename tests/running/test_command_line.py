@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -12,36 +11,29 @@ import pytest
 from miqa.running.command_line import SAID_FOLDER, run_command
 
 _SWALLOWED = {
-    'turned into another error': """
-        try:
-            os.kill(os.getpid(), number)
-            time.sleep(60)
-        except:
-            raise SyntaxError('Failed to format the config file')
-    """,
-    'kept to itself': """
-        try:
-            os.kill(os.getpid(), number)
-            time.sleep(60)
-        except:
-            pass
-    """,
-    'turned into an exit': """
-        try:
-            os.kill(os.getpid(), number)
-            time.sleep(60)
-        except:
-            sys.exit(1)
-    """,
+    'turned into another error': "raise SyntaxError('Failed to format the config file')",
+    'kept to itself': 'pass',
+    'turned into an exit': 'sys.exit(1)',
 }
+_PROGRAM = """
+import os, sys, time
+from miqa.running.command_line import SAME_AGAIN, run_command
+
+def main():
+    try:
+        os.kill(os.getpid(), {number})
+        time.sleep(60)
+    except:
+        {reaction}
+
+run_command(main, SAME_AGAIN)
+"""
 
 
-@pytest.mark.parametrize('body', _SWALLOWED.values(), ids=_SWALLOWED)
+@pytest.mark.parametrize('reaction', _SWALLOWED.values(), ids=_SWALLOWED)
 @pytest.mark.parametrize(('number', 'said'), [(signal.SIGINT, 'Interrupted.'), (signal.SIGTERM, 'Stopped by SIGTERM.')])
-def test_an_interruption_that_a_library_catches_still_ends_with_its_sentence(body, number, said):
-    program = 'import os, sys, time\nfrom miqa.running.command_line import SAME_AGAIN, run_command\n'
-    program += f'number = {int(number)}\ndef main():\n{textwrap.indent(textwrap.dedent(body), "    ")}\n'
-    program += 'run_command(main, SAME_AGAIN)\n'
+def test_an_interruption_that_a_library_catches_still_ends_with_its_sentence(reaction, number, said):
+    program = _PROGRAM.format(number=int(number), reaction=reaction)
     ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=100)
     assert ended.returncode == 128 + number
     assert ended.stderr == f'\n{said} What is finished is kept; the same command goes on from there.\n'

@@ -177,15 +177,8 @@ sys.exit(check.main())
 
 @pytest.mark.parametrize('leak', [False, True])
 def test_long_inputs_are_shown_not_to_grow_and_growth_is_found_out(leak):
-    options = [
-        '--names',
-        '2000',
-        '--hours',
-        '0.2',
-        '--camera-frames',
-        '300',
-        *(['--most', '20', '--leak'] if leak else []),
-    ]
+    options = ['--names', '2000', '--hours', '0.2', '--camera-frames', '300']
+    options += ['--most', '20', '--leak'] if leak else []
     paths = [str(ROOT), str(ROOT / 'tests' / 'helpers'), *os.environ.get('PYTHONPATH', '').split(os.pathsep)]
     ended = subprocess.run(
         [sys.executable, '-c', CHECK_MEMORY, *options],

@@ -117,8 +117,7 @@ def test_a_task_that_is_none_is_refused_with_the_choices(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('status', 'said'),
-    [(130, 'Interrupted in step'), (143, 'Interrupted in step'), (1, 'stopped in step')],
+    ('status', 'said'), [(130, 'Interrupted in step'), (143, 'Interrupted in step'), (1, 'stopped in step')]
 )
 def test_a_step_that_ends_early_says_so_and_that_the_same_command_goes_on(machine, status, said):
     (machine.state / 'ends').write_text(str(status))
