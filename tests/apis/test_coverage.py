@@ -5,7 +5,6 @@ import csv
 import cv2
 import numpy as np
 import pytest
-from helpers_apis import write_ra_miqa, write_run
 from PIL import Image
 
 from miqa.apis import MIQAModel, RealTimeIQA, VideoMIQA
@@ -16,20 +15,13 @@ from miqa.pictures.resizing import resize_short_side
 
 
 @pytest.fixture(scope='module')
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp('coverage') / 'best.pth'
-    write_run(path)
-    return path
+def whole(vit_file):
+    return MIQAModel(vit_file, device='cpu', coverage='whole')
 
 
 @pytest.fixture(scope='module')
-def whole(weights):
-    return MIQAModel(weights, device='cpu', coverage='whole')
-
-
-@pytest.fixture(scope='module')
-def center(weights):
-    return MIQAModel(weights, device='cpu')
+def center(vit_file):
+    return MIQAModel(vit_file, device='cpu')
 
 
 @pytest.fixture(scope='module')
@@ -103,9 +95,8 @@ def test_the_map_by_view_covers_the_picture_and_other_maps_are_refused(whole, ce
         center.assess(wide, heatmap='views')
 
 
-def test_two_views_a_model_are_cut_from_each_square(tmp_path, wide):
-    write_ra_miqa(tmp_path / 'best.pth')
-    model = MIQAModel(tmp_path / 'best.pth', device='cpu', coverage='whole')
+def test_two_views_a_model_are_cut_from_each_square(ra_miqa_file, wide):
+    model = MIQAModel(ra_miqa_file, device='cpu', coverage='whole')
     assert model.prepare.views(wide).shape == (1, 2, 3, 48, 48)
     assert np.isfinite(model.assess(wide))
 
@@ -117,14 +108,14 @@ def test_a_strip_that_would_take_too_many_squares_is_refused_and_the_rest_goes_o
     assert found[1].error is None
 
 
-def test_the_command_writes_the_minimum_and_does_not_mix_the_two_kinds_of_scores(tmp_path, weights, wide, capsys):
+def test_the_command_writes_the_minimum_and_does_not_mix_the_two_kinds_of_scores(tmp_path, vit_file, wide, capsys):
     Image.fromarray(wide).save(tmp_path / 'a.png')
     out = str(tmp_path / 'scores.csv')
-    arguments = ['image', str(tmp_path / 'a.png'), '--model', str(weights), '--out', out, '--quiet']
+    arguments = ['image', str(tmp_path / 'a.png'), '--model', str(vit_file), '--out', out, '--quiet']
     main([*arguments, '--coverage', 'whole'])
     with open(out, newline='') as stream:
         [row] = csv.DictReader(stream)
-    model = MIQAModel(weights, device='cpu', coverage='whole')
+    model = MIQAModel(vit_file, device='cpu', coverage='whole')
     [found] = model.assess_all([str(tmp_path / 'a.png')])
     assert float(row['score']) == pytest.approx(found.score, abs=1e-6)
     assert float(row['minimum']) == pytest.approx(found.minimum, abs=1e-6)
@@ -138,23 +129,21 @@ def test_the_command_writes_the_minimum_and_does_not_mix_the_two_kinds_of_scores
         assert (tmp_path / f's.{suffix}').stat().st_size
 
 
-def test_videos_and_cameras_take_it_too(tmp_path, weights, wide):
+def test_videos_and_cameras_take_it_too(tmp_path, vit_file, wide):
     frames = [wide, wide // 2, 255 - wide]
     path = str(tmp_path / 'x.avi')
     writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*'MJPG'), 5, (320, 180))
     for frame in frames:
         writer.write(frame)
     writer.release()
-    whole = VideoMIQA(str(weights), coverage='whole').assess_video(path)
-    center = VideoMIQA(str(weights)).assess_video(path)
+    whole = VideoMIQA(str(vit_file), coverage='whole').assess_video(path)
+    center = VideoMIQA(str(vit_file)).assess_video(path)
     assert whole['num_frames_analyzed'] == center['num_frames_analyzed'] == 3
     assert whole['mean_score'] != center['mean_score']
-    assert RealTimeIQA(str(weights), coverage='whole').assess_frame(wide) != RealTimeIQA(str(weights)).assess_frame(
-        wide
-    )
+    live = [RealTimeIQA(str(vit_file), coverage=coverage).assess_frame(wide) for coverage in ('whole', 'center')]
+    assert live[0] != live[1]
 
 
-def test_an_exported_file_takes_it_too(tmp_path, weights, whole, wide):
-    pytest.importorskip('onnxruntime')
-    path = MIQAModel(weights, device='cpu').export(tmp_path / 'm.onnx')
-    assert MIQAModel(path, coverage='whole').assess(wide) == pytest.approx(whole.assess(wide), abs=1e-4)
+def test_an_exported_file_takes_it_too(exported, ra_miqa_file, wide):
+    expected = MIQAModel(ra_miqa_file, device='cpu', coverage='whole').assess(wide)
+    assert MIQAModel(exported[1]['.onnx'], coverage='whole').assess(wide) == pytest.approx(expected, abs=1e-4)

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers_apis import photo, write_photos, write_ra_miqa
+from helpers_apis import photo, write_photos
+from helpers_refusals import refused
 
 from machine_iqa import MIQAModel
 from miqa.apis.exports.format import ExportFormat
@@ -13,19 +14,16 @@ from miqa.models import CheckpointError
 
 onnx = pytest.importorskip('onnx', reason="needs the extra 'export'")
 onnxruntime = pytest.importorskip('onnxruntime', reason="needs the extra 'export'")
-pytest.importorskip('onnxscript', reason="needs the extra 'export'")
 
 
-@pytest.fixture(scope='module')
-def exported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('exported')
-    write_ra_miqa(folder / 'best.pth')
-    model = MIQAModel(weights=folder / 'best.pth')
-    return model, model.export(folder / 'model.onnx')
+@pytest.fixture
+def onnx_export(exported):
+    model, files = exported
+    return model, files['.onnx']
 
 
-def test_onnx_runtime_gives_the_scores_of_pytorch_at_any_batch_size(exported, tmp_path):
-    model, path = exported
+def test_onnx_runtime_gives_the_scores_of_pytorch_at_any_batch_size(onnx_export, tmp_path):
+    model, path = onnx_export
     paths = write_photos(tmp_path, 7)
     expected = model.assess(paths)
     for batch_size in (1, 3, 7):
@@ -33,8 +31,8 @@ def test_onnx_runtime_gives_the_scores_of_pytorch_at_any_batch_size(exported, tm
     assert np.ptp(expected) > 1e-3
 
 
-def test_the_file_tells_a_stranger_how_to_use_it(exported):
-    model, path = exported
+def test_the_file_tells_a_stranger_how_to_use_it(onnx_export):
+    model, path = onnx_export
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     about = json.loads(session.get_modelmeta().custom_metadata_map['miqa'])
     assert about['input']['resize_short_side'] == 48 and about['input']['crop'] == 'center'
@@ -49,26 +47,21 @@ def test_the_file_tells_a_stranger_how_to_use_it(exported):
     onnx.checker.check_model(str(path))
 
 
-def test_an_onnx_model_has_the_names_of_what_it_was_made_from(exported):
-    model, path = exported
+def test_an_onnx_model_has_the_names_of_what_it_was_made_from(onnx_export):
+    model, path = onnx_export
     again = MIQAModel('ra-miqa', weights=path, task='det')
     assert again.spec == model.spec
     assert again.identity.startswith('ra_miqa/det/accuracy@')
-    with pytest.raises(ValueError, match='task det, but cls'):
-        MIQAModel(weights=path, task='cls')
-    with pytest.raises(ValueError, match='as it was exported'):
-        MIQAModel(weights=path, precision='bf16')
-    with pytest.raises(ValueError, match='exported model already'):
-        again.export(path.with_name('again.onnx'))
-    with pytest.raises(ValueError, match='exported model'):
-        again.save_pretrained(path.with_name('saved'))
-    with pytest.raises(ValueError, match='not an exported file'):
-        again.assess(photo(), heatmap='rollout')
+    refused(ValueError, 'task det, but cls', MIQAModel, weights=path, task='cls')
+    refused(ValueError, 'as it was exported', MIQAModel, weights=path, precision='bf16')
+    refused(ValueError, 'exported model already', again.export, path.with_name('again.onnx'))
+    refused(ValueError, 'exported model', again.save_pretrained, path.with_name('saved'))
+    refused(ValueError, 'not an exported file', again.assess, photo(), heatmap='rollout')
     assert again.assess(photo(), heatmap=True).values.shape == (9, 9)
 
 
-def test_a_torch_export_file_gives_the_scores_at_any_batch_size(exported, tmp_path):
-    model, _ = exported
+def test_a_torch_export_file_gives_the_scores_at_any_batch_size(onnx_export, tmp_path):
+    model, _ = onnx_export
     path = model.export(tmp_path / 'model.pt2')
     extra = {'miqa.json': ''}
     module = torch.export.load(path, extra_files=extra).module()
@@ -85,30 +78,25 @@ def test_a_torch_export_file_as_a_model_is_told_what_it_is_for_and_which_exports
         MIQAModel(weights=tmp_path / 'model.pt2')
 
 
-def test_files_of_others_and_wrong_suffixes_are_refused(exported, tmp_path):
-    model, path = exported
-    with pytest.raises(ValueError, match=r'Unknown export suffix .*\.onnx'):
-        model.export(tmp_path / 'model.trt')
+def test_files_of_others_and_wrong_suffixes_are_refused(onnx_export, tmp_path):
+    model, path = onnx_export
+    refused(ValueError, r'Unknown export suffix .*\.onnx', model.export, tmp_path / 'model.trt')
     strange = onnx.load(path)
     del strange.metadata_props[:]
     onnx.save(strange, tmp_path / 'strange.onnx')
-    with pytest.raises(CheckpointError, match="lack the key 'miqa'"):
-        MIQAModel(weights=tmp_path / 'strange.onnx')
+    refused(CheckpointError, "lack the key 'miqa'", MIQAModel, weights=tmp_path / 'strange.onnx')
     (tmp_path / 'cut.onnx').write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match='not a whole ONNX file'):
-        MIQAModel(weights=tmp_path / 'cut.onnx')
+    refused(CheckpointError, 'not a whole ONNX file', MIQAModel, weights=tmp_path / 'cut.onnx')
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match='ONNX Runtime has no provider for device cuda'):
-            MIQAModel(weights=path, device='cuda')
+        refused(ValueError, 'ONNX Runtime has no provider for device cuda', MIQAModel, weights=path, device='cuda')
 
 
-def test_an_export_whose_scores_differ_is_not_kept(exported, tmp_path, monkeypatch):
-    model, _ = exported
+def test_an_export_whose_scores_differ_is_not_kept(onnx_export, tmp_path, monkeypatch):
+    model, _ = onnx_export
 
     def wrong(module, pixels, path, spec):
         return lambda batch: module(torch.from_numpy(batch)).numpy() + 0.01
 
     monkeypatch.setattr('miqa.apis.exports.export.export_format', lambda suffix: ExportFormat('wrong', wrong))
-    with pytest.raises(ValueError, match='differs from PyTorch by 0.01'):
-        model.export(tmp_path / 'model.onnx')
+    refused(ValueError, 'differs from PyTorch by 0.01', model.export, tmp_path / 'model.onnx')
     assert not (tmp_path / 'model.onnx').exists()

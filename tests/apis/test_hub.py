@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers_apis import CNN, photo, write_ra_miqa, write_run
+from helpers_refusals import refused
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors import safe_open
 
@@ -105,8 +106,7 @@ def test_what_is_not_there_is_reported_with_a_way_out(model, remote, monkeypatch
         raise HfHubHTTPError('403 Forbidden', response=response)
 
     monkeypatch.setattr(hub.HfApi, 'create_repo', refuse)
-    with pytest.raises(WeightsUnavailable, match='Cannot upload to user/repo .* 403'):
-        model.push_to_hub('user/repo')
+    refused(WeightsUnavailable, 'Cannot upload to user/repo .* 403', model.push_to_hub, 'user/repo')
 
 
 def test_files_that_are_not_a_model_of_this_project_are_refused(model, tmp_path, monkeypatch):
@@ -114,23 +114,20 @@ def test_files_that_are_not_a_model_of_this_project_are_refused(model, tmp_path,
     folder = model.save_pretrained(tmp_path / 'saved')
     config = json.loads((folder / 'config.json').read_text())
 
-    def refused(changes, match, error=ValueError):
+    def config_refused(changes, words):
         (folder / 'config.json').write_text(json.dumps(changes))
-        with pytest.raises(error, match=match):
-            MIQAModel.from_pretrained(folder)
+        refused(ValueError, words, MIQAModel.from_pretrained, folder)
 
     evil = json.loads(json.dumps(config))
     evil['spec']['network']['base'] = {'type': 'os.mkdir', 'path': 'OWNED'}
-    refused(evil, "'os.mkdir', which is no network")
+    config_refused(evil, "'os.mkdir', which is no network")
     assert not (tmp_path / 'OWNED').exists()
-    refused({'architectures': ['Bert']}, 'is not that of a quality model')
-    refused({**config, 'spec': {'method': 'x'}}, 'does not describe a quality model')
-    refused({**config, 'thresholds': {'high': 0.1, 'medium': 0.9}}, 'must not be below')
+    config_refused({'architectures': ['Bert']}, 'is not that of a quality model')
+    config_refused({**config, 'spec': {'method': 'x'}}, 'does not describe a quality model')
+    config_refused({**config, 'thresholds': {'high': 0.1, 'medium': 0.9}}, 'must not be below')
     (folder / 'config.json').write_text(json.dumps(config))
     (folder / 'model.safetensors').write_bytes((folder / 'model.safetensors').read_bytes()[:200])
-    with pytest.raises(CheckpointError, match='is damaged'):
-        MIQAModel.from_pretrained(folder)
+    refused(CheckpointError, 'is damaged', MIQAModel.from_pretrained, folder)
     (folder / 'model.safetensors').unlink()
     torch.save({}, folder / 'pytorch_model.bin')
-    with pytest.raises(CheckpointError, match=r'has no model\.safetensors'):
-        MIQAModel.from_pretrained(folder)
+    refused(CheckpointError, r'has no model\.safetensors', MIQAModel.from_pretrained, folder)

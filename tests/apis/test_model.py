@@ -1,13 +1,14 @@
 """MIQAModel and batch_assess: one score for one picture, however it comes."""
 
 import concurrent.futures
-import io
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from helpers_apis import CNN, MEAN, STD, photo, views_of, write_photos, write_ra_miqa, write_run
+from helpers_refusals import refused
 from mmengine.config import Config
 from PIL import Image
 from torchvision import transforms
@@ -29,21 +30,14 @@ def pair(tmp_path_factory):
     return path, write_ra_miqa(path)
 
 
-def test_the_four_names_of_the_readme_can_be_imported():
-    from machine_iqa import MIQAModel, RealTimeIQA, VideoMIQA, batch_assess
-
-    assert all((MIQAModel, RealTimeIQA, VideoMIQA, batch_assess))
+def test_the_package_has_the_names_of_the_readme_and_no_others(run, tmp_path):
+    assert all((MIQAModel, machine_iqa.RealTimeIQA, machine_iqa.VideoMIQA))
     with pytest.raises(AttributeError):
         _ = machine_iqa.Nothing
-
-
-def test_the_snippets_of_the_readme_work(run, tmp_path):
     paths = write_photos(tmp_path, 3)
-    model = MIQAModel(weights=run[0])
-    score = model.assess(cv2.imread(paths[0]))
-    assert isinstance(score, float)
+    score = MIQAModel(weights=run[0]).assess(cv2.imread(paths[0]))
     scores = batch_assess(paths, weights=run[0])
-    assert [type(value) for value in scores] == [float] * 3
+    assert [type(value) for value in (score, *scores)] == [float] * 4
     assert scores[0] == pytest.approx(score, abs=1e-5)
 
 
@@ -53,15 +47,9 @@ def test_one_picture_has_one_score_in_every_form_alone_and_in_a_batch_of_seven(p
     alone = [model.assess(path) for path in paths]
     assert np.ptp(alone) > 1e-3, 'the pictures must differ for the comparison to mean anything'
     rgb = np.asarray(Image.open(paths[3]))
-    with open(paths[3], 'rb') as stream:
-        data = stream.read()
-    forms = [
-        data,
-        Image.open(paths[3]),
-        cv2.imread(paths[3]),
-        torch.from_numpy(rgb.copy()).permute(2, 0, 1),
-        torch.from_numpy(rgb / np.float32(255)).permute(2, 0, 1),
-    ]
+    data = Path(paths[3]).read_bytes()
+    tensors = [torch.from_numpy(values).permute(2, 0, 1) for values in (rgb.copy(), rgb / np.float32(255))]
+    forms = [data, bytearray(data), memoryview(data), Image.open(paths[3]), cv2.imread(paths[3]), *tensors]
     for form in forms:
         assert model.assess(form) == pytest.approx(alone[3], abs=1e-6), type(form)
     assert model.assess(paths) == pytest.approx(alone, abs=1e-5)
@@ -101,52 +89,33 @@ def test_a_run_says_itself_what_it_is(run, pair):
     model = MIQAModel(weights=run[0])
     assert (model.spec.method, model.spec.task, model.spec.label) == ('test_vit.r160_in1k', 'det', 'accuracy')
     assert (model.spec.short_side, model.spec.view_size) == (72, 64)
-    assert MIQAModel('RA-MIQA', task='det', weights=pair[0]).spec.method == 'ra_miqa'
-    with pytest.raises(ValueError, match='method ra_miqa, but resnet50 was asked for'):
-        MIQAModel('resnet50', weights=pair[0])
-    with pytest.raises(ValueError, match='task det, but cls was asked for'):
-        MIQAModel(weights=pair[0], task='cls')
-
-
-@pytest.mark.parametrize('name', ['ra-miqa', 'RA-MIQA', 'ra_miqa'])
-def test_names_are_understood_in_every_spelling(name, pair):
-    assert MIQAModel(name, weights=pair[0]).spec.method == 'ra_miqa'
+    for name in ('ra-miqa', 'RA-MIQA', 'ra_miqa'):
+        assert MIQAModel(name, task='det', weights=pair[0]).spec.method == 'ra_miqa'
+    refused(ValueError, 'method ra_miqa, but resnet50 was asked for', MIQAModel, 'resnet50', weights=pair[0])
+    refused(ValueError, 'task det, but cls was asked for', MIQAModel, weights=pair[0], task='cls')
 
 
 def test_unknown_words_get_a_suggestion(pair, tmp_path):
-    with pytest.raises(ValueError, match="Unknown model 'ra-miqua'. Did you mean 'ra_miqa'"):
-        MIQAModel('ra-miqua')
-    with pytest.raises(ValueError, match="Unknown task 'clss'"):
-        MIQAModel('ra-miqa', task='clss')
-    with pytest.raises(FileNotFoundError, match=r'no weights file .*gone\.pth'):
-        MIQAModel(weights=tmp_path / 'gone.pth')
-    with pytest.raises(FileNotFoundError, match='is a folder'):
-        MIQAModel(weights=tmp_path)
-    with pytest.raises(ValueError, match="device 'cuda:99'"):
-        MIQAModel(weights=pair[0], device='cuda:99')
-    with pytest.raises(ValueError, match='Unknown precision'):
-        MIQAModel(weights=pair[0], precision='fp8')
-    with pytest.raises(ValueError, match='needs a GPU'):
-        MIQAModel(weights=pair[0], precision='fp16', device='cpu')
-    with pytest.raises(ValueError, match='batch_size must be at least 1'):
-        MIQAModel(weights=pair[0], batch_size=0)
+    refused(ValueError, "Unknown model 'ra-miqua'. Did you mean 'ra_miqa'", MIQAModel, 'ra-miqua')
+    refused(ValueError, "Unknown task 'clss'", MIQAModel, 'ra-miqa', task='clss')
+    refused(FileNotFoundError, r'no weights file .*gone\.pth', MIQAModel, weights=tmp_path / 'gone.pth')
+    refused(FileNotFoundError, 'is a folder', MIQAModel, weights=tmp_path)
+    refused(ValueError, "device 'cuda:99'", MIQAModel, weights=pair[0], device='cuda:99')
+    refused(ValueError, 'Unknown precision', MIQAModel, weights=pair[0], precision='fp8')
+    refused(ValueError, 'needs a GPU', MIQAModel, weights=pair[0], precision='fp16', device='cpu')
+    refused(ValueError, 'batch_size must be at least 1', MIQAModel, weights=pair[0], batch_size=0)
 
 
-@pytest.mark.parametrize(
-    'text',
-    [
-        "task = __import__('pathlib').Path('OWNED').touch()",
-        "import os\nos.mkdir('OWNED')",
-        "task = [open('OWNED', 'w') for _ in range(1)]",
-    ],
-)
+TOUCHING = "task = __import__('pathlib').Path('OWNED').touch()", "task = [open('OWNED', 'w') for _ in range(1)]"
+
+
+@pytest.mark.parametrize('text', [*TOUCHING, "import os\nos.mkdir('OWNED')"])
 def test_a_config_inside_a_checkpoint_is_never_run(run, tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
     checkpoint = torch.load(run[0], weights_only=True)
     checkpoint['meta']['cfg'] += '\n' + text
     torch.save(checkpoint, 'evil.pth')
-    with pytest.raises(ValueError, match='holds more than values'):
-        MIQAModel(weights='evil.pth')
+    refused(ValueError, 'holds more than values', MIQAModel, weights='evil.pth')
     assert not (tmp_path / 'OWNED').exists()
 
 
@@ -157,30 +126,25 @@ def test_a_config_cannot_name_functions_to_call(run, tmp_path, monkeypatch):
     config.model.network = {'type': 'os.mkdir', 'path': 'OWNED'}
     checkpoint['meta']['cfg'] = config.pretty_text
     torch.save(checkpoint, 'evil.pth')
-    with pytest.raises(ValueError, match="'os.mkdir', which is no network"):
-        MIQAModel(weights='evil.pth')
+    refused(ValueError, "'os.mkdir', which is no network", MIQAModel, weights='evil.pth')
     assert not (tmp_path / 'OWNED').exists()
 
 
 def test_checkpoints_that_cannot_be_used_are_refused_with_a_sentence(run, tmp_path):
     checkpoint = torch.load(run[0], weights_only=True)
     torch.save({'state_dict': checkpoint['state_dict'], 'meta': {}}, tmp_path / 'bare.pth')
-    with pytest.raises(CheckpointError, match='no config'):
-        MIQAModel(weights=tmp_path / 'bare.pth')
+    refused(CheckpointError, 'no config', MIQAModel, weights=tmp_path / 'bare.pth')
     (tmp_path / 'cut.pth').write_bytes(run[0].read_bytes()[:5000])
-    with pytest.raises(CheckpointError, match='not a whole|damaged'):
-        MIQAModel(weights=tmp_path / 'cut.pth')
+    refused(CheckpointError, 'not a whole|damaged', MIQAModel, weights=tmp_path / 'cut.pth')
     config = Config.fromstring(checkpoint['meta']['cfg'], '.py')
     config.test_dataloader.dataset.pipeline.append({'type': 'Sharpen'})
     odd = {**checkpoint, 'meta': {'cfg': config.pretty_text}}
     torch.save(odd, tmp_path / 'odd.pth')
-    with pytest.raises(ValueError, match='Sharpen'):
-        MIQAModel(weights=tmp_path / 'odd.pth')
+    refused(ValueError, 'Sharpen', MIQAModel, weights=tmp_path / 'odd.pth')
     for tensor in checkpoint['state_dict'].values():
         tensor.fill_(float('nan'))
     torch.save(checkpoint, tmp_path / 'nan.pth')
-    with pytest.raises(ValueError, match='no numbers'):
-        MIQAModel(weights=tmp_path / 'nan.pth').assess(photo())
+    refused(ValueError, 'no numbers', MIQAModel(weights=tmp_path / 'nan.pth').assess, photo())
 
 
 def test_threads_may_share_a_model(pair):
@@ -209,22 +173,18 @@ def test_precision_layout_and_compilation_change_scores_little_or_not(tmp_path):
 def test_a_bad_picture_in_a_batch_raises_or_leaves_a_gap(run, tmp_path):
     paths = write_photos(tmp_path, 3)
     paths.insert(1, str(tmp_path / 'gone.png'))
-    with pytest.raises(FileNotFoundError, match=r'gone\.png'):
-        batch_assess(paths, weights=run[0])
+    refused(FileNotFoundError, r'gone\.png', batch_assess, paths, weights=run[0])
     scores = batch_assess(paths, weights=run[0], errors='none')
     assert scores[1] is None and None not in scores[:1] + scores[2:]
-    with pytest.raises(ValueError, match="'raise' or 'none'"):
-        batch_assess(paths, weights=run[0], errors='ignore')
-    with pytest.raises(TypeError, match='takes a list'):
-        batch_assess(paths[0], weights=run[0])
+    refused(ValueError, "'raise' or 'none'", batch_assess, paths, weights=run[0], errors='ignore')
+    refused(TypeError, 'takes a list', batch_assess, paths[0], weights=run[0])
 
 
 def test_quality_words_follow_the_examples_of_the_paper(run):
     model = MIQAModel(weights=run[0])
     assert [model.quality(score) for score in (0.892, 0.634, 0.298)] == ['high', 'medium', 'low']
     assert MIQAModel(weights=run[0], thresholds=(0.95, 0.9)).quality(0.892) == 'low'
-    with pytest.raises(ValueError, match='must not be below'):
-        MIQAModel(weights=run[0], thresholds=(0.2, 0.9))
+    refused(ValueError, 'must not be below', MIQAModel, weights=run[0], thresholds=(0.2, 0.9))
 
 
 def test_severe_versions_score_below_mild_ones(shared_data):
@@ -240,11 +200,3 @@ def test_severe_versions_score_below_mild_ones(shared_data):
     for name, levels in scores.items():
         mild, severe = model.assess([levels[min(levels)], levels[max(levels)]])
         assert mild > severe, name
-
-
-def test_memory_files_of_every_kind_are_taken(run):
-    model, buffer = MIQAModel(weights=run[0]), io.BytesIO()
-    Image.fromarray(photo()).save(buffer, 'PNG')
-    expected = model.assess(photo()[:, :, ::-1])
-    for data in (buffer.getvalue(), bytearray(buffer.getvalue()), memoryview(buffer.getvalue())):
-        assert model.assess(data) == pytest.approx(expected, abs=1e-6)

@@ -6,6 +6,7 @@ import time
 
 import cv2
 import pytest
+from helpers_refusals import refused
 from helpers_serving import files, web_server
 from helpers_videos import Brightness, grey, write_video
 
@@ -13,27 +14,23 @@ from miqa.apis.live.network import CameraLost, NetworkStream
 from miqa.apis.live.realtime import RealTimeIQA
 
 SECRETS = ('hunter2', 's3cret', 't0ken')
+GREY = [grey(0.5, (64, 48))]
 
 
-def jpeg(value):
-    """The bytes of a grey JPEG."""
-    return cv2.imencode('.jpg', grey(value, (64, 48)))[1].tobytes()
-
-
-def camera_answer(counts):
-    """Answer as a camera does, with parts of JPEG frames: at the n-th connection with the n-th count of frames."""
-    left = list(counts)
+def camera_answer(frames):
+    """Answer as a camera does, with parts of JPEG: at the n-th connection with the n-th list of pictures."""
+    left = list(frames)
 
     def answer(handler):
-        count = left.pop(0) if left else 0
-        if not count:
+        pictures = left.pop(0) if left else []
+        if not pictures:
             handler.send_error(503)
             return
         handler.send_response(200)
         handler.send_header('Content-Type', 'multipart/x-mixed-replace; boundary=frame')
         handler.end_headers()
-        for _ in range(count):
-            data = jpeg(0.5)
+        for picture in pictures:
+            data = cv2.imencode('.jpg', picture)[1].tobytes()
             handler.wfile.write(b'--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n' % len(data))
             handler.wfile.write(data + b'\r\n')
 
@@ -93,16 +90,14 @@ def test_a_stream_that_comes_back_goes_on_and_its_breaks_are_counted(caplog):
 
 def test_a_stream_is_not_tried_again_where_nobody_wants_that():
     stream = NetworkStream('rtsp://camera/live', 0, opener(Capture(5), Capture(5)))
-    with pytest.raises(CameraLost, match=r'stopped giving frames after 5 of them\.$'):
-        list(stream.frames())
+    refused(CameraLost, r'stopped giving frames after 5 of them\.$', list, stream.frames())
 
 
 def test_a_file_behind_an_address_ends_where_it_ends_and_is_lost_where_it_breaks():
     whole = NetworkStream('http://127.0.0.1:9/a.mp4', 0, opener(Capture(100, count=101)))
     assert len(list(whole.frames())) == 100 and whole.breaks == 0 and whole.interval == pytest.approx(0.04)
     broken = NetworkStream('http://127.0.0.1:9/a.mp4', 0, opener(Capture(30, count=100)))
-    with pytest.raises(CameraLost, match='ended early: 30 of about 100 frames came'):
-        list(broken.frames())
+    refused(CameraLost, 'ended early: 30 of about 100 frames came', list, broken.frames())
 
 
 @pytest.mark.parametrize('suffix', ['.avi', '.mp4'])
@@ -121,13 +116,12 @@ def test_a_file_of_which_no_frame_comes_is_fetched_or_lost_with_a_reason(tmp_pat
         stream = NetworkStream(f'http://{host}/drive.mp4', 0, opener(Capture(0, count=3)))
         means = [image.mean() / 255 for image in stream.frames()]
         lost = NetworkStream(f'http://{host}/gone.mp4', 0, opener(Capture(0, count=3)))
-        with pytest.raises(CameraLost, match='gave no frame, and cannot be fetched as a file: .*404'):
-            next(lost.frames())
+        refused(CameraLost, 'gave no frame, and cannot be fetched as a file: .*404', next, lost.frames())
     assert means == pytest.approx([0.1, 0.5, 0.9], abs=0.05)
 
 
 def test_a_real_camera_that_comes_back_goes_on():
-    with web_server(camera_answer([20, 1, 20])) as (host, seen):
+    with web_server(camera_answer([GREY * 20, GREY, GREY * 20])) as (host, seen):
         live = RealTimeIQA(model=Brightness())
         with pytest.raises(CameraLost, match='did not come back within 2 seconds') as caught:
             live.run(f'http://{host}/video?token=t0ken', display='none', every_frame=True, reconnect_seconds=2)
@@ -138,7 +132,7 @@ def test_a_real_camera_that_comes_back_goes_on():
 def test_a_camera_that_falls_silent_is_asked_again(monkeypatch):
     silent = threading.Event()
     # The second is for the question whether it is a file.
-    answers = iter([camera_answer([8]), camera_answer([1]), camera_answer([9])])
+    answers = iter([camera_answer([GREY * count]) for count in (8, 1, 9)])
 
     def answer(handler):
         following = next(answers, None)
@@ -159,22 +153,9 @@ def test_a_camera_that_falls_silent_is_asked_again(monkeypatch):
 
 
 def test_a_camera_whose_pictures_change_their_size_is_opened_anew(caplog):
-    sizes = iter([[(64, 48)] * 5 + [(96, 64)] * 120, [(96, 64)] * 30])
-
-    def answer(handler):
-        following = next(sizes, None)
-        if following is None:
-            handler.send_error(503)
-            return
-        handler.send_response(200)
-        handler.send_header('Content-Type', 'multipart/x-mixed-replace; boundary=frame')
-        handler.end_headers()
-        for size in following:
-            data = cv2.imencode('.jpg', grey(0.2 if size == (64, 48) else 0.9, size))[1].tobytes()
-            handler.wfile.write(b'--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n' % len(data))
-            handler.wfile.write(data + b'\r\n')
-
+    small, large = grey(0.2, (64, 48)), grey(0.9, (96, 64))
     frames = []
+    answer = camera_answer([[small] * 5 + [large] * 120, [large] * 30])
     with web_server(answer) as (host, _), pytest.raises(CameraLost):
         for frame in NetworkStream(f'http://{host}/video', 0.3).frames():
             frames.append(frame)  # noqa: PERF402  what came before the end counts
@@ -189,7 +170,7 @@ def test_a_camera_whose_pictures_change_their_size_is_opened_anew(caplog):
 
 
 def test_a_reader_that_waits_for_a_stream_can_be_ended_at_once():
-    with web_server(camera_answer([20, 1])) as (host, _):
+    with web_server(camera_answer([GREY * 20, GREY])) as (host, _):
         start = time.monotonic()
         stream = NetworkStream(f'http://{host}/x', 600)
         thread = threading.Thread(target=lambda: list(stream.frames()), daemon=True)

@@ -9,26 +9,24 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from helpers_apis import photo, write_photos, write_ra_miqa
+from helpers_refusals import refused
 
 from machine_iqa import CheckpointError, MIQAModel
 from miqa.apis.runtimes import OpenVinoRuntime
 from miqa.apis.runtimes.openvino_runtime import faster_precisions, openvino_core
 
 openvino = pytest.importorskip('openvino', reason="needs the extra 'openvino'")
-pytest.importorskip('onnxscript', reason="needs the extra 'export'")
 
 
-@pytest.fixture(scope='module')
-def exported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('exported')
-    write_ra_miqa(folder / 'best.pth')
-    model = MIQAModel(folder / 'best.pth')
-    return model, model.export(folder / 'model.xml')
+@pytest.fixture
+def xml_export(exported):
+    model, files = exported
+    return model, files['.xml']
 
 
-def test_openvino_gives_the_scores_of_pytorch_at_any_batch_size(exported, tmp_path):
-    model, path = exported
-    assert sorted(file.name for file in path.parent.iterdir()) == ['best.pth', 'model.bin', 'model.xml']
+def test_openvino_gives_the_scores_of_pytorch_at_any_batch_size(xml_export, tmp_path):
+    model, path = xml_export
+    assert sorted(file.suffix for file in path.parent.iterdir()) == ['.bin', '.onnx', '.xml']
     paths = write_photos(tmp_path, 7)
     expected = model.assess(paths)
     for batch_size in (1, 3, 7):
@@ -39,28 +37,27 @@ def test_openvino_gives_the_scores_of_pytorch_at_any_batch_size(exported, tmp_pa
     assert again.runtime.name == 'OpenVINO' and again.identity.startswith('ra_miqa/det/accuracy@')
 
 
-def test_the_file_tells_a_stranger_how_to_use_it(exported):
-    model, path = exported
+def test_the_file_tells_a_stranger_how_to_use_it(xml_export):
+    model, path = xml_export
     read = openvino_core().read_model(path)
     about = json.loads(read.get_rt_info(['miqa']).astype(str))
     assert about['input']['resize_short_side'] == 48 and about['precision'] == 'fp32'
     assert about['spec'] == json.loads(json.dumps(model.spec.to_dict()))
 
 
-def test_bfloat16_is_used_where_the_processor_has_it_and_refused_elsewhere(exported):
-    model, path = exported
+def test_bfloat16_is_used_where_the_processor_has_it_and_refused_elsewhere(xml_export):
+    model, path = xml_export
     if 'bf16' in faster_precisions(None):
         runtime = OpenVinoRuntime(path, precision='bf16')
         pixels = model.prepare(photo())[None]
         assert runtime.precision == 'bf16'
         assert runtime(pixels) == pytest.approx(model.score_pixels(pixels), rel=0.1)
     else:
-        with pytest.raises(ValueError, match='does not compute in bf16'):
-            OpenVinoRuntime(path, precision='bf16')
+        refused(ValueError, 'does not compute in bf16', OpenVinoRuntime, path, precision='bf16')
 
 
-def test_threads_may_share_a_model(exported):
-    _, path = exported
+def test_threads_may_share_a_model(xml_export):
+    _, path = xml_export
     model = MIQAModel(path, precision='fp32')
     pictures = [photo(seed=seed) for seed in range(8)]
     expected = [model.assess(picture) for picture in pictures]
@@ -68,32 +65,26 @@ def test_threads_may_share_a_model(exported):
         assert list(pool.map(model.assess, pictures)) == pytest.approx(expected, abs=1e-5)
 
 
-def test_what_is_not_a_whole_model_of_ours_is_refused_with_a_sentence(exported, tmp_path):
-    _, path = exported
-    with pytest.raises(ValueError, match='OpenVINO has no device gpu:7'):
-        MIQAModel(path, device='gpu:7')
-    with pytest.raises(ValueError, match='does not hold 8-bit numbers'):
-        MIQAModel(path, precision='int8')
-    with pytest.raises(ValueError, match='as it was exported'):
-        MIQAModel(path, compile=True)
+def test_what_is_not_a_whole_model_of_ours_is_refused_with_a_sentence(xml_export, tmp_path):
+    _, path = xml_export
+    refused(ValueError, 'OpenVINO has no device gpu:7', MIQAModel, path, device='gpu:7')
+    refused(ValueError, 'does not hold 8-bit numbers', MIQAModel, path, precision='int8')
+    refused(ValueError, 'as it was exported', MIQAModel, path, compile=True)
     shutil.copy(path, tmp_path / 'alone.xml')
-    with pytest.raises(FileNotFoundError, match=r'alone\.bin: a model is two files'):
-        MIQAModel(tmp_path / 'alone.xml')
+    refused(FileNotFoundError, r'alone\.bin: a model is two files', MIQAModel, tmp_path / 'alone.xml')
     for suffix in ('.xml', '.bin'):
         shutil.copy(path.with_suffix(suffix), tmp_path / f'cut{suffix}')
     (tmp_path / 'cut.xml').write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match='not a whole OpenVINO model'):
-        MIQAModel(tmp_path / 'cut.xml')
+    refused(CheckpointError, 'not a whole OpenVINO model', MIQAModel, tmp_path / 'cut.xml')
     read = openvino_core().read_model(path)
     read.set_rt_info('{"spec": 7}', ['miqa'])
     openvino.save_model(read, tmp_path / 'strange.xml')
-    with pytest.raises(ValueError, match=r'strange\.xml'):
-        MIQAModel(tmp_path / 'strange.xml')
+    refused(ValueError, r'strange\.xml', MIQAModel, tmp_path / 'strange.xml')
 
 
-def test_a_process_that_closed_two_models_survives_the_end_of_a_child(exported, tmp_path):
+def test_a_process_that_closed_two_models_survives_the_end_of_a_child(xml_export, tmp_path):
     """Cores of OpenVINO that end in the order in which they began leave a signal stack that is gone."""
-    _, path = exported
+    _, path = xml_export
     code = (
         'import gc, signal, subprocess, sys\n'
         'from machine_iqa import MIQAModel\n'
@@ -108,12 +99,11 @@ def test_a_process_that_closed_two_models_survives_the_end_of_a_child(exported, 
     assert done.returncode == 0 and done.stdout.endswith('a child ended\nalive\n'), done.stderr
 
 
-def test_a_model_is_both_of_its_files_and_takes_no_numbers_of_another_model(exported, tmp_path):
-    _, path = exported
+def test_a_model_is_both_of_its_files_and_takes_no_numbers_of_another_model(xml_export, tmp_path):
+    _, path = xml_export
     write_ra_miqa(tmp_path / 'other.pth', seed=1)
     other = MIQAModel(tmp_path / 'other.pth', precision='fp32').export(tmp_path / 'other.xml')
     identities = {MIQAModel(file, precision='fp32').identity for file in (path, other)}
     assert len(identities) == 2, 'results of one would be taken for those of the other'
     shutil.copy(path.with_suffix('.bin'), other.with_suffix('.bin'))
-    with pytest.raises(CheckpointError, match=r'other\.bin does not hold the numbers of .*other\.xml'):
-        MIQAModel(other)
+    refused(CheckpointError, r'other\.bin does not hold the numbers of .*other\.xml', MIQAModel, other)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers_apis import write_photos
+from helpers_refusals import refused
 
 from miqa.apis import Thresholds, fit_thresholds, quality_of
 from miqa.apis.gate import choose, deliver
@@ -29,14 +30,10 @@ def test_fitted_thresholds_keep_the_wanted_share_of_accuracy(seed):
 
 
 def test_thresholds_that_cannot_be_reached_are_refused():
-    with pytest.raises(ValueError, match='No threshold keeps 0.95'):
-        fit_thresholds([0.1, 0.5, 0.9], [0.2, 0.2, 0.2], clean_accuracy=1.0)
-    with pytest.raises(ValueError, match='0 < medium <= high <= 1'):
-        fit_thresholds([0.1], [1.0], high=0.5, medium=0.7)
-    with pytest.raises(ValueError, match='2 scores, 1 accuracies'):
-        fit_thresholds([0.1, 0.2], [1.0])
-    with pytest.raises(ValueError, match='finite'):
-        fit_thresholds([np.nan], [1.0])
+    refused(ValueError, 'No threshold keeps 0.95', fit_thresholds, [0.1, 0.5, 0.9], [0.2, 0.2, 0.2], clean_accuracy=1.0)
+    refused(ValueError, '0 < medium <= high <= 1', fit_thresholds, [0.1], [1.0], high=0.5, medium=0.7)
+    refused(ValueError, '2 scores, 1 accuracies', fit_thresholds, [0.1, 0.2], [1.0])
+    refused(ValueError, 'finite', fit_thresholds, [np.nan], [1.0])
 
 
 def test_a_score_at_a_threshold_has_the_better_word():
@@ -44,8 +41,7 @@ def test_a_score_at_a_threshold_has_the_better_word():
     assert [quality_of(score, edges) for score in (0.7, 0.699, 0.4, 0.399, -1, 2)] == [
         'high', 'medium', 'medium', 'low', 'low', 'high',
     ]  # fmt: skip
-    with pytest.raises(ValueError, match='not a number'):
-        quality_of(float('nan'))
+    refused(ValueError, 'not a number', quality_of, float('nan'))
 
 
 def test_the_gate_keeps_the_best_share_or_all_above_a_threshold():
@@ -55,10 +51,8 @@ def test_the_gate_keeps_the_best_share_or_all_above_a_threshold():
     assert choose(scores, threshold=0.5).tolist() == [False, True, True, True, False]
     assert choose([], threshold=0.5).tolist() == []
     for wrong in ({}, {'keep': 0.5, 'threshold': 0.5}, {'keep': 0}, {'keep': 1.2}):
-        with pytest.raises(ValueError, match='share'):
-            choose(scores, **wrong)
-    with pytest.raises(ValueError, match='finite'):
-        choose([np.nan], keep=0.5)
+        refused(ValueError, 'share', choose, scores, **wrong)
+    refused(ValueError, 'finite', choose, [np.nan], keep=0.5)
 
 
 @pytest.mark.parametrize('mode', ['copy', 'link', 'hardlink'])
@@ -78,11 +72,8 @@ def test_delivery_overwrites_nothing_and_never_into_its_own_source(tmp_path):
     images = write_photos(tmp_path / 'in', 1)
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out' / '000.png').write_text('mine')
-    with pytest.raises(FileExistsError, match='another file'):
-        deliver(images, tmp_path / 'in', tmp_path / 'out')
+    refused(FileExistsError, 'another file', deliver, images, tmp_path / 'in', tmp_path / 'out')
     assert (tmp_path / 'out' / '000.png').read_text() == 'mine'
     for inside in (tmp_path / 'in', tmp_path / 'in' / 'good'):
-        with pytest.raises(ValueError, match='lies in the input folder'):
-            deliver(images, tmp_path / 'in', inside)
-    with pytest.raises(ValueError, match='Unknown mode'):
-        deliver(images, tmp_path / 'in', tmp_path / 'new', 'move')
+        refused(ValueError, 'lies in the input folder', deliver, images, tmp_path / 'in', inside)
+    refused(ValueError, 'Unknown mode', deliver, images, tmp_path / 'in', tmp_path / 'new', 'move')

@@ -40,12 +40,8 @@ def test_an_8_bit_onnx_file_is_smaller_and_scores_alike(model, shots, tmp_path):
     assert np.abs(small.score_pixels(pixels) - expected).max() == pytest.approx(difference, rel=0.05)
     assert 0 < difference < 0.2 * np.ptp(expected)
     assert path.stat().st_size < 0.6 * plain.stat().st_size
-    about = json.loads(
-        onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
-        .get_modelmeta()
-        .custom_metadata_map['miqa']
-    )
-    assert about['precision'] == 'int8'
+    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    assert json.loads(session.get_modelmeta().custom_metadata_map['miqa'])['precision'] == 'int8'
 
 
 def test_a_file_whose_scores_move_too_far_is_not_kept(model, shots, tmp_path):

@@ -19,13 +19,8 @@ PICTURES = [Image.fromarray(photo(400, 300, seed=seed)) for seed in range(2)]
 
 
 def view(picture, size, mean, std):
-    steps = [
-        transforms.Resize(288),
-        transforms.CenterCrop(size),
-        transforms.ToTensor(),
-        transforms.Normalize(mean, std),
-    ]
-    return transforms.Compose(steps)(picture)[None]
+    cut = [transforms.Resize(288), transforms.CenterCrop(size), transforms.ToTensor(), transforms.Normalize(mean, std)]
+    return transforms.Compose(cut)(picture)[None]
 
 
 def stir(module, scale=1.2):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers_refusals import refused
 
 from miqa.apis.results import COLUMNS, ResultFile, read_rows, try_out
 from miqa.reports.score_summary import Summary
@@ -52,13 +53,10 @@ def test_other_programs_can_read_them(tmp_path, images):
         results = ResultFile(tmp_path / f'out{suffix}', 'm')
         fill(results, images)
         results.finish()
-    tables = [
-        pd.read_csv(tmp_path / 'out.csv'),
-        pd.read_json(tmp_path / 'out.json'),
-        pd.read_json(tmp_path / 'out.jsonl', lines=True),
-        pd.read_parquet(tmp_path / 'out.parquet'),
-    ]
-    for table in tables:
+    for table in (
+        pd.read_csv(tmp_path / 'out.csv'), pd.read_json(tmp_path / 'out.json'),
+        pd.read_json(tmp_path / 'out.jsonl', lines=True), pd.read_parquet(tmp_path / 'out.parquet'),
+    ):  # fmt: skip
         assert list(table.columns) == list(COLUMNS)
         assert table.image.tolist() == images
         assert table.score.tolist() == [0.0, 0.125, 0.25]
@@ -95,10 +93,8 @@ def test_a_changed_or_repaired_picture_is_done_again(tmp_path, images):
     again.add(images[0], 0.5, 'medium', None)
     again.add(images[1], 0.75, 'medium', None)
     again.finish()
-    assert [(row['image'], row['score'], row['error']) for row in read_rows(out)] == [
-        (images[0], 0.5, None),
-        (images[1], 0.75, None),
-    ]
+    found = [(row['image'], row['score'], row['error']) for row in read_rows(out)]
+    assert found == [(images[0], 0.5, None), (images[1], 0.75, None)]
 
 
 def test_results_of_another_model_are_not_mixed_in(tmp_path, images):
@@ -106,8 +102,7 @@ def test_results_of_another_model_are_not_mixed_in(tmp_path, images):
     results = ResultFile(out, 'mine')
     fill(results, images)
     results.finish()
-    with pytest.raises(ValueError, match='holds results of the model mine, not of yours'):
-        ResultFile(out, 'yours')
+    refused(ValueError, 'holds results of the model mine, not of yours', ResultFile, out, 'yours')
     fresh = ResultFile(out, 'yours', overwrite=True)
     assert not fresh.has(images[0])
     fresh.finish()
@@ -117,18 +112,15 @@ def test_results_of_another_model_are_not_mixed_in(tmp_path, images):
 def test_files_of_others_are_left_alone(tmp_path):
     for name, text in (('a.csv', 'x,y\n1,2\n'), ('b.json', '{"x": 1}'), ('c.jsonl', 'hello'), ('d.parquet', 'no')):
         (tmp_path / name).write_text(text)
-        with pytest.raises(ValueError, match='is not a file of results'):
-            ResultFile(tmp_path / name, 'm')
+        refused(ValueError, 'is not a file of results', ResultFile, tmp_path / name, 'm')
         assert (tmp_path / name).read_text() == text
     for name, text in (('e.csv', 'x,y\n'), ('f.json', '{}'), ('g.csv', 'x,y\n1,2\n'), ('h.json', '[1]')):
         (tmp_path / name).write_text(text)
-        with pytest.raises(ValueError, match='is not a file of results.*--force'):
-            ResultFile(tmp_path / name, 'm', overwrite=True)
+        refused(ValueError, 'is not a file of results.*--force', ResultFile, tmp_path / name, 'm', overwrite=True)
         assert (tmp_path / name).read_text() == text
         ResultFile(tmp_path / name, 'm', force=True).finish()
         assert list(read_rows(tmp_path / name)) == []
-    with pytest.raises(ValueError, match="Unknown suffix of a result file '.xlsx'"):
-        ResultFile(tmp_path / 'out.xlsx', 'm')
+    refused(ValueError, "Unknown suffix of a result file '.xlsx'", ResultFile, tmp_path / 'out.xlsx', 'm')
 
 
 @pytest.fixture
@@ -212,14 +204,12 @@ def test_a_pipe_in_the_place_of_a_file_hangs_nothing(tmp_path, name):
     if name.endswith('owner'):
         ResultFile(tmp_path / 'out.csv', 'm').close()
     else:
-        with pytest.raises(ValueError, match='is a named pipe'):
-            ResultFile(tmp_path / 'out.csv', 'm')
+        refused(ValueError, 'is a named pipe', ResultFile, tmp_path / 'out.csv', 'm')
 
 
 def test_what_writes_a_format_is_asked_for_before_anything_is_scored(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pyarrow', None)
-    with pytest.raises(ImportError, match='pyarrow'):
-        try_out(tmp_path / 'out.parquet')
+    refused(ImportError, 'pyarrow', try_out, tmp_path / 'out.parquet')
     assert list(tmp_path.iterdir()) == []
 
 

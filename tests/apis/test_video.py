@@ -6,6 +6,7 @@ import math
 import cv2
 import numpy as np
 import pytest
+from helpers_refusals import refused
 from helpers_videos import Brightness, encode, ffmpeg, frame_times_ok, opencv_frames, video_with_sound, write_video
 from PIL import Image
 
@@ -127,8 +128,7 @@ def test_key_frames_come_without_the_frames_between(tmp_path):
 
 def test_without_pyav_it_is_said_what_to_install(ramp, monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'av', None)
-    with pytest.raises(ImportError, match=r"A video needs av.*pip install -e '\.\[video\]'"):
-        assess(ramp)
+    refused(ImportError, r"A video needs av.*pip install -e '\.\[video\]'", assess, ramp)
 
 
 def test_frames_of_a_varying_rate_come_at_their_times_with_the_pixels_of_opencv(tmp_path):
@@ -158,8 +158,7 @@ def test_a_video_that_was_filmed_turned_is_scored_upright(tmp_path, degrees):
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'There is no video file .*nothing\.mp4\.'):
-        assess(tmp_path / 'nothing.mp4')
+    refused(FileNotFoundError, r'There is no video file .*nothing\.mp4\.', assess, tmp_path / 'nothing.mp4')
 
 
 @pytest.mark.parametrize(
@@ -173,28 +172,24 @@ def test_a_file_that_is_missing_is_named(tmp_path):
 )
 def test_what_is_no_video_is_said_in_a_sentence(tmp_path, name, content, sentence):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UnreadableVideo, match=sentence):
-        assess(tmp_path / name)
+    refused(UnreadableVideo, sentence, assess, tmp_path / name)
 
 
 def test_a_folder_is_no_video(tmp_path):
-    with pytest.raises(UnreadableVideo, match='is a folder'):
-        assess(tmp_path)
+    refused(UnreadableVideo, 'is a folder', assess, tmp_path)
 
 
 def test_a_file_with_sound_only_is_no_video(tmp_path):
     path = tmp_path / 'sound.m4a'
     ffmpeg('-f', 'lavfi', '-i', 'sine=440:duration=1', path)
-    with pytest.raises(UnreadableVideo, match='has no video stream'):
-        assess(path)
+    refused(UnreadableVideo, 'has no video stream', assess, path)
 
 
 def test_a_recording_without_its_index_is_said_to_be_cut_off(tmp_path):
     encode(tmp_path / 'whole.mp4', [0.2] * 6)
     whole = (tmp_path / 'whole.mp4').read_bytes()
     (tmp_path / 'cut.mp4').write_bytes(whole[: whole.index(b'moov') - 4])
-    with pytest.raises(UnreadableVideo, match='cut off before its index was written|is not a video'):
-        assess(tmp_path / 'cut.mp4')
+    refused(UnreadableVideo, 'cut off before its index was written|is not a video', assess, tmp_path / 'cut.mp4')
 
 
 def test_a_video_that_ends_early_keeps_its_partial_results_and_says_so(ramp):
@@ -215,8 +210,7 @@ def test_a_video_without_a_frame_says_so(ramp):
     data = ramp.read_bytes()
     cut = ramp.with_name('none.avi')
     cut.write_bytes(data[: data.index(b'movi') + 4])
-    with pytest.raises(UnreadableVideo, match=r'none\.avi (has no frame that can be decoded|is not a video)'):
-        assess(cut)
+    refused(UnreadableVideo, r'none\.avi (has no frame that can be decoded|is not a video)', assess, cut)
 
 
 @pytest.mark.parametrize('fps', [math.nan, 0.0, -1.0, math.inf, 90_000.0, None])
@@ -238,8 +232,7 @@ def test_a_frame_rate_that_is_none_is_named(ramp, monkeypatch):
 
 
 def test_a_wrong_frame_rate_given_by_the_user_is_refused(ramp):
-    with pytest.raises(ValueError, match='assume_fps must be above 0'):
-        assess(ramp, assume_fps=math.nan)
+    refused(ValueError, 'assume_fps must be above 0', assess, ramp, assume_fps=math.nan)
 
 
 def test_an_animated_gif_is_a_video(tmp_path):
@@ -257,8 +250,7 @@ def test_frames_are_counted_by_decoding(ramp):
     'options', [dict(sampling='best'), dict(num_frames=0), dict(every=0), dict(fps=-1), dict(batch_size=0)]
 )
 def test_settings_that_make_no_sense_are_refused(options):
-    with pytest.raises(ValueError, match='not|choose'):
-        VideoMIQA(model=Brightness(), **options)
+    refused(ValueError, 'not|choose', VideoMIQA, model=Brightness(), **options)
 
 
 @pytest.mark.parametrize(('answer', 'sentence'), [([math.nan] * 8, 'not a finite number'), ([0.5], '1 scores for 8')])
@@ -267,8 +259,7 @@ def test_a_model_that_gives_no_scores_is_found_out(ramp, answer, sentence):
         def assess(self, images):
             return answer
 
-    with pytest.raises(ValueError, match=sentence):
-        VideoMIQA(model=Broken()).assess_video(ramp)
+    refused(ValueError, sentence, VideoMIQA(model=Broken()).assess_video, ramp)
 
 
 def test_overall_statistics_are_those_of_numpy():

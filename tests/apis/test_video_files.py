@@ -2,15 +2,14 @@
 
 import os
 import random
-import subprocess
-from pathlib import Path
 
 import cv2
 import hypothesis
 import numpy as np
 import pytest
 from helpers_fuzz import examples
-from helpers_videos import Brightness, encode, ffmpeg, ffmpeg_program, opencv_frames, write_video
+from helpers_refusals import refused
+from helpers_videos import Brightness, encode, ffmpeg, frames_read_by_ffmpeg, opencv_frames, write_video
 
 from miqa.apis.live.camera import live_frames
 from miqa.apis.live.network import CameraLost, read_frame
@@ -60,13 +59,8 @@ def test_both_parts_of_a_joined_recording_are_scored(tmp_path, suffix):
 
 
 def test_a_whole_recording_is_complete(tmp_path):
-    for name, codec in (
-        ('a.ts', 'libx264'),
-        ('a.mkv', 'libx264'),
-        ('a.mp4', 'libx264'),
-        ('a.avi', 'mpeg4'),
-        ('a.mpg', 'mpeg2video'),
-    ):
+    codecs = {'a.avi': 'mpeg4', 'a.mpg': 'mpeg2video', **dict.fromkeys(('a.ts', 'a.mkv', 'a.mp4'), 'libx264')}
+    for name, codec in codecs.items():
         result = assess(encode(tmp_path / name, [0.5] * 50, fps=25, codec=codec))
         found = result['metadata']
         assert result['complete'] and result['warnings'] == [], (name, result['warnings'])
@@ -74,27 +68,17 @@ def test_a_whole_recording_is_complete(tmp_path):
         assert found['duration'] == pytest.approx(2.0, abs=0.05)
 
 
-def test_frames_after_damage_are_scored_and_the_lost_ones_counted(tmp_path):
+def test_frames_after_damage_are_those_of_the_ffmpeg_program_and_the_lost_ones_are_counted(tmp_path):
     # Small frames, so that the damage takes several of them whole.
     path = encode(tmp_path / 'a.mp4', [0.8] * 60 + [0.2] * 60, gop=12)
     broken = damage(path, tmp_path / 'damaged.mp4')
     result = assess(broken, sampling='every')
+    assert result['metadata']['frames_read'] == frames_read_by_ffmpeg(broken)
     read, missing = result['metadata']['frames_read'], result['metadata']['frames_missing']
     assert not result['complete'] and missing > 0 and read + missing == 120
     assert result['frame_results'][-1]['score'] < 0.3
     assert times_of(result)[-1] == pytest.approx(11.9, abs=0.1)
     assert f'misses {missing} frames: {read} frames of 120 announced could be read' in result['warnings'][0]
-
-
-def test_a_damaged_file_gives_the_frames_that_the_ffmpeg_program_reads(tmp_path):
-    path = encode(tmp_path / 'a.mp4', [0.8] * 60 + [0.2] * 60, gop=12)
-    broken = damage(path, tmp_path / 'damaged.mp4')
-    told = subprocess.run(
-        [ffmpeg_program(), '-loglevel', 'quiet', '-i', broken, '-f', 'null', '-', '-progress', '-'],
-        capture_output=True, text=True, timeout=60,
-    ).stdout  # fmt: skip
-    expected = int([line for line in told.splitlines() if line.startswith('frame=')][-1][6:])
-    assert assess(broken)['metadata']['frames_read'] == expected
 
 
 @pytest.mark.parametrize('suffix', ['.mkv', '.mp4', '.avi'])
@@ -160,6 +144,9 @@ def test_announced_numbers_are_compared_with_the_frames_that_come(tmp_path):
 
 KINDS = {
     'ten bits': ('a.mp4', ['-vf', 'format=yuv420p10le', '-c:v', 'libx265', '-x265-params', 'log-level=none']),
+    'fields': ('a.mpg', ['-vf', 'interlace', '-c:v', 'mpeg2video', '-flags', '+ilme+ildct']),
+    'stretched to full range': ('a.mp4', ['-vf', 'scale=out_range=full', '-c:v', 'libx264', '-pix_fmt', 'yuvj420p']),
+    'odd size of H.264': ('a.mp4', ['-vf', 'crop=91:63', '-c:v', 'libx264', '-pix_fmt', 'yuv444p']),
     'odd size': ('a.mkv', ['-vf', 'scale=161:91,format=yuv444p', '-c:v', 'ffv1']),
     'varying rate': ('a.mkv', ['-vf', "select='lt(n,20)+not(mod(n,3))'", '-fps_mode', 'vfr', '-pix_fmt', 'yuv420p']),
     'full range': ('a.mp4', ['-pix_fmt', 'yuvj420p']),
@@ -179,20 +166,24 @@ def hdr(transfer):
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_frames_and_scores_are_those_of_opencv(tmp_path, kind):
+def test_frames_their_pixels_and_scores_are_those_of_opencv(tmp_path, kind):
     name, options = KINDS[kind]
     options = hdr(options[1]) if options[0] == 'HDR' else options
-    ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=160x90:rate=10:duration=5', *options, tmp_path / name)
+    # OpenCV leaves the last rows of 10 bits unset where the height is no multiple of 8.
+    ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=160x96:rate=10:duration=3', *options, tmp_path / name)
     result = assess(tmp_path / name, sampling='every')
     assert result['complete'], result['warnings']
     pictures = opencv_frames(tmp_path / name)
     assert result['num_frames_analyzed'] == len(pictures)
+    with open_video(tmp_path / name) as reader:
+        ours = [frame.image for frame in reader.frames()]
     if kind in ('HLG', 'PQ'):
         assert f'is HDR footage ({kind}): it is tone-mapped' in result['warnings'][0]
         assert result['metadata']['transfer'] == kind
         pictures = [tone_map(picture, kind) for picture in pictures]
     scores = [frame['score'] for frame in result['frame_results']]
     np.testing.assert_allclose(scores, Brightness().assess(pictures), atol=0.02)
+    np.testing.assert_array_equal(np.stack(ours), np.stack(pictures))
 
 
 def test_tone_mapping_follows_the_standards():
@@ -218,8 +209,7 @@ def test_the_cover_of_a_song_is_no_video(tmp_path, name):
         '-f', 'lavfi', '-i', 'sine=440:duration=2', *([] if name == 'song.ogg' else cover),
         *(['-f', 'mp4'] if name.endswith('a') else []), tmp_path / name,
     )  # fmt: skip
-    with pytest.raises(UnreadableVideo, match='has no video stream|is not a video'):
-        assess(tmp_path / name)
+    refused(UnreadableVideo, 'has no video stream|is not a video', assess, tmp_path / name)
 
 
 LISTS = {
@@ -235,8 +225,7 @@ LISTS = {
 def test_a_list_of_other_files_opens_none_of_them_whatever_it_is_called(tmp_path, name):
     video = write_video(tmp_path / 'neighbour.avi', [0.5] * 10)
     (tmp_path / name).write_text(LISTS[name].format(video=video))
-    with pytest.raises(UnreadableVideo, match='is not a video in a container that is read here'):
-        assess(tmp_path / name)
+    refused(UnreadableVideo, 'is not a video in a container that is read here', assess, tmp_path / name)
 
 
 def test_the_name_of_a_file_decides_nothing(tmp_path):
@@ -249,13 +238,8 @@ def test_the_name_of_a_file_decides_nothing(tmp_path):
 def test_pipes_devices_and_folders_are_refused_unopened(tmp_path):
     os.mkfifo(tmp_path / 'pipe.mp4')
     (tmp_path / 'folder.mp4').mkdir()
-    for path, word in (
-        (tmp_path / 'pipe.mp4', 'pipe'),
-        (tmp_path / 'folder.mp4', 'folder'),
-        (Path('/dev/zero'), 'device'),
-    ):
-        with pytest.raises(UnreadableVideo, match=word):
-            assess(path)
+    for path, word in ((tmp_path / 'pipe.mp4', 'pipe'), (tmp_path / 'folder.mp4', 'folder'), ('/dev/zero', 'device')):
+        refused(UnreadableVideo, word, assess, path)
 
 
 def test_containers_are_told_by_their_first_bytes(tmp_path):
@@ -339,5 +323,4 @@ def test_frames_that_opencv_cannot_convert_are_frames_that_did_not_come():
             raise cv2.error('(-215:Assertion failed) _step >= minstep')
 
     assert read_frame(Failing()) is None
-    with pytest.raises(CameraLost, match='camera 0 stopped giving frames after 0'):
-        list(live_frames(Failing(), 'the camera 0'))
+    refused(CameraLost, 'camera 0 stopped giving frames after 0', list, live_frames(Failing(), 'the camera 0'))

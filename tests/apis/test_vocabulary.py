@@ -4,7 +4,8 @@ import inspect
 import json
 
 import pytest
-from helpers_apis import photo, write_photos, write_ra_miqa, write_run
+from helpers_apis import photo, write_photos, write_run
+from helpers_refusals import refused
 
 import machine_iqa
 from machine_iqa import MIQAError, MIQAModel, RealTimeIQA, VideoMIQA, batch_assess
@@ -12,11 +13,9 @@ from miqa.cli.main import main
 from miqa.pictures import read_image
 
 
-@pytest.fixture(scope='module')
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp('run') / 'best.pth'
-    write_ra_miqa(path)
-    return path
+@pytest.fixture
+def weights(ra_miqa_file):
+    return ra_miqa_file
 
 
 def test_a_model_is_a_path_wherever_it_may_be_a_name(weights):
@@ -46,39 +45,30 @@ def test_a_model_is_an_object_wherever_it_may_be_a_name(weights):
 
 def test_options_for_an_object_that_cannot_take_them_are_refused(weights):
     model = MIQAModel(weights)
-    with pytest.raises(ValueError, match='precision: settled when the given model was made'):
-        MIQAModel(model, precision='bf16')
-    with pytest.raises(ValueError, match='task, thresholds: settled'):
-        VideoMIQA(model, task='det', thresholds=(0.9, 0.1))
-    with pytest.raises(TypeError, match='not a int'):
-        RealTimeIQA(7)
+    refused(ValueError, 'precision: settled when the given model was made', MIQAModel, model, precision='bf16')
+    refused(ValueError, 'task, thresholds: settled', VideoMIQA, model, task='det', thresholds=(0.9, 0.1))
+    refused(TypeError, 'not a int', RealTimeIQA, 7)
 
 
 @pytest.mark.parametrize('build', [MIQAModel, VideoMIQA, RealTimeIQA])
 def test_the_first_argument_is_the_model_and_it_has_no_second_name(build):
     assert list(inspect.signature(build).parameters)[0] == 'model'
-    with pytest.raises(TypeError, match='model_name'):
-        build(model_name='ra-miqa')
+    refused(TypeError, 'model_name', build, model_name='ra-miqa')
 
 
 def test_a_name_and_a_path_agree_or_are_refused(weights, tmp_path):
     assert MIQAModel('ra-miqa', weights=weights).spec.method == 'ra_miqa'
-    with pytest.raises(ValueError, match='Two weights files are named'):
-        MIQAModel(weights, weights=weights)
-    with pytest.raises(FileNotFoundError, match=r'no weights file .*gone\.pth'):
-        MIQAModel(tmp_path / 'gone.pth')
-    with pytest.raises(FileNotFoundError, match=r'no weights file gone\.pth'):
-        MIQAModel('gone.pth')
-    with pytest.raises(ValueError, match='or name a weights file'):
-        MIQAModel('nonsense')
+    refused(ValueError, 'Two weights files are named', MIQAModel, weights, weights=weights)
+    refused(FileNotFoundError, r'no weights file .*gone\.pth', MIQAModel, tmp_path / 'gone.pth')
+    refused(FileNotFoundError, r'no weights file gone\.pth', MIQAModel, 'gone.pth')
+    refused(ValueError, 'or name a weights file', MIQAModel, 'nonsense')
 
 
 def test_a_known_name_stays_a_name_beside_a_file_that_is_called_so(weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('MIQA_HOME', str(tmp_path / 'home'))
     write_run(tmp_path / 'demo')
-    with pytest.raises(machine_iqa.WeightsUnavailable, match='quickstart'):
-        MIQAModel('demo')
+    refused(machine_iqa.WeightsUnavailable, 'quickstart', MIQAModel, 'demo')
 
 
 def test_a_folder_that_save_pretrained_wrote_is_a_model(weights, tmp_path):
@@ -94,8 +84,7 @@ def test_model_options_reach_videos_and_cameras(weights):
         assert scorer.model.thresholds == (0.9, 0.1)
     assert VideoMIQA(weights, batch_size=3).model.batch_size == 3
     assert VideoMIQA(weights, workers=1, compile='eager').model.workers == 1
-    with pytest.raises(TypeError, match='tresholds'):
-        VideoMIQA(weights, tresholds=(0.9, 0.1))
+    refused(TypeError, 'tresholds', VideoMIQA, weights, tresholds=(0.9, 0.1))
 
 
 @pytest.mark.parametrize('option', ['--model', '--weights', '-m', '-w'])
@@ -115,5 +104,4 @@ def test_every_error_that_a_user_may_catch_shares_one_base_and_keeps_its_older_o
         error = getattr(machine_iqa, name)
         assert issubclass(error, MIQAError) and issubclass(error, older), name
         assert str(error('What is wrong.')) == 'What is wrong.'
-    with pytest.raises(MIQAError, match='damaged|not an image'):
-        read_image(b'nothing')
+    refused(MIQAError, 'damaged|not an image', read_image, b'nothing')

@@ -1,6 +1,5 @@
 """Exported files are scored where there is no PyTorch."""
 
-import contextlib
 import json
 import os
 import subprocess
@@ -9,12 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_apis import export_once, photo, write_photos, write_ra_miqa
+from helpers_apis import photo, write_photos
 
 from machine_iqa import MIQAModel
-
-pytest.importorskip('onnxruntime', reason="needs the extra 'export'")
-pytest.importorskip('onnxscript', reason="needs the extra 'export'")
 
 ROOT = Path(__file__).parents[2]
 #: What an environment for exported files alone lacks; importing one of these is an ImportError.
@@ -31,17 +27,6 @@ def without_torch(code: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, '-c', block + code, *map(str, arguments)], env=environment, capture_output=True, text=True
     )
-
-
-@pytest.fixture(scope='module')
-def exported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('exported')
-    write_ra_miqa(folder / 'best.pth')
-    model = MIQAModel(folder / 'best.pth')
-    with export_once(), contextlib.suppress(ImportError):  # the case of OpenVINO is skipped below
-        files = [model.export(folder / 'model.onnx')]
-        files.append(model.export(folder / 'model.xml'))
-    return model, {path.suffix: path for path in files}
 
 
 @pytest.mark.parametrize('suffix', ['.onnx', '.xml'])

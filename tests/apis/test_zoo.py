@@ -1,11 +1,14 @@
 """The zoo: the one table of names, and what happens at first use."""
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 from helpers_apis import photo, write_ra_miqa, write_run
+from helpers_refusals import refused
+from helpers_serving import web_server
 from mmengine.config import Config
 
 from machine_iqa import MIQAModel, list_models
@@ -29,14 +32,12 @@ def test_the_43_released_files_are_all_there():
     entries = zoo.entries()
     assert len(entries) == 43
     assert len({entry.google_drive_id for entry in entries}) == 43
-    counts = {}
     for entry in entries:
         name = parse_released_name(entry.file_name)
         assert (RELEASED_METHODS[name.method], name.task, name.label) == (entry.method, entry.task, entry.label)
-        counts[entry.label, entry.task] = counts.get((entry.label, entry.task), 0) + 1
-    assert [counts['composite', task] for task in ('cls', 'det', 'ins')] == [6, 6, 6]
-    assert [counts['consistency', task] for task in ('cls', 'det', 'ins')] == [5, 4, 4]
-    assert [counts['accuracy', task] for task in ('cls', 'det', 'ins')] == [4, 4, 4]
+    counts = Counter((entry.label, entry.task) for entry in entries)
+    for label, numbers in (('composite', [6, 6, 6]), ('consistency', [5, 4, 4]), ('accuracy', [4, 4, 4])):
+        assert [counts[label, task] for task in ('cls', 'det', 'ins')] == numbers
 
 
 def test_published_figures_are_those_of_the_papers_tables():
@@ -53,8 +54,7 @@ def test_the_list_can_be_narrowed_and_is_best_first():
     assert [entry.method for entry in found][:2] == ['ra_miqa', 'vit_small']
     assert [entry.srcc for entry in found] == sorted((entry.srcc for entry in found), reverse=True)
     assert {entry.method for entry in list_models(method='ResNet-50')} == {'resnet50'}
-    with pytest.raises(ValueError, match="Unknown task 'seg'"):
-        list_models(task='seg')
+    refused(ValueError, "Unknown task 'seg'", list_models, task='seg')
     with pytest.raises(ValueError, match='no released weights of resnet18 for det/accuracy; there are cls/composite'):
         find('resnet18', 'det', 'accuracy')
 
@@ -102,28 +102,15 @@ def test_without_a_connection_a_sentence_says_which_file_to_put_where(monkeypatc
 
 
 def test_a_web_page_in_place_of_the_file_is_not_kept(monkeypatch, tmp_path):
-    import functools
-    import http.server
-    import threading
+    def quota(handler):
+        handler.send_response(200)
+        handler.send_header('Content-Type', 'text/html; charset=utf-8')
+        handler.end_headers()
+        handler.wfile.write(b'<html>Too many users have viewed or downloaded this file recently</html>')
 
-    class Quota(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header('Content-Type', 'text/html; charset=utf-8')
-            self.end_headers()
-            self.wfile.write(b'<html>Too many users have viewed or downloaded this file recently</html>')
-
-        log_message = functools.partialmethod(lambda *_: None)
-
-    server = http.server.HTTPServer(('127.0.0.1', 0), Quota)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        monkeypatch.setattr(zoo.ZooEntry, 'url', property(lambda _: f'http://127.0.0.1:{server.server_port}/file'))
-        with pytest.raises(WeightsUnavailable, match='a web page came instead'):
-            fetch(find('resnet18', 'cls', 'composite'))
-    finally:
-        server.shutdown()
-        server.server_close()
+    with web_server(quota) as (host, _):
+        monkeypatch.setattr(zoo.ZooEntry, 'url', property(lambda _: f'http://{host}/file'))
+        refused(WeightsUnavailable, 'a web page came instead', fetch, find('resnet18', 'cls', 'composite'))
     assert not find('resnet18', 'cls', 'composite').path.exists()
 
 
@@ -152,14 +139,12 @@ def test_a_file_that_is_not_the_known_one_is_not_kept(monkeypatch, tmp_path):
 
     entry = dataclasses.replace(find('resnet18', 'cls', 'composite'), sha256='0' * 64)
     (tmp_path / entry.file_name).write_bytes(b'PK something else')
-    with pytest.raises(WeightsUnavailable, match='SHA-256'):
-        fetch(entry, mirror=str(tmp_path))
+    refused(WeightsUnavailable, 'SHA-256', fetch, entry, mirror=str(tmp_path))
     assert not entry.path.exists()
 
 
 def test_the_demo_model_is_what_the_quickstart_registers(tmp_path):
-    with pytest.raises(WeightsUnavailable, match=r'bash tools/quickstart\.sh'):
-        MIQAModel('demo')
+    refused(WeightsUnavailable, r'bash tools/quickstart\.sh', MIQAModel, 'demo')
     write_ra_miqa(tmp_path / 'best.pth', seed=3)
     register_demo(tmp_path / 'best.pth')
     (tmp_path / 'best.pth').rename(tmp_path / 'moved.pth')

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers_refusals import refused
 from PIL import Image
 from skimage import data
 
@@ -52,11 +53,15 @@ def photographs(tmp_path):
 
 def digests(root):
     """SHA-256 of every file below a folder, by path."""
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(root.rglob('*'))
-        if path.is_file()
-    }
+    paths = [path for path in sorted(root.rglob('*')) if path.is_file()]
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def built(photographs, root, count=1):
+    """Make the versions of the first photographs; return their sources."""
+    sources = plan_sources(list_images(photographs)[:count], 'cls')
+    build_versions(sources, root, 'cls', **SMALL)
+    return sources
 
 
 @pytest.mark.parametrize('family', ['camera', 'extra'])
@@ -97,8 +102,7 @@ def test_a_whole_source_has_250_versions_in_the_databases_layout(photographs, tm
 
 
 def test_the_record_names_parameters_psnr_versions_and_checksums(photographs, tmp_path):
-    sources = plan_sources(list_images(photographs)[:1], 'cls')
-    build_versions(sources, tmp_path, 'cls', **SMALL)
+    built(photographs, tmp_path)
     folder = tmp_path / 'miqa_cls'
     record = read_record(folder, 'cat_0')
     for name, entry in record['files'].items():
@@ -121,12 +125,10 @@ QUICK = {**SMALL, 'measures': ()}
 
 def run_tool(photographs, out, *options, **popen):
     """Start the tool with the settings of QUICK."""
-    command = [sys.executable, TOOL, photographs, '--out', out, '--distortions', *SMALL['distortions'], '--pairs']
-    command += [f'{fg},{bg}' for fg, bg in SMALL['pairs']]
-    command += ['--measures', 'none', *options]
-    return subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **popen
-    )
+    pairs = [f'{fg},{bg}' for fg, bg in SMALL['pairs']]
+    what = ['--distortions', *SMALL['distortions'], '--pairs', *pairs, '--measures', 'none']
+    command = [str(part) for part in (sys.executable, TOOL, photographs, '--out', out, *what, *options)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **popen)
 
 
 def finish(process):
@@ -175,8 +177,7 @@ def test_one_worker_two_workers_and_two_shards_after_a_kill_give_the_same_bytes(
 
 
 def test_a_second_run_keeps_what_is_done_and_makes_what_was_damaged(photographs, tmp_path):
-    sources = plan_sources(list_images(photographs)[:2], 'cls')
-    build_versions(sources, tmp_path, 'cls', **SMALL)
+    sources = built(photographs, tmp_path, 2)
     expected = digests(tmp_path)
     report = build_versions(sources, tmp_path, 'cls', **SMALL)
     assert (report.made, report.kept) == (0, 2)
@@ -198,17 +199,14 @@ def test_a_second_run_keeps_what_is_done_and_makes_what_was_damaged(photographs,
     [({'seed': 5}, 'seed: 1234567 there, 5 now'), ({'pairs': ((1, 1),)}, 'pairs'), ({'measures': ()}, 'measures')],
 )
 def test_other_settings_are_refused_instead_of_mixed(photographs, tmp_path, change, named):
-    sources = plan_sources(list_images(photographs)[:1], 'cls')
-    build_versions(sources, tmp_path, 'cls', **SMALL)
+    sources = built(photographs, tmp_path)
     before = digests(tmp_path)
-    with pytest.raises(SettingsChanged, match=named):
-        build_versions(sources, tmp_path, 'cls', **{**SMALL, **change})
+    refused(SettingsChanged, named, build_versions, sources, tmp_path, 'cls', **{**SMALL, **change})
     assert digests(tmp_path) == before
 
 
 def test_a_source_that_changed_is_an_error_and_is_not_mixed(photographs, tmp_path):
-    sources = plan_sources(list_images(photographs)[:1], 'cls')
-    build_versions(sources, tmp_path, 'cls', **SMALL)
+    sources = built(photographs, tmp_path)
     Image.fromarray(data.rocket()[:50, :50]).save(sources[0].path)
     with pytest.raises(SourceChanged, match='is not the file that cat_0 was made from'):
         build_versions(sources, tmp_path, 'cls', **SMALL)
@@ -249,8 +247,7 @@ def test_detection_pictures_are_named_by_their_number_in_12_digits(photographs, 
     folder = tmp_path / 'miqa_det'
     assert (folder / 'src_images' / '000000000139.jpg').is_file()
     assert (folder / 'images' / '000000000139' / '000000000139_snow_fg_stronger_fg5_bg1.png').is_file()
-    with pytest.raises(ValueError, match='is no number'):
-        plan_sources([photographs / 'coffee_1.JPEG'], 'det')
+    refused(ValueError, 'is no number', plan_sources, [photographs / 'coffee_1.JPEG'], 'det')
 
 
 def test_small_pictures_leave_undefined_measures_empty_and_say_why(tmp_path):
@@ -268,8 +265,7 @@ def test_small_pictures_leave_undefined_measures_empty_and_say_why(tmp_path):
 
 def test_two_sources_of_one_name_are_refused(photographs):
     (photographs / 'cat_0.png').write_bytes((photographs / 'cat_0.JPEG').read_bytes())
-    with pytest.raises(ValueError, match='would both be called cat_0'):
-        plan_sources(list_images(photographs), 'cls')
+    refused(ValueError, 'would both be called cat_0', plan_sources, list_images(photographs), 'cls')
 
 
 def test_sources_are_listed_by_text_file_or_split_csv(photographs, tmp_path):
@@ -283,22 +279,18 @@ def test_sources_are_listed_by_text_file_or_split_csv(photographs, tmp_path):
     split.write_text('Image Index\n139\n')
     assert [path.name for path in list_images(photographs, read_names(split))] == ['000000000139.jpg']
     names.write_text('nobody\n')
-    with pytest.raises(FileNotFoundError, match="'nobody'"):
-        list_images(photographs, read_names(names))
-    with pytest.raises(FileNotFoundError, match='no folder'):
-        list_images(tmp_path / 'nowhere')
+    refused(FileNotFoundError, "'nobody'", list_images, photographs, read_names(names))
+    refused(FileNotFoundError, 'no folder', list_images, tmp_path / 'nowhere')
 
 
-@pytest.mark.parametrize('backend', ['ray', 'dask'])
-def test_a_cluster_backend_that_is_not_installed_says_how_to_install_it(photographs, tmp_path, backend):
-    try:
-        __import__('ray' if backend == 'ray' else 'distributed')
-    except ImportError:
-        sources = plan_sources(list_images(photographs), 'cls')
-        with pytest.raises(ImportError, match=f'pip install {"ray" if backend == "ray" else "distributed"}'):
-            build_versions(sources, tmp_path, 'cls', backend=backend, **SMALL)
-    else:
-        pytest.skip(f'{backend} is installed here.')
+@pytest.mark.parametrize(('backend', 'package'), [('ray', 'ray'), ('dask', 'distributed')])
+def test_a_cluster_backend_that_is_not_installed_says_how_to_install_it(
+    photographs, tmp_path, backend, package, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    sources = plan_sources(list_images(photographs), 'cls')
+    words = rf"needs {package}, which is not installed. Install it: pip install -e '\.\[cluster\]'"
+    refused(ImportError, words, build_versions, sources, tmp_path, 'cls', backend=backend, **SMALL)
 
 
 class Bar:
@@ -340,9 +332,7 @@ def test_threads_change_no_byte(photographs, tmp_path):
     sources = plan_sources(list_images(photographs)[:1], 'cls')
     found = []
     for threads in (1, 3):
-        order = VersionPlan(
-            str(tmp_path / str(threads)), 'cls', 7, SMALL['distortions'], SMALL['pairs'], MEASURES, 'size', threads
-        )
-        make_versions_of(sources[0], order)
+        root, what = str(tmp_path / str(threads)), (SMALL['distortions'], SMALL['pairs'], MEASURES)
+        make_versions_of(sources[0], VersionPlan(root, 'cls', 7, *what, 'size', threads))
         found.append(digests(tmp_path / str(threads)))
     assert found[0] == found[1] and len(found[0]) > 12

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from helpers_refusals import refused
 from skimage import data
 
 from miqa.distortions import (
@@ -28,25 +29,11 @@ from miqa.taxonomy import (
     version_name,
 )
 
-SIZES = [(1, 1), (1, 40), (3, 5), (17, 33)]
-
 
 @pytest.fixture(scope='module')
 def photograph():
     """A small photograph, uint8 (100, 150, 3)."""
     return np.ascontiguousarray(data.coffee()[::4, ::4])
-
-
-@pytest.mark.parametrize('name', CAMERA_DISTORTIONS)
-def test_any_size_rgb_or_grey_comes_back_in_its_own_shape(name):
-    for size, level in itertools.product(SIZES, (0, 4)):
-        for shape in (size, (*size, 3)):
-            image = generator_for('sizes', *shape).integers(0, 256, shape, dtype=np.uint8)
-            before = image.copy()
-            damaged = distort(image, name, candidates(name)[level], generator_for(name))
-            assert (damaged.shape, damaged.dtype) == (shape, np.uint8)
-            assert np.array_equal(image, before)
-            assert not np.shares_memory(damaged, image)
 
 
 @pytest.mark.parametrize('name', CAMERA_DISTORTIONS)
@@ -74,8 +61,7 @@ def test_words_stand_for_names_and_families():
     assert distortions_named(['haze', 'camera'])[0] == 'haze'
     assert len(distortions_named(['haze', 'camera'])) == len(CAMERA_DISTORTIONS)
     assert distortions_named(['all']) == ALL_DISTORTIONS
-    with pytest.raises(ValueError, match="Did you mean 'camera'"):
-        distortions_named(['camara'])
+    refused(ValueError, "Did you mean 'camera'", distortions_named, ['camara'])
 
 
 def test_the_table_lists_camera_distortions_in_the_order_of_the_stages():
@@ -207,10 +193,7 @@ def test_a_level_of_miqd_is_the_one_that_a_database_would_hold(photograph):
 
 
 def test_wrong_names_and_levels_are_refused_with_a_hint(photograph):
-    with pytest.raises(ValueError, match="Did you mean 'low_light'"):
-        apply_distortion(photograph, 'low_ligth', 2)
-    with pytest.raises(ValueError, match='between 1 and 5'):
-        apply_distortion(photograph, 'haze', 7)
-    with pytest.raises(ValueError, match='Unknown camera distortion'):
-        random_camera_damage(photograph, generator_for(1), names=['snow'])
+    refused(ValueError, "Did you mean 'low_light'", apply_distortion, photograph, 'low_ligth', 2)
+    refused(ValueError, 'between 1 and 5', apply_distortion, photograph, 'haze', 7)
+    refused(ValueError, 'Unknown camera distortion', random_camera_damage, photograph, generator_for(1), names=['snow'])
     assert set(LINEAR_STAGES) < set(STAGES)

@@ -138,14 +138,12 @@ def test_motion_blur_draws_its_angle_evenly_from_minus_45_to_45_degrees():
         far = np.argmax((60 - x) ** 2 + (y - 40) ** 2)
         angles.append(math.degrees(math.atan2(40 - y[far], 60 - x[far])))
     assert stats.kstest(angles, stats.uniform(-45, 90).cdf).pvalue > 0.001
-    assert min(angles) < -38
-    assert max(angles) > 38
+    assert min(angles) < -38 and max(angles) > 38
 
 
 def test_line_offsets_step_by_one_along_the_longer_direction():
     right, down = line_offsets(9, 0)
-    assert right.tolist() == list(range(9))
-    assert not down.any()
+    assert right.tolist() == list(range(9)) and not down.any()
 
 
 def shuffle_slowly(image, reach, generator):
@@ -194,8 +192,7 @@ def test_the_shuffle_of_glass_blur_draws_offsets_evenly():
         values, counts = np.unique(offset, return_counts=True)
         assert values.tolist() == list(range(-reach, reach))
         assert stats.chisquare(counts).pvalue > 1e-4
-    assert got[:, :, 0].min() == 0
-    assert got[:, :, 0].max() == height - 1
+    assert (got[:, :, 0].min(), got[:, :, 0].max()) == (0, height - 1)
 
 
 def test_levels_get_worse_along_the_table_for_every_one_of_the_ten():

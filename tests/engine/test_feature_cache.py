@@ -3,6 +3,7 @@
 import json
 import pickle
 import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from helpers_config import write_tiny_config
 from helpers_database import write_database
 from helpers_models import tiny_assessor
+from helpers_refusals import refused
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
@@ -79,13 +81,8 @@ def test_every_picture_of_the_split_has_its_own_features(root, model, tmp_path):
         np.testing.assert_allclose(cache.get(item['data_sample'].image), expected, rtol=1e-5, atol=1e-6)
     about = json.loads((tmp_path / 'cache' / 'about.json').read_text())
     assert about['encoder_sha256'] == model.network.mask_encoder.digest()
-    assert sorted(p.name for p in (tmp_path / 'cache').iterdir()) == [
-        'about.json',
-        'checksums.npy',
-        'features.npy',
-        'keys.npy',
-        'rows.npy',
-    ]
+    names = ['about.json', 'checksums.npy', 'features.npy', 'keys.npy', 'rows.npy']
+    assert sorted(path.name for path in (tmp_path / 'cache').iterdir()) == names
 
 
 class Killed(Exception):
@@ -135,8 +132,7 @@ def test_a_run_that_was_begun_with_another_encoder_is_not_continued(root, model,
 
 def test_a_cache_that_is_there_is_not_overwritten(root, model, tmp_path):
     fill(model, regions(root), tmp_path / 'cache')
-    with pytest.raises(FileExistsError, match='cache exists already. Delete it first'):
-        fill(model, regions(root), tmp_path / 'cache')
+    refused(FileExistsError, 'cache exists already. Delete it first', fill, model, regions(root), tmp_path / 'cache')
 
 
 def cached_batch(root, folder):
@@ -160,8 +156,7 @@ def test_features_of_another_normalisation_are_refused(root, model, tmp_path):
     fill(model, regions(root), tmp_path / 'cache')
     batch = cached_batch(root, tmp_path / 'cache')
     model.data_preprocessor.views['region']['std'] = (0.4, 0.5, 0.5)
-    with pytest.raises(ValueError, match='another view'):
-        model(**model.data_preprocessor(batch, True), mode='loss')
+    refused(ValueError, 'another view', model, **model.data_preprocessor(batch, True), mode='loss')
 
 
 def test_the_identity_depends_on_all_that_features_depend_on(model):
@@ -177,17 +172,14 @@ def test_the_identity_depends_on_all_that_features_depend_on(model):
 
 def test_a_picture_that_the_cache_does_not_have_is_named(root, model, tmp_path):
     fill(model, regions(root, split='val'), tmp_path / 'val')
-    with pytest.raises(KeyError, match='is stale: none of its 10 pictures is .*png'):
-        cached_batch(root, tmp_path / 'val')
+    refused(KeyError, 'is stale: none of its 10 pictures is .*png', cached_batch, root, tmp_path / 'val')
 
 
 def test_a_missing_or_damaged_cache_is_a_sentence(root, model, tmp_path):
-    with pytest.raises(FileNotFoundError, match='There is no cache of features in .*nowhere'):
-        LoadRegionFeatures(tmp_path / 'nowhere')
+    refused(FileNotFoundError, 'There is no cache of features in .*nowhere', LoadRegionFeatures, tmp_path / 'nowhere')
     fill(model, regions(root), tmp_path / 'cache')
     np.save(tmp_path / 'cache' / 'features.npy', np.zeros((3, 16), np.float32))
-    with pytest.raises(ValueError, match='is not whole'):
-        FeatureCache(tmp_path / 'cache')
+    refused(ValueError, 'is not whole', FeatureCache, tmp_path / 'cache')
 
 
 def test_the_transform_travels_to_worker_processes_without_its_arrays(root, model, tmp_path):
@@ -203,12 +195,10 @@ def test_the_transform_travels_to_worker_processes_without_its_arrays(root, mode
 def test_an_unreadable_picture_is_left_out_where_the_dataset_skips_it(model, tmp_path):
     root = write_database(tmp_path / 'database', 'cls', sources=4, size=(60, 52))
     broken = regions(root).get_data_info(4)['path']
-    with open(broken, 'wb') as stream:
-        stream.write(b'no picture')
+    Path(broken).write_bytes(b'no picture')
     cache = fill(model, regions(root, bad_images='skip'), tmp_path / 'cache')
     assert len(cache) == 29
-    with pytest.raises(KeyError, match='is stale'):
-        cache.get(broken)
+    refused(KeyError, 'is stale', cache.get, broken)
 
 
 def test_the_command_fills_a_cache_with_the_weights_of_a_checkpoint(root, tmp_path, request, monkeypatch, capsys):

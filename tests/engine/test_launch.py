@@ -8,6 +8,14 @@ import torch
 from miqa.engine.launch import show_only_gpus
 
 
+def allocate(monkeypatch, names, count):
+    """Let the environment allow these GPUs, and PyTorch find so many."""
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    if names is not None:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', names)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
+
+
 @pytest.mark.parametrize(
     ('chosen', 'allocated', 'visible'),
     [
@@ -25,11 +33,7 @@ from miqa.engine.launch import show_only_gpus
     ],
 )
 def test_gpus_are_counted_within_the_allocation(chosen, allocated, visible, monkeypatch):
-    if allocated is None:
-        monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
-    else:
-        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', allocated)
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 8)
+    allocate(monkeypatch, allocated, 8)
     assert show_only_gpus(chosen) == len(visible.split(','))
     assert os.environ['CUDA_VISIBLE_DEVICES'] == visible
 
@@ -48,10 +52,6 @@ def test_gpus_are_counted_within_the_allocation(chosen, allocated, visible, monk
     ],
 )
 def test_gpus_that_are_not_there_are_an_error(chosen, allocated, sentence, monkeypatch):
-    if allocated is None:
-        monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
-    else:
-        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', allocated)
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    allocate(monkeypatch, allocated, 0)
     with pytest.raises(ValueError, match=sentence):
         show_only_gpus(chosen)

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from helpers_refusals import refused
 
 from miqa.keeping import downloads
 from miqa.keeping.downloads import DownloadError, download
@@ -68,6 +69,16 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.endswith('.lock'))
 
 
+@pytest.fixture
+def fetch(server, tmp_path):
+    """Return a function that fetches the file and looks at what came."""
+
+    def fetched(sha256=SHA256, name='file.bin'):
+        assert download(server.url, tmp_path / name, sha256, progress=False).read_bytes() == server.content
+
+    return fetched
+
+
 def test_a_file_arrives_whole_and_is_not_fetched_twice(server, tmp_path):
     path = download(server.url, tmp_path / 'new' / 'file.bin', SHA256, progress=False)
     assert path.read_bytes() == CONTENT
@@ -76,37 +87,25 @@ def test_a_file_arrives_whole_and_is_not_fetched_twice(server, tmp_path):
     assert names_in(path.parent) == ['file.bin']
 
 
-def test_a_broken_connection_goes_on_where_it_stopped(server, tmp_path):
+def test_a_broken_connection_goes_on_where_it_stopped(server, fetch):
     server.cuts = [300_000, 700_000]
-    download(server.url, tmp_path / 'file.bin', SHA256, progress=False)
+    fetch()
     assert server.requests == [None, 'bytes=300000-', 'bytes=700000-']
-    assert (tmp_path / 'file.bin').read_bytes() == CONTENT
 
 
-def test_a_killed_download_goes_on_in_the_next_run(server, tmp_path):
-    (tmp_path / 'file.bin.part').write_bytes(CONTENT[:500_000])
-    download(server.url, tmp_path / 'file.bin', SHA256, progress=False)
-    assert server.requests == ['bytes=500000-']
-    assert (tmp_path / 'file.bin').read_bytes() == CONTENT
-
-
-def test_a_whole_part_file_only_gets_its_name(server, tmp_path):
-    (tmp_path / 'file.bin.part').write_bytes(CONTENT)
-    download(server.url, tmp_path / 'file.bin', SHA256, progress=False)
-    assert (tmp_path / 'file.bin').read_bytes() == CONTENT
-
-
-def test_a_server_without_ranges_sends_the_file_anew(server, tmp_path):
-    server.ranges = False
-    (tmp_path / 'file.bin.part').write_bytes(CONTENT[:500_000])
-    download(server.url, tmp_path / 'file.bin', SHA256, progress=False)
-    assert (tmp_path / 'file.bin').read_bytes() == CONTENT
+@pytest.mark.parametrize(('done', 'ranges'), [(500_000, True), (500_000, False), (len(CONTENT), True)])
+def test_a_killed_download_goes_on_in_the_next_run_or_begins_anew_where_the_server_has_no_ranges(
+    server, fetch, tmp_path, done, ranges
+):
+    server.ranges = ranges
+    (tmp_path / 'file.bin.part').write_bytes(CONTENT[:done])
+    fetch()
+    assert server.requests == ([f'bytes={done}-'] if done < len(CONTENT) else server.requests)
 
 
 def test_a_wrong_digest_discards_what_came(server, tmp_path):
     server.content = CONTENT[:-1] + b'x'
-    with pytest.raises(DownloadError, match='was discarded'):
-        download(server.url, tmp_path / 'file.bin', SHA256, progress=False)
+    refused(DownloadError, 'was discarded', download, server.url, tmp_path / 'file.bin', SHA256, progress=False)
     assert names_in(tmp_path) == []
 
 
@@ -118,9 +117,9 @@ def test_a_file_of_the_users_is_never_overwritten(server, tmp_path):
     assert server.requests == []
 
 
-def test_a_busy_server_is_asked_again(server, tmp_path):
+def test_a_busy_server_is_asked_again(server, fetch):
     server.failures = [503, 429]
-    download(server.url, tmp_path / 'file.bin', SHA256, progress=False)
+    fetch()
     assert len(server.requests) == 3
 
 
@@ -133,8 +132,7 @@ def test_a_missing_file_is_said_at_once(server, tmp_path):
 
 def test_a_server_that_always_fails_is_given_up(server, tmp_path):
     server.failures = [503] * 9
-    with pytest.raises(DownloadError, match='503.*5 times'):
-        download(server.url, tmp_path / 'file.bin', SHA256, progress=False)
+    refused(DownloadError, '503.*5 times', download, server.url, tmp_path / 'file.bin', SHA256, progress=False)
 
 
 def test_without_a_connection_the_message_says_what_to_put_where(tmp_path):
@@ -146,20 +144,18 @@ def test_without_a_connection_the_message_says_what_to_put_where(tmp_path):
 
 def test_a_web_page_in_place_of_the_file_is_refused(server, tmp_path):
     server.page = True
-    with pytest.raises(DownloadError, match='a web page came instead'):
-        download(server.url, tmp_path / 'file.bin', progress=False)
+    refused(DownloadError, 'a web page came instead', download, server.url, tmp_path / 'file.bin', progress=False)
     assert names_in(tmp_path) == []
 
 
-def test_without_a_digest_the_length_is_checked(server, tmp_path):
+def test_without_a_digest_the_length_is_checked(server, fetch):
     server.cuts = [10]
-    assert download(server.url, tmp_path / 'file.bin', progress=False).read_bytes() == CONTENT
+    fetch(None)
     assert server.requests == [None, 'bytes=10-']
 
 
 def test_a_digest_must_be_one(tmp_path):
-    with pytest.raises(ValueError, match='not a SHA-256'):
-        download('http://127.0.0.1:1/x', tmp_path / 'x', 'abc')
+    refused(ValueError, 'not a SHA-256', download, 'http://127.0.0.1:1/x', tmp_path / 'x', 'abc')
 
 
 def test_of_several_callers_one_fetches(server, tmp_path):
@@ -174,28 +170,21 @@ def test_of_several_callers_one_fetches(server, tmp_path):
     assert (tmp_path / 'file.bin').read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(
-    'content',
-    [
-        b'',
-        b'  <!DOCTYPE html><p>log in</p>',
-        b'\xef\xbb\xbf<HTML>quota</HTML>',
-        b'{"error": "not found"}',
-        b'\n\n<?xml version="1.0"?>',
-    ],
-    ids=['empty', 'page', 'page with a mark', 'JSON', 'XML'],
-)
-def test_what_is_no_weights_file_is_not_kept_whatever_type_the_server_says(server, tmp_path, content):
+NO_WEIGHTS = {
+    'empty': b'', 'page': b'  <!DOCTYPE html><p>log in</p>', 'page with a mark': b'\xef\xbb\xbf<HTML>quota</HTML>',
+    'JSON': b'{"error": "not found"}', 'XML': b'\n\n<?xml version="1.0"?>',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('content', NO_WEIGHTS.values(), ids=NO_WEIGHTS)
+def test_what_is_no_weights_file_is_not_kept_whatever_type_the_server_says(server, fetch, tmp_path, content):
     server.content = content
-    with pytest.raises(DownloadError, match='discarded'):
-        download(server.url, tmp_path / 'best.pth', progress=False)
+    refused(DownloadError, 'discarded', download, server.url, tmp_path / 'best.pth', progress=False)
     assert names_in(tmp_path) == []
     server.content = b'PK\x03\x04' + CONTENT
-    download(server.url, tmp_path / 'best.pth', progress=False)
-    assert (tmp_path / 'best.pth').read_bytes() == server.content
+    fetch(None, 'best.pth')
 
 
-def test_a_page_that_was_kept_in_place_of_a_file_is_fetched_anew(server, tmp_path):
+def test_a_page_that_was_kept_in_place_of_a_file_is_fetched_anew(fetch, tmp_path):
     (tmp_path / 'file.bin').write_bytes(b'<html>')
-    download(server.url, tmp_path / 'file.bin', progress=False)
-    assert (tmp_path / 'file.bin').read_bytes() == CONTENT
+    fetch(None)

@@ -5,6 +5,7 @@ import json
 import os
 
 import pytest
+from helpers_refusals import refused
 
 from miqa.annotations.coco import read_coco
 from miqa.keeping.files import atomic_write, try_folder, try_writing, write_json
@@ -25,8 +26,7 @@ def test_text_of_other_programs_is_read_in_the_encoding_that_it_states(tmp_path,
 def test_text_of_an_unknown_encoding_is_a_sentence(tmp_path, data):
     path = tmp_path / 'names.txt'
     path.write_bytes(data)
-    with pytest.raises(NotText, match='names.txt.*Save it as UTF-8'):
-        read_regular_text(path)
+    refused(NotText, 'names.txt.*Save it as UTF-8', read_regular_text, path)
 
 
 def _refuse(*args, **options):
@@ -52,8 +52,7 @@ def test_a_new_file_has_the_permissions_of_the_users_other_files(tmp_path):
 
 def test_a_full_disk_is_not_taken_for_one_without_fsync(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'fsync', lambda handle: (_ for _ in ()).throw(OSError(errno.ENOSPC, 'No space left')))
-    with pytest.raises(OSError, match='No space'):
-        write_json(tmp_path / 'a.json', 1)
+    refused(OSError, 'No space', write_json, tmp_path / 'a.json', 1)
 
 
 def test_a_full_disk_is_said_with_the_file_that_has_no_room(tmp_path):
@@ -72,14 +71,12 @@ def test_a_place_where_nothing_can_be_written_is_known_at_the_start(tmp_path, pl
     (tmp_path / 'folder').mkdir()
     (tmp_path / 'file').touch()
     os.mkfifo(tmp_path / 'pipe')
-    with pytest.raises((OSError, ValueError), match='Name a|not a file'):
-        try_writing(tmp_path / place)
+    refused((OSError, ValueError), 'Name a|not a file', try_writing, tmp_path / place)
     assert sorted(path.name for path in tmp_path.iterdir()) == ['file', 'folder', 'pipe']
 
 
 def test_a_file_is_no_folder_to_write_into(tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(NotADirectoryError, match='Name another'):
-        try_folder(tmp_path / 'file')
+    refused(NotADirectoryError, 'Name another', try_folder, tmp_path / 'file')
     try_folder(tmp_path / 'new/inner')
     assert list((tmp_path / 'new/inner').iterdir()) == []

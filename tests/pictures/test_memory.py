@@ -245,7 +245,7 @@ HUGE = {
     'PNG': ('RGB', 10_000, {'compress_level': 1}),
     'WEBP': ('RGB', 7_900, {'method': 0, 'quality': 30}),
     'TIFF': ('F', 10_000, {}),
-    'JPEG2000': ('RGB', 6_400, {'quality_mode': 'rates', 'quality_layers': [50]}),
+    'JPEG2000': ('RGB', 6_400, {}),
 }
 
 
@@ -317,7 +317,8 @@ def test_a_file_is_held_once_while_its_parts_are_read():
 def test_huge_files_stay_below_600_megabytes(kind, tmp_path):
     path = tmp_path / 'huge'
     mode, side, options = HUGE[kind]
-    picture = Image.fromarray(smooth(400, 300))
+    # Large patches: what is held while they are decoded does not depend on what they show, but encoding does.
+    picture = Image.fromarray(smooth(4, 3))
     if mode == 'F':
         picture = Image.fromarray(np.asarray(picture.convert('L')).astype(np.float32) / 255)
     picture.resize((side, side), Image.Resampling.NEAREST).save(path, **{'format': kind, **options})
