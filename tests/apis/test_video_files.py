@@ -11,6 +11,7 @@ from helpers_fuzz import examples
 from helpers_refusals import refused
 from helpers_videos import Brightness, encode, ffmpeg, frames_read_by_ffmpeg, opencv_frames, write_video
 
+from miqa.apis import RealTimeIQA
 from miqa.apis.live.camera import live_frames
 from miqa.apis.live.network import CameraLost, read_frame
 from miqa.apis.video.assess import VideoMIQA
@@ -18,6 +19,7 @@ from miqa.apis.video.containers import UnreadableVideo, container_of, lost_packe
 from miqa.apis.video.reading import open_video
 from miqa.apis.video.timeline import Timeline
 from miqa.apis.video.tone_mapping import tone_map
+from miqa.apis.video.writing import VideoNotWritten
 
 av = pytest.importorskip('av', reason='no PyAV (pip install av)')
 
@@ -315,6 +317,16 @@ def test_frames_of_another_size_are_scored(tmp_path, size, share):
     assert all(frame['score'] == pytest.approx(0.3, abs=0.02) for frame in result['frame_results'][-18:])
     said = f'changes the size of its frames from 160x120 to {size[0]}x{size[1]} at'
     assert any(said in warning for warning in result['warnings'])
+
+
+def test_a_file_whose_size_changes_is_said_by_the_camera_and_not_annotated(tmp_path, caplog):
+    parts = [encode(tmp_path / 'a.ts', [0.5] * 9, size=size).read_bytes() for size in ((160, 120), (320, 240))]
+    path = tmp_path / 'joined.ts'
+    path.write_bytes(b''.join(parts))
+    RealTimeIQA(Brightness()).run(path, display='none', every_frame=True)
+    assert 'from 160x120 to 320x240' in caplog.text
+    with pytest.raises(VideoNotWritten, match='changes within'):
+        VideoMIQA(Brightness()).annotate_video(path, tmp_path / 'marked.mp4')
 
 
 def test_frames_that_opencv_cannot_convert_are_frames_that_did_not_come():

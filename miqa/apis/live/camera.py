@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import threading
 import time
@@ -12,10 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from miqa.apis.video.reading import open_video
+from miqa.apis.video.assess import video_sentences
+from miqa.apis.video.reading import VideoReader, open_video
 from miqa.running import require
 
 from .network import STREAM_PREFIXES, CameraLost, NetworkStream, open_stream, read_frame
+
+logger = logging.getLogger(__name__)
 
 # A live source may miss a frame now and then; so many in a row mean that it is gone.
 _MISSES = 5
@@ -97,9 +101,15 @@ def open_source(
         return FrameSource(stream.name, stream.frames(), stream.close, stream.interval, stream)
     if isinstance(source, (str, os.PathLike)):
         reader = open_video(source)
-        frames = (frame.image for frame in reader.frames())
-        return FrameSource(Path(source).name, frames, reader.close, 1 / reader.info.fps)
+        return FrameSource(Path(source).name, _images_of(reader), reader.close, 1 / reader.info.fps)
     return FrameSource('the iterator', iter(source), getattr(source, 'close', lambda: None))
+
+
+def _images_of(reader: VideoReader) -> Iterator[np.ndarray]:
+    for frame in reader.frames():
+        yield frame.image
+    for sentence in video_sentences(reader):
+        logger.warning(sentence)
 
 
 def _live(device: int, name: str) -> FrameSource:

@@ -98,8 +98,6 @@ def annotate_video(
             writer = FFmpegWriter(temporary, size, fps, source.absolute(), ffmpeg)
         try:
             for image in _annotated(source, result, panel, progress):
-                if image.shape != shape:
-                    raise VideoNotWritten(f'The size of the picture changes within {source}: that cannot be annotated.')
                 writer.write(image)
         except BaseException:
             writer.abandon()
@@ -138,6 +136,11 @@ def _annotated(source: Path, result: dict, panel: ScorePanel, progress: bool) ->
     ):
         for frame in reader.frames():
             bar.update()
+            if frame.image.shape[:2] != (metadata['height'], metadata['width']):
+                raise VideoNotWritten(
+                    f'The size of the picture changes within {source}, at {frame.timestamp:.2f} s: that cannot be '
+                    'annotated. Cut it there, and annotate the parts.'
+                )
             due = round(frame.timestamp * fps)  # pictures that come before this one
             while image is not None and shown < due:
                 shown += 1
