@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 
 from miqa.errors import CheckpointError
-from miqa.networks.onnx_session import open_onnx
+from miqa.networks.onnx_session import OnnxSession, open_onnx
 from miqa.pictures.resizing import cut_planes, resize_rgb
 from miqa.taxonomy import DATABASE_TASKS, check_choice
 
 from .inputs import MAX_RESIZED_PIXELS, Picture, to_rgb
 
 if TYPE_CHECKING:
-    import onnxruntime
+    pass
 
 #: Longer side at which statistics are taken; smaller pictures are not enlarged. Detectors see about as much.
 STATISTICS_SIDE = 640
@@ -127,7 +127,7 @@ class PictureFeatures:
             rows.append(np.concatenate([view.statistics, whole.mean(0), tiles.mean(0), tiles.std(0)]))
         return np.stack(rows)
 
-    def _run(self, session: onnxruntime.InferenceSession, pixels: np.ndarray) -> np.ndarray:
+    def _run(self, session: OnnxSession, pixels: np.ndarray) -> np.ndarray:
         name = session.get_inputs()[0].name
         parts = [
             session.run([FEATURES], {name: pixels[start : start + MOST_TILES]})[0]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from miqa.errors import CheckpointError
 from miqa.outside.regular_files import read_regular
 from miqa.running.cores import usable_cores
 from miqa.running.devices import Device
+from miqa.running.forks import OpeningProcess
 from miqa.running.requirements import require
 from miqa.taxonomy import check_choice
 
 from .onnx_files import ONNX_BYTES, OnnxFile, read_onnx
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnxruntime
     import torch
 
@@ -38,7 +41,7 @@ def open_onnx(
     limited: bool = False,
     sha256: str | None = None,
     file: OnnxFile | None = None,
-) -> tuple[onnxruntime.InferenceSession, Device]:
+) -> tuple[OnnxSession, Device]:
     """Open an ONNX file.
 
     Args:
@@ -87,7 +90,52 @@ def open_onnx(
         session = onnxruntime.InferenceSession(file.model, options, providers=providers)
     except Exception as error:  # ONNX Runtime's errors share no base class but this one
         raise CheckpointError(f'{path} is not a whole ONNX file: {_first_line(error)}') from error
-    return session, _device_in_use(session.get_providers(), requested)
+    used = _device_in_use(session.get_providers(), requested)
+    return OnnxSession(session, (os.fspath(path), device, threads, limited, sha256)), used
+
+
+class OnnxSession:
+    """A session of ONNX Runtime that never hangs after a fork, and is opened anew where it was pickled.
+
+    Args:
+        session: what runs.
+        options: of :func:`open_onnx`, in their order.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, options: tuple):
+        self._session, self._options, self._state = session, options, _state_of(options[0])
+        self._opened = OpeningProcess()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run(self, names: Sequence[str] | None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the named outputs, or all.
+
+        Raises:
+            CheckpointError: the process was forked since: the session would wait for threads of the parent for ever,
+                and so does one that is opened anew after a fork.
+        """
+        if self._opened.forked():
+            raise CheckpointError(
+                f'{self._options[0]} was opened before the process was forked, and ONNX Runtime cannot compute after '
+                "it. Open it in the process that uses it, or start processes by multiprocessing.get_context('spawn')."
+            )
+        return self._session.run(names, feeds)
+
+    def __reduce__(self) -> tuple:
+        return _opened_again, (self._options, self._state)
+
+
+def _opened_again(options: tuple, state: tuple[int, int]) -> OnnxSession:
+    if _state_of(options[0]) != state:
+        raise CheckpointError(f'{options[0]} has changed since it was opened. Open the model in this process.')
+    return open_onnx(*options)[0]
+
+
+def _state_of(path: str) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116
+    return status.st_size, status.st_mtime_ns
 
 
 def _shipped(path: str | os.PathLike, sha256: str | None) -> OnnxFile | None:

@@ -1,6 +1,9 @@
 """A model that was opened before a fork computes in the child, or says that it cannot; it never hangs."""
 
 import multiprocessing
+import os
+import pickle
+import shutil
 import warnings
 
 import numpy as np
@@ -8,7 +11,8 @@ import pytest
 import torch
 from helpers_apis import CNN, forget_default_device, write_run
 
-from machine_iqa import MIQAModel
+from machine_iqa import MIQAModel, RealTimeIQA
+from miqa.errors import CheckpointError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
 
@@ -77,3 +81,14 @@ def test_a_model_is_loaded_under_our_own_defaults_of_pytorch(path, model):
         assert MIQAModel(path, device='cpu').assess(PICTURE) == pytest.approx(expected, abs=1e-6)
     finally:
         forget_default_device()
+
+
+def test_the_packaged_model_reaches_other_processes_by_pickle_while_its_file_is_the_same(tmp_path):
+    packaged = MIQAModel()
+    path = shutil.copy(packaged.source, tmp_path / 'model.onnx')
+    for model in (packaged, RealTimeIQA(path).model):
+        assert pickle.loads(pickle.dumps(model)).assess(PICTURE) == pytest.approx(packaged.assess(PICTURE), abs=1e-6)
+    sent = pickle.dumps(model)
+    os.utime(path, (0, 0))
+    with pytest.raises(CheckpointError, match='has changed since it was opened'):
+        pickle.loads(sent)

@@ -10,7 +10,6 @@ import numpy as np
 from miqa.errors import CheckpointError
 from miqa.networks.onnx_session import open_onnx
 from miqa.running.devices import Device
-from miqa.running.forks import OpeningProcess
 from miqa.taxonomy import LABELS
 
 from .base import Runtime
@@ -60,7 +59,6 @@ class OnnxRuntime(Runtime):
         sha256: str | None = None,
     ):
         self._path = str(path)
-        self._opened = OpeningProcess()
         self._session, self.device = open_onnx(path, device, threads, limited=True, sha256=sha256)
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         self.spec, self.precision = read_about(text, str(path))
@@ -84,13 +82,9 @@ class OnnxRuntime(Runtime):
         return {OUTPUT: outputs[self.spec.label or LABELS[0]], **outputs}
 
     def _run(self, names: list[str], pixels: np.ndarray) -> list[np.ndarray]:
-        if self._opened.forked():
-            # A session waits for threads of the parent for ever, and so does one that is opened anew after a fork.
-            raise CheckpointError(
-                f'{self._path} was opened before the process was forked, and ONNX Runtime cannot compute after it. '
-                "Open it in the process that uses it, or start processes by multiprocessing.get_context('spawn')."
-            )
         try:
             return self._session.run(names, {INPUT: pixels})
+        except CheckpointError:
+            raise
         except Exception as error:  # ONNX Runtime's errors share no base class but this one
             raise cannot_run(self._path, len(pixels), error) from error
