@@ -199,9 +199,14 @@ class GateFolder:
         folder = Path(folder)
         path = folder / ABOUT
         if not path.is_file():
+            begun = (folder / 'data').is_dir()
             raise FileNotFoundError(
-                f'{folder} has no {ABOUT}, so it is not a finished gate. Run `miqa gate make` with --out {folder} '
-                'again: it goes on where it stopped.'
+                f'{folder} has no {ABOUT}, so it is not a finished gate. '
+                + (
+                    f'Run `miqa gate make` with --out {folder} again: it goes on where it stopped.'
+                    if begun
+                    else f'`miqa gate make PICTURES --machine FILE --out {folder}` makes one.'
+                )
             )
         data = read_settings(path)
         if not isinstance(data, dict) or set(data) != KEYS or data['format'] != FORMAT:

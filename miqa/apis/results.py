@@ -174,7 +174,7 @@ class ResultFile:
             place = row_place(row)
             unknown += place.startswith(_SOMEWHERE)
             key = _short(place)
-            if row['error']:
+            if row['error'] or row['score'] is None:  # a score may have been deleted in a spreadsheet
                 self._done.pop(key, None)
             else:
                 self._done[key] = (row['bytes'], row['modified_ns'])

@@ -219,6 +219,7 @@ def run_fit(args: argparse.Namespace) -> int:
 
     from miqa.apis.gate_fit import NoGate, fit_gate
     from miqa.evaluation import falling_scores, quality_correlations
+    from miqa.splits.enough import LEAST_SOURCES
 
     if args.out and Path(args.out).exists() and not args.overwrite:
         raise FileExistsError(f'{args.out} is there already. Choose another name, or add --overwrite.')
@@ -252,6 +253,12 @@ def run_fit(args: argparse.Namespace) -> int:
         print(f'Error: {error}', file=sys.stderr)
         return _NO_GATE
     print(gate.describe())
+    if gate.groups < LEAST_SOURCES:
+        print(
+            f'Warning: the promise rests on {counted(gate.groups, "group")}; how much groups differ can hardly be seen '
+            f'in fewer than {LEAST_SOURCES}.',
+            file=sys.stderr,
+        )
     if np.ptp(scores) and np.ptp(outcomes):
         srcc = quality_correlations(scores, outcomes, None)['SRCC']
         if warning := falling_scores('This gate', srcc):
@@ -324,7 +331,9 @@ def read_calibration(path, score_column: str | None, outcome_column: str | None,
     every = {name for names in _COLUMNS.values() for name in names}
     needed = [name for name in columns.values() if name]
     table = read_table(path, needed, 'CSV file', [*sorted(every - set(needed)), 'model'])
-    present = set().union(*table.rows) if table.rows else set()
+    if not table.rows:
+        raise TableError(f'{path} has no rows below its header.' if table.columns else f'{path} is empty.')
+    present = set().union(*table.rows)
     column: dict[str, str | None] = {}
     for what, names in _COLUMNS.items():
         column[what] = columns[what] or next((name for name in names if name in present), None)
@@ -349,10 +358,13 @@ def read_calibration(path, score_column: str | None, outcome_column: str | None,
             groups.append(id_of(row[column['group']], f'{path}, line {line}: {column["group"]}'))
             if not groups[-1]:
                 raise TableError(f'{path}, line {line}: {column["group"]} is empty. Name the group of every picture.')
-        if row.get('model') and row['model'] not in models:
-            models.append(row['model'])
+        if row.get('model', '') not in models:
+            models.append(row.get('model', ''))
+    if not scores:
+        raise TableError(f'{path} has no row with both a score and an outcome.')
     if len(models) > 1:
-        raise TableError(f'{path} has scores of {len(models)} models: {", ".join(models[:3])}. Fit one gate for each.')
+        listed = ', '.join(model or 'a model without a name' for model in models[:3])
+        raise TableError(f'{path} has scores of {len(models)} models: {listed}. Fit one gate for each.')
     left_out = len(table.rows) - len(scores)
     kept = np.array(groups) if column['group'] is not None else None
-    return np.array(scores, np.float64), np.array(outcomes, np.float64), kept, next(iter(models), None), left_out
+    return np.array(scores, np.float64), np.array(outcomes, np.float64), kept, models[0] or None, left_out

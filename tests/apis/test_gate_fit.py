@@ -223,7 +223,10 @@ def test_a_promise_that_nothing_can_keep_is_no_mistake_of_the_callers_and_leaves
     [
         ('score,outcome\n0.5,good\n', "line 2: outcome is 'good', which is no number"),
         ('quality,outcome\n0.5,1\n', 'has no column score or prediction'),
-        ('', 'has no column score or prediction'),
+        ('', 'is empty'),
+        ('score,outcome\n', 'has no rows below its header'),
+        ('score,outcome,model\n,1,m\n0.5,,m\n', 'has no row with both a score and an outcome'),
+        ('score,outcome,model\n0.5,1,m\n0.6,1,\n', '2 models: m, a model without a name'),
         ('score,outcome,group\n0.5,1,\n', 'line 2: group is empty'),
     ],
 )

@@ -97,6 +97,16 @@ def test_a_changed_or_repaired_picture_is_done_again(tmp_path, images):
     assert found == [(images[0], 0.5, None), (images[1], 0.75, None)]
 
 
+def test_a_score_that_was_deleted_is_made_again(tmp_path, images):
+    results = ResultFile(tmp_path / 'out.csv', 'm')
+    results.add(images[0], 0.75, 'high', None)
+    results.finish()
+    (tmp_path / 'out.csv').write_text((tmp_path / 'out.csv').read_text().replace('0.75', ''))
+    again = ResultFile(tmp_path / 'out.csv', 'm')
+    assert not again.has(images[0])
+    again.close()
+
+
 def test_results_of_another_model_are_not_mixed_in(tmp_path, images):
     out = tmp_path / 'out.csv'
     results = ResultFile(out, 'mine')
