@@ -273,11 +273,10 @@ def test_turned_pictures_whose_size_tells_nothing_are_warned_of(tmp_path, size):
         plan_sources(paths, 'cls')
 
 
-@pytest.mark.parametrize('bad', [{'bbox': [1, 2, -3, 4]}, {'segmentation': [[10, 10, 40, 40]]}, {'id': 1}])
-def test_the_command_refuses_before_it_makes_anything(tmp_path, bad):
+def test_the_command_refuses_before_it_makes_anything(tmp_path):
     paths = pictures(tmp_path, NUMBERED)
     command = [sys.executable, TOOLS / 'data' / 'make_distortions.py', paths[0].parent, '--out', tmp_path / 'out']
-    command += ['--task', 'det', '--annotations', write(tmp_path, content(**bad)), '--measures', 'none']
+    command += ['--task', 'det', '--annotations', write(tmp_path, content(id=1)), '--measures', 'none']
     environment = {'PYTHONPATH': str(TOOLS.parent), 'PATH': '/usr/bin'}
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
     assert done.returncode == 2 and 'truth.json: ' in done.stderr and 'Traceback' not in done.stderr

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 
 import numpy as np
@@ -282,26 +281,6 @@ def test_a_file_that_this_project_ships_is_not_looked_through(tmp_path, monkeypa
     assert onnx_runtime.OnnxRuntime(path, sha256=digest)(np.full((1, 3, 64, 64), 7, np.uint8)).tolist() == [7]
     with pytest.raises(TypeError):
         onnx_runtime.OnnxRuntime(path, sha256='0' * 64)
-
-
-def test_a_session_that_was_opened_before_a_fork_says_so_in_the_child_and_does_not_hang(tmp_path):
-    model = onnx_runtime.OnnxRuntime(write(tmp_path / 'x.onnx'), threads=2)
-    pixels = np.full((1, 3, 64, 64), 7, np.uint8)
-    assert model(pixels).tolist() == [7]
-    context = multiprocessing.get_context('fork')
-    ours, theirs = context.Pipe()
-
-    def child():
-        try:
-            theirs.send(model(pixels).tolist())
-        except CheckpointError as error:
-            theirs.send(str(error))
-
-    process = context.Process(target=child)
-    process.start()
-    assert ours.poll(60), 'the child hangs'
-    assert 'opened before the process was forked' in ours.recv()
-    process.join()
 
 
 def test_more_parts_than_any_network_has_are_counted_before_they_are_parsed(tmp_path, monkeypatch):

@@ -65,6 +65,13 @@ def test_a_checkpoint_opened_in_the_parent_computes_in_a_forked_child_and_says_h
     assert any('opened before the process was forked' in message for message in messages)
 
 
+def test_an_exported_file_that_was_opened_before_a_fork_says_so_in_the_child_and_does_not_hang(exported):
+    model = MIQAModel(exported[1]['.onnx'])
+    assert np.isfinite(model.assess(PICTURE))
+    error, _ = scored_in_child(model)
+    assert isinstance(error, CheckpointError) and 'opened before the process was forked' in str(error)
+
+
 def test_a_model_is_loaded_under_our_own_defaults_of_pytorch(path, model):
     expected = model.assess(PICTURE)
     torch.set_default_dtype(torch.float64)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers_apis import status_of
 from helpers_fuzz import DEPTH
 from helpers_refusals import refused
 from scipy.stats import binom, binomtest
@@ -177,6 +178,12 @@ def test_a_file_that_is_no_gate_is_refused_in_a_sentence(tmp_path, content):
     refused(ValueError, 'gate file', Gate.load, tmp_path / 'x.json')
 
 
+def fit(folder, text, *options):
+    """Fit a gate to a table by the command; return its status."""
+    (folder / 'c.csv').write_text(text)
+    return status_of('gate', 'fit', folder / 'c.csv', '--out', folder / 'gate.json', *options)
+
+
 def write_csv(path, separator=',', begin=''):
     scores, outcomes, source = world(np.random.default_rng(4), 100, 12)
     rows = [separator.join(map(str, row)) for row in zip(scores, outcomes, source, strict=True)]
@@ -195,8 +202,7 @@ def test_the_command_fits_and_shows_a_gate(tmp_path, capsys, separator, begin):
     assert 'With 95 % confidence, the mean outcome of what passes is at least 0.9.' in said.out
     main(['gate', 'show', str(tmp_path / 'gate.json')])
     assert capsys.readouterr().out == said.out
-    with pytest.raises(SystemExit):
-        main(['gate', 'fit', str(tmp_path / 'c.csv'), '--out', str(tmp_path / 'gate.json')])
+    assert status_of('gate', 'fit', tmp_path / 'c.csv', '--out', tmp_path / 'gate.json') == 1
     assert 'is there already' in capsys.readouterr().err
 
 
@@ -204,16 +210,13 @@ def test_the_command_fits_and_shows_a_gate(tmp_path, capsys, separator, begin):
 def test_a_gate_that_keeps_its_promise_with_falling_scores_is_called_worse_than_nothing(tmp_path, capsys, sign):
     # All outcomes are above the target, the best at the lowest scores.
     rows = [f'{0.5 + sign * step / 500},{0.9 + step / 2500},m' for step in range(200)]
-    (tmp_path / 'c.csv').write_text('\n'.join(['score,outcome,model', *rows]))
-    main(['gate', 'fit', str(tmp_path / 'c.csv'), '--target', '0.8', '--out', str(tmp_path / 'gate.json')])
+    assert fit(tmp_path, '\n'.join(['score,outcome,model', *rows]), '--target', '0.8') == 0
     assert ('This gate is worse than nothing: SRCC -1.000' in capsys.readouterr().err) == (sign < 0)
 
 
 def test_a_promise_that_nothing_can_keep_is_no_mistake_of_the_callers_and_leaves_no_file(tmp_path, capsys):
-    (tmp_path / 'c.csv').write_text('score,outcome,model\n' + '0.5,1,m\n0.4,0,m\n' * 5)
-    with pytest.raises(SystemExit) as ended:
-        main(['gate', 'fit', str(tmp_path / 'c.csv'), '--out', str(tmp_path / 'gate.json')])
-    assert ended.value.code == 3 and not (tmp_path / 'gate.json').exists()
+    assert fit(tmp_path, 'score,outcome,model\n' + '0.5,1,m\n0.4,0,m\n' * 5) == 3
+    assert not (tmp_path / 'gate.json').exists()
     said = capsys.readouterr()
     assert said.err.startswith('Error: No threshold can promise') and not said.out
 
@@ -231,18 +234,13 @@ def test_a_promise_that_nothing_can_keep_is_no_mistake_of_the_callers_and_leaves
     ],
 )
 def test_the_command_says_what_is_wrong_with_a_file(tmp_path, capsys, text, message):
-    (tmp_path / 'c.csv').write_text(text)
-    with pytest.raises(SystemExit):
-        main(['gate', 'fit', str(tmp_path / 'c.csv')])
-    assert message in capsys.readouterr().err
+    assert fit(tmp_path, text) == 1 and message in capsys.readouterr().err
 
 
 def test_a_gate_without_a_model_is_asked_for_by_the_command_and_refused_by_every_model(tmp_path, capsys):
     scores, outcomes, _ = world(np.random.default_rng(1), 500, 1)
     rows = '\n'.join(f'{score},{outcome}' for score, outcome in zip(scores, outcomes, strict=True))
-    (tmp_path / 'c.csv').write_text(f'score,outcome\n{rows}\n')
-    with pytest.raises(SystemExit):
-        main(['gate', 'fit', str(tmp_path / 'c.csv'), '--out', str(tmp_path / 'gate.json')])
+    assert fit(tmp_path, f'score,outcome\n{rows}\n') == 1
     assert '--model-identity' in capsys.readouterr().err and not (tmp_path / 'gate.json').exists()
     with pytest.raises(ValueError, match='does not say which model'):
         fit_gate(scores, outcomes, target=0.8).check_model('demo/cls/composite@1')

@@ -9,6 +9,7 @@ from miqa.apis.video.structure import Structure, structure_of
 
 pytest.importorskip('av', reason='no PyAV (pip install av)')
 CODECS = {'.flv': 'flv1', '.ogv': 'libtheora', '.mp4': 'libx264', '.mkv': 'libx264', '.gif': 'gif'}
+OTHERS = {'.ts': 'libx264', '.avi': 'mpeg4', '.mpg': 'mpeg2video'}
 
 
 def found(path):
@@ -22,8 +23,10 @@ def made(tmp_path, suffix):
     if suffix in ('.gif', '.ogv'):
         ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=96x64:rate=10:duration=4', path)
         return path
-    options = {'bf': 2} if CODECS[suffix] == 'libx264' else {}
-    encode(path, [0.9 - 0.02 * number for number in range(40)], codec=CODECS[suffix], gop=10, **options)
+    codec = {**CODECS, **OTHERS}[suffix]
+    options = {'bf': 2} if codec == 'libx264' else {}
+    values, fps = ([0.5] * 40, 25) if suffix == '.mpg' else ([0.9 - 0.02 * number for number in range(40)], 10)
+    encode(path, values, fps=fps, codec=codec, gop=10, **options)
     if suffix == '.mp4':
         front = tmp_path / 'front.mp4'
         ffmpeg('-i', path, '-c', 'copy', '-movflags', '+faststart', front)
@@ -38,11 +41,13 @@ def with_hole(path, begin, end):
     return target
 
 
-@pytest.mark.parametrize('suffix', CODECS)
+@pytest.mark.parametrize('suffix', [*CODECS, *OTHERS])
 def test_whole_files_are_whole(tmp_path, suffix):
     path = made(tmp_path, suffix)
     result, metadata = found(path)
-    assert result['complete'] and metadata['frames_read'] == 40 and result['warnings'] == []
+    assert result['complete'] and result['warnings'] == []
+    assert (metadata['frames_read'], metadata['frames_missing'], metadata['total_frames']) == (40, 0, 40)
+    assert metadata['duration'] == pytest.approx(40 / metadata['fps'], abs=0.05)
     assert structure_of(path, container_of(path)) == Structure()
 
 

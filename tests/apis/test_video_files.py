@@ -60,16 +60,6 @@ def test_both_parts_of_a_joined_recording_are_scored(tmp_path, suffix):
     assert steps.min() > 0 and steps.max() < 0.13
 
 
-def test_a_whole_recording_is_complete(tmp_path):
-    codecs = {'a.avi': 'mpeg4', 'a.mpg': 'mpeg2video', **dict.fromkeys(('a.ts', 'a.mkv', 'a.mp4'), 'libx264')}
-    for name, codec in codecs.items():
-        result = assess(encode(tmp_path / name, [0.5] * 50, fps=25, codec=codec))
-        found = result['metadata']
-        assert result['complete'] and result['warnings'] == [], (name, result['warnings'])
-        assert (found['frames_read'], found['frames_missing'], found['total_frames']) == (50, 0, 50)
-        assert found['duration'] == pytest.approx(2.0, abs=0.05)
-
-
 def test_frames_after_damage_are_those_of_the_ffmpeg_program_and_the_lost_ones_are_counted(tmp_path):
     # Small frames, so that the damage takes several of them whole.
     path = encode(tmp_path / 'a.mp4', [0.8] * 60 + [0.2] * 60, gop=12)

@@ -30,7 +30,7 @@ def without_torch(code: str, *arguments: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize('suffix', ['.onnx', '.xml'])
-def test_python_scores_an_exported_file_without_torch(exported, suffix, tmp_path):
+def test_python_and_the_command_score_an_exported_file_without_torch(exported, suffix, tmp_path):
     model, files = exported
     if suffix not in files:
         pytest.skip('OpenVINO is not installed.')
@@ -40,26 +40,17 @@ def test_python_scores_an_exported_file_without_torch(exported, suffix, tmp_path
         'model = MIQAModel(sys.argv[1])\n'
         'scores = model.assess(sys.argv[2:])\n'
         "print(json.dumps([scores, batch_assess(sys.argv[2:], sys.argv[1]), str(model.device), 'torch' in sys.modules\n"
-        "    and sys.modules['torch'] is not None]))"
+        "    and sys.modules['torch'] is not None]))\n"
+        'from miqa.cli.main import main\n'
+        "main(['image', *sys.argv[2:], '--model', sys.argv[1], '--json', '--quiet'])"
     )
     done = without_torch(code, files[suffix], *paths)
     assert done.returncode == 0, done.stderr[-3000:]
-    scores, again, device, has_torch = json.loads(done.stdout)
+    first, *lines = map(json.loads, done.stdout.splitlines())
+    scores, again, device, has_torch = first
     assert scores == pytest.approx(model.assess(paths), abs=1e-4) and again == scores
     assert device == 'cpu' and not has_torch
-
-
-@pytest.mark.parametrize('suffix', ['.onnx', '.xml'])
-def test_the_command_scores_an_exported_file_without_torch(exported, suffix, tmp_path):
-    model, files = exported
-    if suffix not in files:
-        pytest.skip('OpenVINO is not installed.')
-    paths = write_photos(tmp_path, 3)
-    code = 'from miqa.cli.main import main; main(sys.argv[1:])'
-    done = without_torch(code, 'image', *paths, '--model', files[suffix], '--json', '--quiet')
-    assert done.returncode == 0, done.stderr[-3000:]
-    scores = [json.loads(line)['score'] for line in done.stdout.splitlines()]
-    assert scores == pytest.approx(model.assess(paths), abs=1e-4)
+    assert [line['score'] for line in lines] == pytest.approx(scores, abs=1e-6)
 
 
 def test_frames_as_they_come_are_scored_without_torch(exported, tmp_path):

@@ -15,14 +15,7 @@ from helpers_responses import write_labelled
 from skimage.metrics import peak_signal_noise_ratio
 
 from miqa.benchmark import baselines
-from miqa.benchmark.baselines import (
-    build_metric,
-    confidence_scores,
-    labels_without,
-    read_test_images,
-    run,
-    score_images,
-)
+from miqa.benchmark.baselines import confidence_scores, labels_without, read_test_images, run, score_images
 from miqa.benchmark.baselines.human_vision import FeatureDistance
 from miqa.datasets import MIQDDataset
 from miqa.keeping.sealed import write_sealed_json
@@ -145,8 +138,13 @@ def test_weights_that_cannot_be_fetched_are_reported_with_what_to_do(monkeypatch
 
 def test_pyiqa_is_asked_for_only_by_name_and_its_absence_is_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, 'pyiqa', None)
-    refused(ImportError, 'MANIQA .non-commercial licence. needs pyiqa.*pip install .*pyiqa', build_metric, 'MANIQA')
-    build_metric('PSNR')
+    refused(
+        ImportError,
+        'MANIQA .non-commercial licence. needs pyiqa.*pip install .*pyiqa',
+        baselines.build_metric,
+        'MANIQA',
+    )
+    baselines.build_metric('PSNR')
 
 
 def test_any_metric_of_pyiqa_can_be_named_and_its_direction_is_kept(database, monkeypatch):
@@ -165,12 +163,12 @@ def test_any_metric_of_pyiqa_can_be_named_and_its_direction_is_kept(database, mo
     scores = score_images(database, 'cls', images, 'pyiqa:darkness', progress=False)
     first = read_image(database / 'miqa_cls' / 'images' / images.image[0])
     assert scores[0] == pytest.approx(first.mean() / 255 - 1, abs=1e-5)
-    refused(ValueError, "Did you mean 'darkness'", build_metric, 'pyiqa:darknes')
+    refused(ValueError, "Did you mean 'darkness'", baselines.build_metric, 'pyiqa:darknes')
     run._build_once.cache_clear()
 
 
 def test_an_unknown_measure_is_refused_with_the_nearest_name():
-    refused(ValueError, "Did you mean 'SSIM'", build_metric, 'SIM')
+    refused(ValueError, "Did you mean 'SSIM'", baselines.build_metric, 'SIM')
 
 
 def test_confidence_of_a_classifier_is_what_its_responses_say(answered):

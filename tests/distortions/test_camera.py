@@ -7,27 +7,13 @@ import pytest
 from helpers_refusals import refused
 from skimage import data
 
-from miqa.distortions import (
-    CAMERA_DISTORTIONS,
-    apply_distortion,
-    candidates,
-    distort,
-    random_camera_damage,
-    select_levels,
-)
+from miqa import distortions, taxonomy
+from miqa.distortions import CAMERA_DISTORTIONS, apply_distortion, distort, random_camera_damage, select_levels
 from miqa.distortions.camera.light import disc, to_display, to_linear
 from miqa.distortions.camera.motion import draw_trajectory
 from miqa.distortions.registry import LINEAR_STAGES, STAGES, distortion
 from miqa.running import generator_for
-from miqa.taxonomy import (
-    ALL_DISTORTIONS,
-    DISTORTION_FAMILIES,
-    KNOWN_DISTORTIONS,
-    Version,
-    distortions_named,
-    parse_version_name,
-    version_name,
-)
+from miqa.taxonomy import ALL_DISTORTIONS, DISTORTION_FAMILIES, KNOWN_DISTORTIONS, distortions_named
 
 
 @pytest.fixture(scope='module')
@@ -52,8 +38,8 @@ def test_names_can_be_told_apart_in_file_names():
     for name, other in itertools.permutations(KNOWN_DISTORTIONS, 2):
         assert not name.endswith(f'_{other}')
     for name in ALL_DISTORTIONS:
-        version = Version('a_picture_1', name, 2, 4)
-        assert parse_version_name(version_name(version)) == version
+        version = taxonomy.Version('a_picture_1', name, 2, 4)
+        assert taxonomy.parse_version_name(taxonomy.version_name(version)) == version
 
 
 def test_words_stand_for_names_and_families():
@@ -87,7 +73,7 @@ def test_a_stop_halves_the_light(stops, expected):
 def test_optics_spread_light_and_keep_its_sum(name):
     light = np.zeros((256, 256, 3), np.float32)
     light[128, 128] = 100
-    spread = distortion(name).function(light, generator_for(name), **candidates(name)[2])
+    spread = distortion(name).function(light, generator_for(name), **distortions.candidates(name)[2])
     assert spread.sum() == pytest.approx(light.sum(), rel=0.02)
     assert spread.max() < 20
 

@@ -38,10 +38,22 @@ def regions(root, **options):
     return dataset(root, {'type': 'PackViews', 'image': 32, 'region': 48}, **options)
 
 
-@pytest.fixture
-def model():
+def untrained():
     torch.manual_seed(0)
     return tiny_assessor(dropout=0.0)
+
+
+@pytest.fixture
+def model():
+    return untrained()
+
+
+@pytest.fixture(scope='module')
+def filled(root, tmp_path_factory):
+    """A cache of the training split, with the features of an encoder like that of every other test."""
+    folder = tmp_path_factory.mktemp('filled') / 'cache'
+    fill(untrained(), regions(root), folder)
+    return folder
 
 
 def fill(model, data, folder, **options):
@@ -57,12 +69,11 @@ def training_step(model, items):
     return loss, gradients
 
 
-def test_a_training_step_from_the_cache_equals_the_one_with_the_encoder(root, model, tmp_path):
-    fill(model, regions(root), tmp_path / 'cache')
+def test_a_training_step_from_the_cache_equals_the_one_with_the_encoder(root, model, filled):
     flip = {'type': 'RandomFlip'}
     with_encoder = dataset(root, flip, {'type': 'PackViews', 'image': 32, 'region': 48, 'random': True})
     pack = {'type': 'PackViews', 'image': 32, 'region': None, 'random': True}
-    from_cache = dataset(root, flip, pack, {'type': 'LoadRegionFeatures', 'cache': str(tmp_path / 'cache')})
+    from_cache = dataset(root, flip, pack, {'type': 'LoadRegionFeatures', 'cache': str(filled)})
     chosen = [0, 5, 11, 28]
     expected, expected_gradients = training_step(model, [with_encoder[i] for i in chosen])
     found, gradients = training_step(model, [from_cache[i] for i in chosen])
@@ -130,9 +141,8 @@ def test_a_run_that_was_begun_with_another_encoder_is_not_continued(root, model,
         fill(tiny_assessor(), regions(root), tmp_path / 'cache')
 
 
-def test_a_cache_that_is_there_is_not_overwritten(root, model, tmp_path):
-    fill(model, regions(root), tmp_path / 'cache')
-    refused(FileExistsError, 'cache exists already. Delete it first', fill, model, regions(root), tmp_path / 'cache')
+def test_a_cache_that_is_there_is_not_overwritten(root, model, filled):
+    refused(FileExistsError, 'cache exists already. Delete it first', fill, model, regions(root), filled)
 
 
 def cached_batch(root, folder):
@@ -141,9 +151,8 @@ def cached_batch(root, folder):
     return pseudo_collate([data[0], data[1]])
 
 
-def test_features_of_another_encoder_are_refused_when_they_are_used(root, model, tmp_path):
-    fill(model, regions(root), tmp_path / 'cache')
-    batch = cached_batch(root, tmp_path / 'cache')
+def test_features_of_another_encoder_are_refused_when_they_are_used(root, model, filled):
+    batch = cached_batch(root, filled)
     torch.manual_seed(1)
     other = tiny_assessor()
     with pytest.raises(ValueError, match='made by another frozen encoder or from another view'):
@@ -152,9 +161,8 @@ def test_features_of_another_encoder_are_refused_when_they_are_used(root, model,
     other(**other.data_preprocessor(batch, True), mode='loss')
 
 
-def test_features_of_another_normalisation_are_refused(root, model, tmp_path):
-    fill(model, regions(root), tmp_path / 'cache')
-    batch = cached_batch(root, tmp_path / 'cache')
+def test_features_of_another_normalisation_are_refused(root, model, filled):
+    batch = cached_batch(root, filled)
     model.data_preprocessor.views['region']['std'] = (0.4, 0.5, 0.5)
     refused(ValueError, 'another view', model, **model.data_preprocessor(batch, True), mode='loss')
 
@@ -182,9 +190,8 @@ def test_a_missing_or_damaged_cache_is_a_sentence(root, model, tmp_path):
     refused(ValueError, 'is not whole', FeatureCache, tmp_path / 'cache')
 
 
-def test_the_transform_travels_to_worker_processes_without_its_arrays(root, model, tmp_path):
-    fill(model, regions(root), tmp_path / 'cache')
-    transform = LoadRegionFeatures(tmp_path / 'cache')
+def test_the_transform_travels_to_worker_processes_without_its_arrays(root, filled):
+    transform = LoadRegionFeatures(filled)
     assert len(pickle.dumps(transform)) < 1000
     results = {'path': regions(root).get_data_info(2)['path'], 'inputs': {}}
     ours = transform(dict(results, inputs={}))['inputs']
@@ -226,10 +233,9 @@ def test_the_cached_configs_differ_from_the_others_in_the_training_pipeline_alon
     assert plain == cached
 
 
-def test_features_of_pictures_that_were_resized_otherwise_are_refused(root, model, tmp_path):
+def test_features_of_pictures_that_were_resized_otherwise_are_refused(filled):
     """The cache of one config, given to another that resizes to other pixels."""
-    fill(model, regions(root), tmp_path / 'cache')
-    cached = [{'type': 'LoadRegionFeatures', 'cache': str(tmp_path / 'cache')}]
+    cached = [{'type': 'LoadRegionFeatures', 'cache': str(filled)}]
     check_cached_pixels(cached, LOAD)
     for other in ({'size': 49}, {'interpolation': 'bicubic'}):
         with pytest.raises(ValueError, match=r'short side of 48 pixels \(bilinear\), but the config resizes to 4[89]'):

@@ -3,14 +3,8 @@
 import numpy as np
 import pytest
 
-from miqa.evaluation.published import (
-    HUMAN_METHODS,
-    TEST_IMAGES,
-    TRAINED_METHODS,
-    is_official_test_set,
-    published_scores,
-    published_tables,
-)
+from miqa.evaluation import published
+from miqa.evaluation.published import HUMAN_METHODS, TRAINED_METHODS, published_scores, published_tables
 from miqa.taxonomy import LABELS, TASKS, TEST_LABEL_DEVIATIONS
 
 ROWS = published_tables().to_dict('records')
@@ -46,8 +40,8 @@ def test_published_scores_are_found_by_name_or_absent():
 
 def test_only_the_papers_own_test_set_counts_as_official():
     sigma = TEST_LABEL_DEVIATIONS['composite', 'ins']
-    labels = np.where(np.arange(TEST_IMAGES['ins']) % 2, 0.5 + sigma, 0.5 - sigma)
-    assert is_official_test_set(labels, 'ins', 'composite')
-    assert not is_official_test_set(labels[:-2], 'ins', 'composite')
-    assert not is_official_test_set(labels * 1.01, 'ins', 'composite')
-    assert not is_official_test_set(labels, 'ins', 'accuracy')
+    labels = np.where(np.arange(published.TEST_IMAGES['ins']) % 2, 0.5 + sigma, 0.5 - sigma)
+    assert published.is_official_test_set(labels, 'ins', 'composite')
+    assert not published.is_official_test_set(labels[:-2], 'ins', 'composite')
+    assert not published.is_official_test_set(labels * 1.01, 'ins', 'composite')
+    assert not published.is_official_test_set(labels, 'ins', 'accuracy')

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import onnx
 import pytest
+from helpers_apis import status_of
 from helpers_machines import save, square
 from helpers_refusals import refused
 from onnx import TensorProto, helper
@@ -120,8 +121,7 @@ def test_the_same_command_again_makes_nothing_twice_and_gives_the_same_gate(gate
 @pytest.mark.parametrize('name', ['before.onnx', 'gate.json', 'report.html'])
 def test_a_file_of_somebody_else_is_not_replaced(shots, tmp_path, capsys, name):
     (tmp_path / name).write_text('{"mine": 1}')
-    with pytest.raises(SystemExit):
-        main([*command(shots), '--out', str(tmp_path)])
+    assert status_of(*command(shots), '--out', str(tmp_path))
     assert f'{name} is not of `miqa gate make`' in capsys.readouterr().err
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, '{"mine": 1}')]
 

@@ -1,6 +1,7 @@
 """What a path may lead to besides a file: nothing of it is opened, and nothing waits."""
 
 import os
+import pkgutil
 import socket
 import subprocess
 import sys
@@ -86,41 +87,30 @@ def test_what_replaces_the_file_between_look_and_opening_is_found(tmp_path, monk
     assert isinstance(quick(open_regular, path), NotARegularFile)
 
 
-def readers():
-    """Every reader of a path, by what it reads."""
-    from machine_iqa import MIQAModel
-    from miqa.annotations.coco import read_coco
-    from miqa.apis.gate_fit import Gate
-    from miqa.apis.video.reading import open_video
-    from miqa.datasets.packed import open_shard
-    from miqa.distortions.sources import read_names
-    from miqa.keeping import sha256_of_file
-    from miqa.keeping.sealed import read_batch, read_sealed_json
-    from miqa.outside.json_text import read_settings
-    from miqa.pictures import read_image
-    from miqa.pictures.reading import picture_size, read_preview
+def resolved(name):
+    return pkgutil.resolve_name(f'miqa.{name}')
 
-    return {
-        'picture': read_image,
-        'size of a picture': picture_size,
-        'preview': lambda path: read_preview(path, 1000),
-        'weights': lambda path: MIQAModel(weights=path),
-        'exported model': lambda path: MIQAModel(weights=path.with_suffix('.onnx')),
-        'names': read_names,
-        'annotations': read_coco,
-        'gate': Gate.load,
-        'settings': read_settings,
-        'sealed JSON': lambda path: read_sealed_json(path, 'again'),
-        'sealed batch': lambda path: read_batch(path, 'again'),
-        'shard': open_shard,
-        'digest': sha256_of_file,
-        'video': open_video,
-    }
+
+#: Every reader of a path, by what it reads.
+READERS = {
+    'exported model': lambda path: resolved('apis.model:MIQAModel')(weights=path.with_suffix('.onnx')),
+    'weights': lambda path: resolved('apis.model:MIQAModel')(weights=path),
+    'preview': lambda path: resolved('pictures.reading:read_preview')(path, 1000),
+    'sealed JSON': lambda path: resolved('keeping.sealed:read_sealed_json')(path, 'again'),
+    'sealed batch': lambda path: resolved('keeping.sealed:read_batch')(path, 'again'),
+    **{name: lambda path, place=place: resolved(place)(path) for name, place in (
+        ('picture', 'pictures:read_image'), ('size of a picture', 'pictures.reading:picture_size'),
+        ('names', 'distortions.sources:read_names'), ('annotations', 'annotations.coco:read_coco'),
+        ('gate', 'apis.gate_fit:Gate.load'), ('settings', 'outside.json_text:read_settings'),
+        ('shard', 'datasets.packed:open_shard'), ('digest', 'keeping:sha256_of_file'),
+        ('video', 'apis.video.reading:open_video'),
+    )},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize('kind', ['pipe', 'device'])
 def test_no_reader_waits_for_a_pipe_or_reads_a_device(kind, tmp_path):
-    for name, reader in readers().items():
+    for name, reader in READERS.items():
         path = tmp_path / f'{name}.jpg'
         for place in (path, path.with_suffix('.onnx')):
             os.mkfifo(place) if kind == 'pipe' else place.symlink_to('/dev/zero')

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers_apis import status_of
 from helpers_pictures import file_of, smooth
 from helpers_refusals import refused
 
@@ -114,9 +115,7 @@ def test_a_folder_that_cannot_be_read_is_counted_and_named(locked, weights, caps
     with pytest.raises(PermissionError):
         list(find_images(['shots']))
     for command in (['image', 'shots'], ['filter', 'shots', '--keep', '1'], ['image', 'shots/private']):
-        with pytest.raises(SystemExit) as end:
-            main([*command, '--weights', weights])
-        assert end.value.code == 3
+        assert status_of(*command, '--weights', weights) == 3
         assert 'shots/private cannot be read: Permission denied' in capsys.readouterr().err
 
 
@@ -127,23 +126,11 @@ def test_pictures_that_are_not_read_here_are_reported_and_not_passed_over(weight
     Path('shots/notes.txt').write_text('no picture')
     os.symlink('gone.png', 'shots/broken.png')
     os.mkfifo('shots/pipe.jpg')
-    with pytest.raises(SystemExit) as end:
-        main(['image', 'shots', '--weights', weights])
+    status = status_of('image', 'shots', '--weights', weights)
     said = capsys.readouterr().err
-    assert end.value.code == 3 and '1 image scored, 4 could not be read' in said
+    assert status == 3 and '1 image scored, 4 could not be read' in said
     for name in ('b.JXL', 'c.dng', 'broken.png', 'pipe.jpg'):
         assert f'shots/{name}' in said
-
-
-def test_videos_are_found_in_the_same_way(locked):
-    for name in ('clips/a.mp4', 'elsewhere/b.mp4', 'clips/private/c.mp4'):
-        put(name)
-    os.symlink(os.path.abspath('elsewhere'), 'clips/linked')
-    os.symlink('.', 'clips/loop')
-    locked.add('private')
-    left_out = SkippedFiles()
-    found = video.find_videos(['clips', 'clips/../clips/a.mp4'], left_out)
-    assert list(map(str, found)) == ['clips/a.mp4', 'clips/linked/b.mp4'] and left_out.count == 1
 
 
 def test_sources_of_a_database_that_cannot_be_used_are_named(caplog):
@@ -192,9 +179,8 @@ def test_output_never_goes_where_a_linked_input_folder_is_walked(weights, capsys
     filtering = ['filter', 'shots', '--keep', '1', '--to']
     for command in ([*filtering, 'elsewhere/good'], [*filtering, 'elsewhere/deep/good'],
                     ['image', 'shots', '--annotated', 'elsewhere']):  # fmt: skip
-        with pytest.raises(SystemExit) as end:
-            main([*command, '--weights', weights])
-        assert end.value.code == 1 and 'lies in the input folder' in capsys.readouterr().err
+        status = status_of(*command, '--weights', weights)
+        assert status == 1 and 'lies in the input folder' in capsys.readouterr().err
     main([*filtering, 'good', '--weights', weights, '--quiet'])
     assert sorted(os.listdir('good')) == ['a.png', 'linked']
 
@@ -203,13 +189,11 @@ def test_file_addresses_and_names_with_a_dash_or_a_tilde_in_front_are_explained(
     put('a b.png', '-x.png', 'home/c.png')
     monkeypatch.setenv('HOME', str(tmp_path / 'home'))
     weights = ['--weights', weights, '--quiet']
-    with pytest.raises(SystemExit):
-        main(['image', f'file://{tmp_path}/a%20b.png', *weights[:2]])
+    assert status_of('image', f'file://{tmp_path}/a%20b.png', *weights[:2])
     said = capsys.readouterr().err
     assert f'without file://, such as {tmp_path}/a b.png' in said
-    with pytest.raises(SystemExit) as end:
-        main(['image', '-x.png', *weights])
-    assert end.value.code == 2 and 'is given as ./-x.png' in capsys.readouterr().err
+    status = status_of('image', '-x.png', *weights)
+    assert status == 2 and 'is given as ./-x.png' in capsys.readouterr().err
     main(['image', './-x.png', f'{tmp_path}/a b.png', '--out=~/scores.csv', *weights])
     main(['image', '~/c.png', *weights])
     assert (tmp_path / 'home' / 'scores.csv').is_file() and '/home/c.png' in capsys.readouterr().out
@@ -218,16 +202,23 @@ def test_file_addresses_and_names_with_a_dash_or_a_tilde_in_front_are_explained(
     assert '~/d.png' in capsys.readouterr().out
 
 
-def test_pictures_of_a_database_are_found_in_the_same_way_and_what_is_left_out_is_named(locked):
-    put('shots/a.png', 'elsewhere/b.png', 'shots/private/c.png')
-    os.symlink(os.path.abspath('elsewhere'), 'shots/linked')
-    os.symlink('.', 'shots/loop')
-    os.symlink('gone.png', 'shots/d.png')
-    Path('shots/e.heic').write_bytes(b'x')
+@pytest.mark.parametrize('kind', ['pictures of a database', 'videos'])
+def test_other_files_are_found_in_the_same_way_and_what_is_left_out_is_named(locked, kind):
+    suffix = 'mp4' if kind == 'videos' else 'png'
+    put(f'in/a.{suffix}', f'elsewhere/b.{suffix}', f'in/private/c.{suffix}')
+    os.symlink(os.path.abspath('elsewhere'), 'in/linked')
+    os.symlink('.', 'in/loop')
     locked.add('private')
-    left_out = SkippedFiles()
-    assert pictures_below('shots', left_out) == ['a.png', 'linked/b.png'] and left_out.count == 3
-    assert all(name in ' '.join(left_out.sentences) for name in ('private', 'd.png', 'e.heic'))
+    left_out, problems = SkippedFiles(), ['private']
+    if kind == 'videos':
+        found = [str(path.relative_to('in')) for path in video.find_videos(['in', 'in/../in/a.mp4'], left_out)]
+    else:
+        os.symlink('gone.png', 'in/d.png')
+        Path('in/e.heic').write_bytes(b'x')
+        found = pictures_below('in', left_out)
+        problems += ['d.png', 'e.heic']
+    assert found == [f'a.{suffix}', f'linked/b.{suffix}'] and left_out.count == len(problems)
+    assert all(name in ' '.join(left_out.sentences) for name in problems)
 
 
 def test_a_database_never_lies_among_its_own_sources():

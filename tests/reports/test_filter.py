@@ -8,16 +8,8 @@ from helpers_responses import write_labelled
 
 from miqa.benchmark.baselines import read_test_images
 from miqa.labelling import ScoreFolder, scores_folder
-from miqa.reports.filter_benefit import (
-    ORACLE,
-    RANDOM,
-    area_gained,
-    compare_filters,
-    comparison_plot,
-    machine_curves,
-    machine_plot,
-    machine_results,
-)
+from miqa.reports import filter_benefit
+from miqa.reports.filter_benefit import ORACLE, RANDOM, compare_filters, machine_curves, machine_results
 from miqa.reports.plots import REMOVED_SHARES
 
 SHARES = (0.0, 0.25, 0.5, 0.75)
@@ -61,7 +53,7 @@ def test_nothing_is_above_the_oracle_and_a_random_order_is_flat():
 
 
 def test_area_gained_of_a_straight_rise_is_half_of_it():
-    assert area_gained(np.array([0.5, 0.55, 0.6]), (0.0, 0.35, 0.7)) == pytest.approx(0.05)
+    assert filter_benefit.area_gained(np.array([0.5, 0.55, 0.6]), (0.0, 0.35, 0.7)) == pytest.approx(0.05)
 
 
 def test_images_on_which_a_machine_abstains_do_not_count_for_it():
@@ -90,9 +82,11 @@ def test_plots_draw_the_curves_and_one_line_for_each_machine():
     rng = np.random.default_rng(2)
     results = pd.DataFrame({'a': rng.random(40), 'b': rng.random(40)})
     curves, _ = compare_filters({'x': rng.random(40)}, results)
-    lines = {line.get_label(): line.get_ydata() for line in comparison_plot(curves).axes[0].lines}
+    lines = {line.get_label(): line.get_ydata() for line in filter_benefit.comparison_plot(curves).axes[0].lines}
     assert set(lines) == {'x', ORACLE, RANDOM}
     np.testing.assert_array_equal(lines['x'], curves['x'])
-    panels = machine_plot({'consistency scores': rng.random(40), 'accuracy scores': rng.random(40)}, results).axes
+    panels = filter_benefit.machine_plot(
+        {'consistency scores': rng.random(40), 'accuracy scores': rng.random(40)}, results
+    ).axes
     assert [axes.get_title() for axes in panels] == ['consistency scores', 'accuracy scores']
     assert [line.get_label().split()[0] for line in panels[1].lines] == ['a', 'b']
