@@ -45,10 +45,11 @@ class ImageInput(NamedTuple):
 
 
 class NetworkOutput(NamedTuple):
-    """An output: its name, and the length of each axis, None where it is not fixed."""
+    """An output: its name, the length of each axis, None where it is not fixed, and whether it is quantised."""
 
     name: str
     shape: tuple[int | None, ...]
+    quantised: bool = False
 
 
 class ExportedNetwork(ABC):
@@ -118,7 +119,11 @@ class OnnxNetwork(ExportedNetwork):
         self.session, self.device = open_onnx(file, device, file=read)
         self.files = read.digests
         self.outputs = tuple(
-            NetworkOutput(item.name, tuple(side if isinstance(side, int) else None for side in item.shape or ()))
+            NetworkOutput(
+                item.name,
+                tuple(side if isinstance(side, int) else None for side in item.shape or ()),
+                item.type in ('tensor(uint8)', 'tensor(int8)'),
+            )
             for item in self.session.get_outputs()
         )
         self.metadata = dict(self.session.get_modelmeta().custom_metadata_map)

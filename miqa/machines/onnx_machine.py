@@ -176,7 +176,7 @@ class OnnxMachine(Machine):
             return self.options.classes
         shape = next(output.shape for output in self.network.outputs if output.name == self.output)
         if self.task == 'cls':
-            return shape[-1] if len(shape) == 2 else None
+            return shape[1] if len(shape) == 2 or shape[2:] == (1, 1) else None
         return shape[-1 if self.input.channels_last else 1] if len(shape) == 4 else None
 
     @property
@@ -186,6 +186,7 @@ class OnnxMachine(Machine):
 
     def _check_outputs(self, names: dict[str, str | Sequence[str]], logits_name: str | None) -> None:
         output_names = self.network.output_names
+        whole = {output.name for output in self.network.outputs if output.quantised}
         # Boxes of five values end with their score.
         last = {item.name: (item.shape or (None,))[-1] for item in self.network.outputs}
         with_scores = self.layout == 'boxes_scores_labels' and last.get(str(names['boxes'])) == 5
@@ -198,10 +199,18 @@ class OnnxMachine(Machine):
         if self.task in ('cls', 'seg'):
             if logits_name is not None and logits_name not in output_names:
                 raise ValueError(f'{self.file} has no output {logits_name!r}; it has {", ".join(output_names)}.')
+            needed = {logits_name or output_names[0]} if self.task == 'cls' else set()
         elif missing:
             raise ValueError(
                 f'{self.file} has no output {missing[0]!r}, which layout {self.layout!r} reads for {self.task}; it has '
                 f'{", ".join(output_names)}. Give its name, such as boxes_name={output_names[0]!r}, or another layout.'
+            )
+
+        needed -= {str(names.get(role)) for role in ('labels', 'masks')}
+        if needed & whole:
+            raise ValueError(
+                f'{self.file} gives {min(needed & whole)!r} as quantised numbers of 8 bits, whose scale nothing tells. '
+                'Export it with outputs of type float: DequantizeLinear at the end.'
             )
 
     def predict_prepared(self, batch: list[tuple[np.ndarray, Placement]]) -> list[Prediction]:
@@ -213,7 +222,9 @@ class OnnxMachine(Machine):
         return [self._finish(image, place) for image, place in batch]
 
     def _first(self, images: np.ndarray) -> np.ndarray:
-        return self.network.run(images, names=[self.output])[self.output].astype(np.float64)
+        output = self.network.run(images, names=[self.output])[self.output].astype(np.float64)
+        # Networks that end with a convolution give (B, K, 1, 1).
+        return output.reshape(output.shape[:2]) if output.shape[2:] == (1, 1) else output
 
     def _classes(self, row: np.ndarray) -> ClassPrediction:
         if self.outputs == 'probabilities':

@@ -197,6 +197,27 @@ def test_a_file_for_one_image_at_a_time_is_given_one_at_a_time(classifier):
     assert (machine.classes, machine.class_count) == (None, 2)
 
 
+def test_classes_come_as_places_of_one_pixel_and_never_as_quantised_numbers_without_a_scale(classifier, tmp_path):
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    expected = [answer.probabilities for answer in OnnxMachine(classifier, size=(8, 8)).predict(pictures(2))]
+    model = onnx.load(classifier)
+    flat = model.graph.node.pop()
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info(flat.input[0], TensorProto.FLOAT, [1, 2, 1, 1]))
+    onnx.save(model, tmp_path / 'square.onnx')
+    machine = OnnxMachine(tmp_path / 'square.onnx', size=(8, 8))
+    np.testing.assert_array_equal([answer.probabilities for answer in machine.predict(pictures(2))], expected)
+    assert machine.class_count == 2
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(0.1), 'scale'))
+    model.graph.initializer.append(numpy_helper.from_array(np.uint8(128), 'zero'))
+    model.graph.node.append(helper.make_node('QuantizeLinear', [flat.input[0], 'scale', 'zero'], ['q']))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info('q', TensorProto.UINT8, [1, 2, 1, 1]))
+    onnx.save(model, tmp_path / 'quantised.onnx')
+    with pytest.raises(ValueError, match='quantised numbers of 8 bits'):
+        OnnxMachine(tmp_path / 'quantised.onnx', size=(8, 8))
+
+
 def test_a_machine_is_known_by_the_numbers_beside_its_file_as_they_were_when_it_was_opened(classifier, tmp_path):
     import onnx
 
