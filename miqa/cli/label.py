@@ -7,6 +7,9 @@ import argparse
 from miqa.apis.command_options import SOME_FAILED, check_sources
 from miqa.taxonomy import counted
 
+#: Labels whose standard deviation is below are equal but for rounding.
+_EQUAL = 1e-9
+
 DESCRIPTION = """\
 Make a labelled database: distort the pictures, let the machines look at every version, turn their answers into
 labels, divide the sources into train and val, and check the result. Stopped at any moment, the same command goes on.
@@ -201,6 +204,8 @@ def _report(args: argparse.Namespace, made) -> int:
     for label, values in manifest['statistics'].items():
         if values:
             print(f'  {label:12s} mean {values["mean"]:.4f}, standard deviation {values["std"]:.4f}')
+            if values['std'] < _EQUAL:
+                print(f'  WARNING: {label} is the same for all pictures: no model learns anything from it.')
     if manifest['excluded_images']:
         reasons = '; '.join(sorted(set(filter(None, manifest['excluded'].values()))))
         print(f'  Without a label: {counted(manifest["excluded_images"], "picture")}: {reasons}')

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from miqa.errors import MIQAError
 from miqa.outside.addresses import redact_users
 from miqa.outside.names import printable, printable_text
 from miqa.taxonomy import did_you_mean
@@ -175,7 +176,7 @@ def as_typed(*options: str, words: Sequence[str] | None = None) -> str:
 
 
 class Interruption(KeyboardInterrupt):
-    """The process was asked to end, by Ctrl-C or by SIGTERM."""
+    """The process was asked to end, by Ctrl-C, SIGTERM or SIGHUP."""
 
     def __init__(self, number: int = signal.SIGINT):
         super().__init__()
@@ -185,8 +186,9 @@ class Interruption(KeyboardInterrupt):
 def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] = '') -> None:
     """Run ``main``; print an expected error as one sentence and exit with status 1.
 
-    On Ctrl-C and SIGTERM all processes that it started end too, temporary files are removed, and it exits with 130
-    or 143 and ``go_on``. Where nobody reads the output any more (``| head -1``), it ends quietly with 141.
+    On Ctrl-C, SIGTERM and a closed terminal all processes that it started end too, temporary files are removed, and it
+    exits with 130, 143 or 129 and ``go_on``. Where nobody reads the output any more (``| head -1``), it ends quietly
+    with 141.
 
     Set ``MIQA_TRACEBACK=1`` to see where an error came from. Errors that no input of the user's can cause keep
     their traceback.
@@ -216,21 +218,12 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         # Of several processes that train together, one speaks, and not where another's error, said already, ended it.
         first = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0'
         if first and not (number == signal.SIGTERM and _has_been_said()):
-            print(f'\n{how}. {text}'.rstrip(' '), file=sys.stderr)
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                print(f'\n{how}. {text}'.rstrip(' '), file=sys.stderr)
         sys.exit(128 + number)
     except BrokenPipeError:
         _end_unread()
-    except (RuntimeError, AttributeError, TypeError, OverflowError, MemoryError) as error:
-        _say_surroundings(error)
-        lines = str(error).splitlines() or ['']
-        lost = isinstance(error, RuntimeError) and _LOST.search(lines[0])
-        if os.environ.get('MIQA_TRACEBACK') or os.environ.get('WORLD_SIZE', '1') == '1' or not lost:
-            raise
-        # Whoever ended first has said why.
-        if first_to_say(_LOST.pattern):
-            print('Error: another process of this run has ended, and this one ends with it.', file=sys.stderr)
-        sys.exit(1)
-    except (ValueError, KeyError, OSError, ImportError) as error:
+    except (MIQAError, ValueError, KeyError, OSError, ImportError) as error:
         if os.environ.get('MIQA_TRACEBACK'):
             raise
         _say_surroundings(error)
@@ -250,6 +243,16 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
                 f'Error: {redact_users(printable_text(text))}\n(Set MIQA_TRACEBACK=1 to see where it happened.)',
                 file=sys.stderr,
             )
+        sys.exit(1)
+    except (RuntimeError, AttributeError, TypeError, OverflowError, MemoryError) as error:
+        _say_surroundings(error)
+        lines = str(error).splitlines() or ['']
+        lost = isinstance(error, RuntimeError) and _LOST.search(lines[0])
+        if os.environ.get('MIQA_TRACEBACK') or os.environ.get('WORLD_SIZE', '1') == '1' or not lost:
+            raise
+        # Whoever ended first has said why.
+        if first_to_say(_LOST.pattern):
+            print('Error: another process of this run has ended, and this one ends with it.', file=sys.stderr)
         sys.exit(1)
 
 
@@ -300,7 +303,7 @@ def _drop_output() -> None:
 
 @contextlib.contextmanager
 def _ending_together() -> Iterator[None]:
-    """Raise :class:`Interruption` at Ctrl-C and SIGTERM, once the processes that this one started have ended.
+    """Raise :class:`Interruption` at Ctrl-C, SIGTERM and SIGHUP, once the processes that this one started have ended.
 
     Whatever a library makes of it on the way, such as an error of its own or nothing at all, it leaves as Interruption.
     """
@@ -310,10 +313,14 @@ def _ending_together() -> Iterator[None]:
 
     signals: list[int] = []
 
+    owner = os.getpid()
+
     def end(number: int, _) -> None:
+        if number not in (signal.SIGINT, signal.SIGTERM) and os.getpid() != owner:
+            os._exit(128 + number)  # of a process that was forked from this one
         signals.append(number)
         # A second Ctrl-C does not wait for anything.
-        for each in (signal.SIGINT, signal.SIGTERM):
+        for each in before:
             signal.signal(each, lambda again, _: os._exit(128 + again))
         # PyTorch's loaders would raise an error of theirs for every worker that ends.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -323,7 +330,11 @@ def _ending_together() -> Iterator[None]:
         end_children()
         raise Interruption(number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # A terminal that is closed; `nohup` has it ignored.
+    if hasattr(signal, 'SIGHUP') and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         try:
             yield

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from miqa.machines.answering import MachineFailed
+from miqa.running.clusters import WorkerLost
 from miqa.running.command_line import SAID_FOLDER, run_command
 
 _SWALLOWED = {
@@ -31,7 +33,14 @@ run_command(main, SAME_AGAIN)
 
 
 @pytest.mark.parametrize('reaction', _SWALLOWED.values(), ids=_SWALLOWED)
-@pytest.mark.parametrize(('number', 'said'), [(signal.SIGINT, 'Interrupted.'), (signal.SIGTERM, 'Stopped by SIGTERM.')])
+@pytest.mark.parametrize(
+    ('number', 'said'),
+    [
+        (signal.SIGINT, 'Interrupted.'),
+        (signal.SIGTERM, 'Stopped by SIGTERM.'),
+        (signal.SIGHUP, 'Stopped by SIGHUP.'),
+    ],
+)
 def test_an_interruption_that_a_library_catches_still_ends_with_its_sentence(reaction, number, said):
     program = _PROGRAM.format(number=int(number), reaction=reaction)
     ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=100)
@@ -47,6 +56,16 @@ def test_what_cannot_be_printed_is_no_success(words):
             [sys.executable, '-m', 'miqa', *words], stdout=disk, stderr=subprocess.PIPE, text=True, timeout=100
         )
     assert ended.returncode == 1 and ended.stderr.startswith('Error: The output cannot be written: No space left')
+
+
+@pytest.mark.parametrize('kind', [MachineFailed, WorkerLost])
+def test_an_error_of_this_project_is_a_sentence_whatever_else_it_is(kind, capsys):
+    def main():
+        raise kind('it cannot')
+
+    with pytest.raises(SystemExit, match='1'):
+        run_command(main)
+    assert capsys.readouterr().err.startswith('Error: it cannot\n')
 
 
 def test_an_interruption_before_the_command_begins_is_a_line():
