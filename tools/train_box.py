@@ -43,7 +43,7 @@ def main() -> None:
     import torch
     from card import write_card
     from classifiers import Classifiers, export_classifiers
-    from database import FAMILIES, MACHINES, SIDE, Views, build, load, whole_view
+    from database import FAMILIES, MACHINES, SIDE, build, load, whole_view
     from judging import judge_pairs, judge_versions, least_probabilities
     from network import BoxNetwork
     from photographs import SPLITS, list_photographs, parts_of
@@ -68,12 +68,7 @@ def main() -> None:
     network = BoxNetwork().eval()
     features = np.concatenate(
         [
-            responses(
-                network,
-                Views([np.load(folder / 'views.npy', mmap_mode='r')]),
-                folder / 'responses.npz',
-                SIDE,
-            )[0]
+            responses(network, np.load(folder / 'views.npy', mmap_mode='r'), folder / 'responses.npy', SIDE)
             for folder in folders
         ]
     )

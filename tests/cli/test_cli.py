@@ -2,7 +2,6 @@
 
 import io
 import json
-import runpy
 import shutil
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from PIL import Image
 from machine_iqa import MIQAModel
 from miqa.apis.drawings.annotated import annotated, scale_position
 from miqa.pictures.finding import find_images
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope='module')
@@ -154,19 +151,14 @@ def test_the_gate_copies_the_best_and_deletes_nothing(tmp_path, weights, capsys)
     assert sorted(Path(line).name for line in capsys.readouterr().out.splitlines()) == best
 
 
-def test_the_tool_does_what_the_command_does(tmp_path, weights, monkeypatch, capsys):
+def test_the_gate_links_and_refuses_a_target_within_the_input(tmp_path, weights, capsys):
     write_photos(tmp_path / 'shots', 2)
-
-    def run(*more):
-        monkeypatch.setattr('sys.argv', ['filter_images.py', 'shots', '--keep', '0.5', '--weights', weights, *more])
-        runpy.run_path(str(ROOT / 'tools' / 'demo' / 'filter_images.py'), run_name='__main__')
-
-    run('--to', 'good', '--mode', 'link')
+    command = ('filter', 'shots', '--keep', '0.5', '--weights', weights)
+    assert status_of(*command, '--to', 'good', '--mode', 'link') == 0
     assert 'Let 1 of 2 images through' in capsys.readouterr().err
     assert [path.is_symlink() for path in Path('good').iterdir()] == [True]
-    with pytest.raises(SystemExit) as end:
-        run('--to', 'shots/good')
-    assert end.value.code == 1 and 'lies in the input folder' in capsys.readouterr().err
+    assert status_of(*command, '--to', 'shots/good') == 1
+    assert 'lies in the input folder' in capsys.readouterr().err
 
 
 def test_models_are_listed(capsys):

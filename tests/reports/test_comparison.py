@@ -15,7 +15,6 @@ from miqa.benchmark.methods import parse_methods
 from miqa.benchmark.run import ALL_MACHINES, run_benchmark
 from miqa.evaluation.predictions import write_predictions
 from miqa.reports.comparison import print_comparison, save_comparison
-from miqa.reports.example_figure import Example, example_figure
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -82,23 +81,3 @@ def test_the_tool_does_the_same_from_the_command_line(warm, database, tmp_path):
     assert result.returncode == 0, result.stderr
     assert 'held-out sources' in result.stdout and 'filter_curve.png' in result.stdout
     assert (tmp_path / 'out' / 'scatter_psnr.png').is_file()
-
-
-def test_the_example_figure_writes_each_answer_in_the_colour_of_right_or_wrong():
-    image = np.zeros((20, 30, 3), np.uint8)
-    examples = [
-        Example(image, 'snow', [('A', 'goose', True), ('B', 'umbrella', False)], {'label': 0.5, 'SSIM': 0.9}),
-        Example(image, 'fog', [('A', 'goose', True), ('B', 'goose', True)], {'label': 1.0, 'SSIM': 0.3}),
-    ]
-    figure = example_figure(examples, 'title', 'footer')
-    texts = {text.get_text(): text.get_color() for axes in figure.axes for text in axes.texts}
-    assert texts['B: umbrella'] != texts['B: goose'] == texts['A: goose']
-    assert {'0.50', '0.90', '1.00', '0.30'} <= set(texts)
-
-
-def test_examples_with_different_scores_cannot_share_a_figure():
-    image = np.zeros((20, 30, 3), np.uint8)
-    with pytest.raises(ValueError, match='same scores'):
-        example_figure([Example(image, 'a', [], {'x': 1.0}), Example(image, 'b', [], {'y': 1.0})], 'title')
-    with pytest.raises(ValueError, match='at least one'):
-        example_figure([], 'title')

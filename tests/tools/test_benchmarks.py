@@ -83,7 +83,7 @@ def test_the_loader_benchmark_measures_every_way(tmp_path):
     torch.set_num_threads(threads)
     assert len(figures) == 6 and all(row['ms'] > 0 for row in figures.values())
     assert figures['plain: two resizes, float tensors']['times_plain'] == 1
-    assert [row['pictures'] for row in rows[::4]] == list(datasets) and len(rows) == 12
+    assert [row['pictures'] for row in rows[::3]] == list(datasets) and len(rows) == 9
     assert all(row['pictures_per_second'] > 0 for row in rows)
     assert len(MIQDDataset(root, 'cls')) == 3
 
@@ -210,7 +210,6 @@ def test_the_benchmark_of_files_scores_by_every_way_what_the_model_does(tmp_path
     own = MIQAModel(weights=tmp_path / 'best.pth', device='cpu')
     for model in (lite, own):
         assert benchmark.Plain(model)(paths[0]) == pytest.approx(model.assess(paths[0]), abs=1e-5)
-    assert benchmark.OneAtATime(own)(paths[0]) == pytest.approx(own.assess(paths[0]), abs=1e-5)
     rows = benchmark.measure(lite, paths, batch_sizes=(2,), repeats=1)
     assert [row['way'] for row in rows] == [
         "Pillow's plain way, one at a time", 'assess(path), one at a time', 'assess_all, ONNX Runtime, batch 2'

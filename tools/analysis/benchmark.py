@@ -28,6 +28,7 @@ HyperIQA, MANIQA and pyiqa:NAME need pyiqa (pip install pyiqa), whose licence do
 
 import argparse
 import importlib
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -64,20 +65,17 @@ CASES = {
 }
 
 
-def run_case(name: str, words: list[str] | None = None) -> None:
+def run_case(name: str, words: list[str]) -> None:
     """Parse the options of a case, measure, print its tables and write its figures.
 
     Args:
         name: one of :data:`CASES`. Its module yields (title, rows) from ``run(args)`` as soon as they are measured.
-        words: the options; None: those of this process.
+        words: the options.
     """
-    case = importlib.import_module(f'cases.{name}')
-    timing = importlib.import_module('cases.timing')
-    args = parse_case(name, sys.argv[2:] if words is None else words)
-    tables = {}
-    for title, rows in case.run(args):
+    args, tables = parse_case(name, words), {}
+    for title, rows in importlib.import_module(f'cases.{name}').run(args):
         tables[title] = rows
-        timing.show(title, rows)
+        importlib.import_module('cases.timing').show(title, rows)
         if args.out:
             write_json(args.out, tables)
 
@@ -104,35 +102,20 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     parser = ToolParser(description=__doc__.replace('{cases}', cases))
     parser.add_argument('data_root', metavar='DATA', help='folder with miqa_cls/ ... and splits/')
     parser.add_argument('--methods', nargs='+', required=True, metavar='METHOD', help='rows of the tables, see above')
-    parser.add_argument(
-        '--tasks', '--task', nargs='+', choices=DATABASE_TASKS, help='default: those that the database has'
-    )
-    parser.add_argument(
-        '--labels', '--label', nargs='+', choices=LABELS, default=list(LABELS), help='default: all three'
-    )
-    parser.add_argument(
-        '--split',
-        choices=('val', 'all'),
-        default='val',
-        help='images to score on: the test split, or all for predictions of a cross-validation (default: val)',
-    )
+    parser.add_argument('--tasks', '--task', nargs='+', choices=DATABASE_TASKS, help="default: the database's")
+    parser.add_argument('--labels', '--label', nargs='+', choices=LABELS, default=list(LABELS), help='default: all')
+    parser.add_argument('--split', choices=('val', 'all'), default='val', help='all: of a cross-validation')
     parser.add_argument('--out', default='work_dirs/benchmark', help='folder of the results (default: %(default)s)')
-    parser.add_argument(
-        '--mapping', choices=['none', *filter(None, MAPPINGS)], default='linear', help='map before RMSE'
-    )
+    parser.add_argument('--mapping', choices=['none', *filter(None, MAPPINGS)], default='linear', help='before RMSE')
     parser.add_argument('--resamples', type=int, default=1000, help='bootstrap resamples (default: 1000)')
     parser.add_argument('--seed', type=int, default=0, help='of the bootstrap (default: 0)')
     parser.add_argument('--missing', choices=['error', 'skip'], default='error', help='images that are not there')
     parser.add_argument('--cache', help='folder of measured baselines (default: beside the images)')
     parser.add_argument('--device', default='cpu', help="where the baselines' networks run (default: cpu)")
-    parser.add_argument(
-        '--jobs', '--workers', type=int, default=-1, help='processes that measure (default: one per core)'
-    )
+    parser.add_argument('--jobs', '--workers', type=int, default=-1, help='processes (default: one per core)')
     parser.add_argument('--plots', action='store_true', help='also draw intervals and filter curves as PNG files')
     parser.add_argument(
-        '--gains-of',
-        metavar='NAME',
-        help='also compare this method with the best confidence for subtle, background-only and other damage',
+        '--gains-of', metavar='NAME', help='also compare this method with the best confidence, by kind of damage'
     )
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='config keys for CONFIG:CHECKPOINT')
     return parser.parse_args(arguments)
@@ -141,7 +124,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 def main() -> None:
     """Run the benchmark and print its tables, or measure a case."""
     if sys.argv[1:2] and sys.argv[1] in CASES:
-        run_case(sys.argv[1])
+        run_case(sys.argv[1], sys.argv[2:])
         return
     args = parse_arguments()
     keep_freed_memory()
@@ -183,10 +166,7 @@ def run(args: argparse.Namespace, tasks: list[str]) -> None:
         paths.append(write_gains(table, args.gains_of, Path(args.out)))
         text += '\n' + paths[-1].read_text(encoding='utf-8')
     if Console().is_terminal:
-        text = (
-            text.replace('<br>', ' ').replace('<sub>', '').replace('</sub>', '').replace('<u>', '').replace('</u>', '')
-        )
-        Console().print(Markdown(text))
+        Console().print(Markdown(re.sub('</?(sub|u)>', '', text.replace('<br>', ' '))))
     else:
         print(text)
     print('Saved ' + ', '.join(map(str, paths)) + '.')

@@ -25,12 +25,12 @@ from pathlib import Path
 
 import torch
 from cases.loader import write_photo_database
+from cases.timing import show
 from device_checks import (
     BOUNDS,
     FAILED,
     LEFT_OUT,
     Finding,
-    Speed,
     check_compile,
     check_memory,
     check_numbers,
@@ -38,8 +38,6 @@ from device_checks import (
     measure_speed,
 )
 from mmengine.config import ConfigDict
-from rich.console import Console
-from rich.table import Table
 from run_checks import check_gpu_ids, check_processes, check_resume
 
 from miqa.engine import load_config
@@ -126,24 +124,6 @@ def all_checks(model: ConfigDict, device: str, folder: Path, train: Callable[[Pa
     yield check_memory(model, device)
 
 
-def show(console: Console, findings: list[Finding], speeds: list[Speed], title: str) -> None:
-    """Print both tables."""
-    table = Table(title=title)
-    for column in ('check', 'state', 'found'):
-        table.add_column(column)
-    for finding in findings:
-        table.add_row(*finding)
-    console.print(table)
-    table = Table(title='Scoring pictures that are on the device')
-    for column in ('precision', 'batch', 'pictures/s', 'p50 ms', 'p95 ms', 'most MB'):
-        table.add_column(column, justify='left' if column == 'precision' else 'right')
-    for row in speeds:
-        most = '' if row.megabytes is None else f'{row.megabytes:.0f}'
-        speed = f'{row.pictures_per_second:.0f}'
-        table.add_row(row.precision, str(row.batch_size), speed, f'{row.p50:.2f}', f'{row.p95:.2f}', most)
-    console.print(table)
-
-
 def main() -> int:
     """Run all checks; 0 if nothing failed, else 1."""
     parser = ToolParser(description=__doc__)
@@ -159,27 +139,21 @@ def main() -> int:
             'a rehearsal without a GPU: python tools/analysis/check_gpu.py --device cpu --config '
             'configs/mini/ra_miqa_cls.py --batch-sizes 1 8'
         )
-    console, started, model = (
-        Console(width=None if sys.stdout.isatty() else 140),
-        time.monotonic(),
-        random_model(args.config),
-    )
-    findings = []
+    started, model, findings = time.monotonic(), random_model(args.config), []
     with tempfile.TemporaryDirectory(prefix='miqa_check_gpu_') as folder:
         for finding in all_checks(model, args.device, Path(folder), training_command):
-            console.print(f'{finding.state:9} {finding.name}: {finding.detail}', highlight=False, markup=False)
+            print(f'{finding.state:9} {finding.name}: {finding.detail}', flush=True)
             findings.append(finding)
     has_bfloat16 = args.device == 'cpu' or gpu_has_bfloat16()
     precisions = ['fp32', *(['tf32', 'fp16'] if args.device == 'cuda' else []), *(['bf16'] if has_bfloat16 else [])]
     speeds = measure_speed(model, args.device, precisions, args.batch_sizes)
     where = torch.cuda.get_device_name() if args.device == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
-    show(console, findings, speeds, f'{args.config.stem} on {where}, PyTorch {torch.__version__}')
+    rows = {'findings': [finding._asdict() for finding in findings], 'speeds': speeds}
+    show(f'{args.config.stem} on {where}, PyTorch {torch.__version__}', rows['findings'])
+    show('Scoring pictures that are on the device', speeds)
     failed = [finding.name for finding in findings if finding.state == FAILED]
-    console.print(
-        f'{time.monotonic() - started:.0f} s. ' + (f'FAILED: {", ".join(failed)}.' if failed else 'Nothing failed.')
-    )
+    print(f'{time.monotonic() - started:.0f} s. ' + (f'FAILED: {", ".join(failed)}.' if failed else 'Nothing failed.'))
     if args.out:
-        rows = {'findings': [f._asdict() for f in findings], 'speeds': [s._asdict() for s in speeds]}
         write_json(args.out, {'device': where, 'torch': torch.__version__, **rows})
     return 1 if failed else 0
 

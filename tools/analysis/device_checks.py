@@ -6,18 +6,17 @@ A check returns a :class:`Finding`; nothing is raised for a device that computes
 from __future__ import annotations
 
 import contextlib
-import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import torch
+from cases.timing import in_turns
+from cases.train import make_batch, wait_for
 from torch import nn
 
 from miqa.models import QualityAssessor
 from miqa.registry import MODELS
-from miqa.structures import QualitySample, SampleBatch
 from miqa.taxonomy import check_choice
 
 OK, FAILED, LEFT_OUT = 'ok', 'FAILED', 'left out'
@@ -79,17 +78,6 @@ def build_model(config: Mapping, seed: int = 0) -> QualityAssessor:
     return MODELS.build(dict(config)).eval()
 
 
-def made_batch(model: QualityAssessor, count: int, seed: int = 0) -> dict:
-    """Return a batch as a loader gives it: random uint8 views and labels."""
-    generator = torch.Generator().manual_seed(seed)
-    inputs = {
-        name: torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
-        for name, size in model.data_preprocessor.sizes.items()
-    }
-    samples = [QualitySample(gt_score=label) for label in torch.rand(count, generator=generator)]
-    return {'inputs': inputs, 'data_samples': SampleBatch(samples)}
-
-
 @contextlib.contextmanager
 def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
     """Let the device compute in one of :data:`BOUNDS`; TF32 is off but for ``tf32``."""
@@ -102,12 +90,6 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
-
-
-def wait(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
 
 
 def scores_and_gradients(model: QualityAssessor, batch: dict, precision: str, device: torch.device):
@@ -129,7 +111,7 @@ def check_numbers(config: Mapping, device: str | torch.device, precision: str, b
 
     def check() -> tuple[bool, str]:
         reference, model = build_model(config), build_model(config).to(device)
-        batch = made_batch(reference, batch_size)
+        batch = make_batch(reference, batch_size, stacked=True)
         expected = scores_and_gradients(reference, batch, 'fp32', torch.device('cpu'))
         found = scores_and_gradients(model, batch, precision, device)
         bounds = BOUNDS[precision]
@@ -160,35 +142,20 @@ def check_compile(
 
     def check() -> tuple[bool, str]:
         model = build_model(config).to(device)
-        inputs = model.data_preprocessor(made_batch(model, batch_size))['inputs']
+        inputs = model.data_preprocessor(make_batch(model, batch_size, stacked=True))['inputs']
         compiled = torch.compile(model.network, **options)
         with torch.inference_mode(), arithmetic('fp32', device):
             plain, fast = model.network(inputs).clone(), compiled(inputs).clone()
-            slow_time, fast_time = (_median_seconds(partial(n, inputs), device) for n in (model.network, compiled))
+            ways = {'plain': partial(model.network, inputs), 'compiled': partial(compiled, inputs)}
+            times = in_turns(ways, 5, wait_for(device), quiet=True)
         difference = float((plain - fast).abs().max() / plain.abs().max().clamp_min(1))
         bound = BOUNDS['fp32'].scores
         return difference <= bound, (
-            f'scores differ by {difference:.1e} (at most {bound:g}); {slow_time / fast_time:.2f} times as fast'
+            f'scores differ by {difference:.1e} (at most {bound:g}); '
+            f'{times["plain"].seconds / times["compiled"].seconds:.2f} times as fast'
         )
 
     return checked(f'torch.compile {options or ""}'.strip(), check)
-
-
-def _median_seconds(call: Callable[[], object], device: torch.device, repeats: int = 5) -> float:
-    return statistics.median(latencies(call, device, repeats))
-
-
-def latencies(call: Callable[[], object], device: torch.device, repeats: int) -> list[float]:
-    """Return the seconds of ``repeats`` calls, after two that are not timed."""
-    taken = []
-    for number in range(repeats + 2):
-        wait(device)
-        started = time.perf_counter()
-        call()
-        wait(device)
-        if number > 1:
-            taken.append(time.perf_counter() - started)
-    return taken
 
 
 def check_transfers(device: str | torch.device, megabytes: int = 64) -> Finding:
@@ -199,16 +166,17 @@ def check_transfers(device: str | torch.device, megabytes: int = 64) -> Finding:
         ordinary = torch.randint(0, 256, (megabytes * 2**20,), dtype=torch.uint8)
         pinned = ordinary.pin_memory() if device.type == 'cuda' else ordinary
         arrived = pinned.to(device, non_blocking=True)
-        wait(device)
+        wait_for(device)()
         same = torch.equal(arrived.cpu(), ordinary)
-        rates = {
-            name: megabytes / 1024 / _median_seconds(partial(source.to, device, non_blocking=True, copy=True), device)
+        ways = {
+            name: partial(source.to, device, non_blocking=True, copy=True)
             for name, source in (('pinned', pinned), ('ordinary', ordinary))
         }
+        times = in_turns(ways, 5, wait_for(device), quiet=True)
         # The clock decides nothing: another program may use the bus.
-        return same, ', '.join(f'{name} memory {rate:.1f} GB/s' for name, rate in rates.items()) + (
-            '' if same else '; OTHER BYTES arrived'
-        )
+        return same, ', '.join(
+            f'{name} memory {megabytes / 1024 / taken.seconds:.1f} GB/s' for name, taken in times.items()
+        ) + ('' if same else '; OTHER BYTES arrived')
 
     return checked('transfers', check)
 
@@ -221,7 +189,7 @@ def check_memory(config: Mapping, device: str | torch.device, steps: int = 12, b
         model = build_model(config).to(device).train()
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trainable, lr=1e-6, fused=True)
-        batch, held = made_batch(model, batch_size), []
+        batch, held = make_batch(model, batch_size, stacked=True), []
         for _ in range(steps):
             model(**model.data_preprocessor(batch), mode='loss')['loss'].backward()
             optimizer.step()
@@ -248,43 +216,25 @@ def _held(device: torch.device, optimizer: torch.optim.Optimizer, model: nn.Modu
     return sum(tensor.nbytes for tensor in (*model.parameters(), *gradients, *states))
 
 
-class Speed(NamedTuple):
-    """How fast a device scores.
-
-    Attributes:
-        precision: of the arithmetic.
-        batch_size: pictures at a time.
-        pictures_per_second: by the median.
-        p50, p95: milliseconds of a batch.
-        megabytes: the most that the device held, None on a CPU.
-    """
-
-    precision: str
-    batch_size: int
-    pictures_per_second: float
-    p50: float
-    p95: float
-    megabytes: float | None
-
-
 def measure_speed(
     config: Mapping,
     device: str | torch.device,
     precisions: Sequence[str],
     batch_sizes: Sequence[int],
     repeats: int = 20,
-) -> list[Speed]:
-    """Score made pictures that are on the device, in each precision and batch size."""
+) -> list[dict]:
+    """Score made pictures that are on the device; return a row for each precision and batch size."""
     device = torch.device(device)
     model, rows = build_model(config).to(device), []
     for precision in precisions:
         for size in batch_sizes:
-            inputs = model.data_preprocessor(made_batch(model, size))['inputs']
+            inputs = model.data_preprocessor(make_batch(model, size, stacked=True))['inputs']
             if device.type == 'cuda':
                 torch.cuda.reset_peak_memory_stats(device)
             with torch.inference_mode(), arithmetic(precision, device):
-                times = sorted(latencies(partial(model, inputs), device, repeats))
-            p50, p95 = times[len(times) // 2], times[min(len(times) - 1, int(0.95 * len(times)))]
-            most = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == 'cuda' else None
-            rows.append(Speed(precision, size, size / p50, 1000 * p50, 1000 * p95, most))
+                times = in_turns({'': partial(model, inputs)}, repeats, wait_for(device), quiet=True)['']
+            row = {'precision': precision, 'batch': size, 'pictures_per_second': size / times.seconds}
+            rows.append({**row, **times.percentiles(50, 95)})
+            if device.type == 'cuda':
+                rows[-1]['most_mb'] = torch.cuda.max_memory_allocated(device) / 2**20
     return rows

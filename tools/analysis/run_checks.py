@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from device_checks import Finding, arithmetic, build_model, checked, made_batch
+from cases.train import make_batch
+from device_checks import Finding, arithmetic, build_model, checked
 from torch import multiprocessing
 
 from miqa.models import read_checkpoint
@@ -22,7 +23,7 @@ from miqa.models import read_checkpoint
 GRADIENTS = 1e-4
 #: How far resumed weights may be from uninterrupted ones on a GPU, whose kernels may add in any order.
 RESUMED = 1e-5
-_PATIENCE = 600.0
+_TIMEOUT = 600.0
 
 
 def check_processes(config: Mapping, device: str, processes: int, batch_size: int = 8) -> Finding:
@@ -44,8 +45,8 @@ def check_processes(config: Mapping, device: str, processes: int, batch_size: in
         with tempfile.TemporaryDirectory(prefix='miqa_ddp_') as folder:
             arguments = (processes, dict(config), device, backend, count, folder)
             multiprocessing.spawn(_process, arguments, nprocs=processes)
-            found = [torch.load(Path(folder) / f'{rank}.pth', weights_only=True) for rank in range(processes)]
-        worst = max(float((one - expected).norm() / expected.norm()) for one in found)
+            gradients = [torch.load(Path(folder) / f'{rank}.pth', weights_only=True) for rank in range(processes)]
+        worst = max(float((gradient - expected).norm() / expected.norm()) for gradient in gradients)
         return worst <= GRADIENTS, (
             f'{processes} process{"es" if processes > 1 else ""} by {backend}: gradients differ from those of one by '
             f'{worst:.1e} (at most {GRADIENTS:g})'
@@ -56,7 +57,7 @@ def check_processes(config: Mapping, device: str, processes: int, batch_size: in
 
 def _gradients(model, positions: Sequence[int], count: int, run: Callable | None = None) -> torch.Tensor:
     inner = getattr(model, 'module', model)
-    batch = made_batch(inner, count)
+    batch = make_batch(inner, count, stacked=True)
     part = {
         'inputs': {name: views[list(positions)] for name, views in batch['inputs'].items()},
         'data_samples': [batch['data_samples'][position] for position in positions],
@@ -85,21 +86,21 @@ def _process(rank: int, world: int, config: dict, device: str, backend: str, cou
         dist.destroy_process_group()
 
 
-def check_resume(train: Sequence[str], folder: Path, exact: bool, patience: float = _PATIENCE) -> Finding:
+def check_resume(train: Sequence[str], folder: Path, exact: bool, timeout: float = _TIMEOUT) -> Finding:
     """Kill a training after its first checkpoint, let it go on, and compare with one that was not interrupted.
 
     Args:
         train: the command of a training that saves often; ``--work-dir`` and ``--resume`` are added.
         folder: where both runs write.
         exact: whether the weights must be the same bit for bit; else within :data:`RESUMED`.
-        patience: seconds that a run may take.
+        timeout: seconds that a run may take.
     """
 
     def check() -> tuple[bool, str]:
         whole, killed = folder / 'whole', folder / 'killed'
-        _run([*train, '--work-dir', str(whole)], patience)
-        stopped = _killed_at(train, killed, patience)
-        _run([*train, '--work-dir', str(killed), '--resume'], patience)
+        _run([*train, '--work-dir', str(whole)], timeout)
+        stopped = _killed_at(train, killed, timeout)
+        _run([*train, '--work-dir', str(killed), '--resume'], timeout)
         ends = [read_checkpoint(run / 'latest.pth') for run in (whole, killed)]
         if ends[0]['meta']['iter'] != ends[1]['meta']['iter']:
             return False, f'the resumed run ended at step {ends[1]["meta"]["iter"]}, not {ends[0]["meta"]["iter"]}'
@@ -117,20 +118,20 @@ def check_resume(train: Sequence[str], folder: Path, exact: bool, patience: floa
     return checked('resume after SIGKILL', check)
 
 
-def _run(command: Sequence[str], patience: float) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise RuntimeError(f'the training ended with {done.returncode}: {"".join(said)}')
+def _run(command: Sequence[str], timeout: float) -> None:
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    if ended.returncode:
+        message = (ended.stderr or ended.stdout).strip().splitlines()[-1:]
+        raise RuntimeError(f'the training ended with {ended.returncode}: {"".join(message)}')
 
 
-def _killed_at(train: Sequence[str], work_dir: Path, patience: float) -> int:
+def _killed_at(train: Sequence[str], work_dir: Path, timeout: float) -> int:
     """Run a training until its first checkpoint is there, kill it, and return the checkpoint's step."""
     latest = work_dir / 'latest.pth'
     process = subprocess.Popen(
         [*train, '--work-dir', str(work_dir)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     try:
         while not latest.is_file():
             if process.poll() is not None or time.monotonic() > deadline:
@@ -155,7 +156,7 @@ def ask_which_gpu(chosen: Sequence[str], allocation: str) -> str:
     """
     environment = {**os.environ, 'CUDA_VISIBLE_DEVICES': allocation}
     done = subprocess.run(
-        [sys.executable, '-c', _ASK, *chosen], env=environment, capture_output=True, text=True, timeout=_PATIENCE,
+        [sys.executable, '-c', _ASK, *chosen], env=environment, capture_output=True, text=True, timeout=_TIMEOUT,
         check=True,
     )  # fmt: skip
     return done.stdout.strip()
@@ -172,12 +173,12 @@ def check_gpu_ids(gpus: Mapping[str, str], ask: Callable[[Sequence[str], str], s
     def check() -> tuple[bool, str]:
         allocation = list(gpus)[::-1]
         for number, name in enumerate(allocation):
-            wanted = f'1 1 {gpus[name]}'
-            found = ask([str(number)], ','.join(allocation))
-            if found != wanted:
+            expected = f'1 1 {gpus[name]}'
+            answer = ask([str(number)], ','.join(allocation))
+            if answer != expected:
                 return False, (
-                    f'within CUDA_VISIBLE_DEVICES={",".join(allocation)} --gpu-ids {number} shows {found!r}, not '
-                    f'{wanted!r}'
+                    f'within CUDA_VISIBLE_DEVICES={",".join(allocation)} --gpu-ids {number} shows {answer!r}, not '
+                    f'{expected!r}'
                 )
         return True, f'each of {len(allocation)} GPUs is found by its number within {",".join(allocation)}'
 

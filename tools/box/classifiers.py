@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import onnxruntime
 import torch
 from PIL import Image
 from timm.data import resolve_model_data_config
+from torch import nn
 
 from miqa.machines.timm_classifier import TimmPreparation
 from miqa.networks.packaged_weights import EFFICIENTNET_LITE_MEAN, EFFICIENTNET_LITE_STD, efficientnet_lite
@@ -25,19 +27,28 @@ def export_classifiers(folder: Path, sizes: tuple[int, ...]) -> None:
             continue
         network = efficientnet_lite(size)
         side = resolve_model_data_config(network)['input_size'][-1]
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            temporary = path.with_suffix('.part')
-            torch.onnx.export(
-                network,
-                (torch.zeros(1, 3, side, side),),
-                str(temporary),
-                dynamo=False,
-                opset_version=18,
-                input_names=['image'],
-                dynamic_axes={'image': {0: 'batch'}},
-            )
+        temporary = path.with_suffix('.part')
+        export_onnx(network, torch.zeros(1, 3, side, side), temporary, 'image')
         temporary.rename(path)
+
+
+def export_onnx(
+    network: nn.Module, pixels: torch.Tensor, path: Path, name: str, outputs: Sequence[str] | None = None
+) -> None:
+    """Write a network as ONNX with the input ``name``, like ``pixels`` but of any batch size."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(
+            network, (pixels,), str(path), input_names=[name], output_names=outputs, opset_version=18, dynamo=False,
+            dynamic_axes={each: {0: 'batch'} for each in (name, *(outputs or ()))},
+        )  # fmt: skip
+
+
+def open_session(path: str | Path) -> onnxruntime.InferenceSession:
+    """Open an ONNX file for one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options)
 
 
 class Classifiers:
@@ -59,9 +70,7 @@ class Classifiers:
 
 @functools.cache
 def _member(folder: str, size: int):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(Path(folder) / f'lite{size}.onnx'), options)
+    session = open_session(Path(folder) / f'lite{size}.onnx')
     config = resolve_model_data_config(efficientnet_lite(size))
     config.update(mean=EFFICIENTNET_LITE_MEAN, std=EFFICIENTNET_LITE_STD)
     return session, TimmPreparation(config).transform

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from kinds import CAMERA_KINDS, KINDS, MIQD_KINDS
 
@@ -127,8 +126,3 @@ def _shares(weights: dict[str, float]) -> np.ndarray:
     for name, weight in weights.items():
         shares[KINDS.index(name)] += weight
     return shares / shares.sum()
-
-
-def one_thread() -> None:
-    """Keep OpenCV on one thread: the processes share the cores."""
-    cv2.setNumThreads(1)

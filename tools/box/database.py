@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
 
+import cv2
 import numpy as np
 from joblib import delayed
 from kinds import KINDS
@@ -45,16 +45,6 @@ def whole_view(image: np.ndarray, side: int = SIDE) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
 
 
-class Plan(NamedTuple):
-    """One part of the database: the versions of a family of some photographs."""
-
-    folder: str
-    family: str
-    count: int
-    seed: int
-    machines: str
-
-
 def build(
     folder: Path, photographs: list[Photograph], family: str, count: int, seed: int, machines: Path, jobs: int
 ) -> None:
@@ -66,12 +56,14 @@ def build(
     if marker.exists() and marker.read_text(encoding='utf-8') != settings:
         raise ValueError(f'{home} holds a database of other settings: delete it, or name another folder.')
     marker.write_text(settings, encoding='utf-8')
-    plan = Plan(str(home), family, count, seed, str(machines))
     parts = [photographs[start : start + _PART] for start in range(0, len(photographs), _PART)]
-    calls = [delayed(_make_part)(plan, number, part) for number, part in enumerate(parts)]
+    paths = [home / 'parts' / f'{number:05d}.npz' for number in range(len(parts))]
+    calls = [
+        delayed(_make_part)(path, part, family, count, seed, machines) for path, part in zip(paths, parts, strict=True)
+    ]
     for _ in tqdm(run_parallel(calls, jobs), total=len(calls), desc=f'{family} versions', unit='part'):
         pass
-    _join(home, len(parts))
+    _join(home, paths)
 
 
 class Views:
@@ -99,11 +91,11 @@ def load(folders: list[Path]) -> tuple[Views, dict[str, np.ndarray]]:
     return views, columns
 
 
-def _join(home: Path, parts: int) -> None:
+def _join(home: Path, parts: list[Path]) -> None:
     for name, (kind, shape) in COLUMNS.items():
         path = home / f'{name}.npy'
         if not path.exists():
-            columns = [np.load(home / 'parts' / f'{number:05d}.npz')[name] for number in range(parts)]
+            columns = [np.load(part)[name] for part in parts]
             with atomic_write(path) as temporary, open(temporary, 'wb') as stream:
                 header = {
                     'descr': np.dtype(kind).str,
@@ -115,25 +107,24 @@ def _join(home: Path, parts: int) -> None:
                     stream.write(np.ascontiguousarray(column, kind).tobytes())
 
 
-def _make_part(plan: Plan, number: int, photographs: list[Photograph]) -> None:
-    path = Path(plan.folder, 'parts', f'{number:05d}.npz')
+def _make_part(path: Path, photographs: list[Photograph], family: str, count: int, seed: int, machines: Path) -> None:
     if path.exists():
         return
     from classifiers import Classifiers
-    from damage import clean_version, damaged_versions, one_thread
+    from damage import clean_version, damaged_versions
 
-    one_thread()
-    classifiers = Classifiers(Path(plan.machines), MACHINES)
+    cv2.setNumThreads(1)  # the processes share the cores
+    classifiers = Classifiers(machines, MACHINES)
     rows: dict[str, list] = {name: [] for name in COLUMNS}
     for photograph in photographs:
-        image = read_photograph(photograph, plan.seed)
+        image = read_photograph(photograph, seed)
         clean = classifiers(image)
-        if plan.family == 'clean':
+        if family == 'clean':
             versions = iter([clean_version(image)])
         else:
-            versions = damaged_versions(image, photograph.source, photograph.number, plan.family, plan.count, plan.seed)
+            versions = damaged_versions(image, photograph.source, photograph.number, family, count, seed)
         for version in versions:
-            answers = clean if plan.family == 'clean' else classifiers(version.image)
+            answers = clean if family == 'clean' else classifiers(version.image)
             rows['views'].append(whole_view(version.image))
             rows['photograph'].append(photograph.number)
             rows['split'].append(SPLITS.index(photograph.split))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from classifiers import export_onnx, open_session
 from kinds import KINDS, PLACES
 from network import BoxNetwork
 from onnx import TensorProto, helper, numpy_helper
@@ -20,19 +20,10 @@ from miqa.apis.runtimes.exported import about
 from miqa.apis.spec import ModelSpec
 from miqa.networks.packaged_weights import EFFICIENTNET_LITE_MEAN, EFFICIENTNET_LITE_STD
 
-#: Outputs in order, with the names of their dimensions.
-OUTPUTS = {
-    'consistency': ('batch',),
-    'accuracy': ('batch',),
-    'composite': ('batch',),
-    'damage': ('batch', 'kinds'),
-    'strength': ('batch',),
-    'place': ('batch', 'places'),
-    'features': ('batch', 'length'),
-}
+#: Outputs, in the order of :meth:`network.BoxNetwork.forward`.
+OUTPUTS = ('consistency', 'accuracy', 'composite', 'damage', 'strength', 'place', 'features')
 #: Tensors of fewer numbers stay in single precision.
 _SMALL = 1024
-_OPSET = 18
 
 
 def export(network: BoxNetwork, side: int, about: dict, path: Path) -> None:
@@ -46,27 +37,11 @@ def export(network: BoxNetwork, side: int, about: dict, path: Path) -> None:
     """
     network = network.eval().cpu().to(memory_format=torch.contiguous_format)
     temporary = path.with_suffix('.part')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        torch.onnx.export(
-            network,
-            (torch.zeros(2, 3, side, side, dtype=torch.uint8),),
-            str(temporary),
-            input_names=['pixels'],
-            output_names=list(OUTPUTS),
-            dynamic_axes={'pixels': {0: 'batch'}, **{name: {0: 'batch'} for name in OUTPUTS}},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
+    export_onnx(network, torch.zeros(2, 3, side, side, dtype=torch.uint8), temporary, 'pixels', list(OUTPUTS))
     model = onnx.load(str(temporary))
     temporary.unlink()
     merge_padding(model)
     halve(model)
-    for output in model.graph.output:
-        dimensions = OUTPUTS[output.name]
-        sizes = ['batch', *output.type.tensor_type.shape.dim[1:]]
-        if len(sizes) != len(dimensions):
-            raise ValueError(f'The output {output.name} has {len(sizes)} dimensions, not {len(dimensions)}.')
     entry = model.metadata_props.add()
     entry.key, entry.value = 'miqa', json.dumps(about)
     onnx.checker.check_model(model)
@@ -142,25 +117,15 @@ def about_model(side: int, least: tuple[float, float], made: dict) -> dict:
         made: seed, commit, threads and script.
     """
     view = {'size': side, 'mean': EFFICIENTNET_LITE_MEAN, 'std': EFFICIENTNET_LITE_STD}
-    spec = ModelSpec(
-        'miqa_lite',
-        'cls',
-        'composite',
-        {'heads': ['consistency', 'accuracy']},
-        {'image': view},
-        side,
-        'bicubic',
-        'stretch',
-    )
+    heads = {'heads': ['consistency', 'accuracy']}
+    spec = ModelSpec('miqa_lite', 'cls', 'composite', heads, {'image': view}, side, 'bicubic', 'stretch')
     words = DiagnosisWords(KINDS, PLACES, *least)
     return {**about(spec), 'diagnosis': words.to_dict(), 'made': made}
 
 
 def open_outputs(path: Path) -> Callable[[Sequence[np.ndarray]], dict[str, np.ndarray]]:
     """Return what computes all outputs of views, uint8 RGB (side, side, 3), on one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options)
+    session = open_session(path)
 
     def outputs_of(views: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         parts = []

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
+from classifiers import export_onnx, open_session
 from network import BoxNetwork, loss_of, quality_loss
 from torch import nn
 from tqdm.auto import tqdm
 
 from miqa.keeping import atomic_write
-
-#: Rate of learning of the quality heads, at its highest.
-_RATE = 3e-3
 
 
 def labels_of(arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, torch.Tensor]:
@@ -42,43 +39,42 @@ class _Responses(nn.Module):
         return self.network.response(pixels)
 
 
-def responses(network: BoxNetwork, views, path: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return responses float32 (N, C) and logits float16 (N, 1000) to views, a sequence of uint8 (side, side, 3).
+def responses(network: BoxNetwork, views: Sequence[np.ndarray], path: Path, side: int) -> np.ndarray:
+    """Return responses float32 (N, C) to views, uint8 (side, side, 3), kept in ``path``, a file of NumPy.
 
-    They are kept in ``path``. ONNX Runtime computes them, several times as fast as PyTorch on one core.
+    ONNX Runtime computes them, several times as fast as PyTorch on one core.
     """
     if not path.exists():
-        run = response_session(network, side, path.with_suffix('.onnx'))
-        parts = []
+        pixels = torch.zeros(2, 3, side, side, dtype=torch.uint8)
+        export_onnx(_Responses(network).eval(), pixels, path.with_suffix('.onnx'), 'pixels')
+        session, parts = open_session(path.with_suffix('.onnx')), []
         for start in tqdm(range(0, len(views), 8), desc='responses', unit='batch', mininterval=5):
-            batch = np.stack([views[row] for row in range(start, min(start + 8, len(views)))])
-            pixels = np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
-            response, logits = run(pixels)
-            parts.append((response, logits.astype(np.float16)))
-        response, logits = (np.concatenate(column) for column in zip(*parts, strict=True))
+            batch = np.ascontiguousarray(np.asarray(views[start : start + 8]).transpose(0, 3, 1, 2))
+            parts.append(session.run(None, {'pixels': batch})[0])
         with atomic_write(path) as temporary, open(temporary, 'wb') as stream:
-            np.savez(stream, responses=response, logits=logits)
-    with np.load(path) as kept:
-        return kept['responses'], kept['logits']
+            np.save(stream, np.concatenate(parts))
+    return np.load(path)
 
 
-def response_session(network: BoxNetwork, side: int, path: Path):
-    """Return what computes (response, logits) from uint8 pixels (B, 3, side, side) by ONNX Runtime."""
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        torch.onnx.export(
-            _Responses(network).eval(),
-            (torch.zeros(2, 3, side, side, dtype=torch.uint8),),
-            str(path),
-            input_names=['pixels'],
-            dynamic_axes={'pixels': {0: 'batch'}},
-            opset_version=18,
-            dynamo=False,
-        )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options)
-    return lambda pixels: session.run(None, {'pixels': pixels})
+def _train(
+    network: nn.Module, parameters: list[nn.Parameter], loss_of_rows: Callable[[torch.Tensor], torch.Tensor],
+    count: int, batch: int, epochs: int, seed: int, rate: float, decay: float,
+) -> None:  # fmt: skip
+    """Train parameters by AdamW on batches of ``count`` rows in a random order; the rate falls along a cosine."""
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+    generator = torch.Generator().manual_seed(seed)
+    steps, step = epochs * math.ceil(count / batch), 0
+    network.train()
+    for _ in range(epochs):
+        for rows in torch.randperm(count, generator=generator).split(batch):
+            for group in optimizer.param_groups:
+                group['lr'] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+            loss = loss_of_rows(rows)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+    network.eval()
 
 
 def train_heads(
@@ -90,21 +86,12 @@ def train_heads(
     network.mean.copy_(values.mean(0))
     network.scale.copy_(1 / (values.std(0) + 1e-3))
     heads = [parameter for name, parameter in network.named_parameters() if not name.startswith('trunk.')]
-    optimizer = torch.optim.AdamW(heads, lr=1e-3, weight_decay=0.05)
-    generator = torch.Generator().manual_seed(seed)
-    steps, step = epochs * math.ceil(len(values) / 128), 0
-    network.train()
-    for _ in range(epochs):
-        for rows in torch.randperm(len(values), generator=generator).split(128):
-            for group in optimizer.param_groups:
-                group['lr'] = 1e-3 * 0.5 * (1 + math.cos(math.pi * step / steps))
-            raw = network.heads(values[rows], dropout=0.4)
-            loss = loss_of(raw, {name: label[rows] for name, label in labels.items()})
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            step += 1
-    network.eval()
+
+    def loss(rows: torch.Tensor) -> torch.Tensor:
+        raw = network.heads(values[rows], dropout=0.4)
+        return loss_of(raw, {name: label[rows] for name, label in labels.items()})
+
+    _train(network, heads, loss, len(values), 128, epochs, seed, rate=1e-3, decay=0.05)
 
 
 def train_quality(
@@ -126,18 +113,9 @@ def train_quality(
     network.projection.fit(responses, torch.from_numpy(sources))
     inputs = network.projection(responses)
     parameters = [network.first, network.first_bias, network.second, network.second_bias, network.sure]
-    optimizer = torch.optim.AdamW(parameters, lr=_RATE, weight_decay=0.01)
-    generator = torch.Generator().manual_seed(seed)
-    steps, step = epochs * math.ceil(len(inputs) / 256), 0
-    network.train()
-    for _ in range(epochs):
-        for rows in torch.randperm(len(inputs), generator=generator).split(256):
-            for group in optimizer.param_groups:
-                group['lr'] = _RATE * 0.5 * (1 + math.cos(math.pi * step / steps))
-            outputs = network.quality(inputs[rows], dropout=0.2)
-            loss = quality_loss(outputs, labels[rows].expand(len(outputs), -1, -1))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            step += 1
-    network.eval()
+
+    def loss(rows: torch.Tensor) -> torch.Tensor:
+        outputs = network.quality(inputs[rows], dropout=0.2)
+        return quality_loss(outputs, labels[rows].expand(len(outputs), -1, -1))
+
+    _train(network, parameters, loss, len(inputs), 256, epochs, seed, rate=3e-3, decay=0.01)

@@ -64,16 +64,11 @@ def main() -> None:
             print(f'  {len(left_out)} members have no place in the layout and are left out, such as {left_out[0]!r}.')
     if args.no_verify:
         return
-    from miqa.labelling.verify import verify_database
+    from verify import verify
 
-    wrong = False
-    for task in args.task:
-        report = verify_database(args.data_root, task)
-        for sentence in (*report.facts, *(f'PROBLEM: {problem}' for problem in report.problems)):
-            print(f'{task}: {sentence}')
-        wrong |= bool(report.problems)
+    well = verify(args.data_root, args.task)
     print('Next, the official splits: python tools/data/download_splits.py ' + str(args.data_root))
-    sys.exit(1 if wrong else 0)
+    sys.exit(not well)
 
 
 if __name__ == '__main__':

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from miqa.labelling.verify import verify_database
 from miqa.running.command_line import ToolParser, run_command
@@ -34,17 +36,17 @@ def main() -> None:
         help='processes for --decode and --checksums (default: one per core)',
     )
     args = parser.parse_args()
-    wrong = 0
-    for task in args.task:
-        report = verify_database(args.data_root, task, decode=args.decode, checksums=args.checksums, jobs=args.jobs)
-        print(f'{task}:')
-        for fact in report.facts:
-            print(f'  {fact}')
-        for problem in report.problems:
-            print(f'  PROBLEM: {problem}')
+    sys.exit(not verify(args.data_root, args.task, args.decode, args.checksums, args.jobs))
+
+
+def verify(root: str | Path, tasks: Sequence[str], decode=False, checksums=False, jobs=-1) -> bool:
+    """Check tasks of a database and print what is found; return True if all is well."""
+    reports = {}
+    for task in tasks:
+        report = reports[task] = verify_database(root, task, decode=decode, checksums=checksums, jobs=jobs)
+        print(f'{task}:', *report.facts, *(f'PROBLEM: {problem}' for problem in report.problems), sep='\n  ')
         print('  all is well' if not report.problems else f'  {len(report.problems)} lines of problems')
-        wrong += bool(report.problems)
-    sys.exit(1 if wrong else 0)
+    return not any(report.problems for report in reports.values())
 
 
 if __name__ == '__main__':

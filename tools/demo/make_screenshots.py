@@ -10,7 +10,6 @@ model that is named, asked as a person would ask it, and closed.
 Examples:
   python tools/demo/make_screenshots.py --picture photo.jpg --compare day.jpg night.jpg --batch shots/*.jpg
   python tools/demo/make_screenshots.py --watch 60 --out work_dirs/shots                # the camera alone, for a minute
-  python tools/demo/make_screenshots.py --site work_dirs/site --out work_dirs/shots     # pages of the site, to look at
 """
 
 from __future__ import annotations
@@ -35,8 +34,6 @@ _WIDTH, _HEIGHT = 1280, 900
 _SECONDS = 180
 #: How often memory is looked at.
 _PARTS = 6
-#: Pages of the site that are looked at.
-_PAGES = ('index', 'using_miqa', 'service', 'api/apis', 'zh/index', 'zh/service')
 
 
 def open_browser(camera: Path | None = None):
@@ -60,11 +57,11 @@ def open_browser(camera: Path | None = None):
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 
 
-def wait_for(browser, found: Callable, what: str):
-    """Wait until ``found(browser)`` gives something, and return it."""
+def wait_for(browser, condition: Callable, message: str):
+    """Wait until ``condition(browser)`` is true, and return its value."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(browser, _SECONDS).until(found, what)
+    return WebDriverWait(browser, _SECONDS).until(condition, message)
 
 
 def shoot(browser, path: Path, lowest: int = 0) -> None:
@@ -87,12 +84,12 @@ def photograph_page(browser, address: str, args: argparse.Namespace, server: int
         ('serve_batch.png', args.batch, 'batch.rows.length && !batch.running', 'dark'),
         ('serve_video.png', [args.video], 'video.result', 'light'),
     ]
-    for name, files, condition, theme in views:
+    for name, files, ready, theme in views:
         if files and None not in files:
             open_page(browser, address, theme)
             chooser = browser.find_element('css selector', '#choose')
             chooser.send_keys('\n'.join(str(Path(file).resolve()) for file in files))
-            wait_for(browser, lambda b, js=condition: b.execute_script(f'return Boolean({js})'), f'{name}: no answer')
+            wait_for(browser, lambda b, js=ready: b.execute_script(f'return Boolean({js})'), f'{name}: no answer')
             if name == 'serve.png':
                 browser.find_element('css selector', '#heat').click()
                 wait_for(browser, lambda b: b.execute_script('return Boolean(picture.map)'), 'no heat map')
@@ -152,7 +149,6 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     parser.add_argument('--video', help='a short video')
     parser.add_argument('--camera', type=Path, help="a .y4m or .mjpeg to play as the camera (default: Chromium's own)")
     parser.add_argument('--watch', type=float, metavar='SECONDS', help='measure the camera for so long')
-    parser.add_argument('--site', type=Path, help='a built site (mkdocs build): photograph its pages instead')
     parser.add_argument('--batch', nargs='+', metavar='FILE', help='at least three pictures for the table')
     parser.add_argument('--port', type=int, default=7861, help='of the page (default: 7861)')
     parser.add_argument('--out', type=Path, default=Path('docs/images'), help='folder (default: docs/images)')
@@ -164,13 +160,6 @@ def main() -> None:
     args = parse_arguments()
     browser = open_browser(args.camera)
     try:
-        if args.site:
-            for page in _PAGES:
-                file = args.site / (f'{page}.html' if page.endswith('index') else f'{page}/index.html')
-                browser.set_window_size(_WIDTH, _HEIGHT)
-                browser.get(file.absolute().as_uri())
-                shoot(browser, args.out / f'site_{page.replace("/", "_")}.png', 1600)
-            return
         chosen = ['--model', args.model] if args.model else []
         command = [sys.executable, '-u', '-m', 'miqa', 'serve', *chosen, '--port', str(args.port)]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -1,8 +1,7 @@
-"""Measure how fast a model scores image files on this computer: single files, folders in batches, two plain ways.
+"""Measure how fast a model scores image files on this computer: single files, folders in batches, and plain Pillow.
 
-The plain ways are Pillow's (open, convert, resize) and, for checkpoints, that of the released demo script (a resize for
-each view). Checkpoints are also exported and run by ONNX Runtime. `--pyiqa` adds pyiqa's MUSIQ, where it is installed
-(its licence forbids commercial use). Ratios are of processor time, to Pillow's plain way.
+Plain Pillow opens, converts and resizes. Checkpoints are also exported and run by ONNX Runtime. `--pyiqa` adds pyiqa's
+MUSIQ, where it is installed (its licence forbids commercial use). Ratios are of processor time, to plain Pillow's.
 The case `inference` measures the networks alone.
 
 Examples:
@@ -32,9 +31,7 @@ from PIL import Image
 
 from miqa.apis.command_options import add_model_options, load_model
 from miqa.apis.model import MIQAModel
-from miqa.apis.runtimes import OnnxRuntime, Runtime, TorchRuntime
-from miqa.datasets.transforms import PackViews, ResizeShortSide
-from miqa.pictures import read_image
+from miqa.apis.runtimes import OnnxRuntime, Runtime
 from miqa.pictures.finding import find_images
 from miqa.pictures.resizing import INTERPOLATIONS, central_corner, resized_size
 from miqa.running.cores import usable_cores
@@ -58,28 +55,6 @@ class Plain:
         top, left = central_corner(size[1], size[0], side)
         pixels = np.asarray(picture.crop((left, top, left + side, top + side))).transpose(2, 0, 1)
         return float(self.runtime(np.ascontiguousarray(pixels)[None])[0])
-
-
-class OneAtATime:
-    """Scoring as the released demo script does it: decode, resize once for each view, one picture a batch."""
-
-    def __init__(self, model: MIQAModel):
-        spec = model.spec
-        state = {f'network.{key}': value for key, value in model.runtime.module.network.state_dict().items()}
-        self.model = spec.build(state, model.source).to(model.device)
-        self._pipelines = {
-            name: (ResizeShortSide(spec.short_side), PackViews(**{'image': None, 'region': None, name: view['size']}))
-            for name, view in spec.views.items()
-        }
-
-    @torch.inference_mode()
-    def __call__(self, path: str) -> float:
-        """Score one file."""
-        rgb, inputs = read_image(path), {}
-        for name, (resize, pack) in self._pipelines.items():
-            inputs[name] = pack(resize({'picture': rgb, 'path': path}))['inputs'][name][None]
-        data = self.model.data_preprocessor({'inputs': inputs})
-        return float(self.model(data['inputs'])[0])
 
 
 def musiq() -> dict[str, Callable[[str], object]]:
@@ -106,27 +81,15 @@ def measure(
 ) -> list[dict]:
     """Time every way of scoring these files, in turns.
 
-    Args:
-        model: the model.
-        paths: of the files.
-        batch_sizes: for folders.
-        repeats: rounds that count.
-        onnx: also export a checkpoint.
-        peers: what else scores a file, by name.
+    With ``onnx``, a checkpoint is also exported; ``peers`` are what else scores a file, by name.
 
     Returns:
-        One row a way: ``way``, ``images_per_second``, ``cpu_ms``: processor time per picture, ``ratio``: that of
-        Pillow's plain way over this; for ways that take one picture at a time also the latency's ``p50_ms, p90_ms,
-        p99_ms``.
-
-    Raises:
-        ValueError: there are no pictures.
+        One row a way: ``cpu_ms`` is processor time per picture, ``ratio`` that of Pillow's plain way over this;
+        ``p50_ms, p90_ms, p99_ms`` are latencies of ways that take one picture at a time.
     """
     if not paths:
         raise ValueError('A benchmark needs at least one picture.')
     single: dict[str, Callable] = {"Pillow's plain way, one at a time": Plain(model)}
-    if isinstance(model.runtime, TorchRuntime):
-        single['one at a time, a resize for each view'] = OneAtATime(model)
     single['assess(path), one at a time'] = model.assess
     single |= peers or {}
     latencies: dict[str, list[float]] = {name: [] for name in single}

@@ -24,10 +24,11 @@ import pickle
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from miqa.datasets.index_store import open_index
@@ -58,11 +59,11 @@ def write_synthetic_database(root: Path, task: str, sources: int, versions: int)
         FileExistsError: ``root`` already holds another database.
     """
     path, column = split_path(root, task, 'train'), SPLIT_COLUMNS[IMAGE_TASKS[task]]
-    names = [coco_source(number) for number in range(1, sources + 1)]
     if IMAGE_TASKS[task] == 'cls':
         names = [f'ILSVRC2012_val_{number:08d}' for number in range(1, sources + 1)]
         text = f'{column},{CATEGORY_COLUMN},Quality Score\n' + ''.join(f'{name}.JPEG,hen,0.5\n' for name in names)
     else:
+        names = [coco_source(number) for number in range(1, sources + 1)]
         text = f'{column}\n' + ''.join(f'{int(name)}\n' for name in names)
     if path.is_file():
         if path.read_text(encoding='utf-8') != text:
@@ -70,24 +71,17 @@ def write_synthetic_database(root: Path, task: str, sources: int, versions: int)
         return
     rng = np.random.default_rng(0)
     tails = [Version('', distortion, *pair) for distortion in DISTORTIONS for pair in LEVEL_PAIRS][:versions]
-    header = ','.join((NAME_COLUMN[task], *(label_columns(task, label).weighted for label in reversed(FILED_LABELS))))
+    columns = {label: label_columns(task, label).weighted for label in reversed(FILED_LABELS)}
     folder = label_folder(root, task)
     folder.mkdir(parents=True)
     for name in tqdm(names, desc='Making the database', unit='source'):
         files = [version_name(version._replace(source=name)) for version in tails]
-        values = rng.random((2, versions))
-        if task == 'cls':
-            rows = [f'{file},{a:.6f},{b:.6f}\n' for file, a, b in zip(files, *values, strict=True)]
-            text_of = {'both': f'{header}\n' + ''.join(rows)}
-        else:
-            columns = dict(zip(FILED_LABELS, values, strict=True))
-            text_of = {
-                label: f'{NAME_COLUMN[task]},{label_columns(task, label).weighted}\n'
-                + ''.join(f'{file},{value:.6f}\n' for file, value in zip(files, column, strict=True))
-                for label, column in columns.items()
-            }
+        table = pd.DataFrame(
+            {NAME_COLUMN[task]: files, **{column: rng.random(versions) for column in columns.values()}}
+        )
         for label, label_path in label_paths(folder, task, name).items():
-            Path(label_path).write_text(text_of[label], encoding='utf-8')
+            chosen = columns.values() if label == 'both' else [columns[label]]
+            table[[NAME_COLUMN[task], *chosen]].to_csv(label_path, index=False, float_format='%.6f')
         images = image_root(root, task) / name
         images.mkdir(parents=True)
         for file in files:
@@ -99,23 +93,15 @@ def write_synthetic_database(root: Path, task: str, sources: int, versions: int)
 
 def plain_scan(root: Path, task: str) -> list[tuple[str, float]]:
     """Return (path, composite label) of all samples as a simple loader does, row by row, asking the disk for each."""
-    import pandas as pd
-
     samples = []
-    images, labels = image_root(root, task), label_folder(root, task)
     columns = [label_columns(task, label).weighted for label in FILED_LABELS]
     for source in read_split(root, task, 'train'):
-        tables = [pd.read_csv(path) for path in label_paths(labels, task, source).values()]
-        for number, row in tables[0].iterrows():
-            path = os.path.join(images, source, row.iloc[0])  # noqa: PTH118
-            if not os.path.exists(path):  # noqa: PTH110
-                continue
-            if task == 'cls':
-                values = [row[name] for name in columns]
-            else:
-                values = [row[columns[0]], tables[1].at[number, columns[1]]]
-            label = 0.5 * values[0] + 0.5 * values[1]
-            samples.append((path, float(label)))
+        first, *others = [pd.read_csv(path) for path in label_paths(label_folder(root, task), task, source).values()]
+        for number, row in first.iterrows():
+            path = os.path.join(image_root(root, task), source, row.iloc[0])  # noqa: PTH118
+            if os.path.exists(path):  # noqa: PTH110
+                values = [row[name] if name in row else others[0].at[number, name] for name in columns]
+                samples.append((path, float(0.5 * values[0] + 0.5 * values[1])))
     return samples
 
 
@@ -127,15 +113,14 @@ def benchmark_index(root: Path, task: str, sources: int, versions: int, workers:
     for source in tqdm(os.listdir(image_root(root, task)), desc='Warming the page cache', unit='folder'):  # noqa: PTH208
         for entry in os.scandir(f'{image_root(root, task)}/{source}'):
             entry.stat()
-    spawn = multiprocessing.get_context('spawn')
-    figures = {'samples': rows}
+    spawn, figures = multiprocessing.get_context('spawn'), {'samples': rows}
     print(f'Scanning {rows:,} rows one by one with pandas and os.path.exists ...', file=sys.stderr)
-    figures['plain_scan_s'], figures['plain_scan_cpu_s'], scanned = _in_a_process(spawn, _time_plain, root, task)
     shutil.rmtree(index_folder(root), ignore_errors=True)
-    figures['cold_build_s'], figures['cold_build_cpu_s'], indexed = _in_a_process(spawn, _time_open, root, task)
-    figures['warm_open_s'], figures['warm_open_cpu_s'], _ = _in_a_process(spawn, _time_open, root, task)
-    if not rows == scanned == indexed:
-        raise RuntimeError(f'Of {rows} samples the scan found {scanned} and the index {indexed}.')
+    for name, function in (('plain_scan', plain_scan), ('cold_build', _open_train), ('warm_open', _open_train)):
+        with spawn.Pool(1) as pool:
+            figures[f'{name}_s'], figures[f'{name}_cpu_s'], count = pool.apply(_timed, (function, root, task))
+        if count != rows:
+            raise RuntimeError(f'{name} found {count} of {rows} samples.')
     dataset = MIQDDataset(root, task)
     state = pickle.dumps(dataset)
     figures['pickled_kb'] = len(state) / 1e3
@@ -147,36 +132,22 @@ def benchmark_index(root: Path, task: str, sources: int, versions: int, workers:
     return figures
 
 
-def _in_a_process(context, function, *arguments):
-    with context.Pool(1) as pool:
-        return pool.apply(function, arguments)
+def _open_train(root: Path, task: str) -> Sized:
+    return open_index(root, task, 'train')
 
 
-def _quiet():
+def _timed(function: Callable[[Path, str], Sized], root: Path, task: str) -> tuple[float, float, int]:
+    """Return elapsed and processor seconds of one run that is not warmed up, and how many samples it found."""
     logging.disable(logging.INFO)
-
-
-def _time_plain(root: Path, task: str) -> tuple[float, float, int]:
-    import pandas  # noqa: F401  imported before the clock starts
-
-    return _timed(lambda: len(plain_scan(root, task)))
-
-
-def _time_open(root: Path, task: str) -> tuple[float, float, int]:
-    _quiet()
-    return _timed(lambda: len(open_index(root, task, 'train')))
-
-
-def _timed(function) -> tuple[float, float, int]:
-    """Return elapsed seconds, processor seconds, and the result, of one run that is not warmed up."""
-    results: list[int] = []
-    times = in_turns({'once': lambda: results.append(function())}, 1, warm_up=False, quiet=True)['once']
-    return times.seconds, times.processor, results[0]
+    results: list[Sized] = []
+    ways = {'once': lambda: results.append(function(root, task))}
+    times = in_turns(ways, 1, warm_up=False, quiet=True)['once']
+    return times.seconds, times.processor, len(results[0])
 
 
 def _worker_memory(state: bytes) -> tuple[float, float]:
     """Return by how many MB private and resident memory grow when a worker receives and reads a dataset."""
-    _quiet()
+    logging.disable(logging.INFO)
     before = memory_in_use()
     dataset = pickle.loads(state)  # noqa: S301  bytes that the parent process made
     for position in np.random.default_rng(0).permutation(len(dataset)):

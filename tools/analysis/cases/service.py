@@ -28,7 +28,7 @@ from miqa.apis.command_options import add_model_options, load_model
 from miqa.outside.regular_files import PICTURE_BYTES, read_regular
 from miqa.pictures.finding import find_images
 
-from .timing import made_files
+from .timing import Times, made_files
 
 #: Scores of a batch may differ from those of single pictures by rounding.
 TOLERANCE = 1e-4
@@ -52,13 +52,7 @@ def ask(port: int, pictures: list[bytes], numbers: range) -> list[tuple[int, int
 
 
 def load_test(model, pictures: list[bytes], requests: int, connections: int) -> dict:
-    """Serve ``model`` on a free port of this computer and ask it.
-
-    Args:
-        model: a ``MIQAModel``.
-        pictures: files to send, in turns.
-        requests: how many requests in all.
-        connections: how many at a time.
+    """Serve ``model``, a ``MIQAModel``, on a free port of this computer and send pictures, in turns, over connections.
 
     Returns:
         ``requests``, ``answered``, ``seconds``, ``requests_per_second``, ``p50_ms``, ``p95_ms``, ``max_ms``,
@@ -88,7 +82,7 @@ def load_test(model, pictures: list[bytes], requests: int, connections: int) -> 
         server.should_exit = True
         thread.join()
         listening.close()
-    latencies = 1000 * np.array([answer[3] for answer in answers])
+    latencies = Times([answer[3] for answer in answers])
     good = [(which, score) for which, status, score, _ in answers if status == 200]
     value = metrics.registry.get_sample_value
     return {
@@ -96,9 +90,8 @@ def load_test(model, pictures: list[bytes], requests: int, connections: int) -> 
         'answered': len(good),
         'seconds': seconds,
         'requests_per_second': len(good) / seconds,
-        'p50_ms': float(np.quantile(latencies, 0.5)),
-        'p95_ms': float(np.quantile(latencies, 0.95)),
-        'max_ms': float(latencies.max()),
+        **latencies.percentiles(50, 95),
+        'max_ms': 1000 * max(latencies.elapsed),
         'pictures_per_pass': value('miqa_batch_pictures_sum') / max(1, value('miqa_batch_pictures_count')),
         'largest_difference': max((abs(score - expected[which]) for which, score in good), default=float('inf')),
     }

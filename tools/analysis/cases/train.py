@@ -55,8 +55,11 @@ def wait_for(device: torch.device) -> Callable[[], object]:
     return partial(torch.cuda.synchronize, device) if device.type == 'cuda' else nothing
 
 
-def make_batch(model: QualityAssessor, count: int, cached: bool) -> dict:
-    """Return what a data loader would give, at random: uint8 views, or with ``cached`` features for the region."""
+def make_batch(model: QualityAssessor, count: int, cached: bool = False, stacked: bool = False) -> dict:
+    """Return what a data loader would give, at random: uint8 views, or with ``cached`` features for the region.
+
+    With ``stacked``, pictures and labels are in one tensor each.
+    """
     generator = torch.Generator().manual_seed(0)
     views = {name: int(view['size']) for name, view in model.data_preprocessor.views.items()}
     inputs = {
@@ -67,6 +70,9 @@ def make_batch(model: QualityAssessor, count: int, cached: bool) -> dict:
         encoder, preprocessor = model.network.mask_encoder, model.data_preprocessor
         inputs['region_features'] = list(encoder(preprocessor.region_batch(inputs.pop('region'))).cpu())
     samples = [QualitySample(gt_score=torch.rand((), generator=generator)) for _ in range(count)]
+    if stacked:
+        inputs = {name: torch.stack(views) for name, views in inputs.items()}
+        samples = SampleBatch(samples)
     return {'inputs': inputs, 'data_samples': samples}
 
 
@@ -94,10 +100,7 @@ def training_step(
         model.network.to(memory_format=torch.channels_last)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=1e-6, fused=fused or None)
-    batch = make_batch(model, batch_size, cached)
-    if stacked:
-        batch['inputs'] = {name: torch.stack(views) for name, views in batch['inputs'].items()}
-        batch['data_samples'] = SampleBatch(batch['data_samples'])
+    batch = make_batch(model, batch_size, cached, stacked)
     if compile:
         model.network.compile()
     autocast = partial(torch.autocast, device.type, dtype=torch.bfloat16, enabled=bf16)
@@ -124,17 +127,9 @@ def benchmark_techniques(
 ) -> dict[str, dict]:
     """Measure a training step with each of :data:`TECHNIQUES` alone and with all, in turns.
 
-    Args:
-        model_config: of a QualityAssessor around RA-MIQA; its weights start random.
-        batch_size: pictures in a step.
-        repeats: steps that are timed, of each kind.
-        device: where.
-        leave_out: techniques that are not measured, nor part of all together.
-
     Returns:
-        Per name ``pictures_per_second``, ``ratio`` of the plain step's time to it, ``processor_ms`` of a picture over
-        all threads, ``gflop`` of a picture, ``of_limit``: the share of the rate of a large matrix product of the same
-        precision, and ``loss`` of the first step.
+        Per name ``pictures_per_second``, ``ratio`` of the plain step's time to it, ``processor_ms`` and ``gflop`` of a
+        picture, ``of_limit``: the share of the rate of a large matrix product of the same precision, and ``loss``.
     """
     where = torch.device(device)
     chosen = {name: options for name, options in TECHNIQUES.items() if name not in leave_out}

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from tqdm import tqdm
 
 from miqa.apis.video.assess import VideoMIQA
 
-from .timing import highest_memory
+from .timing import highest_memory, in_turns
 
 
 class MeanBrightness:
@@ -45,34 +44,20 @@ def make_video(path: Path, frames: int, size: tuple[int, int]) -> None:
 
 
 def measure(path: Path, model, batch_size: int) -> dict:
-    """Score every frame of a video and watch the memory of this process.
-
-    Returns:
-        ``frames``, ``seconds``, ``frames_per_second``, ``decoded_mb`` (size of all frames decoded),
-        ``memory_mb``: the most that the process has held in memory, in MB, after each tenth of the video, and
-        ``growth_mb``: how much that grew after the first tenth.
-    """
-    memory = []
-    with_every = VideoMIQA(model=model, sampling='every', batch_size=batch_size)
-    total = int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))
-    step = max(1, total // 10)
+    """Score every frame of a video once; ``growth_mb``: how much the most memory held grew after the first tenth."""
+    scorer, results = VideoMIQA(model=model, sampling='every', batch_size=batch_size), []
+    step, memory = max(1, int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT)) // 10), []
 
     def watch(frame: dict) -> None:
         if (frame['index'] + 1) % step == 0:
             memory.append(highest_memory())
 
-    start = time.perf_counter()
-    result = with_every.assess_video(path, on_frame=watch, progress=True)
-    seconds = time.perf_counter() - start
-    frames, metadata = result['num_frames_analyzed'], result['metadata']
-    return {
-        'frames': frames,
-        'seconds': seconds,
-        'frames_per_second': frames / seconds,
-        'decoded_mb': frames * metadata['width'] * metadata['height'] * 3 / 2**20,
-        'memory_mb': memory,
-        'growth_mb': memory[-1] - memory[0],
-    }
+    ways = {'score': lambda: results.append(scorer.assess_video(path, on_frame=watch, progress=True))}
+    seconds = in_turns(ways, 1, warm_up=False, quiet=True)['score'].seconds
+    frames, metadata = results[0]['num_frames_analyzed'], results[0]['metadata']
+    decoded = frames * metadata['width'] * metadata['height'] * 3 / 2**20
+    speed = {'frames': frames, 'seconds': seconds, 'frames_per_second': frames / seconds}
+    return {**speed, 'decoded_mb': decoded, 'growth_mb': memory[-1] - memory[0]}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +81,4 @@ def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
         path = Path(folder, 'bars.mp4')
         make_video(path, args.frames, tuple(args.size))
         figures = measure(path, model, args.batch_size)
-    memory = figures.pop('memory_mb')
     yield f'{args.frames} frames of {args.size[0]} x {args.size[1]}', [figures]
-    rows = [{'tenth': tenth, 'most_memory_mb': most} for tenth, most in enumerate(memory, 1)]
-    yield 'Most memory held until each tenth of the video', rows
