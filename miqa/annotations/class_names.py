@@ -24,15 +24,14 @@ def read_class_names(path: Path) -> list[str]:
     names = [line.strip() for line in text.rstrip().splitlines()]
     if '' in names:
         raise ValueError(
-            f'{path}, line {names.index("") + 1} is empty. Each line names a class, in the order of their index, so '
-            'that it is not clear which class the next line names: remove the line, or write a name.'
+            f'{path}, line {names.index("") + 1} is empty, but each line names a class: remove it, or write a name.'
         )
     checked_names(names, path)
     for first in (0, 1):
         if all(re.match(rf'{index}[\s:,;=]', name) for index, name in enumerate(names, first)):
             raise ValueError(
-                f'{path} numbers its lines ({", ".join(names[:3])}{", ..." * (len(names) > 3)}). Each line is the name '
-                'of a class alone, and its index the number of the line, from 0: remove the numbers.'
+                f'{path} numbers its lines ({", ".join(names[:3])}{", ..." * (len(names) > 3)}): write only the class '
+                'names, one per line, from index 0.'
             )
     return names
 
@@ -65,6 +64,6 @@ def check_alike(names: Iterable[str], what: str) -> None:
     for name in sorted(names):
         if (other := seen.setdefault(plain_name(name), name)) != name:
             raise ValueError(
-                f'{what} {other!r} and {name!r} would be two classes, and differ in case, spaces or the code of a '
-                'letter alone. Write them alike.'
+                f'{what} {other!r} and {name!r} would be two classes that differ only in case, spaces or letter '
+                'encoding: write them alike.'
             )

@@ -321,8 +321,8 @@ def _object(entry: dict, category: int, size, where: str, boxes: bool, problems:
         elif _is_turned(entry):
             if shape is None:
                 raise ValueError(
-                    'belongs to a rotated object, and the direction of its rotation is not defined: export '
-                    'outlines (segmentation), or give boxes along the sides of the picture without rotation'
+                    'belongs to a rotated object, whose direction of rotation is undefined: export outlines, or boxes '
+                    'without rotation'
                 )
             box = box_of(shape)
         if size is not None and box[2] > 0 and box[3] > 0:

@@ -58,10 +58,7 @@ def _checked_runs(shape: Mapping, size: tuple[int, int] | None) -> dict:
         raise ValueError('is a run-length encoding, whose size must be [height, width]')
     height, width = sides
     if size is not None and (height, width) != (size[1], size[0]):
-        raise ValueError(
-            f'has the size {sides}, but the image has width {size[0]} and height {size[1]}; size must be '
-            f'[height, width], here [{size[1]}, {size[0]}]'
-        )
+        raise ValueError(f'has the size {sides}; size must be [height, width], here [{size[1]}, {size[0]}]')
     if isinstance(counts, str):
         lengths = _decoded(counts)
     elif isinstance(counts, list) and all(type(count) is int for count in counts):
@@ -70,8 +67,7 @@ def _checked_runs(shape: Mapping, size: tuple[int, int] | None) -> dict:
         raise ValueError('is a run-length encoding, whose counts must be a text or a list of whole numbers')
     if (lengths < 0).any() or lengths.sum() != height * width:
         raise ValueError(
-            f'is a damaged run-length encoding: its runs have {int(lengths.sum())} pixels together, a picture of '
-            f'{width}x{height} has {height * width}'
+            f'is a damaged run-length encoding of {int(lengths.sum())} pixels, not {width}x{height} = {height * width}'
         )
     return {'size': sides, 'counts': counts.encode('ascii') if isinstance(counts, str) else list(counts)}
 

@@ -86,8 +86,8 @@ class Annotations:
             if number in key_of:
                 other = self.images[key_of[number]].file_name
                 raise AnnotationError(
-                    f'{self.path}: the pictures {other} and {image.file_name} would both be called {number}. A picture '
-                    'is called by the number in its file name, else by its id: rename one, in the file, too.'
+                    f'{self.path}: the pictures {other} and {image.file_name} would both get the number {number} (from '
+                    'file name, else id): rename one, also in the file.'
                 )
             key_of[number] = key
         stems = Counter(PurePosixPath(image.file_name).stem for image in self.images.values())
@@ -130,8 +130,8 @@ class Annotations:
             raise AnnotationError(f'{self.path} lists no image with the file name {PurePosixPath(path).name}.')
         listed = ', '.join(self.images[key].file_name for key in candidates[:3])
         raise AnnotationError(
-            f'{self.path} lists {len(candidates)} images of the file name {PurePosixPath(path).name} ({listed}), and '
-            f'the path {path} does not tell which is meant: keep their folders, or rename them, in the file, too.'
+            f'{self.path} lists {len(candidates)} images named {PurePosixPath(path).name} ({listed}), any of which '
+            f'{path} may be: keep their folders, or rename them, also in the file.'
         )
 
     @functools.cached_property

@@ -81,8 +81,8 @@ def check_turned(
         stored = picture.stored or shown
         if size is not None and size not in (shown, stored):
             raise AnnotationError(
-                f'{origin} annotates {path} as a picture of {size[0]} x {size[1]} pixels, but the file has '
-                f'{shown[0]} x {shown[1]}. Annotations and pictures must be of one size.'
+                f'{origin} says {path} has {size[0]} x {size[1]} pixels, but it has {shown[0]} x {shown[1]}: they must '
+                'agree.'
             )
         if picture.orientation == 1:
             continue
@@ -92,10 +92,9 @@ def check_turned(
             unclear.append(path)
     if as_stored:
         raise AnnotationError(
-            f'{origin} gives width and height of {len(as_stored)} pictures as they are stored, for example '
-            f'{as_stored[0]}, but their EXIF orientation turns them, and pictures are taken as they are shown. If the '
-            'annotations fit the unturned pixels, remove the orientation (exiftool -Orientation= -overwrite_original '
-            'FILES); if they fit the picture as shown, exchange width and height in the annotations.'
+            f'{origin} gives the size of {len(as_stored)} pictures before EXIF rotation, for example {as_stored[0]}. '
+            'If annotations fit the stored pixels, remove the orientation (exiftool -Orientation= -overwrite_original '
+            'FILES); else swap width and height.'
         )
     if unclear:
         about = (

@@ -40,7 +40,6 @@ def calibration_pixels(folder: str | os.PathLike, prepare: Preparation, most: in
             failed += 1
     if len(pixels) < LEAST:
         raise ValueError(
-            f'{folder} has {len(pixels)} pictures that can be read ({failed} cannot); 8-bit numbers need at least '
-            f'{LEAST}, better {MOST}, such as the model will see.'
+            f'{folder} has {len(pixels)} readable pictures ({failed} unreadable); int8 needs {LEAST}, better {MOST}.'
         )
     return np.stack(pixels)

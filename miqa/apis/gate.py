@@ -114,8 +114,7 @@ def try_delivery(images: Sequence[str], to: str | os.PathLike, mode: str = 'copy
         _deliver_one(source.absolute(), trial, mode)
     except OSError as error:
         raise OSError(
-            f'Pictures cannot be delivered to {to} as a {mode}: {error.strerror or error}. Use --mode copy, or name '
-            'another folder.'
+            f'Cannot {mode} pictures to {to}: {error.strerror or error}. Use --mode copy, or another folder.'
         ) from None
     finally:
         trial.unlink(missing_ok=True)

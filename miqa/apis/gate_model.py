@@ -107,9 +107,9 @@ class MachineFacts:
                 min(len(machine.classes), len(self.classes)),
             )
             raise ValueError(
-                f'The gate {folder} reads answers of {self.name} with {len(self.classes)} classes, and {machine.name} '
-                f'has {len(machine.classes)}; the first that differs is number {place}. Make a gate for this machine '
-                'with `miqa gate make`.'
+                f'The gate {folder} needs {self.name} with {len(self.classes)} classes; {machine.name} has '
+                f'{len(machine.classes)}, the first different one is number {place}. Make a gate for it: `miqa gate '
+                'make`.'
             )
         counts = self._count, _count_of(machine)
         if None not in counts and counts[0] != counts[1]:
@@ -149,16 +149,16 @@ class MachineFacts:
         if probabilities is not None:
             if len(probabilities) != count:
                 raise ValueError(
-                    f'The gate {folder} reads answers of {self.name}, which tells {count} classes apart; this answer '
-                    f'has {len(probabilities)} probabilities.'
+                    f'The gate {folder} needs answers of {self.name} with {count} classes; this one has '
+                    f'{len(probabilities)} probabilities.'
                 )
             return
         labels = np.asarray(answer.labels)
         # Without names, the labels are category numbers of the annotations, which may be any.
         if self.classes is not None and labels.size and (labels.min() < 0 or labels.max() >= count):
             raise ValueError(
-                f'The gate {folder} reads answers of {self.name}, which has {count} classes; this answer speaks of '
-                f'class {int(labels.max() if labels.max() >= count else labels.min())}.'
+                f'The gate {folder} needs answers of {self.name} with {count} classes; this one has class '
+                f'{int(labels.max() if labels.max() >= count else labels.min())}.'
             )
 
 

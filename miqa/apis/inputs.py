@@ -86,8 +86,7 @@ def to_rgb(picture: Picture, name: str | None = None, value_range: ValueRange = 
         array = picture[:, :, None] if picture.ndim == 2 else picture
         if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
             raise ValueError(
-                'An array must be BGR of shape (H, W, 3), grey (H, W) or BGRA (H, W, 4), as OpenCV gives them; '
-                f'{name} has shape {picture.shape}.'
+                f'An array must be BGR (H, W, 3), grey (H, W) or BGRA (H, W, 4); {name} has shape {picture.shape}.'
             )
         array = array[:, :, 2::-1] if array.shape[2] >= 3 else array
     elif picture is None:
@@ -106,8 +105,8 @@ def _to_bytes(array: np.ndarray, name: str, value_range: tuple[float, float] | N
     is_supported = array.dtype.newbyteorder('=') in (np.uint8, np.uint16) or array.dtype.kind == 'f'
     if not is_supported and not (value_range and array.dtype.kind in 'ui'):
         raise TypeError(
-            f'Pixels must be uint8, uint16 or floating point in [0, 1]; those of {name} are {array.dtype}. For other '
-            'integers say which value is white, such as value_range=65535.'
+            f'Pixels must be uint8, uint16 or float in [0, 1]; {name} has {array.dtype}: state its white value, such '
+            'as value_range=65535.'
         )
     return to_bytes(array, name, value_range)
 
@@ -170,8 +169,8 @@ class Preparation:
         count = len(tops) * len(lefts)
         if count > MAX_VIEWS:
             raise UnreadableImage(
-                f'{name or "The picture"} is too elongated: {count} squares would be needed to cover it, '
-                f"at most {MAX_VIEWS} are taken. Cut it into shorter parts, or use coverage='center'."
+                f'{name or "The picture"} is too elongated: {count} squares are needed, at most {MAX_VIEWS} are taken. Cut it '
+                "into shorter parts, or use coverage='center'."
             )
         return np.stack([np.stack([cut_planes(resized, top, left, self.size) for left in lefts]) for top in tops])
 
@@ -211,8 +210,8 @@ class Preparation:
             resized = resized_size(width, height, self.short_side)
             if resized[0] * resized[1] > MAX_RESIZED_PIXELS:
                 raise UnreadableImage(
-                    f'{name} has {width} x {height} pixels, which is too elongated: with a short side of '
-                    f'{self.short_side} it would have {resized[0]} x {resized[1]}. Cut it into shorter parts.'
+                    f'{name} is too elongated: {width} x {height} pixels would become {resized[0]} x {resized[1]}. Cut '
+                    'it into shorter parts.'
                 )
             return resized
 

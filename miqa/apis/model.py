@@ -140,7 +140,7 @@ class MIQAModel(ModelFiles):
             options.update(channels_last=channels_last, compile=compile or None)
             if settled := [name for name, value in options.items() if value is not None]:
                 raise ValueError(
-                    f'{", ".join(settled)}: settled when the given model was made. Name its weights instead.'
+                    f'{", ".join(settled)} cannot be changed for a loaded model: name its weights instead.'
                 )
             opened: Opened = model.spec, model.runtime, model.source, model.thresholds
         else:
@@ -274,8 +274,7 @@ class MIQAModel(ModelFiles):
             raise ValueError('diagnose=True and heatmap exclude each other: call assess twice.')
         if not self.can_diagnose:
             raise ValueError(
-                f'The model {self.spec.method} does not predict what is wrong with a picture. Leave out diagnose, or '
-                "use MIQAModel('miqa-lite')."
+                f"The model {self.spec.method} gives no diagnosis: leave out diagnose, or use MIQAModel('miqa-lite')."
             )
         if not is_list_of_pictures(picture):
             return self._assessment(picture_name(picture, 0), self.answer_prepared([self.prepare.views(picture)])[0])

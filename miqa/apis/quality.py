@@ -74,9 +74,7 @@ def fit_thresholds(
     scores = np.asarray(scores, np.float64).ravel()
     accuracy = np.asarray(accuracy, np.float64).ravel()
     if scores.shape != accuracy.shape or scores.size == 0:
-        raise ValueError(
-            f'One accuracy per score is needed, and at least one: got {scores.size} scores, {accuracy.size} accuracies.'
-        )
+        raise ValueError(f'One accuracy per score is needed; got {scores.size} scores, {accuracy.size} accuracies.')
     if not (np.isfinite(scores).all() and np.isfinite(accuracy).all()):
         raise ValueError('Scores and accuracies must be finite numbers.')
     if not 0 < medium <= high <= 1:
@@ -93,8 +91,8 @@ def fit_thresholds(
         fit = np.flatnonzero(ends & (kept >= share * clean_accuracy - 1e-12))
         if not fit.size:
             raise ValueError(
-                f'No threshold keeps {share:g} of the accuracy {clean_accuracy:.4g}: the highest accuracy above any '
-                f'threshold is {kept[ends].max():.4g}. Ask for a smaller share.'
+                f'No threshold keeps {share:g} of the accuracy {clean_accuracy:.4g}; the highest is '
+                f'{kept[ends].max():.4g}. Lower the share.'
             )
         fitted[name] = float(scores[fit[-1]])
     return Thresholds(**fitted).checked()

@@ -98,7 +98,7 @@ def diagnose_images(
     if not all(math.isfinite(answer.score) for answer in answers):
         raise ValueError(
             f'The model gave a score that is not a finite number for {what}: {[answer.score for answer in answers]}. '
-            "Check its weights and, at reduced precision, try precision='fp32'."
+            "Check its weights, or try precision='fp32'."
         )
     return answers
 

@@ -133,8 +133,8 @@ class ModelSpec:
         strange = [kind for kind in kinds if kind not in _TRANSFORMS]
         if strange or kinds.count('ResizeShortSide') != 1:
             raise ValueError(
-                f'The test pipeline in {source} is {shortened(", ".join(kinds))}; inference needs exactly one '
-                f'ResizeShortSide and knows only {", ".join(_TRANSFORMS)}.'
+                f'The test pipeline in {source} is {shortened(", ".join(kinds))}; inference needs one ResizeShortSide '
+                f'and only {", ".join(_TRANSFORMS)}.'
             )
         resize = pipeline[kinds.index('ResizeShortSide')]
         network = _network(network, source)
@@ -174,11 +174,11 @@ class ModelSpec:
                 model = QualityAssessor(network, {'type': 'ViewPreprocessor', 'views': views})
         except TooLarge:
             raise CheckpointError(
-                f'The config in {source} describes a network that is much larger than the weights in the file.'
+                f'The network in the config of {source} is much larger than the weights in the file.'
             ) from None
         except Exception as error:  # a library's complaint about options that are fine one by one
             raise ValueError(
-                f'The network that {source} describes cannot be built ({type(error).__name__}: '
+                f'The network in {source} cannot be built ({type(error).__name__}: '
                 f'{shortened(" ".join(str(error).split()))}).'
             ) from error
         load_checkpoint(model, {'state_dict': dict(state)}, source)
@@ -217,8 +217,8 @@ def _within(config: object, keys: tuple[str, ...], source: str) -> object:
     for key in keys:
         if not isinstance(config, Mapping) or key not in config:
             raise ValueError(
-                f'The config in {source} lacks {".".join(keys)}: it must have model.network, '
-                'model.data_preprocessor.views and test_dataloader.dataset.pipeline, as every config of this project.'
+                f'The config in {source} lacks {".".join(keys)}; it needs model.network, model.data_preprocessor.views '
+                'and test_dataloader.dataset.pipeline.'
             )
         config = config[key]
     return config

@@ -49,7 +49,7 @@ def _stacked(name: str, tensors: list[torch.Tensor]) -> torch.Tensor:
     shapes = {tuple(tensor.shape) for tensor in tensors}
     if len(shapes) > 1:
         raise ValueError(
-            f'The inputs {name} of a batch have the shapes {", ".join(map(str, sorted(shapes)))}; they must have one. '
-            'Let the pipeline end with PackViews.'
+            f'The inputs {name} of a batch differ in shape: {", ".join(map(str, sorted(shapes)))}. End the pipeline '
+            'with PackViews.'
         )
     return default_collate(tensors)

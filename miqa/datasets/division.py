@@ -48,7 +48,7 @@ def divide_sources(
         raise ValueError("part='test' needs a fold; without folds the split 'val' is the test set.")
     if len(order) < 2:
         raise ValueError(
-            f'{len(order)} training source cannot be divided into one part for training and one for selection. Add '
+            f'{len(order)} training source cannot be divided into one part for training and one for selection: add '
             "photographs, or set selection='test' (the paper's recipe: selection on the test split)."
         )
     count = min(max(1, round(selection * len(order))), len(order) - 1)

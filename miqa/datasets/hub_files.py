@@ -168,9 +168,8 @@ def choose_parts(parts: list[Part], strange: list[HubFile], tasks: Iterable[str]
             matching = [part for part in parts if (part.task, part.kind) == (owner, kind)]
             if not matching:
                 raise DatabaseError(
-                    f'The repository has no {kind} of {owner} under a known name. It has: '
-                    f'{_listing(parts, strange)}. Its layout has changed since this tool was '
-                    'written: fetch the files by hand and lay them out as data/README.md says.'
+                    f'The repository has no {kind} of {owner} under a known name, only {_listing(parts, strange)}: its '
+                    'layout has changed, so fetch the files by hand as data/README.md says.'
                 )
             chosen.update({part.name: part for part in matching})
     return [chosen[name] for name in sorted(chosen)]

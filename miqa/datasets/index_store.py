@@ -62,8 +62,7 @@ def open_index(data_root: str | os.PathLike, task: str, split: str, missing: str
         example = _label_files(data_root, task, without_labels[:1])[0][0]
         raise FileNotFoundError(
             f'{len(without_labels)} of {len(sources)} sources of {split_path(data_root, task, split)} lack a label '
-            f"file (such as {example}; sources {shorten(without_labels)}). Add them, or pass missing='skip' to leave "
-            'these sources out.'
+            f"file (such as {example}; sources {shorten(without_labels)}). Add them, or skip them with missing='skip'."
         )
     labelled = [source for source in sources if source not in set(without_labels)] if without_labels else sources
     name = index_name(task, split)
@@ -164,8 +163,7 @@ def _folder_for_writing(data_root: Path) -> Path:
     if writable_folder(cache):
         return cache
     raise DatabaseError(
-        f'The index can be written neither to {own} nor to {cache}. Set the environment variable MIQA_HOME to a '
-        'folder that you may write to.'
+        f'The index can be written neither to {own} nor to {cache}: set the variable MIQA_HOME to a writable folder.'
     )
 
 

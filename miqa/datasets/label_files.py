@@ -91,8 +91,7 @@ def _join(tables: dict[str, LabelTable], folder: Path, task: str, sources: Seque
         paths = label_paths(folder, task, sources[table.source[row]])
         other = 'consistency' if label == 'accuracy' else 'accuracy'
         raise DatabaseError(
-            f'{table.name(row)} is in {paths[label]} but not in {paths[other]}. The two files are joined by file '
-            'name and must list the same images.'
+            f'{table.name(row)} is in {paths[label]} but not in {paths[other]}: both must list the same images.'
         )
     values = {'accuracy': first.values['accuracy'], 'consistency': second.values['consistency'][partner]}
     return first._replace(values=values)
@@ -129,8 +128,7 @@ def _read_tables(paths: Sequence[str], sources: Sequence[str], name_column: str,
         again = order[1:][key[order][1:] == key[order][:-1]].min()
         earlier = np.flatnonzero(key == key[again])[0]
         raise DatabaseError(
-            f'{names[int(again)].as_py()} in {where(again)} was there before, in row '
-            f'{earlier - starts[source[again]] + 1}.'
+            f'{names[int(again)].as_py()} in {where(again)} repeats row {earlier - starts[source[again]] + 1}.'
         )
     return LabelTable(source, version, names, values)
 

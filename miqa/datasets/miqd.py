@@ -63,8 +63,7 @@ class MIQDDataset(QualityDataset):
         if np.isnan(self.index.labels(label)[:1]).any():
             labels = ' and '.join(name for name in LABELS if not np.isnan(self.index.labels(name)[:1]).any())
             raise DatabaseError(
-                f'The database {data_root} has no {label} for {task}: its label files hold {labels} alone. '
-                f'Choose that: --label {labels}'
+                f'{data_root} has no {label} for {task}; its label files hold only {labels}: --label {labels}'
             )
         self.image_root = image_root(data_root, task)
         self.packed = None if packed is None else PackedPictures(packed, self.index, self.image_root)

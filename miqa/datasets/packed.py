@@ -60,8 +60,8 @@ class PackedPictures:
             self.manifest = read_manifest(self.folder)
         except FileNotFoundError:
             raise DatabaseError(
-                f'There is no {path}: the pictures were never packed there, or packing has not come to its end. Run '
-                'tools/data/pack.py (again); it goes on where it stopped.'
+                f'There is no {path}: the pictures were never packed there, or packing has not finished. Run '
+                'tools/data/pack.py (again).'
             ) from None
         if self.manifest['format'] != FORMAT_VERSION:
             raise DatabaseError(f'{path} has format {self.manifest["format"]}, not {FORMAT_VERSION}. Pack again.')
@@ -101,8 +101,8 @@ class PackedPictures:
         pixels = batch.pixels[batch.offsets[place] : batch.offsets[place + 1]]
         if zlib.crc32(pixels) != batch.checksums[place]:
             raise DatabaseError(
-                f'The packed picture of {batch.images[place].as_py()} in {batch.path} is damaged: its checksum is '
-                'wrong. Delete that shard and run tools/data/pack.py again; it packs what is missing.'
+                f'The packed picture of {batch.images[place].as_py()} in {batch.path} is damaged: delete that shard '
+                'and run tools/data/pack.py again to repack it.'
             )
         return decode_pixels(pixels, int(batch.heights[place]), int(batch.widths[place]), self.manifest['encoding'])
 
@@ -116,8 +116,8 @@ class PackedPictures:
             batch = _Batch(self._shards[shard], number, packed_shard_path(self.folder, shard))
             if facts_crc32(batch.batch) != self.manifest['shards'][shard]['facts_crc32'][number]:
                 raise DatabaseError(
-                    f'The shard {batch.path} is damaged: what it says of its pictures {number} x {len(batch.images)} '
-                    'and on does not fit the checksum. Delete it and run tools/data/pack.py again.'
+                    f'The shard {batch.path} is damaged: the checksum of batch {number} differs. Delete it and run '
+                    'tools/data/pack.py again.'
                 )
             self._batches[shard, number] = batch
         return self._batches[shard, number], place
@@ -129,8 +129,8 @@ class PackedPictures:
             changed = describe_change(root, batch.record(place))
             if changed:
                 raise DatabaseError(
-                    f'{self.folder} was packed from other files: {changed}. Pack again into another folder (or check '
-                    'all files with tools/data/pack.py --check).'
+                    f'{self.folder} was packed from other files: {changed}. Pack again into another folder, or check '
+                    'all: tools/data/pack.py --check.'
                 )
 
 
@@ -160,12 +160,10 @@ def open_shard(path: Path) -> pa.ipc.RecordBatchFileReader:
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(check_regular(path))))
     except FileNotFoundError:
-        raise DatabaseError(
-            f'The shard {path} is missing. Run tools/data/pack.py again; it packs what is missing.'
-        ) from None
+        raise DatabaseError(f'The shard {path} is missing: run tools/data/pack.py again to repack it.') from None
     except pa.ArrowInvalid as error:
         raise DatabaseError(
-            f'The shard {path} is damaged ({error}). Delete it and run tools/data/pack.py again.'
+            f'The shard {path} is damaged ({error}): delete it and run tools/data/pack.py again.'
         ) from None
     if not reader.schema.equals(PACKED_SCHEMA):
         raise DatabaseError(f'{path} is an Arrow file, but not a shard of packed pictures.')
@@ -223,9 +221,8 @@ def _rows_of(folder: Path, index: SampleIndex) -> np.ndarray | None:
     if absent.size:
         examples = [index.image(int(position)) for position in absent[:5]]
         raise DatabaseError(
-            f'{absent.size} of {len(index)} images are not in the packed folder {folder}, such as '
-            f'{shorten(examples, 2)}. It was packed from another database or split; run tools/data/pack.py for this '
-            'one.'
+            f'{absent.size} of {len(index)} images, such as {shorten(examples, 2)}, are not in the packed folder '
+            f'{folder}: run tools/data/pack.py for this database and split.'
         )
     return rows.astype(np.uint32)
 

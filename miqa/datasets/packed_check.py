@@ -25,7 +25,7 @@ def check_packed(folder: str | os.PathLike, image_root: str | os.PathLike | None
     folder = Path(folder)
     path = folder / PACKED_MANIFEST
     if not path.is_file():
-        raise DatabaseError(f'There is no {path}: packing has not come to its end. Run tools/data/pack.py again.')
+        raise DatabaseError(f'There is no {path}: packing has not finished. Run tools/data/pack.py again.')
     manifest = read_manifest(folder)
     with tqdm(total=manifest['images'], desc='Checking', unit='image', disable=not progress) as bar:
         for number, shard in enumerate(manifest['shards']):

@@ -129,7 +129,7 @@ class Packing:
             estimate = self.estimate(workers, len(finished))
             if estimate.missing_bytes * (1 + _RESERVE) > estimate.free_bytes:
                 raise DatabaseError(
-                    f'Packing needs about {estimate.missing_bytes / 1e9:.2f} GB more, but {self.folder} has only '
+                    f'Packing needs {estimate.missing_bytes / 1e9:.2f} GB more, but {self.folder} has '
                     f'{estimate.free_bytes / 1e9:.2f} GB free. Choose another disk.'
                 )
             done = sum(len(self._rows(number)) for number in finished)
@@ -171,7 +171,7 @@ class Packing:
                     if stored.get(key) != value
                 ]
                 raise DatabaseError(
-                    f'{self.folder} was begun with other settings ({", ".join(changed)}). Use the same again, or '
+                    f'{self.folder} was begun with other settings ({", ".join(changed)}): use the same ones, or '
                     'another folder.'
                 )
             if not read_image_list(self.folder).equals(images):

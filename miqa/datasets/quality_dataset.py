@@ -158,8 +158,8 @@ class QualityDataset(Dataset):
             except (UnreadableImage, FileNotFoundError):
                 continue
         raise UnreadableImage(
-            f'{error} So are {_MAX_REPLACEMENTS} others that were tried in its place: the database at '
-            f'{self.data_root} looks damaged as a whole, or a disk is not mounted.'
+            f'{error} So are {_MAX_REPLACEMENTS} others tried instead: the database {self.data_root} looks damaged as '
+            'a whole, or a disk is not mounted.'
         ) from error
 
 

@@ -115,7 +115,7 @@ def _sources_of(data_root: str | os.PathLike, task: str) -> tuple[Path, list[str
     missing = [source for source in sources if source not in file_names]
     if missing:
         raise DatabaseError(
-            f'{len(missing)} sources of the training split have no picture in {root}, the first of them {missing[0]}.'
+            f'{len(missing)} sources of the training split have no picture in {root}, the first is {missing[0]}.'
         )
     return root, sorted(file_names[source] for source in sources)
 

@@ -77,8 +77,7 @@ def _check_option(config: Config, dotted: str, value: object) -> None:
     if isinstance(node, Mapping) and value is not None and not isinstance(value, Mapping):
         example = next(iter(node), 'KEY')
         raise ValueError(
-            f'--cfg-options {dotted}={value}: {dotted} is a group of settings, not one value. Name the one that is '
-            f'meant, as in {dotted}.{example}=...'
+            f'--cfg-options {dotted}={value}: {dotted} is a group of settings; name one, as in {dotted}.{example}=...'
         )
 
 
@@ -139,8 +138,8 @@ def settle(config: Config, processes: int = 1) -> Config:
     updates = config.optim_wrapper.get('accumulative_counts', 1)
     if config.batch_size % (processes * updates):
         raise ValueError(
-            f'batch_size {config.batch_size} cannot be shared equally by {processes} processes with '
-            f'{updates} accumulation steps; choose a multiple of {processes * updates}.'
+            f'batch_size {config.batch_size} is not divisible by {processes} processes x {updates} accumulation steps: '
+            f'choose a multiple of {processes * updates}.'
         )
     config.train_dataloader.setdefault('batch_size', config.batch_size // (processes * updates))
     config.optim_wrapper.optimizer.setdefault('lr', config.schedule.lr)
@@ -189,9 +188,8 @@ def _fit_machine(loader: ConfigDict) -> None:
     if sys.platform == 'linux' and len(os.fsencode(folder)) > _LONGEST_TEMPORARY_FOLDER:
         # The thread that sends would fail unseen, and the training would wait for ever.
         raise ValueError(
-            f'Worker processes pass pictures through sockets in the temporary folder {folder}, whose name may have '
-            f'{_LONGEST_TEMPORARY_FOLDER} characters and has {len(os.fsencode(folder))}. Name a shorter one: '
-            'export TMPDIR=/tmp'
+            f'The temporary folder {folder} holds sockets of worker processes, so its name may have '
+            f'{_LONGEST_TEMPORARY_FOLDER} characters, not {len(os.fsencode(folder))}: export TMPDIR=/tmp'
         )
 
 
@@ -243,6 +241,4 @@ def build_runner(
         if unknown is None:
             raise
         hint = did_you_mean(unknown[2], sorted(_options_of(unknown[1]) or ()))
-        raise ValueError(
-            f'The config gives {unknown[1]} an option that it does not have: {unknown[2]!r}.{hint}'
-        ) from error
+        raise ValueError(f'{unknown[1]} in the config has no option {unknown[2]!r}.{hint}') from error

@@ -149,7 +149,7 @@ def _open_part(part: Path, about: dict) -> tuple[np.memmap, np.memmap]:
         if begun != about:
             differing = sorted(key for key in about if begun.get(key) != about[key])
             raise FileExistsError(
-                f'{part} was begun with something else (differing: {", ".join(differing)}). Delete it to start anew.'
+                f'{part} was begun with other settings ({", ".join(differing)}): delete it to start again.'
             )
         if (part / _DONE_FILE).is_file():
             features, done = (

@@ -60,8 +60,8 @@ def show_only_gpus(chosen: Sequence[str]) -> int:
     os.environ['CUDA_VISIBLE_DEVICES'] = ','.join(visible)
     if (device_count := torch.cuda.device_count()) < len(visible):
         raise ValueError(
-            f'--gpu-ids {" ".join(ids)} asks for {len(visible)} GPUs, but PyTorch finds {device_count} of them here. '
-            'Compare `nvidia-smi -L`; leave --gpu-ids out to train on the CPU.'
+            f'--gpu-ids {" ".join(ids)} asks for {len(visible)} GPUs, but PyTorch finds {device_count}: compare '
+            '`nvidia-smi -L`, or leave --gpu-ids out to train on the CPU.'
         )
     return len(visible)
 
@@ -86,8 +86,8 @@ def start_processes_group(launcher: str) -> int:
     missing = [name for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR') if name not in os.environ]
     if missing:
         raise RuntimeError(
-            f'--launcher {launcher} expects the environment variables {", ".join(missing)}, which are not set. '
-            'Start through tools/dist_train.sh or tools/slurm_train.sh, or leave --launcher out for one process.'
+            f'--launcher {launcher} needs the environment variables {", ".join(missing)}: use tools/dist_train.sh or '
+            'tools/slurm_train.sh, or leave --launcher out for one process.'
         )
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ['LOCAL_RANK']))

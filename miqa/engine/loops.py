@@ -30,8 +30,8 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
             raise ValueError(f'validations_per_epoch must be at least 1, not {validations_per_epoch}.')
         if not len(self.dataloader):
             raise ValueError(
-                f'The training split has {len(self.dataloader.dataset)} images, fewer than one batch '
-                f'of {self.dataloader.batch_size} on each process. Choose a smaller batch size.'
+                f'The training split has {len(self.dataloader.dataset)} images, fewer than one batch of '
+                f'{self.dataloader.batch_size} on each process: choose a smaller batch size.'
             )
         steps = len(self.dataloader)
         self._validation_steps = sorted(

@@ -58,7 +58,7 @@ def check_whole(checkpoint: dict, path: str | Path) -> None:
     parts = {'optimizer', 'message_hub'}
     if not isinstance(meta, Mapping) or not {'epoch', 'iter'} <= set(meta) or not parts <= set(checkpoint):
         raise ResumeError(
-            f'{path} holds weights, but not the state of a run. Go on from a latest.pth, or begin anew in another '
+            f'{path} holds weights, but not the state of a run: resume from a latest.pth, or begin anew in another '
             '--work-dir.'
         )
     progress = meta.get('progress')
@@ -69,14 +69,14 @@ def check_whole(checkpoint: dict, path: str | Path) -> None:
     kinds = all(isinstance(checkpoint[part], Mapping) for part in parts)
     if not kinds or not all(isinstance(number, int) and number >= 0 for number in numbers):
         raise ResumeError(
-            f'What {path} says of its progress cannot be. Go on from another file (--resume FILE), or begin anew in '
+            f'What {path} says of its progress cannot be: resume from another file (--resume FILE), or begin anew in '
             'another --work-dir.'
         )
     broken = first_broken(state_dict_of(checkpoint, path))
     if broken is not None:
         raise ResumeError(
-            f'The weights {broken} in {path} are not finite, so that nothing can be learnt from them. Go on from '
-            'another file (--resume FILE), or begin anew in another --work-dir.'
+            f'The weights {broken} in {path} are not finite: resume from another file (--resume FILE), or begin anew '
+            'in another --work-dir.'
         )
 
 
@@ -88,8 +88,7 @@ def check_latest(path: Path) -> None:
     """
     if os.path.lexists(path) and not path.is_file():
         raise ResumeError(
-            f'{path} is no file, or a link that leads nowhere, so that the run cannot go on from it. Bring it back, or '
-            'begin anew in another --work-dir.'
+            f'{path} is no file, or a link that leads nowhere: restore it, or begin anew in another --work-dir.'
         )
 
 
@@ -114,14 +113,13 @@ def place_of(checkpoint: dict, now: dict, epochs: int, updates: int, path: Path)
     epoch, then = int(meta['epoch']), meta.get('progress')
     if then is None:
         raise ResumeError(
-            f'{path} does not say how many images of its epoch were used, so no run can continue from it. Leave out '
-            '--resume to begin anew.'
+            f'{path} does not say how many images of its epoch were used: leave out --resume to begin anew.'
         )
     _check_same(then, now, path)
     if epoch > epochs or (epoch == epochs and then['samples'] > 0):
         raise ResumeError(
-            f'{path} has {epoch} epochs behind it, but --epochs says {epochs}. Ask for at least {epoch + 1}, or '
-            'begin anew in another --work-dir.'
+            f'{path} has finished {epoch} epochs, but --epochs says {epochs}: use at least {epoch + 1}, or begin anew '
+            'in another --work-dir.'
         )
     steps = int(then['samples']) // now['step_samples']
     return epoch, epoch * now['steps'] + min(steps - steps % updates, now['steps'])
@@ -131,14 +129,13 @@ def _check_same(then: dict, now: dict, path: Path) -> None:
     for key, option in (('task', 'task'), ('label', '--label'), ('seed', '--seed')):
         if then.get(key) != now[key]:
             raise ResumeError(
-                f'{path} belongs to a run with {option} {then.get(key)}, but this one has {now[key]}. Go on with '
-                f'{then.get(key)}, or begin anew in another --work-dir.'
+                f'{path} is of a run with {option} {then.get(key)}, not {now[key]}: resume with {then.get(key)}, or '
+                'begin anew in another --work-dir.'
             )
     if then['samples'] and then['epoch_samples'] != now['epoch_samples']:
         raise ResumeError(
-            f'{path} is in the middle of an epoch of {then["epoch_samples"]} images, but the training split has '
-            f'{now["epoch_samples"]} now, so that it is not known which of them were seen. Bring the database back '
-            'to what it was, or begin anew in another --work-dir.'
+            f'{path} stopped within an epoch of {then["epoch_samples"]} images, but the training split has '
+            f'{now["epoch_samples"]} now: restore the database, or begin anew in another --work-dir.'
         )
 
 

@@ -136,8 +136,8 @@ class QualityRunner(Runner):
             self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ResumeError(
-                f'The state of the optimiser in {filename} does not fit the one of this run ({error}). Go on with the '
-                'config that the run was started with, or begin anew in another --work-dir.'
+                f'The state of the optimiser in {filename} does not fit this run ({error}): resume with the original '
+                'config, or begin anew in another --work-dir.'
             ) from None
         if same_schedule(checkpoint, now) and len(states) == len(self.param_schedulers or ()):
             for scheduler, state in zip(self.param_schedulers or (), states, strict=True):

@@ -72,8 +72,8 @@ class SaveCheckpoint(Hook):
         metrics = metrics or {}
         if self.metric not in metrics:
             raise KeyError(
-                f'SaveCheckpoint compares {self.metric}, but the validation gave {sorted(metrics)}. '
-                'Set default_hooks.checkpoint.metric to one of these.'
+                f'SaveCheckpoint compares {self.metric}, but validation gives {sorted(metrics)}: set '
+                'default_hooks.checkpoint.metric.'
             )
         score = float(metrics[self.metric])
         info = runner.message_hub.runtime_info

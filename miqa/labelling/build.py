@@ -165,13 +165,13 @@ def _claim(folder: Path, manifest: dict, overwrite: bool) -> None:
             changed = [key for key in same if old.get(key) != manifest[key]]
             if changed:
                 raise FileExistsError(
-                    f'{folder} holds labels made with other {" and ".join(changed)}. '
-                    'Move that folder away; or replace them: python tools/data/make_labels.py ... --overwrite.'
+                    f'{folder} holds labels made with other {" and ".join(changed)}: move that folder away, or replace '
+                    'them: python tools/data/make_labels.py ... --overwrite.'
                 )
         elif any(folder.glob('*.csv')):
             raise FileExistsError(
-                f'{folder} holds label files that were not made here (there is no {MANIFEST}). '
-                'Move that folder away; or replace them: python tools/data/make_labels.py ... --overwrite.'
+                f'{folder} holds label files without {MANIFEST}, not made here: move that folder away, or replace '
+                'them: python tools/data/make_labels.py ... --overwrite.'
             )
     write_sealed_json(path, {**manifest, 'complete': False})
 
@@ -205,8 +205,8 @@ def _aggregate(data_root, task, machines, sources: list[SourceImages]) -> tuple[
         rows = pd.Index(table['filename'].to_pylist()).get_indexer(index)
         if (rows < 0).any():
             raise ValueError(
-                f'{machine.folder.name} has no response to {int((rows < 0).sum())} of {len(index)} images, for example '
-                f'{index[int(np.argmax(rows < 0))]}. Finish tools/data/run_machines.py first.'
+                f'{machine.folder.name} has no response to {int((rows < 0).sum())} of {len(index)} images, such as '
+                f'{index[int(np.argmax(rows < 0))]}: finish tools/data/run_machines.py first.'
             )
         for column, total in totals.items():
             total.add(table[column].to_numpy(zero_copy_only=False).astype(np.float64)[rows], weight)

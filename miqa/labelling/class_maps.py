@@ -31,8 +31,8 @@ def known_maps(folder: Path) -> set[str]:
     """
     if not Path(folder).is_dir():
         raise FileNotFoundError(
-            f'There is no folder of ground truth {folder}. It holds {{source}}.png for each clean image: the class '
-            f'index of each pixel, 255 where it does not count; and {NAMES_FILE} with the names of the classes.'
+            f'There is no folder of ground truth {folder}. It needs {{source}}.png for each clean image (class '
+            f'indices, 255: ignored) and {NAMES_FILE} with the class names.'
         )
     return {path.stem for path in Path(folder).glob('*.png')}
 

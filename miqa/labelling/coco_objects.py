@@ -103,12 +103,12 @@ def _check_shape(annotations: Annotations, key: int | str, thing: AnnotatedObjec
     image = annotations.images[key]
     if thing.segmentation is None:
         raise AnnotationError(
-            f'{annotations.path}: an object of image {key} ({image.file_name}) has no segmentation, which ins needs. '
-            'Add it, or make labels for det.'
+            f'{annotations.path}: an object of image {key} ({image.file_name}) has no segmentation, which ins needs: '
+            'add it, or label for det.'
         )
     if isinstance(thing.segmentation, list) and image.size is None:
         raise AnnotationError(
-            f'{annotations.path}: image {key} ({image.file_name}) has no width and height, which masks need. Add them.'
+            f'{annotations.path}: image {key} ({image.file_name}) has no width and height, which masks need.'
         )
     return thing.segmentation
 

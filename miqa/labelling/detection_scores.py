@@ -66,7 +66,7 @@ def match_categories(machine: dict, categories: Mapping[str, int], truth: Path) 
     if all(value < 0 for value in ids):
         raise ValueError(
             f'No class of {machine["name"]} ({", ".join(machine["classes"][:5])}, ...) is among the categories of '
-            f'{truth} ({", ".join(list(categories)[:5])}, ...). Names must be written alike.'
+            f'{truth} ({", ".join(list(categories)[:5])}, ...): names must be written alike.'
         )
     return ids
 
@@ -115,7 +115,7 @@ def score_detections(
         if (row['width'], row['height']) != (clean[source]['width'], clean[source]['height']):
             raise ValueError(
                 f'{row["filename"]} has {row["width"]}x{row["height"]} pixels, its clean image '
-                f'{clean[source]["width"]}x{clean[source]["height"]}: what is found is compared in pixels.'
+                f'{clean[source]["width"]}x{clean[source]["height"]}: they must be equal.'
             )
         if ground is not None:
             _check_sizes(ground, source, str(truth), row, clean[source])
@@ -148,8 +148,8 @@ def _check_sizes(ground: CocoObjects, source: str, truth: str, *rows: dict) -> N
     for row in rows:
         if size is not None and size != (row['width'], row['height']):
             raise ValueError(
-                f'{row["filename"]} has {row["width"]}x{row["height"]} pixels, but {truth} says '
-                f'{size[0]}x{size[1]} for {source}.'
+                f'{row["filename"]} has {row["width"]}x{row["height"]} pixels, but {truth} says {size[0]}x{size[1]} '
+                f'for {source}.'
             )
 
 
@@ -172,8 +172,8 @@ def _with_ids(detections: DetectionPrediction, category_of: list[int] | None) ->
         return detections
     if detections.labels.min() < 0 or detections.labels.max() >= len(category_of):
         raise ValueError(
-            f'A prediction has class {int(detections.labels.max())}, but its machine names {len(category_of)} '
-            'classes. Correct classes= in its config, then run the machine again.'
+            f'A prediction has class {int(detections.labels.max())}, but its machine names {len(category_of)} classes: '
+            'correct classes= in its config, then run the machine again.'
         )
     return DetectionPrediction(
         detections.boxes, detections.scores, np.asarray(category_of)[detections.labels], detections.masks

@@ -21,8 +21,8 @@ def read_classes(path: str | os.PathLike) -> dict[str, int]:
     """
     if not Path(path).exists():
         raise FileNotFoundError(
-            f'There is no ground truth {path}. It is a CSV with the columns {CLASS_FILE} (of the clean image) and '
-            f'{CLASS_INDEX} (0 to K - 1, in the order of the classifiers).'
+            f'There is no ground truth {path}: a CSV with the columns {CLASS_FILE} (of the clean image) and '
+            f"{CLASS_INDEX} (from 0, in the classifiers' order)."
         )
     classes: dict[str, int] = {}
     for number, row in enumerate(read_table(path, [CLASS_FILE, CLASS_INDEX], 'ground truth').rows, start=1):
@@ -44,6 +44,6 @@ def check_sources_known(sources, known, path) -> None:
     missing = sorted(set(sources) - set(known))
     if missing:
         raise ValueError(
-            f'{path} has no ground truth for {len(missing)} of {len(set(sources))} sources, '
-            f'for example {missing[0]}. Add them, or name the right file.'
+            f'{path} has no ground truth for {len(missing)} of {len(set(sources))} sources, such as {missing[0]}. Add '
+            'them, or name the right file.'
         )

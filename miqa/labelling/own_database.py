@@ -94,10 +94,7 @@ class Order:
         if self.pairs and self.unpaired:
             raise ValueError('Pictures are either paired with clean ones (--pairs) or not (--unpaired), not both.')
         if self.unpaired and self.annotations is None:
-            raise ValueError(
-                'Unpaired pictures have no clean ones to be consistent with, so they need annotations: '
-                '--annotations PATH'
-            )
+            raise ValueError('Unpaired pictures have no clean ones to compare with, so they need --annotations PATH.')
         if not self.machines:
             raise ValueError('Name at least one machine: --machine NAME')
 

@@ -205,8 +205,8 @@ def _store_objects(read: ReadObjects, request: Request, root, task: str) -> OwnP
 def _check_objects(count: int, request: Request) -> None:
     if not count:
         raise ValueError(
-            f'{request.path} marks no object in any of the {counted(len(request.pictures), "picture")}, so that '
-            'nothing tells whether a machine is right. Without --annotations labels of consistency are made.'
+            f'{request.path} marks no object in any of the {counted(len(request.pictures), "picture")}: leave out '
+            '--annotations to label consistency alone.'
         )
 
 
@@ -281,8 +281,8 @@ def _read_numbers(path: Path) -> dict[str, int]:
     numbers = parse_json(read_regular_text(path), str(path))
     if not isinstance(numbers, dict) or not all(type(number) is int and number >= 0 for number in numbers.values()):
         raise ValueError(
-            f'{path} must give each picture its whole number, by which the database calls it. Put a copy back, or '
-            'write to another folder.'
+            f'{path} must map each picture to its number in the database: restore it from a backup, or write to '
+            'another folder.'
         )
     return numbers
 

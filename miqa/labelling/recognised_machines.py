@@ -156,7 +156,7 @@ def complete_configs(
     files = [config for config in configs if config.get('type') == RECOGNISED]
     if (options or write_config) and len(files) != 1:
         raise ValueError(
-            f'--machine-options and --write-config are for one file of a network, but --machine names {len(files)}.'
+            f'--machine-options and --write-config are for one network file, but --machine names {len(files)}.'
         )
     trials: list[Trial] = []
 

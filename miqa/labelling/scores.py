@@ -108,8 +108,8 @@ def _vectors(stored: list[bytes | None]) -> np.ndarray:
     vectors = [value for value in stored if value is not None]
     if len(vectors) < len(stored):
         raise ValueError(
-            'Soft consistency needs the whole probability vectors, which were not kept. '
-            'Run the machines again with --store-probabilities (into a new folder), or use top-1 consistency.'
+            'Soft consistency needs probability vectors, which were not stored: run the machines again with '
+            '--store-probabilities (into a new folder), or use top-1 consistency.'
         )
     if not stored:
         return np.zeros((0, 1))
@@ -224,8 +224,8 @@ def score_part(responses: Path, name: str, scores: Path, scorer: Scorer) -> str:
     missing = sorted(sources - clean.keys())
     if missing:
         raise ValueError(
-            f'{responses.name} has no response to the clean image of {missing[0]}. '
-            f'Finish tools/data/run_machines.py first.'
+            f'{responses.name} has no response to the clean image of {missing[0]}. Finish tools/data/run_machines.py '
+            'first.'
         )
     ScoreFolder(scores).write(name, scorer(distorted, clean), store.checksum(name))
     return name

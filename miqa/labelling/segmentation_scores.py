@@ -50,8 +50,8 @@ def map_classes(machine: dict, names: tuple[str, ...] | None, truth: Path | None
     mapping = [names.index(name) if name in names else -1 for name in machine['classes']]
     if max(mapping) < 0:
         raise ValueError(
-            f'No class of {machine["name"]} ({", ".join(machine["classes"][:5])}, ...) is among the classes of '
-            f'{truth} ({", ".join(names[:5])}, ...). Names must be written alike.'
+            f'No class of {machine["name"]} ({", ".join(machine["classes"][:5])}, ...) is among the classes of {truth} '
+            f'({", ".join(names[:5])}, ...): names must be written alike.'
         )
     return mapping
 
@@ -111,8 +111,8 @@ def _accuracy(predicted: np.ndarray, path: Path, mapping: list[int] | None, clas
         # Classes that the annotation does not have become one that it cannot have.
         if predicted.max() >= len(mapping):
             raise ValueError(
-                f'A prediction has class {int(predicted.max())}, but its machine names {len(mapping)} classes. '
-                'Correct classes= in its config, then run the machine again.'
+                f'A prediction has class {int(predicted.max())}, but its machine names {len(mapping)} classes: correct '
+                'classes= in its config, then run the machine again.'
             )
         predicted = np.array([index if index >= 0 else classes for index in mapping])[predicted]
         unknown = np.setdiff1d(np.arange(classes), mapping)

@@ -152,7 +152,7 @@ def doubled(what, **changes):
         (changed(categories__name=None), 'Category 1 of the list'),
         (doubled('images'), 'Two images have the id 1'),
         (doubled('images', id=8), 'have one file_name'),
-        (doubled('images', id=8, file_name='b/1.jpg'), 'would both be called 000000000001'),
+        (doubled('images', id=8, file_name='b/1.jpg'), 'would both get the number 000000000001'),
         (doubled('categories'), 'Two categories have the id 1'),
         (two_used_categories(), 'differ only in case, spaces or dashes: 1 .sq. and 2 .sq.'),
         ({'images': [3], 'annotations': [], 'categories': []}, 'Image 1 of the list must be an object'),
@@ -229,7 +229,7 @@ def test_one_file_name_in_two_folders_is_told_apart_by_them(tmp_path):
         entry['file_name'] = name
     found = read_coco(write(tmp_path, data))
     assert found.find('/photos/b/x.jpg') == 2 and found.find('elsewhere/y.jpg') == 3
-    refused(AnnotationError, r'2 images of the file name x\.jpg \(a/x\.jpg, b/x\.jpg\)', found.find, '/photos/x.jpg')
+    refused(AnnotationError, r'2 images named x\.jpg \(a/x\.jpg, b/x\.jpg\)', found.find, '/photos/x.jpg')
     assert found.names() == {**{name: i for i, name in enumerate(NUMBERED, 1)}, 'y': 3}
 
 
@@ -253,7 +253,7 @@ def with_orientation(value):
 
 def test_annotations_of_turned_pictures_must_be_of_what_is_shown(tmp_path):
     paths = pictures(tmp_path, NUMBERED, exif=with_orientation(6))
-    with pytest.raises(AnnotationError, match='3 pictures as they are stored, for example .*1.jpg.*exiftool'):
+    with pytest.raises(AnnotationError, match='3 pictures before EXIF rotation, for example .*1.jpg.*exiftool'):
         plan_sources(paths, 'det', write(tmp_path, content()))
     data = content()
     for entry in data['images']:

@@ -108,7 +108,7 @@ def test_the_labels_of_a_data_set_in_parts_are_found_below_its_data_yaml(tmp_pat
     found, _ = read_yolo(tmp_path / 'train/labels', shown[:1])
     assert found['a.png'][0].category == 'car'
     write(tmp_path / 'valid/labels/a.txt', '')
-    refused(ValueError, 'both annotations of the picture a.png', read_yolo, description, shown)
+    refused(ValueError, 'both annotate the picture a.png', read_yolo, description, shown)
 
 
 def test_a_data_yaml_without_labels_names_both_remedies(tmp_path):
@@ -242,7 +242,7 @@ def test_names_of_folders_may_be_written_otherwise_than_the_machines_names():
     assert image_folder_classes(['Golden_Retriever/1.jpg', 'tabby-cat/2.jpg'], known) == {
         'Golden_Retriever/1.jpg': 0, 'tabby-cat/2.jpg': 1,
     }  # fmt: skip
-    refused(ValueError, "'crane' may be each of 2 classes", image_folder_classes, ['crane/1.jpg'], known)
+    refused(ValueError, "'crane' matches 2 classes", image_folder_classes, ['crane/1.jpg'], known)
     refused(ValueError, 'none of the 2 classes', image_folder_classes, ['a_b/1.jpg'], ['a b', 'A-B'])
 
 
@@ -254,16 +254,16 @@ def test_the_folders_of_imagenet_are_counted_as_imagenet_counts_them(known):
 
 
 def test_folders_that_are_no_classes_or_not_all_of_them_are_refused(tmp_path):
-    with pytest.raises(ValueError, match='test, train are parts of a data set'):
+    with pytest.raises(ValueError, match='test, train are parts of a dataset'):
         image_folder_classes(['train/cat/1.jpg', 'test/cat/2.jpg'], None)
-    with pytest.raises(ValueError, match='2 classes, and the machines tell 1000 apart'):
+    with pytest.raises(ValueError, match='2 classes, the machines have 1000'):
         image_folder_classes(['cat/1.jpg', 'dog/2.jpg'], None, class_count=1000)
-    with pytest.raises(ValueError, match='--classes names 2 classes, and the machines tell 3 apart'):
+    with pytest.raises(ValueError, match='--classes names 2 classes, the machines have 3'):
         image_folder_classes(['cat/1.jpg', 'dog/2.jpg'], ['cat', 'dog'], class_count=3)
     table = write(tmp_path / 'c.csv', 'filename,label\n1.jpg,3\n2.jpg,1\n')
     refused(ValueError, 'the classes are whole numbers', read_class_table, table, ['1.jpg', '2.jpg'], None)
     table = write(tmp_path / 'd.csv', 'filename,class_index\n1.jpg,3\n2.jpg,1\n')
-    with pytest.raises(ValueError, match=r'class_index of 1\.jpg is 3, but the machines count 3'):
+    with pytest.raises(ValueError, match=r'class_index of 1\.jpg is 3, but the machines have 3'):
         read_class_table(table, ['1.jpg', '2.jpg'], None, 3)
     assert read_class_table(table, ['1.jpg', '2.jpg'], None, 4).indices == {'1.jpg': 3, '2.jpg': 1}
 
@@ -410,7 +410,7 @@ def test_labels_that_may_be_of_two_pictures_are_refused(tmp_path, kind, folder):
         read(tmp_path / 'labels', [picture(tmp_path / 'in', f'{name}/1.png') for name in 'ab'])
     # And two labels that may be of one picture.
     mirrored(tmp_path, kind, 'd', 0)
-    with pytest.raises(ValueError, match=r'are both annotations of the picture 1\.png'):
+    with pytest.raises(ValueError, match=r'both annotate the picture 1\.png'):
         read(tmp_path / 'labels', [picture(tmp_path / 'in', '1.png')])
 
 

@@ -83,7 +83,7 @@ def test_shares_are_found_where_no_size_is_given(tmp_path):
     'lines', ['0 .1 .1 .9 .9\n0 .2 .2 .95 .9\n', '0 .05 .1 .9 .8\n0 .1 .05 .85 .9\n']
 )  # corners; left, top, width, height
 def test_boxes_of_yolo_in_another_way_of_writing_are_refused(prepare, lines):
-    refused(ValueError, 'all of them do as left, top', prepare, {'l/a.txt': lines, 'l/classes.txt': 'car\n'}, at='l')
+    refused(ValueError, 'all do as left, top', prepare, {'l/a.txt': lines, 'l/classes.txt': 'car\n'}, at='l')
 
 
 @pytest.mark.parametrize('name', ['A.txt', 'a.png.txt', 'a.TXT'])
@@ -105,7 +105,7 @@ CVAT_TURN = '<attributes><attribute><name>rotation</name><value>30.0</value></at
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        (VOC.format('b.png', BOX), r'a\.xml has the name of the picture a\.png, but says that it is of b\.png'),
+        (VOC.format('b.png', BOX), r'a\.xml is named after the picture a\.png, but names b\.png'),
         (VOC.format('old.png', BOX), None),
         (VOC.format('a.png', BOX * 2), 'has 2 bndbox'),
         (VOC.format('a.png', BOX + CVAT_TURN), 'is turned'),

@@ -84,9 +84,9 @@ def test_annotations_of_another_size_are_refused_before_anything_is_made(tmp_pat
     image = {'id': 7, 'file_name': '7.jpg', 'width': size[0], 'height': size[1]}
     truth.write_text(json.dumps({'images': [image], 'annotations': [], 'categories': []}))
     for _ in range(2):
-        with pytest.raises(AnnotationError, match=r'annotates .*7\.jpg as a picture of .* but the file has 40 x 20'):
+        with pytest.raises(AnnotationError, match=r'says .*7\.jpg has .* but it has 40 x 20'):
             plan_sources([shots / '7.jpg'], 'det', truth)
-        with pytest.raises(AnnotationError, match=r'truth\.json annotates .*7\.jpg'):
+        with pytest.raises(AnnotationError, match=r'truth\.json says .*7\.jpg'):
             prepare_pictures(shots, tmp_path / 'out', 'det', truth)
     assert not (tmp_path / 'out').exists()
 
@@ -104,7 +104,7 @@ def test_where_an_image_has_no_size_that_of_its_encoded_pixels_counts(tmp_path):
         truth.write_text(json.dumps({'images': images, 'annotations': objects, 'categories': names}))
 
     settle([20, 40])  # height and width as stored
-    with pytest.raises(AnnotationError, match='gives width and height of 1 pictures as they are stored'):
+    with pytest.raises(AnnotationError, match='gives the size of 1 pictures before EXIF rotation'):
         plan_sources([shots / '7.jpg'], 'det', truth)
     settle([40, 20], [20, 40])
     with pytest.raises(AnnotationError, match=r'Annotation 1: segmentation has the size \[20, 40\]'):

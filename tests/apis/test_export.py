@@ -84,7 +84,7 @@ def test_files_of_others_and_wrong_suffixes_are_refused(onnx_export, tmp_path):
     strange = onnx.load(path)
     del strange.metadata_props[:]
     onnx.save(strange, tmp_path / 'strange.onnx')
-    refused(CheckpointError, "lack the key 'miqa'", MIQAModel, weights=tmp_path / 'strange.onnx')
+    refused(CheckpointError, "lacks the metadata key 'miqa'", MIQAModel, weights=tmp_path / 'strange.onnx')
     (tmp_path / 'cut.onnx').write_bytes(path.read_bytes()[:1000])
     refused(CheckpointError, 'not a whole ONNX file', MIQAModel, weights=tmp_path / 'cut.onnx')
     if not torch.cuda.is_available():

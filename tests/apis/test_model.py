@@ -92,7 +92,7 @@ def test_a_run_says_itself_what_it_is(run, pair):
     for name in ('ra-miqa', 'RA-MIQA', 'ra_miqa'):
         assert MIQAModel(name, task='det', weights=pair[0]).spec.method == 'ra_miqa'
     refused(ValueError, 'method ra_miqa, but resnet50 was asked for', MIQAModel, 'resnet50', weights=pair[0])
-    refused(ValueError, 'task det, but cls was asked for', MIQAModel, weights=pair[0], task='cls')
+    refused(ValueError, 'task det, not cls', MIQAModel, weights=pair[0], task='cls')
 
 
 def test_unknown_words_get_a_suggestion(pair, tmp_path):

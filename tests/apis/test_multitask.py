@@ -95,5 +95,5 @@ def test_weights_that_do_not_fit_the_tasks_are_refused(weights):
         MIQAModel(task=('cls', 'det'), weights=weights['cls'])
     with pytest.raises(ValueError, match='names no task'):
         MIQAModel(task=())
-    with pytest.raises(ValueError, match='holds a model of task det'):
+    with pytest.raises(ValueError, match='is a model of task det'):
         MIQAModel(task=('cls', 'ins'), weights={'cls': weights['det'], 'ins': weights['ins']})

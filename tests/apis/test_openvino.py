@@ -106,4 +106,4 @@ def test_a_model_is_both_of_its_files_and_takes_no_numbers_of_another_model(xml_
     identities = {MIQAModel(file, precision='fp32').identity for file in (path, other)}
     assert len(identities) == 2, 'results of one would be taken for those of the other'
     shutil.copy(path.with_suffix('.bin'), other.with_suffix('.bin'))
-    refused(CheckpointError, r'other\.bin does not hold the numbers of .*other\.xml', MIQAModel, other)
+    refused(CheckpointError, r'other\.bin does not hold the weights of .*other\.xml', MIQAModel, other)

@@ -63,7 +63,7 @@ def test_pictures_to_fit_to_are_asked_for_and_counted(model, tmp_path):
         model.export(tmp_path / 'm.onnx', int8=True)
     write_photos(tmp_path / 'few', 3)
     (tmp_path / 'few' / 'broken.png').write_bytes(b'no picture')
-    with pytest.raises(ValueError, match=r'has 3 pictures that can be read \(1 cannot\)'):
+    with pytest.raises(ValueError, match=r'has 3 readable pictures \(1 unreadable\)'):
         model.export(tmp_path / 'm.onnx', int8=True, calibrate=tmp_path / 'few')
     with pytest.raises(NotADirectoryError):
         model.export(tmp_path / 'm.onnx', int8=True, calibrate=tmp_path / 'nowhere')

@@ -129,7 +129,7 @@ def test_an_unknown_key_of_a_class_is_a_sentence_with_the_nearest_one(tmp_path):
     load_config(ROOT / 'configs/ra_miqa_det.py', {'train_dataloader.dataset.packed': 'folder'})
     root = write_database(tmp_path / 'data', 'det', sources=4)
     path = write_tiny_config(tmp_path / 'c.py', root, more='model["netwrk"] = 3\n')
-    with pytest.raises(ValueError, match="QualityAssessor an option that it does not have: 'netwrk'. Did you mean"):
+    with pytest.raises(ValueError, match="QualityAssessor in the config has no option 'netwrk'. Did you mean"):
         build_runner(load_config(path), tmp_path / 'run')
 
 

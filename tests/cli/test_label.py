@@ -148,7 +148,7 @@ def test_without_annotations_there_is_consistency_alone(shots):
     root = label(shots, 'out', annotations=None)
     assert {name.rpartition('_')[2] for name in labels_in(root)} == {'consistency.csv'}
     assert len(MIQDDataset(root, 'det', 'consistency', 'val')) == 10
-    with pytest.raises(ValueError, match='hold consistency alone. Choose that: --label consistency'):
+    with pytest.raises(ValueError, match='hold only consistency: --label consistency'):
         MIQDDataset(root, 'det', 'composite', 'train')
     assert verify_database(root, 'det', progress=False).problems == []
 

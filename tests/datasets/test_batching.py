@@ -115,7 +115,7 @@ def test_pictures_of_several_sizes_are_refused_in_words():
         {'inputs': {'image': torch.zeros(3, side, side)}, 'data_sample': QualitySample(gt_score=torch.tensor(0.5))}
         for side in (4, 5)
     ]
-    with pytest.raises(ValueError, match=r'inputs image of a batch have the shapes \(3, 4, 4\), \(3, 5, 5\)'):
+    with pytest.raises(ValueError, match=r'inputs image of a batch differ in shape: \(3, 4, 4\), \(3, 5, 5\)'):
         stack_samples(items)
 
 

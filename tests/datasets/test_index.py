@@ -116,7 +116,7 @@ def test_a_pickled_index_is_a_path_and_maps_the_same_file(det_root):
     [
         (lambda t: t.drop(columns='weighted_accuracy'), "no column 'weighted_accuracy'"),
         (lambda t: t.rename(columns={'dist_images': 'images'}), "no column 'dist_images'"),
-        (lambda t: pd.concat([t, t.iloc[[1]]]), 'row 6 of {file} was there before, in row 2'),
+        (lambda t: pd.concat([t, t.iloc[[1]]]), 'row 6 of {file} repeats row 2'),
         (put('weighted_consistency', 2, ''), 'weighted_consistency in row 3 of {file} is missing or NaN'),
         (put('weighted_accuracy', 0, 'nan'), 'weighted_accuracy in row 1 of {file} is missing or NaN'),
         (put('weighted_accuracy', 4, '1.01'), 'weighted_accuracy in row 5 of {file} is 1.01, outside [0, 1]'),

@@ -129,7 +129,7 @@ def test_parallel_packing_writes_the_same_shards(root, packed, tmp_path):
 
 
 def test_a_folder_of_other_images_is_refused(root, packed):
-    with pytest.raises(DatabaseError, match='10 of 10 images are not in the packed folder'):
+    with pytest.raises(DatabaseError, match='10 of 10 images, such as .* are not in the packed folder'):
         MIQDDataset(root, 'det', split='val', packed=packed)
 
 
@@ -170,7 +170,7 @@ def test_pictures_resized_otherwise_are_refused_and_packed_on_request(root, pack
 
 
 def test_a_folder_that_was_never_packed_is_refused(root, tmp_path):
-    with pytest.raises(DatabaseError, match='never packed there, or packing has not come to its end'):
+    with pytest.raises(DatabaseError, match='never packed there, or packing has not finished'):
         MIQDDataset(root, 'det', packed=tmp_path)
 
 
@@ -274,7 +274,7 @@ def test_the_estimate_is_near_what_is_written(root, tmp_path):
 def test_a_full_disk_is_said_before_anything_is_written(root, tmp_path, monkeypatch):
     real = shutil.disk_usage
     monkeypatch.setattr(packing_module.shutil, 'disk_usage', lambda path: real(path)._replace(free=1000))
-    refused(DatabaseError, 'has only 0.00 GB free', packing_of(root, tmp_path / 'packed').run, progress=False)
+    refused(DatabaseError, 'has 0.00 GB free', packing_of(root, tmp_path / 'packed').run, progress=False)
     assert not list((tmp_path / 'packed').glob('shard*'))
 
 
@@ -306,7 +306,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(warm, root, packed, t
     assert not (folder / 'packed.json').exists()
     done = {path.name: path.stat().st_mtime_ns for path in folder.glob('shard_*.arrow')}
     assert list(done) == ['shard_00000.arrow']
-    refused(DatabaseError, 'packing has not come to its end', PackedPictures, folder, open_index(root, 'det', 'train'))
+    refused(DatabaseError, 'packing has not finished', PackedPictures, folder, open_index(root, 'det', 'train'))
     packing_of(root, folder).run(progress=False)
     assert (folder / 'shard_00000.arrow').stat().st_mtime_ns == done['shard_00000.arrow']
     assert json.loads((folder / 'packed.json').read_text()) == json.loads((packed / 'packed.json').read_text())

@@ -141,9 +141,9 @@ def test_the_learning_rate_is_that_of_a_run_which_had_the_new_settings_from_the_
 @pytest.mark.parametrize(
     ('changes', 'sentence'),
     [
-        ({'seed': 8}, 'belongs to a run with --seed 7, but this one has 8'),
-        ({'label': 'accuracy'}, 'belongs to a run with --label composite, but this one has accuracy'),
-        ({'epochs': 1}, 'has 1 epochs behind it, but --epochs says 1. Ask for at least 2'),
+        ({'seed': 8}, 'is of a run with --seed 7, not 8'),
+        ({'label': 'accuracy'}, 'is of a run with --label composite, not accuracy'),
+        ({'epochs': 1}, 'has finished 1 epochs, but --epochs says 1: use at least 2'),
     ],
 )
 def test_a_setting_that_cannot_change_is_a_sentence_and_harms_nothing(changes, sentence, run_folder, config):
@@ -223,7 +223,7 @@ def test_a_constant_at_a_validation_ends_no_run_and_is_never_the_best(what, conf
     monkeypatch.setattr(QualityCorrelation, 'process', constant)
     said = train(config, tmp_path, epochs=1)
     assert f'The scores are not defined: All 20 {what} are 0.5' in said
-    assert 'SRCC is not defined at step 5: best.pth stays as it is.' in said
+    assert 'SRCC is not defined at step 5: best.pth is kept.' in said
     assert not (tmp_path / 'best.pth').exists()
     assert read_checkpoint(tmp_path / 'latest.pth')['meta']['iter'] == 5
     monkeypatch.undo()

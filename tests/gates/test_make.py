@@ -219,13 +219,13 @@ def test_an_answer_of_another_machine_is_refused(gate, shots, tmp_path):
     folder = GateFolder.open(gate)
     picture = np.zeros((64, 96, 3), np.uint8)
     other = DetectionPrediction(np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.array([7]))
-    refused(ValueError, 'has 1 classes; this answer speaks of class 7', assess_answers, folder, [picture], [other])
+    refused(ValueError, 'with 1 classes; this one has class 7', assess_answers, folder, [picture], [other])
     config = {**load_machine_configs(shots / 'mine.py')[0], 'classes': ['circle']}
-    refused(ValueError, 'the first that differs is number 0', folder.model, build_machine(config))
+    refused(ValueError, 'the first different one is number 0', folder.model, build_machine(config))
 
 
 @pytest.mark.parametrize(
-    ('count', 'said'), [(None, 'are not compared'), (1, 'by their number alone'), (2, 'eyes, which tells 1 classes')]
+    ('count', 'said'), [(None, 'are not compared'), (1, 'by their number alone'), (2, 'eyes with 1 classes')]
 )
 def test_a_machine_without_names_of_classes_is_compared_by_their_number(gate, shots, caplog, count, said):
     config = {**load_machine_configs(shots / 'mine.py')[0], 'classes': None, 'version': '2'}

@@ -207,7 +207,7 @@ def test_labels_that_were_not_made_here_are_not_overwritten(tmp_path):
 def test_a_missing_response_is_an_error_that_says_what_to_run(tmp_path):
     answered(tmp_path, 'cls')
     save(tmp_path / 'miqa_cls/images/s0/s0_darkness_4.png', np.zeros((30, 40, 3)))
-    refused(ValueError, 'no response to 1 of 10 images, for example s0_darkness_4.png', label, tmp_path, 'cls')
+    refused(ValueError, 'no response to 1 of 10 images, such as s0_darkness_4.png', label, tmp_path, 'cls')
     respond(tmp_path, 'cls', bright())
     assert label(tmp_path, 'cls')['images'] == 10
 

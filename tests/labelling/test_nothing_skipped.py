@@ -78,7 +78,7 @@ def test_shapes_of_cvat_without_area_are_counted_and_unknown_ones_refused(tmp_pa
         cvat(tmp_path, shown, box, '<splat label="car"/>', '<splat label="car"/>')
     with pytest.raises(ValueError, match='not inside the picture'):
         cvat(tmp_path, shown, '<mask label="car" rle="0, 4" left="199" top="20" width="2" height="2"/>')
-    with pytest.raises(ValueError, match='4 pixels together, not 5'):
+    with pytest.raises(ValueError, match='sum to 4, not 5'):
         cvat(tmp_path, shown, '<mask label="car" rle="0, 5" left="9" top="20" width="2" height="2"/>')
 
 
@@ -198,7 +198,7 @@ def test_coco_counts_what_does_not_count_and_refuses_shares(tmp_path):
     ('row', 'message'),
     [
         ('a.png,car,1,2,30,40,200,100,0,1', None),
-        ('a.png,car,1,2,30,40,100,200,0,0', 'width is 100, but the picture has 200x100'),
+        ('a.png,car,1,2,30,40,100,200,0,0', 'width is 100, but the picture is 200x100'),
         ('a.png,car,1,2,30,40,,,15,', 'turned by 15'),
         ('a.png,car,1,2,30,40,,,,maybe', 'iscrowd'),
         ('b/a.png,car,1,2,30,40,,,,', None),

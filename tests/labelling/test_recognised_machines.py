@@ -90,7 +90,7 @@ def test_a_kept_record_that_names_another_type_of_machine_is_not_used(own):
 
 
 def test_options_for_files_need_one_file(own):
-    with pytest.raises(ValueError, match='one file of a network, but --machine names 0'):
+    with pytest.raises(ValueError, match='one network file, but --machine names 0'):
         complete_configs([], lambda: None, write_config=own / 'x.py')
 
 

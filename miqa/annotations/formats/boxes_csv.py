@@ -97,19 +97,19 @@ def _check_optional(row: dict[str, str], picture: Picture, decimal_comma: bool, 
                 raise ValueError(f'{where}: {column} is {row[column]!r}, not a number.') from None
     if numbers.get('rotation'):
         raise ValueError(
-            f'{where} is a box that is turned by {row["rotation"]}; boxes along the sides of the picture are read. '
-            'Give the edges of the smallest such box around the object, and leave the column out.'
+            f'{where} is a box that is turned by {row["rotation"]}: give the axis-aligned box around the object, and '
+            'leave the column out.'
         )
     if numbers.get('score', 1) != 1:
         raise ValueError(
-            f'{where} has the score {row["score"]}: is it a prediction? Annotations are what people marked; where '
-            'these are meant as such, leave the column out.'
+            f'{where} has the score {row["score"]}: is it a prediction? Give annotations made by people, or leave the '
+            'column out.'
         )
     for column, side in zip(('width', 'height'), picture.size, strict=True):
         if column in numbers and numbers[column] != side:
             raise ValueError(
-                f'{where}: {column} is {row[column]}, but the picture has {picture.size[0]}x{picture.size[1]} pixels, '
-                f'as it is shown. If it is that of the box, leave the column out.'
+                f'{where}: {column} is {row[column]}, but the picture is {picture.size[0]}x{picture.size[1]}: leave '
+                'the column out if it means the box.'
             )
 
 

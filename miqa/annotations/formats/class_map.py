@@ -54,8 +54,8 @@ def class_map_and_colours(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarr
         raise UnreadableImage(f'{path} is not a whole PNG: {str(error)[:200] or type(error).__name__}.') from error
     if mode not in ('L', 'P', 'I', 'I;16', '1'):
         raise ValueError(
-            f'{path} is a picture of mode {mode}. A map of classes holds one index for each pixel (grey or palette); '
-            f'turn colours into indices first.'
+            f'{path} has the mode {mode}; a class map holds one index per pixel (grey or palette): convert colours to '
+            'indices first.'
         )
     factor = _SPREAD.get(stored if isinstance(stored, str) else stored[0] if stored else '', 1)
     colours = None if mode != 'P' or palette is None else np.asarray(palette, np.uint8).reshape(-1, 3)

@@ -75,8 +75,8 @@ def image_folder_classes(
     classes = {name: PurePosixPath(name).parts[0] for name in names}
     if {folder.lower() for folder in classes.values()} <= _PARTS and any(name.count('/') > 1 for name in names):
         raise ValueError(
-            f'The folders {", ".join(sorted(set(classes.values())))} are parts of a data set, not classes: name one of '
-            'them in place of the folder above them.'
+            f'The folders {", ".join(sorted(set(classes.values())))} are parts of a dataset, not classes: name one of '
+            'them instead.'
         )
     if known is None and all(name.count('/') > 1 for name in names):
         outer, inner = sorted(set(classes.values())), sorted({PurePosixPath(name).parts[1] for name in names})
@@ -139,8 +139,8 @@ def read_class_table(
         highest = max(class_of, key=lambda name: int(class_of[name]))
         if class_count is not None and int(class_of[highest]) >= class_count:
             raise ValueError(
-                f'{path}: the class_index of {highest} is {class_of[highest]}, but the machines count {class_count} '
-                'classes from 0.'
+                f'{path}: the class_index of {highest} is {class_of[highest]}, but the machines have {class_count} '
+                'classes, from 0.'
             )
         return ReadClasses({name: int(text) for name, text in class_of.items()}, remarks)
     if known is None and all(text.isascii() and text.isdigit() for text in class_of.values()):
@@ -162,8 +162,8 @@ def _check_named(index: int, name: str, named: dict[int, str], known: Sequence[s
     if (plain_name(other) != plain_name(name) and not _is_number(name)) or twice is not None:
         has = f'the class_index {index} is {other!r}' if twice is None else f'{name!r} has the class_index {twice}'
         raise ValueError(
-            f'{where} has the class_index {index} and the class {name!r}, but elsewhere {has}. Leave out the column '
-            'that is wrong.'
+            f'{where} has the class_index {index} and the class {name!r}, but elsewhere {has}: leave out the wrong '
+            'column.'
         )
 
 
@@ -180,9 +180,8 @@ def _indices(
         if wordnet_classes is None:
             have = 'The pictures have' if known is None else '--classes names'
             raise ValueError(
-                f'{have} {len(classes)} classes, and the machines tell {class_count} apart, so that it is not known '
-                f'which are meant. Name all {class_count} in the order in which the machines count them (--classes), '
-                'or give a CSV with filename and class_index.'
+                f'{have} {len(classes)} classes, the machines have {class_count}: name all {class_count} in the '
+                "machines' order (--classes), or give a CSV with filename and class_index."
             )
         return {picture: wordnet_classes[name] for picture, name in names.items()}
     positions = {name: position for position, name in enumerate(classes)}
@@ -191,8 +190,8 @@ def _indices(
         positions = _written_otherwise(unmatched, positions) or _wordnet(unmatched, len(classes)) or positions
     if twice := [name for name in sorted(unmatched) if classes.count(name) > 1]:
         raise ValueError(
-            f'{what} {twice[0]!r} may be each of {classes.count(twice[0])} classes of the machines of that name: give '
-            'a CSV with filename and class_index.'
+            f'{what} {twice[0]!r} matches {classes.count(twice[0])} classes of the machines: give a CSV with filename '
+            'and class_index.'
         )
     unknown = sorted(unmatched - set(positions))
     if unknown:

@@ -218,7 +218,7 @@ def inside(
     if min(left, top) < -slack or right > width + slack or bottom > height + slack:
         raise ValueError(
             f'{where}: the box {[round(value, 2) for value in (left, top, right, bottom)]} is not inside the picture '
-            f'of {width}x{height} pixels. Are the annotations those of this picture, turned as it is shown?'
+            f'of {width}x{height} pixels. Are the annotations those of this picture, as it is shown?'
         )
     left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
     return (left, top, right, bottom) if right > left and bottom > top else None

@@ -41,20 +41,20 @@ def read_cvat(request: Request) -> ReadObjects:
     entries = list(root.iter('image'))
     if tracks := len(root.findall('track')):
         raise ValueError(
-            f'{path} holds the track{"s" * (tracks > 1)} of {counted(tracks, "object")} in a video. Export the frames '
-            'as "CVAT for images 1.1".'
+            f'{path} holds the track{"s" * (tracks > 1)} of {counted(tracks, "object")} in a video: export "CVAT for '
+            'images 1.1".'
         )
     if root.tag != 'annotations' or not entries:
         raise ValueError(
-            f'{path} is not the file "CVAT for images 1.1": it is a {root.tag!r} with {len(entries)} images. A task of '
-            "CVAT is exported in that format, or in COCO's."
+            f'{path} is not the file "CVAT for images 1.1" but a {root.tag!r} with {len(entries)} images: export that, '
+            'or COCO.'
         )
     unknown = Counter(shape.tag for entry in entries for shape in entry if not _is_known(shape.tag))
     if unknown:
         listed = ', '.join(f'{count} {kind}' for kind, count in sorted(unknown.items()))
         raise ValueError(
-            f'{path} holds shapes of kinds that are not read: {listed}. Read are {", ".join(_READERS)}; turn the '
-            'others into polygons in CVAT.'
+            f'{path} holds shapes that are not read: {listed}. Read are {", ".join(_READERS)}; convert others to '
+            'polygons in CVAT.'
         )
     find = picture_finder([picture.name for picture in pictures])
     by_name = {picture.name: picture for picture in pictures}
@@ -163,8 +163,8 @@ def _mask(shape: ElementTree.Element, label: str, picture: Picture, where: str) 
     pixels = sides[2] * sides[3]
     if (left, top, width, height) != tuple(sides) or min(runs) < 0 or sum(runs) != pixels:
         raise ValueError(
-            f'{where}: a mask needs whole numbers for left, top, width and height, and in rle the lengths of runs that '
-            f'are {pixels} pixels together, not {sum(runs)}.'
+            f'{where}: a mask needs whole numbers for left, top, width, height, and run lengths in rle that sum to '
+            f'{pixels}, not {sum(runs)}.'
         )
     if pixels > picture.size[0] * picture.size[1]:
         raise ValueError(f'{where}: a mask of {width:g}x{height:g} pixels is larger than its picture.')

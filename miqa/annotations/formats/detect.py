@@ -77,7 +77,7 @@ def _of_folder(path: Path, images: Path, possible: Sequence[AnnotationFormat]) -
     most = [suffix for suffix, count in counts.items() if count == max(counts.values())]
     if len(most) > 1:
         raise ValueError(
-            f'{path} holds {counts[most[0]]} files of each of {" and ".join(sorted(most))}, so that nobody knows which '
-            'of them are meant. Move the others to a folder of their own.'
+            f'{path} holds {counts[most[0]]} files of each of {" and ".join(sorted(most))}: move those not meant to '
+            'another folder.'
         )
     return formats[most[0]] if most else None

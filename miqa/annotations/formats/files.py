@@ -62,15 +62,13 @@ def files_of_pictures(
         if not names:
             unwanted.append(str(path))
         elif names[0] in files:
-            raise ValueError(
-                f'{files[names[0]]} and {path} are both annotations of the picture {names[0]}. Remove one.'
-            )
+            raise ValueError(f'{files[names[0]]} and {path} both annotate the picture {names[0]}: remove one.')
         else:
             files[names[0]] = path
     if not files:
         raise ValueError(
             f'None of the {len(unwanted)} {suffix} files in {folders[0]} belongs to one of the {len(pictures)} '
-            f"pictures: a file must have its picture's name, such as {pictures[0].stem}{suffix}."
+            f'pictures: a file is named after its picture, such as {pictures[0].stem}{suffix}.'
         )
     remarks.add('{} file{s} {belong} to none of the pictures', unwanted[0] if unwanted else '', len(unwanted))
     without = [picture.name for picture in pictures if picture.name not in files]
@@ -114,8 +112,7 @@ def check_called(called: str, picture: Picture, pictures: Sequence[Picture], whe
         other := next((each.name for each in pictures if plain(each.stem) == stem), None)
     ):  # fmt: skip
         raise ValueError(
-            f'{where} has the name of the picture {picture.name}, but says that it is of {other}. Which is meant? '
-            'Correct the one or the other.'
+            f'{where} is named after the picture {picture.name}, but names {other} inside: correct one of them.'
         )
 
 
@@ -169,7 +166,7 @@ def check_size(said: tuple[float, ...], picture: Picture, path: Path) -> bool:
         return False
     if said != picture.size:
         raise ValueError(
-            f'{path} says {said[0]:g}x{said[1]:g} pixels, but {picture.path} has {picture.size[0]}x{picture.size[1]}, '
-            f'as it is shown. Are the annotations those of this picture?'
+            f'{path} says {said[0]:g}x{said[1]:g} pixels, but {picture.path} has {picture.size[0]}x{picture.size[1]}. '
+            'Are the annotations those of this picture?'
         )
     return True

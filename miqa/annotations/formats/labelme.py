@@ -140,8 +140,8 @@ def _outline(kind: object, points: list[list[float]], where: str) -> list[float]
     if (kind == 'polygon' and len(points) >= 3) or (kind in _TURNED and len(points) == 4):
         return [float(value) for point in points for value in point]
     raise ValueError(
-        f'{where} is a {str(kind)[:60]} of {len(points)} points; read are polygons of at least three, rectangles, '
-        'circles and masks. Save it as a polygon.'
+        f'{where} is a {str(kind)[:60]} of {len(points)} points: save it as a polygon (3 points or more), rectangle, '
+        'circle or mask.'
     )
 
 

@@ -54,7 +54,7 @@ class MapFolder:
         if pixels.shape != (picture.size[1], picture.size[0]):
             raise ValueError(
                 f'{path} has {pixels.shape[1]}x{pixels.shape[0]} pixels, but {picture.path} has '
-                f'{picture.size[0]}x{picture.size[1]}, as it is shown. A map has the size of its picture.'
+                f'{picture.size[0]}x{picture.size[1]}: a map must have the size of its picture.'
             )
         for value in np.flatnonzero(np.bincount(pixels.ravel())).tolist():
             self.values[value] += 1
@@ -68,8 +68,8 @@ class MapFolder:
         before, where = self.colours.setdefault(value, (colour, path))
         if before != colour:
             raise ValueError(
-                f'The value {value} has the colour {before} in {where} and {colour} in {path}: each map has a palette '
-                'of its own, whose order is not that of the classes. Write the index of its class into each pixel.'
+                f'The value {value} is {before} in {where} and {colour} in {path}: each map has a palette of its own, '
+                "so write each pixel's class index instead."
             )
 
     def check(self) -> None:
@@ -147,7 +147,7 @@ def read_maps(request: Request) -> MapFolder:
     if written is not None and names != written:
         raise ValueError(
             f'--classes and {folder / NAMES_FILE} name different classes ({", ".join((names or ())[:3])}, ... and '
-            f'{", ".join(written[:3])}, ...). Leave one of them out.'
+            f'{", ".join(written[:3])}, ...): leave one out.'
         )
     read = MapFolder(maps, names, request, remarks)
     if names is None:

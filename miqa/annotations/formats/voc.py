@@ -32,8 +32,8 @@ def read_voc(request: Request) -> ReadObjects:
     missing = [picture.name for picture in pictures if picture.name not in files]
     if missing:
         raise ValueError(
-            f'{folder} has no file for {len(missing)} of {len(pictures)} pictures, for example '
-            f'{Path(missing[0]).stem}.xml. A picture without objects has a file without objects.'
+            f'{folder} has no file for {len(missing)} of {len(pictures)} pictures, such as {Path(missing[0]).stem}.xml '
+            '(it may list no objects).'
         )
     entries = {}
     for picture in pictures:
@@ -81,8 +81,7 @@ def _read(
             raise ValueError(f'{where} has {boxes or "no"} bndbox, which is one box along the sides of the picture.')
         if _is_turned(entry):
             raise ValueError(
-                f'{where} is turned, and its bndbox is that of the object before. Export outlines in the format of '
-                'COCO, or give boxes along the sides of the picture.'
+                f'{where} is turned, and its bndbox is not: export COCO outlines, or boxes without rotation.'
             )
         corners = [_number(entry, f'bndbox/{side}', where) for side in ('xmin', 'ymin', 'xmax', 'ymax')]
         crowd = any(flag(entry.findtext(name), name, where) for name in ('difficult', 'ignore', 'iscrowd'))

@@ -54,8 +54,8 @@ def read_yolo(request: Request) -> ReadObjects:
     poses.check(folders[0])
     if other := other_reading(boxes, [(1, 1)] * len(boxes), MIDDLE, slack=0.01):
         raise ValueError(
-            f'The boxes in {folders[0]} do not fit into their pictures as {MIDDLE}, and all of them do as {other}: '
-            'write them as YOLO does.'
+            f'The boxes in {folders[0]} do not fit their pictures as {MIDDLE}, but all do as {other}: convert them to '
+            "YOLO's."
         )
     return read
 
@@ -164,9 +164,8 @@ def _object(
         poses.add(shares, where)
     if len(shares) != 4 and (len(shares) < 6 or len(shares) % 2):
         raise ValueError(
-            f'{where}: there are {len(shares)} values after the class. A box has 4, an outline an even number from 6; '
-            f'a line that ends in a confidence is a prediction, not an annotation; for the points of a pose '
-            'kpt_shape in data.yaml must say how many there are.'
+            f'{where} has {len(shares)} values after the class: a box has 4, an outline an even number from 6; '
+            'predictions end in a confidence, and poses need kpt_shape in data.yaml.'
         )
     if min(shares) < -0.01 or max(shares) > 1.01:
         wrong = max(shares, key=lambda share: abs(share - 0.5))
@@ -198,8 +197,8 @@ def _labels_below(description: Path) -> list[Path]:
     if any(description.parent.glob('*.txt')):
         return [description.parent]
     raise FileNotFoundError(
-        f'There is no folder {beside} beside {description}, nor one below (train/labels), nor where its "path" leads. '
-        'Name the folder of labels itself, and the classes: --classes NAME NAME ...'
+        f'There is no folder {beside} beside {description}, nor train/labels below it, nor its "path". Name the folder '
+        'of labels itself, and the classes: --classes NAME NAME ...'
     )
 
 
@@ -230,8 +229,8 @@ def _names_and_points(path: Path, folder: Path, classes: Sequence[str] | None) -
     if classes:
         return list(classes), None
     raise FileNotFoundError(
-        f'Nothing names the classes of the YOLO files in {folder}: put classes.txt there (one name a line), name '
-        f'data.yaml in place of the folder, or say --classes NAME NAME ...'
+        f'Nothing names the classes of the YOLO files in {folder}: add classes.txt (one name a line), or name '
+        'data.yaml instead, or say --classes NAME ...'
     )
 
 

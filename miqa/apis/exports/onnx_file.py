@@ -73,8 +73,8 @@ def open_onnx_model(
     runtime = OnnxRuntime(path, device, sha256=LITE_SHA256 if path.name == f'{LITE}.onnx' else None)
     if precision not in (None, AUTO, runtime.precision):
         raise ValueError(
-            f'{path} is run as it was exported, in {runtime.precision}: leave out '
-            f'precision={precision!r}, or export it in another way.'
+            f'{path} is run as it was exported, in {runtime.precision}: leave out precision={precision!r}, or export '
+            'it again.'
         )
     return runtime.spec, runtime
 

@@ -74,8 +74,7 @@ def quantise_exported(
     path, source = Path(path), Path(source)
     if path.suffix.lower() != source.suffix.lower() or runtime.precision == 'int8' or path == source:
         raise ValueError(
-            f'8-bit numbers for {path} are made of a checkpoint, or of another {path.suffix} file with 32-bit numbers; '
-            f'{source} is none.'
+            f'{path} is quantised from a checkpoint or a {path.suffix} file with 32-bit numbers, not from {source}.'
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(path) as folder:

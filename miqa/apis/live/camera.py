@@ -118,8 +118,8 @@ def _live(device: int, name: str) -> FrameSource:
     if not capture.isOpened():
         capture.release()
         raise CameraLost(
-            f'{name[0].upper()}{name[1:]} cannot be opened. Check that it is plugged in and not used by another '
-            'program, and that you may use it (on Linux: ls /dev/video*, group "video").'
+            f'{name[0].upper()}{name[1:]} cannot be opened. Check that it is plugged in, unused by other programs and '
+            'accessible (Linux: ls /dev/video*, group "video").'
         )
     # Where the driver honours it, its own queue holds no old frames either.
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)

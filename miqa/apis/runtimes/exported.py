@@ -71,8 +71,8 @@ def read_about(text: str | None, path: str) -> tuple[ModelSpec, str]:
     """
     if text is None:
         raise CheckpointError(
-            f'{path} does not say how to prepare pictures for it: its metadata lack the key {KEY!r}. Only files that '
-            '`miqa export` wrote can be used.'
+            f'{path} lacks the metadata key {KEY!r} with its preprocessing: only files written by `miqa export` can be '
+            'used.'
         )
     try:
         if len(text) > _MOST_CHARACTERS:
@@ -82,8 +82,7 @@ def read_about(text: str | None, path: str) -> tuple[ModelSpec, str]:
         check_choice(precision, STORED_PRECISIONS, 'precision')
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
-            f'{path} does not say how to prepare pictures for it: its metadata under {KEY!r} are not what '
-            f'`miqa export` writes ({error!r}). Export the model again.'
+            f'{path} has wrong metadata under {KEY!r} ({error!r}). Export the model again with `miqa export`.'
         ) from None
     return ModelSpec.from_dict(spec, path, to_build=False), precision
 
@@ -129,9 +128,8 @@ def check_ends(
     if shapes != expected:
         listed = ', '.join(f'{name} {kind} {list(shape)}' for name, kind, shape in shapes)
         raise CheckpointError(
-            f'{path} does not take {INPUT} (any number of uint8 RGB squares of {size} pixels) and give {OUTPUT} (as '
-            f'many float32 numbers, or the outputs {", ".join(SEVERAL_OUTPUTS)}): it has '
-            f'{listed[:500]}. Export the model again with `miqa export`.'
+            f'{path} does not take {INPUT} (uint8 RGB squares of {size} pixels) and give {OUTPUT} (float32 numbers, or '
+            f'{", ".join(SEVERAL_OUTPUTS)}): it has {listed[:500]}. Export the model again with `miqa export`.'
         )
 
 
@@ -152,8 +150,7 @@ def checked_scores(scores: np.ndarray, pictures: int, path: str) -> np.ndarray:
     """
     if scores.shape != (pictures,):
         raise CheckpointError(
-            f'{path} gives numbers of shape {scores.shape} for {pictures} pictures, not one for each: export the model '
-            'again with `miqa export`.'
+            f'{path} returned shape {scores.shape} for {pictures} pictures: export the model again with `miqa export`.'
         )
     return scores.astype(np.float32, copy=False)
 
@@ -171,7 +168,7 @@ def checked_outputs(
         shape = (pictures, lengths.get(name, values.shape[-1]))[: len(SEVERAL_OUTPUTS[name])]
         if values.shape != shape:
             raise CheckpointError(
-                f'{path} gives numbers of shape {values.shape} as {name} of {pictures} pictures, not {shape}: export '
-                'the model again.'
+                f'{path} returned {name} of shape {values.shape} for {pictures} pictures, not {shape}: export the '
+                'model again.'
             )
     return {name: values.astype(np.float32, copy=False) for name, values in outputs.items()}

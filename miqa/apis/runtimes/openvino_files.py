@@ -104,7 +104,7 @@ def read_model_files(core: openvino.Core, path: str | os.PathLike, keep: str) ->
         kept = model.get_rt_info([keep]).astype(str) if model.has_rt_info([keep]) else ''
     except _Refused as error:
         raise CheckpointError(
-            f'{path} is not run: it holds {error}, which no quality model that `miqa export` writes does.'
+            f'{path} is refused: it holds {error}, which no quality model from `miqa export` has.'
         ) from None
     except (ET.ParseError, RuntimeError, LookupError, ValueError) as error:
         raise CheckpointError(
@@ -113,8 +113,8 @@ def read_model_files(core: openvino.Core, path: str | os.PathLike, keep: str) ->
     number_format = re.search(rf'"{NUMBERS}": "(\w+)"', kept)
     if number_format and number_format[1] != hashlib.sha256(numbers).hexdigest():
         raise CheckpointError(
-            f'{path.with_suffix(".bin")} does not hold the numbers of {path}: it was damaged, or is that of another '
-            'model. Export the model again.'
+            f'{path.with_suffix(".bin")} does not hold the weights of {path}: it is damaged, or another '
+            "model's. Export the model again."
         )
     return model
 

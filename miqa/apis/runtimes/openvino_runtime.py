@@ -87,8 +87,8 @@ class OpenVinoRuntime(Runtime):
         """Score uint8 pixels (B, 3, size, size): float32 (B,)."""
         if self._opened.forked():
             raise CheckpointError(
-                f'{self._path} was opened before the process was forked, and OpenVINO cannot compute after that. Open '
-                "it in the process that uses it, or start processes by multiprocessing.get_context('spawn')."
+                f'{self._path} was opened before the process was forked, after which OpenVINO cannot run: open it in '
+                "the child process, or start processes by multiprocessing.get_context('spawn')."
             )
         # A request holds its inputs and outputs, so each thread has one of its own.
         request = getattr(self._requests, 'request', None)

@@ -32,9 +32,7 @@ class SharedRuntime:
     def __init__(self, runtimes: Sequence[TorchRuntime]):
         kinds = {(str(runtime.device), runtime.precision) for runtime in runtimes}
         if len(kinds) != 1:
-            raise ValueError(
-                f'Networks that share pixels must compute in one place and format, not in {sorted(kinds)}.'
-            )
+            raise ValueError(f'Networks that share pixels need one device and precision, not {sorted(kinds)}.')
         self._first = runtimes[0]
         self._modules = [runtime.module for runtime in runtimes]
         # For each network: view -> what its vectors depend on. Equal ones are computed once for all.

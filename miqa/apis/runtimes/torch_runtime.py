@@ -82,8 +82,8 @@ class TorchRuntime(Runtime):
         if self._opened.moved():
             if self.device.type != 'cpu':
                 raise CheckpointError(
-                    'This model was opened on a GPU before the process was forked, which no GPU can be used after. '
-                    "Open it in the process that uses it, or start processes by multiprocessing.get_context('spawn')."
+                    'This model was opened on a GPU before the process was forked, after which CUDA cannot run: open '
+                    "it in the child process, or start processes by multiprocessing.get_context('spawn')."
                 )
             # The threads of PyTorch's pool are those of the parent: waiting for them would never end.
             torch.set_num_threads(1)

@@ -87,7 +87,7 @@ def container_of(path: str | os.PathLike) -> Container:
     kind = _by_first_bytes(head)
     if _is_still_picture(path, head, kind):
         raise UnreadableVideo(
-            f'{path} is a single picture, not a video; score it with `miqa image`, MIQAModel or POST /score.'
+            f'{path} is a single picture, not a video: score it with `miqa image`, MIQAModel or POST /score.'
         )
     if kind is None:
         raise UnreadableVideo(

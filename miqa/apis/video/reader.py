@@ -113,7 +113,7 @@ class VideoReader(ABC):
     def _check_size(self, width: int, height: int) -> None:
         if width * height > MAX_FRAME_PIXELS:
             raise UnreadableVideo(
-                f'{self.path} has frames of {width} x {height} pixels; at most {MAX_FRAME_PIXELS:,} are decoded.'
+                f'{self.path} has frames of {width} x {height} pixels; the limit is {MAX_FRAME_PIXELS:,}.'
             )
 
     @abstractmethod

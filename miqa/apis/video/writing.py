@@ -214,8 +214,7 @@ def usable_opencv_codec(suffix: str, size: tuple[int, int], fps: float, codecs=_
             return container, fourcc
     tried = ', '.join(f'{fourcc} in {container}' for container, fourcc in ordered)
     raise VideoNotWritten(
-        f'No codec of this OpenCV can write {size[0]}x{size[1]} pixels (tried {tried}). Install a '
-        'program that can: pip install imageio-ffmpeg'
+        f'No codec of this OpenCV can write {size[0]}x{size[1]} pixels (tried {tried}): pip install imageio-ffmpeg'
     )
 
 

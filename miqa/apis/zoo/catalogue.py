@@ -200,6 +200,6 @@ def demo_weights(name: str = DEMO, task: str | None = None) -> Path:
     which += 'MIQA_FULL=1 ' if name == DEMO_FAST else ''
     command = in_a_clone(f'{which}bash tools/quickstart.sh', quoted=True)
     raise WeightsUnavailable(
-        f'There are no {name!r} weights at {path}: the quickstart trains them in some minutes. Run '
-        f'{command}, or name weights of your own: --weights work_dirs/.../best.pth.'
+        f'There are no {name!r} weights at {path}. Train them in minutes: {command}, or name others: --weights '
+        'work_dirs/.../best.pth.'
     )

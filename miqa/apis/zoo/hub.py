@@ -119,8 +119,8 @@ def push_to_hub(
                 )
         except Exception as error:  # the client raises errors of several HTTP libraries
             raise WeightsUnavailable(
-                f'Cannot upload to {repo_id} on the Hugging Face Hub: {_first_line(error)}. Check the name, log in '
-                'with `hf auth login`, or write the files with save_pretrained(FOLDER) and upload them by hand.'
+                f'Cannot upload to {repo_id} on the Hugging Face Hub: {_first_line(error)}. Check the name, run `hf '
+                'auth login`, or upload the files of save_pretrained(FOLDER) by hand.'
             ) from error
     return str(commit.commit_url)
 
@@ -146,8 +146,8 @@ def read_pretrained(
                 folder = Path(snapshot_download(str(repo_id), revision=revision, token=token, allow_patterns=patterns))
         except Exception as error:  # likewise
             raise WeightsUnavailable(
-                f'Cannot fetch {repo_id} from the Hugging Face Hub: {_first_line(error)}. Without internet access, '
-                f'download {CONFIG_FILE} and {WEIGHTS_FILE} elsewhere and name the folder that holds them.'
+                f'Cannot fetch {repo_id} from the Hugging Face Hub: {_first_line(error)}. Offline, download '
+                f'{CONFIG_FILE} and {WEIGHTS_FILE} elsewhere and name their folder.'
             ) from error
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():

@@ -148,8 +148,7 @@ def agreed(
             values['network'] = {**spec.network, 'label': value}
         elif known is not None and known != value:
             raise ValueError(
-                f'{path} holds a model of {field} {known}, but {value} was asked for. Leave out {field}, or '
-                'choose other weights.'
+                f'{path} is a model of {field} {known}, not {value}: leave out {field}, or choose other weights.'
             )
         values[field] = value
     return replace(spec, **values)

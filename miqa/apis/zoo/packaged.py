@@ -31,8 +31,8 @@ def packaged_model(task: str | None = None) -> Path:
     """
     if task not in (None, PACKAGED_TASK):
         raise ValueError(
-            f'The model miqa-lite scores pictures for {PACKAGED_TASK}, not for {task}. Use --model ra-miqa, or train a '
-            'gate for your detector: docs/your_own_gate.md.'
+            f'miqa-lite scores for {PACKAGED_TASK}, not {task}: use --model ra-miqa, or train a gate '
+            '(docs/your_own_gate.md).'
         )
     path = packaged_folder() / f'{LITE}.onnx'
     if not path.is_file():

@@ -68,8 +68,8 @@ class RandomRotation:
     ) -> None:
         """Raise a ValueError: packed pictures of any size cannot be used."""
         raise ValueError(
-            f'RandomRotation turns the original picture, before the resize; packed pictures ({folder}) are already '
-            'resized. Leave out one of the two.'
+            f'RandomRotation turns the original picture, but packed pictures ({folder}) are already resized: leave out '
+            'one of the two.'
         )
 
     def __call__(self, results: dict) -> dict:

@@ -53,7 +53,7 @@ def check_cached_pixels(cached: Sequence[Mapping], plain: Sequence[Mapping]) -> 
         expected = {'size': 288, 'interpolation': 'bilinear', **resizes[0]}
         if any(resize[key] != expected[key] for key in resize):
             raise ValueError(
-                f'The cache of features {about.parent} is of pictures with a short side of {resize["size"]} pixels '
+                f'The feature cache {about.parent} is of pictures with a short side of {resize["size"]} '
                 f'({resize["interpolation"]}), but the config resizes to {expected["size"]} '
                 f'({expected["interpolation"]}). Delete the folder. {_HINT}'
             )
@@ -80,7 +80,7 @@ class FeatureCache:
         missing = [file.name for file in files if not file.is_file()]
         if missing:
             raise FileNotFoundError(
-                f'There is no cache of features in {self.folder} ({", ".join(missing)} not there). {_HINT}'
+                f'There is no cache of features in {self.folder}: {", ".join(missing)} missing. {_HINT}'
             )
         again = f'Delete the folder. {_HINT}'
         self.about: dict = read_sealed_json(files[0], again)
@@ -97,8 +97,8 @@ class FeatureCache:
         ):
             raise ValueError(
                 f'The cache {self.folder} is not whole: features {self.features.dtype}{self.features.shape}, '
-                f'{len(self.keys)} keys and {len(self.rows)} rows; expected float32{expected_shape}. '
-                f'Delete the folder. {_HINT}'
+                f'{len(self.keys)} keys and {len(self.rows)} rows; expected float32{expected_shape}. Delete the '
+                f'folder. {_HINT}'
             )
 
     def __len__(self) -> int:
@@ -129,8 +129,8 @@ class FeatureCache:
         place = int(np.searchsorted(self.keys, key))
         if place == len(self.keys) or self.keys[place] != key:
             raise KeyError(
-                f'The cache of features {self.folder} is stale: none of its {len(self)} pictures is {path}. '
-                f'Delete the folder. {_HINT}'
+                f'The cache {self.folder} is stale: none of its {len(self)} pictures is {path}. Delete the folder. '
+                f'{_HINT}'
             )
         row = int(self.rows[place])
         self._check_block(row // BLOCK)

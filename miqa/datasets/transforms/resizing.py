@@ -48,9 +48,9 @@ class ResizeShortSide:
         if (short_side, interpolation) != (self.size, self.interpolation):
             raise ValueError(
                 f'The packed pictures ({folder}) have a short side of {short_side} pixels ({interpolation}), but the '
-                f'config resizes to {self.size} ({self.interpolation}). Pack them for it with tools/data/pack.py '
-                f'--short-side {self.size} --interpolation {self.interpolation}, or leave '
-                'train_dataloader.dataset.packed out.'
+                f'config resizes to {self.size} ({self.interpolation}). Pack them again with tools/data/pack.py '
+                f'--short-side {self.size} --interpolation {self.interpolation}, or leave out '
+                'train_dataloader.dataset.packed.'
             )
 
     def __call__(self, results: dict) -> dict:

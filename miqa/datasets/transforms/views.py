@@ -33,8 +33,8 @@ class PackViews:
             raise ValueError("PackViews needs at least one view: give 'image', 'region' or both.")
         if image and region and not random and (region < image or (region - image) % 4):
             raise ValueError(
-                f'The view image ({image}) is to be cut out of the centre of region ({region}). For that region must '
-                'be larger by a multiple of 4 pixels, or else rounding moves the centre by one pixel.'
+                f'The view image ({image}) is cut from the centre of region ({region}), which must be larger by a '
+                'multiple of 4 pixels.'
             )
         self.image, self.region, self.random = image, region, random
 
@@ -70,8 +70,8 @@ def _checked(picture: np.ndarray, size: int, results: dict) -> tuple[int, int]:
     height, width = picture.shape[:2]
     if min(height, width) < size:
         raise ValueError(
-            f'A view of {size} pixels does not fit into the picture of {width} x {height} made from {results["path"]}. '
-            'Put ResizeShortSide with at least that size before PackViews.'
+            f'A view of {size} pixels does not fit into the picture of {width} x {height} from {results["path"]}: put '
+            'ResizeShortSide with at least that size before PackViews.'
         )
     return height, width
 
