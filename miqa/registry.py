@@ -27,8 +27,8 @@ class Registry(_Registry):
             above = [name for parent in self._parents() for name in parent.module_dict]
             hint = did_you_mean(key, [*names, *above])
             # Of MMEngine's hundred names those that are near are enough.
-            shown = names or sorted(above)
-            raise KeyError(f'{key!r} is not a registered {self.name}.{hint} Known here: {", ".join(shown) or "none"}.')
+            listed = names or sorted(above)
+            raise KeyError(f'{key!r} is not a registered {self.name}.{hint} Known here: {", ".join(listed) or "none"}.')
         return registered
 
     def _parents(self):

@@ -93,10 +93,10 @@ def finished(args: argparse.Namespace, parser: argparse.ArgumentParser) -> argpa
     # One file that is no config is a checkpoint, which holds what must be known of its config.
     if args.config_file and not is_config(args.config_file) and not (args.checkpoint_file or args.checkpoint):
         args.config_file, args.checkpoint_file = None, args.config_file
-    for name, what in (('config', 'config file'), ('checkpoint', 'checkpoint')):
+    for name, kind in (('config', 'config file'), ('checkpoint', 'checkpoint')):
         positional = getattr(args, f'{name}_file')
         if positional is not None and getattr(args, name) is not None:
-            parser.error(f'name one {what}')
+            parser.error(f'name one {kind}')
         setattr(args, name, getattr(args, name) or positional)
     named = args.model_name or args.train_dataset
     if args.checkpoint is not None and named:
@@ -204,8 +204,8 @@ def save(out: Path, args: argparse.Namespace, config, tables: list, metrics: dic
     from .evaluation.predictions import write_predictions
     from .keeping import keep_previous, write_json
 
-    kept = [keep_previous(out / name) for name in ('predictions.csv', 'metrics.json')]
-    for path in filter(None, kept):
+    previous = [keep_previous(out / name) for name in ('predictions.csv', 'metrics.json')]
+    for path in filter(None, previous):
         print(f'Kept earlier results as {path}.')
     identity = identity_of(args.checkpoint, config, trained)
     write_predictions(out / 'predictions.csv', pd.concat(tables, ignore_index=True).assign(model=identity))

@@ -136,11 +136,11 @@ def closing_sentences(config: str, work_dir: Path, best: float | None, settings:
     if best is None:
         return [f'Done. No validation gave a score that is defined; the last weights are {latest}.']
     weights = work_dir / 'best.pth'
-    done = (
+    state = (
         f'Done. Best SRCC {best:.4f}: {weights}, chosen on {selected_on(settings)}. Test it: '
         f'{test_command(config, weights)}'
     )
-    return [done, *filter(None, [falling_scores('This model', best)])]
+    return [state, *filter(None, [falling_scores('This model', best)])]
 
 
 #: Folder of the run of this process, once it is known.

@@ -103,7 +103,7 @@ def main() -> None:
         )
     if args.pairs is not None:
         pairs = list_pairs(args.pairs)
-        found = label_pairs(pairs, Classifiers(args.work / 'machines', MACHINES))
+        labels_of_pairs = label_pairs(pairs, Classifiers(args.work / 'machines', MACHINES))
         outputs = run([whole_view(read_image(path)) for pair in pairs for path in pair[2:]])
         names, scenes = np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
         for half, title in ((0, 'choosing'), (1, 'reported')):
@@ -112,7 +112,7 @@ def main() -> None:
                 label: judge_pairs(
                     names[part],
                     scenes[part],
-                    {name: values[part] for name, values in found.items()},
+                    {name: values[part] for name, values in labels_of_pairs.items()},
                     outputs[label].reshape(-1, 2)[part],
                 )
                 for label in ('consistency', 'composite')
@@ -125,8 +125,8 @@ def main() -> None:
 
 
 def _git(*words: str) -> str:
-    here = Path(__file__).parents[1]
-    return subprocess.run(['git', *words], capture_output=True, text=True, check=True, cwd=here).stdout.strip()
+    root = Path(__file__).parents[1]
+    return subprocess.run(['git', *words], capture_output=True, text=True, check=True, cwd=root).stdout.strip()
 
 
 if __name__ == '__main__':

@@ -60,9 +60,9 @@ def plain_name(name: str) -> str:
 
 def check_alike(names: Iterable[str], what: str) -> None:
     """Raise a ValueError where two names of classes differ in nothing that people see; ``what`` begins the sentence."""
-    seen: dict[str, str] = {}
+    originals: dict[str, str] = {}
     for name in sorted(names):
-        if (other := seen.setdefault(plain_name(name), name)) != name:
+        if (other := originals.setdefault(plain_name(name), name)) != name:
             raise ValueError(
                 f'{what} {other!r} and {name!r} would be two classes that differ only in case, spaces or letter '
                 'encoding: write them alike.'

@@ -61,10 +61,10 @@ def parse_coco(data: bytes, path: str | os.PathLike, objects: bool = True) -> An
     entries = content.get('annotations', [])
     used = {_key(entry.get('category_id')) for entry in entries if isinstance(entry, dict)}
     categories = _categories(content['categories'], used, problems) if 'categories' in content else None
-    kept, remarks = _objects(entries, images, categories, objects, problems)
+    remaining, remarks = _objects(entries, images, categories, objects, problems)
     problems.report()
     names = {name: number for number, name in (categories or {}).items()}
-    return Annotations(str(path), images, kept, names, remarks)
+    return Annotations(str(path), images, remaining, names, remarks)
 
 
 def _parsed(data: bytes, path: str | os.PathLike) -> Mapping:
@@ -111,7 +111,7 @@ def _key(value: object) -> int | str | None:
 
 def _images(entries: list, problems: _Problems) -> dict[int | str, AnnotatedImage]:
     images: dict[int | str, AnnotatedImage] = {}
-    seen: dict[str, int | str] = {}
+    first_of: dict[str, int | str] = {}
     for place, entry in enumerate(entries):
         where = f'Image {place + 1} of the list'
         if not isinstance(entry, dict):
@@ -135,10 +135,10 @@ def _images(entries: list, problems: _Problems) -> dict[int | str, AnnotatedImag
         if key in images:
             problems.add(f'Two images have the id {key}: {images[key].file_name} and {name}.')
             continue
-        if name in seen:
-            problems.add(f'The images {seen[name]} and {key} have one file_name, {name}.')
+        if name in first_of:
+            problems.add(f'The images {first_of[name]} and {key} have one file_name, {name}.')
             continue
-        seen[name] = key
+        first_of[name] = key
         images[key] = AnnotatedImage(key, name, None if width is None or height is None else (width, height))
     return images
 

@@ -115,13 +115,13 @@ def check_named(paths: Sequence[str], verb: str, found: object) -> None:
     """
     if any(path == '-' or is_web_address(path) for path in paths) or not isinstance(found, list):
         return
-    what, other, word = _OTHERS[verb]
+    object_word, other, word = _OTHERS[verb]
     endings = _video_suffixes() - IMAGE_SUFFIXES if verb == 'image' else IMAGE_SUFFIXES - _video_suffixes()
     if all(os.path.isfile(path) and suffix_of(os.path.basename(path)) in endings for path in paths):  # noqa: PTH113, PTH119
         raise ValueError(f'{printable(paths[0])} is {word}. Run: miqa {other} {shlex.quote(paths[0])}')
     if found and not any(os.path.lexists(path) for path in found):
         name = printable(str(found[0]))
-        kind = f'{what} file' if suffix_of(os.path.basename(name)) else f'{what} file or folder'  # noqa: PTH119
+        kind = f'{object_word} file' if suffix_of(os.path.basename(name)) else f'{object_word} file or folder'  # noqa: PTH119
         error = missing_file(kind, name)
         if len(found) > 1:
             raise FileNotFoundError(f'{str(error)[:-1]} (nor any other of the {len(found)} named).')

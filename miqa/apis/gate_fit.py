@@ -90,8 +90,8 @@ def fit_gate(
         )
         if limit.threshold is None:
             needed = None if limit.needed is None else math.ceil(limit.needed * len(scores) / good.sum())
-            what = f'at most {100 * max_false_alarms:g} % false alarms'
-            raise NoGate(_no_gate(what, confidence, len(scores), needed), needed)
+            promise = f'at most {100 * max_false_alarms:g} % false alarms'
+            raise NoGate(_no_gate(promise, confidence, len(scores), needed), needed)
         if threshold > limit.threshold:
             raise NoGate(
                 f'A mean outcome of {target:g} needs a threshold of at least {threshold:.4f}, and at most '
@@ -114,8 +114,10 @@ def fit_gate(
     )
 
 
-def _no_gate(what: str, confidence: float, have: int, needed: int | None) -> str:
-    text = f'No threshold can promise {what} with {100 * confidence:g} % confidence from {have} calibration pictures.'
+def _no_gate(promise: str, confidence: float, have: int, needed: int | None) -> str:
+    text = (
+        f'No threshold can promise {promise} with {100 * confidence:g} % confidence from {have} calibration pictures.'
+    )
     if needed is None:
         return f'{text} More pictures would hardly help: not even the best-scored ones reach it. Ask for less.'
     more = max(needed - have, 1)

@@ -66,8 +66,8 @@ class Heatmap:
             colors = matplotlib.colormaps['inferno'](values.clip(0, 1))[:, :, :3]
         opacity = strength * np.abs(values).clip(0, 1)[:, :, None]
         canvas = self.picture.astype(np.float32) * 0.45
-        seen = self.picture[top:bottom, left:right].astype(np.float32)
-        mixed = seen * (1 - opacity) + 255 * colors[: seen.shape[0], : seen.shape[1]] * opacity
+        region = self.picture[top:bottom, left:right].astype(np.float32)
+        mixed = region * (1 - opacity) + 255 * colors[: region.shape[0], : region.shape[1]] * opacity
         canvas[top:bottom, left:right] = mixed
         drawn = Image.fromarray(canvas.round().astype(np.uint8))
         if (left, top, right, bottom) != (0, 0, width, height):

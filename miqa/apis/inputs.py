@@ -169,8 +169,8 @@ class Preparation:
         count = len(tops) * len(lefts)
         if count > MAX_VIEWS:
             raise UnreadableImage(
-                f'{name or "The picture"} is too elongated: {count} squares are needed, at most {MAX_VIEWS} are taken. Cut it '
-                "into shorter parts, or use coverage='center'."
+                f'{name or "The picture"} is too elongated: {count} squares are needed, at most {MAX_VIEWS} are taken. '
+                "Cut it into shorter parts, or use coverage='center'."
             )
         return np.stack([np.stack([cut_planes(resized, top, left, self.size) for left in lefts]) for top in tops])
 

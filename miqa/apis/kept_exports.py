@@ -100,8 +100,8 @@ def export_versions() -> tuple[str, ...]:
 
 
 def _remove_oldest(folder: Path) -> None:
-    kept = sorted(folder.glob(f'*{_SUFFIX}'), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in kept[MOST_KEPT:]:
+    exports = sorted(folder.glob(f'*{_SUFFIX}'), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in exports[MOST_KEPT:]:
         # The named file first: what lacks it is no model to anybody.
         for file in reversed(files_of(path)):
             with contextlib.suppress(FileNotFoundError):

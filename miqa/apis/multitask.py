@@ -124,18 +124,18 @@ class MultiTaskModel:
         return [self.models[tasks[0]].prepare.views(picture, name) for tasks, _ in self._groups]
 
     def _scores(self, pictures: list[list[np.ndarray]]) -> list[dict[str, float]]:
-        found: list[dict[str, float]] = [{} for _ in pictures]
+        results: list[dict[str, float]] = [{} for _ in pictures]
         for number, (tasks, run) in enumerate(self._groups):
             views = [prepared[number] for prepared in pictures]
             flat = np.concatenate([one.reshape(-1, *one.shape[2:]) for one in views])
             starts = range(0, len(flat), self.batch_size)
             scores = np.concatenate([run(flat[start : start + self.batch_size]) for start in starts])
             ends = np.cumsum([one.shape[0] * one.shape[1] for one in views])[:-1]
-            for result, part in zip(found, np.split(scores, ends), strict=True):
+            for result, part in zip(results, np.split(scores, ends), strict=True):
                 result.update(zip(tasks, part.mean(axis=0).tolist(), strict=True))
-        for scores in found:
+        for scores in results:
             for task, score in scores.items():
                 if not np.isfinite(score):
                     source = self.models[task].source
                     raise ValueError(f'The weights {source} give scores that are no numbers: they are damaged.')
-        return [{task: scores[task] for task in self.tasks} for scores in found]
+        return [{task: scores[task] for task in self.tasks} for scores in results]

@@ -83,16 +83,16 @@ def fit_thresholds(
     scores, accuracy = scores[order], accuracy[order]
     if clean_accuracy is None:
         clean_accuracy = float(accuracy[: max(1, round(0.1 * len(accuracy)))].mean())
-    kept = np.cumsum(accuracy) / np.arange(1, len(accuracy) + 1)
+    mean_accuracy = np.cumsum(accuracy) / np.arange(1, len(accuracy) + 1)
     # Images that share a score are on the same side of any threshold.
     ends = np.append(scores[1:] != scores[:-1], True)
     fitted = {}
     for name, share in (('high', high), ('medium', medium)):
-        fit = np.flatnonzero(ends & (kept >= share * clean_accuracy - 1e-12))
+        fit = np.flatnonzero(ends & (mean_accuracy >= share * clean_accuracy - 1e-12))
         if not fit.size:
             raise ValueError(
                 f'No threshold keeps {share:g} of the accuracy {clean_accuracy:.4g}; the highest is '
-                f'{kept[ends].max():.4g}. Lower the share.'
+                f'{mean_accuracy[ends].max():.4g}. Lower the share.'
             )
         fitted[name] = float(scores[fit[-1]])
     return Thresholds(**fitted).checked()

@@ -105,8 +105,8 @@ def row_place(row: dict) -> str:
     name = read_name(row['image'])
     if is_web_address(name):
         return name
-    here = name.startswith(os.sep) or (file_state(name) or (None, None)) == (row['bytes'], row['modified_ns'])
-    return place_of(name) if here else f'{_SOMEWHERE}{name}'
+    is_current = name.startswith(os.sep) or (file_state(name) or (None, None)) == (row['bytes'], row['modified_ns'])
+    return place_of(name) if is_current else f'{_SOMEWHERE}{name}'
 
 
 def write_rows(path: Path, rows: Iterable[dict]) -> None:
@@ -193,8 +193,8 @@ class ResultFile:
 
     def has(self, image: str) -> bool:
         """Tell whether an image, unchanged since, has its score already."""
-        done = self._done.get(_short(_place(image)))
-        return done is not None and done == file_state(image)
+        state = self._done.get(_short(_place(image)))
+        return state is not None and state == file_state(image)
 
     def add(
         self, image: str, score: float | None, quality: str | None, error: Exception | None, **extra: float | str | None
@@ -224,12 +224,12 @@ class ResultFile:
         """Write the file: of each image the latest row."""
         self._stream.close()
         latest: dict[bytes, int] = {}
-        meant: dict[bytes, bytes] = {}
+        first_key: dict[bytes, bytes] = {}
         ambiguous: set[bytes] = set()
         for position, row in enumerate(self._all_rows()):
             key, name = _short(row_place(row)), _short(row['image'])
             latest[key] = position
-            if meant.setdefault(name, key) != key:
+            if first_key.setdefault(name, key) != key:
                 ambiguous.add(name)
         positions = set(latest.values())
         rows = (

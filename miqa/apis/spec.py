@@ -58,9 +58,9 @@ class ModelSpec:
     fit: str = 'crop'
 
     def __post_init__(self):
-        for value, allowed, what in ((self.task, DATABASE_TASKS, 'task'), (self.label, LABELS, 'label')):
+        for value, allowed, kind in ((self.task, DATABASE_TASKS, 'task'), (self.label, LABELS, 'label')):
             if value is not None:
-                check_choice(value, allowed, what)
+                check_choice(value, allowed, kind)
         if not self.views or not set(self.views) <= {'image', 'region'}:
             raise ValueError(f'A model sees the views image, region or both, not {sorted(self.views)}.')
         if self.view_size > self.short_side:
@@ -145,9 +145,9 @@ class ModelSpec:
     def _checked(cls, method, task, label, network, views, resize: Mapping[str, Any], source: str) -> ModelSpec:
         if not isinstance(method, str) or not re.fullmatch(r'[\w.+\- ]{1,200}', method):
             raise ValueError(f'{source}: method must be a short name, not {shown(method)}.')
-        for value, what in ((task, 'task'), (label, 'label')):
+        for value, kind in ((task, 'task'), (label, 'label')):
             if value is not None and not isinstance(value, str):
-                raise ValueError(f'{source}: {what} must be a name, not {shown(value)}.')
+                raise ValueError(f'{source}: {kind} must be a name, not {shown(value)}.')
         short_side: Any = resize.get('size', SHORT_SIDE)
         short_side = Whole(1, LARGEST_SHORT_SIDE).checked(short_side, f'{source}: short_side')
         interpolation = Choice(tuple(INTERPOLATIONS)).checked(

@@ -83,11 +83,11 @@ def gains_of(benchmark: Benchmark, method: str) -> pd.DataFrame:
     for (task, label, labels_from), table in benchmark.scores.items():
         cells = benchmark.cells[(benchmark.cells.task == task) & (benchmark.cells.label == label)]
         check_choice(method, list(dict.fromkeys(cells.method)), 'method')
-        others = [name for name in cells.method[cells.kind == 'confidence'].unique() if name in table]
-        if not others:
+        confidences = [name for name in cells.method[cells.kind == 'confidence'].unique() if name in table]
+        if not confidences:
             raise ValueError(f'There is no confidence to compare {method} with: add confidence:MACHINE to --methods.')
         if method in table:
             settings = {key: benchmark.settings[key] for key in ('resamples', 'confidence', 'seed')}
-            rows_of_label = gains(table, method, others, **settings)
+            rows_of_label = gains(table, method, confidences, **settings)
             rows.append(rows_of_label.assign(task=task, label=label, labels_from=labels_from))
     return pd.concat(rows, ignore_index=True)

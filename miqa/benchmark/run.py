@@ -166,8 +166,8 @@ def _label_sets(data_root, task, label, images, methods, machines):
         return
     for run in dict.fromkeys(tuple(sorted(set(method.machines_run) & set(machines))) for method in methods):
         if run:
-            rest = labels_without(data_root, task, run)[label]
-            yield f'all machines but {", ".join(run)}', rest.reindex(images.filename).to_numpy()
+            weights = labels_without(data_root, task, run)[label]
+            yield f'all machines but {", ".join(run)}', weights.reindex(images.filename).to_numpy()
 
 
 def _made_labels(method: Method, machines, labels_from: str) -> str:

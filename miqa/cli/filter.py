@@ -100,21 +100,21 @@ def run(args: argparse.Namespace) -> int:
         results.finish()
         image_of_place = {place_of(image): image for image in images}
         rows = ((row_place(row), row['score']) for row in read_rows(Path(args.scores)))
-        known = {image_of_place[place]: score for place, score in rows if place in image_of_place}
-        scores = {image: score for image, score in known.items() if score is not None}
+        cached = {image_of_place[place]: score for place, score in rows if place in image_of_place}
+        scores = {image: score for image, score in cached.items() if score is not None}
     names = [image for image in images if image in scores]
     good = choose([scores[name] for name in names], args.keep, threshold)
-    kept = [name for name, is_good in zip(names, good, strict=True) if is_good]
+    good_names = [name for name, is_good in zip(names, good, strict=True) if is_good]
     unwritten: list[Exception] = []
     if args.to:
-        new = deliver(kept, args.folder, args.to, args.mode, unwritten.append)
+        new = deliver(good_names, args.folder, args.to, args.mode, unwritten.append)
         words = f' to {args.to} ({new} new)'
     else:
-        print('\n'.join(map(write_name, kept)))
+        print('\n'.join(map(write_name, good_names)))
         words = ''
     if not args.quiet:
-        lowest = f', the lowest of them scored {min(scores[name] for name in kept):.4f}' if kept else ''
-        print(f'Let {len(kept)} of {counted(len(images), "image")} through{words}{lowest}.', file=sys.stderr)
+        lowest = f', the lowest of them scored {min(scores[name] for name in good_names):.4f}' if good_names else ''
+        print(f'Let {len(good_names)} of {counted(len(images), "image")} through{words}{lowest}.', file=sys.stderr)
     for error in failed[:20]:
         print(f'Cannot read: {printable(str(error))}', file=sys.stderr)
     if failed:

@@ -197,18 +197,18 @@ def run_make(args: argparse.Namespace) -> int:
         return 0
     from miqa.gates.report import headline, write_gate_report
 
-    made = make_gate(order, progress=not args.quiet)
-    report = write_gate_report(made, folder / REPORT)
-    for sentence in [*headline(made), *made.notes]:
+    result = make_gate(order, progress=not args.quiet)
+    report = write_gate_report(result, folder / REPORT)
+    for sentence in [*headline(result), *result.notes]:
         print(sentence)
-    for head, gate in made.folder.thresholds.items():
-        print(f'{head}: {gate.describe()} {made.promises.get(head, "")}'.rstrip())
-    for sentence in made.database.left_out.lines():
+    for head, gate in result.folder.thresholds.items():
+        print(f'{head}: {gate.describe()} {result.promises.get(head, "")}'.rstrip())
+    for sentence in result.database.left_out.lines():
         print(f'Left out: {sentence}', file=sys.stderr)
     quoted = shlex.quote(str(folder))
     print(f'Report: {report}', file=sys.stderr)
     print(f'Use it: miqa filter FOLDER --gate {quoted} --to GOOD', file=sys.stderr)
-    return _NO_GATE if made.promises or made.database.left_out.count or made.samples.left_out else 0
+    return _NO_GATE if result.promises or result.database.left_out.count or result.samples.left_out else 0
 
 
 def run_fit(args: argparse.Namespace) -> int:
@@ -275,9 +275,9 @@ def run_fit(args: argparse.Namespace) -> int:
 
 def _model_option(identity: str) -> str:
     """Return the options that choose the model of an identity, as far as it says which: a method, a task, a label."""
-    method, *rest = identity.split('@')[0].split('/')
-    options = ' --model NAME|FILE' if not rest else f' --model {shlex.quote(method)}'
-    for name, value in zip(('task', 'label'), rest, strict=False):
+    method, *purpose = identity.split('@')[0].split('/')
+    options = ' --model NAME|FILE' if not purpose else f' --model {shlex.quote(method)}'
+    for name, value in zip(('task', 'label'), purpose, strict=False):
         options += '' if value == 'unknown' else f' --{name} {shlex.quote(value)}'
     return options
 
@@ -335,9 +335,9 @@ def read_calibration(path, score_column: str | None, outcome_column: str | None,
         raise TableError(f'{path} has no rows below its header.' if table.columns else f'{path} is empty.')
     present = set().union(*table.rows)
     column: dict[str, str | None] = {}
-    for what, names in _COLUMNS.items():
-        column[what] = columns[what] or next((name for name in names if name in present), None)
-        if column[what] is None and what != 'group':
+    for column_name, names in _COLUMNS.items():
+        column[column_name] = columns[column_name] or next((name for name in names if name in present), None)
+        if column[column_name] is None and column_name != 'group':
             raise TableError(
                 f'{path} has no column {" or ".join(names)}. Name the columns with --score-column, --outcome-column '
                 'and --group-column.'

@@ -179,7 +179,12 @@ def run(args: argparse.Namespace) -> int:
     return SOME_FAILED if summary.failed or left_out.count else 0
 
 
-def _json_line(found) -> str:
-    error = None if found.error is None else printable(str(found.error))
-    row = {'image': write_name(found.name), 'score': found.score, 'quality': found.quality, 'error': error}
-    return json.dumps(row if found.damage is None else {**row, 'damage': str(found.damage)})
+def _json_line(assessment) -> str:
+    error = None if assessment.error is None else printable(str(assessment.error))
+    row = {
+        'image': write_name(assessment.name),
+        'score': assessment.score,
+        'quality': assessment.quality,
+        'error': error,
+    }
+    return json.dumps(row if assessment.damage is None else {**row, 'damage': str(assessment.damage)})

@@ -195,8 +195,8 @@ def _check_paths(args: argparse.Namespace) -> None:
     check_machine_names(args.machine, args.task)
 
 
-def _report(args: argparse.Namespace, made) -> int:
-    manifest = made.manifest
+def _report(args: argparse.Namespace, result) -> int:
+    manifest = result.manifest
     print(
         f'{counted(manifest["images"], "labelled picture")} of {counted(manifest["sources"], "source")}, '
         f'{counted(len(manifest["machines"]), "machine")}'
@@ -209,10 +209,10 @@ def _report(args: argparse.Namespace, made) -> int:
     if manifest['excluded_images']:
         reasons = '; '.join(sorted(set(filter(None, manifest['excluded'].values()))))
         print(f'  Without a label: {counted(manifest["excluded_images"], "picture")}: {reasons}')
-    if made.splits:
-        print('  ' + ', '.join(f'{split}: {counted(count, "source")}' for split, count in made.splits.items()))
-    for problem in made.problems:
+    if result.splits:
+        print('  ' + ', '.join(f'{split}: {counted(count, "source")}' for split, count in result.splits.items()))
+    for problem in result.problems:
         print(f'PROBLEM: {problem}')
     label = '' if len(manifest['labels']) == 2 else f' --label {manifest["labels"][0]}'
     print(f'Train on it: miqa train ra_miqa_{args.task} --data-root {args.out}{label}')
-    return 1 if made.problems else SOME_FAILED if made.left_out.count else 0
+    return 1 if result.problems else SOME_FAILED if result.left_out.count else 0

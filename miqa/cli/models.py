@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
     rows = [('method', 'task', 'label', 'SRCC', 'PLCC', 'here')]
     for entry in entries:
         figures = ('-' if value is None else f'{value:.4f}' for value in (entry.srcc, entry.plcc))
-        here = 'yes' if entry.path.is_file() else ''
-        rows.append((entry.preprocessing.title, entry.task, entry.label, *figures, here))
+        state = 'yes' if entry.path.is_file() else ''
+        rows.append((entry.preprocessing.title, entry.task, entry.label, *figures, state))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     print(
         f'{PACKAGED_NAME}, the default for cls, is in the package and needs no download. Its card: miqa models '
@@ -71,10 +71,12 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         print('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     demo = demo_path(task=args.task)
-    here = f'is at {demo}' if demo.is_file() else f'is trained by {in_a_clone("bash tools/quickstart.sh", quoted=True)}'
+    state = (
+        f'is at {demo}' if demo.is_file() else f'is trained by {in_a_clone("bash tools/quickstart.sh", quoted=True)}'
+    )
     print(
         f'\nScores are raw regression values, nominally 0 to 1, higher is better. SRCC and PLCC are the figures of the '
         f'paper. The authors publish no checksums. Weights are kept in {user_cache()} (change it with '
-        f'{HOME_VARIABLE}). The model `demo` {here}.'
+        f'{HOME_VARIABLE}). The model `demo` {state}.'
     )
     return 0

@@ -181,13 +181,13 @@ def annotated_names(videos: list[Path]) -> dict[Path, str]:
     return names
 
 
-def _check_unique(names: dict[Path, str], what: str) -> None:
+def _check_unique(names: dict[Path, str], output: str) -> None:
     first: dict[str, Path] = {}
     for video, name in names.items():
         if first.setdefault(name, video) != video:
             raise ValueError(
-                f'{printable(str(first[name]))} and {printable(str(video))} have the same name, and their {what} would '
-                'have, too. Score them with separate commands and folders.'
+                f'{printable(str(first[name]))} and {printable(str(video))} have the same name, as would their '
+                f'{output}: score them with separate commands and folders.'
             )
 
 
@@ -262,14 +262,14 @@ def _assess_alone(
     return result
 
 
-def _annotate(video: Path, marked: Path, result: dict, scorer, args: argparse.Namespace, asked: dict) -> None:
+def _annotate(video: Path, marked: Path, result: dict, scorer, args: argparse.Namespace, expected: dict) -> None:
     """Write the annotated video, and beside it, hidden, what it was made of; keep one of an earlier run of the same."""
     about = marked.with_name(fitting_name(f'.{marked.name}', '.source.json'))
     earlier = _json_of(about)
     # Without a codec for it, another container was written.
     place = next((path for path in _containers(marked) if path.name == earlier.get('written')), marked)
     if place.exists() and not args.overwrite:
-        if earlier.get('asked', asked) != asked:
+        if earlier.get('asked', expected) != expected:
             raise FileExistsError(
                 f'{place} is of another video, of an earlier {video.name}, or of another model or other settings. Name '
                 'another folder, or replace it with --overwrite.'
@@ -283,7 +283,7 @@ def _annotate(video: Path, marked: Path, result: dict, scorer, args: argparse.Na
     written = scorer.annotate_video(
         video, marked, result=result, overwrite=args.overwrite, progress=not args.quiet
     )  # fmt: skip
-    write_json(about, {'asked': asked, 'written': written.name})
+    write_json(about, {'asked': expected, 'written': written.name})
     print(f'Saved {printable(str(written))}.', file=sys.stderr)
 
 

@@ -193,7 +193,7 @@ def get_part(
     if marker.is_file():
         return 0, []
     files = [hub.fetch(path, downloads) for path in part.pieces]
-    new = known = 0
+    new = existing = 0
     left_out: list[str] = []
     try:
         members = _members(part, files)
@@ -202,7 +202,7 @@ def get_part(
             if target is None:
                 left_out.append(name)
                 continue
-            known += 1
+            existing += 1
             if target.exists():
                 continue
             with atomic_write(target) as temporary, open(temporary, 'wb') as out:
@@ -212,7 +212,7 @@ def get_part(
         raise DatabaseError(
             f'{part.name} is damaged: {error}. Delete {downloads} and run the same command again.'
         ) from error
-    if not known:
+    if not existing:
         example = f', such as {left_out[0]!r}' if left_out else ''
         raise DatabaseError(
             f'{part.name} has {len(left_out)} members{example}, and none is a file of {part.kind} of {part.task} as '
@@ -220,7 +220,7 @@ def get_part(
         )
     marker.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(marker) as temporary:
-        temporary.write_text(f'{known} files, {len(left_out)} left out\n', encoding='utf-8')
+        temporary.write_text(f'{existing} files, {len(left_out)} left out\n', encoding='utf-8')
     if not keep_archives:
         for file in files:
             file.unlink()

@@ -126,8 +126,8 @@ def build_index(
     """
     table = read_labels(label_folder(data_root, task), task, sources)
     present, folders, flat = _find_images(image_root(data_root, task), sources, table)
-    kept = np.flatnonzero(present)
-    if not kept.size:
+    rows = np.flatnonzero(present)
+    if not rows.size:
         raise DatabaseError(
             f'None of the {len(table.names)} images of {task} {split} is in {image_root(data_root, task)}; expected, '
             f'for example, {image_root(data_root, task) / sources[0] / table.name(0)}.'
@@ -145,7 +145,7 @@ def build_index(
         'signature': signature,
         'task': task,
         'split': split,
-        'rows': int(kept.size),
+        'rows': int(rows.size),
         'missing': len(missing),
         'missing_examples': missing[:_NAMED_MISSING],
         'incomplete_folders': folders,
@@ -153,7 +153,7 @@ def build_index(
         'without_labels': without_labels,
         'official': official is not None and official.split == split,
     }
-    _write(path, table, kept, sources, info)
+    _write(path, table, rows, sources, info)
 
 
 def _find_images(root: Path, sources: list[str], table) -> tuple[np.ndarray, dict[str, int], bool]:
@@ -209,9 +209,9 @@ def folder_time(folder: str | os.PathLike) -> int:
         return 0
 
 
-def _write(path: Path, table, kept: np.ndarray, sources: list[str], info: dict) -> None:
+def _write(path: Path, table, rows: np.ndarray, sources: list[str], info: dict) -> None:
     pairs = np.array([decode_version(code)[1:] for code in range(25)], dtype=np.uint8)
-    version = table.version[kept]
+    version = table.version[rows]
     suffixes, suffix = ['.png'], np.zeros(len(table.names), dtype=np.uint8)
     for row in np.flatnonzero(pc.invert(pc.ends_with(table.names, '.png'))):
         ending = '.' + table.name(row).rpartition('.')[2]
@@ -221,13 +221,13 @@ def _write(path: Path, table, kept: np.ndarray, sources: list[str], info: dict) 
     number = np.uint16 if len(sources) <= 1 << 16 else np.uint32
     composite = 0.5 * table.values['consistency'] + 0.5 * table.values['accuracy']
     columns = {
-        'source': pa.DictionaryArray.from_arrays(table.source[kept].astype(number), pa.array(sources)),
+        'source': pa.DictionaryArray.from_arrays(table.source[rows].astype(number), pa.array(sources)),
         'distortion': pa.DictionaryArray.from_arrays((version // 25).astype(np.uint8), pa.array(KNOWN_DISTORTIONS)),
         'fg_level': pa.array(pairs[version % 25, 0]),
         'bg_level': pa.array(pairs[version % 25, 1]),
-        'suffix': pa.DictionaryArray.from_arrays(suffix[kept], pa.array(suffixes)),
-        'composite': pa.array(composite[kept].astype(np.float32)),
-        **{label: pa.array(values[kept].astype(np.float32)) for label, values in table.values.items()},
+        'suffix': pa.DictionaryArray.from_arrays(suffix[rows], pa.array(suffixes)),
+        'composite': pa.array(composite[rows].astype(np.float32)),
+        **{label: pa.array(values[rows].astype(np.float32)) for label, values in table.values.items()},
     }
     batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
     write_batch(path, batch, json.dumps(info))

@@ -119,16 +119,16 @@ def _read_tables(paths: Sequence[str], sources: Sequence[str], name_column: str,
         wrong = np.flatnonzero(~((numbers >= 0) & (numbers <= 1)))
         if wrong.size:
             value = numbers[wrong[0]]
-            what = 'missing or NaN' if np.isnan(value) else f'{value:g}, outside [0, 1]'
-            raise DatabaseError(f'{column} in {where(wrong[0])} is {what} ({wrong.size} such values in all).')
+            problem = 'missing or NaN' if np.isnan(value) else f'{value:g}, outside [0, 1]'
+            raise DatabaseError(f'{column} in {where(wrong[0])} is {problem} ({wrong.size} such values in all).')
     names, version = _versions(table['name'].combine_chunks(), source, sources, counts, where)
     key = source * len(_TAILS) + version
     if np.bincount(key).max(initial=0) > 1:
         order = np.argsort(key, kind='stable')
-        again = order[1:][key[order][1:] == key[order][:-1]].min()
-        earlier = np.flatnonzero(key == key[again])[0]
+        repeated = order[1:][key[order][1:] == key[order][:-1]].min()
+        earlier = np.flatnonzero(key == key[repeated])[0]
         raise DatabaseError(
-            f'{names[int(again)].as_py()} in {where(again)} repeats row {earlier - starts[source[again]] + 1}.'
+            f'{names[int(repeated)].as_py()} in {where(repeated)} repeats row {earlier - starts[source[repeated]] + 1}.'
         )
     return LabelTable(source, version, names, values)
 

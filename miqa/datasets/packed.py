@@ -177,8 +177,8 @@ def read_manifest(folder: Path) -> dict:
         FileNotFoundError: packing has not come to its end.
         DamagedFile: it is not what was written.
     """
-    again = 'Delete it and run tools/data/pack.py again; the shards are kept.'
-    return read_sealed_json(folder / PACKED_MANIFEST, again)
+    advice = 'Delete it and run tools/data/pack.py again; the shards are kept.'
+    return read_sealed_json(folder / PACKED_MANIFEST, advice)
 
 
 def facts_crc32(batch: pa.RecordBatch) -> int:
@@ -230,11 +230,11 @@ def _rows_of(folder: Path, index: SampleIndex) -> np.ndarray | None:
 def read_image_list(folder: Path) -> pa.RecordBatch:
     """Return which images a folder packs, in order: the columns :data:`miqa.layout.IMAGE_COLUMNS`."""
     path = folder / PACKED_IMAGES
-    again = 'Pack again into an empty folder.'
+    advice = 'Pack again into an empty folder.'
     try:
-        return read_batch(path, again)[0]
+        return read_batch(path, advice)[0]
     except FileNotFoundError:
-        raise DatabaseError(f'{path} is missing. {again}') from None
+        raise DatabaseError(f'{path} is missing. {advice}') from None
     except DamagedFile as error:
         raise DatabaseError(str(error)) from None
 

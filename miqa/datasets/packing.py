@@ -132,8 +132,8 @@ class Packing:
                     f'Packing needs {estimate.missing_bytes / 1e9:.2f} GB more, but {self.folder} has '
                     f'{estimate.free_bytes / 1e9:.2f} GB free. Choose another disk.'
                 )
-            done = sum(len(self._rows(number)) for number in finished)
-            with tqdm(total=len(self.index), initial=done, desc='Packing', unit='image', disable=not progress) as bar:
+            packed = sum(len(self._rows(number)) for number in finished)
+            with tqdm(total=len(self.index), initial=packed, desc='Packing', unit='image', disable=not progress) as bar:
                 for number in range(self.shards):
                     if number not in finished:
                         self._write_shard(number, run_in_order, bar.update)
@@ -148,14 +148,14 @@ class Packing:
             record = self._pack_one(self.index.image(int(position)))
             sizes.append(len(record['pixels'] or b''))
         seconds = (time.perf_counter() - started) / len(sizes)
-        done = min(finished_shards * self.settings['images_per_shard'], len(self.index))
+        packed = min(finished_shards * self.settings['images_per_shard'], len(self.index))
         existing = next(parent for parent in (self.folder, *self.folder.absolute().parents) if parent.exists())
         return Estimate(
             images=len(self.index),
-            done=done,
+            done=packed,
             # 100 bytes a picture: its name, checksums and sizes.
             total_bytes=round((np.mean(sizes) + 100) * len(self.index)),
-            seconds=seconds * (len(self.index) - done) / workers,
+            seconds=seconds * (len(self.index) - packed) / workers,
             free_bytes=shutil.disk_usage(existing).free,
         )
 

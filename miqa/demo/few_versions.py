@@ -15,7 +15,7 @@ from miqa.layout import image_task_folder
 from miqa.taxonomy import DISTORTIONS
 
 
-def build_settings(purpose: str, sources: Sequence[str], distortions: int, seed: int, **others) -> dict:
+def build_settings(purpose: str, sources: Sequence[str], distortions: int, seed: int, **settings) -> dict:
     """Return what a demo database is made by, for :func:`miqa.distortions.records.settle_settings`.
 
     Args:
@@ -23,12 +23,12 @@ def build_settings(purpose: str, sources: Sequence[str], distortions: int, seed:
         sources: names of the photographs that it is made of.
         distortions: of each source, see :func:`~miqa.distortions.few_versions.plan_versions`.
         seed: of everything random.
-        others: settings of this demo alone, as JSON values.
+        settings: those of this demo alone, as JSON values.
     """
     return {
         'purpose': purpose,
         'seed': seed,
-        **others,
+        **settings,
         'distortions_per_source': distortions,
         'sources': list(sources),
         'level_ranks': list(LEVEL_RANKS),

@@ -65,7 +65,7 @@ def distortion(name: str) -> Distortion:
     # The first two are the picture and the generator.
     own = list(inspect.signature(function).parameters.values())[2:]
     needed = frozenset(entry.name for entry in own if entry.default is entry.empty)
-    known = frozenset(entry.name for entry in own)
+    registered = frozenset(entry.name for entry in own)
     return Distortion(
-        name, family, function, tuple(module.STRENGTHS[name]), getattr(module, 'STAGE', None), needed, known
+        name, family, function, tuple(module.STRENGTHS[name]), getattr(module, 'STAGE', None), needed, registered
     )

@@ -51,20 +51,20 @@ def list_images(
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'There is no folder {folder}.')
-    paths, others, folders = [], [], []
+    paths, skipped, folders = [], [], []
     for path in sorted(folder.iterdir()):
         has_suffix = path.suffix.lower() in PICTURE_SUFFIXES
         if has_suffix and path.is_file():
             paths.append(path)
         elif not path.name.startswith('.') and (has_suffix or path.suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES):
-            others.append(path.name)
+            skipped.append(path.name)
         elif not path.name.startswith('.') and path.is_dir():
             folders.append(path)
-    if others and names is None:
+    if skipped and names is None:
         sentence = (
-            f'{len(others)} entries of {folder} are left out: they are no files, or their endings are not among '
+            f'{len(skipped)} entries of {folder} are left out: they are no files, or their endings are not among '
             f'{", ".join(PICTURE_SUFFIXES)}. Convert or mend them if they are wanted: '
-            f'{printable(", ".join(others[:20]))}{", ..." if len(others) > 20 else "."}'
+            f'{printable(", ".join(skipped[:20]))}{", ..." if len(skipped) > 20 else "."}'
         )
         if left_out is None:
             logger.warning(sentence)

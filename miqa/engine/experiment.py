@@ -70,8 +70,8 @@ def _check_option(config: Config, dotted: str, value: object) -> None:
                 raise KeyError(f'--cfg-options {dotted}: {node["type"]} has no option {part!r}.{hint}')
             return
         else:
-            known = list(node) if isinstance(node, Mapping) else []
-            hint = did_you_mean(part, known, lambda near: '.'.join([*walked, near]))
+            keys = list(node) if isinstance(node, Mapping) else []
+            hint = did_you_mean(part, keys, lambda near: '.'.join([*walked, near]))
             raise KeyError(f'--cfg-options {dotted}: the config has no such key.{hint}')
         walked.append(part)
     if isinstance(node, Mapping) and value is not None and not isinstance(value, Mapping):
@@ -92,15 +92,15 @@ def _options_of(kind: object) -> set[str] | None:
     return options_of(registered)
 
 
-def check_said_once(options: Mapping | None, given: Mapping) -> None:
+def check_said_once(options: Mapping | None, flags: Mapping) -> None:
     """Raise a ValueError if ``--cfg-options`` says something else than an option of its own for the same key.
 
     Args:
         options: of ``--cfg-options``, or None.
-        given: key of the config -> value of the option of its own; None where it was not given.
+        flags: key of the config -> value of the option of its own; None where it was not given.
     """
     for key, value in (options or {}).items():
-        own = given.get(key)
+        own = flags.get(key)
         if own is not None and own != value:
             name = key.rpartition('.')[2].replace('_', '-')
             raise ValueError(f'--{name} says {own}, but --cfg-options {key}={value}. Leave one of them out.')

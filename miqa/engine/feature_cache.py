@@ -94,11 +94,11 @@ def cache_features(
 
 
 def _work(part, about, encoder, preprocessor, dataset, view, batch_size, num_workers, device, amp) -> None:
-    features, done = _open_part(part, about)
+    features, finished = _open_part(part, about)
     compute = _computer(encoder.to(device), preprocessor.to(device), view, device, amp)
-    _fill(features, done, compute, dataset, view, batch_size, num_workers)
-    rows = np.flatnonzero(done)
-    keys = done[rows]
+    _fill(features, finished, compute, dataset, view, batch_size, num_workers)
+    rows = np.flatnonzero(finished)
+    keys = finished[rows]
     order = np.argsort(keys)
     if (np.diff(keys[order]) == 0).any():
         raise ValueError('Two pictures of this dataset have the same file name: they cannot share a cache.')
@@ -122,12 +122,12 @@ def _computer(encoder, preprocessor, view: str, device, amp: bool):
     return compute
 
 
-def _fill(features, done, compute, dataset, view: str, batch_size: int, num_workers: int) -> None:
-    pending = np.flatnonzero(done == 0)
+def _fill(features, finished, compute, dataset, view: str, batch_size: int, num_workers: int) -> None:
+    pending = np.flatnonzero(finished == 0)
     loader = DataLoader(
         Subset(dataset, pending.tolist()), batch_size=batch_size, num_workers=num_workers, collate_fn=stack_samples
     )
-    with tqdm(total=len(done), initial=len(done) - len(pending), unit='image', desc='features') as progress:
+    with tqdm(total=len(finished), initial=len(finished) - len(pending), unit='image', desc='features') as progress:
         for batch in loader:
             vectors = compute(batch['inputs'][view])
             samples = batch['data_sample']
@@ -136,8 +136,8 @@ def _fill(features, done, compute, dataset, view: str, batch_size: int, num_work
             # The mark comes after the row: what a killed run was writing is computed again.
             features[rows] = vectors[good]
             features.flush()
-            done[rows] = [image_key(samples[i].image) for i in good]
-            done.flush()
+            finished[rows] = [image_key(samples[i].image) for i in good]
+            finished.flush()
             progress.update(len(samples))
 
 
@@ -152,14 +152,14 @@ def _open_part(part: Path, about: dict) -> tuple[np.memmap, np.memmap]:
                 f'{part} was begun with other settings ({", ".join(differing)}): delete it to start again.'
             )
         if (part / _DONE_FILE).is_file():
-            features, done = (
+            features, finished = (
                 np.load(check_regular(part / name), mmap_mode='r+') for name in (FEATURES_FILE, _DONE_FILE)
             )
-            return features, done
+            return features, finished
     part.mkdir(parents=True, exist_ok=True)
     shape = (about['images'], about['channels'])
     features = np.lib.format.open_memmap(part / FEATURES_FILE, mode='w+', dtype=np.float32, shape=shape)
-    done = np.lib.format.open_memmap(part / _DONE_FILE, mode='w+', dtype=np.uint64, shape=shape[:1])
+    finished = np.lib.format.open_memmap(part / _DONE_FILE, mode='w+', dtype=np.uint64, shape=shape[:1])
     # Last, so that a folder with this file has whole arrays.
     write_sealed_json(path, about)
-    return features, done
+    return features, finished

@@ -34,8 +34,8 @@ class StopAtNonFinite(Hook):
         }
         broken = {key: value for key, value in losses.items() if not math.isfinite(value)}
         if anywhere(runner, bool(broken)):
-            shown = ', '.join(f'{key} is {value}' for key, value in broken.items()) or 'loss on another process'
-            raise _stopped(runner, f'The loss is not finite ({shown})', runner.iter + 1)
+            description = ', '.join(f'{key} is {value}' for key, value in broken.items()) or 'loss on another process'
+            raise _stopped(runner, f'The loss is not finite ({description})', runner.iter + 1)
 
 
 def check_weights(runner, iteration: int) -> None:
@@ -53,11 +53,11 @@ def check_weights(runner, iteration: int) -> None:
         raise _stopped(runner, f'The weights {name or "on another process"} are no longer finite', iteration)
 
 
-def anywhere(runner, here: bool) -> bool:
+def anywhere(runner, local: bool) -> bool:
     """Return True if something is so on any process; all of them must ask."""
     if get_world_size() == 1:
-        return here
-    flag = torch.tensor(int(here), device=next(runner.model.parameters()).device)
+        return local
+    flag = torch.tensor(int(local), device=next(runner.model.parameters()).device)
     all_reduce(flag, op='max')
     return bool(flag.item())
 
@@ -72,11 +72,11 @@ def first_broken(state: Mapping[str, torch.Tensor]) -> str | None:
     return next((name for (name, _), finite in zip(tensors, sums, strict=True) if not finite), None)
 
 
-def _stopped(runner, what: str, step: int) -> LossNotFinite:
+def _stopped(runner, reason: str, step: int) -> LossNotFinite:
     latest = Path(runner.work_dir) / 'latest.pth'
     safe = f'{latest} holds the state before it' if latest.is_file() else 'there is no checkpoint yet, so start again'
-    runner.logger.error(f'Stopped: {what.lower()}.')
+    runner.logger.error(f'Stopped: {reason.lower()}.')
     return LossNotFinite(
-        f'{what} in epoch {runner.epoch + 1}, step {step}; {safe}. Repeat the command with --resume and a lower --lr, '
-        'without --amp, or with --cfg-options optim_wrapper.clip_grad.max_norm=0.1.'
+        f'{reason} in epoch {runner.epoch + 1}, step {step}; {safe}. Repeat the command with --resume and a lower '
+        '--lr, without --amp, or with --cfg-options optim_wrapper.clip_grad.max_norm=0.1.'
     )

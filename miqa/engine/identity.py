@@ -39,8 +39,8 @@ def training_identity(config: str | os.PathLike, data_root: str | os.PathLike) -
     if not labels:
         raise FileNotFoundError(f'There are no labels in {folder}.')
     files = [*labels, *(split_path(data_root, values['task'], split) for split in SPLITS)]
-    what = {'config': values, 'files': {path.name: sha256_of_file(path) for path in files}}
-    return hashlib.sha256(json.dumps(what, sort_keys=True, default=repr).encode()).hexdigest()[:16]
+    contents = {'config': values, 'files': {path.name: sha256_of_file(path) for path in files}}
+    return hashlib.sha256(json.dumps(contents, sort_keys=True, default=repr).encode()).hexdigest()[:16]
 
 
 def main() -> None:

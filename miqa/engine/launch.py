@@ -42,10 +42,10 @@ def show_only_gpus(chosen: Sequence[str]) -> int:
     for name in ids:
         if name.startswith(('GPU-', 'MIG-')):
             # CUDA takes the beginning of a name for the whole.
-            known = [each for each in allocated if name.startswith(each) or each.startswith(name)]
-            if variable is not None and len(known) != 1:
+            matches = [each for each in allocated if name.startswith(each) or each.startswith(name)]
+            if variable is not None and len(matches) != 1:
                 raise ValueError(f'There is no GPU {name} among those of CUDA_VISIBLE_DEVICES ({variable or "none"}).')
-            visible.append(known[0] if known else name)
+            visible.append(matches[0] if matches else name)
         elif not name.isdecimal():
             raise ValueError(f'A GPU is chosen by its number, as in --gpu-ids 0 1, not by {name!r}.')
         elif variable is not None and int(name) >= len(allocated):

@@ -32,9 +32,9 @@ def provenance_of(path: str | os.PathLike) -> Provenance:
     meta = read_checkpoint(path).get('meta', {})
     if 'cfg' in meta:
         config = read_config_text(meta['cfg'], str(path))
-        for what, allowed in (('task', DATABASE_TASKS), ('label', LABELS)):
-            if config.get(what) is not None:
-                check_choice(str(config[what]), allowed, f'{what} in {path}')
+        for field, allowed in (('task', DATABASE_TASKS), ('label', LABELS)):
+            if config.get(field) is not None:
+                check_choice(str(config[field]), allowed, f'{field} in {path}')
         return Provenance(config.get('task'), config.get('label'), config)
     try:
         name = parse_released_name(path)

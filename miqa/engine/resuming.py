@@ -110,39 +110,39 @@ def place_of(checkpoint: dict, now: dict, epochs: int, updates: int, path: Path)
             are done than are wanted; or the checkpoint says nothing of its progress.
     """
     meta = checkpoint['meta']
-    epoch, then = int(meta['epoch']), meta.get('progress')
-    if then is None:
+    epoch, saved = int(meta['epoch']), meta.get('progress')
+    if saved is None:
         raise ResumeError(
             f'{path} does not say how many images of its epoch were used: leave out --resume to begin anew.'
         )
-    _check_same(then, now, path)
-    if epoch > epochs or (epoch == epochs and then['samples'] > 0):
+    _check_same(saved, now, path)
+    if epoch > epochs or (epoch == epochs and saved['samples'] > 0):
         raise ResumeError(
             f'{path} has finished {epoch} epochs, but --epochs says {epochs}: use at least {epoch + 1}, or begin anew '
             'in another --work-dir.'
         )
-    steps = int(then['samples']) // now['step_samples']
+    steps = int(saved['samples']) // now['step_samples']
     return epoch, epoch * now['steps'] + min(steps - steps % updates, now['steps'])
 
 
-def _check_same(then: dict, now: dict, path: Path) -> None:
+def _check_same(saved: dict, now: dict, path: Path) -> None:
     for key, option in (('task', 'task'), ('label', '--label'), ('seed', '--seed')):
-        if then.get(key) != now[key]:
+        if saved.get(key) != now[key]:
             raise ResumeError(
-                f'{path} is of a run with {option} {then.get(key)}, not {now[key]}: resume with {then.get(key)}, or '
+                f'{path} is of a run with {option} {saved.get(key)}, not {now[key]}: resume with {saved.get(key)}, or '
                 'begin anew in another --work-dir.'
             )
-    if then['samples'] and then['epoch_samples'] != now['epoch_samples']:
+    if saved['samples'] and saved['epoch_samples'] != now['epoch_samples']:
         raise ResumeError(
-            f'{path} stopped within an epoch of {then["epoch_samples"]} images, but the training split has '
+            f'{path} stopped within an epoch of {saved["epoch_samples"]} images, but the training split has '
             f'{now["epoch_samples"]} now: restore the database, or begin anew in another --work-dir.'
         )
 
 
 def same_schedule(checkpoint: dict, now: dict) -> bool:
     """Return True if the states of the schedulers in a checkpoint fit those of now: equal steps and rates."""
-    then = checkpoint['meta'].get('progress')
-    return then is None or all(then[key] == now[key] for key in ('schedule', 'steps', 'step_samples'))
+    saved = checkpoint['meta'].get('progress')
+    return saved is None or all(saved[key] == now[key] for key in ('schedule', 'steps', 'step_samples'))
 
 
 def forward(schedulers: list, epochs: int, steps: int) -> None:

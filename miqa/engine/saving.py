@@ -54,18 +54,18 @@ class SaveCheckpoint(Hook):
         self._saved_at = time.monotonic()
         if is_main_process() and not runner.goes_on_here:
             for name in (LATEST, BEST):
-                kept = keep_previous(Path(runner.work_dir) / name)
-                if kept:
-                    runner.logger.warning(f'This run begins anew; the earlier {name} is kept as {kept}.')
+                previous = keep_previous(Path(runner.work_dir) / name)
+                if previous:
+                    runner.logger.warning(f'This run begins anew; the earlier {name} is kept as {previous}.')
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Save where the interval and the time say so, unless a validation (which saves) follows at once."""
-        done = runner.iter + 1
-        if done % self.interval or runner.train_loop.validates_at(done):
+        steps = runner.iter + 1
+        if steps % self.interval or runner.train_loop.validates_at(steps):
             return
         # Clocks differ, and all processes must save at the same steps: they look at their weights together.
         if anywhere(runner, time.monotonic() - self._saved_at >= self.least_seconds):
-            self._save(runner, LATEST, iteration=done)
+            self._save(runner, LATEST, iteration=steps)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         """Keep the weights if they are the best so far, then save the state of the run."""

@@ -126,14 +126,14 @@ def _of_detections(answer: Any, size: tuple[int, int]) -> dict[str, float]:
     labels = np.asarray(answer.labels)[order]
     scale = LONGER_SIDE / max(size)
     sides = np.sqrt(np.clip((boxes[:, 2:] - boxes[:, :2]) * scale, 0, None).prod(1)) if len(boxes) else np.zeros(0)
-    kept, doubtful = scores >= KEPT_SCORE, scores >= DOUBTFUL_SCORE
-    unsure = doubtful & ~kept
+    confident, doubtful = scores >= KEPT_SCORE, scores >= DOUBTFUL_SCORE
+    unsure = doubtful & ~confident
     best = np.zeros(_SORTED)
     best[: min(_SORTED, len(scores))] = scores[:_SORTED]
     features = {f'score_{place + 1}': float(value) for place, value in enumerate(best)}
     features |= {
-        'mean_score': _mean(scores[kept]),
-        'least_kept_score': float(scores[kept].min()) if kept.any() else 0.0,
+        'mean_score': _mean(scores[confident]),
+        'least_kept_score': float(scores[confident].min()) if confident.any() else 0.0,
         'mean_score_of_doubtful': _mean(scores[doubtful]),
         'sum_of_scores': float(np.log1p(scores.sum())),
         'sum_of_unsure': float(np.log1p(scores[unsure].sum())),
@@ -144,18 +144,18 @@ def _of_detections(answer: Any, size: tuple[int, int]) -> dict[str, float]:
     features |= {f'boxes_above_{limit:g}': float(np.log1p((scores >= limit).sum())) for limit in _COUNTED}
     bands = (sides < SMALL, (sides >= SMALL) & (sides < MEDIUM), sides >= MEDIUM)
     for name, band in zip(_SIZES, bands, strict=True):
-        features[f'{name}_kept'] = float(np.log1p((band & kept).sum()))
+        features[f'{name}_kept'] = float(np.log1p((band & confident).sum()))
         features[f'{name}_unsure'] = float(np.log1p((band & unsure).sum()))
         features[f'mean_score_{name}'] = _mean(scores[band & doubtful])
     overlap = _overlaps(boxes[doubtful])
     classes, inverse = np.unique(labels[doubtful], return_inverse=True)
     weights = np.bincount(inverse, scores[doubtful]) if len(classes) else np.zeros(0)
     return features | {
-        'mean_side': float(np.log1p(_mean(sides[kept]))),
+        'mean_side': float(np.log1p(_mean(sides[confident]))),
         'mean_side_of_unsure': float(np.log1p(_mean(sides[unsure]))),
         'mean_overlap': _mean(overlap),
         'crowded': _mean((overlap > 0.3).astype(float)),  # noqa: PLR2004  boxes that suppression nearly took for one
-        'classes': float(np.log1p(len(np.unique(labels[kept])))),
+        'classes': float(np.log1p(len(np.unique(labels[confident])))),
         'class_entropy': _entropy(weights),
     }
 

@@ -68,16 +68,16 @@ def quality_correlations(pred: ArrayLike, gt: ArrayLike, mapping: str | None = '
     }
 
 
-def falling_scores(what: str, srcc: float) -> str:
+def falling_scores(name: str, srcc: float) -> str:
     """Return the sentence that warns of scores with a negative rank correlation; empty for others.
 
     Args:
-        what: whose scores they are, the subject of the sentence.
+        name: whose scores they are, the subject of the sentence.
         srcc: their rank correlation with the labels, -1 to 1; NaN counts as not negative.
     """
     if not srcc < 0:
         return ''
-    return f'{what} is worse than nothing: SRCC {srcc:.3f}, its scores fall where the labels rise. Do not filter by it.'
+    return f'{name} is worse than nothing: SRCC {srcc:.3f}, its scores fall where the labels rise. Do not filter by it.'
 
 
 def _checked(values: ArrayLike, name: str) -> np.ndarray:

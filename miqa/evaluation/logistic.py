@@ -191,8 +191,8 @@ def _errors(x, y, log_steepness, midpoint, with_line) -> np.ndarray:
 def _error(x: np.ndarray, y: np.ndarray, shape: _Shape, with_line: bool) -> float:
     side = _side(x, shape)
     columns = _columns(x, shape, with_line, side, _curve(x, shape, side).max() or 1.0)
-    left = columns @ np.linalg.lstsq(columns, y, rcond=None)[0] - y
-    return float(left @ left)
+    residuals = columns @ np.linalg.lstsq(columns, y, rcond=None)[0] - y
+    return float(residuals @ residuals)
 
 
 def _polish(x: np.ndarray, y: np.ndarray, start: _Shape, with_line: bool, most: int) -> _Shape:

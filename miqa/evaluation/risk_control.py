@@ -173,19 +173,19 @@ def highest_threshold(scores: np.ndarray, clusters: np.ndarray | None, max_stopp
         return Search(
             None, 0.0, float('nan'), _pictures_without_failure(max_stopped, alpha, len(scores) / max(independent, 1))
         )
-    kept = float((scores >= best).mean())
-    return Search(best, kept, kept, None)
+    share = float((scores >= best).mean())
+    return Search(best, share, share, None)
 
 
 def _pictures_without_failure(share: float, alpha: float, pictures_a_group: float) -> int:
     return int(np.ceil(np.log(alpha) / np.log(1 - share) * pictures_a_group))
 
 
-def _factor(evidence: Evidence, target: float, alpha: float, known: float) -> float:
-    """Return how many times as much evidence of the same kind would do; infinity where none below ``known`` would."""
+def _factor(evidence: Evidence, target: float, alpha: float, lower: float) -> float:
+    """Return how many times as much evidence of the same kind would do; infinity where none below ``lower`` would."""
     # The rank with the best luck so far would promise too much: one more failure stands for what luck hides.
     evidence = evidence._replace(mean=evidence.mean * evidence.n / (evidence.n + 1))
-    if evidence.mean <= target or (known < np.inf and p_value(evidence.times(known), target) > alpha):
+    if evidence.mean <= target or (lower < np.inf and p_value(evidence.times(lower), target) > alpha):
         return np.inf
     low, high = 1.0, 2.0
     while p_value(evidence.times(high), target) > alpha:

@@ -132,8 +132,10 @@ def cross_validate(
     if len(np.unique(sources)) < 2:  # noqa: PLR2004
         raise ValueError('Cross-validation needs at least two sources.')
     predicted = np.empty(len(outcomes))
-    for rest, held in _parts(sources, folds, seed):
-        predicted[held] = train_head(numbers[rest], outcomes[rest], sources[rest], kinds, seed)(numbers[held])
+    for training, held in _parts(sources, folds, seed):
+        predicted[held] = train_head(numbers[training], outcomes[training], sources[training], kinds, seed)(
+            numbers[held]
+        )
     return predicted
 
 

@@ -40,8 +40,8 @@ def assess_samples(
     """
     fiftyone = require('fiftyone', 'Scoring a FiftyOne dataset')
     ids, paths = samples.values(['id', 'filepath'])
-    known = samples.values(field) if not overwrite and samples.has_field(field) else [None] * len(ids)
-    todo = [(name, path) for name, path, score in zip(ids, paths, known, strict=True) if score is None]
+    existing = samples.values(field) if not overwrite and samples.has_field(field) else [None] * len(ids)
+    todo = [(name, path) for name, path, score in zip(ids, paths, existing, strict=True) if score is None]
     counts = {'scored': 0, 'failed': 0, 'kept': len(ids) - len(todo)}
     scores: dict[str, float] = {}
     words: dict[str, str | None] = {}

@@ -16,6 +16,6 @@ def filed_labels(folder: str | os.PathLike) -> tuple[str, ...]:
     A database without annotations has consistency alone, one of unpaired pictures accuracy alone.
     """
     path = Path(folder) / MANIFEST
-    again = 'Make the labels again: python tools/data/make_labels.py DATA --task TASK --overwrite'
-    labels = read_sealed_json(path, again).get('labels') if path.is_file() else None
+    advice = 'Make the labels again: python tools/data/make_labels.py DATA --task TASK --overwrite'
+    labels = read_sealed_json(path, advice).get('labels') if path.is_file() else None
     return tuple(label for label in FILED_LABELS if labels is None or label in labels)

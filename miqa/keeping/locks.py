@@ -133,8 +133,8 @@ def describe_owner(owner: dict) -> str:
 
 
 def _sentence(target: Path, part: str, owner: dict, advice: str) -> str:
-    what = f'{target} ({part})' if part else str(target)
-    return f'{what} is in use by {describe_owner(owner)}. Wait for it to end, stop it, or {advice}.'
+    description = f'{target} ({part})' if part else str(target)
+    return f'{description} is in use by {describe_owner(owner)}. Wait for it to end, stop it, or {advice}.'
 
 
 def _note_of(path: Path) -> Path:

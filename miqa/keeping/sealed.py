@@ -30,15 +30,15 @@ class DamagedFile(MIQAError, ValueError):
     """A file is not what was written. The message names it and says how to make it again."""
 
 
-def damaged(path: str | os.PathLike, reason: str, again: str) -> DamagedFile:
+def damaged(path: str | os.PathLike, reason: str, advice: str) -> DamagedFile:
     """Return the error for a file whose contents are not to be believed.
 
     Args:
         path: the file.
         reason: what is wrong, as part of a sentence.
-        again: a sentence: how the file is made again.
+        advice: a sentence: how the file is made again.
     """
-    return DamagedFile(f'{path} is damaged: {reason}. {again}')
+    return DamagedFile(f'{path} is damaged: {reason}. {advice}')
 
 
 # ---- JSON ------------------------------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ def sealed(value: dict) -> dict:
     return {**value, _SEAL: _seal(value)}
 
 
-def read_sealed_json(path: str | os.PathLike, again: str) -> dict:
+def read_sealed_json(path: str | os.PathLike, advice: str) -> dict:
     """Return what :func:`write_sealed_json` wrote.
 
     Raises:
@@ -64,14 +64,14 @@ def read_sealed_json(path: str | os.PathLike, again: str) -> dict:
     try:
         value = parse_json(read_regular(path).decode('utf-8'), 'it')
     except ValueError as error:
-        raise damaged(path, str(error).rstrip('.'), again) from None
+        raise damaged(path, str(error).rstrip('.'), advice) from None
     if not isinstance(value, dict):
-        raise damaged(path, f'it holds a {type(value).__name__} where a dict was written', again)
+        raise damaged(path, f'it holds a {type(value).__name__} where a dict was written', advice)
     seal = value.pop(_SEAL, None)
     if seal is None:
-        raise damaged(path, f'it has no {_SEAL}', again)
+        raise damaged(path, f'it has no {_SEAL}', advice)
     if seal != _seal(value):
-        raise damaged(path, 'it was changed after it was written, its checksum does not fit', again)
+        raise damaged(path, 'it was changed after it was written, its checksum does not fit', advice)
     return value
 
 
@@ -106,7 +106,7 @@ def list_parts(folder: Path, suffix: str) -> dict[str, Path]:
     return {match['stem']: path for match, path in matches if match}
 
 
-def check_part(path: Path, again: str) -> Path:
+def check_part(path: Path, advice: str) -> Path:
     """Return a part that :func:`write_part` wrote if its contents fit its name.
 
     Raises:
@@ -114,20 +114,20 @@ def check_part(path: Path, again: str) -> Path:
     """
     match = _PART.fullmatch(path.name)
     if match is None:
-        raise damaged(path, 'its name carries no checksum', again)
+        raise damaged(path, 'its name carries no checksum', advice)
     if _once(path, crc_of_file) != int(match['crc'], 16):
-        raise damaged(path, 'its contents do not fit the checksum in its name', again)
+        raise damaged(path, 'its contents do not fit the checksum in its name', advice)
     return path
 
 
-def check_sha256(path: Path, expected: str, again: str) -> Path:
+def check_sha256(path: Path, expected: str, advice: str) -> Path:
     """Return a file if it has the SHA-256 that was noted when it was written.
 
     Raises:
         DamagedFile: it has another.
     """
     if _once(path, sha256_of_file) != expected:
-        raise damaged(path, 'its SHA-256 is not the one that was noted when it was written', again)
+        raise damaged(path, 'its SHA-256 is not the one that was noted when it was written', advice)
     return path
 
 
@@ -159,7 +159,7 @@ def write_batch(path: str | os.PathLike, batch: pa.RecordBatch, about: str = '')
         writer.write_batch(batch)
 
 
-def read_batch(path: str | os.PathLike, again: str) -> tuple[pa.RecordBatch, str]:
+def read_batch(path: str | os.PathLike, advice: str) -> tuple[pa.RecordBatch, str]:
     """Map what :func:`write_batch` wrote, and return it with its text. Every byte is looked at once.
 
     Raises:
@@ -175,9 +175,9 @@ def read_batch(path: str | os.PathLike, again: str) -> tuple[pa.RecordBatch, str
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        raise damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__, again) from None
+        raise damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__, advice) from None
     if not fits:
-        raise damaged(path, 'its checksum does not fit', again)
+        raise damaged(path, 'its checksum does not fit', advice)
     return batch, about
 
 

@@ -89,12 +89,12 @@ def sweep(folder: str | os.PathLike) -> int:
     removed = 0
     try:
         with os.scandir(os.fspath(folder)) as entries:
-            found = [
+            leftovers = [
                 (entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries if _OURS.fullmatch(entry.name)
             ]
     except OSError:
         return 0
-    for path, is_folder in found:
+    for path, is_folder in leftovers:
         with contextlib.suppress(OSError):
             handle = os.open(path, os.O_RDONLY | getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_NONBLOCK', 0))
             try:

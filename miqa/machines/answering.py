@@ -83,11 +83,11 @@ def _check_detections(answer: DetectionPrediction, classes: Sequence[str] | None
             )
 
 
-def _check_labels(labels: np.ndarray, classes: Sequence[str] | None, what: str) -> None:
+def _check_labels(labels: np.ndarray, classes: Sequence[str] | None, kind: str) -> None:
     low, high = int(labels.min()), int(labels.max())
     if classes is not None and (low < 0 or high >= len(classes)):
         raise WrongClasses(
-            f'The class of a {what} is {low if low < 0 else high}, but it names {len(classes)} classes, from 0. '
+            f'The class of a {kind} is {low if low < 0 else high}, but it names {len(classes)} classes, from 0. '
             'Correct classes= in its config: a name for each index, one for the background too where that is counted.'
         )
 

@@ -160,7 +160,7 @@ def _array(value) -> np.ndarray:
     return value.detach().cpu().numpy() if torch.is_tensor(value) else np.asarray(value)
 
 
-def _whole(values: np.ndarray, what: str) -> np.ndarray:
+def _whole(values: np.ndarray, kind: str) -> np.ndarray:
     if values.size and not (np.isfinite(values).all() and (values == np.round(values)).all()):
-        raise ValueError(f'{what} must be whole numbers, each the index of a class.')
+        raise ValueError(f'{kind} must be whole numbers, each the index of a class.')
     return values

@@ -152,20 +152,20 @@ class OnnxMachine(Machine):
         normal = (mean if mean is not None else plain[0], std if std is not None else plain[1])
         self.prepare = OnnxPreparation(self._size(size), *normal, resize, channels, border)
 
-    def _size(self, wanted: tuple[int, int] | int | str | None) -> tuple[int, int] | None:
+    def _size(self, size: tuple[int, int] | int | str | None) -> tuple[int, int] | None:
         """Return (height, width) that pictures get, or None.
 
         Raises:
             ValueError: it is no size, or not the one that the file fixes.
         """
         fixed = self.input.size
-        if wanted == 'file':
+        if size == 'file':
             return (fixed[0] or _USUAL_SIZE[0], fixed[1] or _USUAL_SIZE[1])
-        sides = None if wanted is None else _two_sides(wanted)
+        sides = None if size is None else _two_sides(size)
         if any(side not in (None, given) for side, given in zip(fixed, sides or (None, None), strict=True)):
             takes = ' x '.join('any' if side is None else str(side) for side in fixed)
             raise ValueError(
-                f'{self.file} takes pictures of {takes} pixels (height x width), but size={wanted!r} '
+                f'{self.file} takes pictures of {takes} pixels (height x width), but size={size!r} '
                 f'{"keeps the size of each picture" if sides is None else "makes others"}. Leave size out.'
             )
         return sides
@@ -290,10 +290,10 @@ class NcnnMachine(OnnxMachine):
     """The same for a network of ncnn, named by its ``.param``; arguments as of :class:`OnnxMachine`."""
 
 
-def _two_sides(wanted: tuple[int, int] | int | str) -> tuple[int, int]:
+def _two_sides(size: tuple[int, int] | int | str) -> tuple[int, int]:
     """Return (height, width) from two numbers, or from one for both."""
-    sides = (wanted, wanted) if isinstance(wanted, int) else tuple(wanted)
+    sides = (size, size) if isinstance(size, int) else tuple(size)
     whole = [side for side in sides if isinstance(side, int) and side > 0]
     if len(sides) != 2 or len(whole) != 2:
-        raise ValueError(f'size must be (height, width) in pixels, one number for both, or None, not {wanted!r}.')
+        raise ValueError(f'size must be (height, width) in pixels, one number for both, or None, not {size!r}.')
     return whole[0], whole[1]

@@ -79,7 +79,7 @@ class Placement(NamedTuple):
         Returns:
             The masks that are not empty, run-length encoded, and bool (N,): which these are.
         """
-        encoded, seen = [], torch.zeros(len(maps), dtype=torch.bool)
+        encoded, non_empty = [], torch.zeros(len(maps), dtype=torch.bool)
         for i in range(len(maps)):
             mask = self.maps_to_image(maps[i : i + 1])[0] > threshold
             if boxes is not None:
@@ -87,9 +87,9 @@ class Placement(NamedTuple):
                 left, top, right, bottom = boxes[i]
                 mask &= (columns >= left) & (columns < right) & (rows >= top) & (rows < bottom)
             if mask.any():
-                seen[i] = True
+                non_empty[i] = True
                 encoded += encode_masks(mask[None].numpy())
-        return encoded, seen
+        return encoded, non_empty
 
 
 def _resize(maps: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:

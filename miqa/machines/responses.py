@@ -95,17 +95,17 @@ def detection_columns(answer: DetectionPrediction, task: str, score_threshold: f
     Raises:
         ValueError: the task is ins and the machine gave no masks.
     """
-    kept = answer.above(score_threshold, limit)
+    confident = answer.above(score_threshold, limit)
     columns: dict[str, Any] = {
-        'scores': kept.scores.astype(np.float32),
-        'labels': kept.labels.astype(np.int32),
-        'boxes': kept.boxes.astype(np.float32).ravel(),
+        'scores': confident.scores.astype(np.float32),
+        'labels': confident.labels.astype(np.int32),
+        'boxes': confident.boxes.astype(np.float32).ravel(),
     }
     if task == 'ins':
-        if kept.masks is None:
+        if confident.masks is None:
             raise ValueError('An instance segmenter must return masks; this machine returned boxes alone.')
         columns['masks'] = [
-            mask['counts'] if isinstance(mask['counts'], bytes) else mask['counts'].encode() for mask in kept.masks
+            mask['counts'] if isinstance(mask['counts'], bytes) else mask['counts'].encode() for mask in confident.masks
         ]
     return columns
 
@@ -171,11 +171,11 @@ class ResponseFolder:
             raise FileNotFoundError(f'{self.folder} has no {MANIFEST}, so it does not hold responses of a machine.')
         return read_sealed_json(path, self._again('that file'))
 
-    def _again(self, what: str) -> str:
+    def _again(self, target: str) -> str:
         """Say how something in this folder is made again."""
         task = next((task for task, name in TASK_FOLDERS.items() if name in self.folder.parts[-3:-2]), 'TASK')
         return (
-            f'Delete {what} and make it again: python tools/data/run_machines.py '
+            f'Delete {target} and make it again: python tools/data/run_machines.py '
             f'{shlex.quote(str(Path(*self.folder.parts[:-3])))} --task {task} --only {shlex.quote(self.folder.name)} '
             '--machines CONFIG'
         )
@@ -191,14 +191,14 @@ class ResponseFolder:
         path = self.folder / MANIFEST
         if path.is_file():
             old = self.manifest
-            for what, before, now in (
+            for setting, before, now in (
                 ('weights or preparation of images', old['machine']['fingerprint'], manifest['machine']['fingerprint']),
                 ('parameters', old['parameters'], manifest['parameters']),
             ):
                 if before != now:
                     raise ValueError(
-                        f'{self.folder} holds responses made with other {what} ({before}, now {now}). Give the machine '
-                        f'another name in its config, or delete that folder to make all its responses again.'
+                        f'{self.folder} holds responses made with other {setting} ({before}, now {now}). Give the '
+                        'machine another name in its config, or delete that folder to make all its responses again.'
                     )
             stored = {key: manifest['machine'].get(key) for key in ('classes', 'weight')}
             if any(old['machine'].get(key) != value for key, value in stored.items()):
@@ -260,15 +260,15 @@ class ResponseFolder:
         Raises:
             DamagedFile: the part is not what was written.
         """
-        again = self._again('it')
+        advice = self._again('it')
         if path.name not in self._listed:
             self._listed = self.checksums()
         if path.name in self._listed:
-            check_sha256(path, self._listed[path.name]['sha256'], again)
+            check_sha256(path, self._listed[path.name]['sha256'], advice)
         try:
             return pq.read_table(path, **options)
         except pa.ArrowException as error:
-            raise damaged(path, str(error).splitlines()[0], again) from None
+            raise damaged(path, str(error).splitlines()[0], advice) from None
 
     def list_parts(self, shard: tuple[int, int], new: str = '') -> None:
         """Note the checksum of each part of a shard that has none yet, and of the one that is ``new``."""

@@ -143,7 +143,7 @@ def _run(
     parameters = {'cls': {'store_probabilities': store_probabilities}, 'det': detects, 'ins': detects, 'seg': {}}
     parameters = parameters[machine.task]
     store.start({'machine': machine.describe(), 'parameters': parameters, 'versions': versions_in_use()})
-    done = store.done(path for source in sources for path in source.paths)
+    answered = store.done(path for source in sources for path in source.paths)
     store.list_parts(shard)
     counts = {'images': 0, 'kept': 0, 'unreadable': 0}
     owners: list[int] = []
@@ -153,7 +153,7 @@ def _run(
     for start in range(0, len(sources), sources_per_part):
         before = len(names)
         for owner in range(start, min(start + sources_per_part, len(sources))):
-            new = [name for name in sources[owner].names if name not in done]
+            new = [name for name in sources[owner].names if name not in answered]
             counts['kept'] += sources[owner].count - len(new)
             if unpaired and len(new) == 2:
                 clean, twin = new

@@ -117,7 +117,7 @@ class TorchvisionMachine(Machine):
         if ':' in model:
             if task is None:
                 raise ValueError(f"Say task='cls', 'det', 'ins' or 'seg' for {model}; torchvision does not know it.")
-            known = None
+            entries = None
         else:
             can = torchvision_models()
             check_choice(model, can, f'model of torchvision {torchvision.__version__}')
@@ -125,16 +125,16 @@ class TorchvisionMachine(Machine):
             possible = ('ins', 'det') if can[model] == 'ins' else (can[model],)
             if task not in possible:
                 raise ValueError(f'{model} is a model for {" and ".join(possible)}, not for {task}.')
-            known = models.get_model_weights(model)
-        chosen = None if weights is None else published_weights(known, str(weights))
-        if classes is None and known is not None and 'num_classes' not in (options or {}):
-            classes = (chosen or known.DEFAULT).meta['categories']
+            entries = models.get_model_weights(model)
+        chosen = None if weights is None else published_weights(entries, str(weights))
+        if classes is None and entries is not None and 'num_classes' not in (options or {}):
+            classes = (chosen or entries.DEFAULT).meta['categories']
         elif classes and task in ('det', 'ins') and not isinstance(classes, str) and classes[0] != BACKGROUND:
             classes = (BACKGROUND, *classes)
         super().__init__(name or name_of_model(model), task, weight, classes)
         self.model_name, self.weights = model, chosen.name if chosen is not None else weights
         settings = dict(options or {})
-        if chosen is None and classes is not None and known is not None:
+        if chosen is None and classes is not None and entries is not None:
             settings.setdefault('num_classes', len(classes))
         try:
             network = published_network(model, chosen, settings) if chosen else random_network(model, settings, seed)
@@ -142,11 +142,11 @@ class TorchvisionMachine(Machine):
             raise ValueError(f'{model} cannot be built with options={settings}: {error}.') from error
         _check_options(network, model, settings)
         if chosen is None and weights is not None:
-            what = f'{model} with {settings or "its usual number of classes"}'
-            network.load_state_dict(fit_inference_state(read_weights(weights), network, weights, what))
+            description = f'{model} with {settings or "its usual number of classes"}'
+            network.load_state_dict(fit_inference_state(read_weights(weights), network, weights, description))
         self.network = network.to(device).eval()
         self.device, self.together = device, runs_batches(device, batched)
-        preset = (chosen or known.DEFAULT).transforms if known else usual_transforms(task)
+        preset = (chosen or entries.DEFAULT).transforms if entries else usual_transforms(task)
         preparation = TorchvisionClassPreparation if task == 'cls' else TorchvisionPreparation
         try:
             self.prepare = preparation(preset(**(transforms or {})))
@@ -215,18 +215,18 @@ def usual_transforms(task: str) -> Any:
     return weights[task].transforms
 
 
-def published_weights(known: type[WeightsEnum] | None, weights: str) -> WeightsEnum | None:
+def published_weights(entries: type[WeightsEnum] | None, weights: str) -> WeightsEnum | None:
     """Return torchvision's entry for the name ``weights``, or None where it is the path of a file.
 
     Raises:
         ValueError: it is neither.
         FileNotFoundError: it looks like a path, and there is no such file.
     """
-    names = {'DEFAULT': known.DEFAULT, **known.__members__} if known else {}
+    names = {'DEFAULT': entries.DEFAULT, **entries.__members__} if entries else {}
     if weights in names:
         return names[weights]
     if Path(weights).is_file():
-        for entry in known or ():
+        for entry in entries or ():
             if Path(urlparse(entry.url).path).name == Path(weights).name:
                 # Some published weights go with settings that only torchvision's name for them brings along.
                 place = Path(torch.hub.get_dir()) / 'checkpoints'

@@ -232,8 +232,8 @@ def _instances(output: dict, size: tuple[int, int]) -> DetectionPrediction:
         return detections(none.reshape(0, 4), none, none, torch.zeros(0, *size, dtype=torch.bool))
     maps = output['segmentation']
     masks = maps > 0 if maps.ndim == 3 else torch.stack([maps == item['id'] for item in segments])
-    seen = masks.flatten(1).any(1)
-    masks, segments = masks[seen], [item for item, some in zip(segments, seen.tolist(), strict=True) if some]
+    non_empty = masks.flatten(1).any(1)
+    masks, segments = masks[non_empty], [item for item, some in zip(segments, non_empty.tolist(), strict=True) if some]
     boxes = masks_to_boxes(masks)
     boxes[:, 2:] += 1  # the last row and column of a mask belong to it
     scores, labels = (torch.tensor([item[key] for item in segments]) for key in ('score', 'label_id'))

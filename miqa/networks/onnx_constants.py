@@ -99,18 +99,18 @@ def _evaluate(onnx: Any, model: ModelProto, costs: _Costs) -> bool:
     Returns:
         False where there are none.
     """
-    wanted = {name for node in costs.unknown for name in node.input}
+    needed = {name for node in costs.unknown for name in node.input}
     places, numbers = [], []
     for place in range(len(model.graph.node) - 1, -1, -1):
         node = model.graph.node[place]
-        if wanted.isdisjoint(node.output):
+        if needed.isdisjoint(node.output):
             continue
         if node.output[0] in costs.sides:
             value = np.array(costs.sides[node.output[0]], np.int64)
             numbers.append(onnx.numpy_helper.from_array(value, node.output[0]))
             places.append(place)
         elif node.op_type not in ('Shape', 'Size'):
-            wanted.update(node.input)
+            needed.update(node.input)
             if costs.small.issuperset((*node.input, *node.output)) and node.op_type in ('Constant', *LINEAR):
                 places.append(place)
     nodes = [node for place in reversed(places) if (node := model.graph.node[place]).output[0] not in costs.sides]
@@ -118,8 +118,8 @@ def _evaluate(onnx: Any, model: ModelProto, costs: _Costs) -> bool:
         return False
     names = [name for node in nodes for name in node.output if name]
     outputs = [onnx.ValueInfoProto(name=name) for name in names]
-    known = [tensor for tensor in model.graph.initializer if tensor.name in costs.small & wanted]
-    graph = onnx.helper.make_graph(nodes, 'g', [], outputs, [*known, *numbers])
+    constants = [tensor for tensor in model.graph.initializer if tensor.name in costs.small & needed]
+    graph = onnx.helper.make_graph(nodes, 'g', [], outputs, [*constants, *numbers])
     small = onnx.helper.make_model(graph, opset_imports=model.opset_import)
     reference = require('onnx.reference', 'Running an ONNX file')
     try:
@@ -225,9 +225,9 @@ class _Costs:
                 if (sides := shapes.get(node.input[0]) if node.input else None) is None or None in sides:
                     continue  # it is no constant then
                 ends = {attribute.name: attribute.i for attribute in node.attribute}
-                known = [side or 0 for side in sides]
-                part = known[ends.get('start', 0) : ends.get('end', len(known))]
-                self.sides[node.output[0]] = part if node.op_type == 'Shape' else math.prod(known)
+                shape = [side or 0 for side in sides]
+                part = shape[ends.get('start', 0) : ends.get('end', len(shape))]
+                self.sides[node.output[0]] = part if node.op_type == 'Shape' else math.prod(shape)
             elif not constant.issuperset(node.input):
                 continue
             for name in node.output:

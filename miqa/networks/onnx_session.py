@@ -160,24 +160,24 @@ def _limit_memory(onnxruntime: ModuleType, options: onnxruntime.SessionOptions, 
     options.add_session_config_entry('session.use_env_allocators', '1')
 
 
-def _providers(onnxruntime: ModuleType, wanted: Device | None) -> list:
+def _providers(onnxruntime: ModuleType, requested: Device | None) -> list:
     """Return the providers to ask for, the first being that of the device."""
     offered = onnxruntime.get_available_providers()
-    if wanted is None:
+    if requested is None:
         return [provider for provider in (PROVIDERS['cuda'], _CPU) if provider in offered]
-    provider = PROVIDERS.get(wanted.type)
+    provider = PROVIDERS.get(requested.type)
     if provider not in offered:
         names = ', '.join(_DEVICES.get(name, name) for name in offered)
-        hint = ' A GPU needs the package onnxruntime-gpu in place of onnxruntime.' if wanted.type != 'cpu' else ''
-        raise ValueError(f'ONNX Runtime has no provider for device {wanted} here; it offers {names}.{hint}')
+        hint = ' A GPU needs the package onnxruntime-gpu in place of onnxruntime.' if requested.type != 'cpu' else ''
+        raise ValueError(f'ONNX Runtime has no provider for device {requested} here; it offers {names}.{hint}')
     if provider == _CPU:
-        if wanted.index:
-            raise ValueError(f'There is no device {wanted}: the CPU has no number.')
+        if requested.index:
+            raise ValueError(f'There is no device {requested}: the CPU has no number.')
         return [_CPU]
-    return [(provider, {'device_id': wanted.index or 0}), _CPU]
+    return [(provider, {'device_id': requested.index or 0}), _CPU]
 
 
-def _device_in_use(providers: list[str], wanted: Device | None) -> Device:
+def _device_in_use(providers: list[str], requested: Device | None) -> Device:
     """Return where a session computes: a provider that fails to start is replaced in silence.
 
     Raises:
@@ -185,12 +185,12 @@ def _device_in_use(providers: list[str], wanted: Device | None) -> Device:
     """
     first = check_choice(providers[0], _DEVICES, 'provider')
     used = Device(_DEVICES[first])
-    if wanted is None:
+    if requested is None:
         return used if used.type == 'cpu' else Device(used.type, 0)
-    if used.type != wanted.type:
+    if used.type != requested.type:
         raise ValueError(
-            f'ONNX Runtime could not start on {wanted} and would compute on {used}: its GPU build does not fit the '
+            f'ONNX Runtime could not start on {requested} and would compute on {used}: its GPU build does not fit the '
             'CUDA libraries of this machine, or the driver sees no such GPU. Compare `nvidia-smi` with the table at '
             "onnxruntime.ai, or say device='cpu'."
         )
-    return wanted
+    return requested

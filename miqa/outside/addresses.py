@@ -50,7 +50,7 @@ def redact_url(text: str) -> str:
     User names and passwords go, and so do queries and fragments, which hold tokens and signatures; that there was one
     is shown by ``?...``: ``rtsp://me:pw@10.0.0.2/live?token=x`` becomes ``rtsp://10.0.0.2/live?...``. Paths stay.
     """
-    return _ADDRESS.sub(lambda found: _redacted(found[0]), text)
+    return _ADDRESS.sub(lambda match: _redacted(match[0]), text)
 
 
 def redact_users(text: str) -> str:
@@ -58,7 +58,7 @@ def redact_users(text: str) -> str:
 
     For sentences that may name any path that a user gave, and addresses of this project's own, which hold no secret.
     """
-    return _ADDRESS.sub(lambda found: _redacted(found[0]) if '@' in found[0].partition('?')[0] else found[0], text)
+    return _ADDRESS.sub(lambda match: _redacted(match[0]) if '@' in match[0].partition('?')[0] else match[0], text)
 
 
 def redact_address(address: str) -> str:

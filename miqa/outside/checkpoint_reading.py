@@ -142,12 +142,12 @@ def _read_archive(stream: IO[bytes], size: int) -> object:
 
 def _read_legacy(stream: IO[bytes], size: int) -> object:
     storages: dict[str, np.ndarray] = {}
-    left = size
+    remaining = size
 
     def storage(key: str, nbytes: int) -> np.ndarray:
-        nonlocal left
-        left -= nbytes
-        if left < 0:
+        nonlocal remaining
+        remaining -= nbytes
+        if remaining < 0:
             raise UnsafeFile('its tensors are declared to be larger than the file')
         storages[key] = np.zeros(nbytes, np.uint8)
         return storages[key]
@@ -554,15 +554,15 @@ _CALLS: dict[str, Callable[..., Any]] = {
 
 def _check_tree(value: Any) -> None:
     """Check that a result is a tree of bounded depth, and small even if each value is counted wherever it occurs."""
-    waiting, seen = [(value, 0)], 0
+    waiting, count = [(value, 0)], 0
     while waiting:
         each, depth = waiting.pop()
-        if depth > _DEEPEST or seen > _MOST_VALUES:
+        if depth > _DEEPEST or count > _MOST_VALUES:
             raise UnsafeFile(f'it holds more than {_MOST_VALUES:,} values, or more than {_DEEPEST} within one another')
         if isinstance(each, _PendingObject):
             raise ValueError(f'the state of its {each.kind} is missing')
         inner = vars(each) if isinstance(each, argparse.Namespace) else each
         children = inner.values() if isinstance(inner, Mapping) else inner if isinstance(inner, (list, tuple)) else ()
-        seen += len(children)
+        count += len(children)
         kinds = (dict, list, tuple, argparse.Namespace, _PendingObject)
         waiting.extend((child, depth + 1) for child in children if isinstance(child, kinds))

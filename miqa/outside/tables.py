@@ -93,8 +93,8 @@ def parse_table(
         if len(places) > 1 or (column in columns and not places):
             problem = 'no' if not places else 'more than one'
             listed = ', '.join(field.strip() for field in header[:20]) or 'none'
-            others = f' (or {", ".join(accepted_names[column][1:])})' if accepted_names[column][1:] else ''
-            raise TableError(f'{name} has {problem} column {column!r}{others}. Its columns: {listed}.')
+            alternatives = f' (or {", ".join(accepted_names[column][1:])})' if accepted_names[column][1:] else ''
+            raise TableError(f'{name} has {problem} column {column!r}{alternatives}. Its columns: {listed}.')
     rows: list[dict[str, str]] = []
     lines = []
     reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)

@@ -146,9 +146,9 @@ class Walker:
         A part of the pattern that is there under exactly this name is taken by its name: ``shots [1]/*.jpg``.
         ``**`` stands for a folder and all below it, each once. Names that begin with a dot must be asked for.
         """
-        drive, rest = os.path.splitdrive(pattern)
-        root = drive + rest[: len(rest) - len(rest.lstrip('/'))]
-        parts = [part for part in rest.split('/') if part]
+        drive, remainder = os.path.splitdrive(pattern)
+        root = drive + remainder[: len(remainder) - len(remainder.lstrip('/'))]
+        parts = [part for part in remainder.split('/') if part]
         yield from self._matching(root, parts)
 
     def _matching(self, base: str, parts: list[str]) -> Iterator[str]:

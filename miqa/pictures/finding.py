@@ -145,11 +145,11 @@ def _split(stream: io.BufferedIOBase) -> Iterator[tuple[str, str]]:
         )
     block = block.removeprefix(codecs.BOM_UTF8)
     end = b'\0' if b'\0' in block else b'\n'
-    rest = b''
+    buffer = b''
     while block:
-        *entries, rest = (rest + block).split(end)
+        *entries, buffer = (buffer + block).split(end)
         for entry in entries:
             yield os.fsdecode(entry), end.decode()
         block = stream.read1(_BLOCK)
-    if rest:
-        yield os.fsdecode(rest), end.decode()
+    if buffer:
+        yield os.fsdecode(buffer), end.decode()

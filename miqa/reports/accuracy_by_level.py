@@ -80,12 +80,14 @@ def mean_table(rows: pd.DataFrame, score: str = 'accuracy') -> pd.DataFrame:
 
 def rises(table: pd.DataFrame, tolerance: float = 0.0) -> list[str]:
     """Say where a table of :func:`mean_table` rises from one level to the next by more than ``tolerance``."""
-    found = []
+    sentences = []
     for name, row in table.iterrows():
         for level, following in zip(table.columns, table.columns[1:], strict=False):
             if row[following] > row[level] + tolerance:
-                found.append(f'{name}: {row[level]:.3f} at level {level}, {row[following]:.3f} at level {following}')
-    return found
+                sentences.append(
+                    f'{name}: {row[level]:.3f} at level {level}, {row[following]:.3f} at level {following}'
+                )
+    return sentences
 
 
 def level_plot(rows: pd.DataFrame, clean: Mapping[str, float] | None = None, score: str = 'accuracy') -> Figure:

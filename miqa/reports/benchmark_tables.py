@@ -43,11 +43,11 @@ def score_tables(benchmark: Benchmark) -> list[ScoreTable]:
             title = f'Table 1{letter}. Composite labels{where}'
             tables.append(_table(benchmark, title, labels_from, blocks, SCORES, [TASK_NAMES[task] for task in tasks]))
         for task in tasks:
-            others = [label for label in ('consistency', 'accuracy') if label in set(part.label)]
-            if others:
+            other_labels = [label for label in ('consistency', 'accuracy') if label in set(part.label)]
+            if other_labels:
                 title = f'Table 2{letter}, {TASK_NAMES[task]}. Consistency and accuracy labels{where}'
-                blocks = [(task, label) for label in others]
-                tables.append(_table(benchmark, title, labels_from, blocks, TABLE_2_SCORES, others))
+                blocks = [(task, label) for label in other_labels]
+                tables.append(_table(benchmark, title, labels_from, blocks, TABLE_2_SCORES, other_labels))
     return tables
 
 
@@ -115,9 +115,9 @@ def _caption(benchmark: Benchmark, labels_from: str, blocks) -> list[str]:
     mapping = f'a least-squares map ({settings["mapping"]})' if settings['mapping'] else 'no map'
     lines = ['Test sets:']
     for item in sets:
-        left = f', {item.left_out} images left out that some method or label lacks' if item.left_out else ''
+        note = f', {item.left_out} images left out that some method or label lacks' if item.left_out else ''
         lines.append(
-            f'{item.task} {item.label}, {item.images} images of {item.sources} sources{left}, label deviation '
+            f'{item.task} {item.label}, {item.images} images of {item.sources} sources{note}, label deviation '
             f'σ = {item.label_deviation:.4f} (paper: {item.paper_deviation:.4f});'
         )
     lines[-1] = lines[-1][:-1] + '.'

@@ -39,7 +39,7 @@ def write_report(
     runs, benchmarks = find_folders([Path(folder) for folder in folders])
     names = ', '.join(folder.name for folder in (*benchmarks, *runs))
     counts = [
-        f'{len(found)} {word}{"s" * (len(found) != 1)}' for found, word in ((runs, 'run'), (benchmarks, 'benchmark'))
+        f'{len(items)} {word}{"s" * (len(items) != 1)}' for items, word in ((runs, 'run'), (benchmarks, 'benchmark'))
     ]
     page = Page(title, f'{" and ".join(counts)}: {names}.')
     for folder in benchmarks:

@@ -112,8 +112,8 @@ def _categories(part: pd.DataFrame, task: str, root: str | None, mapping: str | 
     title = heading('Categories of the source')
     if len(table) <= 2 * _CATEGORIES:
         return title + data_table(table)
-    shown = pd.concat([table.head(_CATEGORIES), table.dropna(subset=['SRCC']).tail(_CATEGORIES)])
-    return title + data_table(shown, caption=f'The {_CATEGORIES} lowest and highest of {len(table)} by SRCC.')
+    extremes = pd.concat([table.head(_CATEGORIES), table.dropna(subset=['SRCC']).tail(_CATEGORIES)])
+    return title + data_table(extremes, caption=f'The {_CATEGORIES} lowest and highest of {len(table)} by SRCC.')
 
 
 def source_categories(data_root: str, task: str) -> dict[str, str] | None:

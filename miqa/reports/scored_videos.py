@@ -85,12 +85,12 @@ class ScoredVideos:
 
     def write(self, left_out: Sequence[str] = ()) -> None:
         """Write the page, whole or not at all; ``left_out`` are sentences about what was not even tried."""
-        summary, shown = self.summary, len(self._lowest)
+        summary, count = self.summary, len(self._lowest)
         figures = f'Mean score {summary.mean:.3f}, lowest {summary.lowest:.3f}, highest {summary.highest:.3f}.'
         write_score_page(
             self._path, 'scored_videos.html', summary, left_out=left_out,
             lead=f'{counted(summary.count, "video")} scored. {figures if summary.count else ""} {self._model}',
-            note=f'The {shown} lowest of {summary.count} videos are shown.' if summary.count > shown else '',
+            note=f'The {count} lowest of {summary.count} videos are shown.' if summary.count > count else '',
             sections=[section for _, _, section in sorted(self._lowest, key=lambda entry: entry[:2], reverse=True)],
         )  # fmt: skip
 
@@ -188,6 +188,6 @@ def _words(kind: str) -> str:
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds, 1), 60)
+    minutes, remainder = divmod(round(seconds, 1), 60)
     hours, minutes = divmod(int(minutes), 60)
-    return f'{hours}:{minutes:02d}:{rest:04.1f}' if hours else f'{minutes}:{rest:04.1f}'
+    return f'{hours}:{minutes:02d}:{remainder:04.1f}' if hours else f'{minutes}:{remainder:04.1f}'

@@ -71,20 +71,20 @@ def run_on_dask(calls: Sequence, jobs: int) -> Iterator:
     except ValueError:
         client = _begin_dask(distributed, jobs)
     most = _AHEAD * max(1, sum(client.nthreads().values()))
-    waiting, done = iter(calls), distributed.as_completed()
+    waiting, completed = iter(calls), distributed.as_completed()
     try:
         while True:
-            while done.count() < most and (call := next(waiting, None)) is not None:
-                done.add(client.submit(_run, *call, pure=False))
-            if done.is_empty():
+            while completed.count() < most and (call := next(waiting, None)) is not None:
+                completed.add(client.submit(_run, *call, pure=False))
+            if completed.is_empty():
                 return
-            future = next(done)
+            future = next(completed)
             try:
                 yield future.result()
             except distributed.KilledWorker as error:
                 raise WorkerLost(_sentence(error)) from error
     finally:
-        client.cancel(list(done.futures))
+        client.cancel(list(completed.futures))
 
 
 def _begin_dask(distributed, jobs: int):

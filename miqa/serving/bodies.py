@@ -122,15 +122,15 @@ def check_query(request: Request) -> None:
     """
     if request.url.path not in FILE_PATHS:
         return
-    known = [field.alias for field in request.scope['route'].dependant.query_params]
-    given = [name for name, _ in request.query_params.multi_items()]
-    for name in given:
-        if name not in known:
+    accepted = [field.alias for field in request.scope['route'].dependant.query_params]
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if name not in accepted:
             raise Refused(
-                422, f'Unknown parameter {name[:100]!r} of the address.{did_you_mean(name[:100], known)} There are: '
-                f'{", ".join(known)}.', 'wrong_query',
+                422, f'Unknown parameter {name[:100]!r} of the address.{did_you_mean(name[:100], accepted)} There are: '
+                f'{", ".join(accepted)}.', 'wrong_query',
             )  # fmt: skip
-        if given.count(name) > 1:
+        if names.count(name) > 1:
             raise Refused(422, f'The parameter {name!r} of the address is there twice.', 'wrong_query')
 
 

@@ -172,9 +172,9 @@ async def _answer(receive, send, status: int, sentence: str, drain: bool = True)
 
 async def _drain(receive) -> None:
     end = time.monotonic() + _SECONDS_TO_DRAIN
-    while (left := end - time.monotonic()) > 0:
+    while (remaining := end - time.monotonic()) > 0:
         try:
-            message = await asyncio.wait_for(receive(), left)
+            message = await asyncio.wait_for(receive(), remaining)
         except asyncio.TimeoutError:
             return
         if message['type'] != 'http.request' or not message.get('more_body'):

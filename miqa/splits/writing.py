@@ -116,10 +116,10 @@ def renew_splits(
             f'kept the split files {listed}, which name none of {len(new)} sources with labels, for example {new[0]}: '
             'these are used by nothing. Add them, or move the files away to make new ones.'
         )
-    kept = [keep_previous(path) for path in earlier]
+    previous = [keep_previous(path) for path in earlier]
     return make_splits(data_root, task, val_share, seed), (
         f'made the split files anew, with {len(new)} more sources, for example {new[0]}; the earlier ones are now '
-        f'{", ".join(map(str, kept))}'
+        f'{", ".join(map(str, previous))}'
     )
 
 

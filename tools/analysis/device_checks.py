@@ -113,10 +113,10 @@ def check_numbers(config: Mapping, device: str | torch.device, precision: str, b
         reference, model = build_model(config), build_model(config).to(device)
         batch = make_batch(reference, batch_size, stacked=True)
         expected = scores_and_gradients(reference, batch, 'fp32', torch.device('cpu'))
-        found = scores_and_gradients(model, batch, precision, device)
+        results = scores_and_gradients(model, batch, precision, device)
         bounds = BOUNDS[precision]
-        scores = float((found[0] - expected[0]).abs().max() / expected[0].abs().max().clamp_min(1))
-        gradients = float((found[1] - expected[1]).norm() / expected[1].norm())
+        scores = float((results[0] - expected[0]).abs().max() / expected[0].abs().max().clamp_min(1))
+        gradients = float((results[1] - expected[1]).norm() / expected[1].norm())
         # NaN is not within bounds.
         well = scores <= bounds.scores and gradients <= bounds.gradients
         return well, (

@@ -33,10 +33,10 @@ def main() -> None:
     add_model_options(parser)
     args = parser.parse_args()
     keep_freed_memory()
-    found = list(find_images(args.paths))
-    count = args.pictures or len(found)
-    places = sorted({round(i * (len(found) - 1) / max(1, args.sample - 1)) for i in range(args.sample)})
-    sample = [found[place] for place in places]
+    paths = list(find_images(args.paths))
+    count = args.pictures or len(paths)
+    places = sorted({round(i * (len(paths) - 1) / max(1, args.sample - 1)) for i in range(args.sample)})
+    sample = [paths[place] for place in places]
     model = load_model(args)
     list(model.assess_all(sample[: model.batch_size]))
     start = time.perf_counter()

@@ -34,7 +34,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 def main() -> None:
     """Write the page."""
     args = parse_arguments()
-    kept = keep_previous(args.out)
+    previous = keep_previous(args.out)
     path = write_report(
         args.folders,
         args.out,
@@ -43,8 +43,8 @@ def main() -> None:
         mapping=None if args.mapping == 'none' else args.mapping,
         report=lambda text: print(text, file=sys.stderr),
     )
-    if kept:
-        print(f'Kept the earlier page as {kept}.')
+    if previous:
+        print(f'Kept the earlier page as {previous}.')
     print(f'Saved {path} ({path.stat().st_size / 1e6:.1f} MB). Open file://{Path(path).resolve()}')
 
 

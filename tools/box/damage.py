@@ -92,10 +92,10 @@ def _miqd(image: np.ndarray, mask: np.ndarray, number: int, rng: np.random.Gener
 
 
 def _camera(image: np.ndarray, mask: np.ndarray, number: int, rng: np.random.Generator) -> DamagedVersion:
-    damaged, done = random_camera_damage(image, rng, mask)
-    place = REGIONS.index(done.region)
+    damaged, applied = random_camera_damage(image, rng, mask)
+    place = REGIONS.index(applied.region)
     weights: dict[str, float] = {}
-    for name, level in done.kinds:
+    for name, level in applied.kinds:
         for kind, share in CAMERA_KINDS[name].items():
             weights[kind] = weights.get(kind, 0) + share * level
         if name in _PARTIAL:
@@ -103,8 +103,8 @@ def _camera(image: np.ndarray, mask: np.ndarray, number: int, rng: np.random.Gen
     if place <= 0 and rng.random() < _THIRD:
         damaged = fuse(damaged, image, soft_mask(_third(image.shape[0], image.shape[1], rng)))
         place = -1
-    name = '+'.join(name for name, _ in done.kinds)
-    strength = max(level for _, level in done.kinds)
+    name = '+'.join(name for name, _ in applied.kinds)
+    strength = max(level for _, level in applied.kinds)
     return DamagedVersion(damaged, 'camera', name, _shares(weights), float(strength), place)
 
 

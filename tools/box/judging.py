@@ -129,8 +129,8 @@ def judge_pairs(
     }
     results = {}
     for row, values in rows.items():
-        found = judge(list(names), values, label)
-        results[row] = {name: round(value, 3) for name, value in found.items()}
+        judged = judge(list(names), values, label)
+        results[row] = {name: round(value, 3) for name, value in judged.items()}
         results[row]['ordered_where_lost'] = round(float((values[:, 1] < values[:, 0])[lost].mean()), 3)
         results[row]['pooled_interval'] = interval(
             lambda rows, values=values: float(spearmanr(values[rows, 1], label[rows])[0]), scenes

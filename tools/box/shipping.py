@@ -90,21 +90,21 @@ def _run(model: onnx.ModelProto, pixels: np.ndarray) -> list[np.ndarray]:
 
 def halve(model: onnx.ModelProto) -> None:
     """Store the large weights of a model in half precision, each followed by a cast to single."""
-    casts, kept = [], []
+    casts, tensors = [], []
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if tensor.data_type != TensorProto.FLOAT or values.size < _SMALL:
-            kept.append(tensor)
+            tensors.append(tensor)
             continue
         half = values.astype(np.float16)
         if not np.isfinite(half).all():
             raise ValueError(f'The weights {tensor.name} do not fit half precision.')
-        kept.append(numpy_helper.from_array(half, f'{tensor.name}.half'))
+        tensors.append(numpy_helper.from_array(half, f'{tensor.name}.half'))
         casts.append(helper.make_node('Cast', [f'{tensor.name}.half'], [tensor.name], to=TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
     del model.graph.initializer[:]
     del model.graph.node[:]
-    model.graph.initializer.extend(kept)
+    model.graph.initializer.extend(tensors)
     model.graph.node.extend(nodes)
 
 

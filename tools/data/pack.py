@@ -49,9 +49,11 @@ def main():
     )
     parser.add_argument('--missing', choices=('error', 'skip'), default='error', help='images that are not there')
     parser.add_argument('--bad-images', choices=('error', 'skip'), default='error', help='images that cannot be read')
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument('--dry-run', action='store_true', help='only estimate size and time')
-    what.add_argument('--check', action='store_true', help='compare shards with their checksums and with the originals')
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument('--dry-run', action='store_true', help='only estimate size and time')
+    choice.add_argument(
+        '--check', action='store_true', help='compare shards with their checksums and with the originals'
+    )
     args = parser.parse_args()
     from miqa.datasets.index_store import open_index
     from miqa.datasets.packed_check import check_packed

@@ -91,13 +91,13 @@ def _checked_truth(args: argparse.Namespace, sources: list[str]) -> dict[str, in
     if not args.ground_truth and not truth.exists():
         return None
     if args.task == 'cls':
-        known = read_classes(truth)
+        truth_of = read_classes(truth)
     elif args.task == 'seg':
-        known = known_maps(truth)
+        truth_of = known_maps(truth)
     else:
-        known = coco_objects(str(truth), args.task == 'ins').objects
-    check_sources_known(sources, known, truth)
-    return known if args.task == 'cls' else None
+        truth_of = coco_objects(str(truth), args.task == 'ins').objects
+    check_sources_known(sources, truth_of, truth)
+    return truth_of if args.task == 'cls' else None
 
 
 def _configs(args: argparse.Namespace, sources: list[SourceImages], device: str) -> list[dict]:

@@ -42,9 +42,9 @@ def read_table_of_classes(request: Request) -> ReadClasses:
     )  # fmt: skip
 
 
-def _say_order(read: ReadClasses, called: Mapping[str, str], known: Sequence[str] | None) -> None:
+def _say_order(read: ReadClasses, called: Mapping[str, str], class_names: Sequence[str] | None) -> None:
     """Say how classes are counted where nobody but the order of their names says it."""
-    if known is None:
+    if class_names is None:
         order = {called[name]: index for name, index in read.indices.items()}
         first = ', '.join(f'{index} {name}' for name, index in sorted(order.items(), key=lambda item: item[1])[:3])
         read.remarks.add(
@@ -54,14 +54,14 @@ def _say_order(read: ReadClasses, called: Mapping[str, str], known: Sequence[str
 
 
 def image_folder_classes(
-    names: Sequence[str], known: Sequence[str] | None, folders: Sequence[str] = (), class_count: int | None = None
+    names: Sequence[str], class_names: Sequence[str] | None, folders: Sequence[str] = (), class_count: int | None = None
 ) -> dict[str, int]:
     """Return the class index of pictures that lie in one folder for each class.
 
     Args:
         names: of the pictures, below the folder of pictures: ``cat/1.jpg``.
-        known: the classes of the machines in their order; None: the folders, counted in the order of their names, as
-            torchvision's ImageFolder counts them.
+        class_names: the classes of the machines in their order; None: the folders by name, as torchvision's ImageFolder
+            counts them.
         folders: all that there are, those without pictures too.
         class_count: how many classes the machines tell apart, where they say so.
 
@@ -78,30 +78,30 @@ def image_folder_classes(
             f'The folders {", ".join(sorted(set(classes.values())))} are parts of a dataset, not classes: name one of '
             'them instead.'
         )
-    if known is None and all(name.count('/') > 1 for name in names):
+    if class_names is None and all(name.count('/') > 1 for name in names):
         outer, inner = sorted(set(classes.values())), sorted({PurePosixPath(name).parts[1] for name in names})
         raise ValueError(
             f'All pictures lie two folders deep: are the classes {", ".join(outer[:3])}, or {", ".join(inner[:3])}? '
             f'Name the folder whose folders are the classes, or say: --classes {" ".join(map(shlex.quote, outer[:13]))}'
         )
     empty = sorted(set(folders) - set(classes.values()))
-    if empty and known is None:
+    if empty and class_names is None:
         raise ValueError(
             f'The folder {empty[0]!r} holds no picture. Is it a class, of those that their folders count? Say in '
             f'which order the machines count yours: --classes {" ".join(sorted(set(folders))[:3])} ... Or remove it.'
         )
-    return _indices(classes, known, 'The folder', class_count)
+    return _indices(classes, class_names, 'The folder', class_count)
 
 
 def read_class_table(
-    path: Path, names: Sequence[str], known: Sequence[str] | None, class_count: int | None = None
+    path: Path, names: Sequence[str], class_names: Sequence[str] | None, class_count: int | None = None
 ) -> ReadClasses:
     """Read the classes of pictures from a CSV: filename and class_index, or filename and class (a name).
 
     Args:
         path: the CSV.
         names: of the pictures, below the folder of pictures. Lines of other pictures are skipped and counted.
-        known: as for :func:`image_folder_classes`.
+        class_names: as for :func:`image_folder_classes`.
         class_count: as for :func:`image_folder_classes`.
 
     Raises:
@@ -131,7 +131,7 @@ def read_class_table(
         if class_of.setdefault(name, value) != value:
             raise ValueError(f'{where}: {name} has two classes, {class_of[name]} and {value}.')
         if indexed and row.get('class'):
-            _check_named(int(value), row['class'], named, known, where)
+            _check_named(int(value), row['class'], named, class_names, where)
     missing = sorted(set(names) - set(class_of))
     if missing:
         raise ValueError(f'{path} has no class for {len(missing)} of {len(names)} pictures, for example {missing[0]}.')
@@ -143,21 +143,23 @@ def read_class_table(
                 'classes, from 0.'
             )
         return ReadClasses({name: int(text) for name, text in class_of.items()}, remarks)
-    if known is None and all(text.isascii() and text.isdigit() for text in class_of.values()):
+    if class_names is None and all(text.isascii() and text.isdigit() for text in class_of.values()):
         raise ValueError(
             f'{path}: the classes are whole numbers. If they say what the machines count, from 0, call the column '
             f'class_index; if they are names, say in which order the machines count them: --classes '
             f'{_some(sorted(set(class_of.values()), key=_natural))}'
         )
-    indices = _indices(class_of, known, f'{path}: the class', class_count)
+    indices = _indices(class_of, class_names, f'{path}: the class', class_count)
     read = ReadClasses(indices, remarks)
-    _say_order(read, class_of, known)
+    _say_order(read, class_of, class_names)
     return read
 
 
-def _check_named(index: int, name: str, named: dict[int, str], known: Sequence[str] | None, where: str) -> None:
-    """Raise a ValueError where a line's index and name are not those of one class, by the lines before or ``known``."""
-    other = known[index] if known is not None and index < len(known) else named.setdefault(index, name)
+def _check_named(index: int, name: str, named: dict[int, str], class_names: Sequence[str] | None, where: str) -> None:
+    """Raise a ValueError if index and name of a line are of two classes, by ``class_names`` or earlier lines."""
+    other = (
+        class_names[index] if class_names is not None and index < len(class_names) else named.setdefault(index, name)
+    )
     twice = next((each for each, called in named.items() if called == name and each != index), None)
     if (plain_name(other) != plain_name(name) and not _is_number(name)) or twice is not None:
         has = f'the class_index {index} is {other!r}' if twice is None else f'{name!r} has the class_index {twice}'
@@ -168,17 +170,17 @@ def _check_named(index: int, name: str, named: dict[int, str], known: Sequence[s
 
 
 def _indices(
-    names: Mapping[str, str], known: Sequence[str] | None, what: str, class_count: int | None
+    names: Mapping[str, str], class_names: Sequence[str] | None, what: str, class_count: int | None
 ) -> dict[str, int]:
     unmatched = set(names.values())
-    classes = sorted(unmatched) if known is None else list(known)
-    if known is None and _wordnet(unmatched, 1000) is None:
+    classes = sorted(unmatched) if class_names is None else list(class_names)
+    if class_names is None and _wordnet(unmatched, 1000) is None:
         check_alike(classes, what)
         _check_order(classes, what)
     if class_count is not None and len(classes) != class_count:
-        wordnet_classes = _wordnet(unmatched, class_count) if known is None else None
+        wordnet_classes = _wordnet(unmatched, class_count) if class_names is None else None
         if wordnet_classes is None:
-            have = 'The pictures have' if known is None else '--classes names'
+            have = 'The pictures have' if class_names is None else '--classes names'
             raise ValueError(
                 f'{have} {len(classes)} classes, the machines have {class_count}: name all {class_count} in the '
                 "machines' order (--classes), or give a CSV with filename and class_index."

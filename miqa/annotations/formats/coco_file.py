@@ -30,8 +30,8 @@ def read_coco_file(request: Request) -> CocoFile:
     for sentence, count in annotations.remarks.items():
         remarks.add(sentence, count=count)
     picture_names = {_name(picture.name) for picture in request.pictures}
-    others = [image.file_name for image in annotations.images.values() if _name(image.file_name) not in picture_names]
-    remarks.add('{} annotated image{s} {are} not among the pictures', others[0] if others else '', len(others))
+    unused = [image.file_name for image in annotations.images.values() if _name(image.file_name) not in picture_names]
+    remarks.add('{} annotated image{s} {are} not among the pictures', unused[0] if unused else '', len(unused))
     return CocoFile(data, annotations, remarks)
 
 

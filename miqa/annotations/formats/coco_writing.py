@@ -55,7 +55,7 @@ class LabelledBox:
     mask: dict | None = None
 
 
-def number_pictures(names: Sequence[str], known: Mapping[str, int] | None = None) -> dict[str, int]:
+def number_pictures(names: Sequence[str], earlier: Mapping[str, int] | None = None) -> dict[str, int]:
     """Give each picture the number by which a detection database calls it.
 
     A number that a picture had before stays; a file that is named as a number has that number; the others are counted
@@ -63,20 +63,20 @@ def number_pictures(names: Sequence[str], known: Mapping[str, int] | None = None
 
     Args:
         names: of the pictures.
-        known: numbers given before.
+        earlier: numbers given before.
     """
-    numbers = {name: known[name] for name in names if known and name in known}
-    taken = {*(known or {}).values(), *numbers.values()}
-    rest = []
+    numbers = {name: earlier[name] for name in names if earlier and name in earlier}
+    taken = {*(earlier or {}).values(), *numbers.values()}
+    unnumbered = []
     for name in sorted(set(names) - set(numbers)):
         stem = Path(name).stem
         if stem.isascii() and stem.isdigit() and len(stem) <= 12 and int(stem) not in taken:
             numbers[name] = int(stem)
             taken.add(int(stem))
         else:
-            rest.append(name)
+            unnumbered.append(name)
     following = max(taken, default=0)
-    for name in rest:
+    for name in unnumbered:
         following += 1
         numbers[name] = following
     return numbers

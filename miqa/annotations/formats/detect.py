@@ -48,8 +48,8 @@ def format_of(path: str | os.PathLike, images: str | os.PathLike, task: str) -> 
     recognised = _of_file(path, possible) if path.is_file() else _of_folder(path, Path(images), possible)
     if recognised not in possible:
         words = '; '.join(annotation_format.words for annotation_format in possible)
-        what = 'none that is known' if recognised is None else f'{recognised.words}, which {task} cannot use'
-        raise ValueError(f'The annotations {path} are {what}. For {task} they may be: {words}.')
+        description = 'none that is known' if recognised is None else f'{recognised.words}, which {task} cannot use'
+        raise ValueError(f'The annotations {path} are {description}. For {task} they may be: {words}.')
     return recognised
 
 

@@ -160,13 +160,13 @@ def read_xml(path: Path) -> ElementTree.Element:
         raise ValueError(f'{path} is in an encoding that cannot be read: {error}. Save it as UTF-8.') from None
 
 
-def check_size(said: tuple[float, ...], picture: Picture, path: Path) -> bool:
+def check_size(stated: tuple[float, ...], picture: Picture, path: Path) -> bool:
     """Tell whether a file says the size of a picture; it must then be that of the picture as it is shown."""
-    if not all(said):
+    if not all(stated):
         return False
-    if said != picture.size:
+    if stated != picture.size:
         raise ValueError(
-            f'{path} says {said[0]:g}x{said[1]:g} pixels, but {picture.path} has {picture.size[0]}x{picture.size[1]}. '
-            'Are the annotations those of this picture?'
+            f'{path} says {stated[0]:g}x{stated[1]:g} pixels, but {picture.path} has '
+            f'{picture.size[0]}x{picture.size[1]}. Are the annotations those of this picture?'
         )
     return True

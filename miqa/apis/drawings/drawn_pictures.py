@@ -43,21 +43,21 @@ class DrawnPictures:
             return error
         return None
 
-    def _make(self, found, source: str | os.PathLike) -> None:
+    def _make(self, assessment, source: str | os.PathLike) -> None:
         from miqa.pictures.reading import read_preview
 
         from .annotated import annotated
 
         reading = self._model.prepare.value_range
         if self._annotated:
-            path = self._path(self._annotated, found.name)
+            path = self._path(self._annotated, assessment.name)
             rgb = read_preview(source, ANNOTATED_PIXELS, value_range=reading)
-            _save(annotated(rgb, found.score, found.quality), path, found.name)
+            _save(annotated(rgb, assessment.score, assessment.quality), path, assessment.name)
         if self._heatmaps:
             from .colour_bar import with_colour_bar
 
-            path = self._path(self._heatmaps, found.name)
-            _save(with_colour_bar(self._model.assess(source, heatmap=self._method)), path, found.name)
+            path = self._path(self._heatmaps, assessment.name)
+            _save(with_colour_bar(self._model.assess(source, heatmap=self._method)), path, assessment.name)
 
     def _is_of(self, path: Path, image: str) -> bool:
         return self._made_of.setdefault(path, image) == image
@@ -79,8 +79,8 @@ class DrawnPictures:
 def drawn_path(folder: str, image: str) -> Path:
     """Name a picture made from ``image``: its path from here (or from the root) below ``folder``, with .png added."""
     path = Path(os.path.normpath(Path(image).absolute()))
-    here = Path.cwd()
-    below = path.relative_to(here) if path.is_relative_to(here) else path.relative_to(path.anchor)
+    current = Path.cwd()
+    below = path.relative_to(current) if path.is_relative_to(current) else path.relative_to(path.anchor)
     return Path(folder) / below.with_name(fitting_name(below.name, '.png'))
 
 

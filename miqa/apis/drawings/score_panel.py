@@ -166,6 +166,6 @@ def clock(seconds: float) -> str:
     seconds = round(seconds, 1)
     if seconds < 10:
         return f'0:{seconds:04.1f}'
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, remainder = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f'{hours}:{minutes:02d}:{rest:02d}' if hours else f'{minutes}:{rest:02d}'
+    return f'{hours}:{minutes:02d}:{remainder:02d}' if hours else f'{minutes}:{remainder:02d}'

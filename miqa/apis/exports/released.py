@@ -56,8 +56,8 @@ def export_released(spec: ModelSpec, module: nn.Module, path: str | os.PathLike)
     with atomic_write(path) as temporary:
         # Nothing is known of the SRCC that their training would have found.
         torch.save({'epoch': 0, 'arch': released, 'state_dict': state, 'best_srcc': float('nan')}, temporary)
-        again = to_released_names(read_checkpoint(temporary))
-        if any(not torch.equal(again[name], tensor) for name, tensor in state.items()):
+        reread = to_released_names(read_checkpoint(temporary))
+        if any(not torch.equal(reread[name], tensor) for name, tensor in state.items()):
             raise ValueError(f'{path} does not hold what was written: not kept.')
     return path
 
@@ -73,14 +73,14 @@ def _check_name(path: Path, released: str, spec: ModelSpec) -> None:
         name = parse_released_name(path)
     except ValueError:
         return  # a name of the user's own says nothing
-    for what, named, true in (
+    for kind, named, true in (
         ('method', name.method, released),
         ('task', name.task, spec.task),
         ('label', name.label, spec.label),
     ):
         if true is not None and named != true:
             raise ValueError(
-                f'{path.name} says {what} {named}, but the model is of {what} {true}: choose another name.'
+                f'{path.name} says {kind} {named}, but the model is of {kind} {true}: choose another name.'
             )
 
 

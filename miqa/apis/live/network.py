@@ -245,11 +245,11 @@ class NetworkStream:
         import cv2
 
         fps = self._fps()
-        left = announced - self._count
+        remaining = announced - self._count
         # The last position says more where the frame rate varies.
         reached = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         seconds = announced / fps - reached if 0 < fps <= 1000 else 0.0
-        if left > max(2, _SLACK_SHARE * announced) and seconds > _SLACK_SECONDS:
+        if remaining > max(2, _SLACK_SHARE * announced) and seconds > _SLACK_SECONDS:
             raise CameraLost(f'{self._Name} ended early: {self._count} of about {announced} frames came.')
 
     def _reconnect(self, new: bool) -> None:

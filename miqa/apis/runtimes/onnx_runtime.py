@@ -62,11 +62,11 @@ class OnnxRuntime(Runtime):
         self._session, self.device = open_onnx(path, device, threads, limited=True, sha256=sha256)
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         self.spec, self.precision = read_about(text, str(path))
-        found = [
+        outputs = [
             (item.name, item.type, item.shape) for item in (*self._session.get_inputs(), *self._session.get_outputs())
         ]
         self.words = read_words(text, self._path)
-        check_ends(found, ('tensor(uint8)', 'tensor(float)'), self.spec.view_size, self._path, self.words)
+        check_ends(outputs, ('tensor(uint8)', 'tensor(float)'), self.spec.view_size, self._path, self.words)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Score uint8 pixels (B, 3, size, size): float32 (B,)."""

@@ -86,9 +86,14 @@ def read_model_files(core: openvino.Core, path: str | os.PathLike, keep: str) ->
         CheckpointError: they are not a whole model, or it holds what no quality model does.
     """
     path = Path(path)
-    for file, what in ((path, 'OpenVINO file'), (path.with_suffix('.bin'), 'file of numbers of the OpenVINO model')):
+    for file, description in (
+        (path, 'OpenVINO file'),
+        (path.with_suffix('.bin'), 'file of numbers of the OpenVINO model'),
+    ):
         if not file.exists():
-            raise FileNotFoundError(f'There is no {what} {file}: a model is two files, .xml and .bin, of one name.')
+            raise FileNotFoundError(
+                f'There is no {description} {file}: a model is two files, .xml and .bin, of one name.'
+            )
     text = read_regular(path, _LARGEST_XML, what='OpenVINO file')
     numbers = read_regular(path.with_suffix('.bin'), WEIGHTS_BYTES, what='file of numbers of the OpenVINO model')
     # OpenVINO tries what it knows of other programs' files where this one is none of its own.
@@ -101,7 +106,7 @@ def read_model_files(core: openvino.Core, path: str | os.PathLike, keep: str) ->
         parser.feed(text)
         model = core.read_model(ET.tostring(_checked(parser.close(), keep), 'utf-8', xml_declaration=True), numbers)
         _check_sizes(model)
-        kept = model.get_rt_info([keep]).astype(str) if model.has_rt_info([keep]) else ''
+        recorded = model.get_rt_info([keep]).astype(str) if model.has_rt_info([keep]) else ''
     except _Refused as error:
         raise CheckpointError(
             f'{path} is refused: it holds {error}, which no quality model from `miqa export` has.'
@@ -110,7 +115,7 @@ def read_model_files(core: openvino.Core, path: str | os.PathLike, keep: str) ->
         raise CheckpointError(
             f'{path} is not a whole OpenVINO model: {last_line(error)}. Export the model again.'
         ) from error
-    number_format = re.search(rf'"{NUMBERS}": "(\w+)"', kept)
+    number_format = re.search(rf'"{NUMBERS}": "(\w+)"', recorded)
     if number_format and number_format[1] != hashlib.sha256(numbers).hexdigest():
         raise CheckpointError(
             f'{path.with_suffix(".bin")} does not hold the weights of {path}: it is damaged, or another '

@@ -46,8 +46,8 @@ def default_precision(precision: str | None) -> str:
     Raises:
         ValueError: the variable says something else than a precision.
     """
-    said = os.environ.get(PRECISION_VARIABLE) or AUTO
-    return precision or check_choice(said, _WORDS, f'value of {PRECISION_VARIABLE}')
+    value = os.environ.get(PRECISION_VARIABLE) or AUTO
+    return precision or check_choice(value, _WORDS, f'value of {PRECISION_VARIABLE}')
 
 
 def choose_runtime(
@@ -142,7 +142,7 @@ def _measured(
     reference: Runtime, open_in: Callable[[str], Runtime], candidates: Sequence[str], size: int
 ) -> tuple[str, Runtime, str]:
     """Return the name of the best way, its runtime, and why it is the best."""
-    pixels, what = pixels_to_try(size)
+    pixels, description = pixels_to_try(size)
     expected = _scores(reference, pixels)
     name, best, best_time = 'fp32', reference, None
     reasons = []
@@ -156,15 +156,15 @@ def _measured(
             reasons.append(_not_usable(candidate, error))
             continue
         change = np.abs(scores - expected)
-        kept = order_kept(scores, expected)
+        srcc = order_kept(scores, expected)
         message = (
-            f'{candidate} changes scores of {len(pixels)} {what} by {change.mean():.2g} in the mean and '
-            f'{change.max():.2g} at most, SRCC {kept:.4f}'
+            f'{candidate} changes scores of {len(pixels)} {description} by {change.mean():.2g} in the mean and '
+            f'{change.max():.2g} at most, SRCC {srcc:.4f}'
         )
         if not (
             change.mean() <= MEAN_DIFFERENCE
             and change.max() <= LARGEST_DIFFERENCE
-            and kept >= 1 - LARGEST_LOSS_OF_ORDER
+            and srcc >= 1 - LARGEST_LOSS_OF_ORDER
         ):
             reasons.append(
                 f'{message}, beyond {MEAN_DIFFERENCE}, {LARGEST_DIFFERENCE} or {1 - LARGEST_LOSS_OF_ORDER:g}'

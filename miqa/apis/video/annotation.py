@@ -124,7 +124,7 @@ def _annotated(source: Path, result: dict, panel: ScorePanel, progress: bool) ->
     metadata, thresholds = result['metadata'], Thresholds(**result['thresholds'])
     fps, duration = metadata['fps'], metadata['duration']
     assumed = fps if metadata['fps_assumed'] else None
-    shown, image, total = 0, None, 0.0
+    current, image, total = 0, None, 0.0
     with (
         open_video(source, assume_fps=assumed) as reader,
         tqdm(
@@ -142,8 +142,8 @@ def _annotated(source: Path, result: dict, panel: ScorePanel, progress: bool) ->
                     'annotated. Cut it there, and annotate the parts.'
                 )
             due = round(frame.timestamp * fps)  # pictures that come before this one
-            while image is not None and shown < due:
-                shown += 1
+            while image is not None and current < due:
+                current += 1
                 yield image
             score = float(np.interp(frame.timestamp, times, scores))
             total += score

@@ -148,9 +148,11 @@ class VideoMIQA:
         total = reader.info.total_frames
         return count_frames(reader.path) if self.sampling.needs_total and not total else total
 
-    def _score_into(self, found: dict[int, dict], reader: VideoReader, choose, on_frame, progress: bool) -> None:
+    def _score_into(
+        self, frame_results: dict[int, dict], reader: VideoReader, choose, on_frame, progress: bool
+    ) -> None:
         for result in self._score(reader, choose, progress):
-            found[result['index']] = result
+            frame_results[result['index']] = result
             if on_frame is not None:
                 on_frame(result)
 
@@ -163,8 +165,8 @@ class VideoMIQA:
             pending = pool.submit(_take, frames, self.batch_size)
             while batch := pending.result():
                 pending = pool.submit(_take, frames, self.batch_size)
-                what = f'frames {batch[0].index} to {batch[-1].index} of {name}'
-                answers = diagnose_images(self.model, [frame.image for frame in batch], what)
+                description = f'frames {batch[0].index} to {batch[-1].index} of {name}'
+                answers = diagnose_images(self.model, [frame.image for frame in batch], description)
                 for frame, answer in zip(batch, answers, strict=True):
                     yield VideoScores(index=frame.index, timestamp=frame.timestamp, **answer.columns())
                 bar.update(len(batch))
@@ -212,12 +214,12 @@ class VideoMIQA:
         Raises:
             FileNotFoundError, UnreadableVideo, ImportError: see :func:`miqa.apis.video.reading.open_video`.
         """
-        wanted, frames = set(indices), {}
+        remaining, frames = set(indices), {}
         keyframes = self.sampling.strategy == 'keyframes'
         with open_video(path, keyframes_only=keyframes, assume_fps=assume_fps) as reader:
-            for frame in reader.frames(lambda index, time: index in wanted):
+            for frame in reader.frames(lambda index, time: index in remaining):
                 frames[frame.index] = frame.image
-                if len(frames) == len(wanted):
+                if len(frames) == len(remaining):
                     break
         return frames
 

@@ -98,8 +98,8 @@ def container_of(path: str | os.PathLike) -> Container:
     return kind
 
 
-def _is_still_picture(path: Path, head: bytes, found: Container | None) -> bool:
-    if found is not None and found.demuxer in ('gif', 'apng'):
+def _is_still_picture(path: Path, head: bytes, container: Container | None) -> bool:
+    if container is not None and container.demuxer in ('gif', 'apng'):
         try:
             with open_regular(path, None) as stream, Image.open(stream, formats=('GIF', 'PNG')) as picture:
                 return getattr(picture, 'n_frames', 1) == 1
@@ -107,7 +107,7 @@ def _is_still_picture(path: Path, head: bytes, found: Container | None) -> bool:
             return False
     if head[:4] == b'RIFF' and head[8:12] == b'WEBP' or head[4:8] == b'ftyp' and head[8:12] in _PICTURE_BRANDS:
         return True
-    return found is None and head.startswith(_PICTURES)
+    return container is None and head.startswith(_PICTURES)
 
 
 def _by_first_bytes(head: bytes) -> Container | None:

@@ -130,11 +130,11 @@ def _trailer(stream: IO[bytes], size: int) -> Structure:
 
 def _find(stream: IO[bytes], mark: bytes, place: int) -> int | None:
     stream.seek(place)
-    rest = b''
+    buffer = b''
     while block := stream.read(_BLOCK):
-        offset = (rest + block).find(mark)
+        offset = (buffer + block).find(mark)
         if offset >= 0:
-            return place - len(rest) + offset
+            return place - len(buffer) + offset
         place += len(block)
-        rest = (rest + block)[-len(mark) + 1 :]
+        buffer = (buffer + block)[-len(mark) + 1 :]
     return None

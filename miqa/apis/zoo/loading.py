@@ -70,9 +70,9 @@ def locate(name: str | None, task: str | None, label: str | None, weights: str |
         FileNotFoundError: there is no such file, or it is in the zoo and cannot be fetched.
         MissingPackage: it is in the zoo, and PyTorch is not installed.
     """
-    for value, allowed, what in ((task, TASKS, 'task'), (label, LABELS, 'label')):
+    for value, allowed, kind in ((task, TASKS, 'task'), (label, LABELS, 'label')):
         if value is not None:
-            check_choice(value, allowed, what)
+            check_choice(value, allowed, kind)
     if weights is not None:
         path = Path(weights).expanduser()
         if path.is_dir() and not (path / 'config.json').is_file():
@@ -143,12 +143,12 @@ def agreed(
     for field, value in expected.items():
         if value is None:
             continue
-        known = getattr(spec, field)
+        stored = getattr(spec, field)
         if field == 'label' and not exported and value in labels_of_network(spec.network):
             values['network'] = {**spec.network, 'label': value}
-        elif known is not None and known != value:
+        elif stored is not None and stored != value:
             raise ValueError(
-                f'{path} is a model of {field} {known}, not {value}: leave out {field}, or choose other weights.'
+                f'{path} is a model of {field} {stored}, not {value}: leave out {field}, or choose other weights.'
             )
         values[field] = value
     return replace(spec, **values)

@@ -43,11 +43,11 @@ def labels_without(data_root: str | os.PathLike, task: str, left_out: Collection
             f'{label_folder(data_root, task)} has no {MANIFEST} that names the machines behind the '
             f'labels, so labels without {", ".join(sorted(left_out))} cannot be computed.'
         )
-    rest = {name: weight for name, weight in machines.items() if name not in left_out}
-    if not rest:
+    remaining = {name: weight for name, weight in machines.items() if name not in left_out}
+    if not remaining:
         raise ValueError(f'All labels of {task} come from {", ".join(sorted(machines))}: nothing is left without them.')
     index = None
-    for name, weight in rest.items():
+    for name, weight in remaining.items():
         table = ScoreFolder(scores_folder(data_root, task) / name).read()
         names = pd.Index(table['filename'].to_pylist())
         if index is None:

@@ -150,8 +150,8 @@ class BoxAgreement(PictureMeasure):
             flipped = mirrored.boxes.copy()
             flipped[:, [0, 2]] = width - mirrored.boxes[:, [2, 0]]
             scale = np.float32(width / max(1, width * 3 // 4))
-            others = replace(mirrored, boxes=flipped), replace(smaller, boxes=smaller.boxes * scale)
-            values.append(np.mean([agreement(plain, other) for other in others]))
+            variants = replace(mirrored, boxes=flipped), replace(smaller, boxes=smaller.boxes * scale)
+            values.append(np.mean([agreement(plain, other) for other in variants]))
         return np.array(values, np.float64)
 
     def _detections(self, images: list[np.ndarray]) -> list[DetectionPrediction]:
@@ -224,8 +224,8 @@ RIVALS = (*_CHECKS, 'tta:CLASSIFIER', 'ccs:MACHINES.py', 'encoder:MODEL')
 
 def is_rival_name(name: str) -> bool:
     """Tell whether :func:`build_rival` takes the name."""
-    first, colon, rest = name.partition(':')
-    return name in _CHECKS or (first in _NETWORKS and bool(colon and rest) and '=' not in name)
+    first, colon, argument = name.partition(':')
+    return name in _CHECKS or (first in _NETWORKS and bool(colon and argument) and '=' not in name)
 
 
 def build_rival(name: str, device: str = 'cpu') -> PictureMeasure:
@@ -248,5 +248,5 @@ def tasks_of_rival(name: str) -> tuple[str, ...]:
 
 def machine_of_rival(name: str) -> str | None:
     """Return the machine that a measure asks about the picture itself, or None."""
-    first, _, rest = name.partition(':')
-    return rest if first == 'tta' else None
+    first, _, argument = name.partition(':')
+    return argument if first == 'tta' else None

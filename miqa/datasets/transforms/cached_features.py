@@ -82,11 +82,11 @@ class FeatureCache:
             raise FileNotFoundError(
                 f'There is no cache of features in {self.folder}: {", ".join(missing)} missing. {_HINT}'
             )
-        again = f'Delete the folder. {_HINT}'
-        self.about: dict = read_sealed_json(files[0], again)
+        advice = f'Delete the folder. {_HINT}'
+        self.about: dict = read_sealed_json(files[0], advice)
         for name, crc in self.about.get('crc32', {}).items():
             if name in (KEYS_FILE, ROWS_FILE, CHECKSUMS_FILE) and crc_of_file(self.folder / name) != crc:
-                raise damaged(self.folder / name, 'its checksum is wrong', again)
+                raise damaged(self.folder / name, 'its checksum is wrong', advice)
         self.features, self.keys, self.rows = (np.load(check_regular(file), mmap_mode='r') for file in files[1:])
         self._unchecked = dict(enumerate(np.load(self.folder / CHECKSUMS_FILE).tolist()))
         expected_shape = (self.about['images'], self.about['channels'])

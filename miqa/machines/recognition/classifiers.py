@@ -30,9 +30,9 @@ def classifier_arguments(
         UnclearLayout: no output, or several, are a vector of classes.
     """
     output = _vector(network, names)
-    shown = [picture for picture in pictures if picture.class_index is not None] or list(pictures)
-    has_classes = bool(shown) and shown[0].class_index is not None
-    images = [picture.pixels() for picture in shown[: ROUNDS[1][0]]]
+    labelled = [picture for picture in pictures if picture.class_index is not None] or list(pictures)
+    has_classes = bool(labelled) and labelled[0].class_index is not None
+    images = [picture.pixels() for picture in labelled[: ROUNDS[1][0]]]
     fixed = {key: settings[key] for key in ('values', 'channels', 'resize') if key in settings}
     usual = replace(CONVENTIONS['classifier'], **fixed)
     if metadata.from_ultralytics:
@@ -45,7 +45,7 @@ def classifier_arguments(
         conventions = [replace(one, values='byte') for one in conventions]
     probabilities = _are_probabilities(network, output, usual, size, images)
     evidence = {
-        one: _evidence(network, output, one, size, images, shown if has_classes else None, probabilities)
+        one: _evidence(network, output, one, size, images, labelled if has_classes else None, probabilities)
         for one in dict.fromkeys(conventions)
     }
     first = conventions[0]
@@ -98,20 +98,20 @@ def _are_probabilities(network, output: str, convention: Convention, size, image
     return all(row.min() >= 0 and abs(float(row.sum()) - 1) < 1e-2 for row in rows)
 
 
-def _evidence(network, output, convention, size, images, shown, probabilities: bool) -> Evidence:
+def _evidence(network, output, convention, size, images, labelled, probabilities: bool) -> Evidence:
     """Return per picture: the probability of its class, or how sure and alike the answers to it and its mirror are."""
     values = []
     for number, image in enumerate(images):
         rows = [_row(network, output, convention, size, image)]
-        if shown is None:
+        if labelled is None:
             rows.append(_row(network, output, convention, size, np.ascontiguousarray(image[:, ::-1])))
         if not all(np.isfinite(row).all() for row in rows):
             values.append(0.0)
             continue
         rows = rows if probabilities else [np.exp(row - np.logaddexp.reduce(row)) for row in rows]
-        if shown is None:
+        if labelled is None:
             values.append(float(np.minimum(*rows).max()))
         else:
-            index = shown[number].class_index
+            index = labelled[number].class_index
             values.append(float(rows[0][index]) if 0 <= index < len(rows[0]) else 0.0)
     return Evidence(values)

@@ -51,10 +51,10 @@ class Convention:
     def arguments(self, size: tuple[int, int], whole_numbers: bool) -> dict:
         """Return the arguments of a machine for an input of (height, width), of pixels as they are or of floats."""
         mean, std, _ = VALUE_RANGES[self.values]
-        kept = self.resize == 'kept'
-        arguments: dict = {'size': None if kept else size}
+        keeps_size = self.resize == 'kept'
+        arguments: dict = {'size': None if keeps_size else size}
         arguments |= {} if whole_numbers else {'mean': mean, 'std': std}
-        arguments |= {'channels': self.channels, 'resize': 'stretch' if kept else self.resize}
+        arguments |= {'channels': self.channels, 'resize': 'stretch' if keeps_size else self.resize}
         return arguments | ({'border': self.border} if self.resize in ('letterbox', 'corner') else {})
 
     def words(self, size: tuple[int, int]) -> str:
@@ -66,20 +66,20 @@ class Convention:
 
     def other_values(self) -> list[Convention]:
         """Return this convention and the same with each other order of channels and range of values."""
-        others = [
+        variants = [
             replace(self, values=values, channels=channels)
             for values in VALUE_RANGES
             for channels in (self.channels, 'bgr' if self.channels == 'rgb' else 'rgb')
         ]
-        return [self, *(other for other in others if other != self)]
+        return [self, *(other for other in variants if other != self)]
 
     def other_places(self) -> list[Convention]:
         """Return this convention and the same with each other way to fit pictures into the input."""
         if self.resize == 'kept':
             return [self]
         fits = [('stretch', BORDER), *((fit, border) for fit in ('letterbox', 'corner') for border in (BORDER, 0))]
-        others = [replace(self, resize=fit, border=border) for fit, border in fits]
-        return [self, *(other for other in others if other != self)]
+        variants = [replace(self, resize=fit, border=border) for fit, border in fits]
+        return [self, *(other for other in variants if other != self)]
 
 
 #: What the families of detectors use, as their repositories say.

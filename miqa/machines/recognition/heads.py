@@ -126,21 +126,21 @@ def _levels(names: Sequence[str], observed: Observed) -> list[tuple[int, str, in
     for name in names:
         shape = list(observed.samples[0][name].shape)[1:]
         if len(shape) == 3:
-            found = [
+            readings = [
                 (stride, name, width)
                 for grid, width in ((shape[1:], shape[0]), (shape[:-1], shape[-1]))
                 if (stride := _stride_of(grid, observed.size))
             ]
         elif len(shape) == 2:
             cells = {math.ceil(observed.size[0] / s) * math.ceil(observed.size[1] / s): s for s in STRIDES}
-            found = [
+            readings = [
                 (cells[count], name, width) for count, width in (shape, shape[::-1]) if count in cells and width > 0
             ]
         else:
-            found = []
-        if not found:
+            readings = []
+        if not readings:
             return []
-        levels.append(found[0])
+        levels.append(readings[0])
     # The finest grid of a detector is fine; else a small number of classes was taken for that of cells.
     return levels if levels and min(stride for stride, _, _ in levels) <= _COARSEST else []
 
@@ -298,16 +298,16 @@ def _groupings(
             channels = {role: by_stride[strides[0]][i][1] for role, i in roles.items()}
             groups: dict[str, tuple[list[str], int]] = {role: ([], width) for role, width in channels.items()}
             for stride in strides:
-                left = list(by_stride[stride])
+                remaining = list(by_stride[stride])
                 for role, i in roles.items():
                     width = channels[role]
-                    fitting = [item for item in left if item[1] == width]
+                    fitting = [item for item in remaining if item[1] == width]
                     same_place = by_stride[stride][i]
                     choice = same_place if same_place in fitting else fitting[0] if fitting else None
                     if choice is None:
                         groups = {}
                         break
-                    left.remove(choice)
+                    remaining.remove(choice)
                     groups[role][0].append(choice[0])
                 if not groups:
                     break
@@ -322,11 +322,11 @@ def _roles(widths: Sequence[int]) -> Iterator[dict[str, int]]:
     for boxes in range(len(widths)):
         if widths[boxes] % 4:
             continue
-        others = [i for i in range(len(widths)) if i != boxes]
+        remaining = [i for i in range(len(widths)) if i != boxes]
         if len(widths) == 2:
-            yield {'boxes': boxes, 'scores': others[0]}
+            yield {'boxes': boxes, 'scores': remaining[0]}
         else:
-            for scores, objectness in (others, others[::-1]):
+            for scores, objectness in (remaining, remaining[::-1]):
                 if widths[objectness] == 1:
                     yield {'boxes': boxes, 'scores': scores, 'objectness': objectness}
 
@@ -453,12 +453,12 @@ def _ranked(readings: Sequence[Reading], observed: Observed) -> list[Reading]:
     """Put the readings in the order of how well the network's own numbers fit them; impossible ones are left out."""
     fits = [(_fit(reading, observed), -index, reading) for index, reading in enumerate(readings)]
     best = max((fit for fit, _, _ in fits), default=0.0)
-    kept = [item for item in fits if item[0] >= max(0.05, 0.5 * best)]
+    candidates = [item for item in fits if item[0] >= max(0.05, 0.5 * best)]
     # Where the numbers can be those of COCO's 80 classes, 79 or 81 are not thought of.
-    usual = [item for item in kept if item[2].classes == _COCO and item[0] > 0.8 * best]
-    kept = usual or kept
+    usual = [item for item in candidates if item[2].classes == _COCO and item[0] > 0.8 * best]
+    candidates = usual or candidates
     # Small differences do not change the usual order.
-    return [reading for fit, index, reading in sorted(kept, key=lambda item: (-round(item[0] * 5), -item[1]))]
+    return [reading for fit, index, reading in sorted(candidates, key=lambda item: (-round(item[0] * 5), -item[1]))]
 
 
 def _fit(reading: Reading, observed: Observed) -> float:
@@ -544,14 +544,14 @@ def _objectness_fit(reading: Reading, everything: np.ndarray) -> float:
     """
     if everything.shape[1] < 2:
         return 1.0
-    first, rest = everything[:, 0], everything[:, 1:].max(1)
+    first, maxima = everything[:, 0], everything[:, 1:].max(1)
     firing = first > max(0.2, 0.5 * float(first.max(initial=0)))
-    both = float((rest[firing] > 0.2).mean()) if firing.any() else None
+    both = float((maxima[firing] > 0.2).mean()) if firing.any() else None
     with_objectness = 'objectness' in reading.options['parts']
     coco = reading.classes == _COCO
     if both is None or not firing.any():
         # Nothing was found in the samples, or only other classes: scores without objectness then are low everywhere.
-        alone = float((rest > 0.2).mean()) > 0
+        alone = float((maxima > 0.2).mean()) > 0
         return 1.0 if coco else 0.6 if with_objectness == alone and not with_objectness else 0.7
     fits = both >= _BOTH if with_objectness else both < _BOTH
     return 1.0 if fits or coco else 0.3

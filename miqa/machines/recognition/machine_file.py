@@ -139,10 +139,10 @@ def machine_from_file(
     metadata = metadata_of(network.metadata)
     if metadata.kind == 'obb':
         raise UnclearLayout(f'{file} finds rotated boxes, which no task here compares. Export a model of task detect.')
-    shown = [picture if isinstance(picture, TrialPicture) else TrialPicture(picture) for picture in pictures]
+    trial_pictures = [picture if isinstance(picture, TrialPicture) else TrialPicture(picture) for picture in pictures]
     task = task or metadata.task or _task_of(network)
     recognise = {'cls': _classifier, 'seg': _segmenter}.get(task, _detector)
-    recognised = recognise(network, metadata, task, shown, classes, categories, settings, progress)
+    recognised = recognise(network, metadata, task, trial_pictures, classes, categories, settings, progress)
     recognised.beside = {name: digest for name, digest in network.files.items() if name != file.name}
     recognised.config = {
         'type': MACHINE_FILES.get(file.suffix.lower(), 'OnnxMachine'),
@@ -223,10 +223,10 @@ def _detector(
     if 'layout' in settings:
         fitting = [reading for reading in readings if reading.layout == settings['layout']]
         if not fitting:
-            others = ', '.join(sorted({reading.layout for reading in readings}))
+            layouts = ', '.join(sorted({reading.layout for reading in readings}))
             raise UnclearLayout(
                 f'{network.file}: its outputs {observed.shapes()} cannot be read as layout {settings["layout"]!r}; '
-                f'they can as {others}.'
+                f'they can as {layouts}.'
             )
         readings = fitting
     readings = [_with_settings(reading, settings) for reading in readings]
@@ -415,7 +415,7 @@ def _say(recognised, network, metadata, chosen, readings, size, origin, trials: 
     """Write down what was recognised, how, and what is a guess."""
     file = network.file.name
     say = recognised.notes.append
-    others = [reading for reading in readings if reading.words != chosen.reading.words]
+    alternatives = [reading for reading in readings if reading.words != chosen.reading.words]
     tried = min(len(trials.pictures), len(evidence.pictures))
     say(f'{file}: {chosen.reading.words}.')
     if metadata.from_ultralytics:
@@ -439,9 +439,9 @@ def _say(recognised, network, metadata, chosen, readings, size, origin, trials: 
         recognised.certain = False
         say(f'The file takes pictures of any size; {size[1]}x{size[0]} is a guess: --machine-options '
             'size=HEIGHTxWIDTH says another.')  # fmt: skip
-    if others and not trials.pictures:
+    if alternatives and not trials.pictures:
         recognised.certain = False
-        say(f'It could also be: {"; ".join(reading.words for reading in others[:3])}.')
+        say(f'It could also be: {"; ".join(reading.words for reading in alternatives[:3])}.')
 
 
 def _instance_segmenter(observed: Observed, readings, size, names) -> RecognisedMachine:

@@ -227,18 +227,18 @@ class Trials:
         The first is the usual one: another takes its place only if it is better by more than chance.
         """
         usual = candidates[0]
-        left = list(dict.fromkeys(candidates))
+        remaining = list(dict.fromkeys(candidates))
         for count, most in ROUNDS:
-            if len(left) == 1:
+            if len(remaining) == 1:
                 break
-            evidence = self.evidence(left, count)
-            ranked = sorted(left, key=lambda candidate: -evidence[candidate].value())
+            evidence = self.evidence(remaining, count)
+            ranked = sorted(remaining, key=lambda candidate: -evidence[candidate].value())
             # The usual one stays for the comparison at the end.
-            left = list(dict.fromkeys([*ranked[:most], usual]))
+            remaining = list(dict.fromkeys([*ranked[:most], usual]))
             if count >= len(self.pictures):
                 break
-        evidence = self.evidence(left, ROUNDS[-1][0])
-        winner = max(left, key=lambda candidate: evidence[candidate].value())
+        evidence = self.evidence(remaining, ROUNDS[-1][0])
+        winner = max(remaining, key=lambda candidate: evidence[candidate].value())
         if winner != usual and not evidence[winner].better_than(evidence[usual]):
             winner = usual
         return winner, evidence[winner]

@@ -74,12 +74,12 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     checkpoint = read_torch_file(path)
     state = state_dict_of(checkpoint, path)
     if all(key.startswith(_OWN) for key in state):
-        rest = checkpoint if isinstance(checkpoint, dict) and 'state_dict' in checkpoint else {}
-        if not isinstance(rest.get('meta', {}), dict):
-            raise CheckpointError(f'{path}: meta must be a dict, not a {type(rest["meta"]).__name__}.')
+        metadata = checkpoint if isinstance(checkpoint, dict) and 'state_dict' in checkpoint else {}
+        if not isinstance(metadata.get('meta', {}), dict):
+            raise CheckpointError(f'{path}: meta must be a dict, not a {type(metadata["meta"]).__name__}.')
         # Only this function says that a file is a released one.
-        meta = {key: value for key, value in rest.get('meta', {}).items() if key != 'released'}
-        return {**rest, **({'meta': meta} if 'meta' in rest else {}), 'state_dict': state}
+        meta = {key: value for key, value in metadata.get('meta', {}).items() if key != 'released'}
+        return {**metadata, **({'meta': meta} if 'meta' in metadata else {}), 'state_dict': state}
     method = identify_method(state)
     if method is None:
         names = ', '.join(list(state)[:5])
@@ -121,11 +121,13 @@ def load_checkpoint(model: nn.Module, checkpoint: str | os.PathLike | Mapping, s
         source = source or str(checkpoint)
         checkpoint = read_checkpoint(checkpoint)
     model = unwrapped(model)
-    what = f'the {type(model.network).__name__} of this config'
+    description = f'the {type(model.network).__name__} of this config'
     method = checkpoint.get('meta', {}).get('released')
     if method is not None:
-        what += f' (the file is a released {method}; its configs are configs/{RELEASED_METHODS[method]}_*.py)'
-    model.load_state_dict(fit_state(checkpoint['state_dict'], model.state_dict(), source or 'The checkpoint', what))
+        description += f' (the file is a released {method}; its configs are configs/{RELEASED_METHODS[method]}_*.py)'
+    model.load_state_dict(
+        fit_state(checkpoint['state_dict'], model.state_dict(), source or 'The checkpoint', description)
+    )
     return dict(checkpoint)
 
 

@@ -55,7 +55,7 @@ def _checked_part(config: object, part: Part, where: str, deepest: int) -> dict:
             'network of your own must be registered (its file imported) before its weights are read.'
         )
     listed = _listed(kind)
-    others = not _is_ours(kind) and 'foreign_options' not in vars(kind)
+    is_foreign = not _is_ours(kind) and 'foreign_options' not in vars(kind)
     options = {'type': name}
     for key, value in config.items():
         if key == 'type':
@@ -66,7 +66,7 @@ def _checked_part(config: object, part: Part, where: str, deepest: int) -> dict:
             options[key] = _checked_part(value, option, place, deepest - 1)
         elif option is not None:
             options[key] = option.checked(value, place)
-        elif others and isinstance(key, str) and key.isidentifier() and not key.startswith('_'):
+        elif is_foreign and isinstance(key, str) and key.isidentifier() and not key.startswith('_'):
             options[key] = _OF_WEIGHTS[key] if key in _OF_WEIGHTS else plain_data(value, place)
         else:
             raise ValueError(f'{where}: {name} has no option {shown(key)} that weights may set: {", ".join(listed)}.')
@@ -74,7 +74,7 @@ def _checked_part(config: object, part: Part, where: str, deepest: int) -> dict:
         # Where they are left out, the class would go and look for weights.
         if isinstance(option, Ignored):
             options[key] = option.value
-    if others:
+    if is_foreign:
         options.update({key: value for key, value in _OF_WEIGHTS.items() if key in _named_parameters(kind)})
     return options
 
@@ -138,13 +138,13 @@ def limited_growth(numbers: int) -> Iterator[None]:
     Args:
         numbers: limit of all parameters and buffers together, and of each tensor.
     """
-    thread, seen = threading.get_ident(), 0
+    thread, elements = threading.get_ident(), 0
 
     def count(_module, _name, tensor):
-        nonlocal seen
+        nonlocal elements
         if threading.get_ident() == thread and tensor is not None:
-            seen += tensor.numel()
-            if seen > numbers:
+            elements += tensor.numel()
+            if elements > numbers:
                 raise TooLarge
 
     hooks = [

@@ -29,8 +29,8 @@ def mmseg_to_timm(name: str) -> str:
 def _translate(name: str, blocks: str, new_blocks: str, side: int) -> str:
     match = re.match(rf'{blocks}\.(\d+)\.', name)
     head, pairs = (f'{new_blocks}.{match[1]}.', _INSIDE) if match else ('', _OUTSIDE)
-    rest = name[match.end() :] if match else name
+    suffix = name[match.end() :] if match else name
     for pair in pairs:
-        if rest.startswith(pair[side]):
-            return head + pair[1 - side] + rest.removeprefix(pair[side])
-    return head + rest
+        if suffix.startswith(pair[side]):
+            return head + pair[1 - side] + suffix.removeprefix(pair[side])
+    return head + suffix

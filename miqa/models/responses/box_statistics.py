@@ -129,5 +129,5 @@ def _shares(response: Response, weights: torch.Tensor) -> tuple[torch.Tensor, to
 def _unexplained(response: Response, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return sum (log1p) and maximum of the scores of proposals that no detection covers."""
     covered = (overlaps(response.proposals, response.boxes) * weights[:, None, :]).amax(2)
-    left = response.proposal_scores * (1 - (2 * covered).clamp(max=1))
-    return left.sum(1, keepdim=True).log1p(), left.amax(1, keepdim=True)
+    uncovered = response.proposal_scores * (1 - (2 * covered).clamp(max=1))
+    return uncovered.sum(1, keepdim=True).log1p(), uncovered.amax(1, keepdim=True)

@@ -48,10 +48,10 @@ def survivors(boxes: torch.Tensor, groups: torch.Tensor, valid: torch.Tensor, th
     same = groups[:, :, None] == groups[:, None, :]
     hits = ((overlaps(boxes, boxes) > threshold) & before & same).float()
     usable = valid.float()
-    kept = usable
+    surviving = usable
     for _ in range(_ROUNDS):
-        kept = usable * ((hits * kept[:, None, :]).amax(2) < 0.5).float()
-    return kept
+        surviving = usable * ((hits * surviving[:, None, :]).amax(2) < 0.5).float()
+    return surviving
 
 
 def taken(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

@@ -111,22 +111,22 @@ def _propose(rpn: RegionProposalNetwork, features: list[torch.Tensor], pictures:
     scores, order = scores.topk(min(CANDIDATES, scores.shape[1]), dim=1)
     boxes, level = taken(torch.cat(found_boxes, 1), order), taken(torch.cat(found_levels, 1), order)
     valid = _has_area(boxes, rpn.min_size) & (scores >= rpn.score_thresh)
-    kept = survivors(boxes, level, valid, rpn.nms_thresh)
-    scores, order = (scores * kept).topk(min(PROPOSALS, rpn.post_nms_top_n(), scores.shape[1]), dim=1)
+    surviving = survivors(boxes, level, valid, rpn.nms_thresh)
+    scores, order = (scores * surviving).topk(min(PROPOSALS, rpn.post_nms_top_n(), scores.shape[1]), dim=1)
     return levels, taken(boxes, order), scores
 
 
 def _anchors(generator: AnchorGenerator, features: list[torch.Tensor], pictures: torch.Tensor) -> list[torch.Tensor]:
     """Return the anchors of each level, (places, 4), laid out as the generator itself does."""
-    found = []
+    proposals = []
     for values, cell in zip(features, generator.cell_anchors, strict=True):
         height, width = values.shape[-2:]
         down = torch.arange(height, device=values.device) * (pictures.shape[-2] // height)
         right = torch.arange(width, device=values.device) * (pictures.shape[-1] // width)
         y, x = torch.meshgrid(down, right, indexing='ij')
         shifts = torch.stack([x, y, x, y], 2).reshape(-1, 1, 4)
-        found.append((shifts + cell.to(values.device)[None]).reshape(-1, 4))
-    return found
+        proposals.append((shifts + cell.to(values.device)[None]).reshape(-1, 4))
+    return proposals
 
 
 def _decoded(coder, offsets: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -175,9 +175,9 @@ def _detect(heads: RoIHeads, maps, objectness, proposals, proposal_scores, logit
     boxes = _decoded(heads.box_coder, taken(offsets, order), taken(repeated, order), size)
     labels, origins = order % (classes - 1), order // (classes - 1)
     valid = (scores > heads.score_thresh) & _has_area(boxes, 1e-2)  # torchvision's least side of a detection
-    kept = survivors(boxes, labels, valid, heads.nms_thresh)
+    surviving = survivors(boxes, labels, valid, heads.nms_thresh)
     scores = scores * valid.to(scores.dtype)
-    final, best = (scores * kept).topk(min(DETECTIONS, heads.detections_per_img, scores.shape[1]), dim=1)
+    final, best = (scores * surviving).topk(min(DETECTIONS, heads.detections_per_img, scores.shape[1]), dim=1)
     origin = taken(origins, best)
     return Response(
         maps,

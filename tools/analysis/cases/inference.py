@@ -234,10 +234,10 @@ def pictures_to_try(args: argparse.Namespace, model: MIQAModel, shots: Path) -> 
         for place, path in enumerate(paths[1::2] or paths):
             (shots / f'{place:05d}{Path(path).suffix}').symlink_to(Path(path).absolute())
         return np.stack([model.prepare(path) for path in paths[::2]])
-    made = pixels_to_try(model.spec.short_side, 2 * args.count)[0].transpose(0, 2, 3, 1)
-    for place, picture in enumerate(made[1::2]):
+    pictures = pixels_to_try(model.spec.short_side, 2 * args.count)[0].transpose(0, 2, 3, 1)
+    for place, picture in enumerate(pictures[1::2]):
         Image.fromarray(picture).save(shots / f'{place:05d}.png')
-    return np.stack([model.prepare.from_rgb(picture) for picture in made[::2]])
+    return np.stack([model.prepare.from_rgb(picture) for picture in pictures[::2]])
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
