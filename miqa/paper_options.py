@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .taxonomy import TASK_FOLDERS
+from .running.command_line import ConfigOptions
+from .taxonomy import LABELS, TASK_FOLDERS
 
 #: What the authors' README trains and tests.
 METHOD, TASK, LABEL = 'ra_miqa', 'cls', 'composite'
@@ -17,6 +18,18 @@ _UNUSED = {
     '--is_two_transform': 0, '--pretrained': 0, '--multiprocessing-distributed': 0,
 }  # fmt: skip
 _FOLDERS = {folder: task for task, folder in TASK_FOLDERS.items()}
+
+
+def add_run_options(parser: argparse.ArgumentParser, label_help: str) -> None:
+    """Add what training and testing share: config, database, label, any config key, launcher."""
+    parser.add_argument('config_file', nargs='?', metavar='CONFIG', help='config file or name, such as ra_miqa_det')
+    parser.add_argument('--config', help='the config file, if it is not the first argument')
+    parser.add_argument('--label', '--metric_type', choices=LABELS, help=label_help)
+    names = ('--data-root', '--data_root', '--data_path', '--data-path', '--test_data', '--test-data')
+    parser.add_argument(*names, help='folder that holds miqa_cls/ ... and splits/')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='other config keys: key.sub=value ...')
+    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm'), default='none', help='default: none')
+    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 from .outside.configs import find_config, is_config
 from .outside.regular_files import check_data_root, check_regular
-from .paper_options import add_testing_options, config_name, released_weights
-from .running.command_line import ConfigOptions, ToolParser, run_command
+from .paper_options import add_run_options, add_testing_options, config_name, released_weights
+from .running.command_line import ToolParser, run_command
 from .running.requirements import require
-from .taxonomy import LABELS, TASK_FOLDERS
+from .taxonomy import TASK_FOLDERS
 
 if TYPE_CHECKING:
     from .engine.provenance import Provenance
@@ -43,45 +43,15 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
-    parser.add_argument('config_file', nargs='?', metavar='CONFIG', help='config file or name, such as ra_miqa_det')
-    parser.add_argument(
-        'checkpoint_file', nargs='?', metavar='CHECKPOINT', help='best.pth of a run, or a released .pth.tar'
-    )
-    parser.add_argument('--config', help='the config file, where it is not the first argument')
-    parser.add_argument(
-        '--model_path', '--model-path', '--checkpoint', dest='checkpoint', help='the same as CHECKPOINT'
-    )
-    parser.add_argument(
-        '--data-root',
-        '--data_root',
-        '--data_path',
-        '--test_data',
-        '--test-data',
-        help='folder with miqa_cls/ ... and splits/',
-    )
-    parser.add_argument(
-        '--datasets', nargs='+', choices=DATASETS, help="databases to test on (default: the config's task)"
-    )
-    parser.add_argument(
-        '--label',
-        '--metric_type',
-        choices=LABELS,
-        help="the labels to compare with (default: the checkpoint's, else the config's)",
-    )
-    parser.add_argument(
-        '--mapping', choices=('none', 'linear', 'logistic4', 'logistic5'), default='linear', help='map before RMSE'
-    )
-    parser.add_argument(
-        '--out', help='folder of the results (default: test/ beside best.pth, test_NAME/ beside another checkpoint)'
-    )
+    add_run_options(parser, "the labels to compare with (default: the checkpoint's, else the config's)")
+    parser.add_argument('checkpoint_file', nargs='?', metavar='CHECKPOINT', help='best.pth, or a released .pth.tar')
+    names = ('--model_path', '--model-path', '--checkpoint')
+    parser.add_argument(*names, dest='checkpoint', help='the same as CHECKPOINT')
+    parser.add_argument('--datasets', nargs='+', choices=DATASETS, help="to test on (default: the config's task)")
+    mappings = ('none', 'linear', 'logistic4', 'logistic5')
+    parser.add_argument('--mapping', choices=mappings, default='linear', help='map before RMSE (default: linear)')
+    parser.add_argument('--out', help='folder of the results (default: test/ or test_NAME/ beside the checkpoint)')
     parser.add_argument('--batch-size', '--batch_size', type=int, help='images at a time on each process')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=ConfigOptions, help='any other config key: key.sub=value ...'
-    )
-    parser.add_argument(
-        '--launcher', choices=('none', 'pytorch', 'slurm'), default='none', help='who started this process'
-    )
-    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
     add_testing_options(parser)
 
 

@@ -24,10 +24,9 @@ from pathlib import Path
 
 from .outside.configs import find_config
 from .outside.regular_files import check_data_root, check_regular
-from .paper_options import add_training_options, config_name, data_root, schedule_options, unused
-from .running.command_line import ConfigOptions, ToolParser, as_typed, run_command, sentence
+from .paper_options import add_run_options, add_training_options, config_name, data_root, schedule_options, unused
+from .running.command_line import ToolParser, as_typed, run_command, sentence
 from .running.requirements import in_a_clone, require
-from .taxonomy import LABELS
 
 # PyTorch is imported when training begins: --help and a wrong option do not wait for it.
 
@@ -41,43 +40,18 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
-    parser.add_argument('config_file', nargs='?', metavar='CONFIG', help='config file or name, such as ra_miqa_det')
-    parser.add_argument('--config', help='the config file, where it is not the first argument')
+    add_run_options(parser, 'what the scores predict (default: composite)')
     parser.add_argument('--work-dir', '--work_dir', help='folder of results (default: work_dirs/<config>_<label>)')
-    parser.add_argument('--label', '--metric_type', choices=LABELS, help='what the scores predict (default: composite)')
-    parser.add_argument(
-        '--data-root',
-        '--data_root',
-        '--data_path',
-        '--data-path',
-        '--test_data',
-        help='folder that holds miqa_cls/ ... and splits/',
-    )
     parser.add_argument('-b', '--batch-size', '--batch_size', type=int, help='images per update, over all processes')
     parser.add_argument('--lr', '--learning-rate', '--learning_rate', type=float, help='highest learning rate')
     parser.add_argument('--epochs', '--num_epochs', type=int, help='passes over the training split')
     parser.add_argument('--gpu-ids', '--gpu_ids', nargs='+', help='GPUs of this machine, one process each')
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        help='go on from the latest checkpoint of the work dir (auto) or from a file',
-    )
+    parser.add_argument('--resume', nargs='?', const='auto', help='auto: from the latest checkpoint; or from a file')
     parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16 on CPUs and newer GPUs')
-    parser.add_argument(
-        '--selection',
-        type=sentence(_share_or_test),
-        help="share of training photographs that choose best.pth (default: the config's); or test, the paper's way",
-    )
-    parser.add_argument('--seed', type=int, help='seed of everything random')
+    parser.add_argument('--selection', type=sentence(_share_or_test), metavar='SHARE|test',
+                        help="training photographs that choose best.pth; test: the paper's way")  # fmt: skip
+    parser.add_argument('--seed', type=int, help='seed of all random numbers')
     parser.add_argument('--deterministic', action='store_true', help='choose deterministic GPU algorithms (slower)')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=ConfigOptions, help='any other config key: key.sub=value ...'
-    )
-    parser.add_argument(
-        '--launcher', choices=('none', 'pytorch', 'slurm'), default='none', help='who started this process'
-    )
-    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
     add_training_options(parser)
 
 

@@ -7,7 +7,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from miqa.outside.addresses import address_in_path, is_web_address
 from miqa.outside.names import printable
@@ -18,6 +18,8 @@ from miqa.running.command_line import sentence
 from miqa.taxonomy import LABELS, TASKS
 
 if TYPE_CHECKING:
+    from miqa.labelling.own_database import Order
+
     from .model import MIQAModel
 
 #: Exit status when the work is done but some files could not be read.
@@ -27,64 +29,93 @@ SOME_FAILED = 3
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose a model and how it computes."""
     group = parser.add_argument_group('model')
-    group.add_argument(
-        '--model',
-        '-m',
-        metavar='NAME|FILE',
-        help='a name (`miqa models`; default: miqa-lite; ra-miqa for det and ins), or a file: your best.pth, a '
-        'released .pth.tar, an .onnx',
-    )
+    group.add_argument('--model', '-m', metavar='NAME|FILE',
+                       help='a name of `miqa models` (default: miqa-lite; det, ins: ra-miqa), or a file')  # fmt: skip
     group.add_argument('--task', choices=TASKS, help='which vision task the scores speak of (default: cls)')
     group.add_argument('--label', choices=LABELS, help='what the scores predict (default: composite)')
     group.add_argument('--weights', '-w', metavar='FILE', help='as --model FILE; must agree with a --model NAME')
     group.add_argument('--device', help='cpu, cuda, cuda:1 (default: a GPU where there is one)')
-    group.add_argument(
-        '--precision',
-        choices=('auto', 'fp32', 'bf16', 'fp16', 'int8'),
-        help='default: auto, the fastest whose scores stay with those of fp32, for RA-MIQA on a CPU by OpenVINO, too',
-    )
-    group.add_argument(
-        '--coverage',
-        choices=('center', 'whole'),
-        default='center',
-        help='center: the central square, as in the paper; whole: overlapping squares over all of it (default: center)',
-    )
-    group.add_argument(
-        '--batch-size', type=int, metavar='N', help='images at a time (default: 32 on a GPU, 8 on a CPU)'
-    )
-    group.add_argument('--workers', type=int, metavar='N', help='decoding threads (default: one a core)')
-    group.add_argument(
-        '--compile',
-        nargs='?',
-        const=True,
-        default=False,
-        metavar='MODE',
-        help='torch.compile: a minute at the first batch, then faster; or its mode max-autotune, reduce-overhead',
-    )
-    group.add_argument(
-        '--thresholds',
-        nargs=2,
-        type=float,
-        metavar=('HIGH', 'MEDIUM'),
-        help='lowest scores that are called high and medium (default: 0.76 0.47)',
-    )
+    group.add_argument('--precision', choices=('auto', 'fp32', 'bf16', 'fp16', 'int8'),
+                       help='default: auto, the fastest whose scores agree with fp32')  # fmt: skip
+    group.add_argument('--coverage', choices=('center', 'whole'), default='center',
+                       help='whole: overlapping squares instead of the central one (default: center)')  # fmt: skip
+    group.add_argument('--batch-size', type=int, metavar='N', help='images at a time (default: GPU: 32, CPU: 8)')
+    group.add_argument('--workers', type=int, metavar='N', help='decoding threads (default: one per core)')
+    group.add_argument('--compile', nargs='?', const=True, default=False, metavar='MODE',
+                       help='torch.compile, or its mode: max-autotune, reduce-overhead')  # fmt: skip
+    group.add_argument('--thresholds', nargs=2, type=float, metavar=('HIGH', 'MEDIUM'),
+                       help='lowest scores called high and medium (default: 0.76 0.47)')  # fmt: skip
 
 
 def add_reading_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how picture files are read."""
     group = parser.add_argument_group('reading')
-    group.add_argument(
-        '--decode',
-        choices=('exact', 'fast'),
-        help='fast: JPEGs at a fraction of their size; several times as fast, scores differ slightly (default: fast '
-        'for miqa-lite, else exact)',
+    group.add_argument('--decode', choices=('exact', 'fast'),
+                       help='fast: JPEGs at reduced size, with slightly different scores (default: fast for '
+                            'miqa-lite, else exact)')  # fmt: skip
+    group.add_argument('--value-range', type=sentence(_value_range), metavar='[BLACK,]WHITE',
+                       help='black and white of files with more than 8 bits, such as 4095')  # fmt: skip
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `miqa label` and `miqa gate make` that name pictures and machines and say how these run."""
+    parser.add_argument('images', metavar='FOLDER', help='pictures, searched recursively')
+    parser.add_argument('--machine', nargs='+', required=True, metavar='MACHINE',
+                        help='a model of torchvision or transformers, an .onnx, Ultralytics .pt or config')  # fmt: skip
+    parser.add_argument('--annotations', metavar='PATH',
+                        help='COCO JSON, folder of YOLO or VOC files, CSV; cls: CSV or FOLDER itself; seg: folder of '
+                             'maps; without: consistency alone')  # fmt: skip
+    parser.add_argument('--classes', nargs='+', metavar='NAME',
+                        help='class names in the order of their index, or a file with one per line')  # fmt: skip
+    parser.add_argument('--machine-options', nargs='+', default=[], metavar='KEY=VALUE',
+                        help='how an .onnx is used: size=416x416, layout=yolo, channels=bgr, ...')  # fmt: skip
+    parser.add_argument('--pairs', metavar='CSV', help='columns clean,degraded: these instead of distortions')
+    parser.add_argument('--unpaired', action='store_true', help='single pictures as they are: accuracy alone')
+    parser.add_argument('--plan', action='store_true', help='print a cost estimate and exit')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: a GPU if there is one)')
+    parser.add_argument('--batch-size', type=int, default=16, help='pictures for a machine at a time (default: 16)')
+    parser.add_argument('--workers', type=int, default=0, help='processes that decode (default: 0, this one)')
+    parser.add_argument('--jobs', type=int, default=-1, help='processes that distort and score (default: all cores)')
+    parser.add_argument('--quiet', '-q', action='store_true', help='no progress line')
+
+
+def source_order(
+    args: argparse.Namespace, root: str | Path, config_root: str | Path, write_config: str | None = None, **more: Any
+) -> Order:
+    """Return the order of a database by :func:`add_source_options`, its machines complete.
+
+    Args:
+        args: the options.
+        root: of the database.
+        config_root: where the use of network files is kept, unless a plan is asked for.
+        write_config: file of that use, as a config.
+        more: fields of :class:`miqa.labelling.own_database.Order`.
+    """
+    from miqa.labelling.own_database import Order
+    from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
+    from miqa.machines import machine_configs_of
+    from miqa.machines.recognition.options import file_option
+    from miqa.running.allocator import keep_freed_memory, keep_some_freed_memory
+    from miqa.running.devices import usable_device
+    from miqa.taxonomy import distortions_named
+
+    keep_some_freed_memory()  # of the processes that make pictures
+    keep_freed_memory()
+    device, classes = str(usable_device(args.device)), given_classes(args.classes)
+    machines = complete_configs(
+        machine_configs_of(args.machine, args.task),
+        lambda: trial_of_folder(args.images, args.task, args.annotations, classes, args.pairs),
+        classes,
+        dict(map(file_option, args.machine_options)),
+        device,
+        None if args.plan else config_root,
+        write_config,
     )
-    group.add_argument(
-        '--value-range',
-        type=sentence(_value_range),
-        metavar='[BLACK,]WHITE',
-        help='values of black and white in files with more than 8 bits, such as 4095 for 12 bits stored in 16',
-    )
+    return Order(
+        images=args.images, root=root, task=args.task, machines=machines, annotations=args.annotations, classes=classes,
+        pairs=args.pairs, unpaired=args.unpaired, distortions=distortions_named(args.distortions), seed=args.seed,
+        device=device, batch_size=args.batch_size, workers=args.workers, jobs=args.jobs, **more,
+    )  # fmt: skip
 
 
 def _value_range(text: str) -> float | tuple[float, ...]:

@@ -33,22 +33,14 @@ _EXTREMES = (('mean', 'mean'), ('lowest', 'min'), ('highest', 'max'))
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
     parser.add_argument('source', nargs='?', default='0', help='camera number, URL (rtsp://...) or file (default: 0)')
-    parser.add_argument(
-        '--alert-below', type=float, metavar='SCORE', help='alert when the smoothed score falls below this'
-    )
-    parser.add_argument(
-        '--gate',
-        metavar='GATE',
-        help='report for each frame whether it passes this gate of `miqa gate fit` or `miqa gate make`',
-    )
+    parser.add_argument('--alert-below', type=float, metavar='SCORE', help='alert when the smoothed score is lower')
+    parser.add_argument('--gate', metavar='GATE', help='report for each frame whether it passes this gate')
     parser.add_argument(
         '--smoothing', type=int, default=5, metavar='N', help='frames to average for alerts (default: 5)'
     )
     parser.add_argument('--every-frame', action='store_true', help='score every frame, even if slower than the camera')
     parser.add_argument('--max-frames', type=int, metavar='N', help='stop after N scored frames')
-    parser.add_argument(
-        '--stall', type=float, default=10.0, metavar='SECONDS', help='timeout for a silent source (default: 10)'
-    )
+    parser.add_argument('--stall', type=float, default=10.0, metavar='SECONDS', help='timeout for a silent source')
     parser.add_argument(
         '--reconnect', type=float, default=60.0, metavar='SECONDS',
         help='how long to reconnect to a broken network stream (default: 60)',

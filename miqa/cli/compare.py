@@ -30,22 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--methods', nargs='+', required=True, metavar='METHOD', help='what to compare, see above')
     parser.add_argument('--task', choices=DATABASE_TASKS, default='cls', help='default: cls')
     parser.add_argument('--label', choices=LABELS, default='composite', help='default: composite')
-    parser.add_argument(
-        '--split',
-        choices=('val', 'all'),
-        default='val',
-        help='images to score on: the test split, or all for predictions of a cross-validation (default: val)',
-    )
-    parser.add_argument(
-        '--out', default='work_dirs/comparison', help='folder of the results, replaced if there (default: %(default)s)'
-    )
+    parser.add_argument('--split', choices=('val', 'all'), default='val', help='val: the test split; all: for a cross-validation')
+    parser.add_argument('--out', default='work_dirs/comparison', help='default: %(default)s')
     parser.add_argument(
         '--mapping', choices=('none', 'linear', 'logistic4', 'logistic5'), default='linear', help='map before RMSE'
     )
     parser.add_argument('--resamples', type=int, default=1000, help='bootstrap resamples (default: 1000)')
-    parser.add_argument(
-        '--jobs', '--workers', type=int, default=-1, help='processes that measure (default: one per core)'
-    )
+    parser.add_argument('--jobs', '--workers', type=int, default=-1, help='processes (default: one per core)')
 
 
 def run(args: argparse.Namespace) -> None:

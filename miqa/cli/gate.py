@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 
-from miqa.apis.command_options import check_sources
+from miqa.apis.command_options import add_source_options, check_sources, source_order
 from miqa.keeping.files import try_writing
 from miqa.outside.tables import TableError
 from miqa.running import require
@@ -64,9 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fit.add_argument('--score-column', metavar='NAME', help='default: score, or prediction as miqa test calls it')
     fit.add_argument('--outcome-column', metavar='NAME', help='default: outcome, or ground_truth')
     fit.add_argument('--group-column', metavar='NAME', help='default: group, or source, if there is such a column')
-    fit.add_argument(
-        '--model-identity', metavar='TEXT', help='whose scores these are (default: what the column model says)'
-    )
+    fit.add_argument('--model-identity', metavar='TEXT', help='whose scores these are (default: the column model)')
     fit.set_defaults(run=run_fit)
     show = verbs.add_parser('show', help='show the guarantee of a gate')
     show.add_argument('file', metavar='GATE', help='file of `miqa gate fit`, or folder of `miqa gate make`')
@@ -97,22 +95,11 @@ def _add_make(verbs) -> None:
 
     make = verbs.add_parser('make', help='make a gate from your pictures and your machine', description=_MAKE,
                             epilog=_MAKE_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    make.add_argument('images', metavar='FOLDER', help='pictures, searched recursively')
+    add_source_options(make)
     make.add_argument('--out', required=True, metavar='GATE', help='folder of the gate, new or unfinished')
     make.add_argument('--task', default='det', choices=DATABASE_TASKS, help='what the machine does (default: det)')
-    make.add_argument('--machine', nargs='+', required=True, metavar='MACHINE', help='as for `miqa label`')
-    make.add_argument(
-        '--evidence',
-        metavar='NAME',
-        help='of several machines, the one whose outputs the gate reads (default: the first)',
-    )
-    make.add_argument('--annotations', metavar='PATH', help='as for `miqa label`; without them: consistency')
-    make.add_argument('--classes', nargs='+', metavar='NAME', help='as for `miqa label`')
-    make.add_argument('--machine-options', nargs='+', default=[], metavar='KEY=VALUE',
-                      help='as for `miqa label`: how a network (.onnx) is used')  # fmt: skip
+    make.add_argument('--evidence', metavar='NAME', help='machine whose outputs the gate reads (default: the first)')
     make.add_argument('--label', choices=('accuracy', 'consistency'), help='default: accuracy with annotations')
-    make.add_argument('--pairs', metavar='CSV', help='columns clean,degraded: these in place of distortions')
-    make.add_argument('--unpaired', action='store_true', help='single pictures as they are: accuracy alone')
     make.add_argument('--versions', type=int, default=12, metavar='N',
                       help='of each picture: a balanced part of kinds and levels, a multiple of 3 (12)')  # fmt: skip
     make.add_argument('--distortions', nargs='+', default=['miqd', 'camera'], choices=DISTORTION_WORDS, metavar='NAME',
@@ -122,13 +109,7 @@ def _add_make(verbs) -> None:
     make.add_argument('--confidence', type=float, default=0.95, metavar='P', help='of the guarantee (default: 0.95)')
     make.add_argument('--network', metavar='FILE',
                       help='ONNX file with an output "features" (default: the packaged model)')  # fmt: skip
-    make.add_argument('--plan', action='store_true', help='print a cost estimate and exit')
     make.add_argument('--seed', type=int, default=1234567, help='of distortions and folds (default: 1234567)')
-    make.add_argument('--device', help='of the machine: cpu, cuda, cuda:1; default: a GPU if there is one')
-    make.add_argument('--batch-size', type=int, default=16, help='pictures for the machine at a time (default: 16)')
-    make.add_argument('--workers', type=int, default=0, help='processes that decode (default: 0, this one)')
-    make.add_argument('--jobs', type=int, default=-1, help='processes that distort and score (default: all cores)')
-    make.add_argument('--quiet', '-q', action='store_true', help='no progress line')
     make.set_defaults(run=run_make)
 
 
@@ -144,45 +125,10 @@ def run_make(args: argparse.Namespace) -> int:
         require(package, 'Making a gate')
     from miqa.gates.make import REPORT, GateOrder, begun, make_gate, packaged_network, plan_gate
     from miqa.labelling import ScoreOptions
-    from miqa.labelling.own_database import Order
-    from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
-    from miqa.machines import machine_configs_of
-    from miqa.machines.recognition.options import file_option
-    from miqa.running.allocator import keep_freed_memory, keep_some_freed_memory
-    from miqa.running.devices import usable_device
-    from miqa.taxonomy import distortions_named
 
-    keep_some_freed_memory()
-    keep_freed_memory()
     folder = Path(args.out)
-    device, classes = str(usable_device(args.device)), given_classes(args.classes)
-    machines = complete_configs(
-        machine_configs_of(args.machine, args.task),
-        lambda: trial_of_folder(args.images, args.task, args.annotations, classes, args.pairs),
-        classes,
-        dict(map(file_option, args.machine_options)),
-        device,
-        None if args.plan else folder / 'data',
-    )
     order = GateOrder(
-        Order(
-            images=args.images,
-            root=folder / 'data',
-            task=args.task,
-            machines=machines,
-            annotations=args.annotations,
-            classes=classes,
-            pairs=args.pairs,
-            unpaired=args.unpaired,
-            distortions=distortions_named(args.distortions),
-            versions_each=args.versions,
-            options=ScoreOptions('soft'),
-            seed=args.seed,
-            device=device,
-            batch_size=args.batch_size,
-            workers=args.workers,
-            jobs=args.jobs,
-        ),
+        source_order(args, folder / 'data', folder / 'data', versions_each=args.versions, options=ScoreOptions('soft')),
         folder,
         args.label,
         args.evidence,

@@ -60,9 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--report', metavar='FILE', help='also write a page (.html): worst first, distribution, what could not be read'
     )
     parser.add_argument('--annotated', metavar='DIR', help='also save each image with its score on a colour scale')
-    parser.add_argument(
-        '--heatmaps', metavar='DIR', help='also save heat maps of the regions that help (blue) and hurt (red)'
-    )
+    parser.add_argument('--heatmaps', metavar='DIR', help='also save heat maps: help (blue), hurt (red)')
     parser.add_argument('--heatmap-method', choices=('occlusion', 'rollout'), default='occlusion')
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress bar and no summary')
     add_download_option(parser, 200)

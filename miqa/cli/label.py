@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from miqa.apis.command_options import SOME_FAILED, check_sources
+from miqa.apis.command_options import SOME_FAILED, add_source_options, check_sources, source_order
 from miqa.taxonomy import counted
 
 #: Labels whose standard deviation is below are equal but for rounding.
@@ -52,37 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from miqa.running.parallel import BACKENDS, parse_shard
     from miqa.taxonomy import DATABASE_TASKS, DISTORTION_WORDS, MEASURES, REGION_PATTERNS
 
-    parser.add_argument('images', metavar='FOLDER', help='pictures, searched recursively')
+    add_source_options(parser)
     parser.add_argument('--out', required=True, metavar='DATA', help='the database, new or unfinished')
     parser.add_argument('--task', required=True, choices=DATABASE_TASKS)
-    parser.add_argument(
-        '--machine', nargs='+', required=True, metavar='MACHINE',
-        help='a model of torchvision, a network (.onnx), a .pt of Ultralytics, a model of transformers, or a config',
-    )  # fmt: skip
-    parser.add_argument(
-        '--annotations', metavar='PATH',
-        help='COCO JSON, folder of YOLO or VOC files, CSV; cls: CSV or FOLDER itself; seg: folder of maps',
-    )  # fmt: skip
-    parser.add_argument(
-        '--classes',
-        nargs='+',
-        metavar='NAME',
-        help='names of the classes in the order of their index, or one file with a name a line',
-    )
-    parser.add_argument(
-        '--machine-options', nargs='+', default=[], metavar='KEY=VALUE',
-        help='how a network (.onnx) is used, where it is not found out: size=416x416, layout=yolo, channels=bgr, ...',
-    )  # fmt: skip
-    parser.add_argument(
-        '--write-config', metavar='FILE', help='write how the network (.onnx) is used, as a config (.py)'
-    )
+    parser.add_argument('--write-config', metavar='FILE', help='write how the .onnx is used, as a config (.py)')
     parser.add_argument(
         '--ignore-index', type=int, choices=(255,), metavar='255',
         help='seg: pixels of this value in the maps do not count (asked for where 255 may be a class)',
     )  # fmt: skip
-    parser.add_argument('--pairs', metavar='CSV', help='columns clean,degraded: these in place of distortions')
-    parser.add_argument('--unpaired', action='store_true', help='single pictures as they are: accuracy alone')
-    parser.add_argument('--plan', action='store_true', help='print a cost estimate and exit')
     parser.add_argument(
         '--distortions', nargs='+', default=['miqd'], choices=DISTORTION_WORDS, metavar='NAME',
         help='names, or families: miqd (ten, the default), extra (five more), camera (what cameras do), all',
@@ -103,61 +80,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=int, default=1234567, help='of distortions and splits (default: 1234567)')
     parser.add_argument('--val-share', type=float, default=0.2, help='share of the sources for val (default: 0.2)')
     parser.add_argument('--shard', type=sentence(parse_shard), default=(1, 1), metavar='I/N', help='do part I of N')
-    parser.add_argument('--device', help='cpu, cuda, cuda:1; default: a GPU if there is one')
-    parser.add_argument('--batch-size', type=int, default=16, help='pictures for a machine at a time (default: 16)')
-    parser.add_argument('--workers', type=int, default=0, help='processes that decode (default: 0, this one)')
-    parser.add_argument('--jobs', type=int, default=-1, help='processes that distort and score (default: all cores)')
     parser.add_argument('--backend', choices=BACKENDS, default='loky', help='loky: here; ray, dask: a cluster')
-    parser.add_argument('--quiet', '-q', action='store_true', help='no progress line')
 
 
 def run(args: argparse.Namespace) -> int:
     """Make the database; returns 1 where the check at the end finds problems, 3 where something was left out."""
     _check_paths(args)
     from miqa.labelling import ScoreOptions
-    from miqa.labelling.own_database import Order, make_database, make_plan
-    from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
-    from miqa.machines import machine_configs_of
-    from miqa.machines.recognition.options import file_option
-    from miqa.running.allocator import keep_freed_memory, keep_some_freed_memory
-    from miqa.running.devices import usable_device
+    from miqa.labelling.own_database import make_database, make_plan
     from miqa.splits.enough import few_sources
-    from miqa.taxonomy import LEVEL_PAIRS, distortions_named, region_pattern
+    from miqa.taxonomy import LEVEL_PAIRS, region_pattern
 
-    keep_some_freed_memory()  # of the processes that make pictures
-    keep_freed_memory()
-    device = str(usable_device(args.device))
-    classes = given_classes(args.classes)
-    machines = complete_configs(
-        machine_configs_of(args.machine, args.task),
-        lambda: trial_of_folder(args.images, args.task, args.annotations, classes, args.pairs),
-        classes,
-        dict(map(file_option, args.machine_options)),
-        device,
-        None if args.plan else args.out,
+    order = source_order(
+        args,
+        args.out,
+        args.out,
         args.write_config,
-    )
-    order = Order(
-        images=args.images,
-        root=args.out,
-        task=args.task,
-        machines=machines,
-        annotations=args.annotations,
-        classes=classes,
         ignored=args.ignore_index,
-        pairs=args.pairs,
-        unpaired=args.unpaired,
-        distortions=distortions_named(args.distortions),
         level_pairs=[pair for pair in LEVEL_PAIRS if region_pattern(*pair) in args.patterns],
         measures=() if 'none' in args.measures else args.measures,
         options=ScoreOptions(args.consistency, args.confidence),
-        seed=args.seed,
         val_share=args.val_share,
         shard=args.shard,
-        device=device,
-        batch_size=args.batch_size,
-        workers=args.workers,
-        jobs=args.jobs,
         backend=args.backend,
     )
     if args.plan:

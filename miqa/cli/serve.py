@@ -33,9 +33,7 @@ Examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
-    parser.add_argument(
-        '--host', default='127.0.0.1', help='address to listen on (default: 127.0.0.1, this computer only)'
-    )
+    parser.add_argument('--host', default='127.0.0.1', help='default: 127.0.0.1, this computer only')
     parser.add_argument('--port', type=int, default=8000, help='default: 8000; 0 for any free one')
     parser.add_argument(
         '--name', action='append', default=[], metavar='HOST',
@@ -44,11 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--api', action='store_true', help='leave out the page')
     parser.add_argument('--open', action='store_true', help='open the page in the browser')
     parser.add_argument('--token-file', metavar='FILE', help='file with the token (default: $MIQA_TOKEN)')
-    parser.add_argument(
-        '--gate',
-        metavar='GATE',
-        help='say of each picture whether it passes this gate of `miqa gate fit` or `miqa gate make`',
-    )
+    parser.add_argument('--gate', metavar='GATE', help='also say whether each picture passes this gate')
     limits = parser.add_argument_group('limits of a request')
     limits.add_argument(
         '--max-upload',

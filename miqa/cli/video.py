@@ -45,9 +45,7 @@ Examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
-    parser.add_argument(
-        'paths', nargs='+', metavar='PATH', help='video file, folder, quoted pattern, or http(s) address'
-    )
+    parser.add_argument('paths', nargs='+', metavar='PATH', help='video file, folder, pattern, or http(s) address')
     parser.add_argument('--out', '-o', metavar='DIR', help='folder for reports')
     parser.add_argument(
         '--plots', nargs='*', choices=('frames', 'seconds', 'both'), default=['frames', 'seconds', 'both']
@@ -76,9 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--fps', type=float, default=2.0, metavar='RATE', help='fps: frames per second (default: 2)')
     group.add_argument('--every', type=int, default=1, metavar='N', help='every: each N-th frame (default: 1)')
     group.add_argument('--assume-fps', type=float, metavar='RATE', help='frame rate to believe instead of the file')
-    group.add_argument(
-        '--segment', type=float, default=2.0, metavar='SECONDS', help='length of worst segments (default: 2)'
-    )
+    group.add_argument('--segment', type=float, default=2.0, metavar='SECONDS', help='length of worst segments (2)')
     add_model_options(parser)
     # Frames are large: a batch of 32 frames of a 4K video would fill 800 MB.
     parser.set_defaults(batch_size=8)
