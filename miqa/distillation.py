@@ -1,4 +1,4 @@
-"""A student for cameras: a small network learns the scores of a teacher on pictures that are damaged on the fly.
+"""Distil a small student for cameras from a teacher, on pictures damaged on the fly.
 
 Knowledge distillation (Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531) for
 quality scores: no labels are needed, only pictures, and a teacher that scores every version. Configs name this module

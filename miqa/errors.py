@@ -1,4 +1,4 @@
-"""The errors that a user may want to catch."""
+"""Errors that a user may want to catch."""
 
 from __future__ import annotations
 

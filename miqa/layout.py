@@ -1,4 +1,4 @@
-"""The layout of a database: every folder, file name and column of it, for reading and for writing.
+"""The layout of a database: all folders, file names and columns.
 
 ::
 

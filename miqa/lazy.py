@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first asked for."""
+"""Lazy imports of a package's public names."""
 
 from __future__ import annotations
 

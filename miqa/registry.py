@@ -1,4 +1,4 @@
-"""Registries of everything that a config can name; children of MMEngine's where MMEngine has one."""
+"""Registries of configurable classes; children of MMEngine's where it has one."""
 
 from __future__ import annotations
 

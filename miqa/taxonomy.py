@@ -1,4 +1,4 @@
-"""The words of the field: tasks, labels, distortions, levels, and the file names that carry them.
+"""Vocabulary: tasks, labels, distortions, levels, and file names that encode them.
 
 Everything here follows MIQD-2.5M (Wang, Zhang, Lin, "Image Quality Assessment for Machines",
 arXiv 2508.19850) and the files that its authors publish. Nothing here touches a disk.

@@ -1,1 +1,1 @@
-"""What people marked in pictures: boxes, masks, classes; one model of objects, readers of every format."""
+"""Annotations made by people: boxes, masks, classes; one model of objects, readers of every format."""

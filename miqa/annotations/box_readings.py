@@ -1,4 +1,4 @@
-"""The ways in which four numbers are a box, and which of them fits all boxes of a set."""
+"""Interpretations of four numbers as a box, and which of them fits all boxes of a set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of classes: read from a text file, one a line, from index 0; and which of them mean the same."""
+"""Names of classes: read from a text file, one per line, from index 0; and compared for equality."""
 
 from __future__ import annotations
 

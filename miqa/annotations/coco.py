@@ -1,4 +1,4 @@
-"""COCO's annotation files, as annotation tools export them: understood, or refused with file, entry and field."""
+"""COCO annotation files as annotation tools export them: parsed, or refused with file, entry and field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shapes of objects in COCO's formats, checked before C code sees them: polygons and run-length encodings."""
+"""Shapes of objects in COCO's formats, checked before C code gets them: polygons and run-length encodings."""
 
 from __future__ import annotations
 

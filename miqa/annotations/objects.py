@@ -1,4 +1,4 @@
-"""Objects in pictures, whatever file they were read from: what every reader of annotations gives."""
+"""Objects in pictures, the common output of all annotation readers."""
 
 from __future__ import annotations
 

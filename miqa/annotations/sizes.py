@@ -1,4 +1,4 @@
-"""Pictures that their EXIF orientation turns, and annotations: of the picture as stored, or as shown?
+"""Pictures with an EXIF rotation: do their annotations refer to the stored or the displayed picture?
 
 One rule holds everywhere: **a picture is what it looks like**. Its pixels are turned as EXIF says before anything is
 done, and annotations are in pixels of the turned picture. Programs that ignore EXIF see the copied original unturned

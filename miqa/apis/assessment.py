@@ -1,4 +1,4 @@
-"""What came of one picture of many."""
+"""The result of scoring one picture of a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many pictures, one call."""
+"""Score many pictures in one call."""
 
 from __future__ import annotations
 

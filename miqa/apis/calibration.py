@@ -1,4 +1,4 @@
-"""Pictures that 8-bit numbers are fitted to."""
+"""Pictures for the calibration of int8 models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that several sub-commands share."""
+"""Options shared by several sub-commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a picture: the kind of damage, how strong it is, and which part of the picture suffers."""
+"""What is wrong with a picture: kind and strength of the damage, and the affected region."""
 
 from __future__ import annotations
 

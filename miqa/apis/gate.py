@@ -1,4 +1,4 @@
-"""A gate before a vision model: let the good pictures through, and never touch the others."""
+"""A gate before a vision model: select good pictures, and never modify the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gate with a promise: a threshold fitted to outcomes."""
+"""Fit the threshold of a gate with a guarantee, from outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gate of one's own, opened: the folder that ``miqa gate make`` wrote.
+"""Load a gate of your own: the folder written by ``miqa gate make``.
 
 ``gate.json`` says what the gate is for: task, label, the machine with its classes, the numbers that its heads take,
 threshold and promise of each head, and checksums of the other files: ``before.onnx`` (picture alone), ``after.onnx``

@@ -1,4 +1,4 @@
-"""The threshold of a gate and what it promises, and the small file that carries it; needs nothing but numpy."""
+"""The threshold of a gate, its guarantee, and the small file that stores both; needs only numpy."""
 
 from __future__ import annotations
 

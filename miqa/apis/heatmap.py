@@ -1,4 +1,4 @@
-"""Which parts of a picture help its score and which hurt it."""
+"""Heat maps: which regions of a picture raise its score and which lower it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a picture comes as, turned into the pixels that a model sees."""
+"""Convert pictures in any form to the pixels that a model takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports that this package makes for itself, because another runtime is faster; kept in the cache folder."""
+"""Exports cached by this package because another runtime is faster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The six published methods: how each is named, built and fed."""
+"""The six published methods: their names, networks and views."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One model, ready to score pictures."""
+"""MIQAModel: one model, ready to score pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a model leaves this process and comes back: exported files, folders, the Hugging Face Hub."""
+"""Save and load models: exported files, folders, the Hugging Face Hub."""
 
 from __future__ import annotations
 

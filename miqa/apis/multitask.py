@@ -1,4 +1,4 @@
-"""Scores for several vision tasks of each picture, with one decoding, one resize and one pass of what is shared."""
+"""Scores for several vision tasks, with decoding, resizing and shared encoders computed once."""
 
 from __future__ import annotations
 

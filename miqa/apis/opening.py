@@ -1,4 +1,4 @@
-"""From a name or a file to what computes its scores."""
+"""Load a model by name or file into the runtime that computes its scores."""
 
 from __future__ import annotations
 

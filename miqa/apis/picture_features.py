@@ -1,6 +1,4 @@
-"""Numbers of a picture from which small heads predict what a machine will make of it: cheap statistics, and the
-features of the packaged quality model over tiles that keep the aspect ratio.
-"""
+"""Features of a picture for small heads: cheap statistics, and the packaged model's features over undistorted tiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a score to a word, and thresholds that keep a wanted share of vision accuracy."""
+"""Quality words for scores, and thresholds that keep a given share of vision accuracy."""
 
 from __future__ import annotations
 

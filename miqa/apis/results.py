@@ -1,4 +1,4 @@
-"""Files of results that survive a stop: what is done is not done again."""
+"""Result files that survive interruptions: finished images are not scored again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What videos, cameras and the page need of a model: an object with ``assess``, and scores that are numbers."""
+"""The scorer interface of videos, cameras and the page: an object with ``assess`` and finite scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is beside its weights: everything that must travel with them, as plain data."""
+"""The specification of a model besides its weights, as plain data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures through a pool of decoding threads into batches, in order, in bounded memory."""
+"""Decode pictures in a thread pool into batches, in order and in bounded memory."""
 
 from __future__ import annotations
 

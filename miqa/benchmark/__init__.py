@@ -1,1 +1,1 @@
-"""What runs models to compare them: methods, resampling by source, baselines, and the benchmark itself."""
+"""Compare models: methods, bootstrap by source, baselines, and the benchmark itself."""

@@ -1,4 +1,4 @@
-"""What one method gains over others in the parts of a test set where models are known to struggle."""
+"""Gains of one method over others in the parts of a test set where models are known to struggle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``--methods`` names, and its predictions for a test set."""
+"""Parse ``--methods``, and get the predictions of each method for a test set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs of one scene in good and bad conditions: how well a score orders the bad pictures by what they cost machines.
+"""Pairs of one scene in good and bad conditions: how well a score predicts the cost of the bad picture.
 
 The label of a scene is how far machines keep their answer to the good picture when they see the bad one. Methods score
 both pictures without their partner. Within a set of scenes the rank correlation (SRCC) says whether the worst pictures

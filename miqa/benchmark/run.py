@@ -1,4 +1,4 @@
-"""Score many methods on the test sets of a database: the numbers behind the tables."""
+"""Score many methods on the test sets of a database: the numbers of the tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranks of values that count several times, from one sort."""
+"""Ranks of repeated values, from one sort."""
 
 from __future__ import annotations
 

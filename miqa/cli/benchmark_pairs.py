@@ -1,4 +1,4 @@
-"""``miqa benchmark-pairs``: how well scores find what real damage costs machines."""
+"""``miqa benchmark-pairs``: how well scores predict what real damage costs machines."""
 
 from __future__ import annotations
 

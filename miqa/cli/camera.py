@@ -1,4 +1,4 @@
-"""``miqa camera``: score a camera or stream while it runs."""
+"""``miqa camera``: score a live camera or stream."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--methods', nargs='+', required=True, metavar='METHOD', help='what to compare, see above')
     parser.add_argument('--task', choices=DATABASE_TASKS, default='cls', help='default: cls')
     parser.add_argument('--label', choices=LABELS, default='composite', help='default: composite')
-    parser.add_argument('--split', choices=('val', 'all'), default='val', help='val: the test split; all: for a cross-validation')
+    parser.add_argument('--split', choices=('val', 'all'), default='val', help='all: for a cross-validation (val)')
     parser.add_argument('--out', default='work_dirs/comparison', help='default: %(default)s')
     parser.add_argument(
         '--mapping', choices=('none', 'linear', 'logistic4', 'logistic5'), default='linear', help='map before RMSE'

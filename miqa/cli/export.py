@@ -1,4 +1,4 @@
-"""``miqa export``: a model for use elsewhere."""
+"""``miqa export``: export a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``miqa filter``: let only the good images of a folder through."""
+"""``miqa filter``: select the good images of a folder."""
 
 from __future__ import annotations
 

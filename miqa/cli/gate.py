@@ -1,4 +1,4 @@
-"""``miqa gate``: make a gate of one's own, fit a threshold that promises something, say what a gate promises."""
+"""``miqa gate``: make a gate, fit a threshold with a guarantee, show the guarantee of a gate."""
 
 from __future__ import annotations
 

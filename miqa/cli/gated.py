@@ -1,4 +1,4 @@
-"""The gate that a command line names: a file of ``miqa gate fit``, or a folder of ``miqa gate make``."""
+"""The gate named on a command line: a file of ``miqa gate fit``, or a folder of ``miqa gate make``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``miqa models``: the models available by name."""
+"""``miqa models``: models available by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``miqa serve``: one server for people and programs."""
+"""``miqa serve``: one server with a page and an HTTP API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the items of a dataset to a batch: stacked in the worker that loaded them."""
+"""Collate the items of a dataset into a batch, in the worker that loaded them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which photographs train a model, which choose its best weights, and which test it: always whole sources."""
+"""Divide photographs into training, selection and test, always by whole sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is this the paper's test set? Its label deviation tells."""
+"""Recognise the paper's test set by its label deviation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MIQD-2.5M from the Hugging Face Hub: which files there are, which are needed, and getting them into the layout."""
+"""MIQD-2.5M on the Hugging Face Hub: its files, the required parts, and their layout on disk."""
 
 from __future__ import annotations
 

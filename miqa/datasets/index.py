@@ -1,4 +1,4 @@
-"""The index of a split: a table of all its samples, built once from the label files and mapped into memory."""
+"""The index of a split: a table of all samples, built once from the label files and memory-mapped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where indexes are kept, when they are built again, and how many processes share one."""
+"""Where indexes are stored, when they are rebuilt, and how processes share one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label files: reading thousands of small CSV files at once, and saying exactly what is wrong in which row."""
+"""Read thousands of small label files at once, with exact errors for each row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dataset: one class for the three tasks, the three labels and all splits."""
+"""MIQDDataset: one class for all tasks, labels and splits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures that were resized once by tools/data/pack.py and are read from memory-mapped shards.
+"""Read resized pictures from the memory-mapped shards of tools/data/pack.py.
 
 A packed folder holds
 

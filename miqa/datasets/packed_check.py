@@ -1,4 +1,4 @@
-"""Is a packed folder whole, and does it belong to the files?"""
+"""Check that a packed folder is complete and belongs to the original files."""
 
 from __future__ import annotations
 

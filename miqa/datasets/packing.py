@@ -1,4 +1,4 @@
-"""Resize every picture of a split once and write it into shards; can be killed and go on."""
+"""Resize every picture of a split once and write it into shards; resumable."""
 
 from __future__ import annotations
 

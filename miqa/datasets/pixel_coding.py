@@ -1,4 +1,4 @@
-"""Lossless coding of a picture's pixels for packing: fast to undo, and less than half the size."""
+"""Lossless pixel coding for packing: fast to decode, and less than half the size."""
 
 from __future__ import annotations
 

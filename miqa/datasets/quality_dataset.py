@@ -1,4 +1,4 @@
-"""What every dataset of quality scores has: a pipeline, epochs, and a way with unreadable files."""
+"""The base of datasets: pipeline, epochs, and handling of unreadable files."""
 
 from __future__ import annotations
 

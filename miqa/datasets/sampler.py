@@ -1,4 +1,4 @@
-"""Which samples each process sees, in which order; the same in a resumed run as in an uninterrupted one."""
+"""Which samples each process gets, in which order; equal in resumed and uninterrupted runs."""
 
 from __future__ import annotations
 

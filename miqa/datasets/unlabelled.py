@@ -1,4 +1,4 @@
-"""Pictures without labels, for a student that learns a teacher's scores."""
+"""Pictures without labels, for distillation from a teacher."""
 
 from __future__ import annotations
 

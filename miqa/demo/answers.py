@@ -1,4 +1,4 @@
-"""What machines say of the pictures of a demo database, on all cores."""
+"""Run machines on the pictures of a demo database, on all cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small database in MIQD's format from photographs that Python packages ship: real images, real labels.
+"""A small database in MIQD's format from photographs shipped with Python packages.
 
 The pictures come from :mod:`miqa.distortions`, the labels from :mod:`miqa.machines` and :mod:`miqa.labelling`, by the
 same functions as for a database of any size. Only what is small about it is decided here.

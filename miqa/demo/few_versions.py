@@ -1,4 +1,4 @@
-"""What the demo databases have in common: few versions of each source, made by the functions of any database."""
+"""Helpers shared by the demo databases: few versions of each source."""
 
 from __future__ import annotations
 

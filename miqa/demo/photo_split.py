@@ -1,4 +1,4 @@
-"""Which of the packaged photographs are the demo's test set, and the seed of everything that is drawn."""
+"""The demo's test photographs, and its random seed."""
 
 from __future__ import annotations
 

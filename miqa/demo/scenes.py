@@ -1,4 +1,4 @@
-"""Scenes with known objects: cut-outs of photographs that Python packages ship, on other photographs.
+"""Scenes with known objects: cut-outs of packaged photographs on other photographs.
 
 Detection needs pictures whose objects are known to the pixel, and no small package ships any. So birds, animals and
 vehicles are cut out of the photographs of :mod:`miqa.pictures.package_photos` and pasted onto photographs without any.

@@ -1,4 +1,4 @@
-"""Small helpers that all distortions share."""
+"""Array helpers shared by all distortions."""
 
 from __future__ import annotations
 

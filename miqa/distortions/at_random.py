@@ -1,4 +1,4 @@
-"""Damage by name and level, and damage as it comes: for training, and for a first try."""
+"""Damage by name and level, and random damage: for training, and for a first try."""
 
 from __future__ import annotations
 

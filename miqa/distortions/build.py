@@ -1,4 +1,4 @@
-"""Make the pictures of a machine-centric quality database: many sources, resumable, sharded, in parallel."""
+"""Write the pictures of a database: many sources, resumable, sharded, in parallel."""
 
 from __future__ import annotations
 

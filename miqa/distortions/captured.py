@@ -1,6 +1,4 @@
-"""Databases of pictures as cameras took them: degraded ones beside clean ones of the same scene, without distortions of
-ours.
-"""
+"""Databases of captured pictures: degraded ones beside clean ones of the same scene, without distortions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a database is made of: its settings, and one record per finished source with every file's checksum.
+"""Settings of a database, and one record per finished source with every file's checksum.
 
 ``{task folder}/manifests/build.json`` holds the settings, which all sources share. ``manifests/{id}.json`` is
 written when all files of a source are whole; it is the proof that the source is done.

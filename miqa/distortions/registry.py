@@ -1,4 +1,4 @@
-"""The registry of distortions: what stands behind the names of :data:`miqa.taxonomy.DISTORTION_FAMILIES`.
+"""The registry of distortions: the functions behind :data:`miqa.taxonomy.DISTORTION_FAMILIES`.
 
 A distortion is a function in a module of this folder and, under the same name in the module's ``STRENGTHS``, its sets
 of parameters, weakest first: 12, of which PSNR chooses five levels for each picture, or five, the levels themselves.

@@ -1,4 +1,4 @@
-"""Contact sheets: what the distortions do to a picture, on one page."""
+"""Contact sheets of distortions."""
 
 from __future__ import annotations
 

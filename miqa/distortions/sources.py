@@ -1,4 +1,4 @@
-"""Which pictures a database is made from, and what they are called in it."""
+"""The source pictures of a database, and their names in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SSIM and MS-SSIM of many versions of one source; what the source needs is computed once.
+"""SSIM and MS-SSIM of many versions of one source; source terms are computed once.
 
 Wang, Bovik, Sheikh and Simoncelli, IEEE Transactions on Image Processing 13, 2004: windows, K1 and K2; Wang, Simoncelli
 and Bovik, Asilomar 2003: the five scales and their weights. Where the papers leave a choice the values are those of

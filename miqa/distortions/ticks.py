@@ -1,4 +1,4 @@
-"""Progress that worker processes of this machine report while a long task runs."""
+"""Progress reported by worker processes during a long task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running: processes, precision, schedule, loops, hooks, and the runner that ties them to MMEngine."""
+"""Training and testing: processes, precision, schedule, loops, hooks, and the runner around MMEngine."""
 
 from .bad_images import ReportBadImages
 from .experiment import build_runner, check_data, load_config, settle

@@ -1,4 +1,4 @@
-"""Say, at the end of an epoch, which image files could not be read."""
+"""Report unreadable image files at the end of an epoch."""
 
 from __future__ import annotations
 

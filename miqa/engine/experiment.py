@@ -1,4 +1,4 @@
-"""From a config file and a few knobs to a runner."""
+"""Build a runner from a config file and a few options."""
 
 from __future__ import annotations
 

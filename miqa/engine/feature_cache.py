@@ -1,4 +1,4 @@
-"""Run a frozen encoder over a split once and keep what it says: a vector per picture."""
+"""Run a frozen encoder over a split once and store its vectors."""
 
 from __future__ import annotations
 

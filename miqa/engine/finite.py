@@ -1,4 +1,4 @@
-"""A run whose numbers have broken stops with a sentence, before its checkpoint is spoilt."""
+"""Stop a run with non-finite numbers before its checkpoint is overwritten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A config whose text is made once for its log, its dumps and all checkpoints that hold it."""
+"""A config whose text is formatted once for its log, dumps and checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens around the steps of a run so that it can be repeated, resumed and believed."""
+"""Hooks for reproducible and resumable runs."""
 
 from __future__ import annotations
 

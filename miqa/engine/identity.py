@@ -1,4 +1,4 @@
-"""What a training depends on, as a short text: for scripts that keep what is finished.
+"""Everything that a training depends on, as a short text, for scripts that skip finished runs.
 
   python -m miqa.engine.identity --data-root data/demo configs/mini/ra_miqa_cls.py [CONFIG ...]
 

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: method, task and label."""
+"""Method, task and label recorded in a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run goes on: its own ``latest.pth``, counted in samples, so that the size of a batch may change between."""
+"""Resume a run from its checkpoint; progress is counted in samples, so the batch size may change."""
 
 from __future__ import annotations
 

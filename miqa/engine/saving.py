@@ -1,4 +1,4 @@
-"""When a run saves, and which weights are its best."""
+"""When a run saves checkpoints, and which weights are the best."""
 
 from __future__ import annotations
 

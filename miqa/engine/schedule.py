@@ -1,4 +1,4 @@
-"""The learning rate at every step, and which parameters decay."""
+"""The learning rate at every step, and weight decay by parameter."""
 
 from __future__ import annotations
 

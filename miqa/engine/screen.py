@@ -1,4 +1,4 @@
-"""What a person sees of a run: what is trained on what, progress and scores. The rest is in the log file."""
+"""Console output of a run: data, progress and scores. The rest is in the log file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing weights honestly: which data decide, when to stop, and what is fitted before the first step."""
+"""Selection of weights: on which data, when to stop, and what is fitted before the first step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a model over a split and say what it predicted for which image."""
+"""Predict a split: which score for which image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a machine's answer to a picture says about its quality, as numbers: for any machine, without its network.
+"""Numeric features of a machine's answer, for any machine, without its network.
 
 Pure functions of predictions as :mod:`miqa.machines.base` defines them, by attribute only, so that nothing of a machine
 is imported. The names of the numbers are part of every gate made from them (:mod:`miqa.apis.gate_model`).

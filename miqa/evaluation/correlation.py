@@ -1,4 +1,4 @@
-"""The four numbers of the field: SRCC, PLCC, KRCC and RMSE."""
+"""The four metrics of the field: SRCC, PLCC, KRCC and RMSE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tails of two distributions, so that fitting a gate needs no SciPy; tests compare them with SciPy's."""
+"""Tails of two distributions without SciPy, for fitting gates; tests compare them with SciPy's."""
 
 from __future__ import annotations
 

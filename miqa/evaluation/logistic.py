@@ -1,4 +1,4 @@
-"""The least-squares logistic curve, found wherever on the scale of the predictions it lies.
+"""Least-squares fit of a logistic curve, robust to the scale of the predictions.
 
 A logistic curve with its level and height, and perhaps a line beside it, is linear in all coefficients but the
 steepness and the midpoint. Only these two are searched; the others follow by linear least squares (variable

@@ -1,4 +1,4 @@
-"""Least-squares maps of predictions onto labels, fitted before an error is measured."""
+"""Least-squares maps of predictions onto labels, fitted before RMSE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MMEngine's side of the correlations: collect from every process, exactly once, in order."""
+"""MMEngine metrics: collect predictions of all processes, exactly once, in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file that every table and plot is made from: one row for each test image."""
+"""The predictions file behind every table and plot: one row per test image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers that the paper printed, as data.
+"""The paper's numbers, as data.
 
 Source: Wang, Zhang and Lin, "Image Quality Assessment for Machines: Paradigm, Large-scale Database, and Models",
 arXiv:2508.19850 (2025). ``published_tables.csv`` holds Table 1 (composite labels) and Table 2 (consistency and

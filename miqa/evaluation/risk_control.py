@@ -1,4 +1,4 @@
-"""Thresholds on a score that promise something, from a calibration set of limited size.
+"""Thresholds on a score with a guarantee, from a finite calibration set.
 
 The search is Learn then Test (Angelopoulos, Bates, Candes, Jordan, Lei: arXiv 2110.01052): each candidate threshold is
 a hypothesis "what passes is worse than the target", tested in fixed sequences from strict to lax, so that the chance of

@@ -1,4 +1,4 @@
-"""Small heads from numbers of pictures and answers to the outcome: trained by scikit-learn, kept as ONNX.
+"""Small heads from features of pictures and answers to the outcome: trained by scikit-learn, stored as ONNX.
 
 A head is the mean of a ridge regression on all numbers and of extremely randomised trees on the named ones and on the
 leading principal components of the network's. Both were chosen by cross-validation on training photographs alone, see

@@ -1,4 +1,4 @@
-"""From a folder of pictures and a machine to a gate of one's own: what ``miqa gate make`` does.
+"""``miqa gate make``: from a folder of pictures and a machine to a gate.
 
 Everything is kept below the gate's folder and a second run goes on where the first stopped: ``data/`` is the labelled
 database of ``miqa label``, ``features/`` the numbers of the pictures; heads, report and at last ``gate.json`` are

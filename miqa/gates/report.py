@@ -1,4 +1,4 @@
-"""The report of a gate: one page that opens offline, in plain words first."""
+"""The report of a gate: one offline page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the heads of a gate are trained on: numbers and outcome of every labelled picture of a database."""
+"""Training samples of gate heads: features and outcome of every labelled picture of a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a score is worth as a filter: rank correlation, and what is gained by dropping its lowest, with intervals.
+"""Value of a score as a filter: rank correlation, and the gain of dropping the lowest, with intervals.
 
 Pictures of one source share its scene, so every interval is a bootstrap over sources
 (:mod:`miqa.benchmark.bootstrap` says where that comes from).

@@ -1,4 +1,4 @@
-"""Quality scores where people look at pictures: FiftyOne, Hugging Face ``datasets``, and streams of frames.
+"""Quality scores in other tools: FiftyOne, Hugging Face ``datasets``, and streams of frames.
 
 Each is an extra: ``pip install 'miqa[fiftyone]'``, ``'miqa[datasets]'``, ``'miqa[supervision]'``. Nothing here is
 imported before it is asked for.

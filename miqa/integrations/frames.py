@@ -1,4 +1,4 @@
-"""A filter for frames: between a source of frames and whatever looks at them."""
+"""A filter between a source of frames and its consumer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this project writes: whole files or none, one writer, checksums, versions."""
+"""Writing files: atomically, by one writer, with checksums and versions."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Files from the internet: checked, resumable, and whole or not there."""
+"""Downloads: checked, resumable and atomic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic files: complete or absent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One writer for each folder or file: the second is told who the first is."""
+"""One writer for each folder or file; a second one gets an error that names the first."""
 
 from __future__ import annotations
 

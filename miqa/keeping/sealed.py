@@ -1,4 +1,4 @@
-"""Files that this project keeps for itself carry a checksum, which is compared wherever they are read.
+"""Files with a checksum, which is compared wherever they are read.
 
 A disk, a copy or a careless editor may change a byte; what is computed from it would be wrong without a word.
 """

@@ -1,4 +1,4 @@
-"""Temporary files beside the files that they become, and what killed processes left of them."""
+"""Temporary files beside their targets, and removal of those left by killed processes."""
 
 from __future__ import annotations
 

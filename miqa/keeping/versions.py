@@ -1,4 +1,4 @@
-"""Which software made a file, for manifests."""
+"""Software versions, for manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A labelled database from a folder of pictures and a machine, in one go: what ``miqa label`` does."""
+"""``miqa label``: from a folder of pictures and a machine to a labelled database."""
 
 from __future__ import annotations
 

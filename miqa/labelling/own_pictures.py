@@ -1,4 +1,4 @@
-"""From a folder of a user's pictures and annotations to the sources and ground truth of a database."""
+"""Import a user's pictures and annotations as sources and ground truth of a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a database will cost: measured on a sample of the user's images, on this machine, and extrapolated."""
+"""Estimate the cost of a database: measured on a sample of the user's images, and extrapolated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of networks whose use is still to be found out: tried on the pictures at hand, kept beside the results."""
+"""Network files without a config: tried on the user's pictures; the result is stored beside the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of one semantic segmenter for each distorted image, from its kept responses."""
+"""Scores of one semantic segmenter for each distorted image, from its stored responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a database whole? Images, records, responses, labels and splits, with every problem in a sentence."""
+"""Verify a database: images, records, responses, labels and splits, each problem in a sentence."""
 
 from __future__ import annotations
 

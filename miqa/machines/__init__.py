@@ -1,4 +1,4 @@
-"""Machines, vision models whose behaviour labels a database: images in, predictions out, every response kept."""
+"""Machines, the vision models whose behaviour labels a database; every response is stored."""
 
 from typing import TYPE_CHECKING
 

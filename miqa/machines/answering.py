@@ -1,4 +1,4 @@
-"""From prepared pictures to rows of responses: each answer checked, one picture's failure its own alone."""
+"""From prepared pictures to rows of responses: each answer is checked, and failures affect one picture only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the tensors of networks to predictions: what several families of machines share."""
+"""Convert network outputs to predictions: helpers shared by several kinds of machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a machine, a vision model whose behaviour is labelled, is here: uint8 pictures in, predictions out."""
+"""The interface of machines: uint8 pictures in, predictions out."""
 
 from __future__ import annotations
 

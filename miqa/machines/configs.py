@@ -1,4 +1,4 @@
-"""Lists of machines in config files, and the machines built from them."""
+"""Machine lists in config files, and building machines from them."""
 
 from __future__ import annotations
 

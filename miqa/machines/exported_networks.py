@@ -1,4 +1,4 @@
-"""Networks in exported files, run as they are: what goes in, what comes out, and what the file says about itself."""
+"""Networks in exported files: inputs, outputs and metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images a database holds: the clean sources and their distorted versions, by the folders of MIQD."""
+"""The images of a database: clean sources and their distorted versions, from MIQD's folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of libraries' models, read from the libraries' sources: importing them takes seconds, a wrong name does not."""
+"""Names of libraries' models, read from their sources without importing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small Mask R-CNNs on packaged backbones: detectors and segmenters that are trained in a minute on a CPU.
+"""Small Mask R-CNNs on packaged backbones, trained in a minute on a CPU.
 
 For demonstrations and tests where no pretrained detector can be fetched. A config of machines names
 :func:`lite_mask_rcnn`, and the file of weights that :func:`train_lite_rcnn` wrote.

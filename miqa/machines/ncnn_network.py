@@ -1,4 +1,4 @@
-"""Networks in the two files of ncnn, ``.param`` and ``.bin``, run on the CPU, as phones and cameras do."""
+"""ncnn networks (``.param`` and ``.bin``), run on the CPU."""
 
 from __future__ import annotations
 

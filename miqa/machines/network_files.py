@@ -1,4 +1,4 @@
-"""Networks in files, opened by the ending of their names."""
+"""Open network files by suffix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the outputs of common exports of detectors mean: from a network's arrays to boxes, scores, labels and masks.
+"""Output layouts of exported detectors: from a network's arrays to boxes, scores, labels and masks.
 
 A layout is a function of the outputs by name, where the image lies in the input, and the options.
 """

@@ -1,4 +1,4 @@
-"""Networks in ONNX files as machines, through onnxruntime."""
+"""ONNX networks as machines, run by ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heads of detectors that say something at every place of one or several grids: from their arrays to boxes and scores.
+"""Dense detector heads: from grids of predictions to boxes and scores.
 
 A *place* is a cell of a grid (or an anchor), for which a head gives a box, a score for each class, and perhaps an
 objectness. The grids of one head have strides such as 8, 16 and 32 pixels of the input, the finest first, row by row.

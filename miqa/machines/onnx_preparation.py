@@ -1,4 +1,4 @@
-"""Images for networks in ONNX files: resized by stretching or letterboxing, normalised, and the way back to pixels."""
+"""Preprocessing of exported networks: stretching or letterboxing, normalisation, and the inverse mapping."""
 
 from __future__ import annotations
 

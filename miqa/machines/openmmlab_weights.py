@@ -1,4 +1,4 @@
-"""Checkpoints of MMDetection and MMSegmentation: fetched once, read without running code, fitted to a network.
+"""Checkpoints of MMDetection and MMSegmentation: fetched once, loaded without running code.
 
 OpenMMLab's own loader reads a file that holds more than tensors with code and all, and leaves random weights where a
 name is missing.

@@ -1,4 +1,4 @@
-"""Model zoos of MMDetection and MMSegmentation, as the packages list them: names, configs, weights, published accuracy.
+"""Model zoos of MMDetection and MMSegmentation: names, configs, weights, published accuracies.
 
 No network is needed to read them.
 """

@@ -1,4 +1,4 @@
-"""The raw response of every machine to every image, in Parquet: the record from which labels are computed.
+"""Raw responses of machines in Parquet: the record from which labels are computed.
 
 ``{task folder}/responses/{machine}/`` holds ``manifest.json`` (what made the responses), parts
 ``{shard}-of-{shards}-{number}.parquet`` with whole sources each, and ``checksums-{shard}-of-{shards}.json`` with rows

@@ -1,4 +1,4 @@
-"""Run a machine over a database: workers decode, the network sees batches, whole parts go to disk."""
+"""Run a machine over a database: workers decode, the network gets batches, complete parts are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks in TensorFlow Lite files, run by LiteRT on the CPU, as phones and cameras do."""
+"""TensorFlow Lite networks, run by LiteRT on the CPU."""
 
 from __future__ import annotations
 

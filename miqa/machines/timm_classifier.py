@@ -1,4 +1,4 @@
-"""Classifiers from timm: pretrained from the model hub, from a checkpoint file, or with packaged weights."""
+"""timm classifiers: pretrained from the hub, from a checkpoint, or with packaged weights."""
 
 from __future__ import annotations
 

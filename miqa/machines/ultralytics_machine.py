@@ -1,4 +1,4 @@
-"""Classifiers, detectors and instance segmenters of Ultralytics, in files of the user's.
+"""Classifiers, detectors and instance segmenters in Ultralytics files.
 
 Ultralytics is licensed under AGPL-3.0 (or a licence that one buys): who passes on, or serves over a network, what uses
 it owes its source. It is an extra of its own, and nothing else here needs it.

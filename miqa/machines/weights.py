@@ -1,4 +1,4 @@
-"""Weights of machines: read without running code, fitted to a network, or random by a seed."""
+"""Machine weights: loaded without running code, or random with a seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small Mask R-CNNs on packaged backbones: machines that label a demo, and probes of the models that learn from it.
+"""Small Mask R-CNNs on packaged backbones: machines of the demo, and probes of models.
 
 Their training is in :mod:`miqa.machines.lite_rcnn`.
 """

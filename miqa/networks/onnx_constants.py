@@ -1,4 +1,4 @@
-"""What ONNX Runtime would compute while it opens a file: all that depends on no input (constant folding).
+"""Bound the constant folding of ONNX Runtime while it opens a file.
 
 No limit on memory or time holds then. So the sizes of all such tensors are inferred before, without computing any.
 """

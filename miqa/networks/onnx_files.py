@@ -1,4 +1,4 @@
-"""What is checked of an ONNX file is what runs: it is read by `onnx`, checked, and written again from what was read.
+"""Read ONNX files safely: parsed by `onnx`, checked, and rewritten from the checked content.
 
 ONNX Runtime never gets a stranger's bytes or path: two parsers may read one file in two ways. Fields that `onnx` does
 not know are dropped; tensors in other files are handed over as bytes.

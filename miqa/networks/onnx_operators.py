@@ -1,4 +1,4 @@
-"""Operators of ONNX files, by what they may do."""
+"""ONNX operators by their capabilities."""
 
 #: Operators of one quality model: of tensors, without loops, sequences, texts, random numbers and decoders of files.
 _PLAIN = """

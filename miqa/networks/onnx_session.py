@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime that compute where they were asked to, or say that they cannot."""
+"""ONNX Runtime sessions on the requested device, or an error."""
 
 from __future__ import annotations
 

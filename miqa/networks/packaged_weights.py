@@ -1,4 +1,4 @@
-"""Real ImageNet classifiers whose weights come inside Python packages, so that they need no model hub."""
+"""ImageNet classifiers whose weights ship in Python packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What named tensors are, in 64 digits."""
+"""A hash of named tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the process that computations depend on, kept as they are around what others wrote."""
+"""Isolate process-wide PyTorch settings around third-party code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others wrote: opening files, addresses, fetching, walking, tables, JSON, checkpoints, configs."""
+"""External input: opening files, addresses, fetching, walking, tables, JSON, checkpoints, configs."""
 
 from typing import TYPE_CHECKING
 

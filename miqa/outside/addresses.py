@@ -1,4 +1,4 @@
-"""Addresses on the network: which are some, which may be asked, and how they are named without their secrets."""
+"""URLs: parsing, access rules, and redaction of secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a config that comes with weights may say: the kinds of values, each checked and made anew.
+"""Allowed values in configs that come with weights, each checked and rebuilt.
 
 A network's class lists its options in ``foreign_options``, a dict of the kinds below. Options that only matter when
 training starts (``pretrained``, ``weights``) are :class:`Ignored`: what they would load is in the file already.

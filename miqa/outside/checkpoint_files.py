@@ -1,4 +1,4 @@
-"""Reading checkpoints without running what is in them, and fitting their tensors to a network's."""
+"""Read checkpoints without running code, and match their tensors to a network."""
 
 from __future__ import annotations
 

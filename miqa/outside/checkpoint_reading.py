@@ -1,4 +1,4 @@
-"""Reads what ``torch.save`` wrote, by instructions and names on a list, in one pass: what is checked is what is read.
+"""A restricted reader of ``torch.save`` files: only listed instructions and names, in one pass.
 
 PyTorch's ``weights_only=True`` runs no code of a file, but its parsers follow whatever a file declares: text codecs,
 compressed records, tensors that grow, names that differ in case. Here instructions are those of a dict of tensors and

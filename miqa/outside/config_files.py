@@ -1,4 +1,4 @@
-"""Config files of Python: read by MMEngine, and what is wrong with one said in a sentence."""
+"""Python config files, read by MMEngine, with errors as sentences."""
 
 from __future__ import annotations
 

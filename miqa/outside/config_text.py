@@ -1,4 +1,4 @@
-"""Read the text of a config without running it."""
+"""Parse a config without running it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the configs are: beside the package in a checkout, inside it where it was installed as a wheel."""
+"""Location of the configs: beside the package in a checkout, inside it in a wheel."""
 
 from __future__ import annotations
 

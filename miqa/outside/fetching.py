@@ -1,4 +1,4 @@
-"""Fetch one file from an address that a user named: bounded in size and time, and without its secrets in any error."""
+"""Fetch a file from a URL: bounded in size and time, without secrets in errors."""
 
 from __future__ import annotations
 

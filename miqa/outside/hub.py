@@ -1,4 +1,4 @@
-"""The Hugging Face Hub without waiting for it where it cannot be reached."""
+"""Access to the Hugging Face Hub without waiting where it is unreachable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read JSON that somebody else may have written."""
+"""Parse untrusted JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of files are bytes: how they are written as text, read back, printed, and kept short enough."""
+"""File names as bytes: writing as text, reading back, printing, shortening."""
 
 from __future__ import annotations
 

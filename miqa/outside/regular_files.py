@@ -1,4 +1,4 @@
-"""Opening files that are files: never a device, pipe, socket or folder that a path may lead to."""
+"""Open regular files only: never a device, pipe, socket or folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files behind addresses that the user named on the command line: fetched when they are read, removed afterwards."""
+"""Files at URLs from the command line: fetched when read, removed afterwards."""
 
 from __future__ import annotations
 

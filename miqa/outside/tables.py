@@ -1,4 +1,4 @@
-"""CSV files as people's programs write them: understood where only one thing can be meant, else a sentence."""
+"""CSV files of other programs: parsed if unambiguous, else an error."""
 
 from __future__ import annotations
 

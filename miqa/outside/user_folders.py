@@ -1,4 +1,4 @@
-"""Folders of the user that this project writes to without being told: the cache."""
+"""The user's cache folder."""
 
 from __future__ import annotations
 

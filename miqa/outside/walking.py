@@ -1,4 +1,4 @@
-"""The one way in which folders are walked: links are followed, each place once, and nothing is lost without a word."""
+"""Folder traversal: links are followed, each place is visited once, and skipped folders are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file becomes pixels: headers, decoders, orientation, value ranges, resizing; bounded in memory and time."""
+"""Decode picture files: headers, decoders, orientation, value ranges, resizing; bounded in memory and time."""
 
 from typing import TYPE_CHECKING
 

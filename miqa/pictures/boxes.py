@@ -1,4 +1,4 @@
-"""Formats that are made of boxes (ISO 14496-12): AVIF, HEIC and JPEG 2000."""
+"""Box-structured formats (ISO 14496-12): AVIF, HEIC and JPEG 2000."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large the coded pixels of an AVIF or HEIC file are: decoders allocate by these, whatever the file states outside.
+"""Coded sizes of AVIF and HEIC files, by which decoders allocate memory.
 
 Units of AV1 are those of its specification (sections 5.5, 5.9), of HEVC those of ITU-T H.265 (7.3.1, 7.3.2), items and
 tracks those of ISO 14496-12 and ISO 23008-12. Of all of them only the sizes are read.

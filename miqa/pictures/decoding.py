@@ -1,4 +1,4 @@
-"""From a picture file to upright 8-bit RGB, at full size or, for huge files, at a fraction of it."""
+"""Decode a picture file to upright 8-bit RGB, at full size or, for huge files, at a fraction of it."""
 
 from __future__ import annotations
 

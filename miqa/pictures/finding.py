@@ -1,4 +1,4 @@
-"""From what a command is given to the image files that are meant: files, folders, patterns, a list on stdin."""
+"""Find the image files of a command: files, folders, patterns, a list on stdin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the beginning of a picture file says, without decoding it and without trusting it."""
+"""Parse the header of a picture file without decoding or trusting it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two common formats, segment by segment: size, orientation, and the file without its metadata."""
+"""JPEG and PNG by segments: size, orientation, and the file without its metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several threads that decode share one amount of memory."""
+"""A memory budget shared by decoding threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which way is up, by EXIF or XMP: a number of 1 to 8, and 1 for whatever is damaged."""
+"""Orientation by EXIF or XMP: 1 to 8, and 1 if damaged."""
 
 from __future__ import annotations
 

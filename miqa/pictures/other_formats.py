@@ -1,4 +1,4 @@
-"""Which format a file is in, by its first bytes, and the headers of the small formats."""
+"""Format detection by first bytes, and headers of small formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photographs that Python packages ship: enough to build a small database on a machine without any data.
+"""Photographs shipped with Python packages, for databases without any data.
 
 ``package_photos.csv`` beside this file lists them: ``package`` (import name), ``file`` (below the package),
 ``class_index`` and ``class_name`` (ImageNet-1k), ``sha256`` of the file, ``note``. The classes of foolbox's

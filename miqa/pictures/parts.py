@@ -1,4 +1,4 @@
-"""A file with some of its parts left out or replaced, read as if it were whole."""
+"""A view of a file with some parts omitted or replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain PNG files, which are most of a database, by the fastest decoder there is."""
+"""Fast decoding of plain PNG files, the bulk of a database."""
 
 from __future__ import annotations
 

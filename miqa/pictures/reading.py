@@ -1,4 +1,4 @@
-"""The one place where a picture becomes an array.
+"""Read a picture file into an array.
 
 Files are read without trusting them: only regular files of bounded size, only formats of an allow-list, the size in
 pixels before the pixels, and of the metadata nothing but the orientation, which is best effort. What the numbers of

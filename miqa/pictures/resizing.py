@@ -1,4 +1,4 @@
-"""The one resize of a picture and the cut of its views, on arrays alone."""
+"""Resizing and cropping of arrays."""
 
 from __future__ import annotations
 

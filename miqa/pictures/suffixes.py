@@ -1,4 +1,4 @@
-"""Endings of the names of picture files."""
+"""Suffixes of picture files."""
 
 from __future__ import annotations
 

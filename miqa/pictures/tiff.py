@@ -1,4 +1,4 @@
-"""The first directory of a TIFF file: size, kind of numbers, stated range, and the file with nothing else in it."""
+"""The first directory of a TIFF file: size, number type, stated range, and the file reduced to it."""
 
 from __future__ import annotations
 

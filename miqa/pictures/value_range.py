@@ -1,4 +1,4 @@
-"""What the numbers of a picture mean: the one rule by which they become bytes.
+"""Conversion of pixel values to bytes.
 
 - 8 bits a channel: 0 is black, 255 is white.
 - 9 to 16 bits a channel: black is 0, white is the highest value of the bits that the file states (``BitsPerSample``);

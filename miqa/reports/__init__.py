@@ -1,1 +1,1 @@
-"""Tables and plots, made from dumped predictions alone."""
+"""Tables and plots from stored predictions."""

@@ -1,4 +1,4 @@
-"""How accuracy and consistency fall with the level of a distortion, from the kept scores of machines."""
+"""Accuracy and consistency by distortion level, from stored scores of machines."""
 
 from __future__ import annotations
 

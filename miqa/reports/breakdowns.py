@@ -1,4 +1,4 @@
-"""Where a method does well and where it does not: scores of parts, across tasks and labels, and its worst errors."""
+"""Where a method works and where it fails: scores of parts, across tasks and labels, and worst errors."""
 
 from __future__ import annotations
 

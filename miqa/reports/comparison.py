@@ -1,4 +1,4 @@
-"""Several ways of scoring the same test images, side by side: one table, scatter plots, filter curves."""
+"""Compare scoring methods on the same images: table, scatter plots, filter curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTML by Jinja2, in which every value is escaped unless it is HTML of ours already."""
+"""HTML by Jinja2 with escaping of all values except generated HTML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a score help? What machines get right on the images that are left when the worst-scored are removed.
+"""Filter benefit: machine accuracy on the images that remain after removing the worst-scored.
 
 For each machine, top-1 (cls), average precision at IoU 0.75 (det, ins) or mean IoU (seg) of single images is averaged
 over the images kept, against the share removed. A useful score makes the curve rise; a random order leaves it flat; the

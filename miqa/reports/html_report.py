@@ -1,4 +1,4 @@
-"""One self-contained page about runs and benchmarks."""
+"""A self-contained page about runs and benchmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The results of pairs in files: tables, a picture, a page."""
+"""Reports of pairs: tables, a picture, a page."""
 
 from __future__ import annotations
 

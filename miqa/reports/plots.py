@@ -1,4 +1,4 @@
-"""Two pictures of how well scores work: predictions against labels, and what filtering by score gains.
+"""Scatter plots of predictions and labels, and filter curves.
 
 Pure functions over arrays; they draw with matplotlib's file backend, so no display is needed, and change no
 global state of matplotlib.

@@ -1,4 +1,4 @@
-"""One HTML page that holds all it shows: styles, pictures and tables, with nothing to fetch.
+"""A self-contained HTML page: styles, pictures and tables.
 
 Every function returns :class:`markupsafe.Markup`: HTML of ours, whose values are escaped. Plain text that is put
 beside it, by ``+`` or into a section, is escaped in turn.

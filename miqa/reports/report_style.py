@@ -1,4 +1,4 @@
-"""Look and behaviour of the report page: light and dark, wide tables that scroll, figures on white."""
+"""Styles and scripts of the report page: light and dark, scrollable tables."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #5b6675; --line: #dfe4ea; --page: #f6f7f9; --card:

@@ -1,4 +1,4 @@
-"""What a run has left in its folder: config, curves, predictions, environment."""
+"""Results in a run's folder: config, curves, predictions, environment."""
 
 from __future__ import annotations
 

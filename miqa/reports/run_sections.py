@@ -1,4 +1,4 @@
-"""Sections of the report about one run, and about several runs together."""
+"""Report sections about one run, and about several runs."""
 
 from __future__ import annotations
 

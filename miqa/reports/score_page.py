@@ -1,4 +1,4 @@
-"""What pages of scored pictures and of scored videos share: their place, their thumbnails, and how they are written."""
+"""Helpers shared by pages of pictures and videos: location, thumbnails, writing."""
 
 from __future__ import annotations
 

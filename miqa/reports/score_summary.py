@@ -1,4 +1,4 @@
-"""Many scores in a few lines of text, counted as they come."""
+"""A streaming summary of many scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One page of scored pictures that opens offline: worst first, distribution, what could not be read."""
+"""An offline page of scored pictures: worst first, distribution, unreadable files."""
 
 from __future__ import annotations
 

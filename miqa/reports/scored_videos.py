@@ -1,4 +1,4 @@
-"""One page of scored videos that opens offline: worst first, with curves, worst segments and kinds of damage."""
+"""An offline page of scored videos: worst first, curves, worst segments, kinds of damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process, for programs that compute on CPUs."""
+"""Memory allocator settings for CPU programs: keep freed memory."""
 
 from __future__ import annotations
 

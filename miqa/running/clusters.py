@@ -1,4 +1,4 @@
-"""Work spread over a Ray or Dask cluster: results as they come, a lost worker costs its tasks and nothing else."""
+"""Parallel work on Ray or Dask: streaming results; a lost worker only repeats its tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a command ends: with a sentence, with nothing left running, and with nothing half-written left behind."""
+"""Command line frame: errors as sentences, clean exit of workers, no half-written files."""
 
 from __future__ import annotations
 

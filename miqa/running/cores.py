@@ -1,4 +1,4 @@
-"""How many cores this process may use: those of the machine, of its affinity, and of its container's quota."""
+"""Number of usable cores: of the machine, the affinity mask and the container quota."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The devices that compute; their names also for programs that do without PyTorch."""
+"""Compute devices, also named without PyTorch."""
 
 from __future__ import annotations
 

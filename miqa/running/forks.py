@@ -1,4 +1,4 @@
-"""Notices that a process was forked after something was opened that has threads of its own."""
+"""Detect forks after objects with threads were opened."""
 
 from __future__ import annotations
 

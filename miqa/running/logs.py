@@ -1,4 +1,4 @@
-"""Log handlers that report once, in a sentence, that a log cannot be written."""
+"""Log handlers that report a failing log once."""
 
 from __future__ import annotations
 

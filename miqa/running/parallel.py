@@ -1,4 +1,4 @@
-"""The same function over many things, on this machine's cores or on a cluster."""
+"""Parallel map over processes or a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this machine's processor is and which number formats it has of its own."""
+"""Processor name and its native number formats."""
 
 from __future__ import annotations
 

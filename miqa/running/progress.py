@@ -1,4 +1,4 @@
-"""Progress bars: each its own, or all stages of a long command on one line."""
+"""Progress bars, separate or combined on one line."""
 
 from __future__ import annotations
 

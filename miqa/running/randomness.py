@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, not on who asks first."""
+"""Named random generators, independent of call order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optional packages, asked for by name with the command that installs them."""
+"""Optional packages, with their install command in errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which arguments a class takes."""
+"""Arguments accepted by a class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user's surroundings can cause: closed streams, no home, no name, little shared memory, few processes.
+"""Environment problems: closed streams, no home, no name, little shared memory, few processes.
 
 Each becomes one sentence that says what to do. :func:`miqa.running.command_line.run_command` asks here, and nothing
 else does.

@@ -1,4 +1,4 @@
-"""PyTorch's torchrun with an end that people can read: ``python -m miqa.running.torchrun ... SCRIPT``.
+"""torchrun with readable errors: ``python -m miqa.running.torchrun ... SCRIPT``.
 
 It takes torchrun's own options. An error that all processes have is said once, see :func:`miqa.running.command_line.
 first_to_say`, and torchrun's tables and tracebacks about processes that ended are left out.

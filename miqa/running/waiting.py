@@ -1,4 +1,4 @@
-"""Threads that wait sleep, and there are as many as this process has cores: settings of the whole process."""
+"""Thread settings: sleeping waits, one thread per core."""
 
 from __future__ import annotations
 

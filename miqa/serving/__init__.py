@@ -1,1 +1,1 @@
-"""One HTTP server: endpoint, request guard, limits, and the page."""
+"""The HTTP server: endpoint, request guard, limits, page."""

@@ -1,4 +1,4 @@
-"""Which values of the headers Host and Origin belong to this server."""
+"""Accepted Host and Origin headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of many requests in one forward pass."""
+"""Batch pictures of several requests in one forward pass."""
 
 from __future__ import annotations
 

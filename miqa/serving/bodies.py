@@ -1,4 +1,4 @@
-"""Request bodies: a form of files, one file, or a list of addresses."""
+"""Request bodies: a form of files, one file, or a list of URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits on connections, which hold before there is a request: how many, and for how long without one."""
+"""Connection limits before a request: number and idle time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run an ASGI application until a signal stops it, and shut it down in order."""
+"""Serve an ASGI application until a signal, with an orderly shutdown."""
 
 from __future__ import annotations
 

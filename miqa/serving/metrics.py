@@ -1,4 +1,4 @@
-"""What the scoring endpoint counts, for Prometheus."""
+"""Prometheus metrics of the scoring endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page and the documentation of the server: two HTML files that load nothing."""
+"""The page and the API documentation: two self-contained HTML files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks in front of an ASGI application: names, paths, sizes of bodies and the time that they take."""
+"""ASGI middleware for hosts, paths, body sizes and timeouts."""
 
 from __future__ import annotations
 

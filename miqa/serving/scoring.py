@@ -1,4 +1,4 @@
-"""From a file of a request to its score, in threads, while the server goes on answering."""
+"""Score an uploaded file in threads."""
 
 from __future__ import annotations
 

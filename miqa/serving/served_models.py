@@ -1,4 +1,4 @@
-"""The models of one server: one, or one for each task and label that a request may choose."""
+"""The models of a server: one, or one per task and label."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Which sources train and which test: reading and writing the lists."""
+"""Train and test splits: reading and writing source lists."""

@@ -1,4 +1,4 @@
-"""How many photographs make numbers that say something."""
+"""How many photographs give reliable numbers."""
 
 from __future__ import annotations
 

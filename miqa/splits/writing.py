@@ -1,4 +1,4 @@
-"""Getting split files: the official ones from their authors, or new ones from the sources that have labels."""
+"""Write split files: the official ones, or new ones from labelled sources."""
 
 from __future__ import annotations
 

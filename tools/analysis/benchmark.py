@@ -104,7 +104,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     parser.add_argument('--methods', nargs='+', required=True, metavar='METHOD', help='rows of the tables, see above')
     parser.add_argument('--tasks', '--task', nargs='+', choices=DATABASE_TASKS, help="default: the database's")
     parser.add_argument('--labels', '--label', nargs='+', choices=LABELS, default=list(LABELS), help='default: all')
-    parser.add_argument('--split', choices=('val', 'all'), default='val', help='val: the test split; all: for a cross-validation')
+    parser.add_argument('--split', choices=('val', 'all'), default='val', help='all: for a cross-validation (val)')
     parser.add_argument('--out', default='work_dirs/benchmark', help='folder of the results (default: %(default)s)')
     parser.add_argument('--mapping', choices=['none', *filter(None, MAPPINGS)], default='linear', help='before RMSE')
     parser.add_argument('--resamples', type=int, default=1000, help='bootstrap resamples (default: 1000)')

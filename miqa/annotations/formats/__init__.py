@@ -1,4 +1,4 @@
-"""Ground truth as other programs write it: read strictly, and turned into the files of a database."""
+"""Ground truth written by other programs: read strictly and converted to the files of a database."""
 
 from .boxes_csv import read_boxes_csv
 from .classes import image_folder_classes, read_class_table

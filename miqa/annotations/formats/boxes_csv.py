@@ -1,4 +1,4 @@
-"""Boxes in a CSV: a line for each object."""
+"""Boxes in a CSV file, one object per line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""COCO's own file: read and checked once, and kept as it is."""
+"""COCO's own file: read and checked once, and stored unchanged."""
 
 from __future__ import annotations
 

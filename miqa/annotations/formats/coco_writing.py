@@ -1,4 +1,4 @@
-"""From objects of any reader to the COCO file of a database."""
+"""Write the objects of any reader as the COCO file of a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of annotation formats, and which of them a path holds."""
+"""The table of annotation formats, and detection of the format of a path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What readers of one file for each picture, and of XML, share."""
+"""Helpers shared by readers of one file per picture and of XML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a format of annotations is: how it is recognised, what reads it, and what it holds."""
+"""The interface of annotation formats: how one is recognised, its reader, and what it holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LabelMe's JSON files, one for each picture: shapes in pixels (https://github.com/wkentaro/labelme).
+"""LabelMe's JSON files, one per picture: shapes in pixels (https://github.com/wkentaro/labelme).
 
 Read are polygons, rectangles (turned ones, too), circles and masks. Shapes of one label and one ``group_id`` are parts
 of one object. Points and lines have no area: they are skipped and counted. What is labelled ``__ignore__``, which

@@ -1,4 +1,4 @@
-"""A folder of maps of classes, one PNG file for each picture: their values are looked at before anything is made."""
+"""A folder of class maps, one PNG file per picture; their values are checked before anything is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pascal VOC's XML files, one for each picture.
+"""Pascal VOC's XML files, one per picture.
 
 Corners count pixels from 1, so that 1 is taken from left and top, as Detectron2 does; where a corner of a set is 0, its
 program counts from 0, and nothing is taken. Objects marked ``difficult`` count neither for nor against, as in VOC's own

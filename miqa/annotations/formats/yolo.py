@@ -1,4 +1,4 @@
-"""YOLO's text files: one for each picture, a line for each object, in shares of the picture's sides.
+"""YOLO's text files: one per picture, one line per object, in fractions of the picture's sides.
 
 ``class x_centre y_centre width height``, or ``class x1 y1 x2 y2 x3 y3 ...`` for the outline of an object (a turned box
 has four corners), or a box and what else the ``kpt_shape`` of ``data.yaml`` says, points that are not looked at (as

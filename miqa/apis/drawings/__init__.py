@@ -1,1 +1,1 @@
-"""Scores drawn on pictures and frames."""
+"""Draw scores on pictures and frames."""

@@ -1,4 +1,4 @@
-"""A picture with its score written on it, on a colour scale from 0 to 1."""
+"""A picture annotated with its score on a colour scale from 0 to 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A heat map with the scale of its colours below it."""
+"""A heat map with its colour bar below."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures that ``miqa image`` makes of pictures: annotated ones and heat maps."""
+"""The pictures that ``miqa image`` writes: annotated ones and heat maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The panel beside a video or camera picture: the score in figures and the curve that grows."""
+"""The panel beside a video or camera picture: the current score and its growing curve."""
 
 from __future__ import annotations
 

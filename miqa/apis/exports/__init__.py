@@ -1,1 +1,1 @@
-"""Models as files for use elsewhere: one file for each format, and one table of them."""
+"""Export models: one file for each format, and one table of them."""

@@ -1,4 +1,4 @@
-"""A model for use elsewhere: ONNX, OpenVINO or torch.export. Normalisation and the cut of views are inside."""
+"""Export a model to ONNX, OpenVINO or torch.export, including normalisation and view cropping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a format of exported models is, and how scores of a file are compared with those of the model."""
+"""The interface of export formats, and the comparison of exported scores with PyTorch's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of formats in which models can leave, by the suffix of their files."""
+"""The table of export formats, by file suffix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX files: runs in ONNX Runtime, and in most other runtimes."""
+"""ONNX export, for ONNX Runtime and most other runtimes."""
 
 from __future__ import annotations
 

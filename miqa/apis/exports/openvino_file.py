@@ -1,4 +1,4 @@
-"""OpenVINO's files: ``.xml``, with the numbers in ``.bin`` beside it."""
+"""OpenVINO export: ``.xml``, with the weights in ``.bin`` beside it."""
 
 from __future__ import annotations
 

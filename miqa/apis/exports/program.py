@@ -1,4 +1,4 @@
-"""A module as a program of torch.export, for any number of pictures."""
+"""A module as a torch.export program with a dynamic batch size."""
 
 from __future__ import annotations
 

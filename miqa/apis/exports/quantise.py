@@ -1,4 +1,4 @@
-"""Networks of 8-bit numbers from exported ones: ONNX by ONNX Runtime, OpenVINO by NNCF."""
+"""Quantise exported networks to int8: ONNX by ONNX Runtime, OpenVINO by NNCF."""
 
 from __future__ import annotations
 

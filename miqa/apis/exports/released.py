@@ -1,4 +1,4 @@
-"""A model as the paper's authors store theirs, so that their scripts run it."""
+"""Write a model in the format of the paper's authors, for their scripts."""
 
 from __future__ import annotations
 

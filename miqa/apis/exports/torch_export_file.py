@@ -1,4 +1,4 @@
-"""Files of torch.export, for programs that use PyTorch: ``torch.export.load(path).module()(pixels)``."""
+"""torch.export files, for programs that use PyTorch: ``torch.export.load(path).module()(pixels)``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cameras and streams while they run."""
+"""Live cameras and streams."""
 
 from miqa.lazy import lazy_names
 

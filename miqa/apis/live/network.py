@@ -1,4 +1,4 @@
-"""Streams from the network: those that end, those that break and come back, and those that are lost."""
+"""Network streams: their end, reconnection after interruptions, and final loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score a camera, stream or file as it plays."""
+"""Score a camera, stream or file while it plays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A window on the screen, where there is one."""
+"""A window on the screen, if there is one."""
 
 from __future__ import annotations
 

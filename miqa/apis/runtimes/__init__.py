@@ -1,4 +1,4 @@
-"""What computes scores: PyTorch, ONNX Runtime or OpenVINO. Pixels in, scores out, one interface, equal scores."""
+"""Runtimes: PyTorch, ONNX Runtime or OpenVINO behind one interface, with equal scores."""
 
 from miqa.lazy import lazy_names
 

@@ -1,4 +1,4 @@
-"""What every runtime is: something that turns pixels into scores."""
+"""The interface of runtimes: pixels in, scores out."""
 
 from __future__ import annotations
 

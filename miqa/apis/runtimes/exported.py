@@ -1,4 +1,4 @@
-"""What stands in an exported file beside the network: everything that must be known to use it, as JSON."""
+"""The JSON metadata of an exported file: everything needed to use it."""
 
 from __future__ import annotations
 

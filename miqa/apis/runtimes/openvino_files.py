@@ -1,4 +1,4 @@
-"""What is checked of an OpenVINO model is what runs: its text is parsed, checked, and written again from that.
+"""Read OpenVINO models safely: the XML is parsed, checked, and rewritten from the checked content.
 
 OpenVINO never gets a stranger's path or text: two parsers may read one file in two ways.
 """

@@ -1,4 +1,4 @@
-"""A model as one module from pixels to scores: what PyTorch runs and what is exported."""
+"""A model as one module from pixels to scores, run by PyTorch and exported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``precision='auto'``: the fastest way to compute, among those whose scores stay with PyTorch's in float32."""
+"""``precision='auto'``: the fastest number format and runtime whose scores agree with PyTorch's float32."""
 
 from __future__ import annotations
 

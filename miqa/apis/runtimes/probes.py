@@ -1,4 +1,4 @@
-"""Pictures that a runtime is tried on: photographs that installed packages ship, else made ones."""
+"""Test pictures for runtimes: photographs shipped with installed packages, else synthetic ones."""
 
 from __future__ import annotations
 

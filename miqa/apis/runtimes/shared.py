@@ -1,4 +1,4 @@
-"""Several networks on the same pixels: what their frozen encoders say is computed once where the encoders are equal."""
+"""Several networks on the same pixels, with equal frozen encoders computed once."""
 
 from __future__ import annotations
 

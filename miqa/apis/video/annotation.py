@@ -1,4 +1,4 @@
-"""Footage with a side panel: the score of the moment, and the curve as it grows."""
+"""Footage with a side panel: the current score and its growing curve."""
 
 from __future__ import annotations
 

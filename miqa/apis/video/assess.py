@@ -1,4 +1,4 @@
-"""Score a video: frames in, a curve of quality and its statistics out."""
+"""Score a video: the curve of its frame scores and its statistics."""
 
 from __future__ import annotations
 

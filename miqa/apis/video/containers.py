@@ -1,4 +1,4 @@
-"""Which containers of video are read, told by their first bytes and never by a file's name."""
+"""Video containers, detected by their first bytes and never by a file's name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a video file says about itself, and what lies in its packets."""
+"""Metadata of a video file, and facts from its packets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a video file is whole by the rules of its container, where these tell more than its frames do."""
+"""Whether a video file is complete by the rules of its container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times of frames that never run backwards, whatever a file's time stamps do."""
+"""Monotonic frame times from arbitrary time stamps."""
 
 from __future__ import annotations
 

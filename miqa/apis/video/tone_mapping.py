@@ -1,4 +1,4 @@
-"""HDR footage brought to the range that vision models and quality models know."""
+"""Tone mapping of HDR footage to the range of ordinary pictures."""
 
 from __future__ import annotations
 

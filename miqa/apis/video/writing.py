@@ -1,4 +1,4 @@
-"""Write video files: through the ffmpeg program with sound, else through OpenCV with a codec that was tried first."""
+"""Write video files: with the ffmpeg program and sound, else with an OpenCV codec tested first."""
 
 from __future__ import annotations
 

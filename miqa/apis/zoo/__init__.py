@@ -1,4 +1,4 @@
-"""Models by name: the catalogue, the published methods, what travels with weights, loading, and the Hub."""
+"""Models by name: catalogue, loading, and the Hub."""
 
 from miqa.lazy import lazy_names
 

@@ -1,4 +1,4 @@
-"""The zoo: every set of weights available by name, where it is and its published figures."""
+"""The zoo: all weights available by name, their location and published figures."""
 
 from __future__ import annotations
 

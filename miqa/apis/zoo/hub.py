@@ -1,4 +1,4 @@
-"""Models on the Hugging Face Hub: safetensors, a JSON config and a model card. Nothing that could run code."""
+"""Models on the Hugging Face Hub: safetensors, a JSON config and a model card; no executable code."""
 
 from __future__ import annotations
 

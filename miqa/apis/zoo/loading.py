@@ -1,4 +1,4 @@
-"""From a name or a file to a model that can score."""
+"""Load weights by name or file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make a run of one's own the model `demo`, and an exported file the model `demo-fast`."""
+"""Register a run of your own as the model `demo`, and an exported file as `demo-fast`."""
 
 from __future__ import annotations
 

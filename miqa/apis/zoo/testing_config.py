@@ -1,4 +1,4 @@
-"""From weights alone to the config that tests them."""
+"""The test config for given weights."""
 
 from __future__ import annotations
 

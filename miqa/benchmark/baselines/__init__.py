@@ -1,4 +1,4 @@
-"""What a trained quality model is compared with: measures of human vision, and the confidence of machines."""
+"""Baselines of trained quality models: measures of human vision, and the confidence of machines."""
 
 from .cache import BaselineCache, image_list_digest
 from .confidence import STATISTICS, confidence_scores, parse_confidence

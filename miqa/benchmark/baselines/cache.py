@@ -1,4 +1,4 @@
-"""Values of one measure for the images of a database, in Parquet: made once, continued after a kill."""
+"""Values of one measure for the images of a database, cached in Parquet and resumable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sure a machine is of its own answer: what a user has without any quality model, and no training.
+"""Confidence of a machine in its own answer: available without any quality model or training.
 
 From the stored responses of one machine (:mod:`miqa.machines`); every statistic is higher for better images:
 

@@ -1,4 +1,4 @@
-"""Measures of how good a picture looks to people, under one interface.
+"""Perceptual quality measures under one interface.
 
 PSNR, SSIM and VSI come from :mod:`miqa.distortions.fidelity`, LPIPS (Zhang et al., CVPR 2018) and DISTS
 (Ding et al., IEEE TPAMI 2022) from piq, whose networks fetch their weights at first use. HyperIQA (Su et al., CVPR

@@ -1,4 +1,4 @@
-"""Which machines made the labels of a database, and what the labels would be without some of them."""
+"""Which machines made the labels of a database, and the labels without some of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every measure of pictures by name: those of human vision, and the rivals that need no training."""
+"""Every measure of pictures by name: perceptual ones, and rivals without training."""
 
 from __future__ import annotations
 

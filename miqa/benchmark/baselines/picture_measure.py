@@ -1,4 +1,4 @@
-"""The interface of measures that need no training: of human vision, of frames, and of what networks see."""
+"""The interface of measures without training."""
 
 from __future__ import annotations
 

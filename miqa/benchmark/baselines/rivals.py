@@ -1,4 +1,4 @@
-"""What people use today to judge frames for machines, without any training.
+"""Common practice for judging frames for machines, without training.
 
 * ``sharpness``, ``brightness``, ``contrast`` and ``blur-exposure``: the checks of frame validators in robotics.
 * ``tta:CLASSIFIER``: agreement of a classifier with itself when it sees the picture mirrored and at another scale.

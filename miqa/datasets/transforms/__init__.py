@@ -1,4 +1,4 @@
-"""From a file to the views that a model gets. Each transform takes and returns the dict of one sample."""
+"""From a file to the views of a model. Each transform takes and returns the dict of one sample."""
 
 from typing import TYPE_CHECKING
 

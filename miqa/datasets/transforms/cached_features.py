@@ -1,4 +1,4 @@
-"""What a frozen network said of a view, from a cache, in place of the view."""
+"""Cached features of a frozen network, in place of a view."""
 
 from __future__ import annotations
 

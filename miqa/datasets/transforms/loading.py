@@ -1,4 +1,4 @@
-"""The first transform: from a file to an array."""
+"""The first transform: read a file into an array."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one resize of a sample."""
+"""The resize of a sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last transform: cut the views out of the resized picture."""
+"""The last transform: crop the views from the resized picture."""
 
 from __future__ import annotations
 

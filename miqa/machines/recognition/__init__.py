@@ -1,4 +1,4 @@
-"""How a network in a file is to be used, found out from the file and from pictures."""
+"""Recognise how a network file is used, from the file and from pictures."""
 
 from .conventions import CONVENTIONS, Convention
 from .file_metadata import FileMetadata, metadata_of

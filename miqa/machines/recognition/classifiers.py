@@ -1,4 +1,4 @@
-"""How a classifier in a file is used: which output, logits or probabilities, and how pictures get in."""
+"""Recognise classifiers: the output, logits or probabilities, and the preprocessing."""
 
 from __future__ import annotations
 

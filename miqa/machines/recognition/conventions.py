@@ -1,4 +1,4 @@
-"""How pictures get into a network: the few conventions that exports follow."""
+"""Preprocessing conventions of exported networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which readings of a detector's outputs are possible, the likeliest first."""
+"""Possible readings of a detector's outputs, the most likely first."""
 
 from __future__ import annotations
 

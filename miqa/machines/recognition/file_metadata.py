@@ -1,4 +1,4 @@
-"""What exported files say about themselves: Ultralytics writes names of classes, size of the input and task."""
+"""Metadata in exported files: Ultralytics stores class names, input size and task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs that are finished detections: boxes with scores and labels, in several outputs or as rows of one."""
+"""Outputs with final detections: boxes with scores and labels, in several outputs or as rows of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs that say something at every place of grids: in one matrix, one output a grid, or one a part."""
+"""Dense outputs on grids: as one matrix, one output per grid, or one per part."""
 
 from __future__ import annotations
 

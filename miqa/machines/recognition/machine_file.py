@@ -1,4 +1,4 @@
-"""From a network's file alone to a machine: what it is, how pictures get in, what comes out; said, and kept."""
+"""Build a machine from a network file alone: kind, preprocessing and outputs are recognised and reported."""
 
 from __future__ import annotations
 

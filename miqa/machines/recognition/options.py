@@ -1,4 +1,4 @@
-"""What a user may say of a network's file beforehand."""
+"""User options for a network file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One way to read the outputs of a detector, and what is common to looking for it."""
+"""One reading of a detector's outputs, and helpers shared by all searches."""
 
 from __future__ import annotations
 

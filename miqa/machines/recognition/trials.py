@@ -1,4 +1,4 @@
-"""Trying readings and conventions on pictures: which boxes agree best with annotations, or else with themselves."""
+"""Try readings and conventions on pictures: which boxes agree best with annotations, or with each other."""
 
 from __future__ import annotations
 

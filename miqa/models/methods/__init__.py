@@ -1,1 +1,1 @@
-"""The networks that score pictures, by the method that they implement."""
+"""The networks that score pictures, by method."""

@@ -1,4 +1,4 @@
-"""Networks that score a picture directly: any timm or torchvision classifier with a single output."""
+"""Direct regression: any timm or torchvision classifier with a single output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small quality network that starts from what a classifier knows of its own doubt."""
+"""A small quality network that starts from a classifier's confidence."""
 
 from __future__ import annotations
 

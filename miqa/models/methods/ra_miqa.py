@@ -1,4 +1,4 @@
-"""RA-MIQA: a ViT that scores a picture knowing, through a region token, what is where in it."""
+"""RA-MIQA: a ViT with a region token that encodes where the objects are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RA-MIQA that also reads the response of a frozen probe: response tokens beside region, CLS and patches."""
+"""RA-MIQA with tokens of a frozen probe's response beside region, CLS and patches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A light quality network that reads the response of a frozen probe: how sure it is, and what its maps see."""
+"""A light quality network on the response of a frozen probe: its confidence and feature maps."""
 
 from __future__ import annotations
 

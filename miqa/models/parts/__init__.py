@@ -1,1 +1,1 @@
-"""What the methods share: heads, losses, preprocessor, frozen encoders, checkpoints, weights."""
+"""Parts shared by methods: heads, losses, preprocessor, frozen encoders, checkpoints, weights."""

@@ -1,4 +1,4 @@
-"""Configs that come with weights are data: each part is checked and made anew before anything is built of it.
+"""Validate configs that come with weights: each part is checked and rebuilt before anything is built of it.
 
 A model that somebody else wrote (a checkpoint, a folder or repository of ``from_pretrained``, an ONNX file) says what
 network it is. MMEngine's registries would import and call whatever such a config names, so nothing reaches them but

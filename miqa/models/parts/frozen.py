@@ -1,4 +1,4 @@
-"""Networks that are never trained: what they say of a picture can be computed once and kept."""
+"""Frozen networks, whose outputs can be cached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the vectors of a frozen encoder depend on."""
+"""The identity of a frozen encoder's vectors."""
 
 from __future__ import annotations
 

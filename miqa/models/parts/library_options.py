@@ -1,4 +1,4 @@
-"""What a config that comes with weights may ask of timm and torchvision: names of their lists, numbers and words."""
+"""Allowed timm and torchvision arguments in configs that come with weights."""
 
 from __future__ import annotations
 

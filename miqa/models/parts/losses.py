@@ -1,4 +1,4 @@
-"""What training minimises: distances between scores, and measures of how well they agree as a whole."""
+"""Training losses: distances between scores, and rank or correlation losses over a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights of timm's and torchvision's model zoos, loaded when training starts and not before."""
+"""Pretrained weights of timm and torchvision, loaded only when training starts."""
 
 from __future__ import annotations
 

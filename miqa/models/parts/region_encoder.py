@@ -1,4 +1,4 @@
-"""The frozen network that tells RA-MIQA what is where: pictures in, one vector per picture out."""
+"""The frozen region encoder of RA-MIQA: pictures in, one vector per picture out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One Vision Transformer, two libraries' names for its tensors."""
+"""Tensor names of one Vision Transformer in two libraries."""
 
 from __future__ import annotations
 

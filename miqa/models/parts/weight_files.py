@@ -1,4 +1,4 @@
-"""Pretrained weights that others publish: find them, fetch them, or say what to download and where to put it."""
+"""Third-party pretrained weights: find, fetch, or name the file to download."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a frozen classifier or detector answers to a picture, as statistics that a model can learn from."""
+"""Statistics of a frozen classifier's or detector's response, as model inputs."""

@@ -1,4 +1,4 @@
-"""How a two-stage detector's response becomes numbers: pure functions of what it says of a batch of pictures."""
+"""Statistics of a two-stage detector's response: pure functions of batched outputs."""
 
 from __future__ import annotations
 

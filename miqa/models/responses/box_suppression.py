@@ -1,4 +1,4 @@
-"""Boxes in tensors of fixed shapes: overlaps, and the suppression of doubled ones, without loops over pictures.
+"""Non-maximum suppression in tensors of fixed shapes, without loops over pictures.
 
 Compiled operators for the suppression give as many boxes as survive, another number for every picture. Here the
 number stays and a mask says who survives, so that it works on batches and in exported graphs.

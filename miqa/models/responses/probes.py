@@ -1,4 +1,4 @@
-"""Small frozen machines that look at a picture, and whose response tells its quality."""
+"""Small frozen machines whose response predicts picture quality."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A probe's response, standardised and reduced to as many directions as few photographs can teach."""
+"""Standardise and reduce a probe's response to few directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a machine's response becomes numbers: pure functions of its logits and feature maps."""
+"""Statistics of a classifier's response: pure functions of logits and feature maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pass of a two-stage detector of torchvision in plain operators of fixed shapes.
+"""A two-stage detector of torchvision in plain operators of fixed shapes.
 
 ``torchvision.models.detection.generalized_rcnn.GeneralizedRCNN`` works picture by picture, with as many boxes as there
 are. Here a batch of pictures of one size passes at once and every tensor has a fixed shape, so that it can be

@@ -1,4 +1,4 @@
-"""A two-stage detector as a probe, for pictures that detectors and segmenters will see."""
+"""A two-stage detector as a probe, for detection and segmentation."""
 
 from __future__ import annotations
 
