@@ -7,7 +7,7 @@ class MIQAError(Exception):
     """Base of every error that a file, a weights file, a video, a camera or a database can cause.
 
     Its subclasses are also what they always were (:class:`OSError`, :class:`ValueError`, ...), so that
-    ``except ValueError`` around an unreadable picture goes on working.
+    ``except ValueError`` around an unreadable picture still works.
     """
 
 

@@ -10,7 +10,7 @@ from .taxonomy import LABELS, TASK_FOLDERS
 
 #: What the authors' README trains and tests.
 METHOD, TASK, LABEL = 'ra_miqa', 'cls', 'composite'
-#: Options of theirs that decide nothing here, with the number of values that they take: the config says it, or it is
+#: Options of theirs without effect here, with the number of values that they take: the config says it, or it is
 #: found out. Training names those that were given.
 _UNUSED = {
     '--train_split_file': 1, '--val_split_file': 1, '--transform_type': 1, '--image_size': '+', '--crop_size': '+',

@@ -14,7 +14,7 @@ class QualitySample(BaseDataElement):
     Data fields:
         gt_score: float32 tensor of shape (), the label, nominally in [0, 1], higher is better.
         gt_scores: float32 tensor of shape (3,), the labels of all kinds in the order of
-            :data:`miqa.taxonomy.LABELS`, where the dataset knows them.
+            :data:`miqa.taxonomy.LABELS`, if the dataset has them.
         pred_score: float32 tensor of shape (), the model's raw regression value.
 
     Meta information: ``index`` (position in the dataset), ``image`` (path below the image root),

@@ -96,7 +96,7 @@ ALL_DISTORTIONS = tuple(name for family in DISTORTION_FAMILIES.values() for name
 #: Words that may stand for distortions where some are asked for: families, all of them, and each name.
 DISTORTION_WORDS = (*DISTORTION_FAMILIES, 'all', *ALL_DISTORTIONS)
 
-#: A version that nobody distorted: a picture as a camera took it, beside a clean one of the same scene. Its level pair
+#: A version without distortion: a captured picture beside a clean one of the same scene. Its level pair
 #: is a number without meaning, in the order of :data:`LEVEL_PAIRS`.
 CAPTURED = 'captured'
 
@@ -170,7 +170,7 @@ class Version(NamedTuple):
 #: The measures of MIQD-2.5M's quality files, in the order of their columns.
 MEASURES = ('PSNR', 'SSIM', 'MS-SSIM', 'VIF-p', 'VSI')
 
-#: What a database's quality tables hold where nothing else is asked for: half of what all cost.
+#: Default columns of a database's quality tables: half the cost of all.
 DEFAULT_MEASURES = ('PSNR', 'SSIM')
 
 
@@ -185,7 +185,7 @@ def version_name(version: Version, suffix: str = '.png') -> str:
     """Write MIQD's file name of a version, such as ``000000000139_snow_bg_stronger_fg1_bg4.png``.
 
     Raises:
-        ValueError: the distortion or a level is not one that the database knows.
+        ValueError: the distortion or a level is unknown.
     """
     check_choice(version.distortion, KNOWN_DISTORTIONS, 'distortion')
     for level in (version.fg_level, version.bg_level):

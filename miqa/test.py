@@ -56,11 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def finished(args: argparse.Namespace, parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Return the arguments with config and checkpoint; without a checkpoint the authors' weights are meant."""
+    """Return the arguments with config and checkpoint; without a checkpoint the authors' weights are used."""
     # With --config the only positional argument is the checkpoint.
     if args.config and args.config_file and not args.checkpoint_file:
         args.config_file, args.checkpoint_file = None, args.config_file
-    # One file that is no config is a checkpoint, which holds what must be known of its config.
+    # A single file that is no config is a checkpoint, which holds its config.
     if args.config_file and not is_config(args.config_file) and not (args.checkpoint_file or args.checkpoint):
         args.config_file, args.checkpoint_file = None, args.config_file
     for name, kind in (('config', 'config file'), ('checkpoint', 'checkpoint')):
@@ -189,7 +189,7 @@ def save(out: Path, args: argparse.Namespace, config, tables: list, metrics: dic
 
 
 def identity_of(checkpoint: str | Path, config, trained: Provenance) -> str:
-    """Return how :attr:`miqa.apis.model.MIQAModel.identity` names these weights, so that a gate knows them again."""
+    """Return how :attr:`miqa.apis.model.MIQAModel.identity` names these weights, so that a gate recognises them."""
     from .apis.methods import name_of_network
     from .keeping import sha256_of_file
 

@@ -122,14 +122,14 @@ _work_dirs: list[Path] = []
 
 
 def how_to_go_on() -> str:
-    """Return the sentence for an interruption: the command that goes on, or that the next run begins again."""
+    """Return the message after an interruption: the command that resumes, or that the next run starts again."""
     if _work_dirs and not any(_work_dirs[-1].glob('*.pth')):
         return f'There is no checkpoint in {_work_dirs[-1]} yet: the same command begins again.'
     return resume_command()
 
 
 def resume_command(words: Sequence[str] | None = None) -> str:
-    """Return the sentence for an interruption, with the command that goes on: this one, with ``--resume``.
+    """Return the message after an interruption with the command that resumes: this one, with ``--resume``.
 
     Args:
         words: the command line; None: this process's.
@@ -162,7 +162,7 @@ def _without_verb(words: Sequence[str]) -> list[str]:
 
 
 def _program(name: str, started: str) -> str:
-    """Return how a command of ours is called: as this one was, as a script of a clone or as a verb."""
+    """Return how to call another command in the style of this one: as a script of a clone or as a verb."""
     if started.endswith('tools/train.py'):
         return f'python {shlex.quote(str(Path(started).with_name(name)))}'
     return f'miqa {name.removesuffix(".py")}'

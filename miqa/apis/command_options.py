@@ -87,7 +87,7 @@ def source_order(
     Args:
         args: the options.
         root: of the database.
-        config_root: where the use of network files is kept, unless a plan is asked for.
+        config_root: where the use of network files is stored, except for a plan.
         write_config: file of that use, as a config.
         more: fields of :class:`miqa.labelling.own_database.Order`.
     """

@@ -61,7 +61,7 @@ class DiagnosisWords(NamedTuple):
 
     Attributes:
         kinds, places: names by number of the outputs ``damage`` and ``place``.
-        least_kind, least_place: lowest probabilities at which a name is said; below them it is ``unknown``. Chosen on
+        least_kind, least_place: lowest probabilities for a name; below them it is ``unknown``. Chosen on
             photographs set apart, see the model's card.
     """
 

@@ -69,7 +69,7 @@ def deliver(
         folder: where they lie.
         to: where they go; not ``folder`` and not inside it.
         mode: one of :data:`MODES`.
-        on_error: called with why a picture did not reach the folder, and the others go on; without it, it is raised.
+        on_error: called with the error of a picture that did not reach the folder; without it, the error is raised.
 
     Returns:
         How many were new.

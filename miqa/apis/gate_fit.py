@@ -16,7 +16,7 @@ __all__ = ['Gate', 'NoGate', 'fit_gate']
 
 
 class NoGate(MIQAError, ValueError):
-    """No threshold can promise what is asked.
+    """No threshold gives the requested guarantee.
 
     Attributes:
         needed: how many calibration pictures in all would probably do; None where no number would.

@@ -68,7 +68,7 @@ def gate_place(path: str | os.PathLike) -> Path:
     try:
         keys = set(read_settings(about))  # type: ignore[call-overload]
     except (OSError, ValueError, TypeError):
-        return path  # whoever opens it says what is wrong
+        return path  # opening it raises the error
     if path.is_dir():
         return about if keys == {'format', 'gate', 'sha256'} else path
     if keys != KEYS:

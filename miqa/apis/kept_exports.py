@@ -47,7 +47,7 @@ class KeptExport:
 
         Args:
             precisions: number formats shorter than float32 that the processor computes in itself.
-            device: type of the device that is asked for.
+            device: requested device type.
         """
         if device != 'cpu' or name_of_network(self._spec.network) not in EXPORTED:
             return ()

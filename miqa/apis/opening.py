@@ -32,7 +32,7 @@ def open_model(
     weights: str | os.PathLike | None = None,
     **computing,
 ) -> Opened:
-    """Find the weights that are meant and bring them into the runtime that they need.
+    """Find weights and load them into their runtime.
 
     The arguments are those of :class:`miqa.apis.MIQAModel`; ``computing`` is ``device``, ``precision``,
     ``channels_last`` and ``compile``.
@@ -43,7 +43,7 @@ def open_model(
     Raises:
         ValueError, FileNotFoundError, WeightsUnavailable, CheckpointError: see :class:`miqa.apis.MIQAModel`.
     """
-    default_precision(None)  # a wrong word in the variable is said for models that need none, too
+    default_precision(None)  # also reports a wrong value of the variable for models that do not use it
     name, weights = name_and_weights(model, weights)
     path = locate(name, task, label, weights)
     thresholds = None
@@ -54,7 +54,7 @@ def open_model(
         )
     if is_scorable(path):
         spec, runtime = open_exported(path, **computing)
-        # A file with all labels answers for the one that is asked for.
+        # A file with all labels gives the requested one.
         spec = runtime.spec = agreed(spec, path, name, task, label, exported=runtime.words is None)
         return spec, runtime, str(path), None
     if path.is_dir():

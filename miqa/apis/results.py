@@ -40,7 +40,7 @@ COLUMNS = {
 }
 #: What version 0.2 did not write.
 _NEW_COLUMNS = {'path'}
-#: What stands for the folder of a file where nobody knows it.
+#: Prefix for files in an unknown folder.
 _SOMEWHERE = 'somewhere:'
 #: Columns that only some models give: the lowest score of a picture's views, with ``coverage='whole'``, and what is
 #: wrong with the picture in words.
@@ -98,7 +98,7 @@ def row_place(row: dict) -> str:
     """Return which file a row speaks of: its absolute path, or its address.
 
     Rows of version 0.2 hold the path as it was typed. It is that of a file below the current folder where size and
-    time of change are those of the row; else nobody knows the folder, and what is returned is no path.
+    time of change are those of the row; else the folder is unknown, and the result is no path.
     """
     if row['path']:
         return read_name(row['path'])
@@ -125,7 +125,7 @@ class ResultFile:
     Args:
         path: ends in .csv, .json, .jsonl or .parquet.
         model: what names the weights; rows of other weights are not mixed in.
-        overwrite: begin anew where the file exists.
+        overwrite: start again if the file exists.
         force: as ``overwrite``, even where the file holds something else than results.
         again: what else the user can do where the file holds other results than to name another file.
 
@@ -317,7 +317,7 @@ def file_state(path: str) -> tuple[int, int] | None:
 def _cut_torn_line(path: Path) -> None:
     """Remove what a killed writer or a power cut left: half a line, or NUL bytes where a line should be.
 
-    A file of somebody else's is left for the reader to refuse.
+    Files of other programs are left unchanged for the reader to refuse.
     """
     if not path.is_file():
         return

@@ -90,7 +90,7 @@ class ModelSpec:
         Args:
             data: what was written.
             source: the file, for errors.
-            to_build: False for an exported file: its network is built, and the config of it is only kept as it is.
+            to_build: False for an exported file: its network is built, and its config is only stored.
 
         Raises:
             ValueError: a key is missing or unknown, or a value is not what it must be; the message names it.
@@ -116,7 +116,7 @@ class ModelSpec:
 
     @classmethod
     def from_config(cls, config: Mapping, source: str) -> ModelSpec:
-        """Take the spec out of a training config; all else that the config holds is not looked at.
+        """Take the spec out of a training config and ignore the rest.
 
         Raises:
             ValueError: the config lacks a part, its test pipeline has a transform that inference does not know, or a

@@ -80,7 +80,7 @@ def all_or_error(results: Iterable[ItemResult[Answer]]) -> list[Answer]:
 
 
 def default_workers() -> int:
-    """Return how many threads decode where nothing is said: one a core that this process may use, at most 16."""
+    """Return the default number of decoding threads: one per usable core, at most 16."""
     return min(16, usable_cores())
 
 

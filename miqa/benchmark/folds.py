@@ -40,7 +40,7 @@ def cross_validate(
 ) -> pd.DataFrame:
     """Train and test one model a fold; keep finished folds.
 
-    In each fold a share of the other photographs chooses the weights; the fold's own photographs are looked at once.
+    In each fold a share of the other photographs chooses the weights; the fold's own photographs are used once.
 
     Args:
         config: as :func:`miqa.engine.load_config` gives it; its data root has both splits.

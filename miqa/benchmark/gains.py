@@ -37,7 +37,7 @@ def gains(
     Args:
         table: from :attr:`miqa.benchmark.run.Benchmark.scores`: one row for each image, with ``source``,
             ``ground_truth``, ``fg_level``, ``bg_level`` and a column for each method.
-        method: the one whose gain is asked for.
+        method: whose gain to compute.
         others: those that it is compared with.
         resamples: of the bootstrap by source.
         confidence: of the intervals.

@@ -74,7 +74,7 @@ def find_pairs(good: str, bad: str, left_out: SkippedFiles | None = None) -> lis
     Args:
         good: a folder, whose own name is that of the set and each folder below it a further set; or a pattern with one
             ``*``, such as ``'sets/*/good'``, which matches a folder for each set.
-        bad: likewise.
+        bad: of the bad picture.
         left_out: collects pictures without a partner, and folders that cannot be read.
 
     Returns:

@@ -75,7 +75,7 @@ def run_benchmark(
         seed: of the bootstrap.
         missing: ``error``, or ``skip`` to leave out images that are not in the database.
         split: ``val``, the test set, or ``all``, for predictions of a cross-validation.
-        report: is told what is being done, line by line.
+        report: called with each progress message.
         options: for :func:`miqa.benchmark.methods.predict`.
     """
     cells, test_sets, differences, scores = [], [], [], {}

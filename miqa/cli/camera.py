@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Log:
-    """A CSV file that holds each score as soon as it is there."""
+    """A CSV file to which each score is written at once."""
 
     def __init__(self, stream, with_damage: bool):
         columns = (*_COLUMNS, *DAMAGE_COLUMNS) if with_damage else _COLUMNS

@@ -29,7 +29,7 @@ well), and, where several pictures come from one source, what they belong to.
 Where no threshold can promise it, it says so, and how many more pictures would do, and exits with status 3.
 """
 
-#: Exit status where no threshold can promise what is asked: not a mistake of whoever asked, so scripts can go on.
+#: Exit status if no threshold gives the requested guarantee: no user error, so scripts can continue.
 _NO_GATE = 3
 EXAMPLES = """
 Examples:
@@ -220,7 +220,7 @@ def run_fit(args: argparse.Namespace) -> int:
 
 
 def _model_option(identity: str) -> str:
-    """Return the options that choose the model of an identity, as far as it says which: a method, a task, a label."""
+    """Return the options that choose the model of an identity, as far as it names method, task and label."""
     method, *purpose = identity.split('@')[0].split('/')
     options = ' --model NAME|FILE' if not purpose else f' --model {shlex.quote(method)}'
     for name, value in zip(('task', 'label'), purpose, strict=False):

@@ -13,7 +13,7 @@ from miqa.running.command_line import SAME_AGAIN, SuggestingParser, run_command
 from miqa.running.waiting import wait_passively
 
 #: Sub-commands, each in a module of its own name in :mod:`miqa.cli` (``_`` for ``-``), and what they are for. Only the
-#: one that is asked for is imported, so that ``miqa --help`` answers at once.
+#: requested one is imported, so that ``miqa --help`` is fast.
 COMMANDS = {
     'image': 'score images, folders of them, patterns, or a list on stdin',
     'video': 'score a video over time, annotate it, write a report',

@@ -145,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find_videos(paths: list[str], left_out: SkippedFiles | None = None) -> list[Path]:
-    """Return the videos that are meant, each once, as for :func:`miqa.pictures.finding.find_files`.
+    """Return the videos to score, each once, as for :func:`miqa.pictures.finding.find_files`.
 
     Args:
         paths: files, folders and patterns.
@@ -290,7 +290,7 @@ def _containers(path: Path) -> list[Path]:
 
 
 def _json_of(path: Path) -> dict:
-    """Return what a file of ours holds; nothing where it is missing or damaged."""
+    """Return the content of our file; empty if it is missing or damaged."""
     try:
         content = parse_json(read_regular_text(path, what='report'), str(path))
     except (ValueError, OSError):

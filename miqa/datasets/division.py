@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from miqa.running import generator_for
 from miqa.taxonomy import check_choice
 
-#: ``fit``: for training. ``select``: to choose the best weights on. ``test``: looked at once (only of a fold).
+#: ``fit``: for training. ``select``: to choose the best weights on. ``test``: used once (only of a fold).
 PARTS = ('fit', 'select', 'test')
 
 

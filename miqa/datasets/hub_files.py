@@ -110,7 +110,7 @@ class HuggingFaceHub:
             raise DatabaseError(self._refusal(error)) from error
 
     def fetch(self, path: str, folder: Path) -> Path:
-        """Bring one file below ``folder``; an interrupted download goes on where it stopped."""
+        """Bring one file below ``folder``; an interrupted download resumes."""
         from huggingface_hub import hf_hub_download
 
         try:
@@ -157,7 +157,7 @@ def choose_parts(parts: list[Part], strange: list[HubFile], tasks: Iterable[str]
     """Return the parts that hold ``kinds`` of ``tasks``.
 
     Raises:
-        DatabaseError: the repository has none for a task and kind that is asked for; the message lists what it has.
+        DatabaseError: the repository has none for a requested task and kind; the message lists what it has.
     """
     kinds = [check_choice(kind, KINDS, 'kind') for kind in kinds]
     chosen: dict[str, Part] = {}
@@ -230,7 +230,7 @@ def get_part(
 def _task_of(path: str) -> str | None:
     words = set(re.split(r'[^a-z]+', path.lower()))
     tasks = [task for task, names in _TASK_WORDS.items() if words & set(names)]
-    # "instance segmentation" and "ins_det_labels" name two; the more special one is meant.
+    # "instance segmentation" and "ins_det_labels" name two; the more specific one applies.
     return 'ins' if 'ins' in tasks else tasks[0] if len(tasks) == 1 else None
 
 

@@ -28,7 +28,7 @@ FORMAT_VERSION = 1
 #: Files of an index that name missing images: this many are named in a message.
 _NAMED_MISSING = 5
 
-#: A file system that takes longer than this to list a folder (s, measured on the first folders) is asked in parallel.
+#: File systems slower than this at listing a folder (s, measured on the first folders) are queried in parallel.
 _SLOW_LISTING = 0.003
 _PROBED_FOLDERS = 20
 

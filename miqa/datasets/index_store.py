@@ -204,7 +204,7 @@ def _lock(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # filelock gives nobody a lock on a file that is gone: those who wait make it anew.
+        # filelock never locks a deleted file: waiting processes create a new one.
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         lock.release()

@@ -121,7 +121,7 @@ class MIQDDataset(QualityDataset):
         return len(self.index) if self.rows is None else len(self.rows)
 
     def get_data_info(self, position: int) -> dict:
-        """Return what is known of a sample.
+        """Return the facts of a sample.
 
         That is index, image, path, source, task, label, distortion, levels, gt_score, and gt_scores: the labels in the
         order of :data:`miqa.taxonomy.LABELS`.

@@ -240,7 +240,7 @@ def read_image_list(folder: Path) -> pa.RecordBatch:
 
 
 def _keys(images: pa.RecordBatch, translate: np.ndarray | None = None) -> np.ndarray:
-    """Return one number for each image, int64 (N,); negative where ``translate`` knows no such source."""
+    """Return one number for each image, int64 (N,); negative if ``translate`` has no such source."""
     columns = {
         name: (column.indices if pa.types.is_dictionary(column.type) else column).to_numpy().astype(np.int64)
         for name, column in zip(images.schema.names, images.columns, strict=True)

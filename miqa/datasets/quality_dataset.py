@@ -78,7 +78,7 @@ class QualityDataset(Dataset):
 
     @abstractmethod
     def get_data_info(self, position: int) -> dict:
-        """Return what is known of a sample: at least ``index``, ``image``, ``path`` and ``gt_score``.
+        """Return the facts of a sample: at least ``index``, ``image``, ``path`` and ``gt_score``.
 
         ``source``, ``distortion``, ``fg_level`` and ``bg_level`` are for the tables of a test; without them the image
         is its own source and the distortion unknown.

@@ -46,7 +46,7 @@ def make_answers(
 
 def _answer(config: dict, root: Path, task: str, shard: tuple[int, int], progress: bool) -> None:
     if shard[1] > 1:
-        # A process of its own: what it sets harms nobody.
+        # A process of its own, so its settings affect nothing else.
         torch.set_num_threads(1)
         keep_freed_memory()
     machine = build_machine(config)

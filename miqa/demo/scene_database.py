@@ -42,7 +42,7 @@ from .few_versions import build_settings, make_versions, write_rows
 from .photo_split import SEED, VAL_SHARE
 from .scenes import CATEGORIES, OutlinedPhoto, Scene, compose_scene, divide_photos, outlined_photos
 
-#: Scenes of a database, distortions of each (three level pairs of each distortion), and scenes that detectors learn.
+#: Scenes of a database, distortions of each (three level pairs of each distortion), and scenes for training detectors.
 SCENES, SCENE_DISTORTIONS, LEARNING_SCENES = 96, 4, 240
 
 #: Passes of the small detectors over their scenes, and the EfficientNet-Lites that they stand on.
@@ -175,14 +175,14 @@ def demo_detectors(
 ) -> Path:
     """Get the detectors that label the database, and return the config of machines that lists them.
 
-    The small ones learn scenes of all photographs, the held-out ones too, in other arrangements than the database's:
-    like the detector of a production line, they know their objects. The choice is kept beside the weights.
+    The small ones are trained on other scenes of all photographs, the held-out ones too: like the detector of a
+    production line, they know their objects. The choice is stored beside the weights.
 
     Args:
         root: the data root.
         task: det or ins.
         detectors: one of :data:`DETECTORS`.
-        scenes: that the small ones learn.
+        scenes: for training the small ones.
         epochs: passes over them.
         seed: of the scenes and of the training.
         jobs: processes; -1: one per core.

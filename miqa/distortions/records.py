@@ -35,7 +35,7 @@ def versions() -> dict[str, str]:
 def settle_settings(folder: Path, settings: dict) -> None:
     """Write the settings of a database, or check that they are those it was started with.
 
-    Several shards may start at once: whoever comes first writes the file, the others compare.
+    Several shards may start at once: the first one writes the file, the others compare.
 
     Raises:
         SettingsChanged: the file exists and differs; the message names every difference.

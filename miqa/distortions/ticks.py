@@ -14,7 +14,7 @@ def tick(path: str | None) -> None:
     """Report one step of a task; nothing where ``path`` is None."""
     if path is None:
         return
-    # A write of one byte at the end of a file is whole, whoever else writes. A bar is not worth a failure.
+    # Appending one byte is atomic. A progress bar is not worth a failure.
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
         try:

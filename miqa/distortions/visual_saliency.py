@@ -19,7 +19,7 @@ from .structure import reduced, ssim_factor
 #: Of saliency, gradient and colour; exponents of gradient and colour.
 C_SALIENCY, C_GRADIENT, C_COLOUR = (np.float32(value) for value in (1.27, 386.0, 130.0))
 ALPHA, BETA = np.float32(0.4), np.float32(0.02)
-#: Saliency: side of the picture that is looked at, log-Gabor filter, bias to the centre, bias to warm colours.
+#: Saliency: side of the picture in use, log-Gabor filter, bias to the centre, bias to warm colours.
 SIDE, OMEGA, SIGMA_F, SIGMA_D, SIGMA_C = 256, 0.021, 1.34, 145.0, 0.001
 _EPS = np.finfo(np.float32).eps
 

@@ -35,7 +35,7 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
     """Read a config file and merge dotted ``options`` into it.
 
     Args:
-        path: a file, or the name of one of ours, see :func:`miqa.outside.configs.find_config`.
+        path: a file, or the name of a shipped config, see :func:`miqa.outside.configs.find_config`.
         options: dotted key -> value, as of ``--cfg-options``.
 
     Raises:

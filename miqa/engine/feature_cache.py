@@ -43,7 +43,7 @@ def cache_features(
     view: str = 'region',
     amp: bool = False,
 ) -> FeatureCache:
-    """Compute the features of every picture of ``dataset`` into ``folder``, or go on where an earlier run stopped.
+    """Compute the features of every picture of ``dataset`` into ``folder``, or resume an earlier run.
 
     Work happens in ``<folder>.part``, which becomes ``folder`` at the end. Features are computed in
     float32, or in bfloat16 where ``amp`` says so.
@@ -58,7 +58,7 @@ def cache_features(
         batch_size: pictures at a time.
         num_workers: processes that read pictures.
         device: where the encoder runs.
-        view: what the encoder looks at.
+        view: the input of the encoder.
         amp: compute in bfloat16, which halves the time where the processor has it; the model in use computes in
             float32, so that its features differ by rounding.
 

@@ -14,7 +14,7 @@ from miqa.registry import HOOKS
 
 
 class LossNotFinite(ValueError):
-    """The loss or a weight became NaN or infinite. The message says where, and how to go on."""
+    """The loss or a weight became NaN or infinite. The message says where, and how to resume."""
 
 
 @HOOKS.register_module()

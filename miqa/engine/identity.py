@@ -27,7 +27,7 @@ def training_identity(config: str | os.PathLike, data_root: str | os.PathLike) -
     are in the labels, do not count.
 
     Args:
-        config: a config file, or the name of one of ours.
+        config: a config file, or the name of a shipped one.
         data_root: the database of the config's task.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Training that can stop at any step and go on as if it had not."""
+"""Training that can stop at any step and resume exactly."""
 
 from __future__ import annotations
 

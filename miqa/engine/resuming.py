@@ -15,7 +15,7 @@ LATEST, BEST = 'latest.pth', 'best.pth'
 
 
 class ResumeError(ValueError):
-    """A run cannot go on with the settings that were given. The message says which, and what to do."""
+    """A run cannot resume with the given settings. The message names them and a remedy."""
 
 
 def progress_of(runner, iteration: int) -> dict:
@@ -26,7 +26,7 @@ def progress_of(runner, iteration: int) -> dict:
         iteration: steps that are done.
 
     Returns:
-        ``samples`` of the current epoch that all processes have seen together, ``epoch_samples`` of the training
+        ``samples`` of the current epoch used by all processes together, ``epoch_samples`` of the training
         split, ``step_samples`` of one step, ``steps`` of an epoch, ``seed``, ``task``, ``label`` and the ``schedule``
         with its base learning rates, as JSON.
     """
@@ -45,7 +45,7 @@ def progress_of(runner, iteration: int) -> dict:
 
 
 def check_whole(checkpoint: dict, path: str | Path) -> None:
-    """Check that a checkpoint holds everything that a run needs to go on.
+    """Check that a checkpoint holds everything needed to resume a run.
 
     Args:
         checkpoint: as read from ``path``.
@@ -81,7 +81,7 @@ def check_whole(checkpoint: dict, path: str | Path) -> None:
 
 
 def check_latest(path: Path) -> None:
-    """Refuse to begin anew where the state of a run seems to be there and cannot be read.
+    """Refuse to start again if the state of a run exists but cannot be read.
 
     Raises:
         ResumeError: ``path`` is a link that leads nowhere, or no file.
@@ -93,7 +93,7 @@ def check_latest(path: Path) -> None:
 
 
 def place_of(checkpoint: dict, now: dict, epochs: int, updates: int, path: Path) -> tuple[int, int]:
-    """Return (epoch, steps since the start of the run) at which a run goes on with the settings of now.
+    """Return (epoch, steps since the start of the run) at which a run resumes with the current settings.
 
     With another size of batch, the steps are those in which the new batches would have seen the same samples; what is
     left of a half-seen batch is seen again.
@@ -102,7 +102,7 @@ def place_of(checkpoint: dict, now: dict, epochs: int, updates: int, path: Path)
         checkpoint: as read from ``path``.
         now: :func:`progress_of` of the new run before its first step.
         epochs: of the new run.
-        updates: steps whose gradients are summed; a run never goes on between them.
+        updates: steps whose gradients are summed; a run never resumes between them.
         path: of the checkpoint, for messages.
 
     Raises:

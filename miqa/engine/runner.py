@@ -38,7 +38,7 @@ class QualityRunner(Runner):
     It differs from MMEngine's Runner in this: a checkpoint is either whole or not there; it is read without
     executing code from it; every tensor must fit; released ``.pth.tar`` files are checkpoints too; pretrained
     weights are not fetched when a checkpoint replaces them; ``schedule`` in the config becomes per-step schedulers; a
-    run goes on from ``latest.pth`` of its own folder, wherever that folder is now; and it stops at a loss that is
+    run resumes from ``latest.pth`` in its own folder, wherever that folder is now; and it stops at a loss that is
     not finite.
     """
 
@@ -50,7 +50,7 @@ class QualityRunner(Runner):
 
     @property
     def latest(self) -> Path:
-        """The checkpoint from which a run in this folder goes on."""
+        """The checkpoint from which a run in this folder resumes."""
         return Path(self.work_dir) / LATEST
 
     @property
@@ -117,7 +117,7 @@ class QualityRunner(Runner):
 
         Raises:
             FileNotFoundError, CheckpointError: the file is not there or not whole.
-            ResumeError: it cannot go on with these settings.
+            ResumeError: it cannot resume with these settings.
         """
         checkpoint = self.load_checkpoint(filename, map_location=get_device())
         check_whole(checkpoint, filename)
@@ -146,7 +146,7 @@ class QualityRunner(Runner):
             for group, rate in zip(self._groups(), rates, strict=True):
                 group.update(rate)
             forward(self.param_schedulers or [], epoch, step)
-            self.logger.info(f'Batch size or schedule changed: the run goes on at step {step} of the new schedule.')
+            self.logger.info(f'Batch size or schedule changed: the run continues at step {step} of the new schedule.')
         self.logger.info(f'Resumed {filename}: {epoch} epochs and {step} steps are done.')
 
     def _groups(self) -> list[dict]:

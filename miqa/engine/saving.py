@@ -18,7 +18,7 @@ from .resuming import BEST, LATEST, progress_of
 
 @HOOKS.register_module()
 class SaveCheckpoint(Hook):
-    """Keep ``latest.pth``, from which a killed run goes on, and ``best.pth``, the best validated weights.
+    """Keep ``latest.pth``, from which a killed run resumes, and ``best.pth``, the best validated weights.
 
     ``latest.pth`` is written after each validation and ``per_epoch`` times an epoch between, there not before
     ``least_seconds`` have passed since the last time; ``best.pth`` holds no optimiser. Both are replaced atomically: a
@@ -78,7 +78,7 @@ class SaveCheckpoint(Hook):
         score = float(metrics[self.metric])
         info = runner.message_hub.runtime_info
         if not math.isfinite(score):
-            runner.logger.warning(f'{self.metric} is not defined at step {runner.iter}: best.pth stays as it is.')
+            runner.logger.warning(f'{self.metric} is not defined at step {runner.iter}: best.pth is kept.')
         elif 'best_score' not in info or score > info['best_score']:
             runner.message_hub.update_info('best_score', score)
             runner.message_hub.update_info('best_iter', runner.iter)
@@ -106,5 +106,5 @@ class SaveCheckpoint(Hook):
                 with atomic_write(folder / 'last_checkpoint') as temporary:
                     temporary.write_text(str((folder / name).resolve()), encoding='utf-8')
             except OSError as error:
-                # Nothing of ours reads it.
+                # Not read by this project.
                 runner.logger.warning(f'{folder / "last_checkpoint"} cannot be written: {error.strerror or error}.')

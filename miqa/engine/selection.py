@@ -30,7 +30,7 @@ def settle_selection(config: ConfigDict) -> None:
     """Let the knob ``selection`` reach the datasets of training and validation.
 
     A share, such as 0.1, sets that share of the training split's sources apart: they do not train, they choose
-    ``best.pth``, and the test split is not looked at before the test. ``'test'`` is the paper's recipe. What a config
+    ``best.pth``, and the test split is not used before the test. ``'test'`` is the paper's recipe. What a config
     says of ``part`` itself stays.
 
     Raises:

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.special import expit
 
-# Points, evenly spaced in rank, on which the grid is looked at, and on which its best are polished first.
+# Points, evenly spaced in rank, on which the grid is evaluated, and on which its best are refined first.
 _GRID_POINTS, _SEARCH_POINTS = 1024, 4096
 # Midpoints are these quantiles; widths reach from a midpoint this far, in shares of the points.
 _QUANTILES = np.linspace(0, 1, 25)

@@ -101,7 +101,7 @@ def train_head(numbers: np.ndarray, outcomes: np.ndarray, sources: np.ndarray, k
         parts[kinds.network] = axes[: parts.shape[1]].T
         matrix = np.concatenate([matrix, parts], axis=1)
     folds = _parts(sources, _PENALTY_FOLDS)
-    # The share of the variance that is explained, which is meant elsewhere, is none of one sample.
+    # The explained variance used elsewhere is undefined for one sample.
     scoring = 'neg_mean_squared_error' if min(len(held) for _, held in folds) < 2 else None  # noqa: PLR2004
     ridge = linear_model.RidgeCV(PENALTIES, cv=folds, scoring=scoring).fit(standard * kinds.scale, outcomes)
     trees = ensemble.ExtraTreesRegressor(

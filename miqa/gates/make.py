@@ -1,6 +1,6 @@
 """``miqa gate make``: from a folder of pictures and a machine to a gate.
 
-Everything is kept below the gate's folder and a second run goes on where the first stopped: ``data/`` is the labelled
+Everything is kept below the gate's folder and a second run resumes the first: ``data/`` is the labelled
 database of ``miqa label``, ``features/`` the numbers of the pictures; heads, report and at last ``gate.json`` are
 written from them.
 """
@@ -37,7 +37,7 @@ from .worth import HEADLINE, Measure, Worth, difference, worth_of
 
 #: File name of the report in the gate's folder.
 REPORT = 'report.html'
-#: Versions of each photograph where nothing else is said.
+#: Default versions of each photograph.
 VERSIONS = 12
 #: What the gates are compared with, as reports name it.
 OWN, LAPLACIAN = 'own confidence', 'Laplacian variance'
@@ -158,13 +158,13 @@ def plan_gate(order: GateOrder) -> str:
 
 
 def begun(order: GateOrder) -> bool:
-    """Return True if an earlier run has made something that this one goes on with."""
+    """Return True if there are results of an earlier run to resume."""
     root = image_task_folder(order.database.root, order.database.task)
     return build_settings_path(root).is_file() or any(root.glob('images/*'))
 
 
 def make_gate(order: GateOrder, progress: bool = True) -> BuiltGate:
-    """Make the gate, or go on with it.
+    """Make or resume the gate.
 
     Raises:
         ValueError: there is nothing to train on, or fewer than two sources have labels.

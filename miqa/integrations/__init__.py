@@ -1,7 +1,7 @@
 """Quality scores in other tools: FiftyOne, Hugging Face ``datasets``, and streams of frames.
 
 Each is an extra: ``pip install 'miqa[fiftyone]'``, ``'miqa[datasets]'``, ``'miqa[supervision]'``. Nothing here is
-imported before it is asked for.
+imported before it is used.
 """
 
 from miqa.lazy import lazy_names

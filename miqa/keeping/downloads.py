@@ -30,7 +30,7 @@ _BEGINNINGS = {'.pth': _PICKLES, '.pt': _PICKLES, '.tar': _PICKLES, '.zip': (b'P
 
 
 class DownloadError(MIQAError, OSError):
-    """A file could not be fetched, or is not the expected one. The message says which file to put where by hand."""
+    """A file could not be fetched, or is not the expected one. The message names the file and where to put it."""
 
 
 def download(url: str, path: str | os.PathLike, sha256: str | None = None, progress: bool = True) -> Path:
@@ -115,7 +115,7 @@ def _fetch_with_retries(url: str, part: Path, path: Path, sha256: str | None, pr
             reason = f'the server answers {error.code} {error.reason}'
         except urllib.error.URLError as error:
             if isinstance(error.reason, str | socket.gaierror | ConnectionRefusedError) or url.startswith('file:'):
-                # No host in the address (urllib's text), no such host, nobody there: asking again changes nothing.
+                # No host in the address (urllib's text), no such host, no server: a retry changes nothing.
                 raise _unreachable(url, path, sha256, reason_of(error.reason)) from None
             reason = reason_of(error.reason)
         except _WebPage:

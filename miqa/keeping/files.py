@@ -76,7 +76,7 @@ def try_writing(path: str | os.PathLike) -> None:
             raise IsADirectoryError(f'{path} is a folder, where a file is to be written. Name a file in it.')
         if os.path.lexists(path) and path.exists():
             check_regular(path)
-            open(path, 'ab').close()  # a read-only file could be replaced, but is meant to stay
+            open(path, 'ab').close()  # a read-only file could be replaced, but must stay
         trial = path.with_name(f'.{fitting_name(path.name, ".trial", 60)}{secrets.token_hex(4)}{path.suffix[:15]}')
         with atomic_write(trial, durable=False):
             pass

@@ -28,7 +28,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class InUse(MIQAError, OSError):
-    """Another process writes to the same folder or file. The message says which process it is."""
+    """Another process writes to the same folder or file. The message names that process."""
 
 
 @contextlib.contextmanager
@@ -76,7 +76,7 @@ def only_writer(
             _sweep_all(path.parent, below)
             raise
     finally:
-        # filelock sees to it that nobody gets a lock on a file that is gone, so that nothing stays of ours.
+        # filelock never locks a deleted file, so the lock file can be removed.
         for each in (note, path):
             with contextlib.suppress(OSError):
                 each.unlink(missing_ok=True)

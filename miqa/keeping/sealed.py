@@ -160,7 +160,7 @@ def write_batch(path: str | os.PathLike, batch: pa.RecordBatch, about: str = '')
 
 
 def read_batch(path: str | os.PathLike, advice: str) -> tuple[pa.RecordBatch, str]:
-    """Map what :func:`write_batch` wrote, and return it with its text. Every byte is looked at once.
+    """Map what :func:`write_batch` wrote, and return it with its text. Every byte is read once.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -50,7 +50,7 @@ def make_temporary(path: Path) -> tuple[int, Path]:
             continue
         if _lock(handle, wait=True) and _is_still(handle, name):
             return handle, Path(name)
-        # A sweep that began in this very moment took it for somebody's leftover.
+        # A concurrent sweep took it for a leftover.
         os.close(handle)
 
 
@@ -107,13 +107,13 @@ def sweep(folder: str | os.PathLike) -> int:
 
 
 def _lock(handle: int, wait: bool) -> bool:
-    """Lock a file; False where somebody else has it, or (not waiting) where the file system has no locks."""
+    """Lock a file; False if another process has it, or (not waiting) if the file system has no locks."""
     if fcntl is None:
         return wait
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
-        # Without locks nobody can tell whose a file is: it is written, and never swept.
+        # Without locks the owner of a file is unknown: it is written, and never swept.
         return wait
     return True
 

@@ -48,7 +48,7 @@ class Order:
         classes: names of classes, see :func:`miqa.labelling.own_pictures.prepare_pictures`.
         ignored: value of pixels in maps of classes that do not count, where the user has said so.
         pairs: CSV of clean and degraded pictures, in place of distortions.
-        unpaired: take each picture as it is, without a clean one: accuracy alone.
+        unpaired: single pictures without a clean one: accuracy alone.
         distortions: which.
         level_pairs: levels of foreground and background.
         versions_each: how many versions of each picture, a balanced part of all; None for all of ``distortions`` and
@@ -219,7 +219,7 @@ def make_plan(order: Order, sample: int = 2) -> str:
 
 
 def make_database(order: Order, progress: Progress = True) -> BuiltDatabase:
-    """Make the database, or go on with it: what is finished is kept.
+    """Make or resume the database; finished parts are kept.
 
     Args:
         order: what is to be made.

@@ -53,7 +53,7 @@ class OwnPictures:
         names: source name -> what the folder calls the picture.
         annotated: there is ground truth.
         notes: sentences about what was found.
-        annotations: what the ground truth of det and ins says, so that nobody needs to read it again.
+        annotations: what the ground truth of det and ins says, so that it is read only once.
     """
 
     sources: list[Source]

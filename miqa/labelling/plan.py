@@ -86,7 +86,7 @@ class Plan:
         measure_hours: of one core.
         decode_hours: of one core, once per machine.
         machine_hours: machine -> hours of one core or of the GPU, by where it was measured.
-        gpu_hours: of one GPU for all machines, or None where nothing is known of GPUs.
+        gpu_hours: of one GPU for all machines, or None if unknown.
         image_bytes: images on disk.
         response_bytes: responses on disk.
     """

@@ -1,7 +1,7 @@
 """Scores of every single machine for every distorted image, in Parquet: between responses and labels.
 
 ``{task folder}/scores/{machine}/`` mirrors the parts of ``responses/{machine}/``: each part of responses becomes one
-part of scores, so that a killed run goes on where it stopped. Columns: ``source``, ``filename``, ``consistency``,
+part of scores, so that a killed run resumes. Columns: ``source``, ``filename``, ``consistency``,
 ``accuracy``, for det and ins also ``consistency_75`` and ``accuracy_75`` (IoU 0.75 alone), and ``note``: why a score is
 null (the machine abstains): :data:`UNREADABLE`, :data:`CLEAN_UNREADABLE`, :data:`NO_OBJECTS`, :data:`UNKNOWN_CLASSES`
 or :data:`NO_CLEAN_DETECTIONS`. Without ground truth ``accuracy`` is null throughout.

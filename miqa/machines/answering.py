@@ -100,7 +100,7 @@ class Answering:
     """What completes the rows of a run with the answers of a machine.
 
     Args:
-        machine: what looks at the pictures.
+        machine: runs on the pictures.
         true_classes: source -> class index (cls), or None.
         parameters: options of :func:`miqa.machines.responses.answer_columns`.
     """

@@ -117,7 +117,7 @@ def recognised_configs(
     Args:
         configs: of :func:`machine_configs_of`.
         recognise: from a file and a task to how it is used, such as :func:`miqa.machines.machine_from_file` with the
-            pictures at hand.
+            given pictures.
     """
     complete, recognised = [], []
     for config in configs:

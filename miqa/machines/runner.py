@@ -27,7 +27,7 @@ from .responses import ResponseFolder, only_shard
 
 
 class _Images(Dataset):
-    """Decoded and prepared images, with what is known of each file.
+    """Decoded and prepared images, with the facts of each file.
 
     Names are kept in one Arrow buffer: a list of a million paths would be copied into every worker, because reading a
     Python object writes its reference count.
@@ -106,7 +106,7 @@ def run_machine(
     """Write the responses of ``machine`` to all images of ``sources`` that have none yet.
 
     Args:
-        machine: what looks at the pictures.
+        machine: runs on the pictures.
         sources: the images of this shard; other shards may run at the same time.
         folder: the machine's folder of responses.
         true_classes: source -> class index (cls), for ``true_probability``; or None.

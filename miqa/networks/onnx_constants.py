@@ -48,7 +48,7 @@ def check_constants(onnx: Any, model: ModelProto, stored: int) -> bool:
         stored: bytes of its file, and of those beside it.
 
     Returns:
-        False where nobody knows how large some of it becomes: then it must not be computed before the model runs.
+        False if the size of some of it is unknown: then it must not be computed before the model runs.
 
     Raises:
         TooCostly: it takes too much.
@@ -125,7 +125,7 @@ def _evaluate(onnx: Any, model: ModelProto, costs: _Costs) -> bool:
     try:
         with np.errstate(all='ignore'):
             values = reference.ReferenceEvaluator(small).run(None, {})
-    except Exception:  # noqa: BLE001  of any operator, whose inputs nobody has checked
+    except Exception:  # noqa: BLE001  of any operator, whose inputs are unchecked
         return False
     numbers += [
         onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in zip(names, values, strict=True)
@@ -187,7 +187,7 @@ class _Costs:
     """Adds up what constants of a graph cost.
 
     Attributes:
-        unknown: nodes of which nobody knows how large their outputs become.
+        unknown: nodes with outputs of unknown size.
         small: names of constants that may tell the size of others; and '', which stands for what an operator lacks.
         sides: constants that are the shape, or the size, of another tensor.
     """

@@ -26,7 +26,7 @@ def sha256_of_tensors(
     for name, value in dict(state).items():
         value = value.detach().cpu().contiguous()
         digest.update(f'{name}{tuple(value.shape)}{value.dtype}'.encode() if with_types else name.encode())
-        # As bytes, because NumPy knows no bfloat16.
+        # As bytes, because NumPy has no bfloat16.
         if value.numel():
             digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     for text in more:

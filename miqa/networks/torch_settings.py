@@ -14,7 +14,7 @@ def settings_kept() -> Iterator[None]:
     """Put back, after the block, what it changed for the whole process.
 
     Threads of PyTorch and OpenCV, the default type of numbers, whether gradients are kept, how precisely and by which
-    algorithms a GPU multiplies, and which GPU is meant where none is named. A library that changes them when it is
+    algorithms a GPU multiplies, and which GPU is the default. A library that changes them when it is
     imported, or a model that does when it runs, would otherwise decide about the speed and the last digits of all that
     follow.
     """

@@ -64,7 +64,7 @@ def redact_users(text: str) -> str:
 def redact_address(address: str) -> str:
     """Return one address without its secrets, as :func:`redact_url` does, whatever signs it holds.
 
-    In a text nobody can tell where an address ends that holds spaces or quotation marks; here all of it is one.
+    In a text the end of an address with spaces or quotation marks is unknown; here all of it is one.
     """
     return _redacted(address) if _WHOLE.fullmatch(address) else redact_url(address)
 

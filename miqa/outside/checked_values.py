@@ -96,10 +96,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class KnownName:
-    """A name that a list knows, which is asked only then.
+    """A name from a list that is loaded only when needed.
 
     Attributes:
-        is_known: tells whether it knows a text.
+        is_known: returns True for names on the list.
         what: the list, for the error.
     """
 
@@ -118,7 +118,7 @@ class KnownName:
 
 @dataclass(frozen=True)
 class Ignored:
-    """Something that is not looked at: it becomes ``value``."""
+    """An ignored entry, replaced by ``value``."""
 
     value: object
 

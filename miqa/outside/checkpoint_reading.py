@@ -31,7 +31,7 @@ _MOST_STEPS, _MOST_OBJECTS = 2_000_000, 100_000
 _MOST_VALUES, _DEEPEST = 300_000, 50
 #: Tensors that repeat their numbers (strides of zero) may be this large, in numbers.
 _LARGEST_REPETITION = 1_000_000
-#: A file of ``torch.save`` before PyTorch 1.6 begins with this number, and goes on with the format's version.
+#: A file of ``torch.save`` before PyTorch 1.6 begins with this number, followed by the format's version.
 _LEGACY_MAGIC, _LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 
 _STORAGES = {

@@ -37,7 +37,7 @@ def config_names() -> dict[str, Path]:
 
 
 def is_config(text: str | Path) -> bool:
-    """Return True if a word on a command line means a config: a Python file, or the name of one of ours."""
+    """Return True if a word on a command line means a config: a Python file, or the name of a shipped config."""
     return str(text).endswith('.py') or str(text).startswith(PREFIX) or _plain(text) in config_names()
 
 

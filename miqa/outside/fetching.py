@@ -119,7 +119,7 @@ def _not_the_file(answer) -> str | None:
 class Deadline:
     """Ends all connections that are made within it when its time is up, whatever the other side dribbles.
 
-    Timeouts of sockets begin anew with each byte that comes.
+    Socket timeouts restart with each byte.
 
     Args:
         seconds: how long it is.

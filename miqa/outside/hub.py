@@ -16,7 +16,7 @@ def hub_or_cache() -> Iterator[None]:
     """Use the Hub within the block; where it cannot be reached, only what was fetched before.
 
     The Hub's client tries each file six times, with a line for each, which takes most of a minute. Here one connection
-    is tried, and where that fails the client is told that there is no network.
+    is tried, and where that fails the client is set to offline.
 
     Raises:
         ConnectionError: the Hub cannot be reached, and the block failed for want of it.

@@ -50,7 +50,7 @@ def read_name(text: str) -> str:
 def place_of(path: str) -> str:
     """Return the absolute path of a file, the same text for all ways that lead to it.
 
-    Links to folders are followed. The last name stays as it is: a link to a file is a file of its own, as it is where
+    Links to folders are followed. The last name is kept: a link to a file is a file of its own, as it is where
     folders are walked.
     """
     folder, name = os.path.split(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118  names are not changed

@@ -130,13 +130,13 @@ def read_regular(
 ) -> bytes:
     """Return the bytes of a regular file; arguments and errors as for :func:`open_regular`."""
     with open_regular(path, max_bytes, what=what, name=name) as stream:
-        # Python makes room for as many bytes as it is asked for, not for as many as there are.
+        # Python allocates the requested bytes, not the available ones.
         size = os.fstat(stream.fileno()).st_size
         try:
             data = stream.read(size + 1)
         except OSError as error:
             raise _of_one_file(error, what, name or os.fspath(path)) from None
-        if len(data) > size:  # it grows while it is read, or is one of those of /proc, whose size is said to be 0
+        if len(data) > size:  # it grows while it is read, or is in /proc, where sizes are 0
             blocks = [data]
             while len(blocks) << 20 <= max_bytes + (2 << 20) and (block := stream.read(1 << 20)):
                 blocks.append(block)

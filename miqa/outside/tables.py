@@ -158,7 +158,7 @@ def number_of(text: str, decimal_comma: bool = False) -> float:
     return float(text)
 
 
-# What spreadsheets take for the beginning of a formula, perhaps with apostrophes of ours before it.
+# What spreadsheets take for the beginning of a formula, perhaps after our apostrophes.
 _FORMULA = re.compile("'*[=+\\-@\t\r]")
 
 

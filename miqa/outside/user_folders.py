@@ -31,7 +31,7 @@ def user_cache() -> Path:
 
 @functools.cache
 def _folder_of_this_process() -> Path:
-    # Made anew: whoever knew its name could have put weights of their own there.
+    # A new one: other users could have put weights into a predictable name.
     folder = tempfile.mkdtemp(prefix='miqa-')
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

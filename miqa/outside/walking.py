@@ -120,7 +120,7 @@ class Walker:
         """Yield the files in a folder and below it that end in one of ``suffixes``, sorted within each folder.
 
         Names that belong to other programs (:func:`is_hidden`) are left out. What has such an ending and is no
-        regular file (a broken link, a pipe) is yielded, too: whoever opens it reports it.
+        regular file (a broken link, a pipe) is yielded, too: opening it raises the error.
         """
         yield from self._below(folder, suffixes, set())
 

@@ -23,7 +23,7 @@ _AVIF_BRANDS = {b'avif', b'avis'}
 HEIF_BRANDS = {b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'hevm', b'hevs', b'mif1', b'msf1', b'miaf'}
 #: Boxes of one file, at all depths.
 _MOST_BOXES = 10_000
-#: Segments of a JPEG 2000 code stream that OpenJPEG knows (ISO 15444-1, A.2), and those with a meaning here.
+#: Segments of a JPEG 2000 code stream of OpenJPEG (ISO 15444-1, A.2), and those with a meaning here.
 _TILE, _DATA, _END, _STYLE, _STYLE_OF_CHANNEL = 0xFF90, 0xFF93, 0xFFD9, 0xFF52, 0xFF53
 _SEGMENTS = {_TILE} | {
     0xFF00 + kind
@@ -122,7 +122,7 @@ def below(
 
 
 def without_exif(data: bytes) -> bytes:
-    """Return an AVIF or HEIF file whose item of EXIF is called something that no decoder looks at."""
+    """Return an AVIF or HEIF file whose item of EXIF is renamed so that decoders ignore it."""
     head = re.sub(rb'(?s)(infe.{8,10})Exif', rb'\1free', data[:METADATA_BYTES])
     return head + data[METADATA_BYTES:]
 

@@ -83,7 +83,7 @@ def decode(
     except SyntaxError:
         if header.kind != 'TIFF':
             raise
-        # Pillow knows no floating point in several channels, no 16 bits with alpha, and more.
+        # Pillow has no floating point in several channels, no 16 bits with alpha, and more.
         return _decode_deep(stream, header, name, reduction, value_range), reduction
     before = (header.width, header.height)
     if header.kind == 'AVIF' and picture.width * picture.height > header.width * header.height:
@@ -157,7 +157,7 @@ class _Watched:
         return self._stream.readline(*limit)
 
     def close(self) -> None:
-        """The stream is closed by whoever opened it."""
+        """The caller closes the stream."""
 
 
 def _load(picture: ImageFile.ImageFile, stream: BinaryIO, header: Header) -> None:

@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 from .parts import Part
 
-#: Metadata above this many bytes is not looked at: an orientation needs some dozens.
+#: Longer metadata, in bytes, is ignored: an orientation needs some dozens.
 METADATA_BYTES = 4 << 20
-#: Pieces of a file (segments, chunks, boxes) that are looked at before its pixels.
+#: Pieces of a file (segments, chunks, boxes) that are parsed before its pixels.
 MOST_PIECES = 100_000
 
 
@@ -36,7 +36,7 @@ class Header:
         stated_range: the values of black and white, where the file states them.
         scaled: the decoder stretches the values to all of its bits (PNM, JPEG 2000), whatever the file's are.
         inverted: black is the highest value.
-        parts: the file without its metadata, which decoders get in its place; None: the file as it is.
+        parts: the file without its metadata, which decoders get in its place; None: the unchanged file.
         coefficients: for each pixel, that a progressive JPEG must hold all at once to be decoded; 0 for all others.
         animated: a WebP of several frames.
         lossless: a WebP whose colours or transparency were not compressed by leaving things out.
@@ -68,13 +68,13 @@ class Header:
 
 
 class MetadataBudget:
-    """What is looked at of one file's metadata, packed and unpacked; the rest is skipped, and the picture read."""
+    """The metadata bytes of one file that are parsed, packed and unpacked; more is skipped."""
 
     def __init__(self) -> None:
         self.left = METADATA_BYTES
 
     def spend(self, count: int) -> bool:
-        """Return True if so many bytes more may be looked at."""
+        """Return True if so many more bytes may be parsed."""
         if count > self.left:
             return False
         self.left -= count

@@ -67,7 +67,7 @@ def read_jpeg(stream: BinaryIO) -> Header:
                 from_xmp = orientation_in_xmp(body)
         if byte == 0xDA:
             if frame is None or not frame[0] or not frame[1]:
-                raise DamagedPicture('its pixels begin before their size is said')
+                raise DamagedPicture('its pixels begin before their size is given')
             (in_scan,) = unpack_at(stream, at + 2, 'B')
             if progressive or in_scan < channels:
                 _check_scans(stream, start, frame[0] * frame[1])
@@ -97,7 +97,7 @@ def _next_segment(stream: BinaryIO, at: int, size: int) -> int:
 def _check_scans(stream: BinaryIO, start: int, pixels: int) -> None:
     """Refuse a file of so many passes over the picture that a decoder would be at it for minutes.
 
-    What follows the end of the picture, such as the film that a phone appends, is not looked at.
+    What follows the end of the picture, such as the video that a phone appends, is ignored.
     """
     # A file of more bytes than its numbers take holds something else behind its picture.
     stop, place, scans = start + (1 << 20) + 16 * pixels, start, 0

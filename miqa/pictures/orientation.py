@@ -23,7 +23,7 @@ _XMP = re.compile(rb'tiff:Orientation(?:\s*=\s*["\']|>)\s*([1-8])\b')
 def orientation_in_exif(data: bytes) -> int | None:
     """Return the orientation in a block of EXIF (its leading name may be missing), or None.
 
-    Only this one tag of the first directory is looked at, so that damage elsewhere does not matter.
+    Only this tag of the first directory is read, so damage elsewhere does not matter.
     """
     data = data.removeprefix(b'Exif\0\0')
     order = {b'II': '<', b'MM': '>'}.get(data[:2])
@@ -83,7 +83,7 @@ def turned_box(
 
 
 def orientation_of(picture: Image.Image) -> int:
-    """Return the orientation of a picture that somebody else opened with Pillow; 1 for damaged metadata."""
+    """Return the orientation of a picture opened with Pillow elsewhere; 1 for damaged metadata."""
     try:
         value = picture.getexif().get(_TAG, 1)
     except Exception:

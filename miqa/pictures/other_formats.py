@@ -134,7 +134,7 @@ def _read_dib(stream: BinaryIO, start: int, kind: str) -> Header:
         raise DamagedPicture('it has no pixels')
     parts: list[Part] | None = None
     if length > 12 and unpack_at(stream, start + 16, '<I')[0] in (1, 2):
-        # Runs: two bytes at most for a pixel and the end of a line; Pillow would go on through whatever follows.
+        # Runs: two bytes at most for a pixel and the end of a line; Pillow would read on through what follows.
         parts = [(0, min(size_of_stream(stream), 4096 + 4 * (width + 1) * abs(height)))]
     return Header(kind, width, abs(height), parts=parts)
 

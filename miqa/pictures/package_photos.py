@@ -49,7 +49,7 @@ class PackagePhoto:
         file: path below the package, posix.
         class_index: ImageNet-1k class, 0 to 999, in the usual order.
         class_name: the class in words.
-        sha256: of the file that was looked at.
+        sha256: of the verified file.
         note: what to know about the class, or empty.
     """
 
@@ -127,7 +127,7 @@ def installed_photos() -> list[PackagePhoto]:
 
 @functools.cache
 def _package_folder(name: str) -> Path:
-    # The package is found, not imported: some of them import deep learning frameworks that nobody needs here.
+    # The package is found, not imported: some of them import deep learning frameworks, which are not needed here.
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise ImportError(f'{PHOTO_PACKAGES[name].distribution} is not installed. {_REPAIR}')

@@ -2,7 +2,7 @@
 
 Files are read without trusting them: only regular files of bounded size, only formats of an allow-list, the size in
 pixels before the pixels, and of the metadata nothing but the orientation, which is best effort. What the numbers of
-files with more than 8 bits mean is said in :mod:`miqa.pictures.value_range`.
+files with more than 8 bits mean is described in :mod:`miqa.pictures.value_range`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def read_image(
 
 
 def picture_size(source: str | os.PathLike | bytes, name: str | None = None) -> tuple[int, int]:
-    """Return width and height of a picture file as it is shown, from its header alone.
+    """Return the displayed width and height of a picture file, from its header alone.
 
     Raises:
         FileNotFoundError, UnreadableImage: as for :func:`read_image`, as far as the header tells.
@@ -86,7 +86,7 @@ def picture_size(source: str | os.PathLike | bytes, name: str | None = None) -> 
 
 
 def stored_size(source: str | os.PathLike | bytes, name: str | None = None) -> tuple[tuple[int, int], int]:
-    """Return width and height of a picture file as it is stored, and the orientation (1 to 8) that turns it.
+    """Return the stored width and height of a picture file, and its orientation (1 to 8).
 
     Raises:
         FileNotFoundError, UnreadableImage: as for :func:`picture_size`.
@@ -164,7 +164,7 @@ def read_resized(
 def read_preview(
     source: str | os.PathLike | bytes, most_pixels: int, name: str | None = None, *, value_range: ValueRange = None
 ) -> np.ndarray:
-    """Decode a picture for people to look at: as it is, or made smaller to at most ``most_pixels``.
+    """Decode a picture for display: unchanged, or reduced to at most ``most_pixels``.
 
     Returns:
         uint8 RGB (H, W, 3).

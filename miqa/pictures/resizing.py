@@ -38,9 +38,9 @@ def resize_rgb(
     """Resize a picture to (width, height) with one of Pillow's antialiased filters.
 
     Args:
-        picture: RGB, as Pillow's or uint8 (H, W, 3); an array of that size already is returned as it is.
+        picture: RGB, as Pillow's or uint8 (H, W, 3); an array of that size is returned unchanged.
         size: in pixels.
-        box: the part of a Pillow picture that is meant: left, top, right, bottom; None for all of it.
+        box: the part of a Pillow picture to take: left, top, right, bottom; None for all of it.
         interpolation: one of :data:`INTERPOLATIONS`.
 
     Returns:

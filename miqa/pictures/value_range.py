@@ -64,7 +64,7 @@ def to_bytes(
     Args:
         values: uint8, uint16, other integers, or floating point.
         name: what to call the picture in an error.
-        value_range: the values of black and white, stated by the file or by whoever calls.
+        value_range: the values of black and white, stated by the file or the caller.
         bits: that the file states for unsigned integers, at most 16.
         scaled: the decoder has stretched the values to 16 bits already.
 

@@ -31,7 +31,7 @@ def write_report(
         data_root: the database, for pictures, categories and filter curves; None: what runs and benchmarks name.
         title: heading of the page.
         mapping: before RMSE and for residuals.
-        report: is told what is being done.
+        report: called with each progress message.
 
     Raises:
         FileNotFoundError: a folder is not there, or holds neither a run nor a benchmark.

@@ -1,6 +1,6 @@
 """A self-contained HTML page: styles, pictures and tables.
 
-Every function returns :class:`markupsafe.Markup`: HTML of ours, whose values are escaped. Plain text that is put
+Every function returns :class:`markupsafe.Markup`: generated HTML with escaped values. Plain text that is put
 beside it, by ``+`` or into a section, is escaped in turn.
 """
 

@@ -52,7 +52,7 @@ class RunFolder:
             return stream.read(LONGEST + 1)
 
     def config(self) -> dict | None:
-        """Return the config that the run dumped, or None. It is parsed, not run: the run may be somebody else's.
+        """Return the config that the run dumped, or None. It is parsed, not run: it may be untrusted.
 
         Raises:
             ValueError: it holds more than values, so it is not what a run dumps.

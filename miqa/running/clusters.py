@@ -32,7 +32,7 @@ def run_on_ray(calls: Sequence, jobs: int) -> Iterator:
         WorkerLost: a task killed its worker :data:`RETRIES` + 1 times.
         Exception: what a task raised.
     """
-    # Ray reports its use to its makers unless it is told not to.
+    # Ray sends usage statistics unless disabled.
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
     ray = require('ray', 'The ray backend')
     if not ray.is_initialized():

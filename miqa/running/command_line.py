@@ -25,7 +25,7 @@ from miqa.taxonomy import did_you_mean
 from .requirements import explained, in_checkout
 from .surroundings import cause_in_surroundings, open_streams
 
-#: What commands say after an interruption that go on where they stopped.
+#: Message of resumable commands after an interruption.
 SAME_AGAIN = 'What is finished is kept; the same command goes on from there.'
 
 #: Variable that names a folder which processes of one run share, so that one says what all would say.
@@ -195,7 +195,7 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
 
     Args:
         main: the command; may return an exit status.
-        go_on: a sentence for an interruption: how the user goes on; such as :data:`SAME_AGAIN`; or what returns it.
+        go_on: how to resume after an interruption, such as :data:`SAME_AGAIN`; or a function that returns it.
     """
     open_streams()
     if getattr(sys.stdout, 'errors', '') == 'strict' and hasattr(sys.stdout, 'reconfigure'):
@@ -322,7 +322,7 @@ def _ending_together() -> Iterator[None]:
         # A second Ctrl-C does not wait for anything.
         for each in before:
             signal.signal(each, lambda again, _: os._exit(128 + again))
-        # PyTorch's loaders would raise an error of theirs for every worker that ends.
+        # PyTorch's loaders would raise their own error for every worker that ends.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         last = threading.Timer(_SECONDS_FOR_ALL, os._exit, (128 + number,))
         last.daemon = True

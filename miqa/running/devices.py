@@ -19,7 +19,7 @@ class Device(NamedTuple):
     """
 
     type: str
-    index: int | None = None  # type: ignore[assignment]  # nobody needs a tuple's method of that name
+    index: int | None = None  # type: ignore[assignment]  # a tuple's method of that name is not needed
 
     def __str__(self) -> str:
         """Return such as ``cuda:1``."""

@@ -16,7 +16,7 @@ class _ReportsOnce(logging.Handler):
         """Print to stderr, once for each log, that it cannot be written; a closed pipe ends the command.
 
         Raises:
-            BrokenPipeError: nobody reads the output any more.
+            BrokenPipeError: the output is no longer read.
         """
         error = sys.exc_info()[1]
         if isinstance(error, BrokenPipeError):

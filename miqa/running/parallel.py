@@ -98,7 +98,7 @@ def end_with_parent() -> None:
 
 
 def _in_worker(function: Callable, args: tuple, options: dict):
-    """Run a task in a worker process that ends cleanly when it is asked to."""
+    """Run a task in a worker process that ends cleanly on request."""
     global _at_work  # noqa: PLW0603  a process has one main thread, and signals reach that one
     end_with_parent()
     _at_work = True

@@ -47,7 +47,7 @@ class OneLine:
         self._bar.write(text)
 
     def close(self) -> None:
-        """Leave the line as it is and begin a new one."""
+        """Keep the line and begin a new one."""
         self._bar.close()
 
     def __enter__(self) -> OneLine:

@@ -58,7 +58,7 @@ class AllowedHosts:
 
 
 class AnyHost(AllowedHosts):
-    """Accepts every name: for servers that require a token, which no foreign page knows."""
+    """Accepts every name: for servers that require a token, which foreign pages do not have."""
 
     def __init__(self):
         super().__init__('0.0.0.0')  # noqa: S104 - a name, nothing listens here

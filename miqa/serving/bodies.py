@@ -27,12 +27,12 @@ from .settings import FILE_PATHS, JSON_BYTES, Limits, Refused
 _NAME_LENGTH = 255
 _FORM, _JSON, _FILE = 'multipart/form-data', 'application/json', 'application/octet-stream'
 _SINGLE = ('image/', 'video/', _FILE)
-#: No content type, and that of `curl --data-binary` where nothing else is said: such bodies are detected by content.
+#: No content type, and that of `curl --data-binary` by default: such bodies are detected by content.
 _UNTYPED = ('', 'application/x-www-form-urlencoded')
 _DETECTED_BYTES = 256
 #: Bytes of a body that go to the disk together: each time a thread takes over, and a picture comes in many blocks.
 _WRITTEN_AT_ONCE = 1 << 20
-#: The two encodings of RFC 5987; Python knows others, some of which take minutes.
+#: The two encodings of RFC 5987; Python has others, some of which take minutes.
 _EXTENDED_NAME = re.compile(r"""; *filename\* *= *"?(utf-8|iso-8859-1)'[^']*'([^;\s"]+)""", re.IGNORECASE)
 
 

@@ -73,7 +73,7 @@ def has_heatmap(model: MIQAModel) -> bool:
 
 
 class SlowWork:
-    """Heat maps and videos: each kind one at a time, and pictures go on between their batches.
+    """Heat maps and videos: one of each kind at a time; pictures are scored between their batches.
 
     Args:
         batcher: shared with the pictures.

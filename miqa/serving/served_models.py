@@ -21,7 +21,7 @@ class ServedModels:
     Args:
         load: (task, label) -> model.
         tasks: those that a request may choose from; the first is the default.
-        labels: likewise.
+        labels: served labels.
     """
 
     def __init__(self, load: Callable[[str, str], MIQAModel], tasks: Sequence[str], labels: Sequence[str]):

@@ -17,7 +17,7 @@ from miqa.taxonomy import ALL_SPLITS, IMAGE_TASKS, SPLITS, split_name
 
 
 class OfficialSplit(NamedTuple):
-    """What is known of a split file that the authors of MIQD-2.5M publish."""
+    """Facts of a split file published by the authors of MIQD-2.5M."""
 
     task: str
     split: str

@@ -91,7 +91,7 @@ def renew_splits(
     """Make splits, or bring those that are there up to date with the sources that have labels by now.
 
     Files that :func:`make_splits` made of fewer sources, with the same share and seed, are renamed and made anew.
-    Other ones are somebody's own, and stay.
+    Others are the user's own, and stay.
 
     Args:
         data_root: the database.

@@ -95,7 +95,7 @@ def _save(picture, path: Path, image: str) -> None:
         picture.save(temporary, 'PNG', pnginfo=about)
 
 
-#: Text in a picture that says which file it was made of.
+#: Metadata text with the source file of a picture.
 _SOURCE = 'miqa source'
 
 
@@ -110,6 +110,6 @@ def _source_of(path: Path) -> str | None:
     try:
         with open_regular(path, PICTURE_BYTES) as stream, Image.open(stream, formats=['PNG']) as picture:
             text = picture.info.get(_SOURCE)
-    except Exception:  # whatever a decoder raises: it is not a picture of ours
+    except Exception:  # whatever a decoder raises: the picture is not ours
         return 'another program'
     return text if isinstance(text, str) else None

@@ -54,7 +54,7 @@ def export_released(spec: ModelSpec, module: nn.Module, path: str | os.PathLike)
     like = to_released(QualityAssessor(dict(method.network), {'type': 'ViewPreprocessor', 'views': method.views}))
     fit_state(state, like, 'The model', f'the released {method.title}')
     with atomic_write(path) as temporary:
-        # Nothing is known of the SRCC that their training would have found.
+        # The SRCC of their training is unknown.
         torch.save({'epoch': 0, 'arch': released, 'state_dict': state, 'best_srcc': float('nan')}, temporary)
         reread = to_released_names(read_checkpoint(temporary))
         if any(not torch.equal(reread[name], tensor) for name, tensor in state.items()):

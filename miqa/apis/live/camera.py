@@ -28,7 +28,7 @@ _MISSES = 5
 class CapturedFrame(NamedTuple):
     """A frame: its number in the source, from 0; when it was captured (``time.perf_counter``); uint8 (H, W, 3), BGR."""
 
-    index: int  # type: ignore[assignment]  # nobody needs a tuple's method of that name
+    index: int  # type: ignore[assignment]  # a tuple's method of that name is not needed
     captured_at: float
     image: np.ndarray
 
@@ -95,7 +95,7 @@ def open_source(
     if isinstance(source, int):
         return _live(source, f'camera {source}')
     if isinstance(source, str) and source.lower().startswith(STREAM_PREFIXES):
-        # Sooner than whoever waits for frames calls it lost.
+        # Earlier than the timeout of waiting callers.
         opener = functools.partial(open_stream, read_seconds=0.8 * stall_seconds)
         stream = NetworkStream(source, reconnect_seconds, opener)
         return FrameSource(stream.name, stream.frames(), stream.close, stream.interval, stream)

@@ -87,7 +87,7 @@ def open_stream(url: str, read_seconds: float = _SECONDS_TO_READ):
     cv2 = require('cv2', 'A network stream')
     options = {'protocol_whitelist': _PROTOCOLS}
     if url.lower().startswith('rtsp'):
-        options['rtsp_transport'] = 'tcp'  # OpenCV's own default, which options of ours replace
+        options['rtsp_transport'] = 'tcp'  # OpenCV's own default, which our options replace
     timeouts = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 1000 * _SECONDS_TO_OPEN, cv2.CAP_PROP_READ_TIMEOUT_MSEC,
         max(1, int(1000 * min(read_seconds, _SECONDS_TO_READ))),
@@ -157,7 +157,7 @@ class NetworkStream:
         return self._capture.get(cv2.CAP_PROP_FPS)
 
     def _frames_announced(self) -> int | None:
-        """Return about how many frames there are in all; None for a live stream, and where nobody knows."""
+        """Return the estimated number of frames; None for a live stream, or if unknown."""
         import cv2
 
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)

@@ -155,7 +155,7 @@ class RealTimeIQA:
         Raises:
             CameraLost: the source cannot be opened or vanished; its ``summary`` holds what is described above. The
                 device has been given back.
-            ValueError, ImportError: a window is asked for and there can be none.
+            ValueError, ImportError: a window is requested but unavailable.
         """
         self._stop = False
         show = self._wants_window(display)
@@ -306,7 +306,7 @@ class _LiveView:
         self._points: deque[tuple[float, float]] = deque()
 
     def show(self, image: np.ndarray, result: LiveResult, mean: float) -> bool:
-        """Show a frame with its score; return whether to go on."""
+        """Show a frame with its score; return True until the user quits."""
         return self._window.show(self.compose(image, result, mean))
 
     def compose(self, image: np.ndarray, result: LiveResult, mean: float) -> np.ndarray:

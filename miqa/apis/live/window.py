@@ -31,7 +31,7 @@ class Window:
         self._sized = False
 
     def show(self, image: np.ndarray) -> bool:
-        """Show a uint8 BGR picture; return whether the user wants to go on."""
+        """Show a uint8 BGR picture; return True until the user quits."""
         if not self._sized:
             self._cv2.resizeWindow(self.title, image.shape[1], image.shape[0])
             self._sized = True

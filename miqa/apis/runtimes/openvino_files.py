@@ -96,7 +96,7 @@ def read_model_files(core: openvino.Core, path: str | os.PathLike, keep: str) ->
             )
     text = read_regular(path, _LARGEST_XML, what='OpenVINO file')
     numbers = read_regular(path.with_suffix('.bin'), WEIGHTS_BYTES, what='file of numbers of the OpenVINO model')
-    # OpenVINO tries what it knows of other programs' files where this one is none of its own.
+    # OpenVINO tries other programs' formats if this file is not its own.
     if not re.match(rb'(\xef\xbb\xbf)?\s*(<\?xml[^>]*\?>\s*)?<net\s', text[:1000]):
         raise CheckpointError(
             f'{path} is not a whole OpenVINO model: it does not begin as one. Export the model again.'

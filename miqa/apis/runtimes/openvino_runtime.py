@@ -36,7 +36,7 @@ class OpenVinoRuntime(Runtime):
     Args:
         path: the ``.xml`` file; the ``.bin`` file of the same name lies beside it.
         device: ``cpu``; ``gpu``, ``gpu:1`` (Intel's), ``npu``; None for ``cpu``.
-        precision: one of :data:`PRECISIONS`; None for ``fp32``. A file with 8-bit numbers keeps them whatever is said.
+        precision: one of :data:`PRECISIONS`; None for ``fp32``. An int8 file always stays int8.
         threads: threads; None for one a core.
 
     Attributes:

@@ -24,7 +24,7 @@ from .base import Runtime
 from .probes import pixels_to_try
 
 AUTO = 'auto'
-#: The environment variable that says what is meant where nothing is said; ``auto`` without it.
+#: The environment variable with the default precision; ``auto`` without it.
 PRECISION_VARIABLE = 'MIQA_PRECISION'
 _WORDS = (AUTO, 'fp32', 'bf16', 'fp16')
 #: How far scores may be from those of float32 for ``auto`` to take a faster way: in the mean, and the largest.

@@ -124,7 +124,7 @@ class VideoMIQA:
             choose = _until(self.sampling.chooser(total), max_seconds, path)
             self._score_into(scored, reader, choose, on_frame, progress)
         if self.sampling.needs_total and _differ(total, reader.frames_read):
-            # What was announced is not what came. The frames that are meant are chosen anew, of those that there are.
+            # The announced frames differ from the decoded ones: sample again from the latter.
             choose = self.sampling.chooser(reader.frames_read)
             indices = {index for index in range(reader.frames_read) if choose(index, 0.0)}
             size = reader.size

@@ -35,7 +35,7 @@ class Container(NamedTuple):
             addresses (concat, HLS, DASH), whatever a file is called.
         counts_frames: the file says how many frames it holds, and means each of them.
         announces_end: the file says how long it is, apart from what can be measured in it.
-        jumps: time stamps may begin anew within a file, as in streams that were recorded or joined.
+        jumps: time stamps may restart within a file, as in streams that were recorded or joined.
     """
 
     demuxer: str

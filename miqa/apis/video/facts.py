@@ -11,7 +11,7 @@ from types import ModuleType
 from .containers import Container, UnreadableVideo
 from .tone_mapping import TRANSFERS
 
-# PyAV hands FFmpeg's complaints to this logger; where nobody listens, they are not printed.
+# PyAV sends FFmpeg's messages to this logger; without a handler they are not printed.
 logging.getLogger('libav').addHandler(logging.NullHandler())
 # Of FFmpeg's dispositions: a picture that belongs to a song (AV_DISPOSITION_ATTACHED_PIC).
 _ATTACHED_PICTURE = 0x400
@@ -24,7 +24,7 @@ class VideoFacts:
     Attributes:
         counted: frames that the file says it holds, 0 where it does not say.
         end: seconds at which the video ends by the file's own words, None where it does not say.
-        whole_end: likewise, but of the file: its sound may be longer than its video.
+        whole_end: the same of the whole file, whose sound may be longer than its video.
         transfer: ``PQ``, ``HLG``, or None for standard footage.
     """
 

@@ -14,7 +14,7 @@ from .facts import PacketCount, close_container, facts_of, open_container, video
 from .reader import Frame, VideoReader, make_info
 from .timeline import Timeline
 
-# Demuxers answer damage with an error and go on behind it; one that goes on answering errors has come to the end.
+# Demuxers raise an error for damage and continue behind it; repeated errors mean the end of the file.
 _DEMUX_ERRORS = 1000
 # Of FFmpeg's color spaces: BT.601, which OpenCV takes for all footage, and so did the scripts of the paper.
 _BT601 = 'itu601'

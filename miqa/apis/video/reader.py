@@ -29,7 +29,7 @@ _SLACK_SECONDS, _SLACK_FRAMES = 0.5, 3
 class Frame(NamedTuple):
     """One frame: its number from 0, its time in seconds, and the picture, uint8 (H, W, 3), BGR."""
 
-    index: int  # type: ignore[assignment]  # nobody needs a tuple's method of that name
+    index: int  # type: ignore[assignment]  # a tuple's method of that name is not needed
     timestamp: float
     image: np.ndarray
 

@@ -40,7 +40,7 @@ class Structure(NamedTuple):
 
 
 def structure_of(path: str | os.PathLike, container: Container) -> Structure:
-    """Look at a file's parts, without decoding them; for containers that it knows nothing of, all is well."""
+    """Check a file's parts without decoding them; other containers count as complete."""
     if container.demuxer == 'mpegts':
         return Structure(broken=lost_packets(path))
     check = {'mov': _boxes, 'ogg': _pages, 'flv': _tags, 'gif': _trailer, 'apng': _trailer}.get(container.demuxer)

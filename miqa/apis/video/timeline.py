@@ -18,7 +18,7 @@ _GAP, _USUAL, _SHARE = 1.75, 0.25, 0.9
 class Timeline:
     """Turns a decoder's time stamps into times that are finite and increase.
 
-    Where stamps begin anew, as in streams that were joined, time goes on from the last frame. A single stamp that is
+    Where stamps restart, as in joined streams, time continues from the last frame. A single stamp that is
     out of place is passed over.
 
     Args:
@@ -56,7 +56,7 @@ class Timeline:
                 and self._suspect is not None
                 and _SHORTEST_STEP < stamp - self._suspect <= _LONGEST_STEP
             ):
-                # The second stamp of a new beginning: go on from here by its steps.
+                # The second stamp after a restart: continue from here by its steps.
                 self._offset = self._last + (stamp - self._suspect) - stamp
                 time, self._suspect = stamp + self._offset, None
                 self.restarts += 1

@@ -19,7 +19,7 @@ from .reading import UnreadableVideo, count_frames
 
 # (container, FourCC) for OpenCV, best first. H.264 is missing from the wheels on PyPI for reasons of licence.
 _OPENCV_CODECS = (('.mp4', 'avc1'), ('.mp4', 'mp4v'), ('.avi', 'mp4v'), ('.avi', 'MJPG'))
-# Containers that ffmpeg is asked for, and what they hold: (video codec, its options, audio codec, its options).
+# Containers for ffmpeg, with (video codec, its options, audio codec, its options).
 _H264 = ('libx264', ['-preset', 'veryfast', '-crf', '20'], 'aac', ['-b:a', '192k'])
 _FAST_START = ['-movflags', '+faststart']
 _FFMPEG_CONTAINERS = {

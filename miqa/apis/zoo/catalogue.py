@@ -20,7 +20,7 @@ from miqa.taxonomy import LABELS, TASKS, check_choice
 #: A folder, or the beginning of a URL, that has the released files under their own names.
 MIRROR_VARIABLE = 'MIQA_MIRROR'
 
-#: The task that is meant where none is said.
+#: The default task.
 DEFAULT_TASK = 'cls'
 
 #: What the quickstart's models are called on the disk, for cls; those of other tasks have the task in their names.
@@ -123,7 +123,7 @@ def find(method: str, task: str, label: str) -> ZooEntry:
 
 
 def as_dict(entry: ZooEntry) -> dict:
-    """Return everything that is known of an entry, JSON-ready."""
+    """Return all fields of an entry, JSON-ready."""
     return {
         **asdict(entry),
         'title': entry.preprocessing.title,

@@ -87,7 +87,7 @@ def push_to_hub(
 ) -> str:
     """Create the repository where it is missing and upload what :func:`save_pretrained` writes.
 
-    A model card that the repository has already is left as it is.
+    An existing model card is kept.
 
     Args:
         spec: of the model.

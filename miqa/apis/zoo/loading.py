@@ -21,14 +21,14 @@ from .packaged import packaged_model
 if TYPE_CHECKING:
     import torch
 
-#: What a model is when nothing else is said: the one that ships, and the paper's for tasks of which that knows nothing.
+#: Default models: the packaged one, and the paper's for tasks that it does not support.
 DEFAULT_METHODS, OTHER_METHOD, DEFAULT_LABEL = {'cls': LITE}, 'ra_miqa', 'composite'
 #: Endings of weights files, by which a text is known as a path where no file of that name is there.
 _WEIGHT_ENDINGS = ('.pth', '.pt', '.tar', '.safetensors', '.ckpt', '.bin', *FORMATS)
 
 
 def default_method(task: str | None = None) -> str:
-    """Return the name of the model that is meant where none is said."""
+    """Return the name of the default model."""
     return DEFAULT_METHODS.get(task or DEFAULT_TASK, OTHER_METHOD)
 
 
@@ -60,7 +60,7 @@ def _looks_like_path(text: str) -> bool:
 
 
 def locate(name: str | None, task: str | None, label: str | None, weights: str | os.PathLike | None) -> Path:
-    """Find the weights file that is meant, fetching it at first use where it belongs to the zoo.
+    """Find the weights file; the zoo's are fetched at first use.
 
     Returns:
         The file; or a folder that :meth:`miqa.apis.MIQAModel.save_pretrained` wrote.
@@ -129,9 +129,9 @@ def read_model(path: Path) -> tuple[ModelSpec, dict[str, torch.Tensor]]:
 def agreed(
     spec: ModelSpec, path: Path, name: str | None, task: str | None, label: str | None, exported: bool = False
 ) -> ModelSpec:
-    """Return ``spec`` with what only the caller knows, after checking that what both know is the same.
+    """Return ``spec`` completed by the caller's values; values that both have must agree.
 
-    A network with heads for several labels scores the one that is asked for, unless it was ``exported`` for another.
+    A network with heads for several labels scores the requested one, unless it was ``exported`` for another.
 
     Raises:
         ValueError: the file is of another method, task or label than the caller asks for.

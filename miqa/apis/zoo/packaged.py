@@ -26,7 +26,7 @@ def packaged_model(task: str | None = None) -> Path:
         task: that it is wanted for; None for its own.
 
     Raises:
-        ValueError: it knows nothing of the task.
+        ValueError: it does not support the task.
         WeightsUnavailable: the installation lacks the file.
     """
     if task not in (None, PACKAGED_TASK):

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class PictureMeasure(ABC):
-    """A measure of images without any training of ours, perhaps against their clean source.
+    """A measure of images without training, perhaps against their clean source.
 
     Attributes:
         name: as in the paper's tables.

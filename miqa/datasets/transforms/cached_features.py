@@ -19,7 +19,7 @@ FEATURES_FILE = 'features.npy'
 KEYS_FILE = 'keys.npy'
 ROWS_FILE = 'rows.npy'
 ABOUT_FILE = 'about.json'
-# CRC-32 of every block of so many features, looked at when one of them is first asked for.
+# CRC-32 of every block of so many features, checked when one of them is first read.
 CHECKSUMS_FILE = 'checksums.npy'
 BLOCK = 4096
 

@@ -38,11 +38,11 @@ _KNOWN_SIDES = (*range(160, 1025, 32), 1280, 1536)
 #: Strides of detectors: 8,400 places are those of 640 pixels, not of 320 with finer ones.
 _USUAL_STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (8, 16, 32, 64, 128))
 _CLASSIFIER_SIDE = 224
-#: Pictures whose outputs are looked at before anything is known.
+#: Pictures whose outputs are inspected first.
 _SAMPLES = 3
 #: Share of the agreement without names that names must reach to be those of the classes.
 _NAMES_AGREE = 0.5
-#: A detector that was read well finds something with annotated objects: less is said aloud.
+#: A detector that was read well finds something with annotated objects: a lower recall gives a warning.
 _LEAST_AGREEMENT = 0.02
 
 
@@ -329,7 +329,7 @@ def _observed(network, metadata, size, pictures: Sequence[TrialPicture], names) 
 
 
 def _scene() -> np.ndarray:
-    """Return a picture of soft shapes, for files that are looked at without any picture."""
+    """Return a picture of soft shapes, for files inspected without any picture."""
     y, x = np.mgrid[0:480, 0:640].astype(np.float32)
     waves = [np.sin(x / (37 + 11 * i)) * np.cos(y / (29 + 7 * i)) for i in range(3)]
     return np.clip(127 + 90 * np.stack(waves, 2), 0, 255).astype(np.uint8)

@@ -59,7 +59,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Observed:
-    """What is known of a network before its outputs are understood.
+    """Facts about a network before its outputs are interpreted.
 
     Attributes:
         network: the network.
@@ -89,7 +89,7 @@ class Observed:
         return [array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1) for array in self.raw(name)]
 
     def raw(self, name: str) -> list[np.ndarray]:
-        """Return an output in every sample as it is."""
+        """Return an output of every sample, unchanged."""
         return [sample[name] for sample in self.samples]
 
     @property

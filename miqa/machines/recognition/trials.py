@@ -21,7 +21,7 @@ _IOUS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
 #: Detections of a picture that count, the best.
 _MOST_DETECTIONS = 100
-#: Pictures of the rounds, and how many of the candidates go on from each.
+#: Pictures of the rounds, and how many candidates remain after each.
 ROUNDS = ((6, 5), (16, 2), (48, 1))
 #: Resamples of pictures that say whether one candidate is better than another.
 _RESAMPLES = 200

@@ -34,7 +34,7 @@ class ViewPreprocessor(BaseDataPreprocessor):
     so if the difference of the two sizes is a multiple of four (else it may lie one pixel beside it).
 
     An input ``<view>_features``, float32 of shape (C,) per picture, stands in for the view: it is stacked and
-    passed on as it is, and the view itself need not be there.
+    passed on unchanged, and the view itself need not be there.
 
     Args:
         views: for each view's name, ``dict(size=..., mean=..., std=...)``: the side of the square in pixels,

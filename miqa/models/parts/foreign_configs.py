@@ -1,6 +1,6 @@
 """Validate configs that come with weights: each part is checked and rebuilt before anything is built of it.
 
-A model that somebody else wrote (a checkpoint, a folder or repository of ``from_pretrained``, an ONNX file) says what
+A third-party model (a checkpoint, a folder or repository of ``from_pretrained``, an ONNX file) says what
 network it is. MMEngine's registries would import and call whatever such a config names, so nothing reaches them but
 what this module has rebuilt: classes that are registered here, with options that these classes list in
 ``foreign_options``. A class of the user's own, registered in this process, counts as known; options that it does not
@@ -133,7 +133,7 @@ class TooLarge(ValueError):
 def limited_growth(numbers: int) -> Iterator[None]:
     """Raise :class:`TooLarge` within the block as soon as networks built by this thread pass so many numbers.
 
-    A network whose weights are there is no larger than they are; that is known before its memory is asked for.
+    A network whose weights are there is no larger than they are; that is checked before memory is allocated.
 
     Args:
         numbers: limit of all parameters and buffers together, and of each tensor.

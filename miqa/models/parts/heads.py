@@ -36,7 +36,7 @@ class LabelHeads(nn.Module):
     Subclasses implement :meth:`member_scores`.
 
     Args:
-        heads: the labels that are learned.
+        heads: the predicted labels.
         label: what :meth:`forward` returns: one of the heads, or ``composite`` where both others are heads.
 
     Raises:

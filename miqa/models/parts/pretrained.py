@@ -31,7 +31,7 @@ def load_timm_pretrained(model: nn.Module, name: str, pretrained: Pretrained, op
         model: the network to fill, with timm's tensor names.
         name: timm's model name.
         pretrained: True for timm's own weights of that name, path of a file of them (.safetensors, or torch.save's
-            .pth and .bin), or False to leave the network as it is.
+            .pth and .bin), or False to keep the network's weights.
         options: what the network was created with.
 
     Raises:

@@ -71,7 +71,7 @@ class ClassifierProbe(Probe):
     :func:`~miqa.models.responses.statistics.change_statistics` of each change.
 
     Args:
-        model_name: a name that timm knows, such as ``resnet18.a1_in1k``. The view must be normalised as it wants,
+        model_name: a timm name, such as ``resnet18.a1_in1k``. The view must be normalised as it wants,
             or ``renormalise`` says how it is.
         pretrained: ``packaged`` for the EfficientNet-Lites 0 to 2 whose weights come inside Python packages, True for
             timm's own, a path, or False for random ones, which is only of use in tests.

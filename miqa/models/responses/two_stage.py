@@ -20,7 +20,7 @@ from torchvision.ops import MultiScaleRoIAlign, roi_align
 
 from .box_suppression import areas, survivors, taken
 
-#: Boxes that the suppression compares with each other, in either stage, and proposals that the second stage looks at.
+#: Boxes that the suppression compares with each other, in either stage, and proposals for the second stage.
 CANDIDATES, PROPOSALS = 200, 60
 #: Detections that are given.
 DETECTIONS = 20
@@ -155,7 +155,7 @@ def _pool(pool: MultiScaleRoIAlign, features: dict[str, torch.Tensor], boxes: to
     if len(parts) == 1:
         return parts[0]
     # A box belongs to the level that fits its size (equation 1 of Lin et al., "Feature Pyramid Networks for Object
-    # Detection", CVPR 2017). Every level looks at every box: choosing first would give tensors of any length.
+    # Detection", CVPR 2017). Every level processes every box: choosing first would give tensors of any length.
     side = areas(boxes).reshape(-1).sqrt()
     level = (pool.canonical_level + (side / pool.canonical_scale + 1e-12).log2() + 1e-6).floor()
     place = level.clamp(shifts[0], shifts[-1]) - shifts[0]
