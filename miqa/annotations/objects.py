@@ -19,53 +19,34 @@ class AnnotationError(MIQAError, ValueError):
 
 
 class AnnotatedObject(NamedTuple):
-    """One object in a picture, in pixels of the picture as it is shown.
+    """One object in a picture, in pixels of the picture as it is shown."""
 
-    Attributes:
-        category: id of its category.
-        box: left, top, width and height; width and height are above 0.
-        crowd: a region of many objects that are not told apart.
-        segmentation: polygons, each ``[x1, y1, x2, y2, ...]`` of at least three points; or COCO's run-length encoding,
-            ``{'size': [height, width], 'counts': bytes or list}``; or None.
-    """
-
-    category: int
-    box: tuple[float, float, float, float]
-    crowd: bool = False
+    category: int  # id of its category
+    box: tuple[float, float, float, float]  # left, top, width and height; width and height are above 0
+    crowd: bool = False  # a region of many objects that are not told apart
+    #: polygons, each ``[x1, y1, x2, y2, ...]`` of at least three points; or COCO's run-length encoding, ``{'size':
+    #: [height, width], 'counts': bytes or list}``; or None.
     segmentation: list[list[float]] | dict | None = None
 
 
 class AnnotatedImage(NamedTuple):
-    """A picture that is annotated.
+    """A picture that is annotated."""
 
-    Attributes:
-        key: what the file calls it: COCO's id, mostly a number.
-        file_name: perhaps with folders, divided by ``/``.
-        size: width and height in pixels as it is shown; None where the file does not say.
-    """
-
-    key: int | str
-    file_name: str
-    size: tuple[int, int] | None
+    key: int | str  # what the file calls it: COCO's id, mostly a number
+    file_name: str  # perhaps with folders, divided by ``/``
+    size: tuple[int, int] | None  # width and height in pixels as it is shown; None where the file does not say
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """What a file, or a folder of files, says of pictures and their objects. All of it has been checked.
+    """What a file, or a folder of files, says of pictures and their objects. All of it has been checked."""
 
-    Attributes:
-        path: of the file, for errors.
-        images: key -> picture.
-        objects: key -> its objects; a picture without any has an empty list.
-        categories: name -> id.
-        remarks: what the user should know -> how often it is so; see
-            :meth:`miqa.annotations.formats.format.Remarks.add`.
-    """
-
-    path: str
-    images: Mapping[int | str, AnnotatedImage]
+    path: str  # of the file, for errors
+    images: Mapping[int | str, AnnotatedImage]  # key -> picture
+    #: key -> its objects; a picture without any has an empty list.
     objects: Mapping[int | str, Sequence[AnnotatedObject]]
-    categories: Mapping[str, int]
+    categories: Mapping[str, int]  # name -> id
+    #: what the user should know -> how often it is so; see :meth:`miqa.annotations.formats.format.Remarks.add`.
     remarks: Mapping[str, int] = field(default_factory=dict)
 
     def names(self) -> dict[str, int | str]:

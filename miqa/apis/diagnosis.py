@@ -20,21 +20,14 @@ _MOST_NAMES = 64
 
 
 class Diagnosis(NamedTuple):
-    """What a model says is wrong with a picture.
+    """What a model says is wrong with a picture."""
 
-    Attributes:
-        kind: of damage, such as ``motion_blur``; ``none`` where there is none, ``unknown`` where the model would guess.
-        strength: in levels, 0 (undamaged) to 5 (severe).
-        place: ``whole``, ``object`` or ``surroundings``: what suffers (more); or ``unknown``.
-        probability: that the likeliest kind is right, 0 to 1.
-        likeliest: the kind that would have to be guessed.
-    """
-
+    #: of damage, such as ``motion_blur``; ``none`` where there is none, ``unknown`` where the model would guess.
     kind: str
-    strength: float
-    place: str
-    probability: float
-    likeliest: str
+    strength: float  # in levels, 0 (undamaged) to 5 (severe)
+    place: str  # ``whole``, ``object`` or ``surroundings``: what suffers (more); or ``unknown``
+    probability: float  # that the likeliest kind is right, 0 to 1
+    likeliest: str  # the kind that would have to be guessed
 
     def __str__(self) -> str:
         """Say it in words, such as ``motion blur, strong, whole picture``."""
@@ -57,16 +50,13 @@ class _Name:
 
 
 class DiagnosisWords(NamedTuple):
-    """How outputs of a network become a :class:`Diagnosis`.
+    """How outputs of a network become a :class:`Diagnosis`."""
 
-    Attributes:
-        kinds, places: names by number of the outputs ``damage`` and ``place``.
-        least_kind, least_place: lowest probabilities for a name; below them it is ``unknown``. Chosen on
-            photographs set apart, see the model's card.
-    """
-
+    #: kinds, places: names by number of the outputs ``damage`` and ``place``.
     kinds: tuple[str, ...]
     places: tuple[str, ...]
+    #: least_kind, least_place: lowest probabilities for a name; below them it is ``unknown``. Chosen on photographs set
+    #: apart, see the model's card.
     least_kind: float
     least_place: float
 

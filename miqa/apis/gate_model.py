@@ -85,19 +85,12 @@ def identity_of_head(task: str, label: str, digest: str) -> str:
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """The machine whose answers a gate reads.
+    """The machine whose answers a gate reads."""
 
-    Attributes:
-        name: of the machine.
-        classes: names of its classes, in their order; None where it names none.
-        class_count: how many classes a machine tells apart that may not name them; None where it does not say.
-        fingerprint: of its weights.
-    """
-
-    name: str
-    classes: tuple[str, ...] | None
-    class_count: int | None
-    fingerprint: str
+    name: str  # of the machine
+    classes: tuple[str, ...] | None  # names of its classes, in their order; None where it names none
+    class_count: int | None  # how many classes a machine tells apart that may not name them; None where it does not say
+    fingerprint: str  # of its weights
 
     def check(self, machine: Machine, folder: str) -> None:
         """Raise a ValueError if a machine's classes are not those of the gate's machine, by names or by number."""
@@ -168,24 +161,16 @@ def _count_of(machine: Machine) -> int | None:
 
 @dataclass
 class GateFolder:
-    """A gate of one's own.
+    """A gate of one's own."""
 
-    Attributes:
-        folder: where it lies.
-        task, label: what its scores predict.
-        machine: whose answers the head ``after`` reads, and whose outcome both predict.
-        thresholds: promise of each head, by :data:`BEFORE` and :data:`AFTER`.
-        digests: SHA-256 of each file beside ``gate.json``.
-        made: what it was made of, for people.
-    """
-
-    folder: Path
+    folder: Path  # where it lies
+    #: task, label: what its scores predict.
     task: str
     label: str
-    machine: MachineFacts
-    thresholds: dict[str, Gate]
-    digests: dict[str, str]
-    made: dict = field(default_factory=dict)
+    machine: MachineFacts  # whose answers the head ``after`` reads, and whose outcome both predict
+    thresholds: dict[str, Gate]  # promise of each head, by :data:`BEFORE` and :data:`AFTER`
+    digests: dict[str, str]  # SHA-256 of each file beside ``gate.json``
+    made: dict = field(default_factory=dict)  # what it was made of, for people
     _numbers: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod

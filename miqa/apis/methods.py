@@ -16,17 +16,11 @@ SHORT_SIDE = 288
 
 @dataclass(frozen=True)
 class Method:
-    """A published method.
+    """A published method."""
 
-    Attributes:
-        name: as in the names of configs: ``ra_miqa``, ``vit_small``, ...
-        title: as in the paper's tables.
-        released: as in the names of released files.
-    """
-
-    name: str
-    title: str
-    released: str
+    name: str  # as in the names of configs: ``ra_miqa``, ``vit_small``,
+    title: str  # as in the paper's tables
+    released: str  # as in the names of released files
 
     @cached_property
     def network(self) -> dict:

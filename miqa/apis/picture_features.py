@@ -33,17 +33,12 @@ _TINY = 1e-6
 
 
 class PictureView(NamedTuple):
-    """What is taken from a decoded picture before any network runs.
+    """What is taken from a decoded picture before any network runs."""
 
-    Attributes:
-        statistics: float64 (len(:data:`STATISTICS`),).
-        whole: uint8 RGB (1, 3, S, S): the picture stretched to a square; (0, 3, 1, 1) without a network.
-        tiles: uint8 RGB (T, 3, S, S): squares that cover it, in its own aspect ratio, with its longer side at
-            :data:`TILED_SIDE` or more; the same as ``whole`` for cls.
-    """
-
-    statistics: np.ndarray
-    whole: np.ndarray
+    statistics: np.ndarray  # float64 (len(:data:`STATISTICS`),)
+    whole: np.ndarray  # uint8 RGB (1, 3, S, S): the picture stretched to a square; (0, 3, 1, 1) without a network
+    #: uint8 RGB (T, 3, S, S): squares that cover it, in its own aspect ratio, with its longer side at
+    #: :data:`TILED_SIDE` or more; the same as ``whole`` for cls.
     tiles: np.ndarray
 
 

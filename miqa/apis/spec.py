@@ -34,27 +34,17 @@ _TRANSFORMS = ('LoadImage', 'ResizeShortSide', 'PackViews', 'LoadRegionFeatures'
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A quality model without its weights.
+    """A quality model without its weights."""
 
-    Attributes:
-        method: its name, such as ``ra_miqa``.
-        task: ``cls``, ``det`` or ``ins``; None where the weights do not say.
-        label: ``composite``, ``consistency`` or ``accuracy``; None where the weights do not say.
-        network: config of the network; empty where there is none to build (an ONNX file).
-        views: for each view its size in pixels, and mean and deviation of RGB values in [0, 1].
-        short_side: pixels of the picture's shorter side before the views are cut.
-        interpolation: of the resize to it, one of :data:`miqa.pictures.resizing.INTERPOLATIONS`.
-        fit: ``crop`` cuts the views out of the middle; ``stretch`` resizes the whole picture to the square view, so
-            that nothing of it is lost; one of :data:`FITS`.
-    """
-
-    method: str
-    task: str | None
-    label: str | None
-    network: dict
-    views: dict
-    short_side: int
-    interpolation: str = 'bilinear'
+    method: str  # its name, such as ``ra_miqa``
+    task: str | None  # ``cls``, ``det`` or ``ins``; None where the weights do not say
+    label: str | None  # ``composite``, ``consistency`` or ``accuracy``; None where the weights do not say
+    network: dict  # config of the network; empty where there is none to build (an ONNX file)
+    views: dict  # for each view its size in pixels, and mean and deviation of RGB values in [0, 1]
+    short_side: int  # pixels of the picture's shorter side before the views are cut
+    interpolation: str = 'bilinear'  # of the resize to it, one of :data:`miqa.pictures.resizing.INTERPOLATIONS`
+    #: ``crop`` cuts the views out of the middle; ``stretch`` resizes the whole picture to the square view, so that
+    #: nothing of it is lost; one of :data:`FITS`.
     fit: str = 'crop'
 
     def __post_init__(self):

@@ -31,15 +31,11 @@ MAX_SOURCES = 4096
 
 @dataclass(frozen=True)
 class BootstrapScores:
-    """Scores of one method on a test set and on its resamples.
+    """Scores of one method on a test set and on its resamples."""
 
-    Attributes:
-        values: score name -> its value on the test set.
-        resamples: score name -> float64 (B,), its value in each resample; NaN where it is not defined there (all
-            predictions or labels of the resample are equal).
-    """
-
-    values: dict[str, float]
+    values: dict[str, float]  # score name -> its value on the test set
+    #: score name -> float64 (B,), its value in each resample; NaN where it is not defined there (all predictions or
+    #: labels of the resample are equal).
     resamples: dict[str, np.ndarray]
 
     def interval(self, name: str, confidence: float = 0.95) -> tuple[float, float]:
@@ -49,18 +45,12 @@ class BootstrapScores:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Difference between two methods in one score, on the same resamples.
+    """Difference between two methods in one score, on the same resamples."""
 
-    Attributes:
-        value: score of the first minus score of the second.
-        low: lower end of the percentile interval.
-        high: upper end.
-        p_value: two-sided: twice the smaller share of resamples on either side of 0, at least ``1 / (B + 1)`` a side.
-    """
-
-    value: float
-    low: float
-    high: float
+    value: float  # score of the first minus score of the second
+    low: float  # lower end of the percentile interval
+    high: float  # upper end
+    #: two-sided: twice the smaller share of resamples on either side of 0, at least ``1 / (B + 1)`` a side.
     p_value: float
 
     @property

@@ -46,21 +46,16 @@ class MethodFailed(Exception):
 
 @dataclass(frozen=True)
 class Method:
-    """One row of a table.
+    """One row of a table."""
 
-    Attributes:
-        name: how tables call it.
-        kind: ``predictions`` (a CSV file), ``model`` (a config and a checkpoint), ``human`` (a measure
-            of pictures, of human vision or a rival's) or ``confidence``.
-        source: path of the file, ``CONFIG:CHECKPOINT``, name of the measure, or ``statistic:machine``; paths may
-            hold ``{task}`` and ``{label}``.
-        runs: the machine inside, where ``name@MACHINE=...`` says so; empty if none is known.
-    """
-
-    name: str
+    name: str  # how tables call it
+    #: ``predictions`` (a CSV file), ``model`` (a config and a checkpoint), ``human`` (a measure of pictures, of human
+    #: vision or a rival's) or ``confidence``.
     kind: str
+    #: path of the file, ``CONFIG:CHECKPOINT``, name of the measure, or ``statistic:machine``; paths may hold ``{task}``
+    #: and ``{label}``.
     source: str
-    runs: str = ''
+    runs: str = ''  # the machine inside, where ``name@MACHINE=...`` says so; empty if none is known
 
     @property
     def machines_run(self) -> tuple[str, ...]:

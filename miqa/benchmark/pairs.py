@@ -54,18 +54,13 @@ class Pair:
 
 @dataclass
 class PairScores:
-    """Labels and scores of pairs.
+    """Labels and scores of pairs."""
 
-    Attributes:
-        table: a row for each pair: ``set``, ``scene``, ``label`` (0 to 1), and for each method its score of the good
-            and the bad picture in ``METHOD (good)`` and ``METHOD (bad)``; NaN where there is none.
-        methods: names of the methods.
-        left_out: sentences about scenes without a label.
-    """
-
+    #: a row for each pair: ``set``, ``scene``, ``label`` (0 to 1), and for each method its score of the good and the
+    #: bad picture in ``METHOD (good)`` and ``METHOD (bad)``; NaN where there is none.
     table: pd.DataFrame
-    methods: list[str]
-    left_out: list[str] = field(default_factory=list)
+    methods: list[str]  # names of the methods
+    left_out: list[str] = field(default_factory=list)  # sentences about scenes without a label
 
 
 def find_pairs(good: str, bad: str, left_out: SkippedFiles | None = None) -> list[Pair]:

@@ -23,25 +23,18 @@ ALL_MACHINES = 'all machines'
 
 @dataclass
 class Benchmark:
-    """Results of :func:`run_benchmark`.
+    """Results of :func:`run_benchmark`."""
 
-    Attributes:
-        cells: one row for each task, label, set of labels (``labels_from``) and method: ``n``, ``failure`` (empty, or
-            why there are no scores), for each score its value, ``_low``, ``_high`` (95 % interval), ``_published``,
-            ``_difference`` (only on the paper's test set) and ``_same_as_best`` (the paired bootstrap shows no
-            difference from the best method), ``machines_run`` and ``made_labels`` (yes, no, unknown, or - for methods
-            that run no machine).
-        test_sets: one row for each task, label and set of labels: what was measured on.
-        differences: one row for each pair of methods: difference in SRCC with interval and p-value.
-        scores: (task, label, labels_from) -> images with their label (``ground_truth``) and one column per method.
-        settings: data root, mapping, resamples, confidence and seed.
-    """
-
+    #: one row for each task, label, set of labels (``labels_from``) and method: ``n``, ``failure`` (empty, or why there
+    #: are no scores), for each score its value, ``_low``, ``_high`` (95 % interval), ``_published``, ``_difference``
+    #: (only on the paper's test set) and ``_same_as_best`` (the paired bootstrap shows no difference from the best
+    #: method), ``machines_run`` and ``made_labels`` (yes, no, unknown, or - for methods that run no machine).
     cells: pd.DataFrame
-    test_sets: pd.DataFrame
-    differences: pd.DataFrame
+    test_sets: pd.DataFrame  # one row for each task, label and set of labels: what was measured on
+    differences: pd.DataFrame  # one row for each pair of methods: difference in SRCC with interval and p-value
+    #: (task, label, labels_from) -> images with their label (``ground_truth``) and one column per method.
     scores: dict[tuple[str, str, str], pd.DataFrame]
-    settings: dict = field(default_factory=dict)
+    settings: dict = field(default_factory=dict)  # data root, mapping, resamples, confidence and seed
 
 
 def run_benchmark(

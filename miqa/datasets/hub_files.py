@@ -64,18 +64,12 @@ class Hub(Protocol):
 
 
 class Part(NamedTuple):
-    """One archive, or one file that is none, of a task and kind.
+    """One archive, or one file that is none, of a task and kind."""
 
-    Attributes:
-        name: of the archive, without the ending of its pieces.
-        pieces: paths in the repository, in order.
-        size: of all pieces, in bytes.
-        task, kind: what it holds, out of TASKS (image tasks for pictures) and :data:`KINDS`.
-    """
-
-    name: str
-    pieces: tuple[str, ...]
-    size: int
+    name: str  # of the archive, without the ending of its pieces
+    pieces: tuple[str, ...]  # paths in the repository, in order
+    size: int  # of all pieces, in bytes
+    #: task, kind: what it holds, out of TASKS (image tasks for pictures) and :data:`KINDS`.
     task: str
     kind: str
 

@@ -33,37 +33,27 @@ _OPSETS = (('', 17), ('ai.onnx.ml', 3))
 
 @dataclass(frozen=True)
 class Columns:
-    """What the K numbers of a head are.
+    """What the K numbers of a head are."""
 
-    Attributes:
-        named: bool (K,): go to the trees as they are.
-        network: bool (K,): of a network, of which the trees are given components.
-        scale: float64 (K,): of each, once standardised, in the ridge regression, where a smaller one is penalised more;
-            0 for what a head does not read.
-    """
-
-    named: np.ndarray
-    network: np.ndarray
+    named: np.ndarray  # bool (K,): go to the trees as they are
+    network: np.ndarray  # bool (K,): of a network, of which the trees are given components
+    #: float64 (K,): of each, once standardised, in the ridge regression, where a smaller one is penalised more; 0 for
+    #: what a head does not read.
     scale: np.ndarray
 
 
 @dataclass
 class Head:
-    """A trained head.
+    """A trained head."""
 
-    Attributes:
-        mean, deviation: float64 (K,), of each number in training.
-        matrix: float64 (K, J), from the standardised numbers to those of the trees.
-        weights, bias: of the ridge regression, float64 (K,) and a number.
-        trees: the fitted scikit-learn ensemble.
-    """
-
+    #: mean, deviation: float64 (K,), of each number in training.
     mean: np.ndarray
     deviation: np.ndarray
-    matrix: np.ndarray
+    matrix: np.ndarray  # float64 (K, J), from the standardised numbers to those of the trees
+    #: weights, bias: of the ridge regression, float64 (K,) and a number.
     weights: np.ndarray
     bias: float
-    trees: Any
+    trees: Any  # the fitted scikit-learn ensemble
 
     def __call__(self, numbers: np.ndarray) -> np.ndarray:
         """Predict outcomes of numbers (N, K): float64 (N,)."""

@@ -56,26 +56,16 @@ _NUMBERS_FORMAT = 2
 
 @dataclass
 class GateOrder:
-    """What is to be made.
+    """What is to be made."""
 
-    Attributes:
-        database: what is labelled, see :class:`miqa.labelling.own_database.Order`; its root is ``data`` in
-            :attr:`folder`.
-        folder: of the gate.
-        label: ``accuracy`` or ``consistency``; None for accuracy where there are annotations.
-        evidence: name of the machine whose answers ``after`` reads; None for the first.
-        target: of the promise; None for the best that can be promised.
-        confidence: of the promise.
-        network: ONNX file of the picture's features; None for statistics alone.
-    """
-
+    #: what is labelled, see :class:`miqa.labelling.own_database.Order`; its root is ``data`` in :attr:`folder`.
     database: Order
-    folder: Path
-    label: str | None = None
-    evidence: str | None = None
-    target: float | None = None
-    confidence: float = 0.95
-    network: str | os.PathLike | None = None
+    folder: Path  # of the gate
+    label: str | None = None  # ``accuracy`` or ``consistency``; None for accuracy where there are annotations
+    evidence: str | None = None  # name of the machine whose answers ``after`` reads; None for the first
+    target: float | None = None  # of the promise; None for the best that can be promised
+    confidence: float = 0.95  # of the promise
+    network: str | os.PathLike | None = None  # ONNX file of the picture's features; None for statistics alone
 
     def __post_init__(self):
         self.database = replace(self.database, least_sources=3 if self.database.unpaired else 2)
@@ -122,31 +112,18 @@ def packaged_network() -> Path | None:
 
 @dataclass
 class BuiltGate:
-    """What was made.
+    """What was made."""
 
-    Attributes:
-        folder: the gate.
-        database: what ``miqa label`` would report.
-        samples: what the heads were trained on.
-        scores: cross-validated scores of each head, and what they are compared with, float64 (N,).
-        worth: of each of them on the mean outcome.
-        pooled: likewise on the pooled average precision; None where there is none.
-        promises: why a head promises nothing, by its name; empty where both promise something.
-        seconds: of a picture: ``before``, ``machine``; NaN where it was not measured.
-        notes: sentences for people.
-        order: what was asked for.
-    """
-
-    folder: GateFolder
-    database: BuiltDatabase
-    samples: Samples
-    scores: dict[str, np.ndarray]
-    worth: dict[str, Worth]
-    pooled: dict[str, Worth] | None
-    promises: dict[str, str]
-    seconds: dict[str, float]
-    notes: list[str] = field(default_factory=list)
-    order: GateOrder | None = None
+    folder: GateFolder  # the gate
+    database: BuiltDatabase  # what ``miqa label`` would report
+    samples: Samples  # what the heads were trained on
+    scores: dict[str, np.ndarray]  # cross-validated scores of each head, and what they are compared with, float64 (N,)
+    worth: dict[str, Worth]  # of each of them on the mean outcome
+    pooled: dict[str, Worth] | None  # likewise on the pooled average precision; None where there is none
+    promises: dict[str, str]  # why a head promises nothing, by its name; empty where both promise something
+    seconds: dict[str, float]  # of a picture: ``before``, ``machine``; NaN where it was not measured
+    notes: list[str] = field(default_factory=list)  # sentences for people
+    order: GateOrder | None = None  # what was asked for
 
 
 def plan_gate(order: GateOrder) -> str:

@@ -30,32 +30,20 @@ _BATCH = 8
 
 @dataclass
 class Samples:
-    """Labelled pictures, in one order.
+    """Labelled pictures, in one order."""
 
-    Attributes:
-        names: file name of each, (N,).
-        paths: of each.
-        sources: of each, str (N,).
-        kinds: distortion of each, str (N,).
-        outcomes: float64 (N,) in [0, 1].
-        picture: numbers of the picture, float64 (N, K).
-        answer: numbers of the answer, float64 (N, A).
-        own_confidence: of the machine in its answer, float64 (N,).
-        picture_names, answer_names: of the numbers.
-        left_out: labelled pictures that are not among them, and why.
-    """
-
-    names: list[str]
-    paths: list[Path]
-    sources: np.ndarray
-    kinds: np.ndarray
-    outcomes: np.ndarray
-    picture: np.ndarray
-    answer: np.ndarray
-    own_confidence: np.ndarray
+    names: list[str]  # file name of each, (N,)
+    paths: list[Path]  # of each
+    sources: np.ndarray  # of each, str (N,)
+    kinds: np.ndarray  # distortion of each, str (N,)
+    outcomes: np.ndarray  # float64 (N,) in [0, 1]
+    picture: np.ndarray  # numbers of the picture, float64 (N, K)
+    answer: np.ndarray  # numbers of the answer, float64 (N, A)
+    own_confidence: np.ndarray  # of the machine in its answer, float64 (N,)
+    #: picture_names, answer_names: of the numbers.
     picture_names: tuple[str, ...]
     answer_names: tuple[str, ...]
-    left_out: list[str]
+    left_out: list[str]  # labelled pictures that are not among them, and why
 
 
 def read_outcomes(root: str | os.PathLike, task: str, label: str, machines: Mapping[str, float]) -> dict[str, float]:

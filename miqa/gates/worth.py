@@ -46,21 +46,13 @@ class Interval(NamedTuple):
 
 @dataclass
 class Worth:
-    """What one score is worth.
+    """What one score is worth."""
 
-    Attributes:
-        srcc: its rank correlation with the outcomes.
-        curve: of the measure on what is kept, one value for each of :data:`REMOVED`.
-        gain: of the measure at :data:`HEADLINE` above that of all pictures.
-        resamples: of the correlation, for differences.
-        gains: of the gain, float64 (B,), for differences.
-    """
-
-    srcc: Interval
-    curve: np.ndarray
-    gain: Interval
-    resamples: BootstrapScores | None
-    gains: np.ndarray
+    srcc: Interval  # its rank correlation with the outcomes
+    curve: np.ndarray  # of the measure on what is kept, one value for each of :data:`REMOVED`
+    gain: Interval  # of the measure at :data:`HEADLINE` above that of all pictures
+    resamples: BootstrapScores | None  # of the correlation, for differences
+    gains: np.ndarray  # of the gain, float64 (B,), for differences
 
 
 def mean_outcome(outcomes: np.ndarray) -> Measure:

@@ -17,17 +17,11 @@ from .average_precision import Objects
 
 
 class CocoObjects(NamedTuple):
-    """Ground truth of a database for det or ins.
+    """Ground truth of a database for det or ins."""
 
-    Attributes:
-        objects: source -> its objects, labelled with COCO's category ids.
-        sizes: source -> (width, height) by the annotations; None where they do not say.
-        categories: category name -> id.
-    """
-
-    objects: dict[str, Objects]
-    sizes: dict[str, tuple[int, int] | None]
-    categories: dict[str, int]
+    objects: dict[str, Objects]  # source -> its objects, labelled with COCO's category ids
+    sizes: dict[str, tuple[int, int] | None]  # source -> (width, height) by the annotations; None where they do not say
+    categories: dict[str, int]  # category name -> id
 
 
 def coco_objects(path: str, with_masks: bool) -> CocoObjects:

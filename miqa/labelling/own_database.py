@@ -37,58 +37,33 @@ STAGES = ('distort', 'run', 'label', 'split', 'verify')
 
 @dataclass
 class Order:
-    """What is to be made.
+    """What is to be made."""
 
-    Attributes:
-        images: folder of pictures.
-        root: the database.
-        task: cls, det, ins or seg.
-        machines: configs of the machines.
-        annotations: of any kind that :mod:`miqa.annotations.formats` reads, or None: consistency alone.
-        classes: names of classes, see :func:`miqa.labelling.own_pictures.prepare_pictures`.
-        ignored: value of pixels in maps of classes that do not count, where the user has said so.
-        pairs: CSV of clean and degraded pictures, in place of distortions.
-        unpaired: single pictures without a clean one: accuracy alone.
-        distortions: which.
-        level_pairs: levels of foreground and background.
-        versions_each: how many versions of each picture, a balanced part of all; None for all of ``distortions`` and
-            ``level_pairs``.
-        measures: columns of the quality tables.
-        options: how answers become scores.
-        seed: of distortions and splits.
-        val_share: share of the sources for testing.
-        shard: (i, n): distort and run the i-th of n parts only.
-        device: where the machines run.
-        batch_size: pictures for a machine at a time.
-        workers: processes that decode.
-        jobs: processes that distort and score.
-        backend: where these run.
-        least_sources: with fewer, for a gate, nothing is made.
-    """
-
-    images: str | os.PathLike
-    root: str | os.PathLike
-    task: str
-    machines: Sequence[dict]
+    images: str | os.PathLike  # folder of pictures
+    root: str | os.PathLike  # the database
+    task: str  # cls, det, ins or seg
+    machines: Sequence[dict]  # configs of the machines
+    #: of any kind that :mod:`miqa.annotations.formats` reads, or None: consistency alone.
     annotations: str | os.PathLike | None = None
-    classes: Sequence[str] | None = None
-    ignored: int | None = None
-    pairs: str | os.PathLike | None = None
-    unpaired: bool = False
-    distortions: Sequence[str] = DISTORTIONS
-    level_pairs: Sequence[tuple[int, int]] = LEVEL_PAIRS
+    classes: Sequence[str] | None = None  # names of classes, see :func:`miqa.labelling.own_pictures.prepare_pictures`
+    ignored: int | None = None  # value of pixels in maps of classes that do not count, where the user has said so
+    pairs: str | os.PathLike | None = None  # CSV of clean and degraded pictures, in place of distortions
+    unpaired: bool = False  # single pictures without a clean one: accuracy alone
+    distortions: Sequence[str] = DISTORTIONS  # which
+    level_pairs: Sequence[tuple[int, int]] = LEVEL_PAIRS  # levels of foreground and background
+    #: how many versions of each picture, a balanced part of all; None for all of ``distortions`` and ``level_pairs``.
     versions_each: int | None = None
-    measures: Sequence[str] = ()
-    options: ScoreOptions = field(default_factory=ScoreOptions)
-    seed: int = 1234567
-    val_share: float = 0.2
-    shard: tuple[int, int] = (1, 1)
-    device: str = 'cpu'
-    batch_size: int = 16
-    workers: int = 0
-    jobs: int = -1
-    backend: str = 'loky'
-    least_sources: int = 1
+    measures: Sequence[str] = ()  # columns of the quality tables
+    options: ScoreOptions = field(default_factory=ScoreOptions)  # how answers become scores
+    seed: int = 1234567  # of distortions and splits
+    val_share: float = 0.2  # share of the sources for testing
+    shard: tuple[int, int] = (1, 1)  # (i, n): distort and run the i-th of n parts only
+    device: str = 'cpu'  # where the machines run
+    batch_size: int = 16  # pictures for a machine at a time
+    workers: int = 0  # processes that decode
+    jobs: int = -1  # processes that distort and score
+    backend: str = 'loky'  # where these run
+    least_sources: int = 1  # with fewer, for a gate, nothing is made
 
     def __post_init__(self):
         if self.pairs and self.unpaired:
@@ -107,21 +82,14 @@ class Order:
 
 @dataclass
 class BuiltDatabase:
-    """What was made.
+    """What was made."""
 
-    Attributes:
-        notes: sentences about what was found on the way.
-        left_out: pictures and folders that the database does not have, and why.
-        manifest: of the labels; None where only a shard was run.
-        problems: what the check at the end found.
-        splits: number of sources in each split.
-    """
-
-    notes: list[str]
+    notes: list[str]  # sentences about what was found on the way
+    #: pictures and folders that the database does not have, and why.
     left_out: SkippedFiles = field(default_factory=SkippedFiles)
-    manifest: dict | None = None
-    problems: list[str] = field(default_factory=list)
-    splits: dict[str, int] = field(default_factory=dict)
+    manifest: dict | None = None  # of the labels; None where only a shard was run
+    problems: list[str] = field(default_factory=list)  # what the check at the end found
+    splits: dict[str, int] = field(default_factory=dict)  # number of sources in each split
 
 
 class NothingLabelled(MIQAError, ValueError):

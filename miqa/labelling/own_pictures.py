@@ -46,21 +46,13 @@ NUMBERS_FILE = 'numbers.json'
 
 @dataclass
 class OwnPictures:
-    """What a folder of pictures becomes.
+    """What a folder of pictures becomes."""
 
-    Attributes:
-        sources: of the database, sorted by name.
-        names: source name -> what the folder calls the picture.
-        annotated: there is ground truth.
-        notes: sentences about what was found.
-        annotations: what the ground truth of det and ins says, so that it is read only once.
-    """
-
-    sources: list[Source]
-    names: dict[str, str]
-    annotated: bool
-    notes: list[str] = field(default_factory=list)
-    annotations: Annotations | None = None
+    sources: list[Source]  # of the database, sorted by name
+    names: dict[str, str]  # source name -> what the folder calls the picture
+    annotated: bool  # there is ground truth
+    notes: list[str] = field(default_factory=list)  # sentences about what was found
+    annotations: Annotations | None = None  # what the ground truth of det and ins says, so that it is read only once
 
 
 def pictures_below(folder: str | os.PathLike, left_out: SkippedFiles | None = None) -> list[str]:

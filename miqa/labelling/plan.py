@@ -33,25 +33,15 @@ _MOST_PIXELS = 150_000
 
 @dataclass(frozen=True)
 class ImageCosts:
-    """What the images cost, per source on one core.
+    """What the images cost, per source on one core."""
 
-    Attributes:
-        megapixels: mean size of the sampled sources.
-        distort_seconds: making all versions.
-        measure_seconds: the quality table of all versions.
-        decode_seconds: decoding all images once.
-        bytes: on disk, all versions, masks and the source.
-        sampled: how many sources were made.
-        versions: of each source.
-    """
-
-    megapixels: float
-    distort_seconds: float
-    measure_seconds: float
-    decode_seconds: float
-    bytes: float
-    sampled: int
-    versions: int = VERSIONS
+    megapixels: float  # mean size of the sampled sources
+    distort_seconds: float  # making all versions
+    measure_seconds: float  # the quality table of all versions
+    decode_seconds: float  # decoding all images once
+    bytes: float  # on disk, all versions, masks and the source
+    sampled: int  # how many sources were made
+    versions: int = VERSIONS  # of each source
 
     def scaled(self, times: float) -> ImageCosts:
         """Return what pictures of so many times as many pixels cost."""
@@ -61,44 +51,26 @@ class ImageCosts:
 
 @dataclass(frozen=True)
 class MachineCosts:
-    """What one machine costs, per image.
+    """What one machine costs, per image."""
 
-    Attributes:
-        name: the machine.
-        seconds: network and preparation of an image, on ``device``: of one core, or of the GPU.
-        device: where that was measured, ``cpu`` or ``cuda``.
-        bytes: of its response on disk.
-    """
-
-    name: str
-    seconds: float
-    device: str
-    bytes: float
+    name: str  # the machine
+    seconds: float  # network and preparation of an image, on ``device``: of one core, or of the GPU
+    device: str  # where that was measured, ``cpu`` or ``cuda``
+    bytes: float  # of its response on disk
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Totals for a number of sources.
+    """Totals for a number of sources."""
 
-    Attributes:
-        images: sources and versions.
-        distort_hours: of one core.
-        measure_hours: of one core.
-        decode_hours: of one core, once per machine.
-        machine_hours: machine -> hours of one core or of the GPU, by where it was measured.
-        gpu_hours: of one GPU for all machines, or None if unknown.
-        image_bytes: images on disk.
-        response_bytes: responses on disk.
-    """
-
-    images: int
-    distort_hours: float
-    measure_hours: float
-    decode_hours: float
-    machine_hours: dict[str, float]
-    gpu_hours: float | None
-    image_bytes: float
-    response_bytes: float
+    images: int  # sources and versions
+    distort_hours: float  # of one core
+    measure_hours: float  # of one core
+    decode_hours: float  # of one core, once per machine
+    machine_hours: dict[str, float]  # machine -> hours of one core or of the GPU, by where it was measured
+    gpu_hours: float | None  # of one GPU for all machines, or None if unknown
+    image_bytes: float  # images on disk
+    response_bytes: float  # responses on disk
 
 
 def measure_images(

@@ -28,21 +28,13 @@ BORDER = 114
 
 
 class Placement(NamedTuple):
-    """Where an image lies in the input of a network.
+    """Where an image lies in the input of a network."""
 
-    Attributes:
-        image: (height, width) of the image.
-        canvas: (height, width) of the input.
-        content: (height, width) of the part of the input that shows the image.
-        corner: (top, left) of that part.
-        scale: (vertical, horizontal) pixels of the input for one of the image.
-    """
-
-    image: tuple[int, int]
-    canvas: tuple[int, int]
-    content: tuple[int, int]
-    corner: tuple[int, int]
-    scale: tuple[float, float]
+    image: tuple[int, int]  # (height, width) of the image
+    canvas: tuple[int, int]  # (height, width) of the input
+    content: tuple[int, int]  # (height, width) of the part of the input that shows the image
+    corner: tuple[int, int]  # (top, left) of that part
+    scale: tuple[float, float]  # (vertical, horizontal) pixels of the input for one of the image
 
     def boxes_to_image(self, boxes: torch.Tensor) -> torch.Tensor:
         """Turn boxes, (N, 4) xyxy in pixels of the input, into pixels of the image, cut at its border."""

@@ -23,21 +23,13 @@ LIBRARIES = {
 
 
 class ZooModel(NamedTuple):
-    """One model of a zoo.
+    """One model of a zoo."""
 
-    Attributes:
-        name: its name, which is its config's file name.
-        config: path of its config.
-        weights: where its checkpoint can be downloaded, or None.
-        box_ap: published box AP on COCO val2017, in percent, or None.
-        mask_ap: published mask AP on COCO val2017, in percent, or None.
-    """
-
-    name: str
-    config: Path
-    weights: str | None
-    box_ap: float | None
-    mask_ap: float | None
+    name: str  # its name, which is its config's file name
+    config: Path  # path of its config
+    weights: str | None  # where its checkpoint can be downloaded, or None
+    box_ap: float | None  # published box AP on COCO val2017, in percent, or None
+    mask_ap: float | None  # published mask AP on COCO val2017, in percent, or None
 
 
 def package_folder(package: str) -> Path:

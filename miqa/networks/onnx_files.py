@@ -46,18 +46,13 @@ class _Refused(ValueError):
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """A model as ONNX Runtime gets it.
+    """A model as ONNX Runtime gets it."""
 
-    Attributes:
-        model: the checked graph, serialised again.
-        numbers: contents of the files beside it that hold tensors, by the names that the graph gives them.
-        foldable: what depends on no input may be computed while it is opened.
-        digests: SHA-256 of the bytes of each file that was read, by its name; of vision networks only.
-    """
-
-    model: bytes
+    model: bytes  # the checked graph, serialised again
+    #: contents of the files beside it that hold tensors, by the names that the graph gives them.
     numbers: dict[str, bytes] = field(default_factory=dict)
-    foldable: bool = True
+    foldable: bool = True  # what depends on no input may be computed while it is opened
+    #: SHA-256 of the bytes of each file that was read, by its name; of vision networks only.
     digests: dict[str, str] = field(default_factory=dict)
 
 

@@ -96,15 +96,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class KnownName:
-    """A name from a list that is loaded only when needed.
+    """A name from a list that is loaded only when needed."""
 
-    Attributes:
-        is_known: returns True for names on the list.
-        what: the list, for the error.
-    """
-
-    is_known: Callable[[str], bool]
-    what: str
+    is_known: Callable[[str], bool]  # returns True for names on the list
+    what: str  # the list, for the error
 
     def checked(self, value: object, where: str) -> str:
         """Return the name; ``where`` names it in the ValueError."""

@@ -24,19 +24,12 @@ class TableError(MIQAError, ValueError):
 
 
 class Table(NamedTuple):
-    """A table's wanted columns.
+    """A table's wanted columns."""
 
-    Attributes:
-        rows: one dict a row, column -> text without spaces around it. Empty rows are not among them.
-        columns: all columns of the file, as they are written there.
-        decimal_comma: numbers may be written with a comma, as another sign stands between the fields.
-        lines: where in the file each row ends, counted from 1.
-    """
-
-    rows: list[dict[str, str]]
-    columns: list[str]
-    decimal_comma: bool
-    lines: list[int]
+    rows: list[dict[str, str]]  # one dict a row, column -> text without spaces around it. Empty rows are not among them
+    columns: list[str]  # all columns of the file, as they are written there
+    decimal_comma: bool  # numbers may be written with a comma, as another sign stands between the fields
+    lines: list[int]  # where in the file each row ends, counted from 1
 
 
 def read_table(

@@ -24,41 +24,28 @@ class OtherFormat(ValueError):
 
 @dataclass
 class Header:
-    """What a file says of its picture.
+    """What a file says of its picture."""
 
-    Attributes:
-        kind: the format, by Pillow's name: ``JPEG``, ``PNG``, ...; ``HEIF`` for what pi-heif reads.
-        width, height: in pixels, as stored: before any turning.
-        orientation: how to turn it, 1 to 8, by EXIF's tag 274; 1 where nothing can be made out.
-        bits: of one value of one channel.
-        channels: of TIFF and JPEG files; elsewhere decoders know what to do.
-        numbers: ``unsigned``, ``signed`` or ``float``.
-        stated_range: the values of black and white, where the file states them.
-        scaled: the decoder stretches the values to all of its bits (PNM, JPEG 2000), whatever the file's are.
-        inverted: black is the highest value.
-        parts: the file without its metadata, which decoders get in its place; None: the unchanged file.
-        coefficients: for each pixel, that a progressive JPEG must hold all at once to be decoded; 0 for all others.
-        animated: a WebP of several frames.
-        lossless: a WebP whose colours or transparency were not compressed by leaving things out.
-        levels: how often a JPEG 2000 picture can be halved in decoding.
-        held: bytes that its decoder holds at once beside the pixels: of the file, and of what describes its pieces.
-    """
-
-    kind: str
+    kind: str  # the format, by Pillow's name: ``JPEG``, ``PNG``, ...; ``HEIF`` for what pi-heif reads
+    #: width, height: in pixels, as stored: before any turning.
     width: int
     height: int
-    orientation: int = 1
-    bits: int = 8
-    channels: int = 1
-    numbers: str = 'unsigned'
-    stated_range: tuple[float, float] | None = None
+    orientation: int = 1  # how to turn it, 1 to 8, by EXIF's tag 274; 1 where nothing can be made out
+    bits: int = 8  # of one value of one channel
+    channels: int = 1  # of TIFF and JPEG files; elsewhere decoders know what to do
+    numbers: str = 'unsigned'  # ``unsigned``, ``signed`` or ``float``
+    stated_range: tuple[float, float] | None = None  # the values of black and white, where the file states them
+    #: the decoder stretches the values to all of its bits (PNM, JPEG 2000), whatever the file's are.
     scaled: bool = False
-    inverted: bool = False
+    inverted: bool = False  # black is the highest value
+    #: the file without its metadata, which decoders get in its place; None: the unchanged file.
     parts: list[Part] | None = None
+    #: for each pixel, that a progressive JPEG must hold all at once to be decoded; 0 for all others.
     coefficients: float = 0.0
-    animated: bool = False
-    lossless: bool = False
-    levels: int = 0
+    animated: bool = False  # a WebP of several frames
+    lossless: bool = False  # a WebP whose colours or transparency were not compressed by leaving things out
+    levels: int = 0  # how often a JPEG 2000 picture can be halved in decoding
+    #: bytes that its decoder holds at once beside the pixels: of the file, and of what describes its pieces.
     held: int = 0
 
     @property

@@ -17,13 +17,9 @@ from miqa.outside.json_text import parse_json, read_settings
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder that ``miqa train`` or ``miqa test`` wrote.
+    """A folder that ``miqa train`` or ``miqa test`` wrote."""
 
-    Attributes:
-        path: the folder.
-    """
-
-    path: Path
+    path: Path  # the folder
 
     @property
     def predictions_file(self) -> Path | None:

@@ -14,27 +14,16 @@ SAME = '≈'
 
 @dataclass(frozen=True)
 class Cell:
-    """One score.
+    """One score."""
 
-    Attributes:
-        value: measured, or None.
-        low: lower end of its interval, or None.
-        high: upper end.
-        published: the paper's number, or None.
-        difference: measured minus published, or None where they describe different test sets.
-        rank: 1 for the best of the column, 2 for the second best, else 0.
-        same_as_best: not the best, but no difference from it shows.
-        failure: why there is no score; empty where the method does not apply.
-    """
-
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    published: float | None = None
-    difference: float | None = None
-    rank: int = 0
-    same_as_best: bool = False
-    failure: str = ''
+    value: float | None = None  # measured, or None
+    low: float | None = None  # lower end of its interval, or None
+    high: float | None = None  # upper end
+    published: float | None = None  # the paper's number, or None
+    difference: float | None = None  # measured minus published, or None where they describe different test sets
+    rank: int = 0  # 1 for the best of the column, 2 for the second best, else 0
+    same_as_best: bool = False  # not the best, but no difference from it shows
+    failure: str = ''  # why there is no score; empty where the method does not apply
 
 
 @dataclass
@@ -55,20 +44,13 @@ class Row:
 
 @dataclass
 class ScoreTable:
-    """A table.
+    """A table."""
 
-    Attributes:
-        title: heading.
-        columns: names of the columns after the method's name.
-        groups: (name, number of columns) above the columns; empty for none.
-        rows: the methods.
-        caption: sentences below the table.
-    """
-
-    title: str
-    columns: list[str]
-    rows: list[Row]
-    caption: list[str]
+    title: str  # heading
+    columns: list[str]  # names of the columns after the method's name
+    rows: list[Row]  # the methods
+    caption: list[str]  # sentences below the table
+    #: (name, number of columns) above the columns; empty for none.
     groups: list[tuple[str, int]] = field(default_factory=list)
 
 

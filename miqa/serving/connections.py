@@ -15,17 +15,11 @@ _SECONDS_TO_CLOSE = 5.0
 
 
 class ConnectionLimits(NamedTuple):
-    """How many connections may be open at a time.
+    """How many connections may be open at a time."""
 
-    Attributes:
-        total: of all clients.
-        per_client: of one address.
-        backlog: accepted by the kernel and not yet by the server.
-    """
-
-    total: int
-    per_client: int
-    backlog: int
+    total: int  # of all clients
+    per_client: int  # of one address
+    backlog: int  # accepted by the kernel and not yet by the server
 
     @classmethod
     def for_descriptors(cls, descriptors: int | None = None) -> ConnectionLimits:

@@ -16,19 +16,12 @@ _SECONDS_TO_DRAIN = 30.0
 
 
 class Timeouts(NamedTuple):
-    """Time limits for one request, in seconds. Without them slow clients would occupy the server for good.
+    """Time limits for one request, in seconds. Without them slow clients would occupy the server for good."""
 
-    Attributes:
-        headers: for the headers of a request, from the connection or the previous answer on.
-        silence: without a byte of the body arriving, or without a byte of the answer being read.
-        whole: for the whole body.
-        rate: bytes a second that a body must reach on average after the first ``silence`` seconds.
-    """
-
-    headers: float = 10.0
-    silence: float = 30.0
-    whole: float = 1800.0
-    rate: float = 10_000.0
+    headers: float = 10.0  # for the headers of a request, from the connection or the previous answer on
+    silence: float = 30.0  # without a byte of the body arriving, or without a byte of the answer being read
+    whole: float = 1800.0  # for the whole body
+    rate: float = 10_000.0  # bytes a second that a body must reach on average after the first ``silence`` seconds
 
 
 class RequestGuard:

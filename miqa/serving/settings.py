@@ -26,25 +26,15 @@ FILE_PATHS = ('/score', '/heatmap', '/video')
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits for one request.
+    """Limits for one request."""
 
-    Attributes:
-        upload_mb: size of a file, and of all files of a request together, in MB.
-        megapixels: size of a picture.
-        pictures: pictures in one request.
-        frames: scored frames of a video.
-        video_minutes: length of a video.
-        requests: requests in progress at a time; further ones get 503.
-        seconds: for fetching an address.
-    """
-
-    upload_mb: float = 500.0
-    megapixels: float = 100.0
-    pictures: int = 32
-    frames: int = 300
-    video_minutes: float = 60.0
-    requests: int = 64
-    seconds: float = 60.0
+    upload_mb: float = 500.0  # size of a file, and of all files of a request together, in MB
+    megapixels: float = 100.0  # size of a picture
+    pictures: int = 32  # pictures in one request
+    frames: int = 300  # scored frames of a video
+    video_minutes: float = 60.0  # length of a video
+    requests: int = 64  # requests in progress at a time; further ones get 503
+    seconds: float = 60.0  # for fetching an address
 
     def __post_init__(self):
         """Refuse limits that let nothing through."""

@@ -23,29 +23,18 @@ OK, FAILED, LEFT_OUT = 'ok', 'FAILED', 'left out'
 
 
 class Finding(NamedTuple):
-    """What a check found.
+    """What a check found."""
 
-    Attributes:
-        name: of the check.
-        state: ``ok``, ``FAILED`` or ``left out``.
-        detail: figures, or why it failed or was left out.
-    """
-
-    name: str
-    state: str
-    detail: str
+    name: str  # of the check
+    state: str  # ``ok``, ``FAILED`` or ``left out``
+    detail: str  # figures, or why it failed or was left out
 
 
 class Bounds(NamedTuple):
-    """How far a precision may be from float32 on the CPU.
+    """How far a precision may be from float32 on the CPU."""
 
-    Attributes:
-        scores: largest difference of a score, relative to the largest score or 1.
-        gradients: norm of the difference of all gradients, relative to their norm.
-    """
-
-    scores: float
-    gradients: float
+    scores: float  # largest difference of a score, relative to the largest score or 1
+    gradients: float  # norm of the difference of all gradients, relative to their norm
 
 
 #: Rounding units are 2^-24 of float32, 2^-11 of TF32 and float16, 2^-8 of bfloat16; a network of twelve blocks adds up

@@ -23,23 +23,14 @@ _FUSED, _THIRD = 0.3, 0.1
 
 
 class DamagedVersion(NamedTuple):
-    """A version of a photograph.
+    """A version of a photograph."""
 
-    Attributes:
-        image: uint8 RGB (H, W, 3).
-        family: ``clean``, ``miqd`` or ``camera``.
-        name: of the distortion; joined by ``+`` where there are several.
-        kinds: float32 (len(KINDS),), shares that sum to 1.
-        strength: level 0 (clean) to 5 of the part that suffers most.
-        place: index into :data:`PLACES`; -1 where neither word fits, since one side of the picture suffers.
-    """
-
-    image: np.ndarray
-    family: str
-    name: str
-    kinds: np.ndarray
-    strength: float
-    place: int
+    image: np.ndarray  # uint8 RGB (H, W, 3)
+    family: str  # ``clean``, ``miqd`` or ``camera``
+    name: str  # of the distortion; joined by ``+`` where there are several
+    kinds: np.ndarray  # float32 (len(KINDS),), shares that sum to 1
+    strength: float  # level 0 (clean) to 5 of the part that suffers most
+    place: int  # index into :data:`PLACES`; -1 where neither word fits, since one side of the picture suffers
 
 
 def clean_version(image: np.ndarray) -> DamagedVersion:

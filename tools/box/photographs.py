@@ -27,25 +27,15 @@ _PART_SHARES = (0.35, 0.7)
 
 
 class Photograph(NamedTuple):
-    """A photograph with its class.
+    """A photograph with its class."""
 
-    Attributes:
-        source: its name.
-        path: of the file.
-        class_index: of ImageNet-1k, 0 to 999; -1 where it is unknown.
-        split: one of :data:`SPLITS`.
-        number: its place in the mixed order.
-        credit: author, license and page; empty for photographs of packages.
-        part: whether only a part is taken, cut out at random.
-    """
-
-    source: str
-    path: Path
-    class_index: int
-    split: str
-    number: int
-    credit: tuple[str, str, str]
-    part: bool = False
+    source: str  # its name
+    path: Path  # of the file
+    class_index: int  # of ImageNet-1k, 0 to 999; -1 where it is unknown
+    split: str  # one of :data:`SPLITS`
+    number: int  # its place in the mixed order
+    credit: tuple[str, str, str]  # author, license and page; empty for photographs of packages
+    part: bool = False  # whether only a part is taken, cut out at random
 
 
 def list_photographs(folder: Path | None, seed: int, limit: int | None = None) -> list[Photograph]:

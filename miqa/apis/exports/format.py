@@ -24,24 +24,19 @@ _BATCH = 8
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """A format in which a model can leave.
+    """A format in which a model can leave."""
 
-    Attributes:
-        title: what runs it.
-        write: from a module on the CPU, two batches' worth of pixels uint8 (2, 3, size, size), a path and the spec to
-            the file at that path; returns what scores pixels with the written file.
-        open: from a path, a device (None for the best) and a precision (None for what the file holds) to the spec and
-            the runtime; None where the file is for other programs alone. It must not import PyTorch.
-        quantise: from a file of 32-bit numbers, the path of a new one, pictures uint8 (N, 3, size, size) and the spec;
-            None where there are no 8-bit numbers.
-        beside: endings of further files that belong to one model.
-    """
-
-    title: str
+    title: str  # what runs it
+    #: from a module on the CPU, two batches' worth of pixels uint8 (2, 3, size, size), a path and the spec to the file
+    #: at that path; returns what scores pixels with the written file.
     write: Callable[[PixelsToScore, torch.Tensor, Path, ModelSpec], Run]
+    #: from a path, a device (None for the best) and a precision (None for what the file holds) to the spec and the
+    #: runtime; None where the file is for other programs alone. It must not import PyTorch.
     open: Callable[[Path, str | Device | torch.device | None, str | None], tuple[ModelSpec, Runtime]] | None = None
+    #: from a file of 32-bit numbers, the path of a new one, pictures uint8 (N, 3, size, size) and the spec; None where
+    #: there are no 8-bit numbers.
     quantise: Callable[[Path, Path, np.ndarray, ModelSpec], None] | None = None
-    beside: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()  # endings of further files that belong to one model
 
 
 def batches_of(pixels: np.ndarray) -> Iterator[np.ndarray]:

@@ -28,20 +28,14 @@ class UnreadableVideo(MIQAError, ValueError):
 
 
 class Container(NamedTuple):
-    """A container of video.
+    """A container of video."""
 
-    Attributes:
-        demuxer: FFmpeg's name of the only reader that may open the file. Others read lists of further files and
-            addresses (concat, HLS, DASH), whatever a file is called.
-        counts_frames: the file says how many frames it holds, and means each of them.
-        announces_end: the file says how long it is, apart from what can be measured in it.
-        jumps: time stamps may restart within a file, as in streams that were recorded or joined.
-    """
-
+    #: FFmpeg's name of the only reader that may open the file. Others read lists of further files and addresses
+    #: (concat, HLS, DASH), whatever a file is called.
     demuxer: str
-    counts_frames: bool = False
-    announces_end: bool = False
-    jumps: bool = False
+    counts_frames: bool = False  # the file says how many frames it holds, and means each of them
+    announces_end: bool = False  # the file says how long it is, apart from what can be measured in it
+    jumps: bool = False  # time stamps may restart within a file, as in streams that were recorded or joined
 
 
 _MOV = Container('mov', counts_frames=True)

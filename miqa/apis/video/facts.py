@@ -19,34 +19,21 @@ _ATTACHED_PICTURE = 0x400
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a file says about its video.
+    """What a file says about its video."""
 
-    Attributes:
-        counted: frames that the file says it holds, 0 where it does not say.
-        end: seconds at which the video ends by the file's own words, None where it does not say.
-        whole_end: the same of the whole file, whose sound may be longer than its video.
-        transfer: ``PQ``, ``HLG``, or None for standard footage.
-    """
-
-    counted: int
-    end: float | None
-    whole_end: float | None
-    transfer: str | None
+    counted: int  # frames that the file says it holds, 0 where it does not say
+    end: float | None  # seconds at which the video ends by the file's own words, None where it does not say
+    whole_end: float | None  # the same of the whole file, whose sound may be longer than its video
+    transfer: str | None  # ``PQ``, ``HLG``, or None for standard footage
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What lies in a file's packets, whether they can be decoded or not.
+    """What lies in a file's packets, whether they can be decoded or not."""
 
-    Attributes:
-        passed_over: packets of the video that are not meant to be shown.
-        damaged: packets of the video that the container knows to be damaged.
-        end: seconds at which the last packet of any stream ends.
-    """
-
-    passed_over: int
-    damaged: int
-    end: float
+    passed_over: int  # packets of the video that are not meant to be shown
+    damaged: int  # packets of the video that the container knows to be damaged
+    end: float  # seconds at which the last packet of any stream ends
 
 
 def open_container(av: ModuleType, path: Path, container: Container):

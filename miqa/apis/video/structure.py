@@ -21,17 +21,11 @@ _BLOCK = 1 << 20
 
 
 class Structure(NamedTuple):
-    """What is wrong with a file's parts.
+    """What is wrong with a file's parts."""
 
-    Attributes:
-        broken: parts that are damaged or missing.
-        cut: the file ends within a part, or without what all whole files end with.
-        further: a second recording follows, which no decoder reads.
-    """
-
-    broken: int = 0
-    cut: bool = False
-    further: bool = False
+    broken: int = 0  # parts that are damaged or missing
+    cut: bool = False  # the file ends within a part, or without what all whole files end with
+    further: bool = False  # a second recording follows, which no decoder reads
 
     @property
     def wrong(self) -> bool:

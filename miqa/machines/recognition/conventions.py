@@ -28,19 +28,13 @@ _RESIZE_WORDS = {
 
 @dataclass(frozen=True)
 class Convention:
-    """One way to prepare pictures.
+    """One way to prepare pictures."""
 
-    Attributes:
-        values: key of :data:`VALUE_RANGES`.
-        channels: ``rgb`` or ``bgr``.
-        resize: one of :data:`miqa.machines.onnx_preparation.RESIZES`, or ``kept`` for the picture's own size.
-        border: value of the borders of a letterbox, 0 to 255.
-    """
-
-    values: str
-    channels: str = 'rgb'
+    values: str  # key of :data:`VALUE_RANGES`
+    channels: str = 'rgb'  # ``rgb`` or ``bgr``
+    #: one of :data:`miqa.machines.onnx_preparation.RESIZES`, or ``kept`` for the picture's own size.
     resize: str = 'letterbox'
-    border: int = BORDER
+    border: int = BORDER  # value of the borders of a letterbox, 0 to 255
 
     def preparation(self, size: tuple[int, int]) -> OnnxPreparation:
         """Return the preparation for an input of (height, width)."""

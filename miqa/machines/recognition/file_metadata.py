@@ -20,23 +20,14 @@ _TASKS = {'detect': 'det', 'segment': 'ins', 'classify': 'cls', 'pose': 'det', '
 
 @dataclass(frozen=True)
 class FileMetadata:
-    """What a file says; None for what it does not.
+    """What a file says; None for what it does not."""
 
-    Attributes:
-        names: of the classes, by index.
-        size: (height, width) of the input.
-        task: cls, det, ins or seg.
-        kind: the exporter's own word for the task.
-        key_points: values of the key points of each detection.
-        from_ultralytics: the exporter is Ultralytics' or YOLOv5's, whose preprocessing is known.
-    """
-
-    names: tuple[str, ...] | None = None
-    size: tuple[int, int] | None = None
-    task: str | None = None
-    kind: str | None = None
-    key_points: int = 0
-    from_ultralytics: bool = False
+    names: tuple[str, ...] | None = None  # of the classes, by index
+    size: tuple[int, int] | None = None  # (height, width) of the input
+    task: str | None = None  # cls, det, ins or seg
+    kind: str | None = None  # the exporter's own word for the task
+    key_points: int = 0  # values of the key points of each detection
+    from_ultralytics: bool = False  # the exporter is Ultralytics' or YOLOv5's, whose preprocessing is known
 
 
 def metadata_of(metadata: Mapping[str, str]) -> FileMetadata:

@@ -29,35 +29,21 @@ _DIVISOR = 32
 
 
 class Response(NamedTuple):
-    """What a detector says of a batch of pictures. Boxes are left, top, right, bottom in pixels of the view.
+    """What a detector says of a batch of pictures. Boxes are left, top, right, bottom in pixels of the view."""
 
-    Attributes:
-        maps: feature maps, each (B, C, h, w).
-        objectness: for each level of the first stage (B, places), logits.
-        proposals: (B, P, 4), the most certain first.
-        proposal_scores: (B, P), in [0, 1]; 0 where there is none.
-        candidates: (B, R, 4), boxes of classes before suppression, best first.
-        candidate_scores: (B, R), in [0, 1]; 0 where there is none.
-        candidate_labels: int64 (B, R), from 0, without the background.
-        boxes: (B, D, 4), the detections, best first.
-        scores: (B, D), in [0, 1]; 0 where there is none.
-        labels: int64 (B, D).
-        probabilities: (B, D, classes), of all classes, the background first, for the proposal of each detection.
-        origins: int64 (B, D), number of the proposal of each.
-    """
-
-    maps: list[torch.Tensor]
-    objectness: list[torch.Tensor]
-    proposals: torch.Tensor
-    proposal_scores: torch.Tensor
-    candidates: torch.Tensor
-    candidate_scores: torch.Tensor
-    candidate_labels: torch.Tensor
-    boxes: torch.Tensor
-    scores: torch.Tensor
-    labels: torch.Tensor
+    maps: list[torch.Tensor]  # feature maps, each (B, C, h, w)
+    objectness: list[torch.Tensor]  # for each level of the first stage (B, places), logits
+    proposals: torch.Tensor  # (B, P, 4), the most certain first
+    proposal_scores: torch.Tensor  # (B, P), in [0, 1]; 0 where there is none
+    candidates: torch.Tensor  # (B, R, 4), boxes of classes before suppression, best first
+    candidate_scores: torch.Tensor  # (B, R), in [0, 1]; 0 where there is none
+    candidate_labels: torch.Tensor  # int64 (B, R), from 0, without the background
+    boxes: torch.Tensor  # (B, D, 4), the detections, best first
+    scores: torch.Tensor  # (B, D), in [0, 1]; 0 where there is none
+    labels: torch.Tensor  # int64 (B, D)
+    #: (B, D, classes), of all classes, the background first, for the proposal of each detection.
     probabilities: torch.Tensor
-    origins: torch.Tensor
+    origins: torch.Tensor  # int64 (B, D), number of the proposal of each
 
 
 def respond(detector: GeneralizedRCNN, pictures: torch.Tensor) -> Response:
