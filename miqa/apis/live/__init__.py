@@ -1,9 +1,11 @@
 """Live cameras and streams."""
 
+from typing import TYPE_CHECKING
+
 from miqa.lazy import lazy_names
 
-#: Public names and their modules, imported when they are first asked for.
-_HOMES = {'CameraLost': 'camera', 'RealTimeIQA': 'realtime'}
+if TYPE_CHECKING:  # imported when they are first used
+    from .camera import CameraLost
+    from .realtime import RealTimeIQA
 
-__all__ = sorted(_HOMES)
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__all__, __getattr__, __dir__ = lazy_names(__name__, __file__)
