@@ -18,7 +18,7 @@ from miqa.running.command_line import sentence
 from miqa.taxonomy import LABELS, TASKS
 
 if TYPE_CHECKING:
-    from miqa.labelling.own_database import Order
+    from miqa.labelling.own_database import LabelJob
 
     from .model import MIQAModel
 
@@ -79,19 +79,19 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress line')
 
 
-def source_order(
+def label_job(
     args: argparse.Namespace, root: str | Path, config_root: str | Path, write_config: str | None = None, **more: Any
-) -> Order:
-    """Return the order of a database by :func:`add_source_options`, its machines complete.
+) -> LabelJob:
+    """Return the job of :func:`add_source_options`, with complete machines.
 
     Args:
         args: the options.
         root: of the database.
         config_root: where the use of network files is stored, except for a plan.
         write_config: file of that use, as a config.
-        more: fields of :class:`miqa.labelling.own_database.Order`.
+        more: fields of :class:`miqa.labelling.own_database.LabelJob`.
     """
-    from miqa.labelling.own_database import Order
+    from miqa.labelling.own_database import LabelJob
     from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
     from miqa.machines import machine_configs_of
     from miqa.machines.recognition.options import file_option
@@ -111,7 +111,7 @@ def source_order(
         None if args.plan else config_root,
         write_config,
     )
-    return Order(
+    return LabelJob(
         images=args.images, root=root, task=args.task, machines=machines, annotations=args.annotations, classes=classes,
         pairs=args.pairs, unpaired=args.unpaired, distortions=distortions_named(args.distortions), seed=args.seed,
         device=device, batch_size=args.batch_size, workers=args.workers, jobs=args.jobs, **more,

@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 
-from miqa.apis.command_options import add_source_options, check_sources, source_order
+from miqa.apis.command_options import add_source_options, check_sources, label_job
 from miqa.keeping.files import try_writing
 from miqa.outside.tables import TableError
 from miqa.running import require
@@ -123,12 +123,12 @@ def run_make(args: argparse.Namespace) -> int:
     check_machine_names(args.machine, args.task)
     for package in ('torch',) if args.plan else ('torch', 'sklearn', 'onnx'):
         require(package, 'Making a gate')
-    from miqa.gates.make import REPORT, GateOrder, begun, make_gate, packaged_network, plan_gate
+    from miqa.gates.make import REPORT, GateJob, begun, make_gate, packaged_network, plan_gate
     from miqa.labelling import ScoreOptions
 
     folder = Path(args.out)
-    order = GateOrder(
-        source_order(args, folder / 'data', folder / 'data', versions_each=args.versions, options=ScoreOptions('soft')),
+    job = GateJob(
+        label_job(args, folder / 'data', folder / 'data', versions_each=args.versions, options=ScoreOptions('soft')),
         folder,
         args.label,
         args.evidence,
@@ -136,14 +136,14 @@ def run_make(args: argparse.Namespace) -> int:
         args.confidence,
         args.network or packaged_network(),
     )
-    order.check()
-    if args.plan or not begun(order):
-        print(plan_gate(order), file=sys.stdout if args.plan else sys.stderr)
+    job.check()
+    if args.plan or not begun(job):
+        print(plan_gate(job), file=sys.stdout if args.plan else sys.stderr)
     if args.plan:
         return 0
     from miqa.gates.report import headline, write_gate_report
 
-    result = make_gate(order, progress=not args.quiet)
+    result = make_gate(job, progress=not args.quiet)
     report = write_gate_report(result, folder / REPORT)
     for sentence in [*headline(result), *result.notes]:
         print(sentence)

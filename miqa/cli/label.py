@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from miqa.apis.command_options import SOME_FAILED, add_source_options, check_sources, source_order
+from miqa.apis.command_options import SOME_FAILED, add_source_options, check_sources, label_job
 from miqa.taxonomy import counted
 
 #: Labels whose standard deviation is below are equal but for rounding.
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     from miqa.splits.enough import few_sources
     from miqa.taxonomy import LEVEL_PAIRS, region_pattern
 
-    order = source_order(
+    job = label_job(
         args,
         args.out,
         args.out,
@@ -105,10 +105,10 @@ def run(args: argparse.Namespace) -> int:
         backend=args.backend,
     )
     if args.plan:
-        print(make_plan(order))
+        print(make_plan(job))
         return 0
-    database = make_database(order, progress=not args.quiet)
-    for note in filter(None, (*database.notes, few_sources(database.splits, order.images))):
+    database = make_database(job, progress=not args.quiet)
+    for note in filter(None, (*database.notes, few_sources(database.splits, job.images))):
         print(note)
     for sentence in database.left_out.lines():
         print(f'Left out: {sentence}')

@@ -111,7 +111,7 @@ def build_versions(
     number, count = check_shard(shard)
     owner = IMAGE_TASKS[task]
     folder = image_task_folder(root, task)
-    order = VersionPlan(
+    plan = VersionPlan(
         folder=str(folder),
         task=owner,
         seed=seed,
@@ -120,14 +120,14 @@ def build_versions(
         measures=_unique(measures, 'measure'),
         verify=verify,
     )
-    settings = _settings(order)
-    orders: dict[str, VersionPlan] = {}
+    settings = _settings(plan)
+    plans: dict[str, VersionPlan] = {}
     if versions_each is not None:
         count_each = check_count(versions_each)
         settings['versions_each'] = versions_each
         for place, source in enumerate(sources):
-            names, few_pairs = plan_versions(place, count_each, order.distortions)
-            orders[source.image_id] = order._replace(distortions=names, pairs=few_pairs)
+            names, few_pairs = plan_versions(place, count_each, plan.distortions)
+            plans[source.image_id] = plan._replace(distortions=names, pairs=few_pairs)
     settle_settings(folder, settings)
     part = f'shard-{number}-of-{count}'
     mine = shard_of(sources, shard)
@@ -138,7 +138,7 @@ def build_versions(
 
     with only_writer(records_in(folder), 'make other shards (--shard i/n)', part, below=written_to):
         return _build(
-            [(source, orders.get(source.image_id, order)) for source in mine], folder, shard, jobs, backend, progress
+            [(source, plans.get(source.image_id, plan)) for source in mine], folder, shard, jobs, backend, progress
         )
 
 
@@ -146,7 +146,7 @@ def _build(mine: list[tuple[Source, VersionPlan]], folder: Path, shard, jobs, ba
     number, count = shard
     made_count = kept_count = files = size = pixels = 0
     bad = []
-    versions = {source.image_id: len(order.distortions) * len(order.pairs) for source, order in mine}
+    versions = {source.image_id: len(plan.distortions) * len(plan.pairs) for source, plan in mine}
     local = backend == 'loky'
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(
@@ -155,7 +155,7 @@ def _build(mine: list[tuple[Source, VersionPlan]], folder: Path, shard, jobs, ba
         local_options: dict[str, Any] = (
             {'ticks': stack.enter_context(followed(bar)), 'threads': _threads(jobs)} if local else {}
         )
-        calls = [joblib.delayed(make_versions_of)(source, order._replace(**local_options)) for source, order in mine]
+        calls = [joblib.delayed(make_versions_of)(source, plan._replace(**local_options)) for source, plan in mine]
         for outcome in run_parallel(calls, jobs, backend):
             made_count += outcome.state == 'made'
             kept_count += outcome.state == 'kept'
@@ -176,17 +176,17 @@ def _threads(jobs: int) -> int:
     return max(1, cores // (jobs if jobs > 0 else cores))
 
 
-def _settings(order: VersionPlan) -> dict:
+def _settings(plan: VersionPlan) -> dict:
     """Everything that decides the bytes, in JSON's types."""
     return {
         'format': _FORMAT,
-        'task': order.task,
-        'seed': order.seed,
-        'distortions': list(order.distortions),
-        'pairs': [list(pair) for pair in order.pairs],
-        'measures': list(order.measures),
+        'task': plan.task,
+        'seed': plan.seed,
+        'distortions': list(plan.distortions),
+        'pairs': [list(pair) for pair in plan.pairs],
+        'measures': list(plan.measures),
         'level_ranks': list(LEVEL_RANKS),
-        'candidates': {name: candidates(name) for name in order.distortions},
+        'candidates': {name: candidates(name) for name in plan.distortions},
     }
 
 

@@ -67,13 +67,13 @@ class SourceChanged(MIQAError, ValueError):
     """A finished source is not the picture that it was made from."""
 
 
-def make_versions_of(source: Source, order: VersionPlan) -> Outcome:
+def make_versions_of(source: Source, plan: VersionPlan) -> Outcome:
     """Make all files of one source, unless its record says that they are there.
 
     Raises:
         SourceChanged: the record was made from a file with other contents.
     """
-    folder = Path(order.folder)
+    folder = Path(plan.folder)
     record = read_record(folder, source.image_id)
     if record is not None:
         if not Path(source.path).is_file() or sha256_of_file(source.path) != record['source']['sha256']:
@@ -81,13 +81,13 @@ def make_versions_of(source: Source, order: VersionPlan) -> Outcome:
                 f'{source.path} is not the file that {source.image_id} was made from in {folder}. '
                 f'Put the old file back, or write to another folder.'
             )
-        if not find_damage(folder, record, checksums=order.verify == 'sha256'):
+        if not find_damage(folder, record, checksums=plan.verify == 'sha256'):
             return Outcome(source.image_id, 'kept', len(record['files']))
         # Something was deleted or cut since: make the source again, without a record that claims otherwise.
         record_path(folder, source.image_id).unlink()
     try:
         with _one_thread():
-            return _make(source, order, folder)
+            return _make(source, plan, folder)
     except (UnreadableImage, UnfitMask) as error:
         return Outcome(source.image_id, 'bad', reason=str(error))
 
@@ -103,19 +103,19 @@ def _one_thread() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _make(source: Source, order: VersionPlan, folder: Path) -> Outcome:
+def _make(source: Source, plan: VersionPlan, folder: Path) -> Outcome:
     try:
         image = read_image(source.path)
     except FileNotFoundError as error:
         raise UnreadableImage(str(error)) from None
     image_folder = images_in(folder) / source.image_id
     sweep(image_folder)  # temporary files of a run that was killed
-    source_copy = _copy_source(source, order.task, folder)
+    source_copy = _copy_source(source, plan.task, folder)
     written = [source_copy]
     quality: list[tuple[str, dict[str, float]]] = []
     levels_made = {}
     mask_record = weights = None
-    if any(fg != bg for fg, bg in order.pairs):
+    if any(fg != bg for fg, bg in plan.pairs):
         mask, method = make_mask(source.mask, image)
         path = mask_path(folder, source.image_id)
         _write_png(path, mask)
@@ -123,32 +123,32 @@ def _make(source: Source, order: VersionPlan, folder: Path) -> Outcome:
         mask_record = {'method': method, 'foreground_share': round(float((mask > 0).mean()), 6)}
         weights = soft_mask(mask)
 
-    measuring = FidelitySource(image, order.measures, undefined='nan') if order.measures else None
+    measuring = FidelitySource(image, plan.measures, undefined='nan') if plan.measures else None
 
     def finished() -> Iterator[tuple[Path, Callable[[], _EncodedVersion]]]:
-        for name in order.distortions:
-            levels = select_levels(image, name, order.seed, source.image_id)
+        for name in plan.distortions:
+            levels = select_levels(image, name, plan.seed, source.image_id)
             levels_made[name] = [_level_record(chosen) for chosen in levels]
-            for fg, bg in order.pairs:
+            for fg, bg in plan.pairs:
                 path = image_folder / version_name(Version(source.image_id, name, fg, bg))
                 parts = levels[fg - 1].image, levels[bg - 1].image if fg != bg else None
                 yield path, partial(_finish, path, *parts, weights, measuring)
 
-    for path, (data, values) in _in_threads(finished(), order.threads):
+    for path, (data, values) in _in_threads(finished(), plan.threads):
         # The record, which is written last, holds the sizes and checksums by which a power cut would show.
         with atomic_write(path, durable=False) as temporary:
             temporary.write_bytes(data)
         written.append(path)
         if values is not None:
             quality.append((path.name, values))
-        tick(order.ticks)
+        tick(plan.ticks)
 
-    if order.measures:
+    if plan.measures:
         path = quality_path(folder, source.image_id)
-        _write_quality(path, quality, order.measures)
+        _write_quality(path, quality, plan.measures)
         written.append(path)
     files = describe_files(folder, written)
-    notes = [reason for name in order.measures if (reason := why_undefined(name, image.shape))]
+    notes = [reason for name in plan.measures if (reason := why_undefined(name, image.shape))]
     record = {
         'image_id': source.image_id,
         'source': {

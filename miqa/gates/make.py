@@ -23,7 +23,7 @@ from miqa.apis.gate_threshold import Gate, digest_of
 from miqa.apis.picture_features import STATISTICS, PictureFeatures
 from miqa.distortions.few_versions import check_count
 from miqa.keeping import atomic_write, sha256_of_file, write_json
-from miqa.labelling.own_database import BuiltDatabase, Order, build_machines, make_database, make_plan, stages_of
+from miqa.labelling.own_database import BuiltDatabase, LabelJob, build_machines, make_database, make_plan, stages_of
 from miqa.layout import build_settings_path, image_task_folder
 from miqa.machines import Machine
 from miqa.outside.json_text import read_settings
@@ -55,11 +55,11 @@ _NUMBERS_FORMAT = 2
 
 
 @dataclass
-class GateOrder:
+class GateJob:
     """What is to be made."""
 
-    #: what is labelled, see :class:`miqa.labelling.own_database.Order`; its root is ``data`` in :attr:`folder`.
-    database: Order
+    #: what is labelled, see :class:`miqa.labelling.own_database.LabelJob`; its root is ``data`` in :attr:`folder`.
+    database: LabelJob
     folder: Path  # of the gate
     label: str | None = None  # ``accuracy`` or ``consistency``; None for accuracy where there are annotations
     evidence: str | None = None  # name of the machine whose answers ``after`` reads; None for the first
@@ -123,35 +123,35 @@ class BuiltGate:
     promises: dict[str, str]  # why a head promises nothing, by its name; empty where both promise something
     seconds: dict[str, float]  # of a picture: ``before``, ``machine``; NaN where it was not measured
     notes: list[str] = field(default_factory=list)  # sentences for people
-    order: GateOrder | None = None  # what was asked for
+    job: GateJob | None = None  # that made it
 
 
-def plan_gate(order: GateOrder) -> str:
+def plan_gate(job: GateJob) -> str:
     """Say what is done and what it will cost, measured on a sample; nothing is made."""
-    lines = [make_plan(order.database, sample=1)]
-    each = 'as they are' if order.database.pairs or order.database.unpaired else f'{order.database.versions_each} each'
+    lines = [make_plan(job.database, sample=1)]
+    each = 'as they are' if job.database.pairs or job.database.unpaired else f'{job.database.versions_each} each'
     lines.append(f'Versions: {each}. Then: numbers of every version, two heads by cross-validation, a report.')
     return '\n'.join(lines)
 
 
-def begun(order: GateOrder) -> bool:
+def begun(job: GateJob) -> bool:
     """Return True if there are results of an earlier run to resume."""
-    root = image_task_folder(order.database.root, order.database.task)
+    root = image_task_folder(job.database.root, job.database.task)
     return build_settings_path(root).is_file() or any(root.glob('images/*'))
 
 
-def make_gate(order: GateOrder, progress: bool = True) -> BuiltGate:
+def make_gate(job: GateJob, progress: bool = True) -> BuiltGate:
     """Make or resume the gate.
 
     Raises:
         ValueError: there is nothing to train on, or fewer than two sources have labels.
         MissingPackage: scikit-learn or onnx is not installed.
     """
-    outcome = order.outcome
-    database = order.database
+    outcome = job.outcome
+    database = job.database
     machines = build_machines(database)
-    evidence = _evidence(order, machines)
-    features = PictureFeatures(database.task, order.network, threads=None)
+    evidence = _evidence(job, machines)
+    features = PictureFeatures(database.task, job.network, threads=None)
     line = OneLine(stages_of(database) + len(_STAGES), disable=not progress)
     try:
         labelled_database = make_database(database, line)
@@ -159,8 +159,8 @@ def make_gate(order: GateOrder, progress: bool = True) -> BuiltGate:
         outcomes = read_outcomes(
             database.root, database.task, outcome, {machine.name: machine.weight for machine in machines}
         )
-        stamp = f'{_NUMBERS_FORMAT} {"none" if order.network is None else sha256_of_file(order.network)}'
-        cache = order.folder / 'features'
+        stamp = f'{_NUMBERS_FORMAT} {"none" if job.network is None else sha256_of_file(job.network)}'
+        cache = job.folder / 'features'
         samples = collect(database.root, database.task, outcomes, evidence.name, features, cache, stamp, line)
         sources = labelled_sources(samples)
         least = 2 if len(samples.names) > 2 else 3  # noqa: PLR2004  a penalty is chosen on two samples, tried on one
@@ -173,16 +173,16 @@ def make_gate(order: GateOrder, progress: bool = True) -> BuiltGate:
             for head, values in numbers.items()
         }
         line.stage('train')
-        folder, promises = _write_gate(order, evidence, features, samples, numbers, kinds, scores, outcome)
+        folder, promises = _write_gate(job, evidence, features, samples, numbers, kinds, scores, outcome)
         line.stage('judge')
         compared = {**scores, OWN: samples.own_confidence, LAPLACIAN: samples.picture[:, 0]}
         worth = worth_of(compared, samples.outcomes, samples.sources)
-        pooled = _pooled(order, machines, outcome, samples, compared)
+        pooled = _pooled(job, machines, outcome, samples, compared)
         seconds = _seconds(samples, features, evidence)
     finally:
         line.close()
     notes = [*labelled_database.notes, *_warnings(sources, samples, worth)]
-    return BuiltGate(folder, labelled_database, samples, scores, worth, pooled, promises, seconds, notes, order)
+    return BuiltGate(folder, labelled_database, samples, scores, worth, pooled, promises, seconds, notes, job)
 
 
 def head_numbers(samples: Samples) -> dict[str, np.ndarray]:
@@ -205,32 +205,32 @@ def head_columns(samples: Samples, head: str) -> Columns:
     )
 
 
-def _evidence(order: GateOrder, machines: Sequence[Machine]) -> Machine:
-    if order.evidence is None:
+def _evidence(job: GateJob, machines: Sequence[Machine]) -> Machine:
+    if job.evidence is None:
         return machines[0]
     for machine in machines:
-        if machine.name == order.evidence:
+        if machine.name == job.evidence:
             return machine
     raise ValueError(
-        f'--evidence {order.evidence} is none of the machines: {", ".join(machine.name for machine in machines)}.'
+        f'--evidence {job.evidence} is none of the machines: {", ".join(machine.name for machine in machines)}.'
     )
 
 
-def _write_gate(order, evidence, features, samples, numbers, kinds, scores, outcome):
-    folder, task = order.folder, order.database.task
+def _write_gate(job, evidence, features, samples, numbers, kinds, scores, outcome):
+    folder, task = job.folder, job.database.task
     files = {}
-    if order.network is not None:
+    if job.network is not None:
         with atomic_write(folder / PICTURE_NETWORK) as temporary:
-            shutil.copyfile(order.network, temporary)
+            shutil.copyfile(job.network, temporary)
         files[PICTURE_NETWORK] = sha256_of_file(folder / PICTURE_NETWORK)
     heads, promises = {}, {}
     for head, values in numbers.items():
         path = folder / f'{head}.onnx'
-        trained = train_head(values, samples.outcomes, samples.sources, kinds[head], order.database.seed)
+        trained = train_head(values, samples.outcomes, samples.sources, kinds[head], job.database.seed)
         write_head(trained, path, values)
         files[path.name] = sha256_of_file(path)
         identity = identity_of_head(task, outcome, files[path.name])
-        gate, why = promise(scores[head], samples, order.target, order.confidence, identity)
+        gate, why = promise(scores[head], samples, job.target, job.confidence, identity)
         heads[head] = asdict(gate)
         if why:
             promises[head] = why
@@ -250,8 +250,8 @@ def _write_gate(order, evidence, features, samples, numbers, kinds, scores, outc
         'made': {
             'pictures': len(samples.names),
             'sources': len(labelled_sources(samples)),
-            'machines': [config.get('name') or str(config.get('model')) for config in order.database.machines],
-            'seed': order.database.seed,
+            'machines': [config.get('name') or str(config.get('model')) for config in job.database.machines],
+            'seed': job.database.seed,
         },
     }
     write_json(folder / ABOUT, {**content, 'sha256': digest_of(content)})
@@ -311,12 +311,12 @@ def promise(
     return gate, f'{reason} The threshold drops the lowest fifth and promises nothing.'
 
 
-def _pooled(order, machines, outcome, samples, compared) -> dict[str, Worth] | None:
+def _pooled(job, machines, outcome, samples, compared) -> dict[str, Worth] | None:
     """Return worth on AP50 of all pictures together, where objects are annotated and one machine is judged."""
-    if order.database.task not in ('det', 'ins') or outcome != 'accuracy' or len(machines) > 1:
+    if job.database.task not in ('det', 'ins') or outcome != 'accuracy' or len(machines) > 1:
         return None
     measure: Measure = pooled_precision(
-        order.database.root, order.database.task, machines[0].name, samples.names, samples.sources.tolist()
+        job.database.root, job.database.task, machines[0].name, samples.names, samples.sources.tolist()
     )
     return worth_of(compared, samples.outcomes, samples.sources, measure)
 

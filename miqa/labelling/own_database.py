@@ -36,8 +36,8 @@ STAGES = ('distort', 'run', 'label', 'split', 'verify')
 
 
 @dataclass
-class Order:
-    """What is to be made."""
+class LabelJob:
+    """A database to make: pictures, machines and settings of ``miqa label``."""
 
     images: str | os.PathLike  # folder of pictures
     root: str | os.PathLike  # the database
@@ -96,27 +96,27 @@ class NothingLabelled(MIQAError, ValueError):
     """All machines have answered, and no picture has a label; the message says why."""
 
 
-def build_machines(order: Order) -> list[Machine]:
+def build_machines(job: LabelJob) -> list[Machine]:
     """Build all machines, so that what is wrong with one is known before anything is made.
 
     Raises:
         ValueError: a machine is for another task.
     """
-    machines = [build_machine(config, order.device) for config in order.machines]
+    machines = [build_machine(config, job.device) for config in job.machines]
     for machine in machines:
-        if machine.task != order.task:
-            raise ValueError(f'{machine.name} is a machine for {machine.task}, not for {order.task}.')
+        if machine.task != job.task:
+            raise ValueError(f'{machine.name} is a machine for {machine.task}, not for {job.task}.')
     return machines
 
 
-def prepare(order: Order, machines: Sequence[Machine], left_out: SkippedFiles) -> OwnPictures:
+def prepare(job: LabelJob, machines: Sequence[Machine], left_out: SkippedFiles) -> OwnPictures:
     """Name the sources and write their ground truth; ``left_out`` collects what is not among them."""
-    pairs = read_pairs(order.pairs, order.images, order.task != 'cls') if order.pairs else {}
-    clean = list(pairs) if order.pairs else None
+    pairs = read_pairs(job.pairs, job.images, job.task != 'cls') if job.pairs else {}
+    clean = list(pairs) if job.pairs else None
     machine_classes, count = None, None
-    if order.task == 'seg':
+    if job.task == 'seg':
         machine_classes = next((machine.classes for machine in machines if machine.classes), None)
-    if order.task == 'cls':
+    if job.task == 'cls':
         machine_classes = next((machine.classes for machine in machines if machine.classes), None)
         told_apart = {machine.name: len(machine.classes or ()) or machine.class_count for machine in machines}
         counts = {name: number for name, number in told_apart.items() if number}
@@ -124,16 +124,16 @@ def prepare(order: Order, machines: Sequence[Machine], left_out: SkippedFiles) -
             counted = ', '.join(f'{name} {number}' for name, number in counts.items())
             raise ValueError(f'Classifiers of one database must tell the same classes apart; these tell {counted}.')
         count = next(iter(counts.values()), None)
-    truth = ground_truth_path(order.root, order.task)
+    truth = ground_truth_path(job.root, job.task)
     known_before = truth.exists()
     own = prepare_pictures(
-        order.images, order.root, order.task, order.annotations, order.classes, machine_classes, count, only=clean,
-        left_out=left_out, ignored=order.ignored,
+        job.images, job.root, job.task, job.annotations, job.classes, machine_classes, count, only=clean,
+        left_out=left_out, ignored=job.ignored,
     )  # fmt: skip
-    check_enough(len(own.sources), order.least_sources, order.images)
+    check_enough(len(own.sources), job.least_sources, job.images)
     if own.annotated:
         try:
-            own.notes += unknown_classes(machines, order.root, order.task, own.annotations)
+            own.notes += unknown_classes(machines, job.root, job.task, own.annotations)
         except ValueError:
             # Corrected annotations must not be other ones than those of a database.
             if not known_before and truth.is_dir():
@@ -141,9 +141,9 @@ def prepare(order: Order, machines: Sequence[Machine], left_out: SkippedFiles) -
             elif not known_before:
                 truth.unlink(missing_ok=True)
             raise
-    if order.pairs:
+    if job.pairs:
         used = {name for first, others in pairs.items() for name in (first, *others)}
-        if unused := [name for name in pictures_below(order.images, SkippedFiles()) if name not in used]:
+        if unused := [name for name in pictures_below(job.images, SkippedFiles()) if name not in used]:
             own.notes.append(f'{len(unused)} pictures are in no pair and are skipped, for example {unused[0]}')
     return own
 
@@ -157,11 +157,11 @@ def _timed_on(machine: Machine) -> tuple[int, int]:
     return (16, 8) if str(machine.device).startswith('cuda') else (3, 1)
 
 
-def make_plan(order: Order, sample: int = 2) -> str:
+def make_plan(job: LabelJob, sample: int = 2) -> str:
     """Measure a sample in a temporary folder and say what the whole will cost; nothing of the database is made."""
-    machines = build_machines(order)
+    machines = build_machines(job)
     with temporary_root() as folder:
-        trial = Order(**{**vars(order), 'root': folder})
+        trial = LabelJob(**{**vars(job), 'root': folder})
         left_out = SkippedFiles()
         own = prepare(trial, machines, left_out)
         total = len(own.sources)
@@ -169,97 +169,97 @@ def make_plan(order: Order, sample: int = 2) -> str:
         positions = sorted({round(i * (total - 1) / max(1, sample - 1)) for i in range(min(sample, total))})
         cut = [cut_large(own.sources[i], Path(folder) / 'cut') for i in positions]
         times = sum(more for _, more in cut) / len(cut)
-        options: dict[str, Any] = {'distortions': order.distortions, 'pairs': order.level_pairs}
-        if order.versions_each is not None:
-            names, pairs = plan_versions(0, check_count(order.versions_each), order.distortions)
+        options: dict[str, Any] = {'distortions': job.distortions, 'pairs': job.level_pairs}
+        if job.versions_each is not None:
+            names, pairs = plan_versions(0, check_count(job.versions_each), job.distortions)
             options = {'distortions': names, 'pairs': pairs}
-        if order.pairs or order.unpaired:
+        if job.pairs or job.unpaired:
             # Nothing is distorted: one level of the cheapest distortion stands for a copied picture.
             options = {'distortions': ('contrast',), 'pairs': ((1, 1),)}
-        costs = measure_images([source for source, _ in cut], Path(folder), order.task, **options).scaled(times)
+        costs = measure_images([source for source, _ in cut], Path(folder), job.task, **options).scaled(times)
         measured = [
             measure_machine(machine, Path(folder), Path(folder) / 'answers' / machine.name, *_timed_on(machine))
             for machine in machines
         ]
-    lines = [f'{total} pictures in {order.images}; labels: {", ".join(order.labels)}', *own.notes]
+    lines = [f'{total} pictures in {job.images}; labels: {", ".join(job.labels)}', *own.notes]
     lines += [f'Left out: {sentence}' for sentence in left_out.lines()]
     return '\n'.join([*lines, plan_text(costs, measured, total)])
 
 
-def make_database(order: Order, progress: Progress = True) -> BuiltDatabase:
+def make_database(job: LabelJob, progress: Progress = True) -> BuiltDatabase:
     """Make or resume the database; finished parts are kept.
 
     Args:
-        order: what is to be made.
+        job: the database to make.
         progress: show the line of progress; or the line of a longer command, of which this is a part.
 
     Returns:
         What was made. Where only a shard is asked for, the labels are left to a run without one.
     """
-    machines = build_machines(order)
+    machines = build_machines(job)
     left_out = SkippedFiles()
-    own = prepare(order, machines, left_out)
+    own = prepare(job, machines, left_out)
     notes = list(own.notes)
-    line = progress if isinstance(progress, OneLine) else OneLine(stages_of(order), disable=not progress)
+    line = progress if isinstance(progress, OneLine) else OneLine(stages_of(job), disable=not progress)
     try:
         line.stage('distort')
-        _make_images(order, own, left_out, line)
-        sources = [source for source in list_sources(order.root, order.task) if source.versions]
+        _make_images(job, own, left_out, line)
+        sources = [source for source in list_sources(job.root, job.task) if source.versions]
         if gone := sorted({source.source for source in sources} - {source.image_id for source in own.sources}):
             notes.append(
-                f'{counted(len(gone), "source")} of {order.root} {"is" if len(gone) == 1 else "are"} not in '
-                f'{order.images} any more, for example {gone[0]}; the labels keep them.'
+                f'{counted(len(gone), "source")} of {job.root} {"is" if len(gone) == 1 else "are"} not in '
+                f'{job.images} any more, for example {gone[0]}; the labels keep them.'
             )
-        if order.shard[1] > 1:
-            mine = {source.image_id for source in shard_of(own.sources, order.shard)}
+        if job.shard[1] > 1:
+            mine = {source.image_id for source in shard_of(own.sources, job.shard)}
             sources = [source for source in sources if source.source in mine]
-        truth = ground_truth_path(order.root, order.task)
-        classes = read_classes(truth) if order.task == 'cls' and own.annotated else None
+        truth = ground_truth_path(job.root, job.task)
+        classes = read_classes(truth) if job.task == 'cls' and own.annotated else None
         for machine in machines:
             line.stage(machine.name)
             counts = run_machine(
                 machine,
                 sources,
-                responses_folder(order.root, order.task) / machine.name,
+                responses_folder(job.root, job.task) / machine.name,
                 true_classes=classes,
-                shard=order.shard,
-                batch_size=order.batch_size,
-                workers=order.workers,
-                store_probabilities=order.options.consistency == 'soft',
-                unpaired=order.unpaired,
+                shard=job.shard,
+                batch_size=job.batch_size,
+                workers=job.workers,
+                store_probabilities=job.options.consistency == 'soft',
+                unpaired=job.unpaired,
                 progress=line,
             )
             if counts['unreadable']:
                 left_out.note(f'{machine.name}: {counts["unreadable"]} pictures could not be read or got no answer.')
         database = BuiltDatabase(notes, left_out)
-        if order.shard[1] > 1:
+        if job.shard[1] > 1:
             return database
         line.stage('label')
         database.manifest = label_database(
-            order.root,
-            order.task,
+            job.root,
+            job.task,
             weights={machine.name: machine.weight for machine in machines},
-            options=order.options,
-            labels=order.labels,
-            jobs=order.jobs,
-            backend=order.backend,
+            options=job.options,
+            labels=job.labels,
+            jobs=job.jobs,
+            backend=job.backend,
             progress=line,
         )
         if not database.manifest['images']:
             raise NothingLabelled(_why_nothing(database.manifest))
         line.stage('split')
-        database.splits = _split(order, notes)
+        database.splits = _split(job, notes)
         line.stage('verify')
-        database.problems = verify_database(order.root, order.task, progress=line).problems
+        database.problems = verify_database(job.root, job.task, progress=line).problems
         return database
     finally:
         if line is not progress:
             line.close()
 
 
-def stages_of(order: Order) -> int:
+def stages_of(job: LabelJob) -> int:
     """Return how many stages the progress line of :func:`make_database` counts."""
-    return len(STAGES) - 1 + len(order.machines)
+    return len(STAGES) - 1 + len(job.machines)
 
 
 def _why_nothing(manifest: dict) -> str:
@@ -272,10 +272,10 @@ def _why_nothing(manifest: dict) -> str:
     return text
 
 
-def _make_images(order: Order, own: OwnPictures, left_out: SkippedFiles, line: OneLine) -> None:
-    if order.pairs or order.unpaired:
-        degraded = read_pairs(order.pairs, order.images) if order.pairs else {}
-        folder = Path(order.images)
+def _make_images(job: LabelJob, own: OwnPictures, left_out: SkippedFiles, line: OneLine) -> None:
+    if job.pairs or job.unpaired:
+        degraded = read_pairs(job.pairs, job.images) if job.pairs else {}
+        folder = Path(job.images)
         scenes = {
             source.image_id: (
                 Path(source.path),
@@ -283,32 +283,32 @@ def _make_images(order: Order, own: OwnPictures, left_out: SkippedFiles, line: O
             )
             for source in own.sources
         }
-        build_captured(_mine(scenes, own.sources, order), order.root, order.task, progress=line)
+        build_captured(_mine(scenes, own.sources, job), job.root, job.task, progress=line)
         return
     report = build_versions(
         own.sources,
-        order.root,
-        order.task,
-        seed=order.seed,
-        distortions=order.distortions,
-        pairs=order.level_pairs,
-        measures=order.measures,
-        shard=order.shard,
-        jobs=order.jobs,
-        backend=order.backend,
+        job.root,
+        job.task,
+        seed=job.seed,
+        distortions=job.distortions,
+        pairs=job.level_pairs,
+        measures=job.measures,
+        shard=job.shard,
+        jobs=job.jobs,
+        backend=job.backend,
         progress=line,
-        versions_each=order.versions_each,
+        versions_each=job.versions_each,
     )
     for name, reason in report.bad:
         left_out.note(f'{name}: {reason}')
 
 
-def _mine(scenes: dict, sources: Sequence[Source], order: Order) -> dict:
-    return {source.image_id: scenes[source.image_id] for source in shard_of(list(sources), order.shard)}
+def _mine(scenes: dict, sources: Sequence[Source], job: LabelJob) -> dict:
+    return {source.image_id: scenes[source.image_id] for source in shard_of(list(sources), job.shard)}
 
 
-def _split(order: Order, notes: list[str]) -> dict[str, int]:
-    splits, note = renew_splits(order.root, order.task, order.val_share, order.seed)
+def _split(job: LabelJob, notes: list[str]) -> dict[str, int]:
+    splits, note = renew_splits(job.root, job.task, job.val_share, job.seed)
     if note:
         notes.append(note)
     return {split: len(names) for split, names in splits.items()}

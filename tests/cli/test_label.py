@@ -13,7 +13,7 @@ from PIL import Image
 from miqa.cli.main import main
 from miqa.datasets import MIQDDataset
 from miqa.labelling import ScoreOptions, own_database
-from miqa.labelling.own_database import Order, make_database
+from miqa.labelling.own_database import LabelJob, make_database
 from miqa.labelling.own_pictures import read_pairs
 from miqa.labelling.verify import verify_database
 from miqa.machines import load_machine_configs
@@ -120,8 +120,8 @@ def labels_in(root, task='det') -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((root / f'miqa_{task}/labels').glob('*.csv'))}
 
 
-def order_for(shots, out, **more) -> Order:
-    return Order(
+def order_for(shots, out, **more) -> LabelJob:
+    return LabelJob(
         shots / 'in', shots / out, 'det', load_machine_configs(shots / 'mine.py'), shots / 'coco.json',
         distortions=DISTORTIONS, level_pairs=[(i, i) for i in range(1, 6)], jobs=1, options=ScoreOptions(), **more,
     )  # fmt: skip
@@ -286,11 +286,11 @@ def test_a_semantic_segmenter_gives_mean_iou(shots):
         'classes': ['dark', 'light'],
     }
     assert MACHINES.get('CallableMachine') is CallableMachine
-    order = Order(
+    job = LabelJob(
         shots / 'in', shots / 'out', 'seg', [machine], shots / 'maps', distortions=('darkness', 'gaussian_noise'),
         level_pairs=[(1, 1), (5, 5)], jobs=1,
     )  # fmt: skip
-    made = make_database(order, False)
+    made = make_database(job, False)
     assert made.problems == [] and made.manifest['images'] == 12
     text = (shots / 'out/miqa_seg/labels/a_accuracy.csv').read_text().splitlines()
     assert text[0] == 'filename,mIoU_weighted_avg,mIoU_mean,mIoU_std'

@@ -7,7 +7,7 @@ import pytest
 from helpers_config import write_tiny_config
 from PIL import Image
 
-from miqa.labelling.own_database import Order, make_database
+from miqa.labelling.own_database import LabelJob, make_database
 from miqa.reports.filter_benefit import machine_results
 
 ROOT = Path(__file__).parents[2]
@@ -28,11 +28,11 @@ def database(tmp_path):
             (tmp_path / folder).mkdir(exist_ok=True)
             Image.fromarray(pixels).save(tmp_path / folder / f'p{number}.png')
     machine = {'type': 'CallableMachine', 'function': see_three, 'task': 'seg', 'name': 'shades'}
-    order = Order(
+    job = LabelJob(
         tmp_path / 'in', tmp_path / 'data', 'seg', [machine], tmp_path / 'maps', jobs=1, val_share=0.4,
         distortions=('darkness', 'gaussian_noise', 'motion_blur'), level_pairs=[(1, 1), (3, 3), (5, 5)],
     )  # fmt: skip
-    assert make_database(order, False).problems == []
+    assert make_database(job, False).problems == []
     return tmp_path / 'data'
 
 

@@ -10,7 +10,7 @@ from helpers_apis import write_run
 from helpers_machines import save, square
 from joblib import delayed
 
-from miqa.labelling.own_database import Order, make_database
+from miqa.labelling.own_database import LabelJob, make_database
 from miqa.running.clusters import WorkerLost
 from miqa.running.parallel import run_parallel
 
@@ -79,11 +79,11 @@ def test_a_database_made_on_a_cluster_has_the_bytes_of_one_made_here(backend, tm
     }  # fmt: skip
     found = []
     for way in ('loky', backend):
-        order = Order(
+        job = LabelJob(
             tmp_path / 'in', tmp_path / way, 'det', [machine], distortions=('darkness', 'gaussian_noise'),
             level_pairs=[(1, 1), (2, 4), (5, 5)], jobs=2 if way != 'loky' else 1, backend=way,
         )  # fmt: skip
-        assert make_database(order, False).problems == []
+        assert make_database(job, False).problems == []
         # Records of responses and labels hold times and versions; pictures, masks and label files do not.
         files = [path for path in (tmp_path / way).rglob('*') if path.suffix in ('.png', '.csv')]
         found.append({path.relative_to(tmp_path / way): path.read_bytes() for path in files})
