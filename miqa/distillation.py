@@ -25,8 +25,7 @@ from .registry import HOOKS, TRANSFORMS
 from .structures import SampleBatch, meta_of
 from .taxonomy import LABELS, check_choice, distortions_named
 
-#: The input that carries the teacher's pixels from the pipeline to :class:`TeacherScores`.
-TEACHER_VIEW = 'teacher'
+TEACHER_VIEW = 'teacher'  # The input that carries the teacher's pixels from the pipeline to :class:`TeacherScores`
 
 
 @TRANSFORMS.register_module()

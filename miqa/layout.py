@@ -37,14 +37,12 @@ from .taxonomy import DATABASE_TASKS, IMAGE_TASKS, TASK_FOLDERS, split_name
 
 # ---- Folders -------------------------------------------------------------------------------------------------------
 
-#: Beside what was computed (labels, responses, scores, baselines): what made it.
-MANIFEST = 'manifest.json'
+MANIFEST = 'manifest.json'  # Beside what was computed (labels, responses, scores, baselines): what made it
 
 #: File name endings that count as pictures in a folder of sources or in a split file, in lower case.
 PICTURE_SUFFIXES = ('.jpeg', '.jpg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm')
 
-#: MIQD's ending of clean JPEG sources, by image task.
-JPEG_SUFFIX = {'cls': '.JPEG', 'det': '.jpg', 'seg': '.jpg'}
+JPEG_SUFFIX = {'cls': '.JPEG', 'det': '.jpg', 'seg': '.jpg'}  # MIQD's ending of clean JPEG sources, by image task
 
 
 def task_folder(data_root: str | os.PathLike, task: str) -> Path:
@@ -169,8 +167,7 @@ def ground_truth_path(data_root: str | os.PathLike, task: str) -> Path:
 #: Column of a split file that names the sources, by image task: by file name, or by COCO's number.
 SPLIT_COLUMNS = {'cls': 'Image Name', 'det': 'Image Index', 'seg': 'Image Name'}
 
-#: Column of cls' split files that names the sources' category.
-CATEGORY_COLUMN = 'Category'
+CATEGORY_COLUMN = 'Category'  # Column of cls' split files that names the sources' category
 
 
 def split_path(data_root: str | os.PathLike, task: str, split: str) -> Path:

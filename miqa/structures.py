@@ -49,8 +49,7 @@ class QualitySample(BaseDataElement):
         self.set_field(value, '_pred_score', dtype=torch.Tensor)
 
 
-#: Fields of a :class:`QualitySample` that a batch holds as one tensor.
-LABEL_FIELDS = ('gt_score', 'gt_scores')
+LABEL_FIELDS = ('gt_score', 'gt_scores')  # Fields of a :class:`QualitySample` that a batch holds as one tensor
 
 
 class SampleBatch:

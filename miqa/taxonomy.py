@@ -11,19 +11,15 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-#: Machine vision tasks: classification, object detection, instance segmentation.
-TASKS = ('cls', 'det', 'ins')
+TASKS = ('cls', 'det', 'ins')  # Machine vision tasks: classification, object detection, instance segmentation
 
 #: Tasks that a database of one's own may have: the paper's three, and semantic segmentation, which has no tables there.
 DATABASE_TASKS = (*TASKS, 'seg')
 
-#: What a score predicts. composite = 0.5 consistency + 0.5 accuracy.
-LABELS = ('composite', 'consistency', 'accuracy')
+LABELS = ('composite', 'consistency', 'accuracy')  # What a score predicts. composite = 0.5 consistency + 0.5 accuracy
 
-#: Splits of a database. ``test`` is accepted as another word for ``val``.
-SPLITS = ('train', 'val')
-#: Both splits together, for cross-validation.
-ALL_SPLITS = 'all'
+SPLITS = ('train', 'val')  # Splits of a database. ``test`` is accepted as another word for ``val``
+ALL_SPLITS = 'all'  # Both splits together, for cross-validation
 
 #: The one table of distortions: family -> name -> module of :mod:`miqa.distortions` that holds the function of that
 #: name and, in ``STRENGTHS``, its parameters. To add one, write that file and a line here. No name may end in ``_`` and
@@ -81,8 +77,7 @@ DISTORTION_FAMILIES: dict[str, dict[str, str]] = {
     },
 }
 
-#: The ten distortions of MIQD-2.5M, in the paper's order.
-DISTORTIONS = tuple(DISTORTION_FAMILIES['miqd'])
+DISTORTIONS = tuple(DISTORTION_FAMILIES['miqd'])  # The ten distortions of MIQD-2.5M, in the paper's order
 
 #: Further distortions of the released generator that MIQD-2.5M does not contain.
 EXTRA_DISTORTIONS = tuple(DISTORTION_FAMILIES['extra'])
@@ -103,8 +98,7 @@ CAPTURED = 'captured'
 #: Every word that may stand for a distortion in the name of a version. Indexes of 0.2 number them in this order.
 KNOWN_DISTORTIONS = tuple(dict.fromkeys((*DISTORTIONS, *EXTRA_DISTORTIONS, CAPTURED, *ALL_DISTORTIONS)))
 
-#: Strength of a distortion: 1 is hardly visible, 5 is severe.
-LEVELS = (1, 2, 3, 4, 5)
+LEVELS = (1, 2, 3, 4, 5)  # Strength of a distortion: 1 is hardly visible, 5 is severe
 
 #: Where a distortion is stronger: everywhere alike, in the background, or in the foreground.
 REGION_PATTERNS = ('uniform', 'bg_stronger', 'fg_stronger')
@@ -170,8 +164,7 @@ class Version(NamedTuple):
 #: The measures of MIQD-2.5M's quality files, in the order of their columns.
 MEASURES = ('PSNR', 'SSIM', 'MS-SSIM', 'VIF-p', 'VSI')
 
-#: Default columns of a database's quality tables: half the cost of all.
-DEFAULT_MEASURES = ('PSNR', 'SSIM')
+DEFAULT_MEASURES = ('PSNR', 'SSIM')  # Default columns of a database's quality tables: half the cost of all
 
 
 def region_pattern(fg_level: int, bg_level: int) -> str:

@@ -10,8 +10,7 @@ from pathlib import Path
 from miqa.outside import read_regular_text
 
 _MOST_BYTES = 16 << 20
-#: Letters of Cyrillic and Greek that look as Latin ones do.
-_LATIN = str.maketrans('аеоорсухіјѕον', 'aeoopcyxijsov')
+_LATIN = str.maketrans('аеоорсухіјѕον', 'aeoopcyxijsov')  # Letters of Cyrillic and Greek that look as Latin ones do
 
 
 def read_class_names(path: Path) -> list[str]:

@@ -17,12 +17,9 @@ from .class_names import plain_name
 from .coco_shapes import box_of, checked_shape, finite_box, is_number
 from .objects import AnnotatedImage, AnnotatedObject, AnnotationError, Annotations
 
-#: Sides in pixels up to which boxes may end within the first pixel.
-_SMALLEST = 8
-#: How many problems a message spells out; the rest is counted.
-_SPELLED_OUT = 3
-#: Share of the area that a box and its outlines must have in common at least.
-_OVERLAP = 0.5
+_SMALLEST = 8  # Sides in pixels up to which boxes may end within the first pixel
+_SPELLED_OUT = 3  # How many problems a message spells out; the rest is counted
+_OVERLAP = 0.5  # Share of the area that a box and its outlines must have in common at least
 
 
 def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:

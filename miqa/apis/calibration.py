@@ -12,10 +12,8 @@ from miqa.pictures.finding import SkippedFiles, find_images
 from .inputs import Preparation
 from .stream import PICTURE_ERRORS
 
-#: Pictures that are taken from a folder: NNCF's own default, beyond which its statistics hardly move.
-MOST = 300
-#: Fewer say nothing about how far scores move.
-LEAST = 16
+MOST = 300  # Pictures that are taken from a folder: NNCF's own default, beyond which its statistics hardly move
+LEAST = 16  # Fewer say nothing about how far scores move
 
 
 def calibration_pixels(folder: str | os.PathLike, prepare: Preparation, most: int = MOST) -> np.ndarray:

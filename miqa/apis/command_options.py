@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from .model import MIQAModel
 
-#: Exit status when the work is done but some files could not be read.
-SOME_FAILED = 3
+SOME_FAILED = 3  # Exit status when the work is done but some files could not be read
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -9,14 +9,11 @@ import numpy as np
 
 from miqa.outside.checked_values import Real, Several, checked_mapping, shown
 
-#: Said in place of a kind or a part where the model would guess.
-UNKNOWN = 'unknown'
-#: The kind of an undamaged picture.
-NONE = 'none'
+UNKNOWN = 'unknown'  # Said in place of a kind or a part where the model would guess
+NONE = 'none'  # The kind of an undamaged picture
 #: Lowest strength, in levels from 0 to 5, that is called by a word: midway between MIQD's levels 1, 3 and 5.
 STRENGTH_WORDS = ((4.0, 'strong'), (2.0, 'moderate'), (0.0, 'slight'))
-#: Most kinds and parts that a file may name.
-_MOST_NAMES = 64
+_MOST_NAMES = 64  # Most kinds and parts that a file may name
 
 
 class Diagnosis(NamedTuple):

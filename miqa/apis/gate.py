@@ -18,8 +18,7 @@ from miqa.outside import copy_regular
 from miqa.outside.walking import check_target
 from miqa.taxonomy import check_choice
 
-#: How the good pictures reach the new folder. ``link`` makes symbolic links.
-MODES = ('copy', 'link', 'hardlink')
+MODES = ('copy', 'link', 'hardlink')  # How the good pictures reach the new folder. ``link`` makes symbolic links
 
 
 def choose(scores: ArrayLike, keep: float | None = None, threshold: float | None = None) -> np.ndarray:

@@ -49,8 +49,7 @@ HEAD_INPUT, HEAD_OUTPUT = 'numbers', 'score'
 
 _MAKE_AGAIN = 'Make it again with `miqa gate make`.'
 _MOST_CLASSES = 100_000
-#: What it says.
-KEYS = {'format', 'task', 'label', 'machine', 'numbers', 'files', 'heads', 'made', 'sha256'}
+KEYS = {'format', 'task', 'label', 'machine', 'numbers', 'files', 'heads', 'made', 'sha256'}  # What it says
 _MACHINE_KEYS = {'name', 'classes', 'class_count', 'fingerprint'}
 
 

@@ -16,8 +16,7 @@ from .runtimes.base import Runtime
 from .spec import ModelSpec
 
 METHODS = ('occlusion', 'rollout', 'views')
-#: Hidden squares along each side of the seen square; neighbours overlap by half.
-OCCLUSION_STEPS = 9
+OCCLUSION_STEPS = 9  # Hidden squares along each side of the seen square; neighbours overlap by half
 #: A map is drawn over the picture as it is up to this size, and over a smaller one above it: drawing takes some 50
 #: bytes a pixel.
 SHOWN_PIXELS = 4_000_000

@@ -34,8 +34,7 @@ MAX_RESIZED_PIXELS = 64_000_000
 DECODING = ('exact', 'fast')
 #: What of a picture counts: the central square, as in the paper, or overlapping squares that cover all of it.
 COVERAGES = ('center', 'whole')
-#: Squares of one picture; more than this is too elongated.
-MAX_VIEWS = 256
+MAX_VIEWS = 256  # Squares of one picture; more than this is too elongated
 #: Largest distance between neighbouring squares, as a share of their side: an eighth at least is seen twice.
 VIEW_STEP = 7 / 8
 

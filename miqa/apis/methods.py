@@ -10,8 +10,7 @@ from miqa.outside.config_text import read_config_text
 from miqa.outside.configs import config_folder
 from miqa.taxonomy import RELEASED_METHODS, did_you_mean
 
-#: Pixels of the shorter side before the views are cut, in the paper and in every released model.
-SHORT_SIDE = 288
+SHORT_SIDE = 288  # Pixels of the shorter side before the views are cut, in the paper and in every released model
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,7 @@ _RELEASED_AS = {ours: released for released, ours in RELEASED_METHODS.items()}
 #: The published methods by name; their networks are those of configs/_base_/models.
 METHODS = {name: Method(name, title, _RELEASED_AS[name]) for name, title in _TITLES.items()}
 
-#: The model that ships inside the package.
-LITE = 'miqa_lite'
+LITE = 'miqa_lite'  # The model that ships inside the package
 #: SHA-256 of its file, which runs without the look through strangers' files that takes most of a second.
 LITE_SHA256 = '9336df15afc03dfebbbf1867e7dc1ad89f64c7f1505890e9287c7b08344cb3ab'
 

@@ -22,12 +22,9 @@ if TYPE_CHECKING:
 STATISTICS_SIDE = 640
 #: Longer side, at least, at which tiles are cut for tasks whose objects may be small; cls has the whole alone.
 TILED_SIDE = 640
-#: Tiles of one picture at most: a panorama is seen at a smaller scale.
-MOST_TILES = 32
-#: Name of the box model's output, float32 (N, D), beside its scores.
-FEATURES = 'features'
-#: More numbers of a tile than this, no head of a small gate could use.
-_MOST_FEATURES = 4096
+MOST_TILES = 32  # Tiles of one picture at most: a panorama is seen at a smaller scale
+FEATURES = 'features'  # Name of the box model's output, float32 (N, D), beside its scores
+_MOST_FEATURES = 4096  # More numbers of a tile than this, no head of a small gate could use
 
 _TINY = 1e-6
 
@@ -235,5 +232,4 @@ def _blocks(values: np.ndarray, side: int = 16) -> np.ndarray:
     return cut.reshape(rows, side, columns, side).mean((1, 3)).ravel()
 
 
-#: Names of the statistics, in their order.
-STATISTICS = tuple(_measured(np.zeros((16, 16, 3), np.uint8), (16, 16)))
+STATISTICS = tuple(_measured(np.zeros((16, 16, 3), np.uint8), (16, 16)))  # Names of the statistics, in their order

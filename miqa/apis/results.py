@@ -38,10 +38,8 @@ COLUMNS = {
     'modified_ns': int,
     'path': str,
 }
-#: What version 0.2 did not write.
-_NEW_COLUMNS = {'path'}
-#: Prefix for files in an unknown folder.
-_SOMEWHERE = 'somewhere:'
+_NEW_COLUMNS = {'path'}  # What version 0.2 did not write
+_SOMEWHERE = 'somewhere:'  # Prefix for files in an unknown folder
 #: Columns that only some models give: the lowest score of a picture's views, with ``coverage='whole'``, and what is
 #: wrong with the picture in words.
 EXTRA_COLUMNS = {'minimum': float, 'damage': str}
@@ -50,8 +48,7 @@ _KINDS = {**COLUMNS, **EXTRA_COLUMNS}
 _CELLS: dict[type, Callable] = {str: cell_text, int: int, float: float}
 _ROWS_AT_A_TIME = 10_000
 _LINE_BEGINS = b'{"image": '
-#: What each line of a journal carries beside its row. The finished file has the rows alone.
-_CHECKSUM = 'crc32'
+_CHECKSUM = 'crc32'  # What each line of a journal carries beside its row. The finished file has the rows alone
 _BLOCK = 1 << 20
 
 

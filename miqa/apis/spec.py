@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from miqa.models import QualityAssessor
 
-#: How a picture becomes a square view.
-FITS = ('crop', 'stretch')
+FITS = ('crop', 'stretch')  # How a picture becomes a square view
 
 #: Sides of views, and of the picture before they are cut, in pixels.
 LARGEST_VIEW, LARGEST_SHORT_SIDE = 2048, 4096

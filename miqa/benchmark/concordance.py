@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-#: Images of one source: a table of (2 n + 1)^2 cells is made for each source.
-MAX_GROUP = 2048
+MAX_GROUP = 2048  # Images of one source: a table of (2 n + 1)^2 cells is made for each source
 
 
 def concordance_matrix(x: np.ndarray, y: np.ndarray, starts: np.ndarray) -> np.ndarray:

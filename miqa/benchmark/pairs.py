@@ -28,8 +28,7 @@ from miqa.running import generator_for
 
 from .bootstrap import percentile_interval
 
-#: Detections count with at least this score: the default of ``miqa label``.
-KEPT_SCORE = 0.3
+KEPT_SCORE = 0.3  # Detections count with at least this score: the default of ``miqa label``
 
 #: Names of two methods that come from the probe, a machine that does not make the labels.
 CONFIDENCE, LIMIT = 'confidence', 'limit'
@@ -38,8 +37,7 @@ CONFIDENCE, LIMIT = 'confidence', 'limit'
 #: score to have to be the lower one.
 LOST = 0.9
 
-#: Sets of fewer scenes than this have no rank correlation.
-FEWEST_SCENES = 5
+FEWEST_SCENES = 5  # Sets of fewer scenes than this have no rank correlation
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,7 @@ well), and, where several pictures come from one source, what they belong to.
 Where no threshold can promise it, it says so, and how many more pictures would do, and exits with status 3.
 """
 
-#: Exit status if no threshold gives the requested guarantee: no user error, so scripts can continue.
-_NO_GATE = 3
+_NO_GATE = 3  # Exit status if no threshold gives the requested guarantee: no user error, so scripts can continue
 EXAMPLES = """
 Examples:
   miqa gate make shots/ --machine yolox.onnx --annotations shots.json --out mygate/

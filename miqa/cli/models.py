@@ -7,8 +7,7 @@ import json
 
 from miqa.taxonomy import LABELS, TASKS
 
-#: The model in ``miqa/box``.
-PACKAGED_NAME = 'miqa-lite'
+PACKAGED_NAME = 'miqa-lite'  # The model in ``miqa/box``
 
 DESCRIPTION = "List the authors' released weights, the paper's figures for them, and which are on this machine."
 EXAMPLES = """

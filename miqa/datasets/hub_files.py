@@ -21,10 +21,8 @@ from miqa.layout import image_root, label_folder, source_root
 from miqa.outside.hub import hub_or_cache
 from miqa.taxonomy import IMAGE_TASKS, TASKS, check_choice
 
-#: Where the authors keep the database.
-REPOSITORY = 'xiaoqi-wang/miqd-2.5m'
-#: What can be asked for.
-KINDS = ('labels', 'images', 'sources')
+REPOSITORY = 'xiaoqi-wang/miqd-2.5m'  # Where the authors keep the database
+KINDS = ('labels', 'images', 'sources')  # What can be asked for
 
 # Words in a path of the repository that name a task or a kind; whole words, without regard to case.
 _TASK_WORDS = {

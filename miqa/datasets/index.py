@@ -22,11 +22,9 @@ from miqa.taxonomy import KNOWN_DISTORTIONS, Version, version_name
 
 from .label_files import decode_version, read_labels
 
-#: Raised whenever what an index holds changes, so that old ones are built again.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 1  # Raised whenever what an index holds changes, so that old ones are built again
 
-#: Files of an index that name missing images: this many are named in a message.
-_NAMED_MISSING = 5
+_NAMED_MISSING = 5  # Files of an index that name missing images: this many are named in a message
 
 #: File systems slower than this at listing a folder (s, measured on the first folders) are queried in parallel.
 _SLOW_LISTING = 0.003

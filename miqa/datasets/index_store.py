@@ -28,8 +28,7 @@ from miqa.taxonomy import DATABASE_TASKS, SPLITS, TASK_FOLDERS, check_choice, sp
 
 from .index import FORMAT_VERSION, SampleIndex, build_index, describe_missing, folder_time
 
-#: How a missing image or label file is taken.
-MISSING = ('error', 'skip')
+MISSING = ('error', 'skip')  # How a missing image or label file is taken
 
 _SECONDS_BETWEEN_MESSAGES = 30
 

@@ -30,8 +30,7 @@ from .pixel_coding import decode_pixels
 
 FORMAT_VERSION = 1
 
-#: At opening so many of the original files, evenly spread, are compared with what was packed.
-_COMPARED_FILES = 500
+_COMPARED_FILES = 500  # At opening so many of the original files, evenly spread, are compared with what was packed
 
 
 class PackedPictures:

@@ -34,8 +34,7 @@ from .pixel_coding import ENCODINGS, encode_pixels
 from .transforms import ResizeShortSide
 
 _SAMPLED = 40
-#: Room that must stay free on the disk after packing, as a share of what is written.
-_RESERVE = 0.05
+_RESERVE = 0.05  # Room that must stay free on the disk after packing, as a share of what is written
 
 
 class Estimate(NamedTuple):

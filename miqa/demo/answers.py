@@ -16,10 +16,8 @@ from miqa.machines import build_machine, list_sources, run_machine
 from miqa.running.allocator import keep_freed_memory
 from miqa.running.parallel import run_parallel, shard_of
 
-#: Pictures for a network at a time: with more, what its layers hand on leaves the processor's cache.
-_BATCH = 8
-#: A process of its own is worth its start from so many sources on.
-_SOURCES = 16
+_BATCH = 8  # Pictures for a network at a time: with more, what its layers hand on leaves the processor's cache
+_SOURCES = 16  # A process of its own is worth its start from so many sources on
 
 
 def make_answers(

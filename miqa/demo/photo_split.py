@@ -8,8 +8,7 @@ from miqa.running import generator_for
 #: Share of the photographs that are kept for testing: MIQD's own share is a fifth; a few more give a steadier figure.
 VAL_SHARE = 0.25
 
-#: Seed of the split, of the choice of versions and of the distortions.
-SEED = 1234567
+SEED = 1234567  # Seed of the split, of the choice of versions and of the distortions
 
 
 def in_order(photos: list[PackagePhoto], seed: int = SEED) -> list[PackagePhoto]:

@@ -24,21 +24,17 @@ import numpy as np
 
 from miqa.pictures.package_photos import PackagePhoto, list_photos
 
-#: Categories of objects, in the order of their COCO ids from 1.
-CATEGORIES = ('bird', 'animal', 'vehicle')
+CATEGORIES = ('bird', 'animal', 'vehicle')  # Categories of objects, in the order of their COCO ids from 1
 BACKGROUND = 'background'
 
-#: Side of a scene in pixels: what the small detectors look at.
-SIDE = 320
+SIDE = 320  # Side of a scene in pixels: what the small detectors look at
 
 #: Longest side of a pasted object in pixels, least and largest, and how many objects a scene has.
 OBJECT_SIDES = (72, 190)
 OBJECTS = (2, 4)
 
-#: Least share of an object that stays visible when others are pasted over it.
-_VISIBLE = 0.7
-#: Longest side in pixels of cut-outs that are kept in memory, for sharp pixels at the largest size.
-_KEPT_SIDE = 256
+_VISIBLE = 0.7  # Least share of an object that stays visible when others are pasted over it
+_KEPT_SIDE = 256  # Longest side in pixels of cut-outs that are kept in memory, for sharp pixels at the largest size
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from .registry import distortion
 from .select import make_candidate, select_levels
 from .severities import strength_at
 
-#: Where damage may lie.
-REGIONS = ('whole', 'object', 'surroundings')
+REGIONS = ('whole', 'object', 'surroundings')  # Where damage may lie
 
 # Shares of pictures with one, two, three and four kinds of damage at once.
 _KINDS = (0.55, 0.25, 0.13, 0.07)

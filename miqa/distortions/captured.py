@@ -12,8 +12,7 @@ from miqa.outside import copy_regular
 from miqa.running.progress import Progress, bar_over
 from miqa.taxonomy import CAPTURED, IMAGE_TASKS, LEVEL_PAIRS, Version, version_name
 
-#: As many degraded pictures of one scene have names.
-MOST_VERSIONS = len(LEVEL_PAIRS)
+MOST_VERSIONS = len(LEVEL_PAIRS)  # As many degraded pictures of one scene have names
 
 
 def build_captured(

@@ -19,8 +19,7 @@ from .visual_saliency import SalientSource
 #: times and keeps a window (11 - 1) * 2^4 + 1; VIF-p asks for 41 (piq 0.8).
 SHORTEST_SIDE = {'PSNR': 1, 'SSIM': 11, 'MS-SSIM': 161, 'VIF-p': 41, 'VSI': 1}
 
-#: What piq adds to the mean squared error of values in [0, 1].
-_PSNR_FLOOR = 1e-8
+_PSNR_FLOOR = 1e-8  # What piq adds to the mean squared error of values in [0, 1]
 
 
 class FidelitySource:

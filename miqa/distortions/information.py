@@ -12,14 +12,10 @@ import numpy as np
 
 from .structure import gaussian, windowed
 
-#: Variance of the eye's noise, for luminance 0 to 255.
-NOISE = 2.0
-#: Below it a variance counts as none.
-LEAST = np.float32(1e-8)
-#: Windows of the scales; each has a standard deviation of a fifth of its side.
-WINDOWS = (17, 9, 5, 3)
-#: ITU-R BT.601: luminance of red, green and blue.
-LUMINANCE = (0.299, 0.587, 0.114)
+NOISE = 2.0  # Variance of the eye's noise, for luminance 0 to 255
+LEAST = np.float32(1e-8)  # Below it a variance counts as none
+WINDOWS = (17, 9, 5, 3)  # Windows of the scales; each has a standard deviation of a fifth of its side
+LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601: luminance of red, green and blue
 
 
 def luminance(values: np.ndarray) -> np.ndarray:

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-#: Sets of parameters of each distortion of the families ``miqd`` and ``extra``.
-CANDIDATES = 12
+CANDIDATES = 12  # Sets of parameters of each distortion of the families ``miqd`` and ``extra``
 
 
 def by_name(names: Sequence[str], rows: Sequence) -> list[dict[str, float]]:

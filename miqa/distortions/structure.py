@@ -18,8 +18,7 @@ WINDOW, SIGMA = 11, 1.5
 #: K1 and K2, squared, for values from 0 to 255.
 C1, C2 = np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2)
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-#: SSIM is taken where the shorter side has about so many pixels.
-SSIM_SIDE = 256
+SSIM_SIDE = 256  # SSIM is taken where the shorter side has about so many pixels
 
 
 def gaussian(size: int, sigma: float) -> np.ndarray:

@@ -19,8 +19,7 @@ from miqa.datasets import stack_samples
 from miqa.registry import DATASETS, HOOKS
 from miqa.structures import meta_of
 
-#: The paper's recipe: the weights are those that score best on the test split itself.
-ON_TEST_SPLIT = 'test'
+ON_TEST_SPLIT = 'test'  # The paper's recipe: the weights are those that score best on the test split itself
 
 #: What :func:`selected_on` says of a run with the paper's recipe.
 CHOSEN_ON_TEST = "the test split itself, as in the paper's recipe, which flatters the test scores"

@@ -9,8 +9,7 @@ from miqa.taxonomy import check_choice
 
 from .mapping import MAPPINGS, fit_mapping
 
-#: Scores in the order of the paper's tables.
-SCORES = ('SRCC', 'PLCC', 'KRCC', 'RMSE')
+SCORES = ('SRCC', 'PLCC', 'KRCC', 'RMSE')  # Scores in the order of the paper's tables
 
 
 class UndefinedScores(ValueError):

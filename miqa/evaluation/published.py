@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 SOURCE = 'arXiv:2508.19850'
 
-#: Images in the official test sets.
-TEST_IMAGES = {'cls': 250_000, 'det': 238_000, 'ins': 238_000}
+TEST_IMAGES = {'cls': 250_000, 'det': 238_000, 'ins': 238_000}  # Images in the official test sets
 
 #: Methods of the paper's tables, in their order: seven made for human vision, then those trained on MIQD-2.5M.
 HUMAN_METHODS = ('PSNR', 'SSIM', 'VSI', 'LPIPS', 'DISTS', 'HyperIQA', 'MANIQA')

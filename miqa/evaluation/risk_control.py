@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike
 
 from .distributions import incomplete_beta, normal_quantile, student_quantile
 
-#: Thresholds that are tried, spread evenly over the calibration set's ranks.
-CANDIDATES = 200
+CANDIDATES = 200  # Thresholds that are tried, spread evenly over the calibration set's ranks
 #: Sequences of tests, which share the permitted error; the first begins at 1.5 times the least number of pictures
 #: that could promise anything. Both were chosen on simulated sets: one sequence often ends at once by bad luck.
 SEQUENCES, FIRST_START = 3, 1.5

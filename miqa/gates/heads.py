@@ -17,12 +17,10 @@ import numpy as np
 from miqa.keeping import atomic_write
 from miqa.running import require
 
-#: Components of the network's features that trees are given.
-COMPONENTS = 16
+COMPONENTS = 16  # Components of the network's features that trees are given
 #: Trees, and the least samples of a leaf; and leaves of a tree at most, so that a gate stays within some megabytes.
 TREES, LEAF, MOST_LEAVES = 60, 8, 256
-#: Standardised numbers are kept within so many deviations: a picture unlike all others stays near them.
-CLIP = 4.0
+CLIP = 4.0  # Standardised numbers are kept within so many deviations: a picture unlike all others stays near them
 #: Penalties of the ridge regression, tried by leaving out sources: versions of one are so alike that leaving out one
 #: version says nothing.
 PENALTIES = tuple(10.0**power for power in np.arange(1, 6.5, 0.5))

@@ -35,14 +35,11 @@ from .pooled import pooled_precision
 from .samples import Samples, collect, labelled_sources, read_outcomes
 from .worth import HEADLINE, Measure, Worth, difference, worth_of
 
-#: File name of the report in the gate's folder.
-REPORT = 'report.html'
-#: Default versions of each photograph.
-VERSIONS = 12
+REPORT = 'report.html'  # File name of the report in the gate's folder
+VERSIONS = 12  # Default versions of each photograph
 #: What the gates are compared with, as reports name it.
 OWN, LAPLACIAN = 'own confidence', 'Laplacian variance'
-#: A proposed promise lets at least this share of the pictures through.
-PROPOSED_KEPT = 0.5
+PROPOSED_KEPT = 0.5  # A proposed promise lets at least this share of the pictures through
 
 #: Weight of the picture's numbers beside those of the answer, each standardised: there are twenty times as many.
 #: Chosen by cross-validation on the training half of docs/your_own_gate.md, as are the numbers of

@@ -19,8 +19,7 @@ from miqa.running import require
 
 from .worth import PooledPrecision
 
-#: Overlap from which on a detection is right.
-OVERLAP = 0.5
+OVERLAP = 0.5  # Overlap from which on a detection is right
 
 
 def pooled_precision(

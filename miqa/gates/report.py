@@ -25,11 +25,9 @@ from miqa.reports.report_page import Page, data_table, paragraph, pictures
 from .make import LAPLACIAN, OWN, BuiltGate, verdict
 from .worth import HEADLINE, RANDOM, REMOVED, Worth, difference
 
-#: Pictures of the best and of the worst.
-SHOWN = 5
+SHOWN = 5  # Pictures of the best and of the worst
 _THUMBNAIL_PIXELS = 60_000
-#: Kinds with fewer pictures are not shown apart.
-_LEAST_OF_KIND = 10
+_LEAST_OF_KIND = 10  # Kinds with fewer pictures are not shown apart
 
 _OUTCOMES = {
     ('det', 'accuracy'): 'the average precision of a picture (AP .50 to .95)',

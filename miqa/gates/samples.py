@@ -24,8 +24,7 @@ from miqa.machines.image_list import SourceImages, list_sources
 from miqa.machines.responses import ResponseFolder, read_detections, read_segmentation
 from miqa.running.progress import Progress, open_bar
 
-#: Pictures whose squares go through the network together.
-_BATCH = 8
+_BATCH = 8  # Pictures whose squares go through the network together
 
 
 @dataclass

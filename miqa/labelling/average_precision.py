@@ -12,8 +12,7 @@ import numpy as np
 from miqa.machines.base import DetectionPrediction
 from miqa.running import require
 
-#: COCO's ten thresholds of intersection over union.
-IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
+IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())  # COCO's ten thresholds of intersection over union
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from .coco_objects import check_shapes, remember
 from .detection_scores import match_categories
 from .segmentation_scores import map_classes
 
-#: Names that a note spells out.
-_NAMED = 5
+_NAMED = 5  # Names that a note spells out
 
 
 class Named(Protocol):

@@ -31,8 +31,7 @@ from .plan import cut_large, measure_images, measure_machine, plan_text, tempora
 from .scores import NO_CLEAN_DETECTIONS, ScoreOptions
 from .verify import verify_database
 
-#: What is done, in this order.
-STAGES = ('distort', 'run', 'label', 'split', 'verify')
+STAGES = ('distort', 'run', 'label', 'split', 'verify')  # What is done, in this order
 
 
 @dataclass
@@ -148,8 +147,7 @@ def prepare(job: LabelJob, machines: Sequence[Machine], left_out: SkippedFiles) 
     return own
 
 
-#: Of so few pictures one tells a plan enough.
-_SMALL = 50
+_SMALL = 50  # Of so few pictures one tells a plan enough
 
 
 def _timed_on(machine: Machine) -> tuple[int, int]:

@@ -27,8 +27,7 @@ from miqa.taxonomy import DEFAULT_MEASURES, DISTORTIONS, LEVEL_PAIRS
 VERSIONS = len(DISTORTIONS) * len(LEVEL_PAIRS)
 #: Pairs of levels that stand for all of them; those that a first build has tell what a source costs by itself.
 _PAIRS, _FIRST_PAIRS = 5, 1
-#: So many pixels of a picture tell what all of them cost.
-_MOST_PIXELS = 150_000
+_MOST_PIXELS = 150_000  # So many pixels of a picture tell what all of them cost
 
 
 @dataclass(frozen=True)
@@ -213,8 +212,7 @@ def temporary_root() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix='miqa_plan_')
 
 
-#: Fewer images are answered in minutes without a GPU.
-_FOR_A_GPU = 10_000
+_FOR_A_GPU = 10_000  # Fewer images are answered in minutes without a GPU
 
 
 def _duration(hours: float, unit: str = 'CPU core') -> str:

@@ -33,8 +33,7 @@ from .plan import temporary_root
 
 #: So many pictures are looked through for annotated objects, and so many of them tried.
 _LOOKED_THROUGH, _TRIED = 200, 48
-#: A kept record is small.
-_MOST_BYTES = 4 << 20
+_MOST_BYTES = 4 << 20  # A kept record is small
 
 
 class Trial(NamedTuple):

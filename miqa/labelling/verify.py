@@ -41,8 +41,7 @@ from miqa.running.parallel import run_parallel
 from miqa.running.progress import Progress, bar_over
 from miqa.taxonomy import CAPTURED, IMAGE_TASKS, SPLITS
 
-#: At most so many examples of one kind of problem are printed.
-EXAMPLES = 5
+EXAMPLES = 5  # At most so many examples of one kind of problem are printed
 
 
 @dataclass

@@ -17,8 +17,7 @@ from .responses import answer_columns
 
 LOGGER = logging.getLogger('miqa')
 
-#: A machine whose answers to so many pictures are not valid, and none is, is broken: the run ends.
-PATIENCE = 64
+PATIENCE = 64  # A machine whose answers to so many pictures are not valid, and none is, is broken: the run ends
 
 #: Scores of reduced precision may leave [0, 1], and boxes end before they begin, by rounding.
 _SCORE_SLACK, _PIXEL_SLACK = 1e-3, 1e-2

@@ -11,11 +11,9 @@ pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, l
 phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear, hair drier, toothbrush
 """
 
-#: The 80 classes, in the order of their ids: index 0 is person.
-COCO_80 = tuple(' '.join(_NAMES.split()).split(', '))
+COCO_80 = tuple(' '.join(_NAMES.split()).split(', '))  # The 80 classes, in the order of their ids: index 0 is person
 
-#: Ids from 0 to 90 that no class has.
-_UNUSED = frozenset({0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
+_UNUSED = frozenset({0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83})  # Ids from 0 to 90 that no class has
 
 
 def _by_id() -> tuple[str, ...]:

@@ -19,11 +19,9 @@ from miqa.running.requirements import require
 from .exported_networks import ExportedNetwork, ImageInput, NetworkOutput
 from .onnx_preparation import Placement
 
-#: Ultralytics writes this file beside its exports.
-_METADATA_FILE = 'metadata.yaml'
+_METADATA_FILE = 'metadata.yaml'  # Ultralytics writes this file beside its exports
 _MOST_TEXT = 4 << 20
-#: What a file of the graph, as text, begins with.
-_MAGIC = '7767517'
+_MAGIC = '7767517'  # What a file of the graph, as text, begins with
 
 
 class NcnnNetwork(ExportedNetwork):

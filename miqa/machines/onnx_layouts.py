@@ -24,8 +24,7 @@ CORNERS = ('xyxy', 'yxyx')
 BACKGROUNDS = ('none', 'first', 'last')
 PARTS = ('boxes', 'objectness', 'scores')
 
-#: What a column of ``rows`` may be.
-COLUMNS = ('left', 'top', 'right', 'bottom', 'score', 'label', 'unread')
+COLUMNS = ('left', 'top', 'right', 'bottom', 'score', 'label', 'unread')  # What a column of ``rows`` may be
 
 #: At most so many pairs of place and class go into the suppression, the best, as with Ultralytics.
 _MOST_CANDIDATES = 30_000

@@ -21,8 +21,7 @@ from .network_files import open_network
 from .onnx_layouts import CORNERS, LAYOUTS, LayoutOptions
 from .onnx_preparation import BORDER, OnnxPreparation, Placement
 
-#: Sides of pictures for a network that says none.
-_USUAL_SIZE = (224, 224)
+_USUAL_SIZE = (224, 224)  # Sides of pictures for a network that says none
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

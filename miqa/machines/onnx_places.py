@@ -26,17 +26,14 @@ BOX_FORMATS = (
     'cxcywh', 'xyxy', 'yxyx', 'xywh', 'offsets', 'distances', 'distance_pixels', 'distribution', 'tanh',
 )  # fmt: skip
 
-#: Formats whose values mean nothing without the cell.
-CELL_FORMATS = BOX_FORMATS[4:]
+CELL_FORMATS = BOX_FORMATS[4:]  # Formats whose values mean nothing without the cell
 
 #: Where a cell's own point lies: at its corner, in its middle, or at its middle pixel, (stride - 1) / 2.
 CELL_POINTS = ('corner', 'middle', 'pixel')
 
-#: Strides that heads have.
-STRIDES = (4, 8, 16, 32, 64, 128)
+STRIDES = (4, 8, 16, 32, 64, 128)  # Strides that heads have
 
-#: Logarithms of sizes above this one are no boxes (8 times a grid of 2**10 cells); keeps exp() finite.
-_MOST_LOG = 13.0
+_MOST_LOG = 13.0  # Logarithms of sizes above this one are no boxes (8 times a grid of 2**10 cells); keeps exp() finite
 
 
 def grid_strides(places: int, size: tuple[int, int]) -> tuple[int, ...] | None:

@@ -23,8 +23,7 @@ CHANNELS = ('rgb', 'bgr')
 #: Share of the shorter side that ``crop`` keeps: 224 of 256 pixels, the usual evaluation of ImageNet classifiers.
 CROP_SHARE = 224 / 256
 
-#: Grey of the borders of a letterbox, as YOLO networks are trained.
-BORDER = 114
+BORDER = 114  # Grey of the borders of a letterbox, as YOLO networks are trained
 
 
 class Placement(NamedTuple):

@@ -27,11 +27,9 @@ from .weights import fit_inference_state, read_weights, seeded
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
-#: What torchvision calls the class of "no object", which is index 0 of its detectors.
-BACKGROUND = '__background__'
+BACKGROUND = '__background__'  # What torchvision calls the class of "no object", which is index 0 of its detectors
 
-#: A soft mask's pixel belongs to the object from here on, as in torchvision's own evaluation.
-MASK_THRESHOLD = 0.5
+MASK_THRESHOLD = 0.5  # A soft mask's pixel belongs to the object from here on, as in torchvision's own evaluation
 
 
 def torchvision_models() -> dict[str, str]:

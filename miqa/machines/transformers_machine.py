@@ -30,8 +30,7 @@ _KINDS = {
 }
 
 
-#: Inputs that are lists of tensors: where the parts lie that an image was cut into (EoMT).
-_LISTS = ('patch_offsets',)
+_LISTS = ('patch_offsets',)  # Inputs that are lists of tensors: where the parts lie that an image was cut into (EoMT)
 
 
 def _shapes(item: dict[str, Any]) -> tuple:

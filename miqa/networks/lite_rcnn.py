@@ -19,11 +19,9 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from .packaged_weights import EFFICIENTNET_LITE_MEAN, EFFICIENTNET_LITE_STD, PACKAGED_LITES, efficientnet_lite
 
-#: EfficientNet-Lite's feature map of stride 16 among the five that timm gives.
-STAGE = 3
+STAGE = 3  # EfficientNet-Lite's feature map of stride 16 among the five that timm gives
 
-#: Width of the heads' hidden layers: a quarter of torchvision's, for the time on a CPU.
-_HIDDEN = 256
+_HIDDEN = 256  # Width of the heads' hidden layers: a quarter of torchvision's, for the time on a CPU
 _MASK_HIDDEN = 64
 
 

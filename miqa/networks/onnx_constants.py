@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 #: the file allows a few more. A gigabyte, and 10 s at most, for the slowest of the operators and types.
 _MOST_BYTES, _BYTES_FOR_ONE = 1 << 30, 8
 _MOST_WORK, _WORK_FOR_ONE = 10**10, 100
-#: Multiplications that take as long as one element of any other operator.
-_ELEMENT = 20
+_ELEMENT = 20  # Multiplications that take as long as one element of any other operator
 #: Numbers in lists of whole numbers: ONNX Runtime follows their values as sizes, at 300 bytes each.
 _MOST_LISTED = 4_000_000
 #: Tensors with more numbers are no sizes of others; and how often such ones are computed that tell the sizes of others.

@@ -25,19 +25,15 @@ from .onnx_operators import MICROSOFT, PLAIN
 if TYPE_CHECKING:
     from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 
-#: Protocol Buffers hold no more in one message, in bytes.
-ONNX_BYTES = (1 << 31) - 1
+ONNX_BYTES = (1 << 31) - 1  # Protocol Buffers hold no more in one message, in bytes
 #: Fields of a file, and numbers of variable length in it: each takes up to 150 bytes once it is parsed. An export of
 #: 500 layers has about 50,000.
 _MOST_PARTS = 500_000
-#: Nodes of a graph, those of its functions counted at each call.
-_MOST_NODES = 50_000
-#: Rounds of a loop whose number is written in the file.
-_MOST_ROUNDS = 1_000_000
+_MOST_NODES = 50_000  # Nodes of a graph, those of its functions counted at each call
+_MOST_ROUNDS = 1_000_000  # Rounds of a loop whose number is written in the file
 #: Attributes of trees: a node's number, and those of its two children.
 _TREE_COLUMNS = ('nodes_nodeids', 'nodes_truenodeids', 'nodes_falsenodeids')
-#: Names of the standard's own domain.
-_STANDARD = ('', 'ai.onnx')
+_STANDARD = ('', 'ai.onnx')  # Names of the standard's own domain
 
 
 class _Refused(ValueError):

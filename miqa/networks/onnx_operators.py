@@ -35,5 +35,4 @@ _MANIFOLD = """
 AffineGrid Attention AveragePool Col2Im Conv ConvInteger ConvTranspose DFT DeformConv Det Einsum Gemm GridSample LRN
 LpPool MatMul MatMulInteger MaxPool MaxRoiPool QLinearConv QLinearMatMul RoiAlign STFT SwiGLU
 """
-#: Operators whose work is in proportion to the sizes of their tensors.
-LINEAR = PLAIN - frozenset(_MANIFOLD.split())
+LINEAR = PLAIN - frozenset(_MANIFOLD.split())  # Operators whose work is in proportion to the sizes of their tensors

@@ -14,8 +14,7 @@ from miqa.running.requirements import require
 EFFICIENTNET_LITE_MEAN = (127 / 255,) * 3
 EFFICIENTNET_LITE_STD = (128 / 255,) * 3
 
-#: timm's names of the networks, by size.
-PACKAGED_LITES = tuple(f'tf_efficientnet_lite{size}' for size in (0, 1, 2))
+PACKAGED_LITES = tuple(f'tf_efficientnet_lite{size}' for size in (0, 1, 2))  # timm's names of the networks, by size
 
 
 def efficientnet_lite(size: int, **timm_options) -> nn.Module:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-#: Characters of a name or of another short text.
-_LONGEST_TEXT = 500
+_LONGEST_TEXT = 500  # Characters of a name or of another short text
 
 
 def shortened(text: str, longest: int = 300) -> str:

@@ -29,8 +29,7 @@ _LARGEST_PICKLE, _LARGEST_INDEX = 1 << 28, 1 << 24
 _MOST_STEPS, _MOST_OBJECTS = 2_000_000, 100_000
 #: Values of the result, each counted wherever it occurs, and how deep they are nested.
 _MOST_VALUES, _DEEPEST = 300_000, 50
-#: Tensors that repeat their numbers (strides of zero) may be this large, in numbers.
-_LARGEST_REPETITION = 1_000_000
+_LARGEST_REPETITION = 1_000_000  # Tensors that repeat their numbers (strides of zero) may be this large, in numbers
 #: A file of ``torch.save`` before PyTorch 1.6 begins with this number, followed by the format's version.
 _LEGACY_MAGIC, _LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 
@@ -47,8 +46,7 @@ _NAMED = {'torch.Tensor', 'numpy.ndarray', *(f'{m}.{n}' for m in ('__builtin__',
 _HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
 _OPTIMISERS = re.compile(r'torch\.optim\.[\w.]+')
 _TOO_MUCH = 'it describes more objects than any checkpoint has'
-#: Marks where a sequence begins on the stack.
-_MARK = object()
+_MARK = object()  # Marks where a sequence begins on the stack
 
 
 class UnsafeFile(ValueError):

@@ -8,10 +8,8 @@ import keyword
 import tokenize
 from collections.abc import Callable
 
-#: Characters of a config; the largest of this project has 8,000.
-LONGEST = 500_000
-#: Levels of brackets.
-DEEPEST = 100
+LONGEST = 500_000  # Characters of a config; the largest of this project has 8,000
+DEEPEST = 100  # Levels of brackets
 
 
 def read_config_text(text: str, name: str = 'the config') -> dict:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from miqa.taxonomy import did_you_mean
 
-#: What may stand before a config's name, as OpenMMLab's tools write it.
-PREFIX = 'miqa::'
+PREFIX = 'miqa::'  # What may stand before a config's name, as OpenMMLab's tools write it
 _PACKAGE = Path(__file__).parents[1]
 
 

@@ -8,8 +8,7 @@ from collections import Counter
 
 from .regular_files import decoded_text, read_regular
 
-#: Bytes of a file of settings; a real one has a few thousand.
-LARGEST_SETTINGS = 1 << 20
+LARGEST_SETTINGS = 1 << 20  # Bytes of a file of settings; a real one has a few thousand
 
 
 def parse_json(text: str, name: str, finite: bool = True) -> object:

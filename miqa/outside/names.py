@@ -9,10 +9,8 @@ import unicodedata
 from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-#: What a name begins with that is written by the values of its bytes.
-PREFIX = 'percent:'
-#: Longest name of a file in nearly all file systems, in bytes.
-NAME_BYTES = 255
+PREFIX = 'percent:'  # What a name begins with that is written by the values of its bytes
+NAME_BYTES = 255  # Longest name of a file in nearly all file systems, in bytes
 # Control characters, those included that turn the direction in which the rest of a line is shown; whatever some program
 # takes for the end of a line; and what no text can hold.
 _UNUSUAL = re.compile('[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')

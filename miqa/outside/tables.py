@@ -15,8 +15,7 @@ from .regular_files import TEXT_BYTES, NotText, decoded_text, read_regular
 
 #: What may stand between the fields; the first that gives the wanted columns is taken.
 _DELIMITERS = (',', ';', '\t', '|')
-#: Characters of one field.
-_LONGEST_FIELD = 100_000
+_LONGEST_FIELD = 100_000  # Characters of one field
 
 
 class TableError(MIQAError, ValueError):

@@ -9,8 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-#: The environment variable that moves the cache folder.
-HOME_VARIABLE = 'MIQA_HOME'
+HOME_VARIABLE = 'MIQA_HOME'  # The environment variable that moves the cache folder
 
 
 def user_cache() -> Path:

@@ -21,8 +21,7 @@ from .header import (
 _AVIF_BRANDS = {b'avif', b'avis'}
 #: Brands of ISO 23008-12 whose pictures are coded by HEVC, and the general ones.
 HEIF_BRANDS = {b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'hevm', b'hevs', b'mif1', b'msf1', b'miaf'}
-#: Boxes of one file, at all depths.
-_MOST_BOXES = 10_000
+_MOST_BOXES = 10_000  # Boxes of one file, at all depths
 #: Segments of a JPEG 2000 code stream of OpenJPEG (ISO 15444-1, A.2), and those with a meaning here.
 _TILE, _DATA, _END, _STYLE, _STYLE_OF_CHANNEL = 0xFF90, 0xFF93, 0xFFD9, 0xFF52, 0xFF53
 _SEGMENTS = {_TILE} | {

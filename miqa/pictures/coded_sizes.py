@@ -15,8 +15,7 @@ from .header import METADATA_BYTES, MOST_PIECES, DamagedPicture, Header, read_at
 from .parts import Part, open_parts
 
 Size = tuple[int, int]
-#: Bytes in which the beginning of a unit has all that is read of it.
-_HEAD = 512
+_HEAD = 512  # Bytes in which the beginning of a unit has all that is read of it
 #: Items of one file, and pieces of one item.
 _MOST_ITEMS, _MOST_PARTS = 10_000, 64
 _UNCLEAR = 'it does not say how large its pixels are'

@@ -45,8 +45,7 @@ _DECODERS: dict[str, Callable[..., ImageFile.ImageFile]] = {
     'WEBP': WebPImagePlugin.WebPImageFile,
 }
 _NUMERIC_MODES = ('I', 'F')
-#: Pixels of a strip of a huge picture that is made smaller piece by piece.
-_STRIP_PIXELS = 4_000_000
+_STRIP_PIXELS = 4_000_000  # Pixels of a strip of a huge picture that is made smaller piece by piece
 #: From here on WebP files are decoded in the way that takes less memory; the pixels are the same.
 _LARGE_WEBP = 16_000_000
 _NO_HEIF = "it is a HEIC picture, which needs pi-heif: pip install 'miqa[heif]'"

@@ -19,8 +19,7 @@ __all__ = ['IMAGE_SUFFIXES', 'SkippedFiles', 'find_images']
 
 _FOUND = IMAGE_SUFFIXES | UNREAD_SUFFIXES
 _BLOCK = 1 << 16
-#: So many bytes tell the encoding of a list.
-_MARK_BYTES = 8
+_MARK_BYTES = 8  # So many bytes tell the encoding of a list
 
 
 def find_images(

@@ -8,10 +8,8 @@ from typing import BinaryIO
 
 from .parts import Part
 
-#: Longer metadata, in bytes, is ignored: an orientation needs some dozens.
-METADATA_BYTES = 4 << 20
-#: Pieces of a file (segments, chunks, boxes) that are parsed before its pixels.
-MOST_PIECES = 100_000
+METADATA_BYTES = 4 << 20  # Longer metadata, in bytes, is ignored: an orientation needs some dozens
+MOST_PIECES = 100_000  # Pieces of a file (segments, chunks, boxes) that are parsed before its pixels
 
 
 class DamagedPicture(ValueError):

@@ -11,8 +11,7 @@ from .header import MOST_PIECES, DamagedPicture, Header, MetadataBudget, read_at
 from .orientation import orientation_in_exif, orientation_in_xmp
 from .parts import Part, joined
 
-#: Bytes between segments that no program leaves; decoders skip them one by one.
-_MOST_FILLING = 64 << 20
+_MOST_FILLING = 64 << 20  # Bytes between segments that no program leaves; decoders skip them one by one
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 #: JFIF (APP0) and Adobe (APP14) say what the colours mean; the other application segments and comments do not.
@@ -20,8 +19,7 @@ _DROPPED = ({*range(0xE0, 0xF0)} - {0xE0, 0xEE}) | {0xFE}
 _XMP_PREFIX = b'http://ns.adobe.com/xap/1.0/\0'
 
 _KEPT_CHUNKS = {b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND'}
-#: Frames that are stored in several passes over the whole picture.
-_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)  # Frames that are stored in several passes over the whole picture
 #: Passes over the picture: programs write up to some 15. More of them may go over so many pixels together, which takes
 #: seconds: a file of 300 kB can ask for 20,000.
 _ORDINARY_SCANS, _MOST_PASSED = 20, 2_000_000_000

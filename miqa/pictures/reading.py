@@ -40,8 +40,7 @@ EXACT_PIXELS = 64_000_000
 MOST_MEMORY, _ORDINARY = 600 << 20, 6
 #: What all threads together may hold of decoded pictures, in bytes; a single larger picture is decoded alone.
 _GATE = MemoryGate(512 << 20)
-#: ``decode='fast'`` keeps at least so many times the pixels of the resized picture along each side.
-FAST_MARGIN = 2
+FAST_MARGIN = 2  # ``decode='fast'`` keeps at least so many times the pixels of the resized picture along each side
 
 
 class UnreadableImage(MIQAError, ValueError):

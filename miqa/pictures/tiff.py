@@ -26,8 +26,7 @@ _PLACES = (273, 279, 324, 325)
 _LARGEST_TILE = 4 << 20
 _COMPRESSION, _OLD_JPEG = 259, range(512, 522)
 _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_HEIGHT = 278, 322, 323
-#: Photometric interpretations that decoders turn into floating point: LogL and LogLuv.
-_LOGARITHMS = (32844, 32845)
+_LOGARITHMS = (32844, 32845)  # Photometric interpretations that decoders turn into floating point: LogL and LogLuv
 #: Tags that say how the pixels are stored. Everything else is metadata.
 _KEPT = {
     256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 332, 338, 339,

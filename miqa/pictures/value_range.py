@@ -20,10 +20,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-#: Below this highest value 16 bits may be 12 or fewer in the lower bits.
-_UNCLEAR_BELOW = 1 << 12
-#: Below this one they may be 14; a photograph may also simply be dark.
-_DOUBTFUL_BELOW = 1 << 14
+_UNCLEAR_BELOW = 1 << 12  # Below this highest value 16 bits may be 12 or fewer in the lower bits
+_DOUBTFUL_BELOW = 1 << 14  # Below this one they may be 14; a photograph may also simply be dark
 
 _VALUES_AT_A_TIME = 4_000_000
 

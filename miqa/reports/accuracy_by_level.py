@@ -16,8 +16,7 @@ from miqa.layout import scores_folder
 from miqa.machines import answered_machines
 from miqa.taxonomy import DISTORTIONS, LEVELS, parse_version_name
 
-#: What the kept scores are, by name of the column.
-SCORES = ('accuracy', 'consistency')
+SCORES = ('accuracy', 'consistency')  # What the kept scores are, by name of the column
 
 
 def scores_by_level(data_root: str | os.PathLike, task: str) -> pd.DataFrame:

@@ -21,8 +21,7 @@ TASK_NAMES = {
     'seg': 'semantic segmentation',
 }
 
-#: Table 2 of the paper has no KRCC; the CSV file has it.
-TABLE_2_SCORES = ('SRCC', 'PLCC', 'RMSE')
+TABLE_2_SCORES = ('SRCC', 'PLCC', 'RMSE')  # Table 2 of the paper has no KRCC; the CSV file has it
 
 
 def score_tables(benchmark: Benchmark) -> list[ScoreTable]:

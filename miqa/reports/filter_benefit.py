@@ -22,8 +22,7 @@ from miqa.running import generator_for
 
 from .plots import REMOVED_SHARES, filter_curve
 
-#: What is averaged, by task.
-RESULT_NAMES = {'cls': 'top-1 accuracy', 'det': 'AP@0.75', 'ins': 'AP@0.75', 'seg': 'mIoU'}
+RESULT_NAMES = {'cls': 'top-1 accuracy', 'det': 'AP@0.75', 'ins': 'AP@0.75', 'seg': 'mIoU'}  # What is averaged, by task
 
 _COLUMNS = {'cls': 'accuracy', 'det': 'accuracy_75', 'ins': 'accuracy_75', 'seg': 'accuracy'}
 ORACLE, RANDOM = 'oracle', 'random order'

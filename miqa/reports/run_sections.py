@@ -22,8 +22,7 @@ from .report_page import data_table, failure, folded, heading, paragraph, pictur
 from .run_folder import RunFolder
 from .tables import score_parts
 
-#: Lowest and highest categories that are shown: MIQD-2.5M's cls has 1,000 of them.
-_CATEGORIES = 10
+_CATEGORIES = 10  # Lowest and highest categories that are shown: MIQD-2.5M's cls has 1,000 of them
 
 
 def run_sections(run: RunFolder, data_root: str | None, mapping: str | None = 'linear') -> list[tuple[str, list[str]]]:

@@ -9,8 +9,7 @@ from miqa.outside.names import printable
 from miqa.taxonomy import counted
 
 BINS = 10
-#: Fewer scores than this have no distribution worth a histogram.
-FEW = 20
+FEW = 20  # Fewer scores than this have no distribution worth a histogram
 _WIDTH = 40
 
 

@@ -15,8 +15,7 @@ from miqa.taxonomy import counted
 from .score_page import THUMBNAIL_SIDE, thumbnail, write_score_page
 from .score_summary import Summary
 
-#: Pictures with a thumbnail; the page of 500 has some 5 MB. Further ones are counted and not shown.
-SHOWN = 500
+SHOWN = 500  # Pictures with a thumbnail; the page of 500 has some 5 MB. Further ones are counted and not shown
 
 
 class ScoredPictures:

@@ -20,8 +20,7 @@ from .escaped_html import render
 from .score_page import thumbnail, write_score_page
 from .score_summary import Summary
 
-#: Videos with a curve and thumbnails; further ones are counted and not shown.
-SHOWN = 100
+SHOWN = 100  # Videos with a curve and thumbnails; further ones are counted and not shown
 #: Units of the drawings, which the page stretches to its width.
 _WIDTH, _HEIGHT = 1000, 200
 #: Most columns of a curve or strip; of more frames the lowest, or the commonest kind, of each column is drawn.

@@ -8,8 +8,7 @@ from markupsafe import Markup
 
 from .escaped_html import render
 
-#: What stands before a score that the bootstrap cannot tell from the best one.
-SAME = '≈'
+SAME = '≈'  # What stands before a score that the bootstrap cannot tell from the best one
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from miqa.errors import MIQAError
 from .cores import usable_cores
 from .requirements import require
 
-#: A task whose worker dies so often is given up: it is likely to kill the next one, too.
-RETRIES = 3
+RETRIES = 3  # A task whose worker dies so often is given up: it is likely to kill the next one, too
 
 #: Tasks that are handed out at a time, for each core: a million of them at once would fill the scheduler's memory.
 _AHEAD = 4

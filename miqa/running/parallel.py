@@ -41,8 +41,7 @@ def shard_of(items: Sequence, shard: tuple[int, int]) -> list:
     return list(items)[number - 1 :: count]
 
 
-#: Where work can be spread: processes on this machine, or a cluster.
-BACKENDS = ('loky', 'ray', 'dask')
+BACKENDS = ('loky', 'ray', 'dask')  # Where work can be spread: processes on this machine, or a cluster
 
 
 def run_parallel(calls: Sequence, jobs: int = 1, backend: str = 'loky') -> Iterator:

@@ -42,12 +42,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Everything that is answered.
-PATHS = (*FILE_PATHS, '/info', '/health', '/metrics', '/openapi.json', '/docs', '/')
+PATHS = (*FILE_PATHS, '/info', '/health', '/metrics', '/openapi.json', '/docs', '/')  # Everything that is answered
 # They need no token: probes carry none, and the page asks for it. They say nothing but that the server answers.
 _OPEN_PATHS = ('/health', '/docs', '/')
-#: Free space that uploads leave on the disk, in bytes.
-_SPARE_BYTES = 100_000_000
+_SPARE_BYTES = 100_000_000  # Free space that uploads leave on the disk, in bytes
 _TASK = Query(None, description='cls, det or ins; default: that of the server, see /info')
 _DIAGNOSE = Query(False, description='also say what is wrong with each picture, by a model that can, see /info')
 _LABEL = Query(None, description='composite, consistency or accuracy; default: that of the server, see /info')

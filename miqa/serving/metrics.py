@@ -8,8 +8,7 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-#: Status counted if the client disconnects before its answer (nginx's number).
-CLIENT_WENT_AWAY = 499
+CLIENT_WENT_AWAY = 499  # Status counted if the client disconnects before its answer (nginx's number)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 

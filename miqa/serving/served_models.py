@@ -11,8 +11,7 @@ from miqa.taxonomy import check_choice
 
 from .settings import Refused
 
-#: Models that stay in memory.
-_KEPT = 3
+_KEPT = 3  # Models that stay in memory
 
 
 class ServedModels:

@@ -16,12 +16,9 @@ TOKEN_VARIABLE = 'MIQA_TOKEN'  # noqa: S105 - a variable's name
 _SHORTEST_TOKEN = 16
 
 
-#: A list of addresses takes no more, and a parsed one would take many times its size.
-JSON_BYTES = 1_000_000
-#: Headers and boundaries of the parts of a form, beside the files in it.
-_FORM_BYTES = 65_536
-#: Paths whose requests carry files.
-FILE_PATHS = ('/score', '/heatmap', '/video')
+JSON_BYTES = 1_000_000  # A list of addresses takes no more, and a parsed one would take many times its size
+_FORM_BYTES = 65_536  # Headers and boundaries of the parts of a form, beside the files in it
+FILE_PATHS = ('/score', '/heatmap', '/video')  # Paths whose requests carry files
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 
 from miqa.taxonomy import counted
 
-#: Sources on each side of a split from which tests and gates have intervals that say something.
-LEAST_SOURCES = 5
+LEAST_SOURCES = 5  # Sources on each side of a split from which tests and gates have intervals that say something
 
 
 def check_enough(count: int, least: int, images: str | os.PathLike) -> None:

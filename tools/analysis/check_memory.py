@@ -36,8 +36,7 @@ from miqa.pictures import read_image
 from miqa.pictures.finding import find_images
 from miqa.running.command_line import ToolParser, run_command
 
-#: Frames a second of the made video and camera.
-FPS = 30
+FPS = 30  # Frames a second of the made video and camera
 
 
 class Growth(NamedTuple):

@@ -29,16 +29,10 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     parser.add_argument('--data-root', '--data_root', help="the database (default: the config's)")
     parser.add_argument('--out', required=True, help='folder of the results')
     parser.add_argument('--folds', type=int, default=5, help='default: %(default)s')
-    parser.add_argument(
-        '--selection', type=float, default=0.2, help='share that chooses weights (default: %(default)s)'
-    )
-    parser.add_argument(
-        '--labels', nargs='+', choices=LABELS, help="labels to test on (default: the config's); one for most networks"
-    )
+    parser.add_argument('--selection', type=float, default=0.2, help='share that chooses weights (0.2)')
+    parser.add_argument('--labels', nargs='+', choices=LABELS, help="labels to test on (default: the config's)")
     parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16 on CPUs and newer GPUs')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=ConfigOptions, help='any other config key: key.sub=value ...'
-    )
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='other config keys: key.sub=value ...')
     return parser.parse_args(arguments)
 
 

@@ -19,10 +19,8 @@ from torch import multiprocessing
 
 from miqa.models import read_checkpoint
 
-#: How far gradients of several processes may be from those of one: sums in another order.
-GRADIENTS = 1e-4
-#: How far resumed weights may be from uninterrupted ones on a GPU, whose kernels may add in any order.
-RESUMED = 1e-5
+GRADIENTS = 1e-4  # How far gradients of several processes may be from those of one: sums in another order
+RESUMED = 1e-5  # How far resumed weights may be from uninterrupted ones on a GPU, whose kernels may add in any order
 _TIMEOUT = 600.0
 
 

@@ -17,12 +17,9 @@ from miqa.keeping import atomic_write
 from miqa.labelling.classification import soft_consistency
 from miqa.running.parallel import run_parallel
 
-#: Side of the square that the whole picture is resized to, in pixels.
-SIDE = 224
-#: Photographs of one part of the database.
-_PART = 10
-#: The classifiers that label, by size of EfficientNet-Lite.
-MACHINES = (0, 1, 2)
+SIDE = 224  # Side of the square that the whole picture is resized to, in pixels
+_PART = 10  # Photographs of one part of the database
+MACHINES = (0, 1, 2)  # The classifiers that label, by size of EfficientNet-Lite
 
 #: Columns of the database: name -> (type, shape of one row).
 COLUMNS: dict[str, tuple[str, tuple[int, ...]]] = {

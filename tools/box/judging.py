@@ -11,11 +11,9 @@ from scipy.stats import spearmanr
 
 from miqa.benchmark.pairs import LOST
 
-#: Machines that judge: the two that are not the model's own start, by place in the database.
-JUDGES = (1, 2)
+JUDGES = (1, 2)  # Machines that judge: the two that are not the model's own start, by place in the database
 _RESAMPLES = 1000
-#: Least share of right names among those that are said.
-_PRECISION = {'kind': 0.75, 'place': 0.7}
+_PRECISION = {'kind': 0.75, 'place': 0.7}  # Least share of right names among those that are said
 
 
 def interval(statistic: Callable[[np.ndarray], float], groups: np.ndarray, seed: int = 0) -> list[float]:

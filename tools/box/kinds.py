@@ -18,8 +18,7 @@ KINDS = (
     'processing',
 )
 
-#: Which part of the picture suffers (more).
-PLACES = ('whole', 'object', 'surroundings')
+PLACES = ('whole', 'object', 'surroundings')  # Which part of the picture suffers (more)
 
 #: Kind of each distortion of MIQD-2.5M and of two further ones of its generator.
 MIQD_KINDS = {

@@ -11,19 +11,14 @@ from miqa.models.responses.projection import ResponseProjection
 from miqa.models.responses.statistics import confidence_statistics, map_statistics
 from miqa.networks.packaged_weights import efficientnet_lite, folded
 
-#: How many of the largest probabilities are read.
-_TOP = 10
-#: Standardised numbers beyond are cut: a picture of an unseen kind moves no score without bound.
-_LIMIT = 4.0
-#: Numbers of the hidden layer; with the confidence they are the output ``features``.
-HIDDEN = 234
-#: Levels of strength.
-_STRONGEST = 5.0
+_TOP = 10  # How many of the largest probabilities are read
+_LIMIT = 4.0  # Standardised numbers beyond are cut: a picture of an unseen kind moves no score without bound
+HIDDEN = 234  # Numbers of the hidden layer; with the confidence they are the output ``features``
+_STRONGEST = 5.0  # Levels of strength
 #: Early feature maps that quality is read from, directions that they are turned to (all), and the size of the networks
 #: that read them. Chosen on photographs and scenes set apart, see ``choice`` in the model's card (tools/box/card.py).
 EARLY, COMPONENTS, MEMBERS, WIDTH = 3, 160, 8, 64
-#: Numbers of all heads.
-_OUTPUTS = 2 + len(KINDS) + 1 + len(PLACES)
+_OUTPUTS = 2 + len(KINDS) + 1 + len(PLACES)  # Numbers of all heads
 
 
 class BoxNetwork(nn.Module):

@@ -19,8 +19,7 @@ from miqa.running import generator_for
 CHOOSE, REPORT = 0.1, 0.1
 SPLITS = ('train', 'choose', 'report')
 
-#: Short sides of large photographs in pixels: what classifiers look at, and twice that.
-_SHORT_SIDES = (299, 420, 600)
+_SHORT_SIDES = (299, 420, 600)  # Short sides of large photographs in pixels: what classifiers look at, and twice that
 #: Sides of a part of a photograph, as shares of the photograph's. Of parts of this size classifiers are half as sure as
 #: of whole photographs (mean of Lite0's largest probability .38 at a share of .45, .68 for whole ones).
 _PART_SHARES = (0.35, 0.7)

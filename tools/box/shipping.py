@@ -22,8 +22,7 @@ from miqa.networks.packaged_weights import EFFICIENTNET_LITE_MEAN, EFFICIENTNET_
 
 #: Outputs, in the order of :meth:`network.BoxNetwork.forward`.
 OUTPUTS = ('consistency', 'accuracy', 'composite', 'damage', 'strength', 'place', 'features')
-#: Tensors of fewer numbers stay in single precision.
-_SMALL = 1024
+_SMALL = 1024  # Tensors of fewer numbers stay in single precision
 
 
 def export(network: BoxNetwork, side: int, about: dict, path: Path) -> None:

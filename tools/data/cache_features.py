@@ -36,12 +36,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--batch-size', '--batch_size', type=int, default=64, help='pictures at a time (default: 64)')
     parser.add_argument('--workers', type=int, default=min(8, usable_cores()), help='processes that read pictures')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 ... (default: the first GPU, or cpu where there is none)')
-    parser.add_argument(
-        '--amp', action='store_true', help='compute in bfloat16: half the time where the processor has it'
-    )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=ConfigOptions, help='any other config key: key.sub=value ...'
-    )
+    parser.add_argument('--amp', action='store_true', help='compute in bfloat16, faster on newer processors')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='other config keys: key.sub=value ...')
     return parser.parse_args()
 
 

@@ -30,11 +30,9 @@ examples
   python tools/data/calibrate_distortions.py photos/ --distortions haze low_light
 """
 
-#: What levels 1 to 5 should cost: 1 minus the mean soft consistency.
-TARGETS = (0.1, 0.25, 0.4, 0.55, 0.7)
+TARGETS = (0.1, 0.25, 0.4, 0.55, 0.7)  # What levels 1 to 5 should cost: 1 minus the mean soft consistency
 
-#: Strengths at which the cost is measured.
-POSITIONS = np.linspace(LEVELS[0], LEVELS[-1], 9)
+POSITIONS = np.linspace(LEVELS[0], LEVELS[-1], 9)  # Strengths at which the cost is measured
 
 
 def probabilities(network: torch.nn.Module, images: list[np.ndarray]) -> np.ndarray:

@@ -100,9 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--jobs', '--workers', type=int, default=-1, help='processes (default: one per core)')
     parser.add_argument('--backend', choices=BACKENDS, default='loky', help='loky: here; ray, dask: a cluster')
-    parser.add_argument(
-        '--verify', choices=VERIFY, default='size', help='how pictures that are there are checked (default: size)'
-    )
+    parser.add_argument('--verify', choices=VERIFY, default='size', help='check of existing files (size)')
     return parser
 
 

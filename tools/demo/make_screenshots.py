@@ -32,8 +32,7 @@ from miqa.running.cores import usable_cores
 
 _WIDTH, _HEIGHT = 1280, 900
 _SECONDS = 180
-#: How often memory is looked at.
-_PARTS = 6
+_PARTS = 6  # How often memory is looked at
 
 
 def open_browser(camera: Path | None = None):

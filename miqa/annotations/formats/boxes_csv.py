@@ -13,8 +13,7 @@ from .coco_writing import LabelledBox, Picture, inside
 from .files import flag
 from .format import OBJECTS, AnnotationFormat, ReadObjects, Request
 
-#: Column -> what else it may be called.
-FILE_NAMES = {'filename': ('file_name', 'image', 'image_name', 'file')}
+FILE_NAMES = {'filename': ('file_name', 'image', 'image_name', 'file')}  # Column -> what else it may be called
 _ALSO = {
     **FILE_NAMES,
     'class': ('class_name', 'label', 'category', 'name'),

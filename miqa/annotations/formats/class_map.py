@@ -14,10 +14,8 @@ from miqa.pictures.reading import MOST_PIXELS, UnreadableImage
 
 #: Pixels of an annotation that belong to no class and do not count, as in Cityscapes, ADE20K and Pascal VOC.
 IGNORED = 255
-#: File of the classes' names in a folder of maps.
-NAMES_FILE = 'classes.txt'
-#: Pillow spreads the values of few bits over 0 to 255, by these factors.
-_SPREAD = {'L;2': 85, 'L;4': 17}
+NAMES_FILE = 'classes.txt'  # File of the classes' names in a folder of maps
+_SPREAD = {'L;2': 85, 'L;4': 17}  # Pillow spreads the values of few bits over 0 to 255, by these factors
 
 
 def class_names(folder: Path) -> tuple[str, ...] | None:

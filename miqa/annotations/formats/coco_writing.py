@@ -138,8 +138,7 @@ def outlined(
     return LabelledBox(category, box, polygons) if box else None
 
 
-#: Corners of what stands for an ellipse; a multiple of 4, so that its box is exact where it is not turned.
-_CORNERS = 64
+_CORNERS = 64  # Corners of what stands for an ellipse; a multiple of 4, so that its box is exact where it is not turned
 
 
 def ellipse(middle: tuple[float, float], radii: tuple[float, float], degrees: float = 0.0) -> list[float]:

@@ -25,8 +25,7 @@ from .coco_writing import LabelledBox, Picture, ellipse, masked, outlined
 from .files import check_called, check_size, files_of_pictures, flag
 from .format import OBJECTS, AnnotationFormat, ReadObjects, Remarks, Request
 
-#: A file holds its whole picture, too, unless LabelMe is told otherwise.
-_MOST_BYTES = 512 << 20
+_MOST_BYTES = 512 << 20  # A file holds its whole picture, too, unless LabelMe is told otherwise
 _DIFFICULT = '{} shape{s} {are} marked difficult or labelled __ignore__: {they} {count} neither for nor against'
 _IGNORED = '__ignore__'
 _WITHOUT_AREA = ('point', 'points', 'line', 'linestrip')

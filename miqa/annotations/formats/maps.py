@@ -18,8 +18,7 @@ from .coco_writing import Picture
 from .files import files_of_pictures
 from .format import MAPS, AnnotationFormat, Remarks, Request
 
-#: Highest values of maps that a message lists.
-_LISTED = 8
+_LISTED = 8  # Highest values of maps that a message lists
 
 
 @dataclass

@@ -23,8 +23,7 @@ from .coco_writing import LabelledBox, Picture, inside
 from .files import files_of_pictures
 from .format import OBJECTS, AnnotationFormat, ReadObjects, Remarks, Request
 
-#: Files in a folder of labels that hold no labels.
-_NAMES = ('classes.txt', 'obj.names', 'labels.txt')
+_NAMES = ('classes.txt', 'obj.names', 'labels.txt')  # Files in a folder of labels that hold no labels
 
 _MOST_BYTES = 64 << 20
 

@@ -9,8 +9,7 @@ from miqa.outside.addresses import is_web_address
 from miqa.outside.names import fitting_name, place_of, printable, write_name
 from miqa.outside.regular_files import PICTURE_BYTES, open_regular
 
-#: An annotated picture is the picture itself up to this size, and a smaller one above it.
-ANNOTATED_PIXELS = 32_000_000
+ANNOTATED_PIXELS = 32_000_000  # An annotated picture is the picture itself up to this size, and a smaller one above it
 
 
 class DrawnPictures:
@@ -95,8 +94,7 @@ def _save(picture, path: Path, image: str) -> None:
         picture.save(temporary, 'PNG', pnginfo=about)
 
 
-#: Metadata text with the source file of a picture.
-_SOURCE = 'miqa source'
+_SOURCE = 'miqa source'  # Metadata text with the source file of a picture
 
 
 def _source(image: str) -> str:

@@ -11,8 +11,7 @@ from miqa.running import require
 
 from .colours import score_color
 
-#: Smallest panel that can be read, (width, height) in pixels.
-SMALLEST = (200, 180)
+SMALLEST = (200, 180)  # Smallest panel that can be read, (width, height) in pixels
 
 _BACKGROUND, _AXES, _GREY, _WHITE = (26, 24, 22), (74, 70, 66), (170, 166, 160), (245, 245, 245)  # BGR
 

@@ -21,8 +21,7 @@ from .formats import export_format, put_in_place
 from .quantise import quantise
 from .released import SUFFIX, export_released
 
-#: How far an exported model's scores may be from PyTorch's.
-TOLERANCE = 1e-4
+TOLERANCE = 1e-4  # How far an exported model's scores may be from PyTorch's
 
 
 def export_model(

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from miqa.apis.runtimes.pixels import PixelsToScore
 
-#: ONNX operator set: 18 is the newest that both PyTorch's exporter writes directly and older runtimes read.
-OPSET = 18
+OPSET = 18  # ONNX operator set: 18 is the newest that both PyTorch's exporter writes directly and older runtimes read
 
 
 def write_onnx(module: PixelsToScore, pixels: torch.Tensor, path: Path, spec: ModelSpec) -> Run:

@@ -16,8 +16,7 @@ from miqa.models.parts.checkpoints import identify_method, read_checkpoint
 from miqa.outside.checkpoint_files import fit_state
 from miqa.taxonomy import RELEASED_METHODS
 
-#: How the names of such files end.
-SUFFIX = '.pth.tar'
+SUFFIX = '.pth.tar'  # How the names of such files end
 
 
 def export_released(spec: ModelSpec, module: nn.Module, path: str | os.PathLike) -> Path:

@@ -37,8 +37,7 @@ logger = logging.getLogger(__name__)
 
 # Latencies of the last so many frames are kept for the percentiles, so that a run of weeks needs no more memory.
 _LATENCIES = 1000
-#: What ``display`` may be.
-DISPLAYS = ('auto', 'window', 'none')
+DISPLAYS = ('auto', 'window', 'none')  # What ``display`` may be
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from miqa.apis.spec import ModelSpec
 from miqa.errors import CheckpointError
 from miqa.taxonomy import check_choice
 
-#: Key of the file's metadata under which the JSON text is stored.
-KEY = 'miqa'
+KEY = 'miqa'  # Key of the file's metadata under which the JSON text is stored
 #: Names of the input and the output.
 INPUT, OUTPUT = 'pixels', 'score'
 #: Outputs of a file that answers for all labels at once, and says what is wrong with the picture: one number for each
@@ -28,8 +27,7 @@ SEVERAL_OUTPUTS: dict[str, tuple[None, ...]] = {
     'place': (None, None),
     'features': (None, None),
 }
-#: Number formats that an exported network's own numbers may have.
-STORED_PRECISIONS = ('fp32', 'int8')
+STORED_PRECISIONS = ('fp32', 'int8')  # Number formats that an exported network's own numbers may have
 # JSON of a spec takes some kilobytes.
 _MOST_CHARACTERS = 1 << 20
 

@@ -19,14 +19,12 @@ from miqa.outside.regular_files import WEIGHTS_BYTES, read_regular
 if TYPE_CHECKING:
     import openvino
 
-#: Key of the metadata for the SHA-256 of the file of numbers.
-NUMBERS = 'numbers_sha256'
+NUMBERS = 'numbers_sha256'  # Key of the metadata for the SHA-256 of the file of numbers
 # Bytes of the text beside the numbers; one of 500 layers has 0.5 million.
 _LARGEST_XML = 64 << 20
 #: Elements of the text, of which a layer has about 20, and how deep they may be nested.
 _MOST_ELEMENTS, _DEEPEST = 500_000, 16
-#: Numbers of one tensor for one picture.
-_LARGEST_TENSOR = 1 << 28
+_LARGEST_TENSOR = 1 << 28  # Numbers of one tensor for one picture
 #: Elements of a network, beside what stands under ``rt_info``.
 _ELEMENTS = frozenset(('net', 'layers', 'layer', 'data', 'input', 'output', 'port', 'dim', 'edges', 'edge', 'rt_info'))
 #: Kinds of layers of one quality model: of tensors, without loops, states, random numbers and texts.

@@ -24,17 +24,13 @@ from .base import Runtime
 from .probes import pixels_to_try
 
 AUTO = 'auto'
-#: The environment variable with the default precision; ``auto`` without it.
-PRECISION_VARIABLE = 'MIQA_PRECISION'
+PRECISION_VARIABLE = 'MIQA_PRECISION'  # The environment variable with the default precision; ``auto`` without it
 _WORDS = (AUTO, 'fp32', 'bf16', 'fp16')
 #: How far scores may be from those of float32 for ``auto`` to take a faster way: in the mean, and the largest.
 MEAN_DIFFERENCE, LARGEST_DIFFERENCE = 0.005, 0.02
-#: How much the order may change, as 1 - SRCC between its scores and those of float32.
-LARGEST_LOSS_OF_ORDER = 0.001
-#: How much faster it must be: a few percent are the noise of the measurement.
-LEAST_GAIN = 1.1
-#: File of the cache folder that keeps what was measured.
-CHOICES_FILE = 'precision.json'
+LARGEST_LOSS_OF_ORDER = 0.001  # How much the order may change, as 1 - SRCC between its scores and those of float32
+LEAST_GAIN = 1.1  # How much faster it must be: a few percent are the noise of the measurement
+CHOICES_FILE = 'precision.json'  # File of the cache folder that keeps what was measured
 _ROUNDS, _BATCH = 3, 8
 # Seconds for the measurement of another process, which takes a few.
 _LONGEST_WAIT = 600

@@ -13,8 +13,7 @@ from miqa.pictures.package_photos import PHOTO_PACKAGES, list_photos, missing_pa
 
 #: Pictures that are made; one more octave than needed for a view of 288 pixels.
 COUNT, _OCTAVES = 16, 9
-#: Fewer photographs than these say too little about others.
-LEAST_PHOTOGRAPHS = 4
+LEAST_PHOTOGRAPHS = 4  # Fewer photographs than these say too little about others
 
 
 def probe_pixels(size: int, count: int = COUNT) -> np.ndarray:

@@ -24,8 +24,7 @@ from .statistics import VideoScores, damage_shares, overall_statistics, per_seco
 
 logger = logging.getLogger(__name__)
 
-#: A batch holds at most so many pixels: 300 MB of them.
-_BATCH_PIXELS = 100_000_000
+_BATCH_PIXELS = 100_000_000  # A batch holds at most so many pixels: 300 MB of them
 
 
 class VideoMIQA:

@@ -15,8 +15,7 @@ from miqa.keeping import atomic_write, write_json
 from miqa.outside.names import fitting_name
 from miqa.reports.plots import save_figure
 
-#: What a plot shows: scored frames, per-second means, or one above the other.
-PLOT_KINDS = ('frames', 'seconds', 'both')
+PLOT_KINDS = ('frames', 'seconds', 'both')  # What a plot shows: scored frames, per-second means, or one above the other
 
 # From Okabe and Ito's palette, told apart with any kind of colour vision: blue, vermilion, green, orange.
 _FRAMES, _SECONDS, _MEAN, _WORST = '#0072B2', '#009E73', '0.35', '#D55E00'

@@ -30,8 +30,7 @@ _FFMPEG_CONTAINERS = {
     '.avi': ('mpeg4', ['-q:v', '3'], 'libmp3lame', []),
     '.webm': ('libvpx-vp9', ['-crf', '32', '-b:v', '0', '-deadline', 'realtime'], 'libopus', []),
 }
-#: File name endings that can be asked for.
-OUTPUT_SUFFIXES = tuple(_FFMPEG_CONTAINERS)
+OUTPUT_SUFFIXES = tuple(_FFMPEG_CONTAINERS)  # File name endings that can be asked for
 
 
 class VideoNotWritten(MIQAError, OSError):
@@ -128,8 +127,7 @@ class FFmpegWriter:
         return f'ffmpeg could not write {self.path.name}: {output[-600:] or "no reason given"}'
 
 
-#: ffmpeg's number for messages about errors.
-_ERRORS = 16
+_ERRORS = 16  # ffmpeg's number for messages about errors
 
 
 def _has_sound(path: Path) -> bool:

@@ -20,8 +20,7 @@ from miqa.taxonomy import LABELS, TASKS, check_choice
 #: A folder, or the beginning of a URL, that has the released files under their own names.
 MIRROR_VARIABLE = 'MIQA_MIRROR'
 
-#: The default task.
-DEFAULT_TASK = 'cls'
+DEFAULT_TASK = 'cls'  # The default task
 
 #: What the quickstart's models are called on the disk, for cls; those of other tasks have the task in their names.
 DEMO_FILES = {DEMO: 'demo.pth', DEMO_FAST: 'demo_fast.onnx'}

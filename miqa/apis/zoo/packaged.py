@@ -10,8 +10,7 @@ from miqa.errors import WeightsUnavailable
 from miqa.outside import read_regular_text
 from miqa.outside.json_text import read_settings
 
-#: The only task that the model was trained for.
-PACKAGED_TASK = 'cls'
+PACKAGED_TASK = 'cls'  # The only task that the model was trained for
 
 
 def packaged_folder() -> Path:

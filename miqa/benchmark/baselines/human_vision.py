@@ -22,8 +22,7 @@ from miqa.taxonomy import check_choice
 
 from .picture_measure import PictureMeasure, required_reference
 
-#: Pixels that a network is given at once; keeps a batch of 250 large versions out of memory.
-BATCH_PIXELS = 4_000_000
+BATCH_PIXELS = 4_000_000  # Pixels that a network is given at once; keeps a batch of 250 large versions out of memory
 
 
 class FidelityMetric(PictureMeasure):

@@ -33,10 +33,8 @@ from .picture_measure import PictureMeasure, required_reference
 BLURRED = 100.0
 #: Mean grey values outside of which a picture is commonly called under- or over-exposed.
 DARK, BRIGHT = 40.0, 220.0
-#: RMS contrast below which a picture is commonly called flat.
-FLAT = 20.0
-#: Detections with less do not count: MMDetection's default for drawing them.
-KEPT_SCORE = 0.3
+FLAT = 20.0  # RMS contrast below which a picture is commonly called flat
+KEPT_SCORE = 0.3  # Detections with less do not count: MMDetection's default for drawing them
 
 
 def sharpness(grey: np.ndarray) -> float:

@@ -24,8 +24,7 @@ from .cache import BaselineCache, image_list_digest, state_of
 from .measures import build_measure
 from .picture_measure import PictureMeasure
 
-#: Images in one part: what a kill can lose.
-PART_IMAGES = 1000
+PART_IMAGES = 1000  # Images in one part: what a kill can lose
 
 
 def default_cache(data_root: str | os.PathLike, task: str) -> Path:

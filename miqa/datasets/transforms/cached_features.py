@@ -23,8 +23,7 @@ ABOUT_FILE = 'about.json'
 CHECKSUMS_FILE = 'checksums.npy'
 BLOCK = 4096
 
-#: Views that a frozen network may look at.
-VIEWS = ('image', 'region')
+VIEWS = ('image', 'region')  # Views that a frozen network may look at
 
 _HINT = 'Make it with tools/data/cache_features.py.'
 

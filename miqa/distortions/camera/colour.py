@@ -17,8 +17,7 @@ STRENGTHS = {
 _WAVELENGTHS = np.array([610e-9, 540e-9, 460e-9])
 _C2 = 1.438777e-2
 
-#: Daylight, in mireds (a million over kelvins).
-_DAYLIGHT = 1e6 / 6500
+_DAYLIGHT = 1e6 / 6500  # Daylight, in mireds (a million over kelvins)
 
 
 def white_balance(light: np.ndarray, rng: np.random.Generator, mireds: float) -> np.ndarray:

@@ -6,8 +6,7 @@ from .finished import finished_rows, tensorflow_names, triples
 from .heads import part_heads, single_heads
 from .readings import Observed, Reading, UnclearLayout
 
-#: More readings than these are not tried on pictures.
-_MOST_READINGS = 6
+_MOST_READINGS = 6  # More readings than these are not tried on pictures
 
 
 def detector_readings(observed: Observed) -> list[Reading]:

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Longer texts are not read: the names of 1,000 ImageNet classes take 30 kB.
-_MOST_CHARACTERS = 1 << 20
-#: More classes no detector or classifier names (ImageNet-21k has 21,843).
-_MOST_CLASSES = 65_536
+_MOST_CHARACTERS = 1 << 20  # Longer texts are not read: the names of 1,000 ImageNet classes take 30 kB
+_MOST_CLASSES = 65_536  # More classes no detector or classifier names (ImageNet-21k has 21,843)
 _MOST_PIXELS = 8192
 
 #: Ultralytics' words for tasks -> ours; None for those that no machine does.

@@ -20,8 +20,7 @@ _ROWS = (
     (('score', 'label', 'box'), 'score, label, box'),
 )
 _SIDES = ('left', 'top', 'right', 'bottom')
-#: Finished detections have at most so many rows; where there are more, there is one for each place.
-_MOST_ROWS = 1000
+_MOST_ROWS = 1000  # Finished detections have at most so many rows; where there are more, there is one for each place
 
 
 def tensorflow_names(observed: Observed) -> list[Reading]:

@@ -23,13 +23,10 @@ from miqa.machines.onnx_places import (
 from .conventions import CONVENTIONS
 from .readings import Observed, Reading, box_unit, corner_share, is_share
 
-#: Bins of a distance: YOLOv8 to 12 have 16, NanoDet 8, YOLOv6 and PP-YOLOE 17, GFL and YOLO-NAS 17.
-_BINS = (16, 8, 17)
-#: More queries no transformer has; more places need suppression.
-_MOST_QUERIES = 1000
+_BINS = (16, 8, 17)  # Bins of a distance: YOLOv8 to 12 have 16, NanoDet 8, YOLOv6 and PP-YOLOE 17, GFL and YOLO-NAS 17
+_MOST_QUERIES = 1000  # More queries no transformer has; more places need suppression
 _COCO = 80
-#: The finest grid of a detector has at most this stride.
-_COARSEST = 32
+_COARSEST = 32  # The finest grid of a detector has at most this stride
 
 #: What stands where in the values of a place, and as which kind of box; the first that can be is the usual one.
 _PARTS = {
@@ -38,10 +35,8 @@ _PARTS = {
     'objectness_first': ('objectness', 'boxes', 'scores'),
     'scores_first': ('scores', 'boxes'),
 }
-#: The best places of each sample, by which boxes are judged.
-_BEST = 40
-#: A head of objectness has this share of its best places with a good class as well.
-_BOTH = 0.7
+_BEST = 40  # The best places of each sample, by which boxes are judged
+_BOTH = 0.7  # A head of objectness has this share of its best places with a good class as well
 
 
 class _Values(NamedTuple):

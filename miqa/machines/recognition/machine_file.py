@@ -38,10 +38,8 @@ _KNOWN_SIDES = (*range(160, 1025, 32), 1280, 1536)
 #: Strides of detectors: 8,400 places are those of 640 pixels, not of 320 with finer ones.
 _USUAL_STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (8, 16, 32, 64, 128))
 _CLASSIFIER_SIDE = 224
-#: Pictures whose outputs are inspected first.
-_SAMPLES = 3
-#: Share of the agreement without names that names must reach to be those of the classes.
-_NAMES_AGREE = 0.5
+_SAMPLES = 3  # Pictures whose outputs are inspected first
+_NAMES_AGREE = 0.5  # Share of the agreement without names that names must reach to be those of the classes
 #: A detector that was read well finds something with annotated objects: a lower recall gives a warning.
 _LEAST_AGREEMENT = 0.02
 

@@ -16,8 +16,7 @@ from miqa.machines.onnx_preparation import Placement
 from .conventions import Convention
 from .file_metadata import FileMetadata
 
-#: Scores and shares may leave [0, 1] by rounding.
-_SLACK = 1e-3
+_SLACK = 1e-3  # Scores and shares may leave [0, 1] by rounding
 
 
 class UnclearLayout(ValueError):

@@ -19,14 +19,10 @@ from .readings import Reading
 #: COCO's thresholds of intersection over union; localisation counts as much as finding.
 _IOUS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
-#: Detections of a picture that count, the best.
-_MOST_DETECTIONS = 100
-#: Pictures of the rounds, and how many candidates remain after each.
-ROUNDS = ((6, 5), (16, 2), (48, 1))
-#: Resamples of pictures that say whether one candidate is better than another.
-_RESAMPLES = 200
-#: In so many of them it must be better; that is one standard error.
-_SURE = 0.84
+_MOST_DETECTIONS = 100  # Detections of a picture that count, the best
+ROUNDS = ((6, 5), (16, 2), (48, 1))  # Pictures of the rounds, and how many candidates remain after each
+_RESAMPLES = 200  # Resamples of pictures that say whether one candidate is better than another
+_SURE = 0.84  # In so many of them it must be better; that is one standard error
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from miqa.outside.checked_values import Choice, Part, Real, Whole
 from miqa.registry import MODELS
 from miqa.taxonomy import check_choice
 
-#: Where the pretrained CLS row of the position embedding goes.
-POS_EMBED_ORDERS = ('released', 'cls_first')
+POS_EMBED_ORDERS = ('released', 'cls_first')  # Where the pretrained CLS row of the position embedding goes
 
 
 @MODELS.register_module()

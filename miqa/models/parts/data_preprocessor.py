@@ -13,13 +13,11 @@ from miqa.registry import MODELS
 #: ImageNet's channel means and deviations, RGB, for values in [0, 1]: the ResNet, EfficientNet and region views.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-#: What timm's ``augreg`` ViTs are trained with: values in [-1, 1].
-HALF_MEAN = HALF_STD = (0.5, 0.5, 0.5)
+HALF_MEAN = HALF_STD = (0.5, 0.5, 0.5)  # What timm's ``augreg`` ViTs are trained with: values in [-1, 1]
 
 #: An input of this ending holds a view's features, computed before, in place of its pixels.
 FEATURES_ENDING = '_features'
-#: An input of this ending says what made them; it stays on the CPU.
-IDENTITY_ENDING = '_identity'
+IDENTITY_ENDING = '_identity'  # An input of this ending says what made them; it stays on the CPU
 
 
 @MODELS.register_module()

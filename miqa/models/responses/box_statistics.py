@@ -8,12 +8,9 @@ from .box_suppression import areas, overlaps
 from .statistics import detection_statistics
 from .two_stage import Response
 
-#: Detections with less do not count as seen: MMDetection's default for drawing a box, and that of the labels.
-SEEN = 0.3
-#: Steepness of soft thresholds: bfloat16 and exported graphs agree on them, and no score flips them.
-_STEEP = 20.0
-#: Overlap from which on two boxes speak of the same object.
-_SAME = 0.5
+SEEN = 0.3  # Detections with less do not count as seen: MMDetection's default for drawing a box, and that of the labels
+_STEEP = 20.0  # Steepness of soft thresholds: bfloat16 and exported graphs agree on them, and no score flips them
+_SAME = 0.5  # Overlap from which on two boxes speak of the same object
 
 
 def box_statistics(response: Response, size: tuple[int, int], top: int) -> torch.Tensor:

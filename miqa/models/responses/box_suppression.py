@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import torch
 
-#: Rounds of :func:`survivors`: enough for chains of so many boxes of which each suppresses the next.
-_ROUNDS = 12
+_ROUNDS = 12  # Rounds of :func:`survivors`: enough for chains of so many boxes of which each suppresses the next
 
 
 def overlaps(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -7,8 +7,7 @@ from torch import nn
 
 from miqa.models.parts.heads import LabelHeads
 
-#: Standardised values beyond are cut: a picture of an unseen kind moves no score without bound.
-_LIMIT = 4.0
+_LIMIT = 4.0  # Standardised values beyond are cut: a picture of an unseen kind moves no score without bound
 
 
 #: Principal components that the discriminating directions are sought in, and how much the covariance of the contents

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-#: Added to a channel's deviation before its logarithm: a channel that is off everywhere stays finite.
-_TINY = 1e-3
+_TINY = 1e-3  # Added to a channel's deviation before its logarithm: a channel that is off everywhere stays finite
 
 
 def confidence_statistics(logits: torch.Tensor, top: int) -> torch.Tensor:

@@ -22,10 +22,8 @@ from .box_suppression import areas, survivors, taken
 
 #: Boxes that the suppression compares with each other, in either stage, and proposals for the second stage.
 CANDIDATES, PROPOSALS = 200, 60
-#: Detections that are given.
-DETECTIONS = 20
-#: Sides of pictures are filled up to multiples of this, as torchvision's own transform does.
-_DIVISOR = 32
+DETECTIONS = 20  # Detections that are given
+_DIVISOR = 32  # Sides of pictures are filled up to multiples of this, as torchvision's own transform does
 
 
 class Response(NamedTuple):

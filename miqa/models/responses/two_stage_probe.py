@@ -30,10 +30,8 @@ TWO_STAGE_DETECTORS = (
     'maskrcnn_resnet50_fpn_v2',
 )
 
-#: What a probe has no use for.
-_MASKS = ('roi_heads.mask_head', 'roi_heads.mask_predictor')
-#: Stages of an EfficientNet-Lite.
-_STAGES = (0, 1, 2, 3, 4)
+_MASKS = ('roi_heads.mask_head', 'roi_heads.mask_predictor')  # What a probe has no use for
+_STAGES = (0, 1, 2, 3, 4)  # Stages of an EfficientNet-Lite
 
 
 @MODELS.register_module()

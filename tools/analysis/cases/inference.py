@@ -49,8 +49,7 @@ from miqa.running.processor import processor
 
 from .timing import in_turns
 
-#: Spread of scores over the pictures that are tried: about that of the paper's labels (0.27 to 0.36).
-SPREAD = 0.25
+SPREAD = 0.25  # Spread of scores over the pictures that are tried: about that of the paper's labels (0.27 to 0.36)
 
 
 def networks_to_measure(words: Sequence[str] | None = None) -> Iterator[tuple[str, MIQAModel]]:

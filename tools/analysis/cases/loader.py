@@ -59,8 +59,7 @@ _LOAD = [{'type': 'LoadImage'}, {'type': 'ResizeShortSide', 'size': 288}]
 TRAIN = [*_LOAD, {'type': 'PackViews', 'image': 224, 'region': 288, 'random': True}]
 TEST = [*_LOAD, {'type': 'PackViews', 'image': 224, 'region': 288}]
 
-#: Size of the made-up database's pictures: the median of ImageNet's.
-SIZE = (500, 375)
+SIZE = (500, 375)  # Size of the made-up database's pictures: the median of ImageNet's
 
 
 def write_photo_database(root: Path, sources: int, levels: tuple[int, ...] = (3, 8)) -> None:
@@ -169,8 +168,7 @@ COLLATES: dict[str, Callable[[list], dict]] = {
     'pictures and labels stacked, as a training does': stack_samples,
 }
 
-#: Pictures a second that the packed path is to feed for each core: 3,000 for 8.
-GOAL_PER_CORE = 3000 / 8
+GOAL_PER_CORE = 3000 / 8  # Pictures a second that the packed path is to feed for each core: 3,000 for 8
 
 
 def benchmark_workers(datasets: dict, workers: int, batch_size: int, images: int, repeats: int) -> list[dict]:

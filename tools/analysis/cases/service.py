@@ -30,8 +30,7 @@ from miqa.pictures.finding import find_images
 
 from .timing import Times, made_files
 
-#: Scores of a batch may differ from those of single pictures by rounding.
-TOLERANCE = 1e-4
+TOLERANCE = 1e-4  # Scores of a batch may differ from those of single pictures by rounding
 _PICTURES = 16
 
 
