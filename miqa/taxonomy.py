@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 TASKS = ('cls', 'det', 'ins')  # Machine vision tasks: classification, object detection, instance segmentation
 
-#: Tasks that a database of one's own may have: the paper's three, and semantic segmentation, which has no tables there.
+#: Tasks that a database of your own may have: the paper's three, and semantic segmentation, which has no tables there.
 DATABASE_TASKS = (*TASKS, 'seg')
 
 LABELS = ('composite', 'consistency', 'accuracy')  # What a score predicts. composite = 0.5 consistency + 0.5 accuracy

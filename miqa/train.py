@@ -169,7 +169,7 @@ def _program(name: str, started: str) -> str:
 
 
 def random_weights(node: object, walked: tuple[str, ...] = ('model',)) -> Iterator[str]:
-    """Yield the options that start each part of a config's model with random weights in place of fetched ones."""
+    """Yield the options that start each part of a config's model with random weights instead of fetched ones."""
     for key, value in node.items() if isinstance(node, Mapping) else ():
         path = '.'.join([*walked, key])
         if key == 'pretrained' and value not in (False, None):

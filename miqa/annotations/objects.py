@@ -23,7 +23,7 @@ class AnnotatedObject(NamedTuple):
 
     category: int  # id of its category
     box: tuple[float, float, float, float]  # left, top, width and height; width and height are above 0
-    crowd: bool = False  # a region of many objects that are not told apart
+    crowd: bool = False  # a region of many objects that are not separated
     #: polygons, each ``[x1, y1, x2, y2, ...]`` of at least three points; or COCO's run-length encoding, ``{'size':
     #: [height, width], 'counts': bytes or list}``; or None.
     segmentation: list[list[float]] | dict | None = None
@@ -92,7 +92,7 @@ class Annotations:
         case, where none is the same), and of its folders where several have it.
 
         Raises:
-            AnnotationError: no picture has this file name, or several that folders do not tell apart.
+            AnnotationError: no picture has this file name, or several that folders do not distinguish.
         """
         parts = PurePosixPath(path.replace('\\', '/')).parts
         name = parts[-1] if parts else ''

@@ -13,7 +13,7 @@ class Assessment(NamedTuple):
     """A score, or why there is none.
 
     Attributes:
-        name: the path, or ``picture <number>`` where there is none.
+        name: the path, or ``picture <number>`` if there is none.
         score: raw regression value, nominally 0 to 1, higher is better; None if the picture could not be read.
         quality: ``high``, ``medium`` or ``low``; None with the score.
         error: why there is no score, or None.

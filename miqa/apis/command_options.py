@@ -135,7 +135,7 @@ def check_named(paths: Sequence[str], verb: str, found: object) -> None:
     """Check, before a model is loaded, that something of what the user names can be read.
 
     Args:
-        paths: as they were typed.
+        paths: as typed.
         verb: ``image`` or ``video``.
         found: the files that they mean, where that is a list.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from miqa.outside.checked_values import Real, Several, checked_mapping, shown
 
-UNKNOWN = 'unknown'  # Said in place of a kind or a part where the model would guess
+UNKNOWN = 'unknown'  # Said instead of a kind or a part where the model would guess
 NONE = 'none'  # The kind of an undamaged picture
 #: Lowest strength, in levels from 0 to 5, that is called by a word: midway between MIQD's levels 1, 3 and 5.
 STRENGTH_WORDS = ((4.0, 'strong'), (2.0, 'moderate'), (0.0, 'slight'))
@@ -19,7 +19,7 @@ _MOST_NAMES = 64  # Most kinds and parts that a file may name
 class Diagnosis(NamedTuple):
     """What a model says is wrong with a picture."""
 
-    #: of damage, such as ``motion_blur``; ``none`` where there is none, ``unknown`` where the model would guess.
+    #: of damage, such as ``motion_blur``; ``none`` if there is none, ``unknown`` where the model would guess.
     kind: str
     strength: float  # in levels, 0 (undamaged) to 5 (severe)
     place: str  # ``whole``, ``object`` or ``surroundings``: what suffers (more); or ``unknown``

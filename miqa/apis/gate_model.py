@@ -88,7 +88,7 @@ class MachineFacts:
 
     name: str  # of the machine
     classes: tuple[str, ...] | None  # names of its classes, in their order; None where it names none
-    class_count: int | None  # how many classes a machine tells apart that may not name them; None where it does not say
+    class_count: int | None  # number of classes of the machine; None if unknown
     fingerprint: str  # of its weights
 
     def check(self, machine: Machine, folder: str) -> None:
@@ -160,7 +160,7 @@ def _count_of(machine: Machine) -> int | None:
 
 @dataclass
 class GateFolder:
-    """A gate of one's own."""
+    """A gate of your own."""
 
     folder: Path  # where it lies
     #: task, label: what its scores predict.
@@ -321,7 +321,7 @@ class _Heads(Runtime):
 
 
 class GateModel(MIQAModel):
-    """Scores pictures with a gate of one's own, by the same methods as every other model.
+    """Scores pictures with a gate of your own, by the same methods as every other model.
 
     Args:
         folder: the gate, or its path.

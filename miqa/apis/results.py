@@ -24,7 +24,7 @@ from miqa.outside.tables import cell_text, csv_cell
 from miqa.running import require
 from miqa.taxonomy import check_choice
 
-#: One row an image: ``image`` is its path as it was typed (as :func:`miqa.outside.names.write_name` writes it), or its
+#: One row an image: ``image`` is its path as typed (as :func:`miqa.outside.names.write_name` writes it), or its
 #: absolute path where that name would stand for several files; ``score`` and ``quality`` are empty where ``error`` says
 #: why (it may also say why a picture made of it was not written); ``model`` names the weights; size and time of change
 #: of the file tell whether it is still the same, and ``path``, its absolute path, which file it is.
@@ -94,7 +94,7 @@ def _checked(row: dict) -> dict:
 def row_place(row: dict) -> str:
     """Return which file a row speaks of: its absolute path, or its address.
 
-    Rows of version 0.2 hold the path as it was typed. It is that of a file below the current folder where size and
+    Rows of version 0.2 hold the path as typed. It is that of a file below the current folder where size and
     time of change are those of the row; else the folder is unknown, and the result is no path.
     """
     if row['path']:
@@ -299,7 +299,7 @@ def try_out(path: str | os.PathLike) -> None:
 
 
 def file_state(path: str) -> tuple[int, int] | None:
-    """Return size in bytes and time of change of a file; None where there is none.
+    """Return size in bytes and time of change of a file; None if there is none.
 
     The time is in nanoseconds since 1970, from 1677 to 2262: what lies outside is the end of that, as no column of a
     Parquet file holds more.

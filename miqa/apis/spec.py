@@ -38,7 +38,7 @@ class ModelSpec:
     method: str  # its name, such as ``ra_miqa``
     task: str | None  # ``cls``, ``det`` or ``ins``; None where the weights do not say
     label: str | None  # ``composite``, ``consistency`` or ``accuracy``; None where the weights do not say
-    network: dict  # config of the network; empty where there is none to build (an ONNX file)
+    network: dict  # config of the network; empty if there is none to build (an ONNX file)
     views: dict  # for each view its size in pixels, and mean and deviation of RGB values in [0, 1]
     short_side: int  # pixels of the picture's shorter side before the views are cut
     interpolation: str = 'bilinear'  # of the resize to it, one of :data:`miqa.pictures.resizing.INTERPOLATIONS`

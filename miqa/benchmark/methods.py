@@ -55,7 +55,7 @@ class Method:
     #: path of the file, ``CONFIG:CHECKPOINT``, name of the measure, or ``statistic:machine``; paths may hold ``{task}``
     #: and ``{label}``.
     source: str
-    runs: str = ''  # the machine inside, where ``name@MACHINE=...`` says so; empty if none is known
+    runs: str = ''  # the machine inside, from ``name@MACHINE=...``; empty if none is known
 
     @property
     def machines_run(self) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ class PairScores:
     """Labels and scores of pairs."""
 
     #: a row for each pair: ``set``, ``scene``, ``label`` (0 to 1), and for each method its score of the good and the
-    #: bad picture in ``METHOD (good)`` and ``METHOD (bad)``; NaN where there is none.
+    #: bad picture in ``METHOD (good)`` and ``METHOD (bad)``; NaN if there is none.
     table: pd.DataFrame
     methods: list[str]  # names of the methods
     left_out: list[str] = field(default_factory=list)  # sentences about scenes without a label

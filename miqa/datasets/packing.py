@@ -72,7 +72,7 @@ class Packing:
         encoding: one of :data:`miqa.datasets.pixel_coding.ENCODINGS`.
         images_per_shard: a multiple of ``images_per_batch``.
         images_per_batch: pictures that are written together.
-        bad_images: ``error``, or ``skip`` to keep the reason in place of an unreadable picture.
+        bad_images: ``error``, or ``skip`` to keep the reason instead of an unreadable picture.
 
     Raises:
         ValueError: a setting is wrong.

@@ -45,7 +45,7 @@ class BuildReport(NamedTuple):
 
     made: int
     kept: int
-    #: (image id, reason) of sources that could not be read.
+    #: (image id, reason) of sources that were unreadable.
     bad: list[tuple[str, str]]
     files: int
     bytes: int

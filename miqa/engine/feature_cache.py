@@ -46,7 +46,7 @@ def cache_features(
     """Compute the features of every picture of ``dataset`` into ``folder``, or resume an earlier run.
 
     Work happens in ``<folder>.part``, which becomes ``folder`` at the end. Features are computed in
-    float32, or in bfloat16 where ``amp`` says so.
+    float32, or in bfloat16 with ``amp``.
     Pictures that cannot be read are left out if the dataset skips them (``bad_images='skip'``).
 
     Args:

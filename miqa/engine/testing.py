@@ -9,7 +9,7 @@ def predict_and_tabulate(runner) -> tuple[dict, pd.DataFrame | None]:
     """Test with ``runner`` and return its metrics and, on the main process, one row for each image.
 
     The columns are ``image, source, task, label, distortion, fg_level, bg_level, ground_truth, prediction``;
-    the rows are in the order of the dataset. Images that could not be read are not among them.
+    the rows are in the order of the dataset. Images that were unreadable are not among them.
     """
     metrics = runner.test()
     metric = next(item for item in runner.test_evaluator.metrics if hasattr(item, 'predictions'))

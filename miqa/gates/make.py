@@ -102,7 +102,7 @@ def _holds_a_gate(folder: Path) -> bool:
 
 
 def packaged_network() -> Path | None:
-    """Return the file of the packaged model, whose features the picture's numbers hold; None where there is none."""
+    """Return the file of the packaged model, whose features the picture's numbers hold; None if there is none."""
     paths = [path for path in (Path(__file__).parents[1] / 'box').glob('*.onnx') if path.is_file()]
     return paths[0] if paths else None
 
@@ -116,7 +116,7 @@ class BuiltGate:
     samples: Samples  # what the heads were trained on
     scores: dict[str, np.ndarray]  # cross-validated scores of each head, and what they are compared with, float64 (N,)
     worth: dict[str, Worth]  # of each of them on the mean outcome
-    pooled: dict[str, Worth] | None  # likewise on the pooled average precision; None where there is none
+    pooled: dict[str, Worth] | None  # likewise on the pooled average precision; None if there is none
     promises: dict[str, str]  # why a head promises nothing, by its name; empty where both promise something
     seconds: dict[str, float]  # of a picture: ``before``, ``machine``; NaN where it was not measured
     notes: list[str] = field(default_factory=list)  # sentences for people

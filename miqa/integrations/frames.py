@@ -24,7 +24,7 @@ class FrameFilter:
     Args:
         model: a name, a path or an object: as for :class:`miqa.apis.MIQAModel`.
         gate: of :func:`miqa.apis.fit_gate`, or its file.
-        threshold: in place of a gate: the lowest score that passes.
+        threshold: instead of a gate: the lowest score that passes.
         batch_size: frames that are scored together; more than 1 is faster and waits for as many frames.
         options: further arguments of :class:`miqa.apis.MIQAModel`.
 

@@ -88,7 +88,7 @@ def download(url: str, path: str | os.PathLike, sha256: str | None = None, progr
 
 
 def _not_a_file_of(part: Path, path: Path) -> str | None:
-    """Return what came in place of a file whose digest is not known; None where it may be the file."""
+    """Return what came instead of a file whose digest is not known; None where it may be the file."""
     with open_regular(part, None) as stream:
         begin = stream.read(512)
     if not begin:

@@ -38,7 +38,7 @@ def detection_scorers(
 
 
 def category_ids(machine: dict, truth: Path, task: str) -> list[int] | None:
-    """Return the COCO category id of each of a machine's classes, matched by name; -1 where there is none.
+    """Return the COCO category id of each of a machine's classes, matched by name; -1 if there is none.
 
     Args:
         machine: its entry in the manifest of its responses.
@@ -57,7 +57,7 @@ def category_ids(machine: dict, truth: Path, task: str) -> list[int] | None:
 
 
 def match_categories(machine: dict, categories: Mapping[str, int], truth: Path) -> list[int]:
-    """Return the id of each of a machine's classes among categories (name -> id); -1 where there is none.
+    """Return the id of each of a machine's classes among categories (name -> id); -1 if there is none.
 
     Raises:
         ValueError: not one name is among them.

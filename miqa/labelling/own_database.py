@@ -46,7 +46,7 @@ class LabelJob:
     annotations: str | os.PathLike | None = None
     classes: Sequence[str] | None = None  # names of classes, see :func:`miqa.labelling.own_pictures.prepare_pictures`
     ignored: int | None = None  # value of pixels in maps of classes that do not count, where the user has said so
-    pairs: str | os.PathLike | None = None  # CSV of clean and degraded pictures, in place of distortions
+    pairs: str | os.PathLike | None = None  # CSV of clean and degraded pictures, instead of distortions
     unpaired: bool = False  # single pictures without a clean one: accuracy alone
     distortions: Sequence[str] = DISTORTIONS  # which
     level_pairs: Sequence[tuple[int, int]] = LEVEL_PAIRS  # levels of foreground and background
@@ -192,7 +192,7 @@ def make_database(job: LabelJob, progress: Progress = True) -> BuiltDatabase:
         progress: show the line of progress; or the line of a longer command, of which this is a part.
 
     Returns:
-        What was made. Where only a shard is asked for, the labels are left to a run without one.
+        What was made. Where only a shard is requested, the labels are left to a run without one.
     """
     machines = build_machines(job)
     left_out = SkippedFiles()

@@ -105,7 +105,7 @@ def prepare_pictures(
         classes: names of the classes where the annotations only count them (YOLO, maps), or the order in which the
             classifiers count them (cls).
         known_classes: of the classifiers, in their order, where they name them.
-        class_count: how many classes the classifiers tell apart, where they say so.
+        class_count: number of classes of the classifiers, if known.
         only: of the pictures, by their names below the folder; None: all.
         left_out: collects what is not among the sources, and why.
         ignored: the user has said that pixels of this value do not count in maps of classes.

@@ -116,7 +116,7 @@ class Machine(ABC):
     #: Picklable function from one uint8 RGB array (H, W, 3) to whatever ``predict_prepared`` wants.
     prepare: Callable[[np.ndarray], Any] = staticmethod(unchanged)
 
-    #: How many classes a machine tells apart that does not name them, where it says so.
+    #: Number of classes of a machine without class names, if known.
     class_count: int | None = None
 
     #: Where the network computes; a subclass that computes elsewhere says so.

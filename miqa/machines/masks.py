@@ -14,7 +14,7 @@ def encode_masks(masks: np.ndarray) -> list[dict]:
         masks: (N, H, W), bool, or numbers that are 0 outside an object and 1 (or another whole number) within.
 
     Raises:
-        ValueError: they are of another shape, or soft: shares in place of yes and no.
+        ValueError: they are of another shape, or soft: shares instead of yes and no.
         ImportError: pycocotools is not installed.
     """
     coder = require('pycocotools.mask', 'Masks of instance segmenters')

@@ -87,7 +87,7 @@ def _size(graph: str) -> tuple[int | None, int | None]:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """Return what the file beside the network says, text by key; nothing where there is none that can be read."""
+    """Return what the file beside the network says, text by key; nothing if there is none that can be read."""
     if not path.is_file():
         return {}
     try:

@@ -304,7 +304,7 @@ class ResponseFolder:
         return listed['sha256'] if listed else sha256_of_file(self.folder / name)
 
     def unreadable(self) -> dict[str, tuple[str, str]]:
-        """File name -> (reason, part) of every image that could not be read."""
+        """File name -> (reason, part) of every image that were unreadable."""
         errors = {}
         for path in self.parts():
             table = self.read(path, columns=['filename', 'error'], filters=[('error', '!=', '')])

@@ -91,7 +91,7 @@ def open_regular(
         max_bytes: its largest size; None for any.
         what: what it is called in errors, such as ``image file``.
         name: how it is named in errors; the path where it is None.
-        encoding: give text of this encoding in place of bytes.
+        encoding: give text of this encoding instead of bytes.
         newline: as for :func:`open`, with an encoding.
 
     Raises:
@@ -160,7 +160,7 @@ def read_regular_text(path: str | os.PathLike, max_bytes: int = TEXT_BYTES, *, w
 
 
 def decoded_text(data: bytes, name: str) -> str:
-    """Return the text in the bytes of a file: UTF-8, or UTF-16 or UTF-32 where a byte order mark says so.
+    """Return the text in the bytes of a file: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
 
     Args:
         data: the bytes; a byte order mark is not part of the text.

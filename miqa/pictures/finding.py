@@ -46,7 +46,7 @@ def find_files(
             they belong to other programs.
         suffixes: endings of the files that are looked for in folders.
         what: they are, for errors.
-        stdin: lines, or a binary stream, in place of ``sys.stdin``.
+        stdin: lines, or a binary stream, instead of ``sys.stdin``.
         left_out: collects the folders that cannot be read, and, among several paths, folders and patterns without
             such files. Without it the first of them is raised.
 

@@ -19,7 +19,7 @@ from miqa.keeping import atomic_write
 #: Shares of lowest-scored images that a filter curve removes: 0, 0.05 .. 0.7, the range of the paper's plots.
 REMOVED_SHARES = tuple(round(0.05 * step, 2) for step in range(15))
 
-# Okabe and Ito's colours, told apart with any kind of colour vision (jfly.uni-koeln.de/color, 2008).
+# Okabe and Ito's colours, distinguishable with any kind of colour vision (jfly.uni-koeln.de/color, 2008).
 _COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#F0E442')
 
 

@@ -43,7 +43,7 @@ class Summary:
         self.bins[place] += 1
 
     def fail(self, name: str, error: Exception, scored: bool = False, keep: int = 20) -> None:
-        """Count a file that could not be read, or was scored and something not written; ``keep`` are remembered."""
+        """Count an unreadable file, or one that was scored and something not written; ``keep`` are remembered."""
         self.failed += 1
         self.unwritten += scored
         if len(self.errors) < keep:

@@ -19,7 +19,7 @@ _KEPT = {
 
 
 def keep_freed_memory() -> bool:
-    """Let the C library reuse freed memory in place of returning it to the machine after every layer.
+    """Let the C library reuse freed memory instead of returning it to the machine after every layer.
 
     By default glibc maps each activation of more than 32 MB anew and clears it page by page: in a training step of
     EfficientNet-Lite0 on a CPU that took a third of the processor time. The process then keeps its highest use of

@@ -78,7 +78,7 @@ def test_floats_in_0_to_1_are_rounded_to_the_nearest_byte(kind):
         (RGB.astype(np.float32), ValueError, r'must lie in \[0, 1\]'),
         (np.full((4, 4, 3), np.nan), ValueError, r'must lie in \[0, 1\]'),
         (RGB.astype(np.int32), TypeError, 'the picture has int32'),
-        (RGB > 128, TypeError, 'are bool'),
+        (RGB > 128, TypeError, 'has bool'),
         (torch.from_numpy(RGB), ValueError, r'RGB of shape \(3, H, W\)'),
         (np.zeros((3, 4, 5, 6), np.uint8), ValueError, r'shape \(3, 4, 5, 6\)'),
         (np.zeros((4, 4, 2), np.uint8), ValueError, r'\(4, 4, 2\)'),

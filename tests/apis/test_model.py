@@ -91,7 +91,7 @@ def test_a_run_says_itself_what_it_is(run, pair):
     assert (model.spec.short_side, model.spec.view_size) == (72, 64)
     for name in ('ra-miqa', 'RA-MIQA', 'ra_miqa'):
         assert MIQAModel(name, task='det', weights=pair[0]).spec.method == 'ra_miqa'
-    refused(ValueError, 'method ra_miqa, but resnet50 was asked for', MIQAModel, 'resnet50', weights=pair[0])
+    refused(ValueError, 'method ra_miqa, not resnet50', MIQAModel, 'resnet50', weights=pair[0])
     refused(ValueError, 'task det, not cls', MIQAModel, weights=pair[0], task='cls')
 
 

@@ -155,7 +155,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
 
 
 def main() -> None:
-    """Open what is asked for, and photograph it."""
+    """Open what is requested, and photograph it."""
     args = parse_arguments()
     browser = open_browser(args.camera)
     try:

@@ -116,7 +116,7 @@ def picture_finder(names: Sequence[str]) -> Callable[[str, str], str | None]:
     """Return a function from what a file calls a picture, and where, to the picture's name below its folder.
 
     A picture may be called by its path below the folder, by its file name, or by that without its ending, in any case
-    of letters, as long as only one picture is meant; the function returns None where there is none and raises
+    of letters, as long as only one picture is meant; the function returns None if there is none and raises
     ValueError where there are several.
     """
     whole = set(names)

@@ -63,7 +63,7 @@ def image_folder_classes(
         class_names: the classes of the machines in their order; None: the folders by name, as torchvision's ImageFolder
             counts them.
         folders: all that there are, those without pictures too.
-        class_count: how many classes the machines tell apart, where they say so.
+        class_count: number of classes of the machines, if known.
 
     Raises:
         ValueError: a picture lies in no folder, a folder is none of the known classes, folders are counted and one is

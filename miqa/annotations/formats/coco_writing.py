@@ -45,7 +45,7 @@ class LabelledBox:
         box: left, top, right, bottom.
         polygons: its outlines, each x1, y1, x2, y2, ...; or None.
         crowd: it counts neither for nor against.
-        mask: COCO's run-length encoding of it in the whole picture, in place of outlines.
+        mask: COCO's run-length encoding of it in the whole picture, instead of outlines.
     """
 
     category: str

@@ -59,7 +59,7 @@ def _counted(count: int, braces: re.Match) -> str:
 
 @dataclass(frozen=True)
 class Request:
-    """What a reader is asked for.
+    """What a reader is requested.
 
     Attributes:
         path: of the annotations.
@@ -67,7 +67,7 @@ class Request:
         folder: of the pictures.
         classes: names of the classes as the user gave them, in the order of their index; or None.
         known: names of the machines' classes in their order, where they name them.
-        class_count: how many classes the machines tell apart, where they say so.
+        class_count: number of classes of the machines, if known.
         ignored: the user has said which value in maps of classes does not count.
     """
 
@@ -87,7 +87,7 @@ class ReadObjects:
     Attributes:
         objects: name of a picture -> its objects; a picture that is missing has none.
         categories: names of all classes.
-        sizes: name of a picture -> width and height by the annotations, where they say so.
+        sizes: name of a picture -> width and height by the annotations, if stated.
         remarks: what was skipped, or read in a way that the user should know.
     """
 

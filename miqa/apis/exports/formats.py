@@ -44,6 +44,6 @@ def files_of(path: Path) -> list[Path]:
 
 
 def put_in_place(written: Path, path: Path) -> None:
-    """Move a finished model to where it shall be, in place of what is there; the named file comes last."""
+    """Move a finished model to where it shall be, instead of what is there; the named file comes last."""
     for source, target in zip(files_of(written), files_of(path), strict=True):
         shutil.move(source, target)

@@ -82,7 +82,7 @@ class RealTimeIQA:
             fall, not for each frame.
         smoothing: frames to average over for alerts, so that a single bad frame does not raise one.
         gate: of :func:`miqa.apis.gate_fit.fit_gate`, or its file: each result then says whether the frame passes. Or
-            the folder of a gate of one's own (``miqa gate make``), which brings its own model: leave out ``model``.
+            the folder of a gate of your own (``miqa gate make``), which brings its own model: leave out ``model``.
         options: further arguments of :class:`miqa.apis.MIQAModel`: ``task``, ``label``, ``weights``, ``device``,
             ``precision``, ``compile``, ``thresholds``, ...
     """
@@ -212,7 +212,7 @@ class RealTimeIQA:
 
 
 def _loaded(gate: Gate | str | os.PathLike | None) -> tuple[Gate | None, Callable[..., Scorer] | None]:
-    """Return the threshold, and for a gate of one's own what opens its model."""
+    """Return the threshold, and for a gate of your own what opens its model."""
     if not isinstance(gate, (str, os.PathLike)):
         return gate, None
     from miqa.apis.gate_model import BEFORE, GateFolder, gate_place

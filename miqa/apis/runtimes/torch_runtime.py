@@ -23,7 +23,7 @@ from .pixels import PixelsToScore
 #: Number formats of the network's arithmetic. ``bf16`` halves memory traffic and changes scores by about 0.01.
 PRECISIONS = ('fp32', 'bf16', 'fp16')
 
-#: Modes of ``torch.compile`` that may be named in place of a backend.
+#: Modes of ``torch.compile`` that may be named instead of a backend.
 COMPILE_MODES = ('reduce-overhead', 'max-autotune', 'max-autotune-no-cudagraphs')
 
 

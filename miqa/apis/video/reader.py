@@ -66,7 +66,7 @@ def make_info(total, fps, assume_fps, width, height, codec, duration=None) -> Vi
 class VideoReader(ABC):
     """A video that is read once, from the front. Use it in a ``with`` block.
 
-    What cannot be decoded is counted and passed over, as the ffmpeg program does; what a file announces is compared
+    What cannot be decoded is counted and skipped, as the ffmpeg program does; what a file announces is compared
     with the frames that come.
 
     Attributes:

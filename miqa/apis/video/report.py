@@ -17,7 +17,7 @@ from miqa.reports.plots import save_figure
 
 PLOT_KINDS = ('frames', 'seconds', 'both')  # What a plot shows: scored frames, per-second means, or one above the other
 
-# From Okabe and Ito's palette, told apart with any kind of colour vision: blue, vermilion, green, orange.
+# From Okabe and Ito's palette, distinguishable with any kind of colour vision: blue, vermilion, green, orange.
 _FRAMES, _SECONDS, _MEAN, _WORST = '#0072B2', '#009E73', '0.35', '#D55E00'
 
 

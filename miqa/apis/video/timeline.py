@@ -19,7 +19,7 @@ class Timeline:
     """Turns a decoder's time stamps into times that are finite and increase.
 
     Where stamps restart, as in joined streams, time continues from the last frame. A single stamp that is
-    out of place is passed over.
+    out of place is skipped.
 
     Args:
         fps: frames per second, for frames without a usable stamp.

@@ -16,7 +16,7 @@ from .loading import read_model
 
 
 def register_demo(checkpoint: str | os.PathLike) -> Path:
-    """Make a run's checkpoint the zoo's ``demo`` model of its task, in place of the one before.
+    """Make a run's checkpoint the zoo's ``demo`` model of its task, replacing the previous one.
 
     Args:
         checkpoint: such as ``work_dirs/quickstart/best.pth``. It is copied, so the run may be deleted.
@@ -33,7 +33,7 @@ def register_demo(checkpoint: str | os.PathLike) -> Path:
 
 
 def register_demo_fast(file: str | os.PathLike) -> Path:
-    """Make an exported ``.onnx`` file the zoo's ``demo-fast`` model of its task, in place of the one before.
+    """Make an exported ``.onnx`` file the zoo's ``demo-fast`` model of its task, replacing the previous one.
 
     Args:
         file: what ``miqa export`` wrote. It is copied.

@@ -27,7 +27,7 @@ def label_machines(data_root: str | os.PathLike, task: str) -> dict[str, float] 
 
 
 def labels_without(data_root: str | os.PathLike, task: str, left_out: Collection[str]) -> pd.DataFrame:
-    """Compute labels again from the stored scores of all machines but those that are left out.
+    """Compute labels again from the stored scores of all machines but those that are skipped.
 
     Returns:
         Columns ``consistency``, ``accuracy`` and ``composite`` (float64), index ``filename``; NaN where none of

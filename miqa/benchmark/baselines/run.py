@@ -60,7 +60,7 @@ def score_images(
 
     Returns:
         float64 in the order of ``images``, **higher is better** (the sign of a distance is flipped); NaN for
-        images that could not be read.
+        images that were unreadable.
 
     Raises:
         ImportError, OSError, ValueError: the measure cannot be built or no image can be read.

@@ -1,4 +1,4 @@
-"""Cached features of a frozen network, in place of a view."""
+"""Cached features of a frozen network, instead of a view."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class ResizeShortSide:
     def check_packed(
         self, short_side: int, folder: str | os.PathLike = 'FOLDER', interpolation: str = 'bilinear'
     ) -> None:
-        """Raise a ValueError if pictures packed like this cannot be used in place of resized ones."""
+        """Raise a ValueError if pictures packed like this cannot be used instead of resized ones."""
         if (short_side, interpolation) != (self.size, self.interpolation):
             raise ValueError(
                 f'The packed pictures ({folder}) have a short side of {short_side} pixels ({interpolation}), but the '

@@ -1,4 +1,4 @@
-"""Optics out of focus: a disc in place of every point, everywhere or by depth."""
+"""Optics out of focus: a disc instead of every point, everywhere or by depth."""
 
 from __future__ import annotations
 

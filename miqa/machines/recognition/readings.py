@@ -33,7 +33,7 @@ class Reading:
         convention: how pictures usually get into such a network.
         options: of :class:`miqa.machines.onnx_layouts.LayoutOptions`.
         names: role of an output -> its name, or its names.
-        classes: how many classes are told apart; None where finished labels do not say it.
+        classes: number of classes; None if unknown.
     """
 
     layout: str
@@ -65,7 +65,7 @@ class Observed:
         metadata: what its file says.
         size: (height, width) of the pictures that were tried.
         samples: outputs by name, for each picture and range of values that was tried; finite numbers alone.
-        classes: how many classes there are, where the user or the file says so.
+        classes: number of classes, if the user or the file states it.
     """
 
     network: ExportedNetwork

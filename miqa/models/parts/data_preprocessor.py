@@ -15,7 +15,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF_MEAN = HALF_STD = (0.5, 0.5, 0.5)  # What timm's ``augreg`` ViTs are trained with: values in [-1, 1]
 
-#: An input of this ending holds a view's features, computed before, in place of its pixels.
+#: An input of this ending holds a view's features, computed before, instead of its pixels.
 FEATURES_ENDING = '_features'
 IDENTITY_ENDING = '_identity'  # An input of this ending says what made them; it stays on the CPU
 

@@ -32,12 +32,12 @@ class Response(NamedTuple):
     maps: list[torch.Tensor]  # feature maps, each (B, C, h, w)
     objectness: list[torch.Tensor]  # for each level of the first stage (B, places), logits
     proposals: torch.Tensor  # (B, P, 4), the most certain first
-    proposal_scores: torch.Tensor  # (B, P), in [0, 1]; 0 where there is none
+    proposal_scores: torch.Tensor  # (B, P), in [0, 1]; 0 if there is none
     candidates: torch.Tensor  # (B, R, 4), boxes of classes before suppression, best first
-    candidate_scores: torch.Tensor  # (B, R), in [0, 1]; 0 where there is none
+    candidate_scores: torch.Tensor  # (B, R), in [0, 1]; 0 if there is none
     candidate_labels: torch.Tensor  # int64 (B, R), from 0, without the background
     boxes: torch.Tensor  # (B, D, 4), the detections, best first
-    scores: torch.Tensor  # (B, D), in [0, 1]; 0 where there is none
+    scores: torch.Tensor  # (B, D), in [0, 1]; 0 if there is none
     labels: torch.Tensor  # int64 (B, D)
     #: (B, D, classes), of all classes, the background first, for the proposal of each detection.
     probabilities: torch.Tensor
