@@ -5,6 +5,7 @@ import csv
 import cv2
 import numpy as np
 import pytest
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.apis import MIQAModel, RealTimeIQA, VideoMIQA
@@ -89,10 +90,8 @@ def test_the_map_by_view_covers_the_picture_and_other_maps_are_refused(whole, ce
     assert found.method == 'views' and found.values.shape == (2, 3) and found.box == (0, 0, 320, 180)
     assert found.values == pytest.approx(found.score - next(whole.assess_all([wide])).views, abs=1e-6)
     assert found.overlay().size == (320, 180)
-    with pytest.raises(ValueError, match="make the model with coverage='center'"):
-        whole.assess(wide, heatmap='occlusion')
-    with pytest.raises(ValueError, match="make the model with coverage='whole'"):
-        center.assess(wide, heatmap='views')
+    refused(ValueError, "make the model with coverage='center'", whole.assess, wide, heatmap='occlusion')
+    refused(ValueError, "make the model with coverage='whole'", center.assess, wide, heatmap='views')
 
 
 def test_two_views_a_model_are_cut_from_each_square(ra_miqa_file, wide):

@@ -5,6 +5,7 @@ import threading
 import pytest
 import torch
 from helpers_apis import write_photos, write_run
+from helpers_refusals import refused
 
 from miqa.apis.model import MIQAModel
 from miqa.apis.stream import prepared_batches
@@ -61,14 +62,12 @@ def test_a_mistake_in_the_program_is_not_taken_for_a_bad_picture():
     def wrong(picture, name):
         raise RuntimeError('a mistake')
 
-    with pytest.raises(RuntimeError, match='a mistake'):
-        list(prepared_batches(range(3), wrong, 2, 2))
+    refused(RuntimeError, 'a mistake', list, prepared_batches(range(3), wrong, 2, 2))
 
 
 def test_unusable_settings_are_refused():
     for batch_size, workers in ((0, 1), (1, -1)):
-        with pytest.raises(ValueError, match='batch_size must be at least 1'):
-            list(prepared_batches([], numbered, batch_size, workers))
+        refused(ValueError, 'batch_size must be at least 1', list, prepared_batches([], numbered, batch_size, workers))
 
 
 def test_a_generator_of_paths_is_scored_and_reported(tmp_path):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from helpers_refusals import refused
 from helpers_responses import write_labelled
 
 from miqa.benchmark import run as benchmark_module
@@ -173,15 +174,13 @@ def test_constant_predictions_are_shown_as_a_failure(database, tmp_path):
 
 @pytest.mark.parametrize('text', ['SIM', 'name=', '=file.csv', 'name=config.py', 'energies:small'])
 def test_what_is_no_method_is_refused_with_the_forms_that_are(text, database):
-    with pytest.raises(ValueError, match='is not a method. A method is name=predictions.csv'):
-        parse_methods([text], database, ['cls'])
+    refused(ValueError, 'is not a method. A method is name=predictions.csv', parse_methods, [text], database, ['cls'])
 
 
 def test_confidence_alone_takes_the_smallest_machine_and_names_are_unique(database):
     sources = [method.source for method in parse_methods(['confidence'], database, ['cls'])]
     assert sources == ['max_probability:small', 'negative_entropy:small', 'energy:small']
-    with pytest.raises(ValueError, match='Two methods are called PSNR'):
-        parse_methods(['PSNR', 'PSNR'], database, ['cls'])
+    refused(ValueError, 'Two methods are called PSNR', parse_methods, ['PSNR', 'PSNR'], database, ['cls'])
 
 
 def test_a_missing_checkpoint_is_a_failure_that_names_it(database):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers_database import write_database
 from helpers_models import tiny_assessor
+from helpers_refusals import refused
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
@@ -106,8 +107,7 @@ def test_samples_with_fields_of_their_own_stay_a_list():
     assert stack_samples([{'data_sample': sample}])['data_sample'] == [sample]
     mixed = [QualitySample(gt_score=torch.tensor(0.5)), QualitySample()]
     assert stack_samples([{'data_sample': sample} for sample in mixed])['data_sample'] == mixed
-    with pytest.raises(ValueError, match='same labels'):
-        SampleBatch(mixed)
+    refused(ValueError, 'same labels', SampleBatch, mixed)
 
 
 def test_pictures_of_several_sizes_are_refused_in_words():
@@ -115,8 +115,7 @@ def test_pictures_of_several_sizes_are_refused_in_words():
         {'inputs': {'image': torch.zeros(3, side, side)}, 'data_sample': QualitySample(gt_score=torch.tensor(0.5))}
         for side in (4, 5)
     ]
-    with pytest.raises(ValueError, match=r'inputs image of a batch differ in shape: \(3, 4, 4\), \(3, 5, 5\)'):
-        stack_samples(items)
+    refused(ValueError, r'inputs image of a batch differ in shape: \(3, 4, 4\), \(3, 5, 5\)', stack_samples, items)
 
 
 def test_the_collate_function_is_found_by_its_name_in_a_config(dataset):

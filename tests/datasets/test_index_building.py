@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from helpers_database import source_ids, write_database, write_split
 from helpers_label_files import cls_file, edit, put
+from helpers_refusals import refused
 
 from miqa.datasets import DatabaseError, open_index
 from miqa.datasets import index_store as store
@@ -55,8 +56,7 @@ def test_an_index_that_was_rebuilt_meanwhile_is_refused_by_a_worker(cls_root):
     data = pickle.dumps(index)
     edit(cls_file(cls_root), put('weighted_accuracy', 0, '0.125'))
     built(cls_root)
-    with pytest.raises(DatabaseError, match='other label or split files'):
-        pickle.loads(data)
+    refused(DatabaseError, 'other label or split files', pickle.loads, data)
 
 
 # Where it is, and who builds it
@@ -74,8 +74,7 @@ def test_a_data_root_that_cannot_be_written_gets_its_index_in_the_cache(cls_root
     assert open_index(cls_root, 'cls', 'train').path.stat().st_ino == inode
     monkeypatch.setattr(store, 'writable_folder', lambda path: False)
     edit(cls_file(cls_root), put('weighted_accuracy', 0, '0.125'))
-    with pytest.raises(DatabaseError, match='MIQA_HOME'):
-        open_index(cls_root, 'cls', 'train')
+    refused(DatabaseError, 'MIQA_HOME', open_index, cls_root, 'cls', 'train')
 
 
 SCRIPT = """

@@ -170,8 +170,7 @@ def test_pictures_resized_otherwise_are_refused_and_packed_on_request(root, pack
 
 
 def test_a_folder_that_was_never_packed_is_refused(root, tmp_path):
-    with pytest.raises(DatabaseError, match='never packed there, or packing has not finished'):
-        MIQDDataset(root, 'det', packed=tmp_path)
+    refused(DatabaseError, 'never packed there, or packing has not finished', MIQDDataset, root, 'det', packed=tmp_path)
 
 
 # Damage

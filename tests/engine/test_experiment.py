@@ -77,8 +77,7 @@ def test_an_unknown_option_fails_and_a_known_one_is_merged():
 def test_a_launcher_without_its_environment_says_what_is_missing(monkeypatch):
     for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'SLURM_PROCID'):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(RuntimeError, match=r'RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR: use'):
-        start_processes_group('pytorch')
+    refused(RuntimeError, r'RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR: use', start_processes_group, 'pytorch')
     refused(RuntimeError, 'start through srun', start_processes_group, 'slurm')
     refused(ValueError, "Did you mean 'slurm'", start_processes_group, 'slrum')
 

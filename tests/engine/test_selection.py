@@ -95,7 +95,7 @@ task = 'cls'
 data_root = '{root}'
 batch_size = 16
 selection = 0.3
-schedule = dict(epochs=2)
+schedule = dict(epochs=1)
 model = dict(
     data_preprocessor=dict(views=dict(image=dict(size=32))),
     network=dict(

@@ -249,8 +249,7 @@ def test_a_gate_is_shown_by_its_folder_and_by_its_file(gate, shots, capsys, plac
 
 def test_the_file_of_a_gate_without_its_heads_is_not_one_of_gate_fit(gate, tmp_path, capsys):
     (tmp_path / 'copy.json').write_bytes((gate / 'gate.json').read_bytes())
-    with pytest.raises(SystemExit, match='1'):
-        main(['gate', 'show', str(tmp_path / 'copy.json')])
+    refused(SystemExit, '1', main, ['gate', 'show', str(tmp_path / 'copy.json')])
     assert 'name the folder' in capsys.readouterr().err
 
 
@@ -260,8 +259,7 @@ def test_too_few_photographs_are_known_before_the_machine_runs(shots, tmp_path, 
     (tmp_path / 'in/1.png').write_bytes((shots / 'in/1.png').read_bytes())
     monkeypatch.setattr('helpers_machines.unsure_squares', lambda images: 1 / 0)
     words = ['gate', 'make', str(tmp_path / 'in'), *command(shots)[3:], '--out', str(tmp_path / 'new'), *more]
-    with pytest.raises(SystemExit, match='1'):
-        main(words)
+    refused(SystemExit, '1', main, words)
     assert '1 photograph of' in capsys.readouterr().err
 
 

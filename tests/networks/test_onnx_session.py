@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from helpers_refusals import refused
 
 from miqa.networks import onnx_session
 from miqa.networks.onnx_files import OnnxFile
@@ -71,8 +72,7 @@ def test_without_a_device_the_one_in_use_is_named(runtime):
 
 def test_a_provider_that_does_not_start_is_an_error_and_not_a_silent_cpu(runtime):
     runtime.fake.starts = ['CPUExecutionProvider']
-    with pytest.raises(ValueError, match='could not start on cuda:1 and would compute on cpu'):
-        runtime.open('cuda:1')
+    refused(ValueError, 'could not start on cuda:1 and would compute on cpu', runtime.open, 'cuda:1')
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,7 @@ def test_a_provider_that_does_not_start_is_an_error_and_not_a_silent_cpu(runtime
     [('cpu:1', 'the CPU has no number'), ('mps', 'no provider for device mps'), ('cuda:x', 'named like cpu, cuda')],
 )
 def test_devices_that_there_are_not_are_refused(runtime, device, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        runtime.open(device)
+    refused(ValueError, sentence, runtime.open, device)
 
 
 def test_waiting_threads_sleep_and_there_is_one_for_each_core_that_this_process_may_use(runtime, monkeypatch):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers_database import ALL_VERSIONS
+from helpers_refusals import refused
 from helpers_responses import write_labelled
 
 from miqa.benchmark.baselines import read_test_images
@@ -203,7 +204,5 @@ def test_figures_of_a_benchmark_are_written_as_whole_files(report):
 
 
 def test_a_folder_with_nothing_to_report_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match='holds no run'):
-        write_report([tmp_path], tmp_path / 'report.html')
-    with pytest.raises(FileNotFoundError, match='There is no folder'):
-        write_report([tmp_path / 'none'], tmp_path / 'report.html')
+    refused(FileNotFoundError, 'holds no run', write_report, [tmp_path], tmp_path / 'report.html')
+    refused(FileNotFoundError, 'There is no folder', write_report, [tmp_path / 'none'], tmp_path / 'report.html')

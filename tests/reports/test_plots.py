@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.evaluation import quality_correlations
@@ -49,8 +50,7 @@ def test_filter_curve_of_ties_is_the_mean_over_random_orders():
     ],
 )
 def test_filter_curve_refuses_what_it_cannot_answer(scores, correct, shares, message):
-    with pytest.raises(ValueError, match=message):
-        filter_curve(scores, correct, shares)
+    refused(ValueError, message, filter_curve, scores, correct, shares)
 
 
 @pytest.mark.parametrize('mapping', [None, 'linear', 'logistic5'])
@@ -70,8 +70,7 @@ def test_the_linear_map_in_the_scatter_plot_is_numpys_least_squares_line(pairs):
 
 
 def test_scatter_plot_of_constant_predictions_raises():
-    with pytest.raises(ValueError, match='constant'):
-        scatter_plot(np.ones(10), np.arange(10))
+    refused(ValueError, 'constant', scatter_plot, np.ones(10), np.arange(10))
 
 
 def test_filter_plot_draws_one_line_per_score_with_the_curves_values(pairs):

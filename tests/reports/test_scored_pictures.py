@@ -3,7 +3,7 @@
 import re
 
 import numpy as np
-import pytest
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.reports import scored_pictures
@@ -45,7 +45,5 @@ def test_a_file_of_somebody_else_is_not_replaced(tmp_path):
     write_page(tmp_path, [0.5])
     try_page(tmp_path / 'page.html')
     (tmp_path / 'mine.html').write_text('my homepage')
-    with pytest.raises(FileExistsError, match='not a page written by --report'):
-        try_page(tmp_path / 'mine.html')
-    with pytest.raises(ValueError, match='ends in .html'):
-        try_page(tmp_path / 'page.txt')
+    refused(FileExistsError, 'not a page written by --report', try_page, tmp_path / 'mine.html')
+    refused(ValueError, 'ends in .html', try_page, tmp_path / 'page.txt')
