@@ -116,13 +116,10 @@ def test_a_data_yaml_without_labels_names_both_remedies(tmp_path):
     refused(FileNotFoundError, 'train/labels.*--classes', read_yolo, description, [picture(tmp_path / 'in')])
 
 
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [
-        ('car\n\nbus\n', 'line 2 is empty'), ('\ncar\n', 'line 1 is empty'), ('car\ncar\n', "'car' twice"),
-        ('\n', 'no class'),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(('text', 'message'), [
+    ('car\n\nbus\n', 'line 2 is empty'), ('\ncar\n', 'line 1 is empty'), ('car\ncar\n', "'car' twice"),
+    ('\n', 'no class'),
+])  # fmt: skip
 def test_names_whose_index_is_not_clear_are_refused(tmp_path, text, message):
     refused(ValueError, message, yolo, tmp_path, '0 0.5 0.5 0.2 0.4', text)
     refused(ValueError, message, class_names, tmp_path / 'labels')
@@ -196,15 +193,12 @@ def test_poses_that_nothing_speaks_of_are_no_outlines(tmp_path, line, message):
     assert [thing.box for thing in found] == [pytest.approx((80, 30, 120, 70))] * 2
 
 
-@pytest.mark.parametrize(
-    'line',
-    [
-        '0 .5 .5 .6 .5 .6 .6 .5 .6',  # four corners in the middle of the picture, clockwise
-        '0 .45 .5 .5 .45 .55 .5 .5 .55',
-        '0 .1 .1 .9 .9 .9 .1 .1 .9',  # an outline that crosses itself, and no box with two points in it
-        '0 .5 .4 .55 .45 .6 .5 .55 .55 .5 .6 .45 .5',
-    ],
-)
+@pytest.mark.parametrize('line', [
+    '0 .5 .5 .6 .5 .6 .6 .5 .6',  # four corners in the middle of the picture, clockwise
+    '0 .45 .5 .5 .45 .55 .5 .5 .55',
+    '0 .1 .1 .9 .9 .9 .1 .1 .9',  # an outline that crosses itself, and no box with two points in it
+    '0 .5 .4 .55 .45 .6 .5 .55 .55 .5 .6 .45 .5',
+])  # fmt: skip
 def test_outlines_of_as_many_corners_are_no_poses(tmp_path, line):
     write(tmp_path / 'labels/a.txt', f'{line}\n')
     write(tmp_path / 'labels/classes.txt', 'man\n')
@@ -309,21 +303,18 @@ def test_what_labelme_ignores_counts_for_no_class(tmp_path):
     assert objects == [('car', False, 20), ('car', True, 100), ('sun', False, 100), ('sun', True, 100)]
 
 
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [
-        ('{', 'a.json'),
-        ('{"shapes": [], "shapes": []}', "a.json: the key 'shapes' stands 2 times"),
-        ('[]', 'no list "shapes"'),
-        (labelme(size=(20, 10)), '20x10 pixels'),
-        (labelme((' ', 'polygon', [[0, 0], [9, 0], [9, 9]])), 'shape 1 has no label'),
-        (labelme(('a', 'polygon', [[0, 0], [9, 0]])), 'polygon of 2 points'),
-        (labelme(('a', 'mask', [[0, 0], [9, 9]])), 'the mask is not a PNG file'),
-        (labelme(('a', 'polygon', [[0, 0], [9, 'x'], [9, 9]])), 'pairs of numbers'),
-        (labelme(('a', 'polygon', None)), 'pairs of numbers'),
-        (labelme(('a', 'rectangle', [[0, 0], [900, 9]])), 'not inside the picture'),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(('text', 'message'), [
+    ('{', 'a.json'),
+    ('{"shapes": [], "shapes": []}', "a.json: the key 'shapes' stands 2 times"),
+    ('[]', 'no list "shapes"'),
+    (labelme(size=(20, 10)), '20x10 pixels'),
+    (labelme((' ', 'polygon', [[0, 0], [9, 0], [9, 9]])), 'shape 1 has no label'),
+    (labelme(('a', 'polygon', [[0, 0], [9, 0]])), 'polygon of 2 points'),
+    (labelme(('a', 'mask', [[0, 0], [9, 9]])), 'the mask is not a PNG file'),
+    (labelme(('a', 'polygon', [[0, 0], [9, 'x'], [9, 9]])), 'pairs of numbers'),
+    (labelme(('a', 'polygon', None)), 'pairs of numbers'),
+    (labelme(('a', 'rectangle', [[0, 0], [900, 9]])), 'not inside the picture'),
+])  # fmt: skip
 def test_labelme_files_that_cannot_be_meant_are_refused(tmp_path, text, message):
     write(tmp_path / 'json/a.json', text)
     refused(ValueError, message, read_labelme, tmp_path / 'json', [picture(tmp_path / 'in')])
@@ -345,17 +336,14 @@ def test_cvat_boxes_and_polygons_become_objects(tmp_path):
     assert bus.box == (100, 10, 140, 50) and bus.polygons == [[100, 10, 140, 10, 120, 50]]
 
 
-@pytest.mark.parametrize(
-    ('shapes', 'message'),
-    [
-        (BOX.replace('"60"', '"600"'), 'not inside the picture'),
-        (BOX.replace('xbr="60"', ''), "shape 1: xbr is ''"),
-        (BOX.replace('label="car"', ''), 'shape 1 has no label'),
-        (BOX.replace('z_order', 'rotation').replace('rotation="0"', 'rotation="x"'), "rotation is 'x'"),
-        ('<polygon label="bus" points="1,2;3,4"/>', 'at least three pairs'),
-        ('<polygon label="bus" points="1,2;3,4;nan,4"/>', 'at least three pairs'),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(('shapes', 'message'), [
+    (BOX.replace('"60"', '"600"'), 'not inside the picture'),
+    (BOX.replace('xbr="60"', ''), "shape 1: xbr is ''"),
+    (BOX.replace('label="car"', ''), 'shape 1 has no label'),
+    (BOX.replace('z_order', 'rotation').replace('rotation="0"', 'rotation="x"'), "rotation is 'x'"),
+    ('<polygon label="bus" points="1,2;3,4"/>', 'at least three pairs'),
+    ('<polygon label="bus" points="1,2;3,4;nan,4"/>', 'at least three pairs'),
+])  # fmt: skip
 def test_cvat_shapes_that_cannot_be_meant_are_refused(tmp_path, shapes, message):
     refused(ValueError, message, read_cvat, write(tmp_path / 'a.xml', CVAT.format(shapes)), [picture(tmp_path / 'in')])
 

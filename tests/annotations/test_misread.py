@@ -39,19 +39,16 @@ def coco(*boxes, **fields):
     return json.dumps({'images': images, 'annotations': things, 'categories': [{'id': 1, 'name': 'car'}]})
 
 
-@pytest.mark.parametrize(
-    ('boxes', 'fields', 'message'),
-    [
-        ([[10, 10, 160, 50], [120, 20, 190, 90], [60, 40, 150, 80]], {}, 'all of them fit as left, top, right, bottom'),
-        ([[190, 90, 20, 20], [100, 90, 40, 20]], {}, 'all of them fit as x and y of the middle'),
-        ([[10, 10, 60, 50], [10, 10, 60, 50]], {'area': 2000, 'x': 1}, None),
-        ([[10, 10, 60, 50], [20, 20, 70, 60]], {'area': 2000}, 'all of them fit as left, top, right, bottom'),
-        ([[10, 10, 50, 40]], {'segmentation': [[100, 50, 150, 50, 150, 90]]}, '1 of 1 boxes are elsewhere than'),
-        ([[10, 10, 50, 40]], {'score': 0.9}, 'is it a prediction'),
-        ([[10, 10, 50, 40]], {'ignore': 'false'}, 'ignore must be 0 or 1'),
-        ([], {}, 'marks no object'),
-    ],
-)
+@pytest.mark.parametrize(('boxes', 'fields', 'message'), [
+    ([[10, 10, 160, 50], [120, 20, 190, 90], [60, 40, 150, 80]], {}, 'all of them fit as left, top, right, bottom'),
+    ([[190, 90, 20, 20], [100, 90, 40, 20]], {}, 'all of them fit as x and y of the middle'),
+    ([[10, 10, 60, 50], [10, 10, 60, 50]], {'area': 2000, 'x': 1}, None),
+    ([[10, 10, 60, 50], [20, 20, 70, 60]], {'area': 2000}, 'all of them fit as left, top, right, bottom'),
+    ([[10, 10, 50, 40]], {'segmentation': [[100, 50, 150, 50, 150, 90]]}, '1 of 1 boxes are elsewhere than'),
+    ([[10, 10, 50, 40]], {'score': 0.9}, 'is it a prediction'),
+    ([[10, 10, 50, 40]], {'ignore': 'false'}, 'ignore must be 0 or 1'),
+    ([], {}, 'marks no object'),
+])  # fmt: skip
 def test_boxes_of_coco_that_mean_something_else_are_refused(prepare, boxes, fields, message):
     if message is not None:
         refused(ValueError, message, prepare, {'c.json': coco(*boxes, **fields)}, at='c.json')
@@ -102,19 +99,16 @@ BOX = '<bndbox><xmin>11</xmin><ymin>21</ymin><xmax>30</xmax><ymax>40</ymax></bnd
 CVAT_TURN = '<attributes><attribute><name>rotation</name><value>30.0</value></attribute></attributes>'
 
 
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [
-        (VOC.format('b.png', BOX), r'a\.xml is named after the picture a\.png, but names b\.png'),
-        (VOC.format('old.png', BOX), None),
-        (VOC.format('a.png', BOX * 2), 'has 2 bndbox'),
-        (VOC.format('a.png', BOX + CVAT_TURN), 'is turned'),
-        (VOC.format('a.png', BOX + CVAT_TURN.replace('30.0', '0.0')), None),
-        (VOC.format('a.png', BOX + '<ignore>maybe</ignore>'), "ignore is 'maybe'"),
-        ('<?xml version="1.0" encoding="gb2312"?><annotation/>', r'a\.xml is in an encoding'),
-        ('<?xml version="1.0" encoding="klingon"?><annotation/>', r'a\.xml is'),
-    ],
-)
+@pytest.mark.parametrize(('text', 'message'), [
+    (VOC.format('b.png', BOX), r'a\.xml is named after the picture a\.png, but names b\.png'),
+    (VOC.format('old.png', BOX), None),
+    (VOC.format('a.png', BOX * 2), 'has 2 bndbox'),
+    (VOC.format('a.png', BOX + CVAT_TURN), 'is turned'),
+    (VOC.format('a.png', BOX + CVAT_TURN.replace('30.0', '0.0')), None),
+    (VOC.format('a.png', BOX + '<ignore>maybe</ignore>'), "ignore is 'maybe'"),
+    ('<?xml version="1.0" encoding="gb2312"?><annotation/>', r'a\.xml is in an encoding'),
+    ('<?xml version="1.0" encoding="klingon"?><annotation/>', r'a\.xml is'),
+])  # fmt: skip
 def test_files_of_voc_that_mean_something_else_are_refused(prepare, text, message):
     files = {'v/a.xml': text, 'v/b.xml': '<annotation/>'}
     if message is None:
@@ -138,16 +132,13 @@ def test_marks_of_what_does_not_count_are_understood_in_every_format(prepare, tm
         assert [thing.crowd for things in own.annotations.objects.values() for thing in things] == [True]
 
 
-@pytest.mark.parametrize(
-    ('folders', 'message'),
-    [
-        (['cat', 'Cat', 'dog'], "'Cat' and 'cat' would be two classes"),
-        (['caf\u00e9', 'cafe\u0301'], 'would be two classes'),
-        (['cat', '\u0441at'], 'would be two classes'),
-        (['cat', 'cat '], 'would be two classes'),
-        (['data/cat', 'data/dog'], 'two folders deep: are the classes data, or cat, dog'),
-    ],
-)
+@pytest.mark.parametrize(('folders', 'message'), [
+    (['cat', 'Cat', 'dog'], "'Cat' and 'cat' would be two classes"),
+    (['caf\u00e9', 'cafe\u0301'], 'would be two classes'),
+    (['cat', '\u0441at'], 'would be two classes'),
+    (['cat', 'cat '], 'would be two classes'),
+    (['data/cat', 'data/dog'], 'two folders deep: are the classes data, or cat, dog'),
+])  # fmt: skip
 def test_folders_that_are_hardly_the_classes_are_asked_about(prepare, folders, message):
     with pytest.raises(ValueError, match=message):
         prepare({}, 'cls', at='in', names=[f'{folder}/{i}.png' for i, folder in enumerate(folders)])
@@ -158,17 +149,14 @@ def test_folders_of_other_programs_are_no_classes(prepare):
     assert sorted(prepare({}, 'cls', at='in', names=names).names.values()) == names[:2]
 
 
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [
-        ('filename,label\na.png,1.0\nb.png,0.0\n', 'the classes are whole numbers'),
-        ('filename,label\na.png,nan\nb.png,cat\n', "line 2: class is 'nan'"),
-        ('filename,class_index,class\na.png,0,cat\nb.png,1,cat\n', "'cat' has the class_index 0"),
-        ('filename,class_index,class\na.png,0,cat\nb.png,0,dog\n', "the class_index 0 is 'cat'"),
-        ('filename,class_index\na.png,99999999999999999999\nb.png,0\n', 'line 2: class_index is'),
-        ('filename\tclass\na.png\tcat\nb.png\tdog\n', None),
-    ],
-)
+@pytest.mark.parametrize(('text', 'message'), [
+    ('filename,label\na.png,1.0\nb.png,0.0\n', 'the classes are whole numbers'),
+    ('filename,label\na.png,nan\nb.png,cat\n', "line 2: class is 'nan'"),
+    ('filename,class_index,class\na.png,0,cat\nb.png,1,cat\n', "'cat' has the class_index 0"),
+    ('filename,class_index,class\na.png,0,cat\nb.png,0,dog\n', "the class_index 0 is 'cat'"),
+    ('filename,class_index\na.png,99999999999999999999\nb.png,0\n', 'line 2: class_index is'),
+    ('filename\tclass\na.png\tcat\nb.png\tdog\n', None),
+])  # fmt: skip
 def test_tables_of_classes_that_contradict_themselves_are_refused(prepare, text, message):
     if message is None:
         prepare({'t.tsv': text}, 'cls', at='t.tsv')

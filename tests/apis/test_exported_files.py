@@ -47,21 +47,17 @@ def write(path, *more, takes=PIXELS, gives=SCORE, numbers=(), mean='score', axes
     return path
 
 
-@pytest.mark.parametrize(
-    'change',
-    [
-        {'takes': ('x', BYTE, ['B', 3, 64, 64])},
-        {'takes': ('pixels', FLOAT, ['B', 3, 64, 64])},
-        {'takes': ('pixels', BYTE, ['B', 3, 32, 32])},
-        {'takes': ('pixels', BYTE, [5, 3, 64, 64]), 'gives': ('score', FLOAT, [5])},
-        {'gives': ('y', FLOAT, ['B']), 'mean': 'y'},
-        {'gives': ('score', INT64, ['B']), 'kind': INT64},
-        {'gives': ('score', onnx.TensorProto.STRING, ['B']), 'kind': onnx.TensorProto.STRING},
-        {'gives': ('score', FLOAT, ['B', 3]), 'axes': (2, 3)},
-        {'gives': ('score', FLOAT, []), 'axes': (0, 1, 2, 3)},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize('change', [
+    {'takes': ('x', BYTE, ['B', 3, 64, 64])},
+    {'takes': ('pixels', FLOAT, ['B', 3, 64, 64])},
+    {'takes': ('pixels', BYTE, ['B', 3, 32, 32])},
+    {'takes': ('pixels', BYTE, [5, 3, 64, 64]), 'gives': ('score', FLOAT, [5])},
+    {'gives': ('y', FLOAT, ['B']), 'mean': 'y'},
+    {'gives': ('score', INT64, ['B']), 'kind': INT64},
+    {'gives': ('score', onnx.TensorProto.STRING, ['B']), 'kind': onnx.TensorProto.STRING},
+    {'gives': ('score', FLOAT, ['B', 3]), 'axes': (2, 3)},
+    {'gives': ('score', FLOAT, []), 'axes': (0, 1, 2, 3)},
+], ids=str)  # fmt: skip
 def test_other_inputs_and_outputs_are_named_before_anything_is_scored(tmp_path, change):
     with pytest.raises(CheckpointError, match=r'x\.onnx does not take pixels .* it has .*Export the model again'):
         MIQAModel(write(tmp_path / 'x.onnx', **change))
@@ -206,16 +202,12 @@ def test_onnx_runtime_gets_what_was_checked_and_neither_path_nor_bytes_of_the_fi
     assert given == [model.SerializeToString(deterministic=True)] and b'unknown' not in given[0]
 
 
-@pytest.mark.parametrize(
-    ('node', 'words'),
-    [
-        (('EPContext', 'com.microsoft'), 'EPContext'),
-        (('RandomUniformLike', ''), 'RandomUniformLike'),
-        (('SequenceConstruct', ''), 'SequenceConstruct'),
-        (('Mine', 'own'), 'own.Mine'),
-    ],
-    ids=lambda each: each[0] if isinstance(each, tuple) else '',
-)
+@pytest.mark.parametrize(('node', 'words'), [
+    (('EPContext', 'com.microsoft'), 'EPContext'),
+    (('RandomUniformLike', ''), 'RandomUniformLike'),
+    (('SequenceConstruct', ''), 'SequenceConstruct'),
+    (('Mine', 'own'), 'own.Mine'),
+], ids=lambda each: each[0] if isinstance(each, tuple) else '')  # fmt: skip
 def test_operators_beyond_the_list_are_not_run(tmp_path, node, words):
     kind, domain = node
     more = {'ep_cache_context': 'secret'} if kind == 'EPContext' else {}
@@ -232,14 +224,10 @@ def functions(*calls):
     return made
 
 
-@pytest.mark.parametrize(
-    ('calls', 'words'),
-    [
-        ([['F1'], ['F0']], 'functions that call themselves'),
-        ([[f'F{place + 1}'] * 2 for place in range(40)] + [[]], 'more than 50,000 nodes'),
-    ],
-    ids=['circle', 'doubling'],
-)
+@pytest.mark.parametrize(('calls', 'words'), [
+    ([['F1'], ['F0']], 'functions that call themselves'),
+    ([[f'F{place + 1}'] * 2 for place in range(40)] + [[]], 'more than 50,000 nodes'),
+], ids=['circle', 'doubling'])  # fmt: skip
 def test_functions_of_a_machine_end(tmp_path, calls, words):
     call = helper.make_node('F0', ['q'], ['score'], domain='own')
     path = write(tmp_path / 'x.onnx', call, mean='q', functions=functions(*calls))
@@ -303,24 +291,21 @@ def openvino_file(tmp_path_factory):
     return folder / 'x.xml'
 
 
-@pytest.mark.parametrize(
-    ('old', 'new', 'words'),
-    [
-        ('shape="?,3,64,64"', 'shape="?,3,32,32"', 'does not take pixels'),
-        ('element_type="u8"', 'element_type="f32"', 'does not take pixels'),
-        ('<net ', '<not ', 'does not begin as one'),
-        ('<?xml', 'xml', 'does not begin as one'),
-        ('</layers>', '<body></body></layers>', 'loops or branches'),
-        ('<layer ', '<body></body><layer ', 'loops or branches'),
-        ('</layers>', '<port_map></port_map></layers>', "an element 'port_map'"),
-        ('type="ReduceMean" version="opset1"', 'type="ReadValue" version="opset6"', "'opset6.ReadValue'"),
-        ('type="ReduceMean" version="opset1"', 'type="ReduceMean" version="extension"', "'extension.ReduceMean'"),
-        ('<net ', '<!DOCTYPE net [<!ENTITY a "a">]><net ', 'does not begin as one'),
-        ('</net>', '<a>' * 20 + '</a>' * 20 + '</net>', 'within one another'),
-        ('</net>', '', 'not a whole OpenVINO model'),
-        ('<?xml version="1.0"?>', '<?xml version="1.0" encoding="x"?>', 'not a whole OpenVINO model'),
-    ],
-)
+@pytest.mark.parametrize(('old', 'new', 'words'), [
+    ('shape="?,3,64,64"', 'shape="?,3,32,32"', 'does not take pixels'),
+    ('element_type="u8"', 'element_type="f32"', 'does not take pixels'),
+    ('<net ', '<not ', 'does not begin as one'),
+    ('<?xml', 'xml', 'does not begin as one'),
+    ('</layers>', '<body></body></layers>', 'loops or branches'),
+    ('<layer ', '<body></body><layer ', 'loops or branches'),
+    ('</layers>', '<port_map></port_map></layers>', "an element 'port_map'"),
+    ('type="ReduceMean" version="opset1"', 'type="ReadValue" version="opset6"', "'opset6.ReadValue'"),
+    ('type="ReduceMean" version="opset1"', 'type="ReduceMean" version="extension"', "'extension.ReduceMean'"),
+    ('<net ', '<!DOCTYPE net [<!ENTITY a "a">]><net ', 'does not begin as one'),
+    ('</net>', '<a>' * 20 + '</a>' * 20 + '</net>', 'within one another'),
+    ('</net>', '', 'not a whole OpenVINO model'),
+    ('<?xml version="1.0"?>', '<?xml version="1.0" encoding="x"?>', 'not a whole OpenVINO model'),
+])  # fmt: skip
 def test_an_openvino_file_of_another_kind_is_refused_by_name(openvino_file, tmp_path, old, new, words):
     text = openvino_file.read_text()
     assert old in text

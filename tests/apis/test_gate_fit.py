@@ -124,17 +124,14 @@ def test_both_promises_hold_together_or_are_refused_together():
     refused(NoGate, 'cannot promise both', fit_gate, scores, outcomes, target=0.99, max_false_alarms=0.01)
 
 
-@pytest.mark.parametrize(
-    ('change', 'message'),
-    [
-        ({'scores': [0.1, np.nan]}, 'finite'),
-        ({'outcomes': [0.5, 1.5]}, 'from 0 to 1'),
-        ({'outcomes': [0.5]}, '2 and 1'),
-        ({'target': 1.0}, 'between 0 and 1, not 1.0'),
-        ({'groups': ['a']}, '2 scores but 1 groups'),
-        ({'target': None}, 'what to promise'),
-    ],
-)
+@pytest.mark.parametrize(('change', 'message'), [
+    ({'scores': [0.1, np.nan]}, 'finite'),
+    ({'outcomes': [0.5, 1.5]}, 'from 0 to 1'),
+    ({'outcomes': [0.5]}, '2 and 1'),
+    ({'target': 1.0}, 'between 0 and 1, not 1.0'),
+    ({'groups': ['a']}, '2 scores but 1 groups'),
+    ({'target': None}, 'what to promise'),
+])  # fmt: skip
 def test_numbers_that_cannot_be_are_refused(change, message):
     options = {'scores': [0.1, 0.2], 'outcomes': [0.0, 1.0], **change}
     refused(ValueError, message, fit_gate, options.pop('scores'), options.pop('outcomes'), **options)
@@ -154,17 +151,14 @@ def test_a_gate_comes_back_from_its_file_and_passes_from_its_threshold_on(gate_f
     refused(ValueError, 'scores of the model m@1, and these are of m@2', gate.check_model, 'm@2')
 
 
-@pytest.mark.parametrize(
-    ('edit', 'message'),
-    [
-        (lambda data: data['gate'].update(threshold=0.1), 'damaged or edited'),
-        (lambda data: data['gate'].update(threshold='0.1'), "threshold is '0.1'"),
-        (lambda data: data['gate'].update(kept=7), 'kept is 7'),
-        (lambda data: data['gate'].update(more=1), 'keys are not those of a gate'),
-        (lambda data: data.update(format=99), 'not a gate file of format'),
-        (lambda data: data.update(gate=[1]), 'keys are not those of a gate'),
-    ],
-)
+@pytest.mark.parametrize(('edit', 'message'), [
+    (lambda data: data['gate'].update(threshold=0.1), 'damaged or edited'),
+    (lambda data: data['gate'].update(threshold='0.1'), "threshold is '0.1'"),
+    (lambda data: data['gate'].update(kept=7), 'kept is 7'),
+    (lambda data: data['gate'].update(more=1), 'keys are not those of a gate'),
+    (lambda data: data.update(format=99), 'not a gate file of format'),
+    (lambda data: data.update(gate=[1]), 'keys are not those of a gate'),
+])  # fmt: skip
 def test_a_changed_gate_file_is_refused(gate_file, edit, message):
     data = json.loads(gate_file.read_text())
     edit(data)
@@ -221,18 +215,15 @@ def test_a_promise_that_nothing_can_keep_is_no_mistake_of_the_callers_and_leaves
     assert said.err.startswith('Error: No threshold can promise') and not said.out
 
 
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [
-        ('score,outcome\n0.5,good\n', "line 2: outcome is 'good', which is no number"),
-        ('quality,outcome\n0.5,1\n', 'has no column score or prediction'),
-        ('', 'is empty'),
-        ('score,outcome\n', 'has no rows below its header'),
-        ('score,outcome,model\n,1,m\n0.5,,m\n', 'has no row with both a score and an outcome'),
-        ('score,outcome,model\n0.5,1,m\n0.6,1,\n', '2 models: m, a model without a name'),
-        ('score,outcome,group\n0.5,1,\n', 'line 2: group is empty'),
-    ],
-)
+@pytest.mark.parametrize(('text', 'message'), [
+    ('score,outcome\n0.5,good\n', "line 2: outcome is 'good', which is no number"),
+    ('quality,outcome\n0.5,1\n', 'has no column score or prediction'),
+    ('', 'is empty'),
+    ('score,outcome\n', 'has no rows below its header'),
+    ('score,outcome,model\n,1,m\n0.5,,m\n', 'has no row with both a score and an outcome'),
+    ('score,outcome,model\n0.5,1,m\n0.6,1,\n', '2 models: m, a model without a name'),
+    ('score,outcome,group\n0.5,1,\n', 'line 2: group is empty'),
+])  # fmt: skip
 def test_the_command_says_what_is_wrong_with_a_file(tmp_path, capsys, text, message):
     assert fit(tmp_path, text) == 1 and message in capsys.readouterr().err
 

@@ -72,23 +72,20 @@ def test_floats_in_0_to_1_are_rounded_to_the_nearest_byte(kind):
     assert np.array_equal(to_rgb(torch.from_numpy((RGB / 255).astype(kind)).permute(2, 0, 1)), RGB)
 
 
-@pytest.mark.parametrize(
-    ('form', 'error', 'words'),
-    [
-        (RGB.astype(np.float32), ValueError, r'must lie in \[0, 1\]'),
-        (np.full((4, 4, 3), np.nan), ValueError, r'must lie in \[0, 1\]'),
-        (RGB.astype(np.int32), TypeError, 'the picture has int32'),
-        (RGB > 128, TypeError, 'has bool'),
-        (torch.from_numpy(RGB), ValueError, r'RGB of shape \(3, H, W\)'),
-        (np.zeros((3, 4, 5, 6), np.uint8), ValueError, r'shape \(3, 4, 5, 6\)'),
-        (np.zeros((4, 4, 2), np.uint8), ValueError, r'\(4, 4, 2\)'),
-        (np.zeros((0, 4, 3), np.uint8), ValueError, 'no pixels'),
-        (None, TypeError, 'cv2.imread returns None'),
-        (42, TypeError, 'is a int'),
-        (b'', UnreadableImage, 'empty'),
-        (b'hello', UnreadableImage, 'not an image'),
-    ],
-)
+@pytest.mark.parametrize(('form', 'error', 'words'), [
+    (RGB.astype(np.float32), ValueError, r'must lie in \[0, 1\]'),
+    (np.full((4, 4, 3), np.nan), ValueError, r'must lie in \[0, 1\]'),
+    (RGB.astype(np.int32), TypeError, 'the picture has int32'),
+    (RGB > 128, TypeError, 'has bool'),
+    (torch.from_numpy(RGB), ValueError, r'RGB of shape \(3, H, W\)'),
+    (np.zeros((3, 4, 5, 6), np.uint8), ValueError, r'shape \(3, 4, 5, 6\)'),
+    (np.zeros((4, 4, 2), np.uint8), ValueError, r'\(4, 4, 2\)'),
+    (np.zeros((0, 4, 3), np.uint8), ValueError, 'no pixels'),
+    (None, TypeError, 'cv2.imread returns None'),
+    (42, TypeError, 'is a int'),
+    (b'', UnreadableImage, 'empty'),
+    (b'hello', UnreadableImage, 'not an image'),
+])  # fmt: skip
 def test_what_is_no_picture_is_refused_with_a_sentence(form, error, words):
     refused(error, words, to_rgb, form)
 

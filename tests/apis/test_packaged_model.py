@@ -75,15 +75,12 @@ def test_other_tasks_are_refused():
         MIQAModel('miqa-lite', task='det')
 
 
-@pytest.mark.parametrize(
-    ('damage', 'place', 'kind', 'where'),
-    [
-        ([0.9, 0.1], [1.0, 0.0], 'none', 'unknown'),
-        ([0.1, 0.9], [1.0, 0.0], 'noise', 'whole'),
-        ([0.4, 0.6], [0.5, 0.5], 'noise', 'unknown'),
-        ([0.45, 0.4], [1.0, 0.0], 'unknown', 'whole'),
-    ],
-)
+@pytest.mark.parametrize(('damage', 'place', 'kind', 'where'), [
+    ([0.9, 0.1], [1.0, 0.0], 'none', 'unknown'),
+    ([0.1, 0.9], [1.0, 0.0], 'noise', 'whole'),
+    ([0.4, 0.6], [0.5, 0.5], 'noise', 'unknown'),
+    ([0.45, 0.4], [1.0, 0.0], 'unknown', 'whole'),
+])  # fmt: skip
 def test_a_guess_is_called_unknown(damage, place, kind, where):
     diagnosis = WORDS.diagnosis(np.array(damage), 3.0, np.array(place))
     assert (diagnosis.kind, diagnosis.place) == (kind, where)

@@ -120,16 +120,13 @@ def test_photographs_of_installed_packages_are_tried_and_made_pictures_where_the
     assert what == 'made pictures' and np.array_equal(few, probe_pixels(48, 48))
 
 
-@pytest.mark.parametrize(
-    ('change', 'expected'),
-    [
-        # One picture of 48 changes most; the mean stays far below five thousandths.
-        (lambda means: 0.019 * (means == means.max()), 'bf16'),
-        (lambda means: 0.021 * (means == means.max()), 'fp32'),
-        # All change by less than the largest that one may.
-        (lambda means: 0.006, 'fp32'),
-    ],
-)
+@pytest.mark.parametrize(('change', 'expected'), [
+    # One picture of 48 changes most; the mean stays far below five thousandths.
+    (lambda means: 0.019 * (means == means.max()), 'bf16'),
+    (lambda means: 0.021 * (means == means.max()), 'fp32'),
+    # All change by less than the largest that one may.
+    (lambda means: 0.006, 'fp32'),
+])  # fmt: skip
 def test_no_score_changes_by_more_than_two_hundredths(attempt, monkeypatch, change, expected):
     pixels = np.arange(48, dtype=np.uint8)[:, None, None, None] * np.full((1, 3, 4, 4), 5, np.uint8)
     monkeypatch.setattr(module, 'pixels_to_try', lambda size: (pixels, 'pictures'))

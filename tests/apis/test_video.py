@@ -79,18 +79,15 @@ def test_averages_over_seconds_and_over_frames_are_those_of_numpy(ramp):
     assert result['mean_score'] == pytest.approx(scores.mean())
 
 
-@pytest.mark.parametrize(
-    ('options', 'expected'),
-    [
-        (dict(sampling='uniform', num_frames=5), [0, 10, 20, 30, 40]),
-        (dict(sampling='uniform', num_frames=7), [int(i * 50 / 7) for i in range(7)]),
-        (dict(sampling='uniform', num_frames=500), list(range(50))),
-        (dict(sampling='every', every=7), list(range(0, 50, 7))),
-        (dict(sampling='fps', fps=2), list(range(0, 50, 5))),
-        (dict(sampling='fps', fps=4), [i for i in range(50) if i % 5 in (0, 3)]),
-        (dict(sampling='fps', fps=100), list(range(50))),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(('options', 'expected'), [
+    (dict(sampling='uniform', num_frames=5), [0, 10, 20, 30, 40]),
+    (dict(sampling='uniform', num_frames=7), [int(i * 50 / 7) for i in range(7)]),
+    (dict(sampling='uniform', num_frames=500), list(range(50))),
+    (dict(sampling='every', every=7), list(range(0, 50, 7))),
+    (dict(sampling='fps', fps=2), list(range(0, 50, 5))),
+    (dict(sampling='fps', fps=4), [i for i in range(50) if i % 5 in (0, 3)]),
+    (dict(sampling='fps', fps=100), list(range(50))),
+])  # fmt: skip
 def test_a_sampling_takes_these_frames(ramp, options, expected):
     assert [frame['index'] for frame in assess(ramp, **options)['frame_results']] == expected
 
@@ -161,15 +158,12 @@ def test_a_file_that_is_missing_is_named(tmp_path):
     refused(FileNotFoundError, r'There is no video file .*nothing\.mp4\.', assess, tmp_path / 'nothing.mp4')
 
 
-@pytest.mark.parametrize(
-    ('name', 'content', 'sentence'),
-    [
-        ('empty.mp4', b'', 'is empty'),
-        ('text.mp4', b'hello ' * 100, 'is not a video in a container that is read here'),
-        ('notes.txt', b'hello ' * 100, 'is not a video in a container that is read here'),
-        ('picture.mp4', cv2.imencode('.png', np.zeros((9, 9, 3), np.uint8))[1].tobytes(), 'is a single picture'),
-    ],
-)
+@pytest.mark.parametrize(('name', 'content', 'sentence'), [
+    ('empty.mp4', b'', 'is empty'),
+    ('text.mp4', b'hello ' * 100, 'is not a video in a container that is read here'),
+    ('notes.txt', b'hello ' * 100, 'is not a video in a container that is read here'),
+    ('picture.mp4', cv2.imencode('.png', np.zeros((9, 9, 3), np.uint8))[1].tobytes(), 'is a single picture'),
+])  # fmt: skip
 def test_what_is_no_video_is_said_in_a_sentence(tmp_path, name, content, sentence):
     (tmp_path / name).write_bytes(content)
     refused(UnreadableVideo, sentence, assess, tmp_path / name)

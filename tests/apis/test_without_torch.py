@@ -75,14 +75,11 @@ def test_what_videos_and_cameras_need_is_a_sentence_with_the_line_to_paste(use, 
     assert 'MissingPackage' in last and "[video]'" in last, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize(
-    'words',
-    [
-        'image a.png --model ra-miqa', 'gate make shots --machine net.onnx --out gate', 'train ra_miqa_cls',
-        'label shots --machine net.onnx --out data --task det', 'gate fit fit.csv --out gate.json',
-        'test ra_miqa_cls best.pth', 'benchmark-pairs shots shots', 'export m.onnx --model ra-miqa',
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize('words', [
+    'image a.png --model ra-miqa', 'gate make shots --machine net.onnx --out gate', 'train ra_miqa_cls',
+    'label shots --machine net.onnx --out data --task det', 'gate fit fit.csv --out gate.json',
+    'test ra_miqa_cls best.pth', 'benchmark-pairs shots shots', 'export m.onnx --model ra-miqa',
+])  # fmt: skip
 def test_a_command_that_needs_more_names_the_extra_that_brings_all_of_it(words, tmp_path):
     write_photos(tmp_path / 'shots', 2)
     write_photos(tmp_path, 1)

@@ -30,17 +30,14 @@ def test_two_photographs_give_one_to_each_part():
     assert {len(divide_sources(['a', 'b'], part, 0.01)) for part in ('fit', 'select')} == {1}
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        ((['a'], 'fit', 0.2), "1 training source cannot be divided .* set selection='test'"),
-        ((NAMES, 'fit', 1.0), 'selection is a share of the sources between 0 and 1'),
-        ((NAMES, 'fit', True), 'selection is a share'),
-        ((NAMES, 'test', 0.2), "part='test' needs a fold"),
-        ((NAMES, 'fit', 0.2, (5, 5)), r'fold is \(number from 0'),
-        ((NAMES, 'fti', 0.2), "'fti'.*fit"),
-    ],
-)
+@pytest.mark.parametrize(('arguments', 'message'), [
+    ((['a'], 'fit', 0.2), "1 training source cannot be divided .* set selection='test'"),
+    ((NAMES, 'fit', 1.0), 'selection is a share of the sources between 0 and 1'),
+    ((NAMES, 'fit', True), 'selection is a share'),
+    ((NAMES, 'test', 0.2), "part='test' needs a fold"),
+    ((NAMES, 'fit', 0.2, (5, 5)), r'fold is \(number from 0'),
+    ((NAMES, 'fti', 0.2), "'fti'.*fit"),
+])  # fmt: skip
 def test_what_makes_no_sense_is_a_sentence(arguments, message):
     with pytest.raises(ValueError, match=message):
         divide_sources(*arguments)

@@ -111,26 +111,23 @@ def test_a_pickled_index_is_a_path_and_maps_the_same_file(det_root):
 # What it refuses: (change, words of the message)
 
 
-@pytest.mark.parametrize(
-    'change, words',
-    [
-        (lambda t: t.drop(columns='weighted_accuracy'), "no column 'weighted_accuracy'"),
-        (lambda t: t.rename(columns={'dist_images': 'images'}), "no column 'dist_images'"),
-        (lambda t: pd.concat([t, t.iloc[[1]]]), 'row 6 of {file} repeats row 2'),
-        (put('weighted_consistency', 2, ''), 'weighted_consistency in row 3 of {file} is missing or NaN'),
-        (put('weighted_accuracy', 0, 'nan'), 'weighted_accuracy in row 1 of {file} is missing or NaN'),
-        (put('weighted_accuracy', 4, '1.01'), 'weighted_accuracy in row 5 of {file} is 1.01, outside [0, 1]'),
-        (put('weighted_accuracy', 4, '-0.5'), 'row 5 of {file} is -0.5, outside [0, 1]'),
-        (put('weighted_accuracy', 3, 'good'), "weighted_accuracy in row 4 of {file} is 'good', not a number"),
-        (put('dist_images', 1, 'x.png'), "row 2 of {file} is wrong: 'x.png' is not a MIQD file name"),
-        (put('dist_images', 1, ''), "row 2 of {file} is wrong: '' is not a MIQD file name"),
-        (put('dist_images', 1, 'other_snow_1.png'), 'other_snow_1.png in row 2 of {file} is a version of other,'),
-        (put('dist_images', 1, 'x/o_snow_1.png'), "'x/o_snow_1.png' in row 2 of {file} should lie in the folder"),
-        (put('dist_images', 1, 'ILSVRC2012_val_00000001_snow_1'), 'lacks a file suffix'),
-        (put('dist_images', 1, 'ILSVRC2012_val_00000001_snow_fg_stronger_fg1_bg4.png'), 'says fg_stronger'),
-        (lambda t: t.iloc[:0], 'label file {file} has a header but no rows'),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize('change, words', [
+    (lambda t: t.drop(columns='weighted_accuracy'), "no column 'weighted_accuracy'"),
+    (lambda t: t.rename(columns={'dist_images': 'images'}), "no column 'dist_images'"),
+    (lambda t: pd.concat([t, t.iloc[[1]]]), 'row 6 of {file} repeats row 2'),
+    (put('weighted_consistency', 2, ''), 'weighted_consistency in row 3 of {file} is missing or NaN'),
+    (put('weighted_accuracy', 0, 'nan'), 'weighted_accuracy in row 1 of {file} is missing or NaN'),
+    (put('weighted_accuracy', 4, '1.01'), 'weighted_accuracy in row 5 of {file} is 1.01, outside [0, 1]'),
+    (put('weighted_accuracy', 4, '-0.5'), 'row 5 of {file} is -0.5, outside [0, 1]'),
+    (put('weighted_accuracy', 3, 'good'), "weighted_accuracy in row 4 of {file} is 'good', not a number"),
+    (put('dist_images', 1, 'x.png'), "row 2 of {file} is wrong: 'x.png' is not a MIQD file name"),
+    (put('dist_images', 1, ''), "row 2 of {file} is wrong: '' is not a MIQD file name"),
+    (put('dist_images', 1, 'other_snow_1.png'), 'other_snow_1.png in row 2 of {file} is a version of other,'),
+    (put('dist_images', 1, 'x/o_snow_1.png'), "'x/o_snow_1.png' in row 2 of {file} should lie in the folder"),
+    (put('dist_images', 1, 'ILSVRC2012_val_00000001_snow_1'), 'lacks a file suffix'),
+    (put('dist_images', 1, 'ILSVRC2012_val_00000001_snow_fg_stronger_fg1_bg4.png'), 'says fg_stronger'),
+    (lambda t: t.iloc[:0], 'label file {file} has a header but no rows'),
+])  # fmt: skip
 def test_a_bad_cls_label_file_is_refused_with_file_and_row(cls_root, change, words):
     edit(cls_file(cls_root), change)
     with pytest.raises(DatabaseError) as caught:

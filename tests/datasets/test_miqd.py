@@ -140,15 +140,12 @@ def break_images(root):
     return dataset
 
 
-@pytest.mark.parametrize(
-    'position, kind, words',
-    [
-        (0, UnreadableImage, 'is damaged or truncated'),
-        (1, UnreadableImage, r'is empty \(0 bytes\)'),
-        (2, UnreadableImage, 'not an image in a format'),
-        (3, FileNotFoundError, 'There is no image file'),
-    ],
-)
+@pytest.mark.parametrize('position, kind, words', [
+    (0, UnreadableImage, 'is damaged or truncated'),
+    (1, UnreadableImage, r'is empty \(0 bytes\)'),
+    (2, UnreadableImage, 'not an image in a format'),
+    (3, FileNotFoundError, 'There is no image file'),
+])  # fmt: skip
 def test_a_broken_image_raises_an_error_that_names_the_file(root, position, kind, words):
     break_images(root)
     # The index was built before the file vanished.

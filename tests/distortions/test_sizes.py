@@ -58,14 +58,11 @@ def test_a_large_picture_is_what_its_strips_are():
             assert abs(np.corrcoef(strips[first].ravel(), strips[second].ravel())[0, 1]) < 0.02
 
 
-@pytest.mark.parametrize(
-    ('image', 'error'),
-    [
-        (np.zeros((4, 4, 3), np.float32), TypeError),
-        ([[1, 2]], TypeError),
-        *((np.zeros(shape, np.uint8), ValueError) for shape in ((4, 4, 4), (0, 4, 3), 4)),
-    ],
-)
+@pytest.mark.parametrize(('image', 'error'), [
+    (np.zeros((4, 4, 3), np.float32), TypeError),
+    ([[1, 2]], TypeError),
+    *((np.zeros(shape, np.uint8), ValueError) for shape in ((4, 4, 4), (0, 4, 3), 4)),
+])  # fmt: skip
 def test_what_is_not_a_picture_is_refused_with_a_sentence(image, error):
     refused(error, 'An image has to be', distort, image, 'contrast', {'factor': 0.5}, generator_for(1))
 

@@ -138,14 +138,11 @@ def test_the_learning_rate_is_that_of_a_run_which_had_the_new_settings_from_the_
     assert resumed['param_schedulers'] == fresh['param_schedulers']
 
 
-@pytest.mark.parametrize(
-    ('changes', 'sentence'),
-    [
-        ({'seed': 8}, 'is of a run with --seed 7, not 8'),
-        ({'label': 'accuracy'}, 'is of a run with --label composite, not accuracy'),
-        ({'epochs': 1}, 'has finished 1 epochs, but --epochs says 1: use at least 2'),
-    ],
-)
+@pytest.mark.parametrize(('changes', 'sentence'), [
+    ({'seed': 8}, 'is of a run with --seed 7, not 8'),
+    ({'label': 'accuracy'}, 'is of a run with --label composite, not accuracy'),
+    ({'epochs': 1}, 'has finished 1 epochs, but --epochs says 1: use at least 2'),
+])  # fmt: skip
 def test_a_setting_that_cannot_change_is_a_sentence_and_harms_nothing(changes, sentence, run_folder, config):
     before = (run_folder / 'latest.pth').read_bytes()
     refused(ResumeError, sentence, train, config, run_folder, resume='auto', **changes)
@@ -172,20 +169,17 @@ def _led_away(folder):
     (folder / 'latest.pth').symlink_to('/not/mounted/latest.pth')
 
 
-@pytest.mark.parametrize(
-    ('spoil', 'sentence'),
-    [
-        (_changed(lambda state: state.pop('message_hub')), 'holds weights, but not the state of a run'),
-        (_changed(lambda state: state.pop('optimizer')), 'holds weights, but not the state of a run'),
-        (_changed(_poison), 'The weights network.pos_embed in .*latest.pth are not finite'),
-        (_changed(lambda state: state['meta']['progress'].update(samples=-216)), 'says of its progress cannot be'),
-        (
-            _changed(lambda state: state['optimizer']['param_groups'].pop()),
-            'The state of the optimiser in .*latest.pth does not fit',
-        ),
-        (_led_away, 'a link that leads nowhere'),
-    ],
-)
+@pytest.mark.parametrize(('spoil', 'sentence'), [
+    (_changed(lambda state: state.pop('message_hub')), 'holds weights, but not the state of a run'),
+    (_changed(lambda state: state.pop('optimizer')), 'holds weights, but not the state of a run'),
+    (_changed(_poison), 'The weights network.pos_embed in .*latest.pth are not finite'),
+    (_changed(lambda state: state['meta']['progress'].update(samples=-216)), 'says of its progress cannot be'),
+    (
+        _changed(lambda state: state['optimizer']['param_groups'].pop()),
+        'The state of the optimiser in .*latest.pth does not fit',
+    ),
+    (_led_away, 'a link that leads nowhere'),
+])  # fmt: skip
 def test_a_state_that_cannot_be_is_a_sentence_and_stays(spoil, sentence, run_folder, config):
     spoil(run_folder)
     before = sorted(path.name for path in run_folder.glob('*.pth'))

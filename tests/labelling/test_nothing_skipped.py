@@ -46,19 +46,16 @@ def area_of(thing):
     return int(area(packed(thing.mask or thing.polygons, SIZE)))
 
 
-@pytest.mark.parametrize(
-    ('shape', 'box', 'area'),
-    [
-        ('<mask label="car" rle="1, 3, 4" left="10" top="20" width="4" height="2"/>', (11, 20, 14, 21), 3),
-        ('<ellipse label="car" cx="100" cy="50" rx="30" ry="20"/>', (70, 30, 130, 70), 1885),
-        ('<ellipse label="car" cx="100" cy="50" rx="30" ry="20" rotation="90"/>', (80, 20, 120, 80), 1885),
-        ('<box label="car" xtl="80" ytl="40" xbr="120" ybr="60" rotation="90"/>', (90, 30, 110, 70), 800),
-        ('<box label="car" xtl="-0.5" ytl="0" xbr="200.5" ybr="60"/>', (0, 0, 200, 60), None),
-        ('<cuboid label="car" ' + ' '.join(f'{a}{c}{f}="{v + 9 * (f - 1)}"' for f in (1, 2) for c, x, y in
-         (('tl', 50, 20), ('tr', 80, 20), ('bl', 50, 60), ('br', 80, 60)) for a, v in (('x', x), ('y', y))) + '/>',
-         (50, 20, 89, 69), 1830),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(('shape', 'box', 'area'), [
+    ('<mask label="car" rle="1, 3, 4" left="10" top="20" width="4" height="2"/>', (11, 20, 14, 21), 3),
+    ('<ellipse label="car" cx="100" cy="50" rx="30" ry="20"/>', (70, 30, 130, 70), 1885),
+    ('<ellipse label="car" cx="100" cy="50" rx="30" ry="20" rotation="90"/>', (80, 20, 120, 80), 1885),
+    ('<box label="car" xtl="80" ytl="40" xbr="120" ybr="60" rotation="90"/>', (90, 30, 110, 70), 800),
+    ('<box label="car" xtl="-0.5" ytl="0" xbr="200.5" ybr="60"/>', (0, 0, 200, 60), None),
+    ('<cuboid label="car" ' + ' '.join(f'{a}{c}{f}="{v + 9 * (f - 1)}"' for f in (1, 2) for c, x, y in
+     (('tl', 50, 20), ('tr', 80, 20), ('bl', 50, 60), ('br', 80, 60)) for a, v in (('x', x), ('y', y))) + '/>',
+     (50, 20, 89, 69), 1830),
+])  # fmt: skip
 def test_every_shape_of_cvat_with_an_area_is_read(tmp_path, shown, shape, box, area):
     (thing,) = cvat(tmp_path, shown, shape).objects['a.png']
     assert thing.box == pytest.approx(box, abs=0.01)
@@ -194,17 +191,14 @@ def test_coco_counts_what_does_not_count_and_refuses_shares(tmp_path):
     refused(ValueError, 'are these shares of the sides', read_coco, coco(tmp_path, {'bbox': [0.1, 0.1, 0.5, 0.5]}))
 
 
-@pytest.mark.parametrize(
-    ('row', 'message'),
-    [
-        ('a.png,car,1,2,30,40,200,100,0,1', None),
-        ('a.png,car,1,2,30,40,100,200,0,0', 'width is 100, but the picture is 200x100'),
-        ('a.png,car,1,2,30,40,,,15,', 'turned by 15'),
-        ('a.png,car,1,2,30,40,,,,maybe', 'iscrowd'),
-        ('b/a.png,car,1,2,30,40,,,,', None),
-        ('A.PNG,car,1,2,30,40,,,,', None),
-    ],
-)
+@pytest.mark.parametrize(('row', 'message'), [
+    ('a.png,car,1,2,30,40,200,100,0,1', None),
+    ('a.png,car,1,2,30,40,100,200,0,0', 'width is 100, but the picture is 200x100'),
+    ('a.png,car,1,2,30,40,,,15,', 'turned by 15'),
+    ('a.png,car,1,2,30,40,,,,maybe', 'iscrowd'),
+    ('b/a.png,car,1,2,30,40,,,,', None),
+    ('A.PNG,car,1,2,30,40,,,,', None),
+])  # fmt: skip
 def test_columns_of_boxes_beside_the_wanted_ones_are_not_passed_over(tmp_path, shown, row, message):
     head = 'filename,class,xmin,ymin,xmax,ymax,width,height,angle,iscrowd\n'
     request = Request(write(tmp_path / 'boxes.csv', head + row + '\n'), shown, tmp_path / 'in')
@@ -214,17 +208,14 @@ def test_columns_of_boxes_beside_the_wanted_ones_are_not_passed_over(tmp_path, s
         refused(ValueError, message, formats.read_boxes_csv, request)
 
 
-@pytest.mark.parametrize(
-    ('folders', 'asks'),
-    [
-        ([str(i) for i in range(12)], 'by number.*0 1 2 3 .*by text .0 1 10 11 2'),
-        ([f'class_{i}' for i in (1, 2, 10)], 'class_1 class_2 class_10'),
-        (['1', '2', '3'], 'indices of the machines or names'),
-        ([str(i) for i in range(10)], None),
-        ([f'{i:02d}' for i in range(12)], None),
-        (['bird', 'cat', 'dog'], None),
-    ],
-)
+@pytest.mark.parametrize(('folders', 'asks'), [
+    ([str(i) for i in range(12)], 'by number.*0 1 2 3 .*by text .0 1 10 11 2'),
+    ([f'class_{i}' for i in (1, 2, 10)], 'class_1 class_2 class_10'),
+    (['1', '2', '3'], 'indices of the machines or names'),
+    ([str(i) for i in range(10)], None),
+    ([f'{i:02d}' for i in range(12)], None),
+    (['bird', 'cat', 'dog'], None),
+])  # fmt: skip
 def test_folders_whose_order_is_not_clear_are_asked_for(folders, asks):
     names = [f'{folder}/{number}.png' for folder in folders for number in (1, 2)]
     if asks is None:
@@ -254,19 +245,16 @@ def prepare_maps(tmp_path, **more):
     return prepare_pictures(*folders, left_out=SkippedFiles(), **more)
 
 
-@pytest.mark.parametrize(
-    ('values', 'options', 'message'),
-    [
-        ([255, 255], {}, "255 and none has the value 1, the class 'lesion'.*0 for background, 1 for lesion.*--ignore"),
-        ([255, 0], {'palette': True}, 'value 255 and none has the value 1'),
-        ([128, 255], {}, 'value 128, which no class has'),
-        ([1, 300], {'dtype': np.uint16}, 'value 300, which no class has'),
-        ([255, 255], {'names': ''}, 'the only other value is 0'),
-        ([128, 0], {'names': ''}, 'nothing names the classes'),
-        ([1, 255], {}, None),
-        ([1, 0], {'palette': True}, None),
-    ],
-)
+@pytest.mark.parametrize(('values', 'options', 'message'), [
+    ([255, 255], {}, "255 and none has the value 1, the class 'lesion'.*0 for background, 1 for lesion.*--ignore"),
+    ([255, 0], {'palette': True}, 'value 255 and none has the value 1'),
+    ([128, 255], {}, 'value 128, which no class has'),
+    ([1, 300], {'dtype': np.uint16}, 'value 300, which no class has'),
+    ([255, 255], {'names': ''}, 'the only other value is 0'),
+    ([128, 0], {'names': ''}, 'nothing names the classes'),
+    ([1, 255], {}, None),
+    ([1, 0], {'palette': True}, None),
+])  # fmt: skip
 def test_values_of_maps_are_looked_at_before_anything_is_made(tmp_path, values, options, message):
     (tmp_path / 'in').mkdir()
     maps(tmp_path, values, **options)

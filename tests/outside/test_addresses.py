@@ -18,25 +18,22 @@ from miqa.pictures import read_image
 SECRETS = ('hunter2', 's3cret', 't0ken')
 
 
-@pytest.mark.parametrize(
-    ('text', 'expected'),
-    [
-        ('rtsp://me:hunter2@10.0.0.2:554/live?token=t0ken', 'rtsp://10.0.0.2:554/live?...'),
-        ('https://host/a.jpg?X-Amz-Signature=s3cret#part', 'https://host/a.jpg?...'),
-        ('https://host/a.jpg', 'https://host/a.jpg'),
-        ('http://t0ken@host', 'http://host'),
-        ('http://me:hun@ter2s3cret@host/x', 'http://host/x'),
-        ('http://me:s3cret/hunter2@host/x', 'http://host/x'),
-        ('http://me:s3cret?hunter2@host:80/x?t0ken', 'http://host:80/x?...'),
-        ('http://me:s3cret#hunter2@host/x', 'http://host/x'),
-        ('http://host/x?mail=me@s3cret', 'http://host/x?...'),
-        ('http://[::1]:80/x?s3cret', 'http://[::1]:80/x?...'),
-        ("cannot open 'rtsp://a:hunter2@b/c': refused", "cannot open 'rtsp://b/c': refused"),
-        ('one http://a:s3cret@b/ and http://c/?t0ken two', 'one http://b/ and http://c/?... two'),
-        ('/home/me/https:/me:hunter2@host/a?t0ken', '/home/me/https://host/a?...'),
-        ('/home/me/a.jpg C:/x@y', '/home/me/a.jpg C:/x@y'),
-    ],
-)
+@pytest.mark.parametrize(('text', 'expected'), [
+    ('rtsp://me:hunter2@10.0.0.2:554/live?token=t0ken', 'rtsp://10.0.0.2:554/live?...'),
+    ('https://host/a.jpg?X-Amz-Signature=s3cret#part', 'https://host/a.jpg?...'),
+    ('https://host/a.jpg', 'https://host/a.jpg'),
+    ('http://t0ken@host', 'http://host'),
+    ('http://me:hun@ter2s3cret@host/x', 'http://host/x'),
+    ('http://me:s3cret/hunter2@host/x', 'http://host/x'),
+    ('http://me:s3cret?hunter2@host:80/x?t0ken', 'http://host:80/x?...'),
+    ('http://me:s3cret#hunter2@host/x', 'http://host/x'),
+    ('http://host/x?mail=me@s3cret', 'http://host/x?...'),
+    ('http://[::1]:80/x?s3cret', 'http://[::1]:80/x?...'),
+    ("cannot open 'rtsp://a:hunter2@b/c': refused", "cannot open 'rtsp://b/c': refused"),
+    ('one http://a:s3cret@b/ and http://c/?t0ken two', 'one http://b/ and http://c/?... two'),
+    ('/home/me/https:/me:hunter2@host/a?t0ken', '/home/me/https://host/a?...'),
+    ('/home/me/a.jpg C:/x@y', '/home/me/a.jpg C:/x@y'),
+])  # fmt: skip
 def test_addresses_are_named_without_their_secrets(text, expected):
     assert redact_url(text) == expected
     assert not any(secret in redact_url(text) for secret in SECRETS)
@@ -85,17 +82,14 @@ def leading_to(place):
     return answering(f'HTTP/1.0 302 Found\r\nLocation: {place}\r\n\r\n')
 
 
-@pytest.mark.parametrize(
-    ('answer', 'sentence'),
-    [
-        (endless, 'is too large: at most 5,000 bytes'),
-        (files({'/x': b'x' * 5001}), 'is too large: 5,001 bytes'),
-        (files({}), 'the server answers 404'),
-        (short, 'ended early|IncompleteRead'),
-        (slow, 'takes too long'),
-        (leading_to('file:///etc/passwd'), 'leads to something that is not a web address|answers 302'),
-    ],
-)
+@pytest.mark.parametrize(('answer', 'sentence'), [
+    (endless, 'is too large: at most 5,000 bytes'),
+    (files({'/x': b'x' * 5001}), 'is too large: 5,001 bytes'),
+    (files({}), 'the server answers 404'),
+    (short, 'ended early|IncompleteRead'),
+    (slow, 'takes too long'),
+    (leading_to('file:///etc/passwd'), 'leads to something that is not a web address|answers 302'),
+])  # fmt: skip
 def test_downloads_are_bounded_and_their_errors_name_no_secret(tmp_path, answer, sentence):
     with web_server(answer) as (host, _), pytest.raises(FetchError, match=sentence) as caught:
         fetch(f'http://me:hunter2@{host}/x?key=t0ken', tmp_path / 'a', max_bytes=5000, seconds=1)
@@ -115,20 +109,17 @@ def dribbling(content):
     return answer
 
 
-@pytest.mark.parametrize(
-    ('answer', 'sentence'),
-    [
-        # Each byte begins a socket's timeout anew.
-        (dribbling(b'HTTP/1.1 200 OK\r\nX: ' + b'a' * 1000), 'takes too long: it did not come in 0.5 seconds'),
-        (dribbling(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n' + b'0' * 1000), 'takes too long'),
-        (answering('HTTP/1.1 206 Partial\r\nContent-Length: 5\r\n\r\nhello'), 'answers 206'),
-        (answering('HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello'), r'packed \(gzip\)'),
-        (answering('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhello'), 'ended early'),
-        (answering('HELLO /x?key=t0ken me:hunter2\r\n'), 'what answers is no web server'),
-        (answering('HTTP/1.1 302 Found\r\nLocation: http://me:hunter2@/t0ken\r\n\r\n'), 'its form is not that'),
-        (answering('HTTP/1.1 302 Found\r\nLocation: /x?key=t0ken\r\n\r\n'), 'leads to cannot be followed'),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(('answer', 'sentence'), [
+    # Each byte begins a socket's timeout anew.
+    (dribbling(b'HTTP/1.1 200 OK\r\nX: ' + b'a' * 1000), 'takes too long: it did not come in 0.5 seconds'),
+    (dribbling(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n' + b'0' * 1000), 'takes too long'),
+    (answering('HTTP/1.1 206 Partial\r\nContent-Length: 5\r\n\r\nhello'), 'answers 206'),
+    (answering('HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello'), r'packed \(gzip\)'),
+    (answering('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhello'), 'ended early'),
+    (answering('HELLO /x?key=t0ken me:hunter2\r\n'), 'what answers is no web server'),
+    (answering('HTTP/1.1 302 Found\r\nLocation: http://me:hunter2@/t0ken\r\n\r\n'), 'its form is not that'),
+    (answering('HTTP/1.1 302 Found\r\nLocation: /x?key=t0ken\r\n\r\n'), 'leads to cannot be followed'),
+])  # fmt: skip
 def test_answers_that_are_not_the_whole_file_are_refused_in_time(tmp_path, answer, sentence):
     with web_server(answer) as (host, _), pytest.raises(FetchError, match=sentence) as caught:
         fetch(f'http://me:hunter2@{host}/x?key=t0ken', tmp_path / 'a', max_bytes=5000, seconds=0.5)
@@ -258,16 +249,13 @@ def test_a_video_behind_an_address_is_scored_like_a_file(tmp_path, weights, caps
     assert not any(secret in told.out + told.err + written for secret in SECRETS)
 
 
-@pytest.mark.parametrize(
-    'words',
-    [
-        ['filter', 'ADDRESS', '--keep', '1'], ['image', 'a.png', '--out', 'ADDRESS.csv'],
-        ['image', 'a.png', '--model', 'ADDRESS'], ['filter', '.', '--keep', '1', '--to', 'ADDRESS'],
-        ['label', 'ADDRESS', '--out', 'x', '--task', 'cls', '--machine', 'ADDRESS'], ['gate', 'show', 'ADDRESS'],
-        ['gate', 'fit', 'ADDRESS'], ['image', 'a.png', '--weights', 'ADDRESS'],
-        ['export', 'x.onnx', '--model', 'ADDRESS'],
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize('words', [
+    ['filter', 'ADDRESS', '--keep', '1'], ['image', 'a.png', '--out', 'ADDRESS.csv'],
+    ['image', 'a.png', '--model', 'ADDRESS'], ['filter', '.', '--keep', '1', '--to', 'ADDRESS'],
+    ['label', 'ADDRESS', '--out', 'x', '--task', 'cls', '--machine', 'ADDRESS'], ['gate', 'show', 'ADDRESS'],
+    ['gate', 'fit', 'ADDRESS'], ['image', 'a.png', '--weights', 'ADDRESS'],
+    ['export', 'x.onnx', '--model', 'ADDRESS'],
+])  # fmt: skip
 def test_addresses_where_none_belong_are_named_without_secrets_and_become_no_folders(
     words, tmp_path, weights, monkeypatch, capsys
 ):

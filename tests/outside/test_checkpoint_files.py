@@ -51,15 +51,12 @@ def number(value: int) -> bytes:
     return b'\x8a' + bytes([8]) + struct.pack('<q', value)
 
 
-@pytest.mark.parametrize(
-    'name',
-    [
-        '__builtin__.bytearray', 'builtins.bytearray', 'builtins.eval', 'posix.system', 'evilmodel.Thing',
-        'numpy.ndarray', 'torch.storage.UntypedStorage', 'torch._utils._rebuild_wrapper_subclass',
-        'torch._utils._rebuild_device_tensor_from_cpu_tensor', 'torch._utils._rebuild_nested_tensor',
-        'torch._utils._rebuild_sparse_tensor', 'torch.optim.adam.Adam',
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize('name', [
+    '__builtin__.bytearray', 'builtins.bytearray', 'builtins.eval', 'posix.system', 'evilmodel.Thing',
+    'numpy.ndarray', 'torch.storage.UntypedStorage', 'torch._utils._rebuild_wrapper_subclass',
+    'torch._utils._rebuild_device_tensor_from_cpu_tensor', 'torch._utils._rebuild_nested_tensor',
+    'torch._utils._rebuild_sparse_tensor', 'torch.optim.adam.Adam',
+])  # fmt: skip
 def test_a_constructor_of_something_huge_is_not_called(tmp_path, name):
     with pytest.raises(CheckpointError):
         read_checkpoint(archive(tmp_path / 'x.pth', call(name, number(10**11))))
@@ -123,51 +120,47 @@ def storage(kind: str, number_type: str, key: str) -> bytes:
     return b'(' + text(kind) + named(number_type) + text(key) + text('cpu') + b'K\x04tQ'
 
 
-@pytest.mark.parametrize(
-    ('description', 'words'),
-    [
-        # Text codecs that double what they get, or take time that grows with its square.
-        (text('a' * 1000) + named('_codecs.encode') + b'.', 'not end in one object'),
-        (named('_codecs.encode') + text('a' * 1000) + text('hex') + b'\x86R.', "text codec 'hex'"),
-        (named('_codecs.encode') + text('\u00fc' * 90_000) + text('punycode') + b'\x86R.', "text codec 'punycode'"),
-        (named('_codecs.encode') + text('a') + text('latin1') + text('x') + b'\x87R.', 'something else than it takes'),
-        # A tuple of twice itself, forty times: as a key it is hashed 2^40 times.
-        (b'})' + b'q\x00h\x00\x86' * 40 + b'K\x01s.', 'tuple as the key'),
-        (b'))' + b'q\x00h\x00\x86' * 40 + b'\x86.', 'values'),
-        (b']q\x00h\x00a.', 'within one another'),
-        (b')' + b'\x85' * 100 + b'.', 'within one another'),
-        (named('collections.OrderedDict') + b'](' + b'N' * 10 + b'e\x85R.', 'something else than it takes'),
-        # One dict of 60,000 entries, copied 30,000 times.
-        (
-            b'(' + named('collections.OrderedDict') + b'q\x00}q\x01('
-            + b''.join(b'M' + struct.pack('<H', n) + b'N' for n in range(60_000)) + b'u' + b'\x85q\x02'
-            + b'h\x00h\x02R' * 30_000 + b'l.',
-            'more objects',
-        ),
-        (b'}r' + b'\xff\xff\xff\x7f' + b'.', None),  # the memo's place 2^31
-        (b'X\xff\xff\xff\xffabc', 'more than 268,435,456 bytes'),
-        (b'\x8d' + b'\xff' * 7 + b'\x7fabc', 'damaged|bytes'),
-        (b'c' + b'a' * 5000 + b'\nb\n.', 'whole PyTorch checkpoint|harmless'),
-        (b'0.', 'instruction POP'),
-        (b'(d.', 'instruction DICT'),
-        (b'\x82\x01.', 'instruction EXT1'),
-        (named('torch.Size') + b'.', None),
-        # Tensors beyond their storage, before it, or repeated.
-        (TENSOR + b'K\x00K\x05\x85K\x01\x85\x89NtR.', 'more than are there'),
-        (TENSOR + b'K\x04K\x01\x85K\x01\x85\x89NtR.', 'more than are there'),
-        (TENSOR + b'K\x00K\x02\x85J\xff\xff\xff\xff\x85\x89NtR.', 'no whole number'),
-        (TENSOR + b'K\x00J\x00\x94\x35\x77\x85K\x00\x85\x89NtR.', 'more than are there'),
-        (storage('storage', 'torch.DoubleStorage', '0') + b'.', 'larger than it is'),
-        (storage('storage', 'torch.FloatStorage', '../0') + b'.', 'is missing'),
-        (storage('module', 'torch.FloatStorage', '0') + b'.', 'not to a storage'),
-        # Arrays of objects, of another size, and without a state.
-        (named('numpy.dtype') + text('O') + b'\x85R.', "array of kind 'O'"),
-        (named('numpy.dtype') + text('V2147483647') + b'\x85R.', 'array of kind'),
-        (named('numpy.dtype') + text('f8') + b'\x85R.', 'is missing'),
-        (named('torch._tensor._rebuild_from_type_v2') + b'(' + named('_codecs.encode') + b'N)NtR.', 'type of its own'),
-    ],
-    ids=lambda each: each if isinstance(each, str) else '',
-)  # fmt: skip
+@pytest.mark.parametrize(('description', 'words'), [
+    # Text codecs that double what they get, or take time that grows with its square.
+    (text('a' * 1000) + named('_codecs.encode') + b'.', 'not end in one object'),
+    (named('_codecs.encode') + text('a' * 1000) + text('hex') + b'\x86R.', "text codec 'hex'"),
+    (named('_codecs.encode') + text('\u00fc' * 90_000) + text('punycode') + b'\x86R.', "text codec 'punycode'"),
+    (named('_codecs.encode') + text('a') + text('latin1') + text('x') + b'\x87R.', 'something else than it takes'),
+    # A tuple of twice itself, forty times: as a key it is hashed 2^40 times.
+    (b'})' + b'q\x00h\x00\x86' * 40 + b'K\x01s.', 'tuple as the key'),
+    (b'))' + b'q\x00h\x00\x86' * 40 + b'\x86.', 'values'),
+    (b']q\x00h\x00a.', 'within one another'),
+    (b')' + b'\x85' * 100 + b'.', 'within one another'),
+    (named('collections.OrderedDict') + b'](' + b'N' * 10 + b'e\x85R.', 'something else than it takes'),
+    # One dict of 60,000 entries, copied 30,000 times.
+    (
+        b'(' + named('collections.OrderedDict') + b'q\x00}q\x01('
+        + b''.join(b'M' + struct.pack('<H', n) + b'N' for n in range(60_000)) + b'u' + b'\x85q\x02'
+        + b'h\x00h\x02R' * 30_000 + b'l.',
+        'more objects',
+    ),
+    (b'}r' + b'\xff\xff\xff\x7f' + b'.', None),  # the memo's place 2^31
+    (b'X\xff\xff\xff\xffabc', 'more than 268,435,456 bytes'),
+    (b'\x8d' + b'\xff' * 7 + b'\x7fabc', 'damaged|bytes'),
+    (b'c' + b'a' * 5000 + b'\nb\n.', 'whole PyTorch checkpoint|harmless'),
+    (b'0.', 'instruction POP'),
+    (b'(d.', 'instruction DICT'),
+    (b'\x82\x01.', 'instruction EXT1'),
+    (named('torch.Size') + b'.', None),
+    # Tensors beyond their storage, before it, or repeated.
+    (TENSOR + b'K\x00K\x05\x85K\x01\x85\x89NtR.', 'more than are there'),
+    (TENSOR + b'K\x04K\x01\x85K\x01\x85\x89NtR.', 'more than are there'),
+    (TENSOR + b'K\x00K\x02\x85J\xff\xff\xff\xff\x85\x89NtR.', 'no whole number'),
+    (TENSOR + b'K\x00J\x00\x94\x35\x77\x85K\x00\x85\x89NtR.', 'more than are there'),
+    (storage('storage', 'torch.DoubleStorage', '0') + b'.', 'larger than it is'),
+    (storage('storage', 'torch.FloatStorage', '../0') + b'.', 'is missing'),
+    (storage('module', 'torch.FloatStorage', '0') + b'.', 'not to a storage'),
+    # Arrays of objects, of another size, and without a state.
+    (named('numpy.dtype') + text('O') + b'\x85R.', "array of kind 'O'"),
+    (named('numpy.dtype') + text('V2147483647') + b'\x85R.', 'array of kind'),
+    (named('numpy.dtype') + text('f8') + b'\x85R.', 'is missing'),
+    (named('torch._tensor._rebuild_from_type_v2') + b'(' + named('_codecs.encode') + b'N)NtR.', 'type of its own'),
+], ids=lambda each: each if isinstance(each, str) else '')  # fmt: skip
 def test_a_description_is_bounded_before_anything_is_made_of_it(tmp_path, description, words):
     path = archive(tmp_path / 'x.pth', b'\x80\x02' + description, **{'data/0': bytes(16)})
     if words is None:
@@ -249,16 +242,12 @@ def test_a_changed_default_of_pytorch_changes_nothing(tmp_path):
 WEIGHTS = {'state_dict': {'network.x': torch.zeros(1)}}
 
 
-@pytest.mark.parametrize(
-    'content',
-    [
-        *({**WEIGHTS, 'meta': meta} for meta in (5, {'cfg': 5}, {'cfg': ['a']})),
-        *({**WEIGHTS, 'meta': {'released': name}} for name in ('ra_miqa', ['x'])),
-        *({'state_dict': {1: torch.zeros(1)}}, {'state_dict': {}}, {'model': {'x': 'y'}}),
-        *({}, 3, None, 'text', [torch.zeros(1)]),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize('content', [
+    *({**WEIGHTS, 'meta': meta} for meta in (5, {'cfg': 5}, {'cfg': ['a']})),
+    *({**WEIGHTS, 'meta': {'released': name}} for name in ('ra_miqa', ['x'])),
+    *({'state_dict': {1: torch.zeros(1)}}, {'state_dict': {}}, {'model': {'x': 'y'}}),
+    *({}, 3, None, 'text', [torch.zeros(1)]),
+], ids=str)  # fmt: skip
 def test_a_checkpoint_of_another_shape_is_a_sentence(tmp_path, content):
     torch.save(content, tmp_path / 'x.pth')
     refused(ValueError, 'x.pth', MIQAModel, weights=tmp_path / 'x.pth')

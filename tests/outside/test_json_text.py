@@ -31,14 +31,10 @@ def test_every_reader_names_the_file(text, tmp_path):
             read(tmp_path, None) if read is benchmark_sections else read(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ('key', 'value'),
-    [
-        ('threshold', 10**4000), ('threshold', -(10**4000)), ('pictures', 10**4000), ('groups', 10**4000),
-        ('target', 10**400), ('kept', 1e301),
-    ],
-    ids=str,
-)  # fmt: skip
+@pytest.mark.parametrize(('key', 'value'), [
+    ('threshold', 10**4000), ('threshold', -(10**4000)), ('pictures', 10**4000), ('groups', 10**4000),
+    ('target', 10**400), ('kept', 1e301),
+], ids=str)  # fmt: skip
 def test_a_gate_with_a_number_beyond_all_numbers_is_refused_by_its_key(tmp_path, key, value):
     scores = np.linspace(0, 1, 400)
     path = fit_gate(scores, scores > 0.1, target=0.8).save(tmp_path / 'gate.json')

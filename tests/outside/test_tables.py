@@ -98,20 +98,17 @@ def test_classes_and_lists_of_names_are_read_from_each(tmp_path, kind):
     assert read_names(tmp_path / 'names.csv') == ['x.JPEG', 'y.JPEG']
 
 
-@pytest.mark.parametrize(
-    ('data', 'words'),
-    [
-        (b'', "no column 'a'. Its columns: none"),
-        (b'b,c\n1,2\n', "no column 'a'. Its columns: b, c"),
-        (b'a,a\n1,2\n', "more than one column 'a'"),
-        (b'a,b\n1,2,3\n', 'row 1 has 3 fields; its header has 2'),
-        (b'a,b\n1\n', 'row 1 has 1 fields; its header has 2'),
-        (b'a\n\xff\n', 'not UTF-8 text'),
-        (b'a\n\x00\n', 'line 2: there is a NUL byte'),
-        ('a,b\n1,2\n'.encode('utf-16-le'), 'UTF-16 without a byte order mark'),
-        (b'a\n"' + b'x' * 200_000, ''),
-    ],
-)
+@pytest.mark.parametrize(('data', 'words'), [
+    (b'', "no column 'a'. Its columns: none"),
+    (b'b,c\n1,2\n', "no column 'a'. Its columns: b, c"),
+    (b'a,a\n1,2\n', "more than one column 'a'"),
+    (b'a,b\n1,2,3\n', 'row 1 has 3 fields; its header has 2'),
+    (b'a,b\n1\n', 'row 1 has 1 fields; its header has 2'),
+    (b'a\n\xff\n', 'not UTF-8 text'),
+    (b'a\n\x00\n', 'line 2: there is a NUL byte'),
+    ('a,b\n1,2\n'.encode('utf-16-le'), 'UTF-16 without a byte order mark'),
+    (b'a\n"' + b'x' * 200_000, ''),
+])  # fmt: skip
 def test_what_is_no_table_is_a_sentence(data, words):
     try:
         rows = parse_table(data, ['a'], 'The file x').rows
@@ -170,17 +167,14 @@ def test_tables_of_ones_own_pictures_are_read_from_each(tmp_path, kind):
     assert read_pairs(path, shots) == {'a/x.png': ['b/y.png']}
 
 
-@pytest.mark.parametrize(
-    ('text', 'words'),
-    [
-        ('filename,class,xmin,ymin,xmax,ymax\nx.png,hen,nan,2,3,4\n', r'line 2: the box .* is not made of numbers'),
-        ('filename,class,xmin,ymin,xmax,ymax\nx.png,hen,1,2,inf,4\n', r'line 2: the box .* is not made of numbers'),
-        ('filename,class,xmin,ymin,xmax,ymax\n1.7E+18,hen,1,2,3,4\n', 'a spreadsheet has shortened the number'),
-        ('filename,class,xmin,ymin,xmax,ymax\nx.png,hen,1,2,3,4\n', "'x.png' may be a/x.png or b/x.png"),
-        ('filename,image,class,xmin,ymin,xmax,ymax\n', "more than one column 'filename'"),
-        ('filename,class,xmin,ymin,xmax,ymax\n\n\n"a/x.png",,1,2,3,4\n', 'line 4 names no class'),
-    ],
-)
+@pytest.mark.parametrize(('text', 'words'), [
+    ('filename,class,xmin,ymin,xmax,ymax\nx.png,hen,nan,2,3,4\n', r'line 2: the box .* is not made of numbers'),
+    ('filename,class,xmin,ymin,xmax,ymax\nx.png,hen,1,2,inf,4\n', r'line 2: the box .* is not made of numbers'),
+    ('filename,class,xmin,ymin,xmax,ymax\n1.7E+18,hen,1,2,3,4\n', 'a spreadsheet has shortened the number'),
+    ('filename,class,xmin,ymin,xmax,ymax\nx.png,hen,1,2,3,4\n', "'x.png' may be a/x.png or b/x.png"),
+    ('filename,image,class,xmin,ymin,xmax,ymax\n', "more than one column 'filename'"),
+    ('filename,class,xmin,ymin,xmax,ymax\n\n\n"a/x.png",,1,2,3,4\n', 'line 4 names no class'),
+])  # fmt: skip
 def test_boxes_that_cannot_be_are_a_sentence_with_their_line(tmp_path, text, words):
     names = ['a/x.png', 'b/x.png'] if 'b/x.png' in words else ['a/x.png']
     path = tmp_path / 'boxes.csv'
@@ -205,16 +199,13 @@ def test_calibration_of_gates_is_read_from_each(tmp_path, kind):
     assert model is None and left_out == 1
 
 
-@pytest.mark.parametrize(
-    ('text', 'words'),
-    [
-        ('score,outcome\n0.1,1,7\n', 'row 1 has 3 fields; its header has 2'),
-        ('score,outcome\n0.1\n', 'row 1 has 1 fields'),
-        ('score,score,outcome\n1,2,3\n', "more than one column 'score'"),
-        ('score,outcome,group\n0.1,1,1.7E+18\n', 'line 2: group is .* a spreadsheet has shortened'),
-        ('score,outcome\n1_0,1\n', "line 2: score is '1_0', which is no number"),
-    ],
-)
+@pytest.mark.parametrize(('text', 'words'), [
+    ('score,outcome\n0.1,1,7\n', 'row 1 has 3 fields; its header has 2'),
+    ('score,outcome\n0.1\n', 'row 1 has 1 fields'),
+    ('score,score,outcome\n1,2,3\n', "more than one column 'score'"),
+    ('score,outcome,group\n0.1,1,1.7E+18\n', 'line 2: group is .* a spreadsheet has shortened'),
+    ('score,outcome\n1_0,1\n', "line 2: score is '1_0', which is no number"),
+])  # fmt: skip
 def test_calibration_that_may_mean_several_things_is_a_sentence(tmp_path, text, words):
     path = tmp_path / 'calibration.csv'
     path.write_text(text)

@@ -117,14 +117,10 @@ def test_unpacked_texts_of_one_file_share_one_bound(monkeypatch):
     assert sum(unpacked) <= 4 << 20
 
 
-@pytest.mark.parametrize(
-    ('kind', 'options'),
-    [
-        ('PNG', {}), ('JPEG', {}), ('JPEG', {'progressive': True}), ('WEBP', {'lossless': True}), ('GIF', {}),
-        ('BMP', {}), ('TIFF', {}), ('TIFF', {'compression': 'tiff_lzw'}), ('PPM', {}), ('JPEG2000', {}),
-    ],
-    ids=str,
-)  # fmt: skip
+@pytest.mark.parametrize(('kind', 'options'), [
+    ('PNG', {}), ('JPEG', {}), ('JPEG', {'progressive': True}), ('WEBP', {'lossless': True}), ('GIF', {}),
+    ('BMP', {}), ('TIFF', {}), ('TIFF', {'compression': 'tiff_lzw'}), ('PPM', {}), ('JPEG2000', {}),
+], ids=str)  # fmt: skip
 def test_a_hole_behind_a_picture_is_not_read(tmp_path, kind, options, monkeypatch):
     path, data = tmp_path / 'x', encoded(kind, **options)
     path.write_bytes(data)

@@ -37,20 +37,17 @@ def test_heic_is_read_with_pi_heif_and_asks_for_it_without(monkeypatch):
     assert set(Image.OPEN) == registered, 'nothing is registered with Pillow'
 
 
-@pytest.mark.parametrize(
-    ('data', 'words'),
-    [
-        (b'\xff\x0a' + bytes(50), 'djxl'),
-        (b'\0\0\0\x0cJXL \r\n\x87\n' + bytes(50), 'djxl'),
-        (b'8BPS' + bytes(50), 'Photoshop'),
-        (b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n', 'PostScript program, which is not run'),
-        (b'\xc5\xd0\xd3\xc6' + bytes(50), 'PostScript'),
-        (b'%PDF-1.7\n', 'pdftoppm'),
-        (b'II*\0\x10\0\0\0CR\x02\0' + bytes(50), 'raw file'),
-        (b'\xd7\xcd\xc6\x9a' + bytes(50), 'not an image'),
-        (b'SIMPLE  =                    T' + bytes(50), 'not an image'),
-    ],
-)
+@pytest.mark.parametrize(('data', 'words'), [
+    (b'\xff\x0a' + bytes(50), 'djxl'),
+    (b'\0\0\0\x0cJXL \r\n\x87\n' + bytes(50), 'djxl'),
+    (b'8BPS' + bytes(50), 'Photoshop'),
+    (b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n', 'PostScript program, which is not run'),
+    (b'\xc5\xd0\xd3\xc6' + bytes(50), 'PostScript'),
+    (b'%PDF-1.7\n', 'pdftoppm'),
+    (b'II*\0\x10\0\0\0CR\x02\0' + bytes(50), 'raw file'),
+    (b'\xd7\xcd\xc6\x9a' + bytes(50), 'not an image'),
+    (b'SIMPLE  =                    T' + bytes(50), 'not an image'),
+])  # fmt: skip
 def test_what_is_not_read_is_named_with_its_remedy(data, words, tmp_path):
     path = tmp_path / 'photo.jpg'
     path.write_bytes(data)

@@ -175,18 +175,15 @@ def test_a_picture_that_was_read_is_freed_at_once(kind, monkeypatch):
         gc.enable()
 
 
-@pytest.mark.parametrize(
-    ('kind', 'options', 'most'),
-    [
-        ('WEBP', {'save_all': True, 'append_images': [Image.new('RGB', (64, 48))]}, 39_000_000),
-        ('WEBP', {'lossless': True}, 89_000_000),
-        ('WEBP', {}, images.MOST_PIXELS),
-        ('JPEG', {'progressive': True, 'subsampling': 0}, 100_000_000),
-        ('JPEG', {'progressive': True, 'subsampling': 2}, images.MOST_PIXELS),
-        ('JPEG', {}, images.MOST_PIXELS),
-        ('PNG', {}, images.MOST_PIXELS),
-    ],
-)
+@pytest.mark.parametrize(('kind', 'options', 'most'), [
+    ('WEBP', {'save_all': True, 'append_images': [Image.new('RGB', (64, 48))]}, 39_000_000),
+    ('WEBP', {'lossless': True}, 89_000_000),
+    ('WEBP', {}, images.MOST_PIXELS),
+    ('JPEG', {'progressive': True, 'subsampling': 0}, 100_000_000),
+    ('JPEG', {'progressive': True, 'subsampling': 2}, images.MOST_PIXELS),
+    ('JPEG', {}, images.MOST_PIXELS),
+    ('PNG', {}, images.MOST_PIXELS),
+])  # fmt: skip
 def test_kinds_that_take_much_memory_are_refused_above_a_limit_of_their_own(kind, options, most, monkeypatch):
     data = file_of(smooth(64, 48), kind, **options)
     real = images.read_header

@@ -81,17 +81,13 @@ def test_smooth_pictures_with_all_row_filters_have_pillows_pixels(decoder):
     assert np.array_equal(read_image(png(pixels, optimize=True)), pixels)
 
 
-@pytest.mark.parametrize(
-    'chunks',
-    [
-        [chunk(b'gAMA', struct.pack('>I', 30000))],
-        [chunk(b'sRGB', b'\0')],
-        [chunk(b'cHRM', struct.pack('>8I', 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))],
-        [chunk(b'pHYs', struct.pack('>IIB', 2835, 2835, 1)), chunk(b'bKGD', struct.pack('>3H', 1, 2, 3))],
-        [chunk(b'gAMA', struct.pack('>I', 45455)), chunk(b'sRGB', b'\0'), chunk(b'tIME', bytes(7))],
-    ],
-    ids=['gamma', 'srgb', 'chromaticities', 'resolution and background', 'several'],
-)
+@pytest.mark.parametrize('chunks', [
+    [chunk(b'gAMA', struct.pack('>I', 30000))],
+    [chunk(b'sRGB', b'\0')],
+    [chunk(b'cHRM', struct.pack('>8I', 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))],
+    [chunk(b'pHYs', struct.pack('>IIB', 2835, 2835, 1)), chunk(b'bKGD', struct.pack('>3H', 1, 2, 3))],
+    [chunk(b'gAMA', struct.pack('>I', 45455)), chunk(b'sRGB', b'\0'), chunk(b'tIME', bytes(7))],
+], ids=['gamma', 'srgb', 'chromaticities', 'resolution and background', 'several'])  # fmt: skip
 def test_chunks_about_colour_do_not_change_the_pixels(decoder, chunks):
     pixels = noise()
     assert np.array_equal(read_image(with_chunks(png(pixels), *chunks)), pixels)

@@ -18,15 +18,12 @@ EVIL = '<script>alert("1")</script>&'
 TAG = re.compile(r'</?(a|b|br|div|figure|h[1-6]|i|img|li|p|pre|script|section|span|table|td|th|tr|u|ul)[ >]')
 
 
-@pytest.mark.parametrize(
-    'html',
-    [
-        paragraph(EVIL), failure(EVIL), heading(EVIL), preformatted(EVIL), folded(EVIL, EVIL), tiles({EVIL: EVIL}),
-        data_table(pd.DataFrame({EVIL: [EVIL]}, index=pd.Index([EVIL], name=EVIL)), caption=EVIL),
-        to_html(ScoreTable(EVIL, [EVIL], [Row(EVIL, [Cell(failure=EVIL)], EVIL)], [EVIL], [(EVIL, 1)])),
-        to_html(ScoreTable(EVIL, ['a', 'b'], [Row(EVIL, [Cell(failure=EVIL), Cell(0.5)])], [EVIL])),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize('html', [
+    paragraph(EVIL), failure(EVIL), heading(EVIL), preformatted(EVIL), folded(EVIL, EVIL), tiles({EVIL: EVIL}),
+    data_table(pd.DataFrame({EVIL: [EVIL]}, index=pd.Index([EVIL], name=EVIL)), caption=EVIL),
+    to_html(ScoreTable(EVIL, [EVIL], [Row(EVIL, [Cell(failure=EVIL)], EVIL)], [EVIL], [(EVIL, 1)])),
+    to_html(ScoreTable(EVIL, ['a', 'b'], [Row(EVIL, [Cell(failure=EVIL), Cell(0.5)])], [EVIL])),
+])  # fmt: skip
 def test_every_fragment_escapes_what_it_shows(html):
     assert '<script' not in html and 'alert(&#34;1&#34;)' in html
 

@@ -39,16 +39,13 @@ def test_filter_curve_of_ties_is_the_mean_over_random_orders():
     assert flipped[0] == pytest.approx(filter_curve(scores, correct, (0.25,))[0], abs=1e-15)
 
 
-@pytest.mark.parametrize(
-    ('scores', 'correct', 'shares', 'message'),
-    [
-        ([1, 2, 3], [1, 0], (0.1,), 'got 3 scores, 2 results'),
-        ([], [], (0.1,), 'at least one'),
-        ([1, np.nan], [1, 0], (0.1,), 'finite'),
-        ([1, 2], [1, 0], (1.0,), 'below 1'),
-        ([1, 2], [1, 0], (0.9,), 'leaves none'),
-    ],
-)
+@pytest.mark.parametrize(('scores', 'correct', 'shares', 'message'), [
+    ([1, 2, 3], [1, 0], (0.1,), 'got 3 scores, 2 results'),
+    ([], [], (0.1,), 'at least one'),
+    ([1, np.nan], [1, 0], (0.1,), 'finite'),
+    ([1, 2], [1, 0], (1.0,), 'below 1'),
+    ([1, 2], [1, 0], (0.9,), 'leaves none'),
+])  # fmt: skip
 def test_filter_curve_refuses_what_it_cannot_answer(scores, correct, shares, message):
     refused(ValueError, message, filter_curve, scores, correct, shares)
 

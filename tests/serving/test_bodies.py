@@ -42,13 +42,10 @@ def test_text_in_place_of_a_file_and_a_byte_order_mark_before_json_are_understoo
     assert ask(f'{url}/score', body, {'Content-Type': 'application/json'})[0] == 403
 
 
-@pytest.mark.parametrize(
-    ('query', 'said'),
-    [
-        ('?lable=accuracy', "Unknown parameter 'lable' of the address. Did you mean 'label'? There are: task, label"),
-        ('?task=det&task=cls', "The parameter 'task' of the address is there twice."),
-    ],
-)
+@pytest.mark.parametrize(('query', 'said'), [
+    ('?lable=accuracy', "Unknown parameter 'lable' of the address. Did you mean 'label'? There are: task, label"),
+    ('?task=det&task=cls', "The parameter 'task' of the address is there twice."),
+])  # fmt: skip
 def test_a_misspelt_or_doubled_parameter_is_not_passed_over(url, query, said):
     status, answer = ask(f'{url}/score{query}', png(), {'Content-Type': 'image/png'})
     assert status == 422 and said in answer['detail']
@@ -75,15 +72,12 @@ def test_a_single_file_has_the_name_that_its_sender_gives_it(url):
         assert status == 422 and '/tmp' not in answer['detail'] and 'is not an image' in answer['detail']
 
 
-@pytest.mark.parametrize(
-    ('written', 'name'),
-    [
-        ("filename*=UTF-8''%E5%9B%BE%20%22a%22%5C.png", '图 "a"\\.png'),
-        ("FileName*=iso-8859-1'de'%FCber.png", 'über.png'),
-        ("filename*=utf-8''%FF.png", '\ufffd.png'),
-        ("filename*=UTF-8''b.png; filename=a.png", 'a.png'),
-    ],
-)
+@pytest.mark.parametrize(('written', 'name'), [
+    ("filename*=UTF-8''%E5%9B%BE%20%22a%22%5C.png", '图 "a"\\.png'),
+    ("FileName*=iso-8859-1'de'%FCber.png", 'über.png'),
+    ("filename*=utf-8''%FF.png", '\ufffd.png'),
+    ("filename*=UTF-8''b.png; filename=a.png", 'a.png'),
+])  # fmt: skip
 def test_a_part_of_a_form_may_have_only_an_extended_name(url, written, name):
     headers, body = form(('a.png', png()))
     status, answer = ask(f'{url}/score', body.replace(b'filename="a.png"', written.encode()), headers)

@@ -37,17 +37,14 @@ def official(shared_data, tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    'task, split, count, first',
-    [
-        ('cls', 'train', 4000, 'ILSVRC2012_val_00037809'),
-        ('cls', 'val', 1000, 'ILSVRC2012_val_00032628'),
-        ('cls', 'test', 1000, 'ILSVRC2012_val_00032628'),
-        ('det', 'train', 4000, '000000532481'),
-        ('det', 'val', 952, '000000577539'),
-        ('ins', 'val', 952, '000000577539'),
-    ],
-)
+@pytest.mark.parametrize('task, split, count, first', [
+    ('cls', 'train', 4000, 'ILSVRC2012_val_00037809'),
+    ('cls', 'val', 1000, 'ILSVRC2012_val_00032628'),
+    ('cls', 'test', 1000, 'ILSVRC2012_val_00032628'),
+    ('det', 'train', 4000, '000000532481'),
+    ('det', 'val', 952, '000000577539'),
+    ('ins', 'val', 952, '000000577539'),
+])  # fmt: skip
 def test_the_official_files_are_read_and_recognised(official, task, split, count, first):
     sources = read_split(official, task, split)
     assert len(sources) == count and sources[0] == first
@@ -64,18 +61,15 @@ def test_names_and_numbers_become_folder_names(tmp_path):
     assert read_split(tmp_path, 'ins', 'val') == ['000000000139', '000000000285']
 
 
-@pytest.mark.parametrize(
-    'text, words',
-    [
-        ('', "no column 'Image Name'. Its columns: none"),
-        ('Image Name\n', 'lists no sources'),
-        ('Name\nx.JPEG\n', "no column 'Image Name'. Its columns: Name"),
-        ('Image Name\nx.JPEG\ny.JPEG\nx.jpg\n', 'x is twice in the split file .*: rows 1 and 3'),
-        ('Image Name,Category\n,hen\n', "row 1 of the split file .* is ''"),
-        ('Image Name\nx.JPEG\n../y.JPEG\n', r"row 2 of the split file .* is '\.\./y.JPEG'"),
-        (b'Image Name\n\xff\xfe\n', 'not UTF-8'),
-    ],
-)
+@pytest.mark.parametrize('text, words', [
+    ('', "no column 'Image Name'. Its columns: none"),
+    ('Image Name\n', 'lists no sources'),
+    ('Name\nx.JPEG\n', "no column 'Image Name'. Its columns: Name"),
+    ('Image Name\nx.JPEG\ny.JPEG\nx.jpg\n', 'x is twice in the split file .*: rows 1 and 3'),
+    ('Image Name,Category\n,hen\n', "row 1 of the split file .* is ''"),
+    ('Image Name\nx.JPEG\n../y.JPEG\n', r"row 2 of the split file .* is '\.\./y.JPEG'"),
+    (b'Image Name\n\xff\xfe\n', 'not UTF-8'),
+])  # fmt: skip
 def test_a_bad_cls_split_file_is_refused(tmp_path, text, words):
     put(tmp_path, 'miqa_cls_train.csv', text)
     refused(DatabaseError, words, read_split, tmp_path, 'cls', 'train')
