@@ -243,13 +243,13 @@ def split_name(split: str) -> str:
     return 'val' if split == 'test' else split
 
 
-def check_choice(value, allowed, what: str):
+def check_choice(value, allowed, name: str):
     """Return ``value`` if it is one of ``allowed``; else raise a ValueError that suggests the nearest one."""
     allowed = tuple(allowed)
     if value in allowed:
         return value
     hint = did_you_mean(value, allowed)
-    raise ValueError(f'Unknown {what} {value!r}.{hint} Choose one of: {", ".join(map(str, allowed))}.')
+    raise ValueError(f'Unknown {name} {value!r}.{hint} Choose one of: {", ".join(map(str, allowed))}.')
 
 
 _CONFIG = '.py'

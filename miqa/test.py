@@ -84,7 +84,7 @@ def main(args: argparse.Namespace | None = None) -> None:
     if args.config:
         find_config(args.config)
     if args.checkpoint is not None:
-        check_regular(args.checkpoint, what='checkpoint file')
+        check_regular(args.checkpoint, kind='checkpoint file')
     if args.data_root is not None:
         check_data_root(args.data_root)
     require('torch', 'Testing')

@@ -187,7 +187,7 @@ def main(args: argparse.Namespace | None = None) -> None:
     if args.data_root is not None:
         check_data_root(args.data_root)
     if args.resume not in (None, 'auto'):
-        check_regular(args.resume, what='checkpoint file')
+        check_regular(args.resume, kind='checkpoint file')
     require('torch', 'Training')
     from .engine import build_runner, check_data, leave_processes_group, load_config
     from .engine.experiment import check_said_once

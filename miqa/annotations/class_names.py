@@ -57,12 +57,12 @@ def plain_name(name: str) -> str:
     return ' '.join(re.sub(r'_|(?<=\w)-(?=\w)', ' ', text).split())
 
 
-def check_alike(names: Iterable[str], what: str) -> None:
-    """Raise a ValueError where two names of classes differ in nothing that people see; ``what`` begins the sentence."""
+def check_alike(names: Iterable[str], subject: str) -> None:
+    """Raise a ValueError if two class names look the same; ``subject`` begins the message."""
     originals: dict[str, str] = {}
     for name in sorted(names):
         if (other := originals.setdefault(plain_name(name), name)) != name:
             raise ValueError(
-                f'{what} {other!r} and {name!r} would be two classes that differ only in case, spaces or letter '
+                f'{subject} {other!r} and {name!r} would be two classes that differ only in case, spaces or letter '
                 'encoding: write them alike.'
             )

@@ -42,7 +42,7 @@ def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:
             cannot be, boxes that are written in another way, predictions. The first problems are spelled out, all are
             counted.
     """
-    return parse_coco(read_regular(path, what='file of COCO annotations'), path, objects)
+    return parse_coco(read_regular(path, kind='file of COCO annotations'), path, objects)
 
 
 def parse_coco(data: bytes, path: str | os.PathLike, objects: bool = True) -> Annotations:

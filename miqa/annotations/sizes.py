@@ -75,20 +75,20 @@ def check_turned(
     """
     as_stored, unclear = [], []
     for picture, size in zip(pictures, sizes or [None] * len(pictures), strict=True):
-        path, shown = picture.path, picture.size
-        if shown is None:
+        path, displayed = picture.path, picture.size
+        if displayed is None:
             continue
-        stored = picture.stored or shown
-        if size is not None and size not in (shown, stored):
+        stored = picture.stored or displayed
+        if size is not None and size not in (displayed, stored):
             raise AnnotationError(
-                f'{origin} says {path} has {size[0]} x {size[1]} pixels, but it has {shown[0]} x {shown[1]}: they must '
-                'agree.'
+                f'{origin} says {path} has {size[0]} x {size[1]} pixels, but it has {displayed[0]} x {displayed[1]}: '
+                'they must agree.'
             )
         if picture.orientation == 1:
             continue
-        if size is not None and size == stored != shown:
+        if size is not None and size == stored != displayed:
             as_stored.append(path)
-        elif size is None or shown == stored:
+        elif size is None or displayed == stored:
             unclear.append(path)
     if as_stored:
         raise AnnotationError(

@@ -127,7 +127,7 @@ def _deliver_one(source: Path, target: Path, mode: str) -> bool:
     target.parent.mkdir(parents=True, exist_ok=True)
     if mode == 'copy':
         with atomic_write(target) as temporary:
-            copy_regular(source, temporary, what='image file')
+            copy_regular(source, temporary, kind='image file')
         # Times and permissions go along where the disk can keep them.
         with contextlib.suppress(OSError):
             shutil.copystat(source, target)

@@ -126,10 +126,10 @@ class MachineFacts:
         if (machine.classes is None) == (self.classes is None):
             return sentence
         nameless = machine.name if machine.classes is None else self.name
-        known = 'are not' if None in (_count_of(machine), self._count) else 'are by their number alone'
+        comparison = 'are not' if None in (_count_of(machine), self._count) else 'are by their number alone'
         return (
-            f'{sentence} {nameless} does not name its classes, which {known} compared: see that both machines have the '
-            'same ones in the same order.'
+            f'{sentence} {nameless} does not name its classes, which {comparison} compared: see that both machines '
+            'have the same ones in the same order.'
         )
 
     def check_answer(self, answer: Any, folder: str) -> None:

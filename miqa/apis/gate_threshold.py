@@ -87,7 +87,7 @@ class Gate:
             FileNotFoundError: there is no such file.
             ValueError: it is not a gate, or was damaged or edited.
         """
-        with open_regular(path, _MAX_BYTES, what='gate file') as stream:
+        with open_regular(path, _MAX_BYTES, kind='gate file') as stream:
             raw = stream.read()
         try:
             data = parse_json(decoded_text(raw, 'it'), 'it')

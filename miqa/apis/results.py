@@ -339,7 +339,7 @@ def _cut_torn_line(path: Path) -> None:
 
 
 def _read_csv(path: Path) -> Iterator[dict]:
-    with open_regular(path, None, what='file of results', encoding='utf-8-sig', newline='') as stream:
+    with open_regular(path, None, kind='file of results', encoding='utf-8-sig', newline='') as stream:
         reader = csv.DictReader(stream)
         if reader.fieldnames is not None:
             _check_columns(list(reader.fieldnames))
@@ -349,7 +349,7 @@ def _read_csv(path: Path) -> Iterator[dict]:
 
 def _read_json_lines(path: Path) -> Iterator[dict]:
     damaged = 0
-    with open_regular(path, None, what='file of results') as stream:
+    with open_regular(path, None, kind='file of results') as stream:
         for line in stream:
             row = _row_of(line)
             damaged += row is None
@@ -380,7 +380,7 @@ def _crc_of(text: str) -> str:
 
 
 def _read_json(path: Path) -> Iterator[dict]:
-    rows = json.loads(read_regular_text(path, what='file of results'))
+    rows = json.loads(read_regular_text(path, kind='file of results'))
     if not isinstance(rows, list):
         raise ValueError(f'it is not a list of rows but of the kind {type(rows).__name__}')
     yield from rows
@@ -389,7 +389,7 @@ def _read_json(path: Path) -> Iterator[dict]:
 def _read_parquet(path: Path) -> Iterator[dict]:
     # Imported where it is needed: other formats do without. Its errors about content are ValueErrors.
     parquet = require('pyarrow.parquet', 'Reading a .parquet file')
-    with parquet.ParquetFile(check_regular(path, what='file of results')) as file:
+    with parquet.ParquetFile(check_regular(path, kind='file of results')) as file:
         _check_columns(file.schema_arrow.names)
         for batch in file.iter_batches(_ROWS_AT_A_TIME):
             yield from batch.to_pylist()

@@ -59,29 +59,29 @@ class ScoredImage(NamedTuple):
         return {'score': self.score, **dict(zip(DAMAGE_COLUMNS, damage, strict=True))}
 
 
-def score_images(model: Scorer, images: Sequence[Any], what: str = 'a picture') -> list[float]:
+def score_images(model: Scorer, images: Sequence[Any], subject: str = 'a picture') -> list[float]:
     """Score a batch and check the answer.
 
     Args:
         model: the scorer.
         images: pictures that the model takes: uint8 arrays of shape (H, W, 3), BGR; sizes may differ.
-        what: what the pictures are, for the error.
+        subject: what the pictures are, for the error.
 
     Raises:
         ValueError: the model gave a wrong number of scores, or one that is not finite.
     """
-    return [image.score for image in diagnose_images(model, images, what, diagnose=False)]
+    return [image.score for image in diagnose_images(model, images, subject, diagnose=False)]
 
 
 def diagnose_images(
-    model: Scorer, images: Sequence[Any], what: str = 'a picture', diagnose: bool = True
+    model: Scorer, images: Sequence[Any], subject: str = 'a picture', diagnose: bool = True
 ) -> list[ScoredImage]:
     """Score a batch, say what is wrong with each picture where the model can tell, and check the scores.
 
     Args:
         model: the scorer.
         images: as for :func:`score_images`.
-        what: what the pictures are, for the error.
+        subject: what the pictures are, for the error.
         diagnose: False for scores alone. A model that can tell has a true ``can_diagnose``, and an ``assess`` that
             takes ``diagnose=True`` and then returns objects with ``score`` and ``damage``.
 
@@ -94,11 +94,11 @@ def diagnose_images(
     else:
         answers = [ScoredImage(float(score), None) for score in model.assess(list(images))]
     if len(answers) != len(images):
-        raise ValueError(f'The model gave {len(answers)} scores for {len(images)} pictures ({what}).')
+        raise ValueError(f'The model gave {len(answers)} scores for {len(images)} pictures ({subject}).')
     if not all(math.isfinite(answer.score) for answer in answers):
         raise ValueError(
-            f'The model gave a score that is not a finite number for {what}: {[answer.score for answer in answers]}. '
-            "Check its weights, or try precision='fp32'."
+            f'The model gave a score that is not a finite number for {subject}: '
+            f"{[answer.score for answer in answers]}. Check its weights, or try precision='fp32'."
         )
     return answers
 

@@ -311,5 +311,5 @@ def read_calibration(path, score_column: str | None, outcome_column: str | None,
         listed = ', '.join(model or 'a model without a name' for model in models[:3])
         raise TableError(f'{path} has scores of {len(models)} models: {listed}. Fit one gate for each.')
     left_out = len(table.rows) - len(scores)
-    kept = np.array(groups) if column['group'] is not None else None
-    return np.array(scores, np.float64), np.array(outcomes, np.float64), kept, models[0] or None, left_out
+    group_names = np.array(groups) if column['group'] is not None else None
+    return np.array(scores, np.float64), np.array(outcomes, np.float64), group_names, models[0] or None, left_out

@@ -89,12 +89,12 @@ def run(args: argparse.Namespace) -> int:
 
     addresses = [path for path in args.paths if is_web_address(path)]
     left_out = SkippedFiles()
-    found = find_videos([path for path in args.paths if not is_web_address(path)], left_out)
+    local_videos = find_videos([path for path in args.paths if not is_web_address(path)], left_out)
     if args.out:
-        check_report_names(found)
-    names = annotated_names(found) if args.annotate else {}
-    videos: list[Path | RemoteFile] = [*found]
-    check_named(args.paths, 'video', list(found))
+        check_report_names(local_videos)
+    names = annotated_names(local_videos) if args.annotate else {}
+    videos: list[Path | RemoteFile] = [*local_videos]
+    check_named(args.paths, 'video', list(local_videos))
     check_model_options(args)
     if args.report:
         try_page(args.report)
@@ -117,8 +117,8 @@ def run(args: argparse.Namespace) -> int:
                     fetched = Path(video)
                     fetched_from[str(fetched)] = str(video)
                     if args.out:
-                        check_report_names([*found, fetched])
-                    found.append(fetched)
+                        check_report_names([*local_videos, fetched])
+                    local_videos.append(fetched)
                     names = annotated_names([*names, fetched]) if args.annotate else {}
                     _assess(fetched, scorer, args, names.get(fetched, ''), report, address=str(video))
                 else:
@@ -292,7 +292,7 @@ def _containers(path: Path) -> list[Path]:
 def _json_of(path: Path) -> dict:
     """Return the content of our file; empty if it is missing or damaged."""
     try:
-        content = parse_json(read_regular_text(path, what='report'), str(path))
+        content = parse_json(read_regular_text(path, kind='report'), str(path))
     except (ValueError, OSError):
         return {}
     return content if isinstance(content, dict) else {}

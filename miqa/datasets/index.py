@@ -161,18 +161,18 @@ def _find_images(root: Path, sources: list[str], table) -> tuple[np.ndarray, dic
     and a file of its name lies directly in ``root``.
     """
     if not any((root / source).is_dir() for source in sources):
-        there = _names_in(str(root))
-        present = np.array([name in there for name in table.names.to_pylist()], dtype=bool)
+        listing_names = _names_in(str(root))
+        present = np.array([name in listing_names for name in table.names.to_pylist()], dtype=bool)
         if present.any():
             return present, {} if present.all() else {'': folder_time(root)}, True
     present = np.ones(len(table.names), dtype=bool)
     ends = np.searchsorted(table.source, np.arange(len(sources)), side='right')
     incomplete, start = {}, 0
     listings = _list_folders([f'{root}/{source}' for source in sources])
-    for source, end, there in zip(sources, ends, listings, strict=True):
+    for source, end, listing_names in zip(sources, ends, listings, strict=True):
         names = table.names[start:end].to_pylist()
-        if not there.issuperset(names):
-            present[start:end] = [name in there for name in names]
+        if not listing_names.issuperset(names):
+            present[start:end] = [name in listing_names for name in names]
             incomplete[source] = folder_time(root / source)
         start = end
     return present, incomplete, False

@@ -150,7 +150,7 @@ class _NotPlain(Exception):
 
 def _read_bytes(path: str) -> bytes:
     try:
-        return read_regular(path, what='label file').removeprefix(b'\xef\xbb\xbf')
+        return read_regular(path, kind='label file').removeprefix(b'\xef\xbb\xbf')
     except FileNotFoundError:
         raise FileNotFoundError(f'There is no label file {path}, but a split file lists its source.') from None
 

@@ -228,7 +228,7 @@ class Packing:
         record = dict.fromkeys(PACKED_SCHEMA.names)
         record.update(image=image)
         try:
-            data, status = read_regular(path, what='image file'), path.stat()
+            data, status = read_regular(path, kind='image file'), path.stat()
             record.update(file_bytes=len(data), file_mtime_ns=status.st_mtime_ns, file_crc32=zlib.crc32(data))
             picture = self._resize(read_image(data, str(path)))
         except (UnreadableImage, NotARegularFile, FileNotFoundError) as error:

@@ -66,4 +66,4 @@ def _copy(source: Path, target: Path) -> None:
             )
         return
     with atomic_write(target) as temporary:
-        copy_regular(source, temporary, what='image file')
+        copy_regular(source, temporary, kind='image file')

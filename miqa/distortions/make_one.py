@@ -175,7 +175,7 @@ def _copy_source(source: Source, task: str, folder: Path) -> Path:
     suffix = JPEG_SUFFIX[task] if path.suffix.lower() in ('.jpg', '.jpeg') else path.suffix
     copy = sources_in(folder) / f'{source.image_id}{suffix}'
     with atomic_write(copy) as temporary:
-        copy_regular(path, temporary, what='image file')
+        copy_regular(path, temporary, kind='image file')
     return copy
 
 

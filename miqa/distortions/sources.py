@@ -98,7 +98,7 @@ def read_names(path: str | Path) -> list[str]:
     """Read names of pictures: a text file with one per line, or a split CSV with ``Image Name`` or ``Image Index``."""
     path = Path(path)
     if path.suffix.lower() != '.csv':
-        text = read_regular_text(path, what='list of pictures')
+        text = read_regular_text(path, kind='list of pictures')
         names = [line.strip() for line in text.splitlines()]
     else:
         columns = tuple(dict.fromkeys(SPLIT_COLUMNS.values()))

@@ -46,7 +46,7 @@ def read_class_map(path: Path) -> np.ndarray:
         UnreadableImage: it is no regular file, no whole PNG, or has too many pixels.
         ValueError: it is a picture of colours.
     """
-    return class_map_of(read_regular(path, PICTURE_BYTES, what='map of classes'), path)
+    return class_map_of(read_regular(path, PICTURE_BYTES, kind='map of classes'), path)
 
 
 def digest_of_maps(folder: Path) -> str:

@@ -39,9 +39,9 @@ def read_classes(path: str | os.PathLike) -> dict[str, int]:
     return classes
 
 
-def check_sources_known(sources, known, path) -> None:
-    """Raise a ValueError if a source of the database is missing from the ground truth ``known``, read from ``path``."""
-    missing = sorted(set(sources) - set(known))
+def check_sources_known(sources, truth, path) -> None:
+    """Raise a ValueError if a source of the database is missing from the ground truth ``truth``, read from ``path``."""
+    missing = sorted(set(sources) - set(truth))
     if missing:
         raise ValueError(
             f'{path} has no ground truth for {len(missing)} of {len(set(sources))} sources, such as {missing[0]}. Add '

@@ -44,16 +44,16 @@ def load_machine_configs(path: str | os.PathLike, names: Iterable[str] | None = 
     if not machines or not isinstance(machines, list) or not all(isinstance(item, Mapping) for item in machines):
         raise ValueError(f'{path} lists no machines. It must define machines = [dict(type=..., ...), ...].')
     machines = [machine.to_dict() if hasattr(machine, 'to_dict') else dict(machine) for machine in machines]
-    known = [machine_name(machine) for machine in machines]
-    twice = sorted({name for name in known if known.count(name) > 1})
+    machine_names = [machine_name(machine) for machine in machines]
+    twice = sorted({name for name in machine_names if machine_names.count(name) > 1})
     if twice:
         raise ValueError(f'{path} lists {twice[0]} twice. Give each machine its own name=...')
     if names is None:
         return machines
-    missing = sorted(set(names) - set(known))
+    missing = sorted(set(names) - set(machine_names))
     if missing:
-        raise ValueError(f'{path} has no machine {missing[0]}. It has: {", ".join(known)}.')
-    return [machine for machine, name in zip(machines, known, strict=True) if name in set(names)]
+        raise ValueError(f'{path} has no machine {missing[0]}. It has: {", ".join(machine_names)}.')
+    return [machine for machine, name in zip(machines, machine_names, strict=True) if name in set(names)]
 
 
 def machine_name(config: dict) -> str:
@@ -85,10 +85,10 @@ def machine_configs_of(names: Iterable[str], task: str) -> list[dict]:
         elif suffix in ('.pt', '.engine'):
             collected.append({'type': 'UltralyticsMachine', 'file': name, 'task': task})
         elif is_machine_file(name):
-            check_regular(name, what='file of a network')
+            check_regular(name, kind='file of a network')
             collected.append({'type': RECOGNISED, 'file': name, 'task': task})
         elif suffix in ('.pth', '.safetensors'):
-            check_regular(name, what='file of weights')
+            check_regular(name, kind='file of weights')
             raise ValueError(
                 f'{name} alone does not say which network its weights are for. Describe it in a config, such as '
                 "mine.py with: machines = [dict(type='TorchvisionMachine', ...)]; docs/your_own_models.md shows how."
@@ -102,8 +102,8 @@ def machine_configs_of(names: Iterable[str], task: str) -> list[dict]:
             collected.append({'type': 'TimmClassifier', 'model': name, 'weights': weights})
         else:
             raise ValueError(_unknown(name, task))
-    known = [machine_name(config) for config in collected]
-    twice = sorted({name for name in known if known.count(name) > 1})
+    config_names = [machine_name(config) for config in collected]
+    twice = sorted({name for name in config_names if config_names.count(name) > 1})
     if twice:
         raise ValueError(f'Two machines are called {twice[0]}. Give each its own name=... in a config.')
     return collected

@@ -41,7 +41,7 @@ class NcnnNetwork(ExportedNetwork):
         self.file, self.device = Path(file), Device('cpu')
         weights = self.file.with_suffix('.bin')
         graph = read_regular_text(self.file, _MOST_TEXT)
-        check_regular(weights, what='file of weights')
+        check_regular(weights, kind='file of weights')
         if not graph.startswith(_MAGIC):
             raise CheckpointError(f'{file} is not the graph of an ncnn network: it does not begin with {_MAGIC}.')
         ncnn = require('ncnn', 'Running a network of ncnn')

@@ -366,5 +366,5 @@ def _yolo_rows(outputs: dict, options: LayoutOptions) -> tuple[torch.Tensor, tor
 
 def _with_masks(maps, place: Placement, threshold: float, boxes, scores, labels, cut: bool = False):
     """Return the detections whose masks are not empty."""
-    masks, seen = place.masks_to_image(maps, threshold, boxes if cut else None)
-    return detections(boxes[seen], scores[seen], labels[seen], masks)
+    masks, non_empty = place.masks_to_image(maps, threshold, boxes if cut else None)
+    return detections(boxes[non_empty], scores[non_empty], labels[non_empty], masks)

@@ -161,7 +161,7 @@ class OnnxMachine(Machine):
         if size == 'file':
             return (fixed[0] or _USUAL_SIZE[0], fixed[1] or _USUAL_SIZE[1])
         sides = None if size is None else _two_sides(size)
-        if any(side not in (None, given) for side, given in zip(fixed, sides or (None, None), strict=True)):
+        if any(side not in (None, requested) for side, requested in zip(fixed, sides or (None, None), strict=True)):
             takes = ' x '.join('any' if side is None else str(side) for side in fixed)
             raise ValueError(
                 f'{self.file} takes pictures of {takes} pixels (height x width), but size={size!r} '

@@ -51,7 +51,7 @@ class _Images(Dataset):
         row, path = _identify(source, clean, folder, self.names[index].as_py())
         row.update(crc32=0, width=0, height=0, error=None)
         try:
-            data = read_regular(path, PICTURE_BYTES, what='image file')
+            data = read_regular(path, PICTURE_BYTES, kind='image file')
             row['crc32'] = zlib.crc32(data)
             image = read_image(data, name=str(path))
         except (UnreadableImage, NotARegularFile) as error:

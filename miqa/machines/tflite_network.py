@@ -40,7 +40,7 @@ class TfliteNetwork(ExportedNetwork):
 
     def __init__(self, file: str | os.PathLike):
         self.file, self.device = Path(file), Device('cpu')
-        content = read_regular(file, WEIGHTS_BYTES, what='file of TensorFlow Lite')
+        content = read_regular(file, WEIGHTS_BYTES, kind='file of TensorFlow Lite')
         self.files = {self.file.name: hashlib.sha256(content).hexdigest()}
         litert = require('ai_edge_litert.interpreter', 'Running a .tflite')
         try:

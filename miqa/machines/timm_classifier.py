@@ -158,7 +158,7 @@ class TimmClassifier(Machine):
             return _published(model, weights is not None, options)
         if not Path(weights).is_file():
             raise FileNotFoundError(f"There is no checkpoint {weights} for {model}; or say 'pretrained' or 'packaged'.")
-        check_regular(weights, WEIGHTS_BYTES, what='checkpoint')
+        check_regular(weights, WEIGHTS_BYTES, kind='checkpoint')
         network = _published(model, False, options)
         try:
             timm.models.load_checkpoint(network, str(weights))

@@ -26,7 +26,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, torch.Tensor]:
         FileNotFoundError: there is no such file.
         CheckpointError: it is damaged, unsafe to read, or holds no tensors.
     """
-    check_regular(path, WEIGHTS_BYTES, what='checkpoint')
+    check_regular(path, WEIGHTS_BYTES, kind='checkpoint')
     if Path(path).suffix != '.safetensors':
         return state_dict_of(read_torch_file(path), path)
     try:
@@ -36,7 +36,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, torch.Tensor]:
 
 
 def fit_inference_state(
-    state: Mapping[str, torch.Tensor], network: torch.nn.Module, path: str | os.PathLike, what: str
+    state: Mapping[str, torch.Tensor], network: torch.nn.Module, path: str | os.PathLike, description: str
 ) -> dict[str, torch.Tensor]:
     """Return ``state`` with the names and shapes of ``network``, apart from what predictions do not use.
 
@@ -52,7 +52,7 @@ def fit_inference_state(
         if key.startswith(TRAINING_HEADS) or key.rsplit('.', 1)[-1] == 'num_batches_tracked'
     }
     used = {key: value for key, value in state.items() if key not in unused}
-    fitted = fit_state(used, {key: value for key, value in expected.items() if key not in unused}, path, what)
+    fitted = fit_state(used, {key: value for key, value in expected.items() if key not in unused}, path, description)
     return {**{key: value for key, value in expected.items() if key in unused}, **fitted}
 
 

@@ -66,7 +66,7 @@ def read_onnx(path: str | os.PathLike, *, plain: bool) -> OnnxFile:
         MissingPackage: `onnx` is not installed.
     """
     onnx = require('onnx', 'Running an ONNX file')
-    data = read_regular(path, ONNX_BYTES, what='ONNX file')
+    data = read_regular(path, ONNX_BYTES, kind='ONNX file')
     try:
         if not data:
             raise ValueError('it is empty')
@@ -98,7 +98,7 @@ def read_onnx(path: str | os.PathLike, *, plain: bool) -> OnnxFile:
 def _beside(path: str | os.PathLike, name: str) -> bytes:
     if name != Path(name).name or name in ('', '.', '..') or '\\' in name:
         raise _Refused(f'references to numbers in other files than those beside it ({name[:80]!r})')
-    return read_regular(Path(path).parent / name, what="file of the ONNX model's numbers")
+    return read_regular(Path(path).parent / name, kind="file of the ONNX model's numbers")
 
 
 @functools.cache

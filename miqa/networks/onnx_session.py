@@ -139,7 +139,7 @@ def _state_of(path: str) -> tuple[int, int]:
 
 
 def _shipped(path: str | os.PathLike, sha256: str | None) -> OnnxFile | None:
-    data = None if sha256 is None else read_regular(path, ONNX_BYTES, what='ONNX file')
+    data = None if sha256 is None else read_regular(path, ONNX_BYTES, kind='ONNX file')
     return OnnxFile(data) if data is not None and hashlib.sha256(data).hexdigest() == sha256 else None
 
 

@@ -28,7 +28,7 @@ def read_torch_file(path: str | os.PathLike) -> object:
         CheckpointError: the file is damaged, or holds a type that is not on the list.
     """
     path = Path(path)
-    with open_regular(path, WEIGHTS_BYTES, what='checkpoint file') as stream:
+    with open_regular(path, WEIGHTS_BYTES, kind='checkpoint file') as stream:
         if path.suffix == '.safetensors':
             raise CheckpointError(
                 f'{path} is a safetensors file, and files of torch.save are read here: '
@@ -102,25 +102,25 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 
 def fit_state(
-    state: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], path: str | os.PathLike, what: str
+    state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], path: str | os.PathLike, description: str
 ) -> dict[str, torch.Tensor]:
-    """Return ``state`` if it has exactly the names and shapes of ``wanted``.
+    """Return ``state`` if it has exactly the names and shapes of ``expected``.
 
     Args:
         state: tensors of a file.
-        wanted: tensors of the network, under the same names.
+        expected: tensors of the network, under the same names.
         path: the file, for the error.
-        what: the network, in words, for the error.
+        description: the network, in words, for the error.
 
     Raises:
         CheckpointError: names are missing or unexpected, or shapes differ; the first few are named, with counts.
     """
-    missing = [key for key in wanted if key not in state]
-    unexpected = [key for key in state if key not in wanted]
+    missing = [key for key in expected if key not in state]
+    unexpected = [key for key in state if key not in expected]
     shapes = [
-        f'{key} is {tuple(state[key].shape)}, expected {tuple(wanted[key].shape)}'
-        for key in wanted
-        if key in state and state[key].shape != wanted[key].shape
+        f'{key} is {tuple(state[key].shape)}, expected {tuple(expected[key].shape)}'
+        for key in expected
+        if key in state and state[key].shape != expected[key].shape
     ]
     problems = [
         f'{len(keys)} {kind}: {_some(keys)}.'
@@ -129,7 +129,7 @@ def fit_state(
     ]
     if problems:
         raise CheckpointError(
-            f'{path} does not fit {what} ({len(state)} tensors in the file, {len(wanted)} wanted). '
+            f'{path} does not fit {description} ({len(state)} tensors in the file, {len(expected)} wanted). '
             + ' '.join(problems)
         )
     return dict(state)

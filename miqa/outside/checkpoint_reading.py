@@ -335,9 +335,9 @@ class _Unpickler:
         about = self._pop()
         if not isinstance(about, tuple) or len(about) not in (5, 6) or about[5:] not in ((), (None,)):
             raise UnsafeFile('it holds a reference that is not to a storage of numbers')
-        what, kind, key, _, count = about[:5]
+        tag, kind, key, _, count = about[:5]
         dtype = _STORAGES.get(kind.text) if isinstance(kind, _Name) else None
-        if what != 'storage' or dtype is None or not isinstance(key, str) or not _whole(count):
+        if tag != 'storage' or dtype is None or not isinstance(key, str) or not _whole(count):
             raise UnsafeFile('it holds a reference that is not to a storage of numbers')
         nbytes = count * dtype.itemsize
         if key not in self._bytes:

@@ -202,8 +202,8 @@ def file_name_of(url: str) -> str:
 def clean_file_name(name: str) -> str:
     """Return the last part of a name that comes from elsewhere as a harmless file name of this computer."""
     last = name.replace('\\', '/').rstrip('/').rpartition('/')[2]
-    kept = ''.join(letter if letter.isalnum() or letter in '-_.' else '_' for letter in last).lstrip('.-')
-    return kept[-60:].lstrip('.-') or 'unnamed'
+    safe_name = ''.join(letter if letter.isalnum() or letter in '-_.' else '_' for letter in last).lstrip('.-')
+    return safe_name[-60:].lstrip('.-') or 'unnamed'
 
 
 def _request(url: str) -> urllib.request.Request:

@@ -62,5 +62,5 @@ def read_settings(path: str | os.PathLike, name: str | None = None) -> object:
         ValueError: it is no regular file, larger than :data:`LARGEST_SETTINGS`, not UTF-8 or not JSON.
     """
     name = name or os.fspath(path)
-    data = read_regular(path, LARGEST_SETTINGS, what='file of settings', name=name)
+    data = read_regular(path, LARGEST_SETTINGS, kind='file of settings', name=name)
     return parse_json(decoded_text(data, name), name)

@@ -44,30 +44,30 @@ class UnopenedFile(NotARegularFile, OSError):
 _OF_ONE_FILE = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.EINVAL, errno.EOVERFLOW}
 
 
-def missing_file(what: str, name: str) -> FileNotFoundError:
+def missing_file(kind: str, name: str) -> FileNotFoundError:
     """Return the error that says that there is no file, and what was meant where ``name`` is an address."""
     if (local := path_in_file_address(name)) is not None:
         return FileNotFoundError(
-            f'There is no {what} {name}: paths are given as they are, without file://, such as {local}'
+            f'There is no {kind} {name}: paths are given as they are, without file://, such as {local}'
         )
     if (address := address_in_path(name)) is not None:
         return FileNotFoundError(
             f'{address} is an address, and files are read here. The commands `miqa image` and `miqa video` fetch '
             'what is behind http(s) addresses, and `miqa camera` follows streams.'
         )
-    return FileNotFoundError(f'There is no {"folder" if name.endswith(os.sep) else what} {name}.')
+    return FileNotFoundError(f'There is no {"folder" if name.endswith(os.sep) else kind} {name}.')
 
 
 @overload
 def open_regular(
-    path: str | os.PathLike, max_bytes: int | None = ..., *, what: str = ..., name: str | None = ...
+    path: str | os.PathLike, max_bytes: int | None = ..., *, kind: str = ..., name: str | None = ...
 ) -> BinaryIO: ...
 @overload
 def open_regular(
     path: str | os.PathLike,
     max_bytes: int | None = ...,
     *,
-    what: str = ...,
+    kind: str = ...,
     name: str | None = ...,
     encoding: str,
     newline: str | None = ...,
@@ -76,7 +76,7 @@ def open_regular(
     path: str | os.PathLike,
     max_bytes: int | None = TEXT_BYTES,
     *,
-    what: str = 'file',
+    kind: str = 'file',
     name: str | None = None,
     encoding: str | None = None,
     newline: str | None = None,
@@ -89,7 +89,7 @@ def open_regular(
     Args:
         path: the file.
         max_bytes: its largest size; None for any.
-        what: what it is called in errors, such as ``image file``.
+        kind: what it is called in errors, such as ``image file``.
         name: how it is named in errors; the path where it is None.
         encoding: give text of this encoding instead of bytes.
         newline: as for :func:`open`, with an encoding.
@@ -104,18 +104,18 @@ def open_regular(
     if isinstance(name, bytes):
         name = os.fsdecode(name)
     try:
-        _check(os.stat(path), max_bytes, what, name)  # noqa: PTH116  bytes are paths, too
+        _check(os.stat(path), max_bytes, kind, name)  # noqa: PTH116  bytes are paths, too
         number = os.open(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError):
-        raise missing_file(what, name) from None
+        raise missing_file(kind, name) from None
     except OSError as error:
-        raise _of_one_file(error, what, name) from None
+        raise _of_one_file(error, kind, name) from None
     except ValueError as error:
         if isinstance(error, NotARegularFile):
             raise
         raise NotARegularFile(f'{name!r} cannot be the path of a file: {error}.') from None
     try:
-        _check(os.fstat(number), max_bytes, what, name)
+        _check(os.fstat(number), max_bytes, kind, name)
         if hasattr(os, 'set_blocking'):
             os.set_blocking(number, True)
         mode = 'rb' if encoding is None else 'r'
@@ -126,23 +126,23 @@ def open_regular(
 
 
 def read_regular(
-    path: str | os.PathLike, max_bytes: int = TEXT_BYTES, *, what: str = 'file', name: str | None = None
+    path: str | os.PathLike, max_bytes: int = TEXT_BYTES, *, kind: str = 'file', name: str | None = None
 ) -> bytes:
     """Return the bytes of a regular file; arguments and errors as for :func:`open_regular`."""
-    with open_regular(path, max_bytes, what=what, name=name) as stream:
+    with open_regular(path, max_bytes, kind=kind, name=name) as stream:
         # Python allocates the requested bytes, not the available ones.
         size = os.fstat(stream.fileno()).st_size
         try:
             data = stream.read(size + 1)
         except OSError as error:
-            raise _of_one_file(error, what, name or os.fspath(path)) from None
+            raise _of_one_file(error, kind, name or os.fspath(path)) from None
         if len(data) > size:  # it grows while it is read, or is in /proc, where sizes are 0
             blocks = [data]
             while len(blocks) << 20 <= max_bytes + (2 << 20) and (block := stream.read(1 << 20)):
                 blocks.append(block)
             data = b''.join(blocks)
     if len(data) > max_bytes:
-        raise NotARegularFile(f'The {what} {name or path} grows while it is read, beyond {max_bytes} bytes.')
+        raise NotARegularFile(f'The {kind} {name or path} grows while it is read, beyond {max_bytes} bytes.')
     return data
 
 
@@ -150,12 +150,12 @@ class NotText(MIQAError, ValueError):
     """A file that should hold text and holds something else. The message names it and says how to save it."""
 
 
-def read_regular_text(path: str | os.PathLike, max_bytes: int = TEXT_BYTES, *, what: str = 'file') -> str:
+def read_regular_text(path: str | os.PathLike, max_bytes: int = TEXT_BYTES, *, kind: str = 'file') -> str:
     r"""Return the text of a regular file, its lines ended by ``\n`` whatever ended them in the file.
 
     Arguments and errors as for :func:`open_regular`; and NotText as for :func:`decoded_text`.
     """
-    text = decoded_text(read_regular(path, max_bytes, what=what), f'The {what} {path}')
+    text = decoded_text(read_regular(path, max_bytes, kind=kind), f'The {kind} {path}')
     return text.replace('\r\n', '\n').replace('\r', '\n')
 
 
@@ -194,37 +194,37 @@ _MARKS = (
 
 
 def copy_regular(
-    source: str | os.PathLike, target: str | os.PathLike, max_bytes: int | None = PICTURE_BYTES, *, what: str = 'file'
+    source: str | os.PathLike, target: str | os.PathLike, max_bytes: int | None = PICTURE_BYTES, *, kind: str = 'file'
 ) -> None:
     """Copy the bytes of a regular file over ``target``; errors as for :func:`open_regular`."""
-    with open_regular(source, max_bytes, what=what) as stream, open(target, 'wb') as copy:
+    with open_regular(source, max_bytes, kind=kind) as stream, open(target, 'wb') as copy:
         shutil.copyfileobj(stream, copy, 1 << 20)
 
 
-def check_regular(path: str | os.PathLike, max_bytes: int | None = None, *, what: str = 'file') -> Path:
+def check_regular(path: str | os.PathLike, max_bytes: int | None = None, *, kind: str = 'file') -> Path:
     """Return the path if it leads to a regular file that can be opened: for readers that want a path.
 
     Raises:
         FileNotFoundError, NotARegularFile, OSError: as for :func:`open_regular`.
     """
-    open_regular(path, max_bytes, what=what).close()
+    open_regular(path, max_bytes, kind=kind).close()
     return Path(path)
 
 
-def _of_one_file(error: OSError, what: str, name: str) -> OSError:
+def _of_one_file(error: OSError, kind: str, name: str) -> OSError:
     if error.errno not in _OF_ONE_FILE or isinstance(error, UnopenedFile):
         return error
-    return UnopenedFile(f'The {what} {name} cannot be read: {error.strerror}.')
+    return UnopenedFile(f'The {kind} {name} cannot be read: {error.strerror}.')
 
 
-def _check(status: os.stat_result, max_bytes: int | None, what: str, name: str) -> None:
+def _check(status: os.stat_result, max_bytes: int | None, kind: str, name: str) -> None:
     if not stat.S_ISREG(status.st_mode):
-        kind = next((word for test, word in _KINDS if test(status.st_mode)), 'no regular file')
-        article = 'an' if what[:1].lower() in 'aeiou' else 'a'
-        raise NotARegularFile(f'{name} is {kind}, not {article} {what}.')
+        actual = next((word for test, word in _KINDS if test(status.st_mode)), 'no regular file')
+        article = 'an' if kind[:1].lower() in 'aeiou' else 'a'
+        raise NotARegularFile(f'{name} is {actual}, not {article} {kind}.')
     if max_bytes is not None and status.st_size > max_bytes:
         raise NotARegularFile(
-            f'The {what} {name} is too large: {status.st_size} bytes, where at most {max_bytes} are read.'
+            f'The {kind} {name} is too large: {status.st_size} bytes, where at most {max_bytes} are read.'
         )
 
 

@@ -34,7 +34,7 @@ class Table(NamedTuple):
 def read_table(
     path: str | os.PathLike,
     columns: Sequence[str],
-    what: str = 'table',
+    kind: str = 'table',
     optional: Sequence[str] = (),
     also: Mapping[str, Sequence[str]] | None = None,
 ) -> Table:
@@ -44,7 +44,7 @@ def read_table(
         FileNotFoundError: there is no such file.
         TableError: it cannot be understood.
     """
-    return parse_table(read_regular(path, TEXT_BYTES, what=what), columns, f'The {what} {path}', optional, also)
+    return parse_table(read_regular(path, TEXT_BYTES, kind=kind), columns, f'The {kind} {path}', optional, also)
 
 
 def parse_table(

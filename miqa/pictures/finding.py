@@ -32,7 +32,7 @@ def find_images(
 def find_files(
     paths: Iterable[str],
     suffixes: Collection[str],
-    what: str,
+    kind: str,
     stdin: Iterable[str] | io.BufferedIOBase | None = None,
     left_out: SkippedFiles | None = None,
 ) -> Iterator[str]:
@@ -45,7 +45,7 @@ def find_files(
             written as by :func:`miqa.outside.names.write_name`. Names that begin with a dot are left out of folders:
             they belong to other programs.
         suffixes: endings of the files that are looked for in folders.
-        what: they are, for errors.
+        kind: they are, for errors.
         stdin: lines, or a binary stream, instead of ``sys.stdin``.
         left_out: collects the folders that cannot be read, and, among several paths, folders and patterns without
             such files. Without it the first of them is raised.
@@ -64,13 +64,13 @@ def find_files(
     paths = [paths] if isinstance(paths, str) else list(paths)
     alone = left_out is None or len(paths) == 1
     for path in paths:
-        for candidate in _expanded(os.fspath(path), stdin, walker, left_out, alone, suffixes, what):
+        for candidate in _expanded(os.fspath(path), stdin, walker, left_out, alone, suffixes, kind):
             if walker.is_new(candidate):
                 yield candidate
 
 
 def _expanded(
-    path: str, stdin, walker: Walker, left_out: SkippedFiles | None, alone: bool, suffixes: Collection[str], what: str
+    path: str, stdin, walker: Walker, left_out: SkippedFiles | None, alone: bool, suffixes: Collection[str], kind: str
 ) -> Iterator[str]:
     if path == '-':
         yield from _listed(stdin)
@@ -87,7 +87,7 @@ def _expanded(
             is_found = True
             yield image
         if not is_found and walker.problems == before:
-            _nothing(f'There are no {what} in the folder {printable(path)} or below it.', left_out, alone)
+            _nothing(f'There are no {kind} in the folder {printable(path)} or below it.', left_out, alone)
     elif not is_pattern(path) or os.path.lexists(path):
         # A file that is not there is reported with the others that cannot be read.
         yield path

@@ -173,32 +173,32 @@ def read_png(stream: BinaryIO) -> Header:
 def _png_orientation(kind: bytes, body: bytes, budget: MetadataBudget) -> tuple[str, int | None]:
     if kind == b'eXIf':
         return 'exif', orientation_in_exif(body)
-    keyword, _, rest = body.partition(b'\0')
+    keyword, _, payload = body.partition(b'\0')
     if keyword == b'Raw profile type exif':
         # As ImageMagick writes it: a line with the name, one with the length, then hexadecimal digits.
-        lines = _text(kind, rest, budget).split(b'\n', 3)
+        lines = _text(kind, payload, budget).split(b'\n', 3)
         try:
             return 'raw', orientation_in_exif(bytes.fromhex(b''.join(lines[3:]).replace(b'\n', b'').decode('ascii')))
         except ValueError:
             return 'raw', None
     if keyword == b'XML:com.adobe.xmp':
-        return 'xmp', orientation_in_xmp(_text(kind, rest, budget))
+        return 'xmp', orientation_in_xmp(_text(kind, payload, budget))
     return 'other', None
 
 
-def _text(kind: bytes, rest: bytes, budget: MetadataBudget) -> bytes:
+def _text(kind: bytes, payload: bytes, budget: MetadataBudget) -> bytes:
     packed = kind == b'zTXt'
     if kind == b'iTXt':
-        packed = rest[:1] == b'\1'
-        rest = rest[2:].split(b'\0', 2)[-1]
+        packed = payload[:1] == b'\1'
+        payload = payload[2:].split(b'\0', 2)[-1]
     elif packed:
-        rest = rest[1:]
+        payload = payload[1:]
     if not packed:
-        return rest
+        return payload
     if not budget.left:
         return b''
     try:
-        text = zlib.decompressobj().decompress(rest, budget.left)
+        text = zlib.decompressobj().decompress(payload, budget.left)
     except zlib.error:
         return b''
     budget.spend(len(text))

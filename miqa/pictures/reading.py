@@ -207,7 +207,7 @@ def _opened(source: str | os.PathLike | bytes, name: str | None) -> Iterator[tup
     else:
         name = name or str(source)
         try:
-            stream = open_regular(source, PICTURE_BYTES, what='image file', name=name)
+            stream = open_regular(source, PICTURE_BYTES, kind='image file', name=name)
         except NotARegularFile as error:
             raise UnreadableImage(str(error)) from None
     with stream:

@@ -117,8 +117,8 @@ def read_tiff(stream: BinaryIO) -> Header:
         # Pillow allocates strips as they are stated, up to 2 GB, whatever the height is.
         rows = struct.pack(f'{order}HHQI4x' if big else f'{order}HHII', _ROWS_PER_STRIP, 4, 1, height)
         entries[_ROWS_PER_STRIP] = (4, 1, rows)
-    kept = [entries[tag][2] for tag in sorted(entries.keys() & _KEPT)]
-    directory = struct.pack(order + counting, len(kept)) + b''.join(kept) + bytes(8 if big else 4)
+    kept_values = [entries[tag][2] for tag in sorted(entries.keys() & _KEPT)]
+    directory = struct.pack(order + counting, len(kept_values)) + b''.join(kept_values) + bytes(8 if big else 4)
     compressed = (values_of(_COMPRESSION) or (1,))[0] != 1
     size = min(size, _end_of_pixels(stream, order, {tag: entries[tag] for tag in entries.keys() & _KEPT}, inline, size))
     header.held = size if compressed or bits > 8 else 0

@@ -54,7 +54,7 @@ def benchmark_sections(folder: Path, data_root: str | None) -> list[tuple[str, l
     settings = _settings(folder)
     cells = _read_cells(folder)
     root = data_root or settings['data_root']
-    tables = Markup(read_regular_text(folder / 'tables.html', what='file of tables'))  # noqa: S704  to_html escaped it
+    tables = Markup(read_regular_text(folder / 'tables.html', kind='file of tables'))  # noqa: S704  to_html escaped it
     sections: list[tuple[str, list[str]]] = [
         (f'{folder.name}: tables', [tables, heading('Command') + preformatted(settings['command'])]),
         (f'{folder.name}: intervals', [_intervals(cells), *_parts(folder)]),

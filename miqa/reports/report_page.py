@@ -58,14 +58,14 @@ class Page:
 
 def pictures(*figures: tuple[Figure, str]) -> Markup:
     """Return figures side by side, as inline PNG images; the text is caption and alternative text."""
-    shown = []
+    fragments = []
     for figure, text in figures:
         buffer = io.BytesIO()
         figure.savefig(buffer, format='png', dpi=110, facecolor='white')
         data = base64.b64encode(buffer.getvalue()).decode('ascii')
         # The page shows pictures at their size in points of 110 dpi, down to what the window has room for.
-        shown.append({'data': data, 'width': round(figure.get_figwidth() * 100), 'text': text})
-    return render(_PACKAGE, 'pictures.html', pictures=shown)
+        fragments.append({'data': data, 'width': round(figure.get_figwidth() * 100), 'text': text})
+    return render(_PACKAGE, 'pictures.html', pictures=fragments)
 
 
 def data_table(table: pd.DataFrame, digits: int = 4, caption: str = '') -> Markup:

@@ -321,7 +321,7 @@ def _ending_together() -> Iterator[None]:
         signals.append(number)
         # A second Ctrl-C does not wait for anything.
         for each in before:
-            signal.signal(each, lambda again, _: os._exit(128 + again))
+            signal.signal(each, lambda signal_number, _: os._exit(128 + signal_number))
         # PyTorch's loaders would raise their own error for every worker that ends.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         last = threading.Timer(_SECONDS_FOR_ALL, os._exit, (128 + number,))

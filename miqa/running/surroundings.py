@@ -74,10 +74,10 @@ def cause_in_surroundings(error: BaseException) -> str | None:
 
     Only errors of the system and of libraries count: this project's own are sentences already.
     """
-    seen: set[int] = set()
+    visited: set[int] = set()
     each: BaseException | None = error
-    while each is not None and id(each) not in seen and not isinstance(each, (MIQAError, ValueError)):
-        seen.add(id(each))
+    while each is not None and id(each) not in visited and not isinstance(each, (MIQAError, ValueError)):
+        visited.add(id(each))
         for pattern, sentence in _CAUSES:
             if _comes_from(each, pattern):
                 reason = ' '.join(str(each).split())[:200]

@@ -95,7 +95,7 @@ def find_token(host: str, token_file: str | os.PathLike | None = None) -> str | 
         ValueError: there is none and there must be, or it is too short, or others can read its file.
     """
     if token_file is not None:
-        token = read_regular_text(token_file, 65536, what='token file').strip()
+        token = read_regular_text(token_file, 65536, kind='token file').strip()
         if Path(token_file).stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO) and os.name == 'posix':
             raise ValueError(f'Other users can read the token file {token_file}. Run: chmod 600 {token_file}')
     else:

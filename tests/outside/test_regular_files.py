@@ -63,7 +63,7 @@ def test_a_file_is_read_through_links_and_under_any_name(tmp_path):
 def test_a_missing_file_and_a_path_that_cannot_be_one_are_sentences(tmp_path):
     (tmp_path / 'file').touch()
     for gone in (tmp_path / 'gone', tmp_path / 'file' / 'below'):
-        refused(FileNotFoundError, 'There is no image file .*', open_regular, gone, what='image file')
+        refused(FileNotFoundError, 'There is no image file .*', open_regular, gone, kind='image file')
     refused(NotARegularFile, 'cannot be the path', open_regular, 'a\0b')
 
 

@@ -170,13 +170,13 @@ def _check_named(index: int, name: str, named: dict[int, str], class_names: Sequ
 
 
 def _indices(
-    names: Mapping[str, str], class_names: Sequence[str] | None, what: str, class_count: int | None
+    names: Mapping[str, str], class_names: Sequence[str] | None, subject: str, class_count: int | None
 ) -> dict[str, int]:
     unmatched = set(names.values())
     classes = sorted(unmatched) if class_names is None else list(class_names)
     if class_names is None and _wordnet(unmatched, 1000) is None:
-        check_alike(classes, what)
-        _check_order(classes, what)
+        check_alike(classes, subject)
+        _check_order(classes, subject)
     if class_count is not None and len(classes) != class_count:
         wordnet_classes = _wordnet(unmatched, class_count) if class_names is None else None
         if wordnet_classes is None:
@@ -192,20 +192,20 @@ def _indices(
         positions = _written_otherwise(unmatched, positions) or _wordnet(unmatched, len(classes)) or positions
     if twice := [name for name in sorted(unmatched) if classes.count(name) > 1]:
         raise ValueError(
-            f'{what} {twice[0]!r} matches {classes.count(twice[0])} classes of the machines: give a CSV with filename '
-            'and class_index.'
+            f'{subject} {twice[0]!r} matches {classes.count(twice[0])} classes of the machines: give a CSV with '
+            'filename and class_index.'
         )
     unknown = sorted(unmatched - set(positions))
     if unknown:
         raise ValueError(
-            f'{what} {unknown[0]!r} is none of the {len(classes)} classes of the machines '
+            f'{subject} {unknown[0]!r} is none of the {len(classes)} classes of the machines '
             f'({", ".join(classes[:5])}, ...). Write the names alike, or say in which order the machines count yours: '
             f'--classes {" ".join(unknown[:3])} ...'
         )
     return {picture: positions[name] for picture, name in names.items()}
 
 
-def _check_order(classes: Sequence[str], what: str) -> None:
+def _check_order(classes: Sequence[str], subject: str) -> None:
     """Raise a ValueError where numbers in the names ask for another order than that of the texts.
 
     Programs count ``0 1 10 11 2`` (torchvision's ImageFolder) or ``0 1 2 10 11``, and numbers that do not begin at 0
@@ -218,14 +218,14 @@ def _check_order(classes: Sequence[str], what: str) -> None:
     by_number, by_text = _some(natural), _some(classes)
     if by_number == by_text:  # the numbers do not begin at 0, or some are missing
         raise ValueError(
-            f'{what} names are the numbers {by_text}: nothing tells whether they are indices of the machines or names. '
-            f'As names in this order: --classes {" ".join(classes)}. As indices: give a CSV with filename and '
+            f'{subject} names are the numbers {by_text}: nothing tells whether they are indices of the machines or '
+            f'names. As names in this order: --classes {" ".join(classes)}. As indices: give a CSV with filename and '
             'class_index.'
         )
     raise ValueError(
-        f'{what} names hold numbers, and nothing tells in which order the machines count them: by number ({by_number}) '
-        f'or by text ({by_text}), as torchvision does. By number: --classes {" ".join(map(shlex.quote, natural))}. By '
-        f'text: --classes {" ".join(map(shlex.quote, classes))}.'
+        f'{subject} names hold numbers, and nothing tells in which order the machines count them: by number '
+        f'({by_number}) or by text ({by_text}), as torchvision does. By number: --classes '
+        f'{" ".join(map(shlex.quote, natural))}. By text: --classes {" ".join(map(shlex.quote, classes))}.'
     )
 
 

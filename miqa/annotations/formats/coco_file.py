@@ -24,7 +24,7 @@ class CocoFile:
 
 def read_coco_file(request: Request) -> CocoFile:
     """Read a COCO instance file, with the checks of :func:`miqa.annotations.coco.parse_coco`."""
-    data = read_regular(request.path, what='file of COCO annotations')
+    data = read_regular(request.path, kind='file of COCO annotations')
     annotations = parse_coco(data, request.path)
     remarks = Remarks()
     for sentence, count in annotations.remarks.items():

@@ -48,7 +48,7 @@ class MapFolder:
             ValueError: it is not a map, or not of the picture's size.
         """
         path = self.paths[picture.name]
-        data = read_regular(path, PICTURE_BYTES, what='map of classes')
+        data = read_regular(path, PICTURE_BYTES, kind='map of classes')
         pixels, colours = class_map_and_colours(data, path)
         if pixels.shape != (picture.size[1], picture.size[0]):
             raise ValueError(

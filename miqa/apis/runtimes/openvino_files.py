@@ -92,8 +92,8 @@ def read_model_files(core: openvino.Core, path: str | os.PathLike, keep: str) ->
             raise FileNotFoundError(
                 f'There is no {description} {file}: a model is two files, .xml and .bin, of one name.'
             )
-    text = read_regular(path, _LARGEST_XML, what='OpenVINO file')
-    numbers = read_regular(path.with_suffix('.bin'), WEIGHTS_BYTES, what='file of numbers of the OpenVINO model')
+    text = read_regular(path, _LARGEST_XML, kind='OpenVINO file')
+    numbers = read_regular(path.with_suffix('.bin'), WEIGHTS_BYTES, kind='file of numbers of the OpenVINO model')
     # OpenVINO tries other programs' formats if this file is not its own.
     if not re.match(rb'(\xef\xbb\xbf)?\s*(<\?xml[^>]*\?>\s*)?<net\s', text[:1000]):
         raise CheckpointError(

@@ -72,7 +72,7 @@ def container_of(path: str | os.PathLike) -> Container:
     """
     path = Path(path)
     try:
-        with open_regular(path, None, what='video file') as stream:
+        with open_regular(path, None, kind='video file') as stream:
             head = stream.read(_HEAD_BYTES)
     except NotARegularFile as error:
         raise UnreadableVideo(str(error)) from None
@@ -134,7 +134,7 @@ def lost_packets(path: str | os.PathLike) -> int:
 
     Where bytes are missing, so that all packets behind them are shifted, the shift counts as one.
     """
-    with open_regular(path, None, what='video file') as stream:
+    with open_regular(path, None, kind='video file') as stream:
         layout = _transport_layout(stream.read(_HEAD_BYTES))
         lost = 0
         while layout is not None:

@@ -40,7 +40,7 @@ def structure_of(path: str | os.PathLike, container: Container) -> Structure:
     check = {'mov': _boxes, 'ogg': _pages, 'flv': _tags, 'gif': _trailer, 'apng': _trailer}.get(container.demuxer)
     if check is None:
         return Structure()
-    with open_regular(path, None, what='video file') as stream:
+    with open_regular(path, None, kind='video file') as stream:
         return check(stream, Path(path).stat().st_size)
 
 

@@ -55,5 +55,5 @@ def register_demo_fast(file: str | os.PathLike) -> Path:
 
 def _copied(file: str | os.PathLike, path: Path) -> Path:
     with atomic_write(path) as temporary:
-        copy_regular(file, temporary, WEIGHTS_BYTES, what='model')
+        copy_regular(file, temporary, WEIGHTS_BYTES, kind='model')
     return path

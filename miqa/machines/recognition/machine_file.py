@@ -129,7 +129,7 @@ def machine_from_file(
         UnclearLayout: a ValueError that asks one question: what cannot be found out, and which option says it.
     """
     file = Path(file)
-    check_regular(file, what='file of a network')
+    check_regular(file, kind='file of a network')
     settings = _checked_options(options or {})
     if task is not None:
         check_choice(task, DATABASE_TASKS, 'task')

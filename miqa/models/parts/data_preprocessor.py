@@ -83,22 +83,23 @@ class ViewPreprocessor(BaseDataPreprocessor):
             TypeError: a view is not uint8, or features are not floating point.
             ValueError: a view has another size.
         """
-        given = data['inputs']
-        pixels = {name: self._pixels(name, given[name]) for name in self.sizes if name in given}
+        batch_inputs = data['inputs']
+        pixels = {name: self._pixels(name, batch_inputs[name]) for name in self.sizes if name in batch_inputs}
         if 'image' in self.sizes and 'image' not in pixels and 'region' in pixels:
             pixels['image'] = self.central(pixels['region'])
         inputs = {}
         for name in self.sizes:
             features = name + FEATURES_ENDING
-            if features in given:
-                inputs[features] = self._features(features, given[features])
-                if name + IDENTITY_ENDING in given:
-                    inputs[name + IDENTITY_ENDING] = _stacked(given[name + IDENTITY_ENDING])
+            if features in batch_inputs:
+                inputs[features] = self._features(features, batch_inputs[features])
+                if name + IDENTITY_ENDING in batch_inputs:
+                    inputs[name + IDENTITY_ENDING] = _stacked(batch_inputs[name + IDENTITY_ENDING])
             if name in pixels:
                 inputs[name] = self.normalise(name, pixels[name])
-            elif features not in given:
+            elif features not in batch_inputs:
                 raise KeyError(
-                    f'The batch lacks view {name!r}; it carries {sorted(given)}. Let PackViews in the pipeline make it.'
+                    f'The batch lacks view {name!r}; it carries {sorted(batch_inputs)}. Let PackViews in the pipeline '
+                    'make it.'
                 )
         samples = data.get('data_samples', data.get('data_sample'))
         return {'inputs': inputs, 'data_samples': samples}

@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
             paths = list(itertools.islice(find_images([args.images]), _PICTURES))
         else:
             paths = made_files(Path(folder), _PICTURES, *args.size)
-        pictures = [read_regular(path, PICTURE_BYTES, what='image file') for path in paths]
+        pictures = [read_regular(path, PICTURE_BYTES, kind='image file') for path in paths]
     figures = load_test(model, pictures, args.requests, args.connections)
     rows = [{'figure': name.replace('_', ' '), 'value': value} for name, value in figures.items()]
     yield f'{args.requests} requests over {args.connections} connections, {model.device}', rows
