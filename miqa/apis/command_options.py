@@ -203,21 +203,10 @@ def load_model(args: argparse.Namespace, keep_memory: bool = True) -> MIQAModel:
 
     from .model import MIQAModel
 
-    model = MIQAModel(
-        args.model,
-        task=args.task,
-        label=args.label,
-        weights=args.weights,
-        device=args.device,
-        precision=args.precision,
-        batch_size=args.batch_size,
-        workers=args.workers,
-        compile=args.compile,
-        coverage=args.coverage,
-        thresholds=args.thresholds,
-        decode=getattr(args, 'decode', None),
-        value_range=getattr(args, 'value_range', None),
-    )
+    names = ('task', 'label', 'weights', 'device', 'precision', 'batch_size', 'workers', 'compile', 'coverage')
+    options: dict[str, Any] = {name: getattr(args, name) for name in names}
+    options |= {name: getattr(args, name, None) for name in ('decode', 'value_range')}
+    model = MIQAModel(args.model, thresholds=args.thresholds, **options)
     if keep_memory:
         keep_freed_memory()
     return model
