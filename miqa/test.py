@@ -92,7 +92,7 @@ def main(args: argparse.Namespace | None = None) -> None:
 
     from .apis.zoo.testing_config import config_of_weights
     from .engine import check_data, leave_processes_group, load_config
-    from .engine.experiment import check_said_once
+    from .engine.experiment import check_conflicting_options
     from .engine.launch import one_process_per_folder
     from .engine.provenance import provenance_of
     from .running.allocator import keep_freed_memory
@@ -106,7 +106,7 @@ def main(args: argparse.Namespace | None = None) -> None:
     else:
         config = config_of_weights(args.checkpoint, args.cfg_options)
     trained = provenance_of(args.checkpoint)
-    check_said_once(args.cfg_options, vars(args))
+    check_conflicting_options(args.cfg_options, vars(args))
     if 'label' not in (args.cfg_options or {}):
         config.label = args.label or trained.label or config.label
     if args.data_root:

@@ -190,7 +190,7 @@ def main(args: argparse.Namespace | None = None) -> None:
         check_regular(args.resume, kind='checkpoint file')
     require('torch', 'Training')
     from .engine import build_runner, check_data, leave_processes_group, load_config
-    from .engine.experiment import check_said_once
+    from .engine.experiment import check_conflicting_options
     from .engine.launch import one_process_per_folder
     from .errors import WeightsUnavailable
     from .running.allocator import keep_freed_memory
@@ -202,13 +202,13 @@ def main(args: argparse.Namespace | None = None) -> None:
     use_gpus(args)  # before anything asks CUDA, which settles the choice
     keep_freed_memory()
     config = load_config(args.config, {**schedule_options(args), **(args.cfg_options or {})})
-    check_said_once(args.cfg_options, {**vars(args), 'schedule.lr': args.lr, 'schedule.epochs': args.epochs})
-    for knob in ('label', 'data_root', 'batch_size', 'selection', 'seed'):
-        if getattr(args, knob) is not None:
-            config[knob] = getattr(args, knob)
-    for knob in ('lr', 'epochs'):
-        if getattr(args, knob) is not None:
-            config.schedule[knob] = getattr(args, knob)
+    check_conflicting_options(args.cfg_options, {**vars(args), 'schedule.lr': args.lr, 'schedule.epochs': args.epochs})
+    for name in ('label', 'data_root', 'batch_size', 'selection', 'seed'):
+        if getattr(args, name) is not None:
+            config[name] = getattr(args, name)
+    for name in ('lr', 'epochs'):
+        if getattr(args, name) is not None:
+            config.schedule[name] = getattr(args, name)
     if args.deterministic:
         config.randomness = {'seed': config.seed, 'deterministic': True}
         config.env_cfg.cudnn_benchmark = False

@@ -16,7 +16,7 @@ from joblib import delayed
 from PIL import Image
 from tqdm.auto import tqdm
 
-from miqa.distortions.records import settle_settings
+from miqa.distortions.records import store_settings
 from miqa.keeping import atomic_write, write_json
 from miqa.keeping.versions import versions_in_use
 from miqa.labelling import ScoreOptions, label_database
@@ -69,7 +69,7 @@ def make_pictures(
     photos = list(installed_photos() if photos is None else photos)
     photos = in_order(photos, seed)
     settings = build_settings('demo', [photo.source for photo in photos], distortions, seed, short_side=SHORT_SIDE)
-    settle_settings(image_task_folder(root, 'cls'), settings)
+    store_settings(image_task_folder(root, 'cls'), settings)
     calls = [delayed(_make_source)(photo, number, root, distortions, seed) for number, photo in enumerate(photos)]
     results = run_parallel(calls, jobs)
     count = sum(tqdm(results, total=len(calls), desc='pictures', unit='photograph', disable=not progress))

@@ -16,7 +16,7 @@ from miqa.taxonomy import DISTORTIONS
 
 
 def build_settings(purpose: str, sources: Sequence[str], distortions: int, seed: int, **settings) -> dict:
-    """Return what a demo database is made by, for :func:`miqa.distortions.records.settle_settings`.
+    """Return what a demo database is made by, for :func:`miqa.distortions.records.store_settings`.
 
     Args:
         purpose: which demo it is.

@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from miqa.datasets import read_split
-from miqa.distortions.records import settle_settings
+from miqa.distortions.records import store_settings
 from miqa.keeping import atomic_write, write_json
 from miqa.layout import (
     SPLIT_COLUMNS,
@@ -98,7 +98,7 @@ def make_scenes(
         raise ValueError(f'A database needs at least 2 scenes, one to train and one to test; not {scenes}.')
     root, photos = Path(root), outlined_photos()
     settings = build_settings('demo scenes', [photo.source for photo in photos], distortions, seed, scenes=scenes)
-    settle_settings(image_task_folder(root, 'det'), settings)
+    store_settings(image_task_folder(root, 'det'), settings)
     training, held_out = divide_photos(photos, VAL_SHARE, generator_for(seed, 'photographs of scenes'))
     tested = max(1, round(VAL_SHARE * scenes))
     composed = {

@@ -28,7 +28,7 @@ from miqa.taxonomy import (
 
 from .few_versions import check_count, plan_versions
 from .make_one import VersionPlan, make_versions_of
-from .records import settle_settings
+from .records import store_settings
 from .severities import LEVEL_RANKS, candidates
 from .sources import Source
 from .ticks import followed
@@ -128,7 +128,7 @@ def build_versions(
         for place, source in enumerate(sources):
             names, few_pairs = plan_versions(place, count_each, plan.distortions)
             plans[source.image_id] = plan._replace(distortions=names, pairs=few_pairs)
-    settle_settings(folder, settings)
+    store_settings(folder, settings)
     part = f'shard-{number}-of-{count}'
     mine = shard_of(sources, shard)
 

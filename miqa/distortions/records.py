@@ -32,7 +32,7 @@ def versions() -> dict[str, str]:
     return versions_in_use(_PACKAGES)
 
 
-def settle_settings(folder: Path, settings: dict) -> None:
+def store_settings(folder: Path, settings: dict) -> None:
     """Write the settings of a database, or check that they are those it was started with.
 
     Several shards may start at once: the first one writes the file, the others compare.

@@ -1,7 +1,7 @@
 """Training and testing: processes, precision, schedule, loops, hooks, and the runner around MMEngine."""
 
 from .bad_images import ReportBadImages
-from .experiment import build_runner, check_data, load_config, settle
+from .experiment import build_runner, check_data, load_config, resolve_config
 from .finite import LossNotFinite, StopAtNonFinite
 from .hooks import RecordEnvironment, SeedEveryStep, ShareBuffers
 from .launch import leave_processes_group
@@ -29,6 +29,6 @@ __all__ = [
     'leave_processes_group',
     'load_config',
     'selected_on',
-    'settle',
+    'resolve_config',
     'warmup_cosine',
 ]

@@ -25,10 +25,10 @@ from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice, did_you_mean
 
 from .launch import ddp_options, start_processes_group
 from .precision import mixed_precision
-from .selection import settle_selection
+from .selection import resolve_selection
 
 #: Knobs at the top of every config (configs/_base_/default_runtime.py).
-KNOBS = ('task', 'label', 'data_root', 'batch_size', 'seed')
+RUN_OPTIONS = ('task', 'label', 'data_root', 'batch_size', 'seed')
 
 
 def load_config(path: str | Path, options: Mapping | None = None) -> Config:
@@ -92,7 +92,7 @@ def _options_of(kind: object) -> set[str] | None:
     return options_of(registered)
 
 
-def check_said_once(options: Mapping | None, flags: Mapping) -> None:
+def check_conflicting_options(options: Mapping | None, flags: Mapping) -> None:
     """Raise a ValueError if ``--cfg-options`` says something else than an option of its own for the same key.
 
     Args:
@@ -106,31 +106,31 @@ def check_said_once(options: Mapping | None, flags: Mapping) -> None:
             raise ValueError(f'--{name} says {own}, but --cfg-options {key}={value}. Leave one of them out.')
 
 
-def settle(config: Config, processes: int = 1) -> Config:
-    """Return a copy of ``config`` in which the knobs have reached every place that they decide.
+def resolve_config(config: Config, processes: int = 1) -> Config:
+    """Return a copy of ``config`` with its options applied everywhere.
 
     A value that is written out in such a place stays: ``test_dataloader.dataset.label`` may differ from ``label``.
 
     Args:
-        config: with the knobs of :data:`KNOBS` and ``schedule``.
+        config: with the options of :data:`RUN_OPTIONS` and ``schedule``.
         processes: how many processes share ``batch_size``.
 
     Raises:
-        KeyError: a knob is missing.
+        KeyError: an option is missing.
         ValueError: a task, label or selection is unknown, or ``batch_size`` cannot be shared equally.
     """
     config = copy.deepcopy(config)
-    missing = [name for name in (*KNOBS, 'schedule') if name not in config]
+    missing = [name for name in (*RUN_OPTIONS, 'schedule') if name not in config]
     if missing:
         raise KeyError(f'The config lacks {", ".join(missing)}; build on configs/_base_/default_runtime.py.')
     check_choice(config.task, DATABASE_TASKS, 'task')
     check_choice(config.label, LABELS, 'label')
-    settle_selection(config)
-    _settle_label(config)
+    resolve_selection(config)
+    _resolve_label(config)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         dataset = config[name]['dataset']
-        for knob in ('task', 'label', 'data_root'):
-            dataset.setdefault(knob, config[knob])
+        for name in ('task', 'label', 'data_root'):
+            dataset.setdefault(name, config[name])
         config[name].setdefault('collate_fn', {'type': STACK_SAMPLES})
         _fit_machine(config[name])
     config.train_dataloader.dataset.setdefault('seed', config.seed)
@@ -156,15 +156,15 @@ def check_data(config: Config, *parts: str) -> None:
         config: as :func:`load_config` gives it.
         parts: which of ``train``, ``val`` and ``test`` are needed.
     """
-    settled = settle(config)
+    resolved = resolve_config(config)
     for part in parts:
-        dataset = settled[f'{part}_dataloader']['dataset']
+        dataset = resolved[f'{part}_dataloader']['dataset']
         check = getattr(DATASETS.get(dataset['type']), 'check_place', None)
         if check is not None:
             check(dataset['data_root'], dataset['task'], dataset.get('split', 'train'))
 
 
-def _settle_label(config: Config) -> None:
+def _resolve_label(config: Config) -> None:
     """Tell a network with heads for several labels which one to score."""
     network = config.model.get('network')
     if isinstance(network, dict) and 'heads' in network:
@@ -219,7 +219,7 @@ def build_runner(
     from .runner import QualityRunner  # imports torch's models: not needed to read a config
 
     processes = start_processes_group(launcher)
-    config = settle(config, processes)
+    config = resolve_config(config, processes)
     for name in ('train_dataloader', 'val_dataloader'):
         pipelines = (config[part].dataset.get('pipeline') or () for part in (name, 'test_dataloader'))
         check_cached_pixels(*pipelines)

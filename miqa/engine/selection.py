@@ -25,8 +25,8 @@ ON_TEST_SPLIT = 'test'  # The paper's recipe: the weights are those that score b
 CHOSEN_ON_TEST = "the test split itself, as in the paper's recipe, which flatters the test scores"
 
 
-def settle_selection(config: ConfigDict) -> None:
-    """Let the knob ``selection`` reach the datasets of training and validation.
+def resolve_selection(config: ConfigDict) -> None:
+    """Apply the option ``selection`` to the datasets of training and validation.
 
     A share, such as 0.1, sets that share of the training split's sources apart: they do not train, they choose
     ``best.pth``, and the test split is not used before the test. ``'test'`` is the paper's recipe. What a config

@@ -136,7 +136,7 @@ def prepare_pictures(
 def _without_annotations(folder: Path, root, task: str, names: Sequence[str]) -> OwnPictures:
     if IMAGE_TASKS[task] == 'cls':
         return _by_stem(folder, names)
-    numbers = _settled_numbers(root, task, names)
+    numbers = _stored_numbers(root, task, names)
     return _numbered(folder, {name: (numbers[name], MaskRecipe('saliency')) for name in names})
 
 
@@ -166,7 +166,7 @@ def _store_coco(read: CocoFile, request: Request, root, task: str) -> OwnPicture
     paths = [picture.path for picture in request.pictures]
     sources = plan_sources(paths, task, annotations, headers=request.pictures)
     _check_objects(sum(len(annotations.objects[annotations.find(str(path))]) for path in paths), request)
-    _settle(truth, read.data, str(request.path))
+    _write_once(truth, read.data, str(request.path))
     below = {str(picture.path): picture.name for picture in request.pictures}
     names = {source.image_id: below[source.path] for source in sources}
     return OwnPictures(sources, names, True, read.remarks.lines(), replace(annotations, path=str(truth)))
@@ -175,11 +175,11 @@ def _store_coco(read: CocoFile, request: Request, root, task: str) -> OwnPicture
 def _store_objects(read: ReadObjects, request: Request, root, task: str) -> OwnPictures:
     truth, pictures = ground_truth_path(root, task), request.pictures
     check_turned(pictures, str(request.path), [read.sizes.get(picture.name) for picture in pictures])
-    numbers = _settled_numbers(root, task, [picture.name for picture in pictures])
+    numbers = _stored_numbers(root, task, [picture.name for picture in pictures])
     data = json.dumps(coco_content(pictures, read.objects, read.categories, numbers), indent=1, ensure_ascii=False)
     annotations = replace(parse_coco(data.encode(), request.path), path=str(truth))
     _check_objects(sum(map(len, annotations.objects.values())), request)
-    _settle(truth, data.encode(), str(request.path))
+    _write_once(truth, data.encode(), str(request.path))
     recipes = {picture.name: numbers[picture.name] for picture in pictures}
     own = _numbered(request.folder, {name: (n, coco_recipe(annotations, n)) for name, n in recipes.items()})
     total = sum(map(len, annotations.objects.values()))
@@ -224,10 +224,10 @@ def _store_maps(read: MapFolder, request: Request, root, task: str) -> OwnPictur
     try:
         for picture in request.pictures:
             copy = target / f'{called[picture.name]}.png'
-            if _settle(copy, read.read(picture), str(read.paths[picture.name])):
+            if _write_once(copy, read.read(picture), str(read.paths[picture.name])):
                 copies.append(copy)
         read.check()
-        if read.names is not None and _settle(
+        if read.names is not None and _write_once(
             target / NAMES_FILE, ''.join(f'{name}\n' for name in read.names).encode(), str(request.path)
         ):
             copies.append(target / NAMES_FILE)
@@ -260,7 +260,7 @@ def _sized(folder: Path, names: Sequence[str], left_out: SkippedFiles) -> list[P
     return pictures
 
 
-def _settled_numbers(root, task: str, names: Sequence[str]) -> Mapping[str, int]:
+def _stored_numbers(root, task: str, names: Sequence[str]) -> Mapping[str, int]:
     path = image_task_folder(root, task) / NUMBERS_FILE
     numbered = _read_numbers(path) if path.is_file() else None
     numbers = number_pictures(names, numbered)
@@ -279,7 +279,7 @@ def _read_numbers(path: Path) -> dict[str, int]:
     return numbers
 
 
-def _settle(path: Path, content: bytes, origin: str) -> bool:
+def _write_once(path: Path, content: bytes, origin: str) -> bool:
     """Write ground truth, unless it is there; other ground truth is never replaced. Return True if it is new."""
     if path.is_file():
         if read_regular(path) != content:
@@ -301,7 +301,7 @@ def _write_classes(path: Path, rows: Sequence[tuple[str, str, int]]) -> None:
         if any(sign in name for sign in ',"\r\n'):
             name = '"' + name.replace('"', '""') + '"'
         lines.append(f'{name},{index}\n')
-    _settle(path, ''.join(lines).encode(), 'the annotations')
+    _write_once(path, ''.join(lines).encode(), 'the annotations')
 
 
 def _size_of(path: Path) -> tuple[int, int] | None:

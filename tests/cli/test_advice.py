@@ -15,7 +15,7 @@ from helpers_tools import home_of, parsed
 from miqa.cli.main import COMMANDS, build_parser
 from miqa.datasets import open_index
 from miqa.engine import build_runner, load_config
-from miqa.engine.experiment import check_said_once
+from miqa.engine.experiment import check_conflicting_options
 from miqa.engine.precision import mixed_precision
 from miqa.machines import ResponseFolder
 from miqa.running.command_line import ConfigOptions, ToolParser, as_typed
@@ -116,11 +116,11 @@ def test_training_repeats_the_users_options_in_the_command_that_tests(monkeypatc
 
 
 def test_an_option_that_is_said_twice_and_differently_is_a_sentence():
-    check_said_once({'label': 'accuracy'}, {'label': 'accuracy', 'seed': None})
+    check_conflicting_options({'label': 'accuracy'}, {'label': 'accuracy', 'seed': None})
     with pytest.raises(ValueError, match='--label says composite, but --cfg-options label=accuracy'):
-        check_said_once({'label': 'accuracy'}, {'label': 'composite'})
+        check_conflicting_options({'label': 'accuracy'}, {'label': 'composite'})
     with pytest.raises(ValueError, match='--lr says 0.1, but --cfg-options schedule.lr=0.2'):
-        check_said_once({'schedule.lr': 0.2}, {'schedule.lr': 0.1})
+        check_conflicting_options({'schedule.lr': 0.2}, {'schedule.lr': 0.1})
 
 
 def test_an_unknown_key_of_a_class_is_a_sentence_with_the_nearest_one(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from helpers_refusals import refused
 from mmengine.config import ConfigDict
 
-from miqa.engine import experiment, load_config, settle
+from miqa.engine import experiment, load_config, resolve_config
 from miqa.engine.launch import start_processes_group
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -24,7 +24,7 @@ def config():
 @pytest.mark.parametrize('path', FULL, ids=lambda path: path.stem)
 def test_every_method_and_task_has_a_config_of_at_most_ten_lines(path):
     assert len(path.read_text(encoding='utf-8').splitlines()) <= 10
-    config = settle(load_config(path), processes=2)
+    config = resolve_config(load_config(path), processes=2)
     assert config.task == path.stem.rsplit('_', 1)[1]
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         assert config[name].dataset.task == config.task
@@ -33,7 +33,7 @@ def test_every_method_and_task_has_a_config_of_at_most_ten_lines(path):
 
 
 def test_the_recipe_is_the_papers(config):
-    config = settle(config, processes=2)
+    config = resolve_config(config, processes=2)
     recipe = {'type': 'AdamW', 'lr': 1e-4, 'betas': (0.9, 0.999), 'eps': 1e-8, 'weight_decay': 1e-4}
     assert config.optim_wrapper.optimizer == {**recipe, 'fused': True}  # how it is computed
     assert config.schedule == {'epochs': 5, 'lr': 1e-4, 'warmup_epochs': 1, 'warmup_lr': 5e-6, 'final_lr': 1e-8}
@@ -46,9 +46,9 @@ def test_the_recipe_is_the_papers(config):
 def test_the_label_is_one_option_a_value_in_its_place_stays_and_the_given_config_is_left_alone(config):
     def labels():
         before = config.pretty_text
-        settled = settle(config)
+        resolved = resolve_config(config)
         assert config.pretty_text == before
-        return [settled[f'{part}_dataloader'].dataset.label for part in ('train', 'val', 'test')]
+        return [resolved[f'{part}_dataloader'].dataset.label for part in ('train', 'val', 'test')]
 
     config.label = 'consistency'
     assert labels() == ['consistency'] * 3
@@ -58,8 +58,8 @@ def test_the_label_is_one_option_a_value_in_its_place_stays_and_the_given_config
 
 def test_the_batch_is_shared_by_processes_and_accumulation_steps(config):
     config.optim_wrapper.accumulative_counts = 4
-    assert settle(config, processes=8).train_dataloader.batch_size == 8
-    refused(ValueError, 'batch_size 256 is not divisible by 3 processes', settle, config, processes=3)
+    assert resolve_config(config, processes=8).train_dataloader.batch_size == 8
+    refused(ValueError, 'batch_size 256 is not divisible by 3 processes', resolve_config, config, processes=3)
 
 
 def test_a_wrong_path_names_the_nearest_config():

@@ -11,7 +11,7 @@ from mmengine.logging import MessageHub
 
 from machine_iqa import MIQAModel
 from miqa.benchmark.folds import cross_validate
-from miqa.engine import StopEarly, build_runner, load_config, selected_on, settle
+from miqa.engine import StopEarly, build_runner, load_config, resolve_config, selected_on
 from miqa.registry import DATASETS
 
 
@@ -25,9 +25,9 @@ def tiny(path, root, more=''):
 
 
 def datasets(config):
-    settled = settle(config)
+    resolved = resolve_config(config)
     names = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-    return [DATASETS.build(settled[name].dataset) for name in names]
+    return [DATASETS.build(resolved[name].dataset) for name in names]
 
 
 def sources(dataset):
@@ -44,20 +44,20 @@ def test_three_splits_share_no_photograph_and_the_test_split_stays_whole(root, t
 
 def test_every_shipped_config_selects_apart_from_its_test_split():
     for path in sorted([*CONFIGS.glob('*.py'), *(CONFIGS / 'distill').glob('*.py'), *(CONFIGS / 'mini').glob('*.py')]):
-        config = settle(load_config(path))
+        config = resolve_config(load_config(path))
         assert config.val_dataloader.dataset.part == 'select' and config.val_dataloader.dataset.split == 'train', path
         assert config.test_dataloader.dataset.split == 'val' and 'part' not in config.test_dataloader.dataset, path
 
 
 def test_what_chose_the_weights_is_said_in_words(root, tmp_path):
-    assert '30% of the training photographs' in selected_on(settle(tiny(tmp_path, root, 'selection = 0.3\n')))
-    assert 'the test split itself' in selected_on(settle(tiny(tmp_path, root, "selection = 'test'\n")))
+    assert '30% of the training photographs' in selected_on(resolve_config(tiny(tmp_path, root, 'selection = 0.3\n')))
+    assert 'the test split itself' in selected_on(resolve_config(tiny(tmp_path, root, "selection = 'test'\n")))
 
 
 @pytest.mark.parametrize('value', ['0', '1.5', 'True', "'val'"])
 def test_a_selection_that_is_no_share_is_a_sentence(value, root, tmp_path):
     with pytest.raises(ValueError, match="selection is a share of the training sources between 0 and 1, or 'test'"):
-        settle(tiny(tmp_path, root, f'selection = {value}\n'))
+        resolve_config(tiny(tmp_path, root, f'selection = {value}\n'))
 
 
 def stopped_after(scores, patience):

@@ -46,7 +46,7 @@ def main():
     args = parse_arguments()
     keep_freed_memory()
     from miqa.engine import load_config
-    from miqa.engine.experiment import settle
+    from miqa.engine.experiment import resolve_config
     from miqa.engine.feature_cache import cache_features
     from miqa.models import load_checkpoint
     from miqa.registry import DATASETS, MODELS
@@ -55,7 +55,7 @@ def main():
     options = dict(args.cfg_options or {})
     if args.data_root:
         options['data_root'] = args.data_root
-    config = settle(load_config(args.config, options))
+    config = resolve_config(load_config(args.config, options))
     model = MODELS.build(config.model)
     frozen = getattr(model.network, 'frozen_encoders', dict)()
     if not frozen:
