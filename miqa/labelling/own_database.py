@@ -13,7 +13,6 @@ from typing import Any
 from miqa.distortions.build import build_versions
 from miqa.distortions.captured import build_captured
 from miqa.distortions.few_versions import check_count, plan_versions
-from miqa.distortions.sources import Source
 from miqa.errors import MIQAError
 from miqa.layout import FILED_LABELS, ground_truth_path, responses_folder
 from miqa.machines import Machine, build_machine, list_sources, run_machine, shard_of
@@ -281,7 +280,8 @@ def _make_images(job: LabelJob, own: OwnPictures, left_out: SkippedFiles, line: 
             )
             for source in own.sources
         }
-        build_captured(_mine(scenes, own.sources, job), job.root, job.task, progress=line)
+        mine = {source.image_id: scenes[source.image_id] for source in shard_of(list(own.sources), job.shard)}
+        build_captured(mine, job.root, job.task, progress=line)
         return
     report = build_versions(
         own.sources,
@@ -299,10 +299,6 @@ def _make_images(job: LabelJob, own: OwnPictures, left_out: SkippedFiles, line: 
     )
     for name, reason in report.bad:
         left_out.note(f'{name}: {reason}')
-
-
-def _mine(scenes: dict, sources: Sequence[Source], job: LabelJob) -> dict:
-    return {source.image_id: scenes[source.image_id] for source in shard_of(list(sources), job.shard)}
 
 
 def _split(job: LabelJob, notes: list[str]) -> dict[str, int]:

@@ -49,7 +49,7 @@ def read_cvat(request: Request) -> ReadObjects:
             f'{path} is not the file "CVAT for images 1.1" but a {root.tag!r} with {len(entries)} images: export that, '
             'or COCO.'
         )
-    unknown = Counter(shape.tag for entry in entries for shape in entry if not _is_known(shape.tag))
+    unknown = Counter(shape.tag for entry in entries for shape in entry if shape.tag not in {*_READERS, *_WITHOUT_AREA})
     if unknown:
         listed = ', '.join(f'{count} {kind}' for kind, count in sorted(unknown.items()))
         raise ValueError(
@@ -79,10 +79,6 @@ def read_cvat(request: Request) -> ReadObjects:
                      without[0] if without else '', len(without))  # fmt: skip
     read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
     return read
-
-
-def _is_known(kind: str) -> bool:
-    return kind in _READERS or kind in _WITHOUT_AREA
 
 
 def _objects(entry: ElementTree.Element, picture: Picture, where: str, read: ReadObjects) -> list[LabelledBox]:

@@ -27,11 +27,6 @@ DEFAULT_METHODS, OTHER_METHOD, DEFAULT_LABEL = {'cls': LITE}, 'ra_miqa', 'compos
 _WEIGHT_ENDINGS = ('.pth', '.pt', '.tar', '.safetensors', '.ckpt', '.bin', *FORMATS)
 
 
-def default_method(task: str | None = None) -> str:
-    """Return the name of the default model."""
-    return DEFAULT_METHODS.get(task or DEFAULT_TASK, OTHER_METHOD)
-
-
 def name_and_weights(
     model: str | os.PathLike | None, weights: str | os.PathLike | None = None
 ) -> tuple[str | None, str | os.PathLike | None]:
@@ -80,7 +75,7 @@ def locate(name: str | None, task: str | None, label: str | None, weights: str |
         if not path.exists():
             raise FileNotFoundError(f'There is no weights file {path}.')
         return path
-    method = method_name(name or default_method(task))
+    method = method_name(name or DEFAULT_METHODS.get(task or DEFAULT_TASK, OTHER_METHOD))
     if method in DEMOS:
         return demo_weights(method, task)
     if method == LITE:

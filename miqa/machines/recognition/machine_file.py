@@ -245,7 +245,7 @@ def _detector(
     if trials.pictures and not _fixed(metadata, settings):
         # The way into the input is looked for last: it changes least.
         places = [chosen._replace(convention=c) for c in _allowed(chosen.convention.other_places(), settings)]
-        chosen = replace_candidate(places, trials)
+        chosen = trials.best(places)[0]
         evidence = trials.evidence([chosen], ROUNDS[-1][0])[chosen]
     size = sizes[0]
     if trials.pictures and not origin and chosen.convention.resize != 'kept':
@@ -263,11 +263,6 @@ def _detector(
     if chosen.reading.classes is not None and chosen.reading.classes != len(class_names or ()):
         recognised.config['layout_options']['classes'] = chosen.reading.classes
     return recognised
-
-
-def replace_candidate(candidates: Sequence[Candidate], trials: Trials) -> Candidate:
-    """Return the best of candidates."""
-    return trials.best(candidates)[0]
 
 
 def _fixed(metadata: FileMetadata, settings: Mapping) -> bool:
