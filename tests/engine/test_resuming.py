@@ -119,7 +119,7 @@ def test_a_run_that_begins_anew_keeps_what_was_there(run_folder, config, whole):
 def test_another_batch_size_goes_on_after_the_samples_that_were_seen(run_folder, config):
     # Two steps of 8 were seen of the second epoch: it goes on at its fifth step of 4.
     said = train(config, run_folder, resume='auto', batch_size=4)
-    assert 'Batch size or schedule changed: the run goes on at step 14 of the new schedule.' in said
+    assert 'Batch size or schedule changed: the run continues at step 14 of the new schedule.' in said
     checkpoint = read_checkpoint(run_folder / 'latest.pth')
     assert checkpoint['meta']['iter'] == 20
     assert checkpoint['meta']['epoch'] == 2

@@ -52,7 +52,7 @@ def check_cached_pixels(cached: Sequence[Mapping], plain: Sequence[Mapping]) -> 
         expected = {'size': 288, 'interpolation': 'bilinear', **resizes[0]}
         if any(resize[key] != expected[key] for key in resize):
             raise ValueError(
-                f'The feature cache {about.parent} is of pictures with a short side of {resize["size"]} '
+                f'The feature cache {about.parent} is of pictures with a short side of {resize["size"]} pixels '
                 f'({resize["interpolation"]}), but the config resizes to {expected["size"]} '
                 f'({expected["interpolation"]}). Delete the folder. {_HINT}'
             )
