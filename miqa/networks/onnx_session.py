@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ _CPU = 'CPUExecutionProvider'
 #: What the weights and tensors of limited sessions may take on the CPU, in bytes, and those of vision models, which run
 #: on large pictures and many at a time: a file from elsewhere may ask for tensors of any size.
 MOST_MEMORY, MOST_MEMORY_OF_MACHINES = 4 << 30, 16 << 30
+#: Seconds that the first run of a session may take: how often a stranger's loops go round is known when they run.
+FIRST_RUN_SECONDS = 1200.0
 #: Type of device -> ONNX Runtime's provider for it. TensorRT builds its engine at the first batch, for minutes.
 PROVIDERS = {'cpu': _CPU, 'cuda': 'CUDAExecutionProvider', 'tensorrt': 'TensorrtExecutionProvider'}
 _DEVICES = {provider: name for name, provider in PROVIDERS.items()}
@@ -104,7 +107,7 @@ class OnnxSession:
 
     def __init__(self, session: onnxruntime.InferenceSession, options: tuple):
         self._session, self._options, self._state = session, options, _state_of(options[0])
-        self._opened = OpeningProcess()
+        self._opened, self._has_run, self._first = OpeningProcess(), False, None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
@@ -114,14 +117,32 @@ class OnnxSession:
 
         Raises:
             CheckpointError: the process was forked since: the session would wait for threads of the parent for ever,
-                and so does one that is opened anew after a fork.
+                and so does one that is opened anew after a fork. Or its first run has not ended in time.
         """
         if self._opened.forked():
             raise CheckpointError(
                 f'{self._options[0]} was opened before the process was forked, and ONNX Runtime cannot compute after '
                 "it. Open it in the process that uses it, or start processes by multiprocessing.get_context('spawn')."
             )
-        return self._session.run(names, feeds)
+        if self._has_run:
+            return self._session.run(names, feeds)
+        options = self._first = self._first or require('onnxruntime', 'Running an ONNX file').RunOptions()
+        timer = threading.Timer(FIRST_RUN_SECONDS, setattr, (options, 'terminate', True))
+        timer.daemon = True
+        timer.start()
+        try:
+            outputs = self._session.run(names, feeds, options)
+        except Exception as error:
+            if options.terminate:
+                raise CheckpointError(
+                    f'{self._options[0]} has computed for {FIRST_RUN_SECONDS:g} seconds without an end, and is given '
+                    'up. Does it hold a loop that never ends?'
+                ) from error
+            raise
+        finally:
+            timer.cancel()
+        self._has_run = True
+        return outputs
 
     def __reduce__(self) -> tuple:
         return _opened_again, (self._options, self._state)

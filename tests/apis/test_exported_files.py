@@ -245,6 +245,20 @@ def test_loops_of_a_machine_are_run_up_to_a_number_of_rounds(tmp_path):
             refused(CheckpointError, 'a loop of more than 1,000,000 rounds', open_onnx, path)
 
 
+def test_a_loop_whose_rounds_are_computed_ends_with_its_time(tmp_path, monkeypatch):
+    rounds = [
+        helper.make_node('ReduceMax', ['q'], ['most'], keepdims=0),
+        helper.make_node('Mul', ['most', 'many'], ['product']),
+        helper.make_node('Cast', ['product'], ['times'], to=INT64),
+    ]
+    numbers = [number('many', np.float32(1e12)), number('yes', np.bool_(True))]
+    session, _ = open_onnx(write(tmp_path / 'x.onnx', *rounds, endless(), mean='q', numbers=numbers))
+    monkeypatch.setattr(onnx_session, 'FIRST_RUN_SECONDS', 0.1)
+    for value in (7, 0):  # what was given up is not tried again
+        with pytest.raises(CheckpointError, match=r'x\.onnx has computed for 0\.1 seconds without an end'):
+            session.run(None, {'pixels': np.full((1, 3, 64, 64), value, np.uint8)})
+
+
 def test_numbers_of_a_machine_may_lie_beside_it_and_nowhere_else(tmp_path):
     (tmp_path / 'w.data').write_bytes(np.full(16, 2, np.float32).tobytes())
     nodes = [
