@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -280,6 +281,15 @@ def _machine_facts(value: object) -> MachineFacts:
     if not isinstance(name, str) or not isinstance(fingerprint, str):
         raise ValueError('the machine has no name or fingerprint')
     return MachineFacts(name, None if classes is None else tuple(classes), count, fingerprint)
+
+
+def load_gate(path: str | os.PathLike) -> tuple[Gate, Callable[..., GateModel] | None]:
+    """Return the threshold that ``path`` names, and for a gate of one's own what opens its model of pictures alone."""
+    place = gate_place(path)
+    if not place.is_dir():
+        return Gate.load(place), None
+    folder = GateFolder.open(place)
+    return folder.thresholds[BEFORE], partial(folder.model, None)
 
 
 class _GatePicture(NamedTuple):

@@ -23,7 +23,7 @@ class FrameFilter:
 
     Args:
         model: a name, a path or an object: as for :class:`miqa.apis.MIQAModel`.
-        gate: of :func:`miqa.apis.fit_gate`, or its file.
+        gate: of :func:`miqa.apis.fit_gate`, or its file; or the folder of a gate of your own, which brings its model.
         threshold: instead of a gate: the lowest score that passes.
         batch_size: frames that are scored together; more than 1 is faster and waits for as many frames.
         options: further arguments of :class:`miqa.apis.MIQAModel`.
@@ -48,9 +48,13 @@ class FrameFilter:
             raise ValueError('Give either a gate or a threshold.')
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
+        if isinstance(gate, (str, os.PathLike)):
+            from miqa.apis.gate_model import load_gate
+
+            gate, own = load_gate(gate)
+            model = own() if own is not None and model is None else model
         self.model = load_scorer(model, **options)
         if gate is not None:
-            gate = gate if isinstance(gate, Gate) else Gate.load(gate)
             if (identity := getattr(self.model, 'identity', None)) is not None:
                 gate.check_model(identity)
             self.threshold = gate.threshold

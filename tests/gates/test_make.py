@@ -19,6 +19,7 @@ from miqa.apis.inputs import to_rgb
 from miqa.cli.main import main
 from miqa.errors import CheckpointError
 from miqa.gates.worth import Interval
+from miqa.integrations.frames import FrameFilter
 from miqa.machines import build_machine, load_machine_configs
 from miqa.machines.base import DetectionPrediction
 from miqa.networks.onnx_session import open_onnx
@@ -241,10 +242,12 @@ def test_a_machine_without_names_of_classes_is_compared_by_their_number(gate, sh
 
 @pytest.mark.parametrize('place', ['mygate', 'mygate/gate.json', 'fit', 'fit/gate.json'])
 def test_a_gate_is_shown_by_its_folder_and_by_its_file(gate, shots, capsys, place):
-    GateFolder.open(gate).thresholds[AFTER].save(shots / 'fit' / 'gate.json')
+    GateFolder.open(gate).thresholds[BEFORE].save(shots / 'fit' / 'gate.json')
     main(['gate', 'show', str(shots / place)])
     out = capsys.readouterr().out
     assert out.startswith('A gate for eyes' if 'mygate' in place else 'Pictures with a score')
+    model = None if 'mygate' in place else GateFolder.open(gate).model()
+    assert FrameFilter(model, gate=shots / place).threshold == GateFolder.open(gate).thresholds[BEFORE].threshold
 
 
 def test_the_file_of_a_gate_without_its_heads_is_not_one_of_gate_fit(gate, tmp_path, capsys):

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,7 +101,12 @@ class RealTimeIQA:
         if on_alert is not None and alert_below is None:
             raise ValueError('on_alert needs a threshold: say alert_below=...')
         self.alert_below, self.on_alert, self.smoothing = alert_below, on_alert, smoothing
-        self.gate, own = _loaded(gate)
+        own: Callable[..., Scorer] | None = None
+        if isinstance(gate, (str, os.PathLike)):
+            from miqa.apis.gate_model import load_gate
+
+            gate, own = load_gate(gate)
+        self.gate = gate
         if own is not None and model is None:
             model = own(**{name: options.pop(name) for name in ('batch_size', 'workers') if name in options})
         self.model = load_scorer(model, **options)
@@ -209,21 +213,6 @@ class RealTimeIQA:
         if reason:
             logger.info(f'No window is opened. {reason}')
         return not reason
-
-
-def _loaded(gate: Gate | str | os.PathLike | None) -> tuple[Gate | None, Callable[..., Scorer] | None]:
-    """Return the threshold, and for a gate of your own what opens its model."""
-    if not isinstance(gate, (str, os.PathLike)):
-        return gate, None
-    from miqa.apis.gate_model import BEFORE, GateFolder, gate_place
-
-    place = gate_place(gate)
-    if not place.is_dir():
-        from miqa.apis.gate_threshold import Gate
-
-        return Gate.load(place), None
-    folder = GateFolder.open(place)
-    return folder.thresholds[BEFORE], partial(folder.model, None)
 
 
 class _Counter:
