@@ -219,10 +219,10 @@ def test_an_editable_install_works_beside_a_clone_called_miqa(tmp_path):
 def core_environment(unpacked, tmp_path_factory):
     """An environment made from nothing but the wheel and what pip fetches for it."""
     folder = tmp_path_factory.mktemp('core')
-    subprocess.run([sys.executable, '-m', 'venv', str(folder / 'env')], check=True)
+    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', str(folder / 'env')], check=True)
     (wheel,) = unpacked.parent.glob('miqa-*.whl')
-    command = [str(folder / 'env' / 'bin' / 'pip'), 'install', '-q', '--retries', '0', '--timeout', '20', str(wheel)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, '-m', 'pip', '--python', str(folder / 'env'), 'install', '-q', '--retries', '0']
+    done = subprocess.run([*command, '--timeout', '20', str(wheel)], capture_output=True, text=True)
     if done.returncode != 0:
         pytest.skip(f'pip cannot fetch the packages of the core: {done.stderr.strip().splitlines()[-1]}')
     return folder / 'env'
@@ -231,7 +231,7 @@ def core_environment(unpacked, tmp_path_factory):
 @pytest.mark.slow
 def test_an_environment_made_from_the_wheel_alone_scores_within_300_mb_and_without_pytorch(core_environment, tmp_path):
     size = sum(path.lstat().st_size for path in core_environment.rglob('*') if not path.is_symlink())
-    assert size < 300e6
+    assert size < 285e6  # without the 15 MB of pip and its bytecode, which comes with most environments
     write_run(tmp_path / 'best.pth')
     MIQAModel(tmp_path / 'best.pth', precision='fp32').export(tmp_path / 'm.onnx')
     (path,) = write_photos(tmp_path, 1)
