@@ -172,17 +172,17 @@ def machine_by_hand(root, rows, found, truth: COCO, ids) -> None:
 def test_a_detector_trained_on_drawn_shapes_labels_them_as_pycocotools_says(tmp_path, capsys):
     annotations = draw_shapes(tmp_path / 'shots', 10)
     root, names = label_with_trained(
-        tmp_path, tmp_path / 'shots', annotations, 8, 128, '--distortions', 'darkness', 'motion_blur', '--jobs', '1'
+        tmp_path, tmp_path / 'shots', annotations, 8, 128, '--distortions', 'motion_blur', '--jobs', '1'
     )
     said = capsys.readouterr().out
     assert 'PROBLEM' not in said and '10 sources' in said
     compared = check_against_pycocotools(root, names, by_hand=True)
     # Nine pictures have objects; the detector has learnt something, and distortions cost it something.
-    assert len(compared['accuracy']) == 90
+    assert len(compared['accuracy']) == 45
     assert np.mean(compared['accuracy']) > 0.2 and len(set(compared['accuracy'])) > 20
     assert verify_database(root, 'det', decode=True, progress=False).problems == []
     data = MIQDDataset(root, 'det', 'composite', 'train')
-    assert len(data) >= 50 and np.isfinite(data.labels).all()
+    assert len(data) >= 25 and np.isfinite(data.labels).all()
 
 
 def some_of_coco(source: Path, folder: Path) -> Path:

@@ -90,7 +90,7 @@ assert [answer.status_code for answer in answers] == [200] * 3, answers
     'train and test': """
 from helpers_database import write_database
 from miqa.cli.main import main
-root = str(write_database(work / 'database', 'det', sources=4))
+root = str(write_database(work / 'database', 'det', sources=4, versions=3))
 main(['train', 'mini/plain_cnn_det', '--data-root', root, '--work-dir', str(work / 'run'), '--epochs', '1',
       '--batch-size', '4'])
 main(['test', 'mini/plain_cnn_det', str(work / 'run' / 'latest.pth'), '--data-root', root, '--out', str(work / 'test')])
