@@ -26,10 +26,6 @@ def published(request):
     return MODELS.build(network).eval()
 
 
-def test_it_has_exactly_the_published_number_of_parameters(published):
-    assert sum(parameter.numel() for parameter in published.parameters()) == 43_851_649
-
-
 def test_all_trainable_parameters_but_the_unused_one_are_the_published_ones(published):
     trainable = sum(parameter.numel() for parameter in published.parameters() if parameter.requires_grad)
     assert trainable + published.base_model.pos_embed.numel() == 22_185_985

@@ -4,7 +4,6 @@ import copy
 
 import numpy as np
 import pytest
-import timm
 import torch
 from scipy import special
 from scipy.fft import dctn, idctn
@@ -233,7 +232,3 @@ def test_a_fit_outlives_the_checkpoint():
     other.load_state_dict(model.state_dict())
     assert other.is_fitted
     torch.testing.assert_close(other.eval()({'image_features': vectors}), model.eval()({'image_features': vectors}))
-
-
-def test_timm_gives_stages_for_the_models_that_the_docs_name():
-    assert timm.is_model('resnet18') and hasattr(timm.create_model('resnet18'), 'forward_intermediates')
