@@ -72,9 +72,16 @@ class Machine:
         self.python.write_text(STUB.replace('@STATE@', str(self.state)).replace('@PYTHON@', sys.executable))
         self.python.chmod(0o755)
 
-    def install(self, extra='demo', script=INSTALL, **environment):
-        variables = {'PATH': os.environ['PATH'], 'MIQA_PYTHON': str(self.python), 'MIQA_VENV': str(self.venv)}
-        return run([script, extra], **{**variables, **environment})
+    def install(self, extra='demo', **environment):
+        return self.run(INSTALL, extra, **environment)
+
+    def quickstart(self, ends: int, **environment):
+        """Run it where its longest step ends with this status."""
+        (self.state / 'ends').write_text(str(ends))
+        return self.run(QUICKSTART, **environment)
+
+    def run(self, *command, **environment):
+        return run(*command, **{'MIQA_PYTHON': str(self.python), 'MIQA_VENV': str(self.venv), **environment})
 
     @property
     def log(self) -> list[str]:
@@ -86,10 +93,10 @@ class Machine:
         return (self.state / 'packages').read_text().split()
 
 
-def run(command, **environment):
-    return subprocess.run(
-        ['bash', *map(str, command)], env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+def run(*command, cwd=None, **environment):
+    environment = {'PATH': os.environ['PATH'], **environment}
+    command = ['bash', *map(str, command)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.fixture
@@ -99,7 +106,7 @@ def machine(tmp_path):
 
 @pytest.mark.parametrize('script', [INSTALL, QUICKSTART])
 def test_help_explains_without_doing_anything(script, tmp_path):
-    result = run([script, '--help'], PATH=os.environ['PATH'], MIQA_VENV=str(tmp_path / 'venv'))
+    result = run(script, '--help', MIQA_VENV=str(tmp_path / 'venv'))
     assert result.returncode == 0 and 'MIQA_VENV' in result.stdout
     assert 'set -euo' not in result.stdout and not list(tmp_path.iterdir())
 
@@ -107,12 +114,12 @@ def test_help_explains_without_doing_anything(script, tmp_path):
 def test_an_unknown_set_or_option_is_refused_with_the_choices(machine):
     result = machine.install('everything')
     assert result.returncode == 1 and 'core, train, demo, dev' in result.stderr
-    assert run([QUICKSTART, '--fast'], PATH=os.environ['PATH']).returncode == 2
+    assert run(QUICKSTART, '--fast').returncode == 2
     assert not machine.venv.exists()
 
 
 def test_a_task_that_is_none_is_refused_with_the_choices(tmp_path):
-    result = run([QUICKSTART], PATH=os.environ['PATH'], MIQA_TASK='seg', MIQA_VENV=str(tmp_path / 'venv'))
+    result = run(QUICKSTART, MIQA_TASK='seg', MIQA_VENV=str(tmp_path / 'venv'))
     assert result.returncode == 2 and 'cls, det, ins' in result.stderr and not list(tmp_path.iterdir())
 
 
@@ -120,8 +127,7 @@ def test_a_task_that_is_none_is_refused_with_the_choices(tmp_path):
     ('status', 'said'), [(130, 'Interrupted in step'), (143, 'Interrupted in step'), (1, 'stopped in step')]
 )
 def test_a_step_that_ends_early_says_so_and_that_the_same_command_goes_on(machine, status, said):
-    (machine.state / 'ends').write_text(str(status))
-    result = run([QUICKSTART], PATH=os.environ['PATH'], MIQA_PYTHON=str(machine.python), MIQA_VENV=str(machine.venv))
+    result = machine.quickstart(status)
     assert result.returncode == status
     assert f"{said} '2/6 build the database'" in result.stderr
     assert 'it goes on from there' in result.stderr
@@ -129,14 +135,9 @@ def test_a_step_that_ends_early_says_so_and_that_the_same_command_goes_on(machin
 
 @pytest.mark.parametrize(('status', 'ends'), [(0, 0), (3, 0), (1, 1)])
 def test_annotated_photographs_and_a_detector_replace_the_pasted_scenes(machine, tmp_path, status, ends):
-    (machine.state / 'ends').write_text(str(status))
     (tmp_path / 'shots').mkdir()
-    environment = {'MIQA_PYTHON': str(machine.python), 'MIQA_VENV': str(machine.venv), 'PATH': os.environ['PATH']}
     own = {'MIQA_PHOTOS': 'shots', 'MIQA_ANNOTATIONS': 'shots.json', 'MIQA_MACHINE': 'yolox'}
-    result = subprocess.run(
-        ['bash', str(QUICKSTART)], cwd=tmp_path, env={**environment, **own, 'MIQA_TASK': 'det', 'MIQA_WORK': 'results'},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    result = machine.quickstart(status, cwd=tmp_path, **own, MIQA_TASK='det', MIQA_WORK='results')
     assert result.returncode == ends, result.stderr
     assert machine.log[-1] == (
         f'-m miqa gate make {tmp_path}/shots --task det --machine yolox --annotations {tmp_path}/shots.json '
@@ -147,9 +148,7 @@ def test_annotated_photographs_and_a_detector_replace_the_pasted_scenes(machine,
 
 
 def test_the_pasted_scenes_are_called_what_they_are(machine):
-    (machine.state / 'ends').write_text('1')
-    paths = {'PATH': os.environ['PATH'], 'MIQA_PYTHON': str(machine.python), 'MIQA_VENV': str(machine.venv)}
-    result = run([QUICKSTART], **paths, MIQA_TASK='ins')
+    result = machine.quickstart(1, MIQA_TASK='ins')
     assert 'Trained on: scenes pasted together' in result.stdout and "'2/5 build the database'" in result.stderr
 
 
@@ -159,7 +158,7 @@ def test_the_pasted_scenes_are_called_what_they_are(machine):
     {'MIQA_PHOTOS': 'shots', 'MIQA_MACHINE': 'yolox', 'MIQA_ANNOTATIONS': 'shots.json'},
 ])  # fmt: skip
 def test_half_of_what_own_photographs_need_is_refused_before_anything_is_installed(environment, tmp_path):
-    result = run([QUICKSTART], PATH=os.environ['PATH'], MIQA_VENV=str(tmp_path / 'venv'), **environment)
+    result = run(QUICKSTART, MIQA_VENV=str(tmp_path / 'venv'), **environment)
     assert result.returncode == 2 and 'MIQA_ANNOTATIONS' in result.stderr and not list(tmp_path.iterdir())
 
 
@@ -171,7 +170,7 @@ def test_no_fitting_python_is_said_in_a_sentence(tmp_path):
     old = tools / 'python3'
     old.write_text('#!/bin/bash\n[ "$1" = --version ] && echo "Python 3.9.18" || exit 1\n')
     old.chmod(0o755)
-    result = run([INSTALL], PATH=str(tools), MIQA_VENV=str(tmp_path / 'venv'))
+    result = run(INSTALL, PATH=str(tools), MIQA_VENV=str(tmp_path / 'venv'))
     assert result.returncode == 1
     assert 'Python 3.10, 3.11 or 3.12 is needed' in result.stderr and 'Python 3.9.18' in result.stderr
     assert not (tmp_path / 'venv').exists()
