@@ -7,7 +7,7 @@ import shlex
 import sys
 
 from miqa.apis.command_options import add_source_options, check_sources, label_job
-from miqa.keeping.files import try_writing
+from miqa.keeping.files import try_folder, try_writing
 from miqa.outside.tables import TableError
 from miqa.running import require
 from miqa.taxonomy import counted
@@ -119,6 +119,8 @@ def run_make(args: argparse.Namespace) -> int:
     from miqa.machines.library_names import check_machine_names
 
     check_sources(args.images, args.annotations, args.pairs)
+    if not args.plan:
+        try_folder(args.out)
     check_machine_names(args.machine, args.task)
     for package in ('torch',) if args.plan else ('torch', 'sklearn', 'onnx'):
         require(package, 'Making a gate')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,9 @@ from .masks import MaskRecipe, coco_recipe, folder_recipe
 
 logger = logging.getLogger(__name__)
 
+#: Bytes of a source's name to which a distortion, its levels and an ending can be added: disks have names up to 255.
+_LONGEST_NAME = 220
+
 
 class Source(NamedTuple):
     """One source picture of a database."""
@@ -30,6 +34,15 @@ class Source(NamedTuple):
     image_id: str
     path: str
     mask: MaskRecipe
+
+
+def check_length(name: str) -> None:
+    """Raise a ValueError where the versions of a source of this name would have names that no disk takes."""
+    if (length := len(os.fsencode(name))) > _LONGEST_NAME:
+        raise ValueError(
+            f'The name of {printable(name[:40])}... has {length} bytes, and those of its versions are longer: rename '
+            f'it to at most {_LONGEST_NAME} bytes.'
+        )
 
 
 def list_images(
@@ -154,6 +167,7 @@ def plan_sources(
     sources: dict[str, Source] = {}
     for path, key in zip(map(Path, paths), keys, strict=True):
         image_id = path.stem if IMAGE_TASKS[task] == 'cls' else _number(path, coco, key)
+        check_length(image_id)
         if image_id in sources:
             raise ValueError(f'{path} and {sources[image_id].path} would both be called {image_id}; rename one.')
         if mask_folder:

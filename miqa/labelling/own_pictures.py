@@ -19,7 +19,7 @@ from miqa.annotations.formats.maps import MapFolder
 from miqa.annotations.objects import Annotations
 from miqa.annotations.sizes import check_turned
 from miqa.distortions.masks import MaskRecipe, coco_recipe
-from miqa.distortions.sources import Source, plan_sources
+from miqa.distortions.sources import Source, check_length, plan_sources
 from miqa.keeping import atomic_write, write_json
 from miqa.layout import (
     CLASS_FILE,
@@ -147,6 +147,7 @@ def _by_stem(folder: Path, names: Sequence[str]) -> OwnPictures:
     for name in names:
         path = PurePosixPath(name)
         source = path.stem if stems[path.stem] == 1 else '_'.join((*path.parts[:-1], path.stem))
+        check_length(source)
         if source in by_stem:
             raise ValueError(f'{name} and {by_stem[source]} would both be called {source} in the database; rename one.')
         by_stem[source] = name

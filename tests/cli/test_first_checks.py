@@ -69,6 +69,7 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
         ('label gone --out db --task det --machine none_such', 'no folder of pictures gone'),
         ('label shots --out db --task det --machine none_such --annotations gone', 'are no annotations gone'),
         ('label shots --out file --task det --machine none_such', 'is not a folder'),
+        ('gate make shots --out file --machine none_such', 'is not a folder'),
     ],
 )
 def test_what_is_wrong_is_said_before_a_model_is_loaded(command, words, capsys):

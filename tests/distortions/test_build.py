@@ -268,6 +268,11 @@ def test_two_sources_of_one_name_are_refused(photographs):
     refused(ValueError, 'would both be called cat_0', plan_sources, list_images(photographs), 'cls')
 
 
+def test_a_name_to_which_nothing_can_be_added_is_refused_before_anything_is_made(photographs):
+    (photographs / f'{"n" * 240}.png').write_bytes((photographs / 'cat_0.JPEG').read_bytes())
+    refused(ValueError, 'has 240 bytes.*at most 220', plan_sources, list_images(photographs), 'cls')
+
+
 def test_sources_are_listed_by_text_file_or_split_csv(photographs, tmp_path):
     names = tmp_path / 'names.txt'
     names.write_text('rocket_3\ncat_0.JPEG\n\n')
