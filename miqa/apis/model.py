@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
+from miqa.errors import CheckpointError
 from miqa.keeping import sha256_of_file
+from miqa.keeping.files import state_of_file
 from miqa.pictures.value_range import ValueRange
 
 from .assessment import Assessment
@@ -173,6 +175,7 @@ class MIQAModel(ModelFiles):
             raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
         self.spec, self.runtime, self.source = spec, runtime, source
         self._identity: str | None = None
+        self._files = {file: state_of_file(file) for file in files_of(Path(source)) if file.is_file()}
         self.batch_size = batch_size
         self.workers = workers
         self.thresholds = Thresholds(*(thresholds or DEFAULT_THRESHOLDS)).checked()
@@ -204,9 +207,16 @@ class MIQAModel(ModelFiles):
 
     @property
     def identity(self) -> str:
-        """A short name of exactly these weights, for result files: method, task, label and digest."""
+        """A short name of exactly these weights, for result files: method, task, label and digest.
+
+        Raises:
+            CheckpointError: their file was replaced since it was opened.
+        """
         if self._identity is None:
-            digests = [sha256_of_file(file) for file in files_of(Path(self.source)) if file.is_file()]
+            for file, state in self._files.items():
+                if state_of_file(file) != state:
+                    raise CheckpointError(f'{file} has changed since it was opened. Open the model again.')
+            digests = [sha256_of_file(file) for file in self._files]
             several = hashlib.sha256(''.join(digests).encode()).hexdigest()
             digest = several[:12] if len(digests) > 1 else digests[0][:12] if digests else self.source
             purpose = '/'.join((self.spec.method, self.spec.task or 'unknown', self.spec.label or 'unknown'))

@@ -145,6 +145,15 @@ def keep_previous(path: str | os.PathLike) -> Path | None:
     return target
 
 
+def state_of_file(path: str | os.PathLike) -> tuple[int, int] | None:
+    """Return size and time of change of a file, by which a replaced one shows; None where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
 def sha256_of_file(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with open_regular(path, None) as stream:

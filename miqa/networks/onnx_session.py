@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from miqa.errors import CheckpointError
+from miqa.keeping.files import state_of_file
 from miqa.outside.regular_files import read_regular
 from miqa.running.cores import usable_cores
 from miqa.running.devices import Device
@@ -106,7 +107,7 @@ class OnnxSession:
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, options: tuple):
-        self._session, self._options, self._state = session, options, _state_of(options[0])
+        self._session, self._options, self._state = session, options, state_of_file(options[0])
         self._opened, self._has_run, self._first = OpeningProcess(), False, None
 
     def __getattr__(self, name: str) -> Any:
@@ -148,15 +149,10 @@ class OnnxSession:
         return _opened_again, (self._options, self._state)
 
 
-def _opened_again(options: tuple, state: tuple[int, int]) -> OnnxSession:
-    if _state_of(options[0]) != state:
+def _opened_again(options: tuple, state: tuple[int, int] | None) -> OnnxSession:
+    if state_of_file(options[0]) != state:
         raise CheckpointError(f'{options[0]} has changed since it was opened. Open the model in this process.')
     return open_onnx(*options)[0]
-
-
-def _state_of(path: str) -> tuple[int, int]:
-    status = os.stat(path)  # noqa: PTH116
-    return status.st_size, status.st_mtime_ns
 
 
 def _shipped(path: str | os.PathLike, sha256: str | None) -> OnnxFile | None:

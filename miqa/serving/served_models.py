@@ -49,7 +49,8 @@ class ServedModels:
             key = (task, label)
             if key not in self._models:
                 try:
-                    self._models[key] = self._load(task, label)
+                    model = self._models[key] = self._load(task, label)
+                    model.identity  # noqa: B018  computed while its file is the one that was opened
                 except (ValueError, OSError) as error:
                     raise Refused(503, str(error), 'no_model') from error
                 while len(self._models) > _KEPT:

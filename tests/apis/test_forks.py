@@ -98,4 +98,6 @@ def test_the_packaged_model_reaches_other_processes_by_pickle_while_its_file_is_
     sent = pickle.dumps(model)
     os.utime(path, (0, 0))
     with pytest.raises(CheckpointError, match='has changed since it was opened'):
+        model.identity  # noqa: B018
+    with pytest.raises(CheckpointError, match='has changed since it was opened'):
         pickle.loads(sent)
