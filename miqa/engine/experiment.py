@@ -129,8 +129,8 @@ def resolve_config(config: Config, processes: int = 1) -> Config:
     _resolve_label(config)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         dataset = config[name]['dataset']
-        for name in ('task', 'label', 'data_root'):
-            dataset.setdefault(name, config[name])
+        for option in ('task', 'label', 'data_root'):
+            dataset.setdefault(option, config[option])
         config[name].setdefault('collate_fn', {'type': STACK_SAMPLES})
         _fit_machine(config[name])
     config.train_dataloader.dataset.setdefault('seed', config.seed)
