@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from miqa.apis.command_options import SOME_FAILED
 from miqa.running.requirements import require
 from miqa.taxonomy import DATABASE_TASKS, LABELS
 
@@ -39,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--jobs', '--workers', type=int, default=-1, help='processes (default: one per core)')
 
 
-def run(args: argparse.Namespace) -> None:
-    """Compare as the command line says."""
+def run(args: argparse.Namespace) -> int:
+    """Compare as the command line says; returns 3 where a method could not be scored."""
     require('pandas', 'Comparing methods')
     from miqa.benchmark.baselines import read_test_images
     from miqa.benchmark.methods import parse_methods
@@ -65,3 +66,4 @@ def run(args: argparse.Namespace) -> None:
     images = read_test_images(args.data_root, args.task, args.split)
     for path in save_comparison(benchmark, images, args.task, args.label, args.out):
         print(f'Saved {path}')
+    return SOME_FAILED if (benchmark.cells.failure != '').any() else 0

@@ -2,6 +2,7 @@
 
 import io
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from rich.console import Console
 from miqa.benchmark.baselines import read_test_images
 from miqa.benchmark.methods import parse_methods
 from miqa.benchmark.run import ALL_MACHINES, run_benchmark
+from miqa.cli.main import main
 from miqa.evaluation.predictions import write_predictions
 from miqa.reports.comparison import print_comparison, save_comparison
 
@@ -48,6 +50,17 @@ def test_the_table_shows_every_method_best_first_and_why_one_is_missing(benchmar
     assert found == {name: f'{cells.SRCC[name]:.3f}' for name in found} and len(found) == 3
     assert list(found) == list(cells.loc[list(found)].sort_values('SRCC', ascending=False).index)
     assert 'lost was not scored' in first and '/nowhere/predictions.csv' in first
+
+
+@pytest.mark.parametrize('methods', [['ours'], ['ours', 'lost']])
+def test_the_status_tells_whether_every_method_was_scored(database, tmp_path, methods):
+    words = ['compare', str(database), '--out', str(tmp_path), '--resamples', '20', '--jobs', '1', '--methods']
+    run = partial(main, [*words, *(f'{name}={database}/{name}.csv' for name in methods)])
+    if 'lost' in methods:
+        with pytest.raises(SystemExit, match='3'):
+            run()
+    else:
+        run()
 
 
 def test_a_method_that_asks_a_labelling_machine_is_marked_but_not_where_that_machine_is_left_out(benchmark):

@@ -5,11 +5,11 @@ from miqa.cli.compare import DESCRIPTION, add_arguments, run
 from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command
 
 
-def main() -> None:
-    """Compare as the command line says."""
+def main() -> int:
+    """Compare as the command line says; returns the exit status."""
     parser = ToolParser(description=DESCRIPTION)
     add_arguments(parser)
-    run(parser.parse_args())
+    return run(parser.parse_args())
 
 
 if __name__ == '__main__':
