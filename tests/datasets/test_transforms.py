@@ -100,7 +100,7 @@ def test_views_are_contiguous_uint8_and_own_their_memory():
 
 
 def test_a_view_that_does_not_fit_names_the_file():
-    with pytest.raises(ValueError, match=r'224 pixels does not fit into the picture of 100 x 90 made from picture.png'):
+    with pytest.raises(ValueError, match=r'224 pixels does not fit into the picture of 100 x 90 from picture.png'):
         run(random_picture((100, 90)), PackViews(image=224))
 
 
