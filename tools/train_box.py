@@ -49,7 +49,7 @@ def main() -> None:
     from photographs import SPLITS, list_photographs, parts_of
     from real_pairs import label_pairs, list_pairs
     from shipping import OUTPUTS, about_model, export, open_outputs
-    from training import labels_of, responses, train_heads, train_quality
+    from training import labels_of, responses, train_heads, train_reader
 
     from miqa.keeping import sha256_of_file
     from miqa.pictures import read_image
@@ -75,7 +75,10 @@ def main() -> None:
     rows = {split: np.flatnonzero(columns['split'] == number) for number, split in enumerate(SPLITS)}
     labels = labels_of(columns, rows['train'])
     train_heads(network, features[rows['train']], labels, args.seed)
-    train_quality(network, features[rows['train']], labels['quality'], columns['photograph'][rows['train']], args.seed)
+    for reader in network.readers:
+        train_reader(
+            reader, features[rows['train']], labels['quality'], columns['photograph'][rows['train']], args.seed
+        )
 
     def part_of(split: str) -> dict[str, np.ndarray]:
         return {name: column[rows[split]] for name, column in columns.items()}

@@ -13,7 +13,7 @@ _TRUNK = (
     'trained by our script'
 )
 _CHOICE = (
-    'About 40 variants of features and heads were compared, on the photographs chosen on and on the even-numbered '
+    'About 60 variants of features and heads were compared, on the photographs chosen on and on the even-numbered '
     'scenes of the real pairs. The odd-numbered scenes were printed beside them in every run, so they are not '
     'untouched; the photographs reported on were judged after the choice.'
 )

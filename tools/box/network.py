@@ -15,18 +15,50 @@ _TOP = 10  # How many of the largest probabilities are read
 _LIMIT = 4.0  # Standardised numbers beyond are cut: a picture of an unseen kind moves no score without bound
 HIDDEN = 234  # Numbers of the hidden layer; with the confidence they are the output ``features``
 _STRONGEST = 5.0  # Levels of strength
-#: Early feature maps that quality is read from, directions that they are turned to (all), and the size of the networks
-#: that read them. Chosen on photographs and scenes set apart, see ``choice`` in the model's card (tools/box/card.py).
-EARLY, COMPONENTS, MEMBERS, WIDTH = 3, 160, 8, 64
+#: Early stages that the two readers of quality see: consistency is that of the first, accuracy the mean of both.
+EARLY = (3, 4)
+#: Directions that the stages' maps are turned to, and number and size of the networks that read them. Chosen, as
+#: ``EARLY``, on photographs and scenes set apart, see ``choice`` in the model's card (tools/box/card.py).
+COMPONENTS, MEMBERS, WIDTH = 160, 8, 64
 _OUTPUTS = 2 + len(KINDS) + 1 + len(PLACES)  # Numbers of all heads
+
+
+class Reader(nn.Module):
+    """Consistency and accuracy from how sure the trunk is and from what its early stages see.
+
+    The maps' statistics are turned to their main directions (the response-aware recipe,
+    :mod:`miqa.models.responses.projection`) and read by small networks whose outputs are averaged.
+
+    Args:
+        confidence: length of the confidence, with which a response begins.
+        maps: length of the statistics of the stages that are read, which follow.
+    """
+
+    def __init__(self, confidence: int, maps: int) -> None:
+        super().__init__()
+        self.confidence, self.length = confidence, confidence + maps
+        self.projection = ResponseProjection({'confidence': confidence, 'map': maps}, COMPONENTS)
+        inputs = self.projection.out_channels
+        self.first = nn.Parameter(torch.randn(MEMBERS, inputs, WIDTH) * inputs**-0.5)
+        self.first_bias = nn.Parameter(torch.zeros(MEMBERS, 1, WIDTH))
+        self.second = nn.Parameter(torch.randn(MEMBERS, WIDTH, 2) * 0.1 * WIDTH**-0.5)
+        self.second_bias = nn.Parameter(torch.zeros(MEMBERS, 1, 2))
+        self.sure = nn.Parameter(torch.zeros(MEMBERS, confidence, 2))
+
+    def forward(self, inputs: torch.Tensor, dropout: float = 0.0) -> torch.Tensor:
+        """Return both as logits of each network, (members, B, 2), from what ``projection`` gives, (B, inputs)."""
+        batch = inputs.expand(MEMBERS, -1, -1)
+        hidden = F.gelu(F.dropout(batch, dropout, self.training) @ self.first + self.first_bias)
+        outputs = F.dropout(hidden, dropout, self.training) @ self.second + self.second_bias
+        return outputs + batch[..., : self.confidence] @ self.sure
 
 
 class BoxNetwork(nn.Module):
     """Pixels in; consistency, accuracy, kind, strength and place of damage, and features out.
 
-    EfficientNet-Lite0 stays as it is. Quality is read from how sure it is and from what its early layers see, turned to
-    its main directions (the response-aware recipe, :mod:`miqa.models.responses.projection`), by small networks whose
-    outputs are averaged; the diagnosis from the whole response by one hidden layer.
+    EfficientNet-Lite0 stays as it is. Quality is read from its early stages by :class:`Reader`, the diagnosis from the
+    whole response by one hidden layer. Consistency is read from three stages: with more it follows our own damage
+    better and that of cameras worse. Accuracy, which asks what is in the picture, is read from the fourth, too.
     """
 
     mean: torch.Tensor
@@ -48,14 +80,8 @@ class BoxNetwork(nn.Module):
         nn.init.normal_(self.outputs.weight, std=0.1 * HIDDEN**-0.5)
         nn.init.zeros_(self.outputs.bias)
         nn.init.zeros_(self.direct.weight)
-        self.early = 2 * sum(stage['num_chs'] for stage in self.trunk.feature_info[:EARLY])
-        self.projection = ResponseProjection({'confidence': self.confidence, 'map': self.early}, COMPONENTS)
-        inputs = self.projection.out_channels
-        self.first = nn.Parameter(torch.randn(MEMBERS, inputs, WIDTH) * inputs**-0.5)
-        self.first_bias = nn.Parameter(torch.zeros(MEMBERS, 1, WIDTH))
-        self.second = nn.Parameter(torch.randn(MEMBERS, WIDTH, 2) * 0.1 * WIDTH**-0.5)
-        self.second_bias = nn.Parameter(torch.zeros(MEMBERS, 1, 2))
-        self.sure = nn.Parameter(torch.zeros(MEMBERS, self.confidence, 2))
+        maps = [2 * stage['num_chs'] for stage in self.trunk.feature_info]
+        self.readers = nn.ModuleList([Reader(self.confidence, sum(maps[:stages])) for stages in EARLY])
 
     def response(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the response (B, C) and the logits (B, 1000) to uint8 RGB pixels (B, 3, side, side)."""
@@ -82,23 +108,16 @@ class BoxNetwork(nn.Module):
             'features': torch.cat([confidence, hidden], 1),
         }
 
-    def projected(self, response: torch.Tensor) -> torch.Tensor:
-        """Return what quality is read from: (B, inputs) of a response (B, C)."""
-        return self.projection(response[:, : self.confidence + self.early])
-
-    def quality(self, inputs: torch.Tensor, dropout: float = 0.0) -> torch.Tensor:
-        """Return consistency and accuracy as logits of each member, (members, B, 2), from :meth:`projected`."""
-        batch = inputs.expand(MEMBERS, -1, -1)
-        hidden = F.gelu(F.dropout(batch, dropout, self.training) @ self.first + self.first_bias)
-        outputs = F.dropout(hidden, dropout, self.training) @ self.second + self.second_bias
-        return outputs + batch[..., : self.confidence] @ self.sure
+    def quality(self, response: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return consistency and accuracy, in [0, 1], (B,), of a response (B, C)."""
+        logits = [reader(reader.projection(response[:, : reader.length])).mean(0) for reader in self.readers]
+        return logits[0][:, 0].sigmoid(), torch.stack([both[:, 1] for both in logits]).mean(0).sigmoid()
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return consistency, accuracy, composite (B,), damage (B, K), strength (B,), place (B, P), features (B, D)."""
         response = self.response(pixels)[0]
         raw = self.heads(response)
-        quality = self.quality(self.projected(response)).mean(0).sigmoid()
-        consistency, accuracy = quality[:, 0], quality[:, 1]
+        consistency, accuracy = self.quality(response)
         return (
             consistency,
             accuracy,

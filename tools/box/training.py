@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from classifiers import export_onnx, open_session
-from network import BoxNetwork, loss_of, quality_loss
+from network import BoxNetwork, Reader, loss_of, quality_loss
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -94,13 +94,13 @@ def train_heads(
     _train(network, heads, loss, len(values), 128, epochs, seed, rate=1e-3, decay=0.05)
 
 
-def train_quality(
-    network: BoxNetwork, features: np.ndarray, labels: torch.Tensor, photographs: np.ndarray, seed: int, epochs: int = 8
+def train_reader(
+    reader: Reader, features: np.ndarray, labels: torch.Tensor, photographs: np.ndarray, seed: int, epochs: int = 8
 ) -> None:
-    """Fit the projection and train what reads consistency and accuracy from it.
+    """Fit the projection of a reader and train what reads consistency and accuracy from it.
 
     Args:
-        network: is filled.
+        reader: is filled.
         features: responses, (N, C).
         labels: consistency and accuracy, (N, 2) in [0, 1], NaN where unknown.
         photographs: number of the photograph of each response, (N,).
@@ -108,14 +108,13 @@ def train_quality(
         epochs: over all responses.
     """
     torch.manual_seed(seed)
-    responses = torch.from_numpy(features[:, : network.confidence + network.early])
+    responses = torch.from_numpy(features[:, : reader.length])
     _, sources = np.unique(photographs, return_inverse=True)
-    network.projection.fit(responses, torch.from_numpy(sources))
-    inputs = network.projection(responses)
-    parameters = [network.first, network.first_bias, network.second, network.second_bias, network.sure]
+    reader.projection.fit(responses, torch.from_numpy(sources))
+    inputs = reader.projection(responses)
 
     def loss(rows: torch.Tensor) -> torch.Tensor:
-        outputs = network.quality(inputs[rows], dropout=0.2)
+        outputs = reader(inputs[rows], dropout=0.2)
         return quality_loss(outputs, labels[rows].expand(len(outputs), -1, -1))
 
-    _train(network, parameters, loss, len(inputs), 256, epochs, seed, rate=3e-3, decay=0.01)
+    _train(reader, list(reader.parameters()), loss, len(inputs), 256, epochs, seed, rate=3e-3, decay=0.01)
