@@ -301,7 +301,7 @@ def test_a_semantic_segmenter_gives_mean_iou(shots):
 @pytest.mark.parametrize(
     ('change', 'annotations', 'message'),
     [
-        (('yolo/labels/a.txt', '0 0.5 0.5 0.2\n'), 'yolo/labels', r'a\.txt, line 1: there are 3 values'),
+        (('yolo/labels/a.txt', '0 0.5 0.5 0.2\n'), 'yolo/labels', r'a\.txt, line 1 has 3 values'),
         (('yolo/labels/a.txt', '0 0.5 0.5 1.5 0.2\n'), 'yolo/labels', r'a\.txt, line 1: 1\.5 is no share'),
         (('yolo/labels/a.txt', '4 0.5 0.5 0.2 0.2\n'), 'yolo/labels', r'class is 4; there are 1 classes'),
         (('yolo/labels/a.txt', '0 0.5 0.5 -0.2 0.2\n'), 'yolo/labels', r'line 1: -0\.2 is no share'),

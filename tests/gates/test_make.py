@@ -226,7 +226,7 @@ def test_an_answer_of_another_machine_is_refused(gate, shots, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('count', 'said'), [(None, 'are not compared'), (1, 'by their number alone'), (2, 'eyes with 1 classes')]
+    ('count', 'said'), [(None, 'are not compared'), (1, 'by their number alone'), (2, 'eyes, which tells 1 classes')]
 )
 def test_a_machine_without_names_of_classes_is_compared_by_their_number(gate, shots, caplog, count, said):
     config = {**load_machine_configs(shots / 'mine.py')[0], 'classes': None, 'version': '2'}
