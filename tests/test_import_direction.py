@@ -1,10 +1,12 @@
 """The house rule: data flows one way, a module imports only from earlier floors, and never in a circle.
 
 What counts as an import: every ``import`` and ``from ... import`` of a module of the package, wherever it stands (at
-the top, in a function, under ``TYPE_CHECKING``). What does not: that importing ``a.b`` also runs ``a/__init__.py``.
+the top, in a function, under ``TYPE_CHECKING``), and every module that a package's ``__init__`` names in ``_HOMES`` for
+``lazy_names``. What does not: that importing ``a.b`` also runs ``a/__init__.py``.
 """
 
 import ast
+import importlib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -74,6 +76,9 @@ def imported_names(path: Path) -> set[str]:
             base = list(package[: len(package) - node.level + 1]) if node.level else []
             module = '.'.join(base + ([node.module] if node.module else []))
             found.update(f'{module}.{alias.name}' for alias in node.names)
+        elif isinstance(node, ast.Assign) and any(getattr(name, 'id', None) == '_HOMES' for name in node.targets):
+            homes = ast.literal_eval(node.value).values()
+            found.update(home if home.startswith('miqa.') else '.'.join((*package, home)) for home in homes)
     return found
 
 
@@ -122,6 +127,30 @@ def test_no_modules_import_one_another_in_a_circle():
         TopologicalSorter(imported_modules(modules())).prepare()
     except CycleError as error:
         pytest.fail(f'A circle of imports: {" <- ".join(error.args[1])}')
+
+
+#: Packages whose names are imported when they are used, and shown to type checkers.
+LAZY = [path for path in PACKAGE.rglob('__init__.py') if 'if TYPE_CHECKING:' in path.read_text(encoding='utf-8')]
+
+
+@pytest.mark.parametrize('path', LAZY, ids=lambda path: '.'.join(path.parent.relative_to(PACKAGE).parts) or 'miqa')
+def test_type_checkers_see_the_same_names_as_users(path):
+    package = '.'.join(('miqa', *path.parent.relative_to(PACKAGE).parts))
+    homes = importlib.import_module(package)._HOMES
+    users = {f'{home if home.startswith("miqa.") else f"{package}.{home}"}.{name}' for name, home in homes.items()}
+    assert names_for_type_checkers(path, package) == users
+
+
+def names_for_type_checkers(path: Path, package: str) -> set[str]:
+    """Whole names that a package imports under ``if TYPE_CHECKING:``."""
+    (block,) = [
+        node for node in ast.parse(path.read_text(encoding='utf-8')).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == 'TYPE_CHECKING'
+    ]  # fmt: skip
+    return {
+        f'{f"{package}." * bool(node.level)}{node.module}.{alias.name}'
+        for node in ast.walk(block) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }  # fmt: skip
 
 
 def rooms_of(graph: dict[str, set[str]], parent: str) -> dict[str, set[str]]:
@@ -222,6 +251,15 @@ def test_the_rule_notices_a_circle_wherever_the_import_stands(other_package, bac
     found = other_package(apis__in__first='from .second import x', apis__in__second='from .third import x')
     list(TopologicalSorter(imported_modules(found)).static_order())
     found = other_package(apis__in__third=back)
+    with pytest.raises(CycleError):
+        TopologicalSorter(imported_modules(found)).prepare()
+
+
+def test_the_rule_notices_a_circle_through_lazy_names(other_package):
+    found = other_package(
+        **{'pictures__in____init__': "_HOMES = {'name': 'first'}"},
+        pictures__in__first='from miqa.pictures import other',
+    )
     with pytest.raises(CycleError):
         TopologicalSorter(imported_modules(found)).prepare()
 

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([zoo.as_dict(entry) for entry in entries], indent=2))
         return 0
-    rows: list[tuple[str, ...]] = [('method', 'task', 'label', 'SRCC', 'PLCC', 'here')]
+    rows = [('method', 'task', 'label', 'SRCC', 'PLCC', 'here')]
     for entry in entries:
         figures = ('-' if value is None else f'{value:.4f}' for value in (entry.srcc, entry.plcc))
         state = 'yes' if entry.path.is_file() else ''

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from miqa.lazy import lazy_names
 
-if TYPE_CHECKING:  # imported when they are first used
+if TYPE_CHECKING:  # type checkers do not see names that are imported when they are first used
     from miqa.errors import DatabaseError
     from miqa.layout import split_path
     from miqa.splits.reading import official_split, read_split
@@ -18,4 +18,23 @@ if TYPE_CHECKING:  # imported when they are first used
     from .sampler import ResumableSampler
     from .unlabelled import UnlabelledPictures
 
-__all__, __getattr__, __dir__ = lazy_names(__name__, __file__)
+#: Public names and their modules, imported when they are first used: workers pack pictures without PyTorch.
+_HOMES = {
+    'DatabaseError': 'miqa.errors',
+    'MIQDDataset': 'miqd',
+    'QualityDataset': 'quality_dataset',
+    'ResumableSampler': 'sampler',
+    'STACK_SAMPLES': 'batching',
+    'SampleIndex': 'index',
+    'UnlabelledPictures': 'unlabelled',
+    'label_fingerprint': 'fingerprint',
+    'list_bad_images': 'quality_dataset',
+    'official_split': 'miqa.splits.reading',
+    'open_index': 'index_store',
+    'read_split': 'miqa.splits.reading',
+    'split_path': 'miqa.layout',
+    'stack_samples': 'batching',
+}
+
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,11 +1,15 @@
 """How well predictions follow the labels."""
 
-from typing import TYPE_CHECKING
-
 from miqa.lazy import lazy_names
 
-if TYPE_CHECKING:  # imported when they are first used
-    from .correlation import MAPPINGS, SCORES, UndefinedScores, falling_scores, quality_correlations
-    from .metric import QualityCorrelation
+_HOMES = {
+    'MAPPINGS': 'correlation',
+    'SCORES': 'correlation',
+    'UndefinedScores': 'correlation',
+    'falling_scores': 'correlation',
+    'quality_correlations': 'correlation',
+    'QualityCorrelation': 'metric',
+}
 
-__all__, __getattr__, __dir__ = lazy_names(__name__, __file__)
+__all__ = sorted(_HOMES)  # noqa: PLE0605  imported when they are asked for
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -4,13 +4,14 @@ Each is an extra: ``pip install 'miqa[fiftyone]'``, ``'miqa[datasets]'``, ``'miq
 imported before it is used.
 """
 
-from typing import TYPE_CHECKING
-
 from miqa.lazy import lazy_names
 
-if TYPE_CHECKING:  # imported when they are first used
-    from .fiftyone import assess_samples
-    from .frames import FrameFilter
-    from .hf_datasets import add_scores, score_batch
+_HOMES = {
+    'FrameFilter': 'frames',
+    'add_scores': 'hf_datasets',
+    'assess_samples': 'fiftyone',
+    'score_batch': 'hf_datasets',
+}
 
-__all__, __getattr__, __dir__ = lazy_names(__name__, __file__)
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

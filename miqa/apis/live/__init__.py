@@ -1,11 +1,9 @@
 """Live cameras and streams."""
 
-from typing import TYPE_CHECKING
-
 from miqa.lazy import lazy_names
 
-if TYPE_CHECKING:  # imported when they are first used
-    from .camera import CameraLost
-    from .realtime import RealTimeIQA
+#: Public names and their modules, imported when they are first asked for.
+_HOMES = {'CameraLost': 'camera', 'RealTimeIQA': 'realtime'}
 
-__all__, __getattr__, __dir__ = lazy_names(__name__, __file__)
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,14 +1,16 @@
 """Runtimes: PyTorch, ONNX Runtime or OpenVINO behind one interface, with equal scores."""
 
-from typing import TYPE_CHECKING
-
 from miqa.lazy import lazy_names
 
-if TYPE_CHECKING:  # imported when they are first used
-    from .base import Device, Runtime
-    from .onnx_runtime import OnnxRuntime
-    from .openvino_runtime import OpenVinoRuntime
-    from .pixels import PixelsToScore
-    from .torch_runtime import TorchRuntime
+#: Public names and their modules, imported when they are first asked for: exported files do without PyTorch.
+_HOMES = {
+    'Device': 'base',
+    'OnnxRuntime': 'onnx_runtime',
+    'OpenVinoRuntime': 'openvino_runtime',
+    'PixelsToScore': 'pixels',
+    'Runtime': 'base',
+    'TorchRuntime': 'torch_runtime',
+}
 
-__all__, __getattr__, __dir__ = lazy_names(__name__, __file__)
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

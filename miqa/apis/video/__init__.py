@@ -1,11 +1,9 @@
 """Videos: reading, sampling, scoring, statistics, annotation, report."""
 
-from typing import TYPE_CHECKING
-
 from miqa.lazy import lazy_names
 
-if TYPE_CHECKING:  # imported when they are first used
-    from .assess import VideoMIQA
-    from .reading import UnreadableVideo, open_video
+#: Public names and their modules, imported when they are first asked for.
+_HOMES = {'UnreadableVideo': 'reading', 'VideoMIQA': 'assess', 'open_video': 'reading'}
 
-__all__, __getattr__, __dir__ = lazy_names(__name__, __file__)
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,11 +1,19 @@
 """Models by name: catalogue, loading, and the Hub."""
 
-from typing import TYPE_CHECKING
-
 from miqa.lazy import lazy_names
 
-if TYPE_CHECKING:  # imported when they are first used
-    from .catalogue import ZooEntry, as_dict, demo_weights, entries, fetch, find, list_models
-    from .register import register_demo, register_demo_fast
+#: Public names and their modules, imported when they are first asked for.
+_HOMES = {
+    'ZooEntry': 'catalogue',
+    'as_dict': 'catalogue',
+    'demo_weights': 'catalogue',
+    'entries': 'catalogue',
+    'fetch': 'catalogue',
+    'find': 'catalogue',
+    'list_models': 'catalogue',
+    'register_demo': 'register',
+    'register_demo_fast': 'register',
+}
 
-__all__, __getattr__, __dir__ = lazy_names(__name__, __file__)
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
