@@ -25,6 +25,9 @@ from miqa.train import test_command as command_that_tests
 ROOT = Path(__file__).parents[2]
 SOURCES = [*(ROOT / 'miqa').rglob('*.py'), *(ROOT / 'tools').rglob('*.py')]
 SCRIPT = re.compile(r'tools/[\w/]+\.(?:py|sh)')
+COMMAND = re.compile(r'`miqa [a-z]|pip install')
+# What a file has in which such a text stands, on one line or broken into several.
+NAMES = re.compile(r'tools/|`miqa|pip install')
 OPTION = re.compile(r'(?<![\w-])--[a-z][\w-]+')
 # Words that a message puts where the user's own belong.
 PLACEHOLDER = 'X'
@@ -33,7 +36,10 @@ PLACEHOLDER = 'X'
 def messages():
     """Every text of the source that names a script of ours or a sub-command, with what stands for its values."""
     for path in SOURCES:
-        tree = ast.parse(path.read_text(encoding='utf-8'))
+        source = path.read_text(encoding='utf-8')
+        if not NAMES.search(source):
+            continue
+        tree = ast.parse(source)
         docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
             if id(node) in docs:
@@ -46,7 +52,7 @@ def messages():
                 text = node.value
             else:
                 continue
-            if SCRIPT.search(text) or re.search(r'`miqa [a-z]|pip install', text):
+            if SCRIPT.search(text) or COMMAND.search(text):
                 yield f'{path.relative_to(ROOT)}:{node.lineno}', text
 
 

@@ -45,9 +45,9 @@ def test_the_recipe_is_the_papers(config):
 
 def test_the_label_is_one_option_a_value_in_its_place_stays_and_the_given_config_is_left_alone(config):
     def labels():
-        before = config.pretty_text
+        before = config.to_dict()
         resolved = resolve_config(config)
-        assert config.pretty_text == before
+        assert config.to_dict() == before
         return [resolved[f'{part}_dataloader'].dataset.label for part in ('train', 'val', 'test')]
 
     config.label = 'consistency'

@@ -103,3 +103,14 @@ def test_a_selection_that_is_no_share_is_a_sentence(capsys):
     with pytest.raises(SystemExit):
         main(['train', 'ra_miqa_cls', '--selection', 'half'])
     assert "--selection: a share such as 0.2, or test; not 'half'" in capsys.readouterr().err
+
+
+def test_every_config_that_a_tool_names_is_there():
+    sources = [*(ROOT / 'tools').rglob('*.py'), *(ROOT / 'miqa').rglob('*.py'), *(ROOT / 'tools').glob('*.sh')]
+    named = {
+        f'{folder}/{name}'
+        for path in sources
+        for folder, name in re.findall(r"\b(mini|distill)'?(?: / '|/)(\w+\.py)", path.read_text(encoding='utf-8'))
+    }
+    assert {'mini/response_cls.py', 'distill/lite0.py'} <= named
+    assert [name for name in sorted(named) if not (ROOT / 'configs' / name).is_file()] == []

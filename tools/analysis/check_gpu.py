@@ -80,7 +80,7 @@ def visible_gpus() -> dict[str, str]:
 def training_command(folder: Path) -> list[str]:
     """Make a small database in ``folder`` and return the command that trains on it and saves at every step."""
     write_photo_database(folder / 'database', sources=8, levels=(3,))
-    config = ROOT / 'configs' / 'mini' / 'cnn_cls.py'
+    config = ROOT / 'configs' / 'mini' / 'confidence_cnn_cls.py'
     options = [
         'default_hooks.checkpoint.per_epoch=100',
         'train_dataloader.num_workers=0',

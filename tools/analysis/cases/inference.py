@@ -76,7 +76,6 @@ def _small(path: str) -> MIQAModel:
 #: Title -> what makes the model.
 NETWORKS: dict[str, Callable[[], MIQAModel]] = {
     'RA-MIQA, full size': _published,
-    'CNN of the quickstart': lambda: _small('mini/cnn_cls.py'),
     'student for cameras': lambda: _small('distill/lite0.py'),
     'miqa-lite': lambda: MIQAModel('miqa-lite', device='cpu'),
 }

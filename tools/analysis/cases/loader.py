@@ -63,7 +63,7 @@ SIZE = (500, 375)  # Size of the made-up database's pictures: the median of Imag
 
 
 def write_photo_database(root: Path, sources: int, levels: tuple[int, ...] = (3, 8)) -> None:
-    """Write photographs that Python packages ship, distorted, as a database for ``cls`` with made-up labels.
+    """Write photographs that Python packages ship, distorted, as a database for ``cls`` with labels drawn at random.
 
     Args:
         root: the data root.
@@ -85,7 +85,7 @@ def write_photo_database(root: Path, sources: int, levels: tuple[int, ...] = (3,
                 file = version_name(Version(photo.source, name, level, level))
                 rng = generator_for('benchmark', photo.source, name, level)
                 Image.fromarray(distort(picture, name, candidates(name)[candidate], rng)).save(images / file)
-                rows.append(f'{file},0.5,0.5')
+                rows.append(f'{file},{rng.random():.3f},{rng.random():.3f}')
         label_file = Path(label_paths(labels, 'cls', photo.source)['both'])
         label_file.write_text('\n'.join(rows) + '\n', encoding='utf-8')
     path = split_path(root, 'cls', 'train')
