@@ -1,6 +1,7 @@
 """Fixtures of all tests."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,14 +57,19 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        place = _place(item)
-        if place.startswith(QUICK) and not item.get_closest_marker('slow'):
+        if _place(item.path).startswith(QUICK) and not item.get_closest_marker('slow'):
             item.add_marker(pytest.mark.quick)
-    items.sort(key=lambda item: next((n for n, long in enumerate(LONG) if _place(item).startswith(long)), len(LONG)))
+    items.sort(key=lambda item: _rank(item.path))
 
 
-def _place(item) -> str:
-    return item.path.relative_to(Path(__file__).parent).as_posix()
+@cache
+def _place(path: Path) -> str:
+    return path.relative_to(Path(__file__).parent).as_posix()
+
+
+@cache
+def _rank(path: Path) -> int:
+    return next((number for number, long in enumerate(LONG) if _place(path).startswith(long)), len(LONG))
 
 
 def pytest_configure(config):
