@@ -86,7 +86,7 @@ def label_job(
     Args:
         args: the options.
         root: of the database.
-        config_root: where the use of network files is stored, except for a plan.
+        config_root: where the use of network files is stored; a plan only looks for it there.
         write_config: file of that use, as a config.
         more: fields of :class:`miqa.labelling.own_database.LabelJob`.
     """
@@ -107,8 +107,9 @@ def label_job(
         classes,
         dict(map(file_option, args.machine_options)),
         device,
-        None if args.plan else config_root,
+        config_root,
         write_config,
+        keep=not args.plan,
     )
     return LabelJob(
         images=args.images, root=root, task=args.task, machines=machines, annotations=args.annotations, classes=classes,

@@ -205,7 +205,8 @@ def _from_file(path, task: str, label: str, images: pd.DataFrame) -> np.ndarray:
     twice = rows.image[rows.image.duplicated()]
     if len(twice):
         raise MethodFailed(f'{path} has two predictions for {twice.iloc[0]}.')
-    return rows.set_index('image').prediction.reindex(images.image).to_numpy(np.float64)
+    # Tables are read without spaces around their fields.
+    return rows.set_index('image').prediction.reindex(images.image.str.strip()).to_numpy(np.float64)
 
 
 def _model_predictions(source: str, data_root, task: str, label: str, images: str, options: dict | None) -> Path:

@@ -249,11 +249,13 @@ def _assess_alone(
         worst = result['worst_segments'][0]
         damage = f': {worst["damage"]}' if worst.get('damage') else ''
         name = address or write_name(str(video), sys.stdout.encoding)
+        # A report of 0.2 does not say how.
+        shortfall = '' if result['complete'] else f', {result.get("shortfall") or "incomplete"}'
         print(
             f'{result["mean_score"]:.4f}  {result["quality"]:<6}  {name}  '
             f'(worst {worst["mean_score"]:.4f} at {worst["start"]:.1f} s{damage}, '
             f'{counted(result["num_frames_analyzed"], "frame")}'
-            f'{", scored before" if earlier else ""}{"" if result["complete"] else ", ends early"})'
+            f'{", scored before" if earlier else ""}{shortfall})'
         )
     return result
 

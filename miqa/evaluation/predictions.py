@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from miqa.keeping import atomic_write
+from miqa.outside.tables import TableError, number_of, read_table
 from miqa.taxonomy import region_pattern
 
 #: Columns of ``predictions.csv``, in this order.
@@ -31,20 +33,20 @@ def read_predictions(path: str | os.PathLike) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a column is missing.
+        ValueError: it is not a table with these columns and at least one row, or a number is none.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).exists():
         raise FileNotFoundError(f'There is no predictions file {path}; miqa test writes one.')
-    predictions = pd.read_csv(
-        path,
-        dtype={'source': str, 'image': str, 'distortion': str},
-        keep_default_na=False,
-        na_values={'ground_truth': ['', 'nan'], 'prediction': ['', 'nan']},
-    )
-    missing = [column for column in COLUMNS if column not in predictions]
-    if missing:
-        raise ValueError(f'{path} lacks the columns {", ".join(missing)}; expected {", ".join(COLUMNS)}.')
+    table = read_table(path, COLUMNS, 'predictions file', [MODEL_COLUMN])
+    if not table.rows:
+        raise TableError(f'The predictions file {path} has no rows below its header. Run miqa test again.')
+    predictions = pd.DataFrame(table.rows)
+    for column in ('fg_level', 'bg_level', 'ground_truth', 'prediction'):
+        try:
+            numbers = [number_of(text, table.decimal_comma) for text in predictions[column]]
+            predictions[column] = np.array(numbers, np.int64 if column.endswith('level') else np.float64)
+        except ValueError as error:
+            raise TableError(f'The predictions file {path}, column {column}: {error}. Run miqa test again.') from None
     return with_region_pattern(predictions)
 
 

@@ -135,6 +135,7 @@ def complete_configs(
     root: str | os.PathLike | None = None,
     write_config: str | os.PathLike | None = None,
     say: Callable[[str], None] = print,
+    keep: bool = True,
 ) -> list[dict]:
     """Find out how the files among machines are used, and say it.
 
@@ -147,6 +148,7 @@ def complete_configs(
         root: database beside whose results the configs are kept, and found by the next run; None: nowhere.
         write_config: further file for the config of the one file among the machines.
         say: called with each sentence.
+        keep: write the configs there; False: only look for them.
 
     Raises:
         UnclearLayout: see :func:`miqa.machines.machine_from_file`.
@@ -177,7 +179,7 @@ def complete_configs(
         recognised = machine_from_file(file, task, pictures, classes, categories, device, options, say)
         for note in recognised.notes:
             say(note)
-        if path is not None:
+        if path is not None and keep:
             record = {**key, 'beside': recognised.beside, 'config': recognised.config, 'notes': recognised.notes}
             with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding='utf-8')

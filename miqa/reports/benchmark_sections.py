@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -36,7 +38,7 @@ _FIXED = {'image', 'source', 'distortion', 'fg_level', 'bg_level', 'task', 'labe
 def read_scored_images(folder: Path, task: str, label: str) -> pd.DataFrame | None:
     """Return a benchmark's predictions for one task and label, or None where it has none."""
     path = Path(folder) / f'predictions_{task}_{label}.parquet'
-    return pd.read_parquet(path) if path.is_file() else None
+    return _table(path, pd.read_parquet, _FIXED) if path.is_file() else None
 
 
 def method_columns(scored: pd.DataFrame) -> list[str]:
@@ -226,9 +228,22 @@ def save_figures(folder: Path) -> list[Path]:
 
 
 def _read_cells(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / 'scores.csv', keep_default_na=False, na_values={'SRCC': [''], 'SRCC_low': ['']})
+    columns = {'method', 'kind', 'task', 'label', 'labels_from', 'SRCC', 'SRCC_low', 'SRCC_high'}
+    options = {'keep_default_na': False, 'na_values': {'SRCC': [''], 'SRCC_low': ['']}}
+    return _table(folder / 'scores.csv', pd.read_csv, columns, **options)
+
+
+def _table(path: Path, read: Callable[..., pd.DataFrame], columns: set[str], **options: Any) -> pd.DataFrame:
+    try:
+        table = read(path, **options)
+        problem = '' if columns <= set(table) else f'it lacks the columns {", ".join(sorted(columns - set(table)))}'
+    except (ValueError, OSError) as error:
+        problem = str(error).rstrip('.')
+    if problem:
+        raise ValueError(f'{path} is not a table of tools/analysis/benchmark.py: {problem}. Run that again.')
+    return table
 
 
 def _is_trained(folder: Path, method: str) -> bool:
-    cells = pd.read_csv(folder / 'scores.csv', usecols=['method', 'kind'])
+    cells = _read_cells(folder)
     return bool(((cells.method == method) & cells.kind.isin(['model', 'predictions'])).any())

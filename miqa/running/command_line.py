@@ -224,7 +224,7 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
     except BrokenPipeError:
         _end_unread()
     except (MIQAError, ValueError, KeyError, OSError, ImportError) as error:
-        if os.environ.get('MIQA_TRACEBACK'):
+        if _traceback_wanted():
             raise
         _say_surroundings(error)
         text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
@@ -248,7 +248,7 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         _say_surroundings(error)
         lines = str(error).splitlines() or ['']
         lost = isinstance(error, RuntimeError) and _LOST.search(lines[0])
-        if os.environ.get('MIQA_TRACEBACK') or os.environ.get('WORLD_SIZE', '1') == '1' or not lost:
+        if _traceback_wanted() or os.environ.get('WORLD_SIZE', '1') == '1' or not lost:
             raise
         # Whoever ended first has said why.
         if first_to_say(_LOST.pattern):
@@ -256,9 +256,13 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         sys.exit(1)
 
 
+def _traceback_wanted() -> bool:
+    return os.environ.get('MIQA_TRACEBACK', '').strip().lower() not in ('', '0', 'false', 'no', 'off')
+
+
 def _say_surroundings(error: Exception) -> None:
     """Exit with a sentence where an error comes from the user's surroundings."""
-    text = None if os.environ.get('MIQA_TRACEBACK') else cause_in_surroundings(error)
+    text = None if _traceback_wanted() else cause_in_surroundings(error)
     if text is None:
         return
     if first_to_say(text):

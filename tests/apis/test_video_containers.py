@@ -51,11 +51,18 @@ def test_whole_files_are_whole(tmp_path, suffix):
     assert structure_of(path, container_of(path)) == Structure()
 
 
+def test_stamps_of_flashes_in_mpeg_ps_are_wrong_without_a_frame_being_missing(tmp_path):
+    flashes = "testsrc2=size=192x128:rate=50,negate=enable='not(mod(n,10))'"
+    ffmpeg('-f', 'lavfi', '-i', flashes, '-frames:v', '100', '-c:v', 'mpeg2video', '-bf', '0', tmp_path / 'flashes.mpg')
+    result, metadata = found(tmp_path / 'flashes.mpg')
+    assert result['complete'] and (metadata['frames_read'], metadata['frames_missing']) == (100, 0)
+
+
 @pytest.mark.parametrize('suffix', CODECS)
 def test_files_that_were_cut_are_not_complete(tmp_path, suffix):
     result, metadata = found(with_hole(made(tmp_path, suffix), 0.6, 1))
     assert not result['complete'] and metadata['frames_missing'] > 0
-    assert 'misses' in result['warnings'][0] or 'ends early' in result['warnings'][0]
+    assert result['shortfall'] in result['warnings'][0] and result['shortfall'].startswith(('misses', 'ends early'))
 
 
 @pytest.mark.parametrize('suffix', ['.flv', '.ogv', '.mkv'])

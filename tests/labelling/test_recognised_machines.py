@@ -43,6 +43,8 @@ def test_a_file_is_recognised_once_and_its_config_can_be_kept(own):
     said = []
     configs = machine_configs_of([str(own / 'net.onnx')], 'det')
     options = {'root': own / 'data', 'write_config': own / 'net.py', 'say': said.append}
+    complete_configs(configs, lambda: trial(own), root=own / 'data', say=said.append, keep=False)  # of a plan
+    assert not (own / 'data').exists()
     (config,) = complete_configs(configs, lambda: trial(own), **options)
     assert any('3 pictures' in sentence for sentence in said) and config['classes'] == list(NAMES)
     said.clear()
@@ -50,7 +52,7 @@ def test_a_file_is_recognised_once_and_its_config_can_be_kept(own):
     def never():
         raise AssertionError('what is known is not tried again')
 
-    (again,) = complete_configs(configs, never, root=own / 'data', say=said.append)
+    (again,) = complete_configs(configs, never, root=own / 'data', say=said.append, keep=False)
     assert len(said) == 1 and 'detected before' in said[0]
     (written,) = load_machine_configs(own / 'net.py')
     image = np.asarray(Image.open(own / 'shots' / '000000000001.png'))

@@ -16,8 +16,8 @@ from miqa.benchmark.baselines import read_test_images
 from miqa.benchmark.methods import parse_methods
 from miqa.benchmark.run import run_benchmark
 from miqa.evaluation import quality_correlations
-from miqa.evaluation.predictions import write_predictions
-from miqa.reports.benchmark_sections import save_figures
+from miqa.evaluation.predictions import COLUMNS, read_predictions, write_predictions
+from miqa.reports.benchmark_sections import read_scored_images, save_figures
 from miqa.reports.benchmark_tables import write_benchmark
 from miqa.reports.breakdown_plots import contact_sheet, heat_map, residual_plot
 from miqa.reports.breakdowns import level_grid, residuals, score_groups, score_matrix, worst_predictions
@@ -206,3 +206,25 @@ def test_figures_of_a_benchmark_are_written_as_whole_files(report):
 def test_a_folder_with_nothing_to_report_is_an_error(tmp_path):
     refused(FileNotFoundError, 'holds no run', write_report, [tmp_path], tmp_path / 'report.html')
     refused(FileNotFoundError, 'There is no folder', write_report, [tmp_path / 'none'], tmp_path / 'report.html')
+
+
+HEADER = ','.join(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    'content',
+    [b'', b'image,source\na,a\n', f'{HEADER}\n'.encode(), f'{HEADER}\n{"a," * 8}x\n'.encode(), b'\xff\xfe\x00', None],
+)
+def test_a_table_that_is_none_is_refused_in_our_words(content, tmp_path):
+    for name, read in (
+        ('predictions.csv', lambda: read_predictions(tmp_path / 'predictions.csv')),
+        ('predictions_cls_composite.parquet', lambda: read_scored_images(tmp_path, 'cls', 'composite')),
+    ):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        elif name.endswith('.csv'):
+            (tmp_path / name).mkdir()
+        else:
+            break
+        with pytest.raises(ValueError, match=rf'{name}.*(Run .* again|has no column|empty|UTF|is a folder)'):
+            read()

@@ -70,6 +70,17 @@ def test_an_error_of_this_project_is_a_sentence_whatever_else_it_is(kind, capsys
     assert capsys.readouterr().err.startswith('Error: it cannot\n')
 
 
+@pytest.mark.parametrize(('value', 'traceback'), [('', 0), ('0', 0), ('False', 0), ('1', 1), ('yes', 1)])
+def test_tracebacks_are_switched_on_and_off(value, traceback, monkeypatch, capsys):
+    def main():
+        raise ValueError('a fault')
+
+    monkeypatch.setenv('MIQA_TRACEBACK', value)
+    with pytest.raises(ValueError if traceback else SystemExit):
+        run_command(main)
+    assert ('Error: a fault' in capsys.readouterr().err) is not bool(traceback)
+
+
 def test_an_interruption_before_the_command_begins_is_a_line():
     program = (
         'import sys, miqa.__main__ as program\nclass Interrupt:\n    @staticmethod\n    def find_spec(*_):\n'

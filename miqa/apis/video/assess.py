@@ -17,6 +17,7 @@ from tqdm import tqdm
 from miqa.apis.quality import quality_of
 from miqa.apis.scoring import Scorer, describe_scorer, diagnose_images, load_scorer, scorer_thresholds
 from miqa.outside.names import printable, write_name
+from miqa.taxonomy import counted
 
 from .reading import Frame, UnreadableVideo, VideoReader, count_frames, open_video
 from .sampling import Sampling
@@ -106,7 +107,8 @@ class VideoMIQA:
               :mod:`miqa.apis.video.statistics`.
             - ``video_path``, ``video_name``, written by :func:`miqa.outside.names.write_name`; ``type`` ('video'),
               ``num_frames_analyzed``, ``num_seconds``, ``sampling``, ``model``, ``thresholds`` of the quality words.
-            - ``complete``: False where frames are missing or damaged; ``warnings``: sentences.
+            - ``complete``: False where frames are missing or damaged; ``shortfall``: what is wrong then, in a few
+              words, such as ``ends early``; ``warnings``: sentences.
 
         Raises:
             FileNotFoundError, UnreadableVideo, ImportError: see :func:`miqa.apis.video.reading.open_video`; also a
@@ -183,6 +185,7 @@ class VideoMIQA:
             'num_frames_analyzed': len(frame_results),
             'num_seconds': len(seconds),
             'complete': reader.complete,
+            'shortfall': shortfall(reader),
             'warnings': sentences,
             'model': describe_scorer(self.model),
             'thresholds': thresholds._asdict(),
@@ -298,6 +301,15 @@ def _metadata(reader: VideoReader, frame_results: list[dict]) -> dict:
     return metadata
 
 
+def shortfall(reader: VideoReader) -> str:
+    """Say in a few words what a reader that has come to the end of its video lacks; nothing where it is complete."""
+    if reader.frames_missing or reader.stopped_by:
+        expected = max(reader.info.duration, reader.announced / reader.info.fps)
+        at_the_end = (expected - reader.end) * reader.info.fps > 0.5 * reader.frames_missing
+        return 'ends early' if at_the_end else f'misses {counted(reader.frames_missing, "frame")}'
+    return f'has {counted(reader.frames_damaged, "damaged frame")}' if reader.frames_damaged else ''
+
+
 def video_sentences(reader: VideoReader, assume_fps: float | None = None) -> list[str]:
     """Say what a reader that has come to the end of its video found wrong."""
     name, sentences = reader.path.name, []
@@ -322,11 +334,8 @@ def video_sentences(reader: VideoReader, assume_fps: float | None = None) -> lis
         further = 'a second recording follows in the file, which is not read' if reader.structure.further else None
         reason = f' ({reader.stopped_by or further})' if reader.stopped_by or further else ''
         announced = f'of {reader.announced} announced ' if reader.announced else ''
-        expected = max(reader.info.duration, reader.announced / reader.info.fps)
-        at_the_end = (expected - reader.end) * reader.info.fps > 0.5 * reader.frames_missing
-        where = 'ends early' if at_the_end else f'misses {reader.frames_missing} frames'
         sentences.append(
-            f'{name} {where}: {reader.frames_read} frames {announced}could be read{reason}. The results '
+            f'{name} {shortfall(reader)}: {reader.frames_read} frames {announced}could be read{reason}. The results '
             'cover what is there.'
         )
     if reader.frames_damaged:

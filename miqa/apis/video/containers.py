@@ -36,11 +36,14 @@ class Container(NamedTuple):
     counts_frames: bool = False  # the file says how many frames it holds, and means each of them
     announces_end: bool = False  # the file says how long it is, apart from what can be measured in it
     jumps: bool = False  # time stamps may restart within a file, as in streams that were recorded or joined
+    #: stamps may be wrong by so many frames: a stamp of MPEG-PS stands for the first picture that begins in a packet,
+    #: and encoders give it to one of its neighbours.
+    stamps_off: int = 0
 
 
 _MOV = Container('mov', counts_frames=True)
 _AVI = Container('avi', counts_frames=True)
-_TS, _PS = Container('mpegts', jumps=True), Container('mpeg', jumps=True)
+_TS, _PS = Container('mpegts', jumps=True), Container('mpeg', jumps=True, stamps_off=3)
 _FIRST_BYTES = (
     (b'\x1a\x45\xdf\xa3', Container('matroska', announces_end=True)),
     (b'\x30\x26\xb2\x75\x8e\x66\xcf\x11', Container('asf', announces_end=True)),

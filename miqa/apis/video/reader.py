@@ -148,7 +148,7 @@ class VideoReader(ABC):
         lost = max(self.failed, int(self.structure.cut or self.structure.further))
         # A pause is missing frames where something else shows that there is damage, or where there are no pauses.
         if self._timeline is not None and (self.container.jumps or (self._is_damaged and not self.announced)):
-            lost = max(lost, self._timeline.missing())
+            lost = max(lost, self._timeline.missing(1 if self._is_damaged else 1 + self.container.stamps_off))
         if self.announced:
             short = self.announced - self.frames_read
             if short > 0 and self._survey is not None:

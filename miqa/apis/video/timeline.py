@@ -72,13 +72,13 @@ class Timeline:
     def _follows(self, step: float) -> bool:
         return step > _SHORTEST_STEP and not (self._jumps and step > _LONGEST_STEP)
 
-    def missing(self) -> int:
-        """Return how many frames are missing between others of a constant frame rate; 0 where the rate varies."""
+    def missing(self, least: int = 1) -> int:
+        """Return how many frames are missing, at least so many in a row; 0 where the frame rate varies."""
         steps = np.frombuffer(self._steps, dtype=np.float64)
         if len(steps) < 5:
             return 0
         usual = float(np.median(steps))
         if usual <= 0 or np.mean(np.abs(steps / usual - 1) < _USUAL) < _SHARE:
             return 0
-        gaps = steps[steps > _GAP * usual]
-        return int(np.sum(np.rint(gaps / usual) - 1))
+        missing = np.rint(steps[steps > _GAP * usual] / usual) - 1
+        return int(missing[missing >= least].sum())

@@ -192,24 +192,27 @@ class Trials:
         by_convention: dict[Convention, list[Candidate]] = {}
         for candidate in candidates:
             by_convention.setdefault(candidate.convention, []).append(candidate)
-        for convention, group in by_convention.items():
-            for candidate in group:
-                self._evidence.setdefault(candidate, Evidence())
-            begin = min(len(self._evidence[candidate].pictures) for candidate in group)
-            for number in range(begin, min(count, len(self.pictures))):
-                self._add(number, convention, group)
+        for candidate in candidates:
+            self._evidence.setdefault(candidate, Evidence())
+        for number, picture in enumerate(self.pictures[:count]):
+            missing = {
+                convention: [each for each in group if len(self._evidence[each].pictures) <= number]
+                for convention, group in by_convention.items()
+            }
+            image = picture.pixels() if any(missing.values()) else np.empty(0)  # read once for all conventions
+            for convention, group in missing.items():
+                if group:
+                    self._add(picture, image, convention, group)
         return {candidate: self._evidence[candidate] for candidate in candidates}
 
-    def _add(self, number: int, convention: Convention, group: Sequence[Candidate]) -> None:
-        picture = self.pictures[number]
-        image = picture.pixels()
+    def _add(
+        self, picture: TrialPicture, image: np.ndarray, convention: Convention, group: Sequence[Candidate]
+    ) -> None:
         runs = [self.outputs(image, convention)]
         if not self.annotated:
             runs.append(self.outputs(np.ascontiguousarray(image[:, ::-1]), convention))
         for candidate in group:
             evidence = self._evidence[candidate]
-            if len(evidence.pictures) > number:
-                continue
             answers = [_read(candidate.reading, *run) for run in runs]
             evidence.found += int((answers[0].scores > 0.25).sum())
             if self.annotated:
