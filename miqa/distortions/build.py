@@ -164,7 +164,6 @@ def _build(mine: list[tuple[Source, VersionPlan]], folder: Path, shard, jobs, ba
             pixels += outcome.pixels
             if outcome.state == 'bad':
                 bad.append((outcome.image_id, outcome.reason))
-                bar.write(f'Left out {outcome.image_id}: {outcome.reason}')
             if not (local and outcome.state == 'made'):  # else its versions were counted one by one
                 bar.update(versions[outcome.image_id])
     return BuildReport(made_count, kept_count, sorted(bad), files, size, pixels)

@@ -30,6 +30,7 @@ from .plan import cut_large, measure_images, measure_machine, plan_text, tempora
 from .scores import NO_CLEAN_DETECTIONS, ScoreOptions
 from .verify import verify_database
 
+_LEAST_OF_PAIRS = 3  # Degraded pictures of a gate
 STAGES = ('distort', 'run', 'label', 'split', 'verify')  # What is done, in this order
 
 
@@ -128,7 +129,9 @@ def prepare(job: LabelJob, machines: Sequence[Machine], left_out: SkippedFiles) 
         job.images, job.root, job.task, job.annotations, job.classes, machine_classes, count, only=clean,
         left_out=left_out, ignored=job.ignored,
     )  # fmt: skip
-    check_enough(len(own.sources), job.least_sources, job.images)
+    # Of a gate a penalty is chosen on two pictures and tried on a third.
+    few = job.pairs and job.least_sources > 1 and sum(map(len, pairs.values())) < _LEAST_OF_PAIRS
+    check_enough(len(own.sources), _LEAST_OF_PAIRS if few else job.least_sources, job.images)
     if own.annotated:
         try:
             own.notes += unknown_classes(machines, job.root, job.task, own.annotations)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     import onnxruntime
     import torch
 
+logger = logging.getLogger(__name__)
 _CPU = 'CPUExecutionProvider'
 #: What the weights and tensors of limited sessions may take on the CPU, in bytes, and those of vision models, which run
 #: on large pictures and many at a time: a file from elsewhere may ask for tensors of any size.
 MOST_MEMORY, MOST_MEMORY_OF_MACHINES = 4 << 30, 16 << 30
 #: Seconds that the first run of a session may take: how often a stranger's loops go round is known when they run.
 FIRST_RUN_SECONDS = 1200.0
+SECONDS_OF_AN_OPERATOR = 60.0  # that a run may take on to end, once it is given up
 #: Type of device -> ONNX Runtime's provider for it. TensorRT builds its engine at the first batch, for minutes.
 PROVIDERS = {'cpu': _CPU, 'cuda': 'CUDAExecutionProvider', 'tensorrt': 'TensorrtExecutionProvider'}
 _DEVICES = {provider: name for name, provider in PROVIDERS.items()}
@@ -128,7 +131,8 @@ class OnnxSession:
         if self._has_run:
             return self._session.run(names, feeds)
         options = self._first = self._first or require('onnxruntime', 'Running an ONNX file').RunOptions()
-        timer = threading.Timer(FIRST_RUN_SECONDS, setattr, (options, 'terminate', True))
+        ended = threading.Event()
+        timer = threading.Timer(FIRST_RUN_SECONDS, self._give_up, (options, ended))
         timer.daemon = True
         timer.start()
         try:
@@ -141,9 +145,18 @@ class OnnxSession:
                 ) from error
             raise
         finally:
+            ended.set()
             timer.cancel()
         self._has_run = True
         return outputs
+
+    def _give_up(self, options: onnxruntime.RunOptions, ended: threading.Event) -> None:
+        options.terminate = True  # heeded between two operators
+        if not ended.wait(SECONDS_OF_AN_OPERATOR):
+            logger.warning(
+                '%s computes one operator without an end, which nothing within this process can stop: end the process, '
+                'and do not use the file.', self._options[0],
+            )  # fmt: skip
 
     def __reduce__(self) -> tuple:
         return _opened_again, (self._options, self._state)

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -245,7 +247,7 @@ def test_loops_of_a_machine_are_run_up_to_a_number_of_rounds(tmp_path):
             refused(CheckpointError, 'a loop of more than 1,000,000 rounds', open_onnx, path)
 
 
-def test_a_loop_whose_rounds_are_computed_ends_with_its_time(tmp_path, monkeypatch):
+def test_a_loop_whose_rounds_are_computed_ends_with_its_time(tmp_path, monkeypatch, caplog):
     rounds = [
         helper.make_node('ReduceMax', ['q'], ['most'], keepdims=0),
         helper.make_node('Mul', ['most', 'many'], ['product']),
@@ -257,6 +259,14 @@ def test_a_loop_whose_rounds_are_computed_ends_with_its_time(tmp_path, monkeypat
     for value in (7, 0):  # what was given up is not tried again
         with pytest.raises(CheckpointError, match=r'x\.onnx has computed for 0\.1 seconds without an end'):
             session.run(None, {'pixels': np.full((1, 3, 64, 64), value, np.uint8)})
+
+    def one_operator(names, feeds, options):
+        while not caplog.records:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(onnx_session, 'SECONDS_OF_AN_OPERATOR', 0.0)
+    onnx_session.OnnxSession(SimpleNamespace(run=one_operator), (tmp_path / 'x.onnx',)).run(None, {})
+    assert 'x.onnx computes one operator without an end' in caplog.text
 
 
 def test_numbers_of_a_machine_may_lie_beside_it_and_nowhere_else(tmp_path):

@@ -256,14 +256,17 @@ def test_the_file_of_a_gate_without_its_heads_is_not_one_of_gate_fit(gate, tmp_p
     assert 'name the folder' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('more', [['--plan'], []])
+@pytest.mark.parametrize('more', [['--plan'], [], ['--pairs', 'pairs.csv']])
 def test_too_few_photographs_are_known_before_the_machine_runs(shots, tmp_path, capsys, monkeypatch, more):
     (tmp_path / 'in').mkdir()
-    (tmp_path / 'in/1.png').write_bytes((shots / 'in/1.png').read_bytes())
+    for number in range(1, 5 if '--pairs' in more else 2):
+        (tmp_path / f'in/{number}.png').write_bytes((shots / f'in/{number}.png').read_bytes())
+    (tmp_path / 'pairs.csv').write_text('clean,degraded\n1.png,2.png\n3.png,4.png\n')
+    more = [str(tmp_path / word) if word == 'pairs.csv' else word for word in more]
     monkeypatch.setattr('helpers_machines.unsure_squares', lambda images: 1 / 0)
     words = ['gate', 'make', str(tmp_path / 'in'), *command(shots)[3:], '--out', str(tmp_path / 'new'), *more]
     refused(SystemExit, '1', main, words)
-    assert '1 photograph of' in capsys.readouterr().err
+    assert f'{2 if "--pairs" in more else 1} photograph' in capsys.readouterr().err
 
 
 def test_a_machine_that_the_gate_never_saw_is_scored_and_the_guarantee_is_not_extended_to_it(
