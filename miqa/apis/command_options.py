@@ -38,7 +38,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
                        help='default: auto, the fastest whose scores agree with fp32')  # fmt: skip
     group.add_argument('--coverage', choices=('center', 'whole'), default='center',
                        help='whole: overlapping squares instead of the central one (default: center)')  # fmt: skip
-    group.add_argument('--batch-size', type=int, metavar='N', help='images at a time (default: GPU: 32, CPU: 8)')
+    group.add_argument('--batch-size', type=int, metavar='N', help='images at a time (default: GPU: 32, CPU: up to 8)')
     group.add_argument('--workers', type=int, metavar='N', help='decoding threads (default: one per core)')
     group.add_argument('--compile', nargs='?', const=True, default=False, metavar='MODE',
                        help='torch.compile, or its mode: max-autotune, reduce-overhead')  # fmt: skip

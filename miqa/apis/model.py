@@ -77,8 +77,8 @@ class MIQAModel(ModelFiles):
             nothing else: the fastest way whose scores stay with float32's (0.005 in the mean, 0.02 at most, SRCC
             0.999), measured at the first use of these weights and kept in the cache folder: number formats that the
             processor computes in itself, and for RA-MIQA on a CPU OpenVINO, where it is installed.
-        batch_size: pictures at a time, None for 32 on a GPU and 8 on a CPU, where larger batches only miss its caches;
-            scores do not depend on it beyond rounding.
+        batch_size: pictures at a time, None for 32 on a GPU and 8 on a CPU (with ONNX Runtime two for each core, at
+            most 8), where larger batches only miss its caches; scores do not depend on it beyond rounding.
         workers: decoding threads for lists of pictures; None for one a core.
         channels_last: memory layout of pictures; None for what suits the network.
         compile: compile the network with ``torch.compile``: slow to start, then faster.
@@ -170,7 +170,7 @@ class MIQAModel(ModelFiles):
         coverage: str = 'center',
     ) -> None:
         if batch_size is None:
-            batch_size = 8 if runtime.device.type == 'cpu' else 32
+            batch_size = runtime.usual_batch
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
         self.spec, self.runtime, self.source = spec, runtime, source

@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter
 from machine_iqa import MIQAModel
 from miqa.apis.diagnosis import DiagnosisWords
 from miqa.apis.methods import LITE_SHA256
+from miqa.apis.runtimes import onnx_runtime
 from miqa.apis.zoo.packaged import model_card, packaged_model
 
 pytest.importorskip('onnxruntime')
@@ -41,6 +42,17 @@ def test_the_file_is_small_and_the_default(model):
 def test_one_file_scores_every_label_and_composite_is_their_mean(model, photograph):
     scores = {name: MIQAModel('miqa-lite', label=name).assess(photograph) for name in ('consistency', 'accuracy')}
     assert model.assess(photograph) == pytest.approx(sum(scores.values()) / 2, abs=1e-5)
+
+
+@pytest.mark.parametrize(('cores', 'pictures'), [(1, 2), (2, 4), (16, 8)])
+def test_a_batch_holds_two_pictures_for_each_core_and_never_changes_a_score(
+    model, photograph, monkeypatch, cores, pictures
+):
+    monkeypatch.setattr(onnx_runtime, 'usable_cores', lambda: cores)
+    batched = MIQAModel(model)
+    assert batched.batch_size == pictures
+    several = [photograph.rotate(30 * turn) for turn in range(5)]
+    assert batched.assess(several) == pytest.approx([model.assess(picture) for picture in several], abs=1e-6)
 
 
 def test_blur_of_a_third_lowers_the_score_on_average(model, photograph):

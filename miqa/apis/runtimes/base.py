@@ -39,6 +39,11 @@ class Runtime(ABC):
     #: How the outputs become a diagnosis; None for a model that only scores.
     words: DiagnosisWords | None = None
 
+    @property
+    def usual_batch(self) -> int:
+        """Pictures at a time where the user states no number: 32 on a GPU, 8 on a CPU, whose caches hold no more."""
+        return 8 if self.device.type == 'cpu' else 32
+
     def outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Return all that the model says of uint8 RGB pixels (B, 3, size, size), by name.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from miqa.errors import CheckpointError
 from miqa.networks.onnx_session import open_onnx
+from miqa.running.cores import usable_cores
 from miqa.running.devices import Device
 from miqa.taxonomy import LABELS
 
@@ -67,6 +68,12 @@ class OnnxRuntime(Runtime):
         ]
         self.words = read_words(text, self._path)
         check_ends(outputs, ('tensor(uint8)', 'tensor(float)'), self.spec.view_size, self._path, self.words)
+
+    @property
+    def usual_batch(self) -> int:
+        """On a CPU two pictures for each core: with four, miqa-lite's layers stay in the caches of two cores."""
+        usual = super().usual_batch
+        return min(usual, 2 * usable_cores()) if self.device.type == 'cpu' else usual
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Score uint8 pixels (B, 3, size, size): float32 (B,)."""
