@@ -56,30 +56,13 @@ def copy(tmp_path_factory):
 
 def run(folder: Path, code: str) -> str:
     environment = {**os.environ, 'PYTHONPATH': str(folder)}
-    command = [sys.executable, '-c', code]
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    return subprocess.check_output([sys.executable, '-c', code], cwd=folder, env=environment, text=True).strip()
 
 
 def add_line(path: Path, before: str, line: str) -> None:
     text = path.read_text(encoding='utf-8')
     assert text.count(before) == 1, f'{path} has not one place for the line'
     path.write_text(text.replace(before, f'{line}{before}'), encoding='utf-8')
-
-
-def test_a_distortion_is_one_file_and_one_line(copy):
-    (copy / 'miqa/distortions/glow.py').write_text(GLOW, encoding='utf-8')
-    add_line(copy / 'miqa/taxonomy.py', "        'frost': 'frost',\n", "        'glow': 'glow',\n")
-    assert run(copy, USE_GLOW) == 'True 130'
-
-
-def test_a_format_of_annotations_is_one_file_and_one_line(copy):
-    (copy / 'miqa/annotations/formats/lines.py').write_text(POINTS, encoding='utf-8')
-    detect = copy / 'miqa/annotations/formats/detect.py'
-    add_line(detect, '        cvat.FORMAT,\n', '        lines.FORMAT,\n')
-    add_line(detect, 'from .format import AnnotationFormat\n', 'from . import lines\n')
-    assert run(copy, USE_POINTS) == 'lines'
 
 
 SUMS = '''
@@ -103,7 +86,19 @@ print(export_format('.SUMS').title, is_scorable(Path('a.sums')), name_and_weight
 """
 
 
-def test_a_format_of_exported_models_is_one_file_and_one_line(copy):
-    (copy / 'miqa/apis/exports/sums_file.py').write_text(SUMS, encoding='utf-8')
-    add_line(copy / 'miqa/apis/exports/formats.py', "    '.onnx': 'onnx_file',\n", "    '.sums': 'sums_file',\n")
-    assert run(copy, USE_SUMS) == 'nothing False nowhere.sums'
+@pytest.mark.parametrize(('file', 'text', 'lines', 'use', 'said'), [
+    ('distortions/glow.py', GLOW, [('taxonomy.py', "        'frost': 'frost',", "        'glow': 'glow',")],
+     USE_GLOW, 'True 130'),
+    ('annotations/formats/lines.py', POINTS, [
+        ('annotations/formats/detect.py', '        cvat.FORMAT,', '        lines.FORMAT,'),
+        ('annotations/formats/detect.py', 'from .format import AnnotationFormat', 'from . import lines'),
+    ], USE_POINTS, 'lines'),
+    ('apis/exports/sums_file.py', SUMS, [
+        ('apis/exports/formats.py', "    '.onnx': 'onnx_file',", "    '.sums': 'sums_file',"),
+    ], USE_SUMS, 'nothing False nowhere.sums'),
+], ids=['distortion', 'format of annotations', 'format of exported models'])  # fmt: skip
+def test_an_extension_is_one_file_and_one_line(copy, file, text, lines, use, said):
+    (copy / 'miqa' / file).write_text(text, encoding='utf-8')
+    for table, before, line in lines:
+        add_line(copy / 'miqa' / table, f'{before}\n', f'{line}\n')
+    assert run(copy, use) == said

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from helpers_refusals import refused
 
 import miqa.datasets
 import miqa.labelling
@@ -28,10 +29,8 @@ def test_the_columns_and_files_are_those_of_miqd():
         for label in ('accuracy', 'consistency'):
             assert ' '.join(layout.label_file_columns(task, label)) == MIQD_DET
     assert layout.label_paths('x', 'cls', 'a') == {'both': 'x/a_mmos.csv'}
-    assert layout.label_paths('x', 'ins', 'a') == {
-        'accuracy': 'x/a_accuracy.csv',
-        'consistency': 'x/a_consistency.csv',
-    }
+    paths = {'accuracy': 'x/a_accuracy.csv', 'consistency': 'x/a_consistency.csv'}
+    assert layout.label_paths('x', 'ins', 'a') == paths
 
 
 def test_an_image_root_is_the_folder_with_one_folder_for_each_source_everywhere():
@@ -58,16 +57,11 @@ def test_labels_that_are_written_are_read_again(tmp_path, task):
     assert table.values['consistency'].tolist() == [0.125 if task == 'cls' else 0.5]
 
 
-@pytest.mark.parametrize(
-    ('task', 'entry', 'source'),
-    [
-        ('cls', 'ILSVRC2012_val_00000001.JPEG', 'ILSVRC2012_val_00000001'),
-        ('cls', ' a.b.png ', 'a.b'),
-        ('cls', 'no.suffix.of.a.picture', 'no.suffix.of.a.picture'),
-        ('det', '139', '000000000139'),
-        ('ins', '000000000139', '000000000139'),
-    ],
-)
+@pytest.mark.parametrize(('task', 'entry', 'source'), [
+    ('cls', 'ILSVRC2012_val_00000001.JPEG', 'ILSVRC2012_val_00000001'), ('cls', ' a.b.png ', 'a.b'),
+    ('cls', 'no.suffix.of.a.picture', 'no.suffix.of.a.picture'), ('det', '139', '000000000139'),
+    ('ins', '000000000139', '000000000139'),
+])  # fmt: skip
 def test_an_entry_of_a_split_file_names_a_source(task, entry, source):
     assert layout.source_of_entry(entry, task, 'row 1') == source
 
@@ -78,8 +72,7 @@ def test_an_entry_of_a_split_file_names_a_source(task, entry, source):
      ('det', '-1'), ('det', '1.5'), ('det', '1234567890123'), ('det', '²')],
 )  # fmt: skip
 def test_an_entry_that_names_none_is_refused_with_its_place(task, entry):
-    with pytest.raises(ValueError, match='in row 7 is .*; expected a'):
-        layout.source_of_entry(entry, task, 'row 7')
+    refused(ValueError, 'in row 7 is .*; expected a', layout.source_of_entry, entry, task, 'row 7')
 
 
 def test_no_other_module_writes_these_names_again():

@@ -1,6 +1,7 @@
 """Names in configs find this package's classes, and unknown ones a suggestion."""
 
 import pytest
+from helpers_refusals import refused
 from mmengine.registry import DefaultScope
 
 from miqa.models import MSELoss
@@ -8,8 +9,7 @@ from miqa.registry import MODELS, TRANSFORMS
 
 
 def test_an_unknown_name_suggests_the_nearest_known_one():
-    with pytest.raises(KeyError, match="Did you mean 'SmoothL1Loss'"):
-        MODELS.build({'type': 'SmoothL1Los'})
+    refused(KeyError, "Did you mean 'SmoothL1Loss'", MODELS.build, {'type': 'SmoothL1Los'})
     with pytest.raises(KeyError, match="'LoadImages' is not a registered transform.*Did you mean 'LoadImage'"):
         TRANSFORMS.build({'type': 'LoadImages'})
 

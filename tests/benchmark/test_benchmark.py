@@ -1,5 +1,6 @@
 """The benchmark's tables show measured, published and failed scores as what they are."""
 
+import itertools
 import json
 
 import numpy as np
@@ -39,10 +40,9 @@ def save_predictions(path, data_root, task, label, noise, seed=0, keep=slice(Non
 @pytest.fixture(scope='module')
 def result(database, tmp_path_factory):
     folder = tmp_path_factory.mktemp('predictions')
-    for task in ('cls', 'det'):
-        for label in ('composite', 'accuracy'):
-            save_predictions(folder / f'{task}_{label}.csv', database, task, label, 0.05)
-            save_predictions(folder / f'other_{task}_{label}.csv', database, task, label, 0.05, seed=1)
+    for task, label in itertools.product(('cls', 'det'), ('composite', 'accuracy')):
+        save_predictions(folder / f'{task}_{label}.csv', database, task, label, 0.05)
+        save_predictions(folder / f'other_{task}_{label}.csv', database, task, label, 0.05, seed=1)
     files = f'RA-MIQA={folder}/{{task}}_{{label}}.csv', f'twin={folder}/other_{{task}}_{{label}}.csv'
     texts = ['PSNR', *files, 'confidence:small', 'lost=/nowhere/{task}.csv']
     methods = parse_methods(texts, database, ['cls', 'det'])
@@ -140,26 +140,23 @@ def test_all_files_are_written_and_say_the_same(result, tmp_path):
     assert {path.name for path in paths} >= {'tables.md', 'tables.tex', 'tables.html', 'scores.csv', 'settings.json'}
     scores = pd.read_csv(tmp_path / 'out' / 'scores.csv')
     np.testing.assert_allclose(scores.SRCC, result.cells.SRCC, rtol=1e-12)
-    text = f'{cell(result, "PSNR").SRCC:.4f}'
-    for name in ('tables.md', 'tables.tex', 'tables.html'):
-        assert text in (tmp_path / 'out' / name).read_text(encoding='utf-8')
-    latex = (tmp_path / 'out' / 'tables.tex').read_text(encoding='utf-8')
+    texts = [(tmp_path / 'out' / f'tables.{kind}').read_text(encoding='utf-8') for kind in ('md', 'html', 'tex')]
+    assert all(f'{cell(result, "PSNR").SRCC:.4f}' in text for text in texts)
+    latex = texts[-1]
     assert latex.count(r'\begin{tabular}') == latex.count(r'\end{tabular}') == len(score_tables(result))
     assert latex.isascii()
 
 
-def test_a_file_that_covers_half_of_the_test_set_is_a_failure_not_a_smaller_test(database, tmp_path):
+@pytest.mark.parametrize(('text', 'task', 'said'), [
+    ('half=HERE/half.csv', 'cls', '30 of 60 test images of cls have no prediction'),
+    ('mine=HERE/whole.csv', 'det', 'no predictions for det; it has: cls'),
+    ('net=configs/ra_miqa_{task}.py:none_{label}.pth', 'cls', 'There is no file'),
+])  # fmt: skip
+def test_what_does_not_cover_the_test_set_or_is_not_there_is_a_failure(database, tmp_path, text, task, said):
+    save_predictions(tmp_path / 'whole.csv', database, 'cls', 'composite', 0.1)
     save_predictions(tmp_path / 'half.csv', database, 'cls', 'composite', 0.1, keep=slice(None, None, 2))
-    (method,) = parse_methods([f'half={tmp_path}/half.csv'], database, ['cls'])
-    with pytest.raises(MethodFailed, match='30 of 60 test images of cls have no prediction'):
-        predict(method, database, 'cls', 'composite', read_test_images(database, 'cls'))
-
-
-def test_predictions_for_another_task_are_a_failure(database, tmp_path):
-    save_predictions(tmp_path / 'p.csv', database, 'cls', 'composite', 0.1)
-    (method,) = parse_methods([f'mine={tmp_path}/p.csv'], database, ['det'])
-    with pytest.raises(MethodFailed, match='no predictions for det; it has: cls'):
-        predict(method, database, 'det', 'composite', read_test_images(database, 'det'))
+    (method,) = parse_methods([text.replace('HERE', str(tmp_path))], database, [task])
+    refused(MethodFailed, said, predict, method, database, task, 'composite', read_test_images(database, task))
 
 
 def test_constant_predictions_are_shown_as_a_failure(database, tmp_path):
@@ -181,12 +178,6 @@ def test_confidence_alone_takes_the_smallest_machine_and_names_are_unique(databa
     sources = [method.source for method in parse_methods(['confidence'], database, ['cls'])]
     assert sources == ['max_probability:small', 'negative_entropy:small', 'energy:small']
     refused(ValueError, 'Two methods are called PSNR', parse_methods, ['PSNR', 'PSNR'], database, ['cls'])
-
-
-def test_a_missing_checkpoint_is_a_failure_that_names_it(database):
-    (method,) = parse_methods(['net=configs/ra_miqa_{task}.py:none_{label}.pth'], database, ['cls'])
-    with pytest.raises(MethodFailed, match='There is no file'):
-        predict(method, database, 'cls', 'composite', read_test_images(database, 'cls'))
 
 
 def test_a_row_whose_weights_were_chosen_on_the_test_split_says_so(database, tmp_path):

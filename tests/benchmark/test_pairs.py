@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from helpers_machines import save
 from helpers_refusals import refused
 from scipy.stats import spearmanr
 from skimage import data
-from skimage.io import imsave
 
 from miqa.benchmark.pairs import CONFIDENCE, LIMIT, LOST, PairScores, consistency, find_pairs, score_pairs, summarise
 from miqa.cli.main import main
@@ -20,16 +20,11 @@ from miqa.pictures.finding import SkippedFiles
 GREY = np.full((8, 8, 3), 90, np.uint8)
 
 
-def write(path, image=GREY):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    imsave(path, image, check_contrast=False)
-
-
 def test_pictures_are_matched_by_name_whatever_their_endings_and_the_rest_is_counted(tmp_path):
     for name in ('a.png', 'night/b.png', 'night/c.png'):
-        write(tmp_path / 'good' / name)
+        save(tmp_path / 'good' / name, GREY)
     for name in ('a.jpg', 'night/b.png', 'night/d.png'):
-        write(tmp_path / 'bad' / name)
+        save(tmp_path / 'bad' / name, GREY)
     left_out = SkippedFiles()
     pairs = find_pairs(str(tmp_path / 'good'), str(tmp_path / 'bad'), left_out)
     assert [(pair.group, pair.scene) for pair in pairs] == [('good', 'a'), ('night', 'b')]
@@ -38,8 +33,8 @@ def test_pictures_are_matched_by_name_whatever_their_endings_and_the_rest_is_cou
 
 def test_a_star_stands_for_the_set(tmp_path):
     for group in ('dark', 'fog'):
-        write(tmp_path / group / 'good' / '1.png')
-        write(tmp_path / group / 'bad' / '1.png')
+        save(tmp_path / group / 'good' / '1.png', GREY)
+        save(tmp_path / group / 'bad' / '1.png', GREY)
     pairs = find_pairs(str(tmp_path / '*' / 'good'), str(tmp_path / '*' / 'bad'))
     assert [pair.group for pair in pairs] == ['dark', 'fog']
     refused(ValueError, 'both patterns', find_pairs, str(tmp_path / '*' / 'good'), str(tmp_path / 'dark' / 'bad'))
@@ -103,16 +98,15 @@ class Brightness(Machine):
 
 def test_one_unreadable_scene_is_left_out_with_its_reason_and_the_others_are_scored(tmp_path):
     for scene, value in enumerate((200, 100, 50)):
-        write(tmp_path / 'good' / f'{scene}.png', np.full((8, 8, 3), 250, np.uint8))
-        write(tmp_path / 'bad' / f'{scene}.png', np.full((8, 8, 3), value, np.uint8))
+        save(tmp_path / 'good' / f'{scene}.png', np.full((8, 8, 3), 250, np.uint8))
+        save(tmp_path / 'bad' / f'{scene}.png', np.full((8, 8, 3), value, np.uint8))
     (tmp_path / 'bad' / '1.png').write_bytes(b'no picture')
     pairs = find_pairs(str(tmp_path / 'good'), str(tmp_path / 'bad'))
     scores = score_pairs(pairs, [Brightness('a')], Brightness('b'), {}, {'mean': lambda image: float(image.mean())})
     assert scores.table['scene'].tolist() == ['0', '2']
     assert scores.table['label'].tolist() == pytest.approx([1 - 50 / 255, 1 - 200 / 255], abs=1e-5)
     assert scores.table['mean (bad)'].tolist() == [200, 50]
-    assert len(scores.left_out) == 1
-    assert '1.png' in scores.left_out[0]
+    assert len(scores.left_out) == 1 and '1.png' in scores.left_out[0]
 
 
 def test_the_command_writes_its_tables_and_chooses_a_half(tmp_path, capsys, monkeypatch):
@@ -121,19 +115,16 @@ def test_the_command_writes_its_tables_and_chooses_a_half(tmp_path, capsys, monk
     photograph = np.ascontiguousarray(data.coffee()[::8, ::8])
     for scene in range(12):
         part = np.ascontiguousarray(np.roll(photograph, 5 * scene, axis=1)[:40, :40])
-        write(tmp_path / 'night' / 'good' / f'{scene:03d}.png', part)
+        save(tmp_path / 'night' / 'good' / f'{scene:03d}.png', part)
         dark = apply_distortion(part, 'underexposure', 1 + scene / 3, seed=scene)
-        write(tmp_path / 'night' / 'bad' / f'{scene:03d}.png', dark)
+        save(tmp_path / 'night' / 'bad' / f'{scene:03d}.png', dark)
     out = tmp_path / 'out'
     main(['benchmark-pairs', str(tmp_path / '*' / 'good'), str(tmp_path / '*' / 'bad'), '--half', 'even',
           '--out', str(out), '--machine', 'first', '--probe', 'second', '--resamples', '100', '--quiet'])  # fmt: skip
     assert '6 pairs in 1 set;' in capsys.readouterr().out
     content = json.loads((out / 'summary.json').read_text(encoding='utf-8'))
-    assert content['pairs'] == 6
-    assert content['methods'][LIMIT]['within'] == pytest.approx(1)
-    assert pd.read_csv(out / 'pairs.csv', dtype={'scene': str})['scene'].tolist() == [
-        f'{n:03d}' for n in range(0, 12, 2)
-    ]
-    assert {path.name for path in out.iterdir()} == {
-        'pairs.csv', 'summary.csv', 'summary.json', 'pairs.png', 'report.html',
-    }  # fmt: skip
+    assert content['pairs'] == 6 and content['methods'][LIMIT]['within'] == pytest.approx(1)
+    scenes = pd.read_csv(out / 'pairs.csv', dtype={'scene': str})['scene'].tolist()
+    assert scenes == [f'{n:03d}' for n in range(0, 12, 2)]
+    made = {'pairs.csv', 'summary.csv', 'summary.json', 'pairs.png', 'report.html'}
+    assert {path.name for path in out.iterdir()} == made

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers_apis import photo
+from helpers_refusals import refused
 from scipy import ndimage
 
 from miqa.benchmark.baselines import build_measure, is_measure_name
@@ -24,12 +25,8 @@ def test_sharpness_is_the_variance_of_scipys_laplacian():
 @pytest.mark.parametrize('name', ['sharpness', 'contrast', 'blur-exposure', 'brightness'])
 def test_checks_of_frames_fall_with_the_damage_that_they_are_made_for(name):
     clean = photo(160, 120)
-    damaged = {
-        'sharpness': cv2.GaussianBlur(clean, (0, 0), 3),
-        'contrast': (clean * 0.1 + 110).astype(np.uint8),
-        'blur-exposure': (clean * 0.1).astype(np.uint8),
-        'brightness': (clean * 0.1).astype(np.uint8),
-    }[name]
+    dark = (clean * 0.1).astype(np.uint8)
+    damaged = {'sharpness': cv2.GaussianBlur(clean, (0, 0), 3), 'contrast': dark + np.uint8(110)}.get(name, dark)
     before, after = build_measure(name).measure([clean, damaged], None)
     assert after < before
 
@@ -83,8 +80,7 @@ def test_rivals_are_methods_that_say_which_machine_they_run(tmp_path):
 
 def test_names_that_are_no_measure_are_told_apart():
     assert not is_measure_name('tta:') and not is_measure_name('sharp') and not is_measure_name('tta:x=a.csv')
-    with pytest.raises(FileNotFoundError, match='nowhere.py'):
-        build_measure('ccs:nowhere.py')
+    refused(FileNotFoundError, 'nowhere.py', build_measure, 'ccs:nowhere.py')
 
 
 def test_gains_are_found_where_they_are(tmp_path):
@@ -92,18 +88,13 @@ def test_gains_are_found_where_they_are(tmp_path):
     count = 600
     truth = rng.random(count)
     subtle = rng.random(count) < 0.5
-    table = pd.DataFrame(
-        {
-            'source': [f's{i % 30}' for i in range(count)],
-            'ground_truth': truth,
-            'fg_level': np.where(subtle, 1, 5),
-            'bg_level': np.where(subtle, 2, 4),
-            # Better than the other on strong damage, equal on subtle damage.
-            'ours': truth + np.where(subtle, 0.5, 0.05) * rng.standard_normal(count),
-            'confidence': truth + 0.5 * rng.standard_normal(count),
-            'bad': rng.random(count),
-        }
-    )
+    table = pd.DataFrame({
+        'source': [f's{i % 30}' for i in range(count)], 'ground_truth': truth, 'fg_level': np.where(subtle, 1, 5),
+        'bg_level': np.where(subtle, 2, 4),
+        # Better than the other on strong damage, equal on subtle damage.
+        'ours': truth + np.where(subtle, 0.5, 0.05) * rng.standard_normal(count),
+        'confidence': truth + 0.5 * rng.standard_normal(count), 'bad': rng.random(count),
+    })  # fmt: skip
     found = gains(table, 'ours', ['confidence', 'bad'], resamples=200).set_index('part')
     assert set(found.best_other) == {'confidence'}
     strong, weak = found.loc['strong: levels 4 and 5'], found.loc['subtle: levels 1 and 2']

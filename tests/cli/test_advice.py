@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers_config import write_tiny_config
 from helpers_database import write_database
+from helpers_refusals import refused
 from helpers_tools import home_of, parsed
 
 from miqa.cli.main import COMMANDS, build_parser
@@ -90,9 +91,8 @@ def test_help_names_scripts_only_to_those_who_have_a_clone(command, capsys):
 def test_the_command_for_missing_split_files_is_understood(tmp_path):
     root = write_database(tmp_path / 'my data', 'cls', sources=4)
     (root / 'splits' / 'miqa_cls_train.csv').unlink()
-    with pytest.raises(FileNotFoundError) as error:
-        open_index(root, 'cls', 'train')
-    command = re.search('`(python .*?)`', str(error.value))[1]
+    error = refused(FileNotFoundError, '`python', open_index, root, 'cls', 'train')
+    command = re.search('`(python .*?)`', str(error))[1]
     assert parsed(shlex.split(command)).data_root in (root, str(root))
 
 
@@ -100,9 +100,8 @@ def test_the_command_for_damaged_responses_is_understood(tmp_path):
     folder = tmp_path / 'my data' / 'miqa_det' / 'responses' / 'my machine'
     folder.mkdir(parents=True)
     (folder / 'manifest.json').write_text('{')
-    with pytest.raises(ValueError) as error:
-        _ = ResponseFolder(folder).manifest
-    args = parsed(shlex.split(re.search('python .*', str(error.value))[0]))
+    error = refused(ValueError, 'python ', lambda: ResponseFolder(folder).manifest)
+    args = parsed(shlex.split(re.search('python .*', str(error))[0]))
     assert (args.data_root, args.task, args.only) == (str(tmp_path / 'my data'), 'det', ['my machine'])
 
 
@@ -118,37 +117,36 @@ def test_training_repeats_the_users_options_in_the_command_that_tests(monkeypatc
 
 
 def test_an_option_that_is_said_twice_and_differently_is_a_sentence():
-    check_conflicting_options({'label': 'accuracy'}, {'label': 'accuracy', 'seed': None})
-    with pytest.raises(ValueError, match='--label says composite, but --cfg-options label=accuracy'):
-        check_conflicting_options({'label': 'accuracy'}, {'label': 'composite'})
-    with pytest.raises(ValueError, match='--lr says 0.1, but --cfg-options schedule.lr=0.2'):
-        check_conflicting_options({'schedule.lr': 0.2}, {'schedule.lr': 0.1})
+    check, said = check_conflicting_options, '--label says composite, but --cfg-options label=accuracy'
+    check({'label': 'accuracy'}, {'label': 'accuracy', 'seed': None})
+    refused(ValueError, said, check, {'label': 'accuracy'}, {'label': 'composite'})
+    said = '--lr says 0.1, but --cfg-options schedule.lr=0.2'
+    refused(ValueError, said, check, {'schedule.lr': 0.2}, {'schedule.lr': 0.1})
 
 
 def test_an_unknown_key_of_a_class_is_a_sentence_with_the_nearest_one(tmp_path):
-    with pytest.raises(KeyError, match="QualityAssessor has no option 'netwrk'. Did you mean 'model.network'"):
-        load_config(ROOT / 'configs/ra_miqa_det.py', {'model.netwrk': 3})
+    said = "QualityAssessor has no option 'netwrk'. Did you mean 'model.network'"
+    refused(KeyError, said, load_config, ROOT / 'configs/ra_miqa_det.py', {'model.netwrk': 3})
     load_config(ROOT / 'configs/ra_miqa_det.py', {'train_dataloader.dataset.packed': 'folder'})
     root = write_database(tmp_path / 'data', 'det', sources=4)
     path = write_tiny_config(tmp_path / 'c.py', root, more='model["netwrk"] = 3\n')
-    with pytest.raises(ValueError, match="QualityAssessor in the config has no option 'netwrk'. Did you mean"):
-        build_runner(load_config(path), tmp_path / 'run')
+    said = "QualityAssessor in the config has no option 'netwrk'. Did you mean"
+    refused(ValueError, said, build_runner, load_config(path), tmp_path / 'run')
 
 
 @pytest.mark.parametrize('words', [['a.b.c'], ['=3'], ['a..b=1'], ['label', '=', 'accuracy'], ['a=[1,(2]']])
 def test_options_of_a_config_that_are_not_of_the_form_are_a_sentence(words, capsys):
     parser = ToolParser(prog='x')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
-    with pytest.raises(SystemExit) as end:
-        parser.parse_args(['--cfg-options', *words])
-    assert end.value.code == 2 and 'x: error: --cfg-options' in capsys.readouterr().err
+    refused(SystemExit, '2', parser.parse_args, ['--cfg-options', *words])
+    assert 'x: error: --cfg-options' in capsys.readouterr().err
     given = parser.parse_args(['--cfg-options', 'a.b=1', 'c=[1,2]', 'd=x=y']).cfg_options
     assert given == {'a.b': 1, 'c': [1, 2], 'd': 'x=y'}
 
 
 def test_one_value_in_place_of_a_group_of_settings_is_a_sentence_with_the_way_to_say_it():
-    with pytest.raises(ValueError, match=r'model=3: model is a group of settings.*as in model\.type=\.\.\.'):
-        load_config(ROOT / 'configs/ra_miqa_det.py', {'model': 3})
+    said = r'model=3: model is a group of settings.*as in model\.type=\.\.\.'
+    refused(ValueError, said, load_config, ROOT / 'configs/ra_miqa_det.py', {'model': 3})
     assert load_config(ROOT / 'configs/ra_miqa_det.py', {'model': {'type': 'X'}}).model.type == 'X'
 
 
@@ -158,16 +156,14 @@ def test_an_unknown_name_of_mmengines_is_answered_with_those_that_are_known():
     from miqa.registry import Registry
 
     registry = next(child for child in OPTIMIZERS.children.values() if isinstance(child, Registry))
-    with pytest.raises(KeyError, match="'AdamV' is not a registered optimizer. Did you mean .*Adam"):
-        registry.get('AdamV')
+    refused(KeyError, "'AdamV' is not a registered optimizer. Did you mean .*Adam", registry.get, 'AdamV')
 
 
 def test_a_device_that_is_not_there_is_a_sentence():
     assert usable_device('cpu').type == 'cpu'
     assert usable_device(' CPU').type == 'cpu'
     for device in ('cuda:99', 'gpu', 'cuda:x', 'CUDA:0,1', 'meta', 'hpu', 'mkldnn', 0, ''):
-        with pytest.raises(ValueError, match=r'Cannot compute on device .*choose cpu, or leave the device out'):
-            usable_device(device)
+        refused(ValueError, r'Cannot compute on device .*choose cpu, or leave the device out', usable_device, device)
 
 
 def test_bfloat16_that_a_gpu_only_emulates_does_not_count(monkeypatch):

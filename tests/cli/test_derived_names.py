@@ -10,14 +10,11 @@ from pathlib import Path
 import pytest
 from helpers_apis import run_miqa, write_run
 from helpers_pictures import file_of, smooth
-from helpers_videos import Brightness, write_video
+from helpers_refusals import refused
+from helpers_videos import Named, write_video
 
 from miqa.apis.drawings.drawn_pictures import drawn_path
 from miqa.cli import video
-
-
-class Named(Brightness):
-    identity = 'brightness@1'
 
 
 @pytest.fixture
@@ -28,42 +25,43 @@ def miqa(monkeypatch, capsys, tmp_path):
     return functools.partial(run_miqa, capsys)
 
 
-def test_two_videos_of_one_stem_give_two_annotated_ones(miqa, tmp_path):
+@pytest.fixture
+def annotate(miqa):
+    """Annotates videos into the folder ``out``; returns exit status and complaints."""
+    return lambda *words: miqa('video', *words, '--annotate', 'out', '--quiet')[::2]
+
+
+def test_two_videos_of_one_stem_give_two_annotated_ones(annotate, tmp_path):
     write_video(tmp_path / 'a.mp4', [0.2] * 10)
     write_video(tmp_path / 'a.avi', [0.8] * 10)
-    command = ('video', 'a.mp4', 'a.avi', '--annotate', 'out', '--quiet')
-    assert miqa(*command)[0] == 0
+    assert annotate('a.mp4', 'a.avi')[0] == 0
     assert sorted(name for name in os.listdir('out') if name[0] != '.') == ['a.avi_quality.mp4', 'a.mp4_quality.mp4']
-    status, _, said = miqa(*command)
+    status, said = annotate('a.mp4', 'a.avi')
     assert status == 0 and said.count('--overwrite writes it anew') == 2
-    status, _, said = miqa('video', 'a.avi', '--annotate', 'out', '--quiet')
-    assert 'Saved out/a_quality.mp4' in said
+    assert 'Saved out/a_quality.mp4' in annotate('a.avi')[1]
 
 
-def test_annotated_videos_of_one_name_from_two_folders_are_not_kept_for_each_other(miqa, tmp_path):
+def test_annotated_videos_of_one_name_from_two_folders_are_not_kept_for_each_other(annotate, tmp_path):
     for camera, brightness in (('front', 0.2), ('back', 0.8)):
         (tmp_path / camera).mkdir()
         write_video(tmp_path / camera / 'a.avi', [brightness] * 10)
+    os.symlink('front', 'link')
     for typed in ('front/a.avi', './front/a.avi', tmp_path / 'front/a.avi', 'link/a.avi'):
-        if not os.path.lexists('link'):
-            os.symlink('front', 'link')
-        status, _, said = miqa('video', typed, '--annotate', 'out', '--quiet')
+        status, said = annotate(typed)
         assert status == 0 and ('Saved out/a_quality.mp4' in said) == (typed == 'front/a.avi')
     before = Path('out/a_quality.mp4').read_bytes()
     os.utime('back/a.avi', ns=(Path('front/a.avi').stat().st_mtime_ns,) * 2)
-    status, _, said = miqa('video', 'back/a.avi', '--annotate', 'out', '--quiet')
+    status, said = annotate('back/a.avi')
     assert status == 3 and 'is of another video' in said and Path('out/a_quality.mp4').read_bytes() == before
-    status, _, said = miqa('video', 'back/a.avi', '--annotate', 'out', '--quiet', '--overwrite')
-    assert status == 0 and Path('out/a_quality.mp4').read_bytes() != before
+    assert annotate('back/a.avi', '--overwrite')[0] == 0 and Path('out/a_quality.mp4').read_bytes() != before
     os.utime('back/a.avi', ns=(10**18, 10**18))
-    assert miqa('video', 'back/a.avi', '--annotate', 'out', '--quiet')[0] == 3
+    assert annotate('back/a.avi')[0] == 3
 
 
 def test_annotated_names_that_would_still_be_one_are_an_error():
     names = video.annotated_names([Path('a.mp4'), Path('a.avi'), Path('b.avi')])
     assert sorted(names.values()) == ['a.avi_quality.mp4', 'a.mp4_quality.mp4', 'b_quality.mp4']
-    with pytest.raises(ValueError, match='same name'):
-        video.annotated_names([Path('x/a.mp4'), Path('y/a.mp4')])
+    refused(ValueError, 'same name', video.annotated_names, [Path('x/a.mp4'), Path('y/a.mp4')])
 
 
 def test_annotated_pictures_of_one_name_are_an_error_of_the_second(miqa, tmp_path):

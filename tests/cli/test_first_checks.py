@@ -7,10 +7,14 @@ import subprocess
 import sys
 
 import pytest
+from helpers_refusals import refused
 from PIL import Image
 
+import miqa
+from miqa import train
 from miqa.apis.gate import try_delivery
 from miqa.cli.main import main
+from miqa.labelling.own_pictures import read_pairs
 from miqa.outside.regular_files import NotText
 from miqa.pictures.finding import find_images
 from miqa.running.command_line import SAME_AGAIN, run_command
@@ -38,44 +42,37 @@ def here(tmp_path, monkeypatch):
 
 def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, capsys):
     monkeypatch.setenv('MIQA_FFMPEG', 'no/ffmpeg')
-    with pytest.raises(SystemExit) as ended:
-        main(['video', 'drive.mp4', '--annotate', 'marked'])
-    assert ended.value.code == 1 and 'MIQA_FFMPEG names no/ffmpeg, which is no program' in capsys.readouterr().err
+    refused(SystemExit, '1', main, ['video', 'drive.mp4', '--annotate', 'marked'])
+    assert 'MIQA_FFMPEG names no/ffmpeg, which is no program' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ('command', 'words'),
-    [
-        ('image gone.png', 'There is no image file gone.png'),
-        ('image gone.png lost.png', 'nor any other of the 2'),
-        ('image empty*', 'No file matches'),
-        ('image shots --out x.xls', "Unknown suffix of a result file '.xls'"),
-        ('image shots/a.png --model gone.onnx', 'no weights file gone.onnx'),
-        ('image shots/a.png --model ra-miqua', "Did you mean 'ra_miqa'"),
-        ('image drive.mp4', 'miqa video drive.mp4'),
-        ('video shots/a.png', 'miqa image shots/a.png'),
-        ('video gone.mp4', 'There is no video file gone.mp4'),
-        ('image shots --out file/x.csv', 'cannot be written'),
-        ('image shots --heatmaps file', 'is not a folder'),
-        ('filter shots --keep 0.5 --to file', 'is not a folder'),
-        ('filter shots/a.png --keep 0.5', 'is not a folder'),
-        ('filter shots --keep 1.5', 'at most 1, not 1.5'),
-        ('filter shots --keep 0.5 --to file/good', 'cannot be written'),
-        ('filter shots --keep 0.5 --scores shots', "suffix of a result file ''"),
-        ('video drive.mp4 --out file', 'is not a folder'),
-        ('camera gone.mp4', 'There is no video file gone.mp4'),
-        ('camera drive.mp4 --log file/x.csv', 'cannot be written'),
-        ('export file/x.onnx', 'cannot be written'),
-        ('label gone --out db --task det --machine none_such', 'no folder of pictures gone'),
-        ('label shots --out db --task det --machine none_such --annotations gone', 'are no annotations gone'),
-        ('label shots --out file --task det --machine none_such', 'is not a folder'),
-        ('gate make shots --out file --machine none_such', 'is not a folder'),
-    ],
-)
+@pytest.mark.parametrize(('command', 'words'), [
+    ('image gone.png', 'There is no image file gone.png'),
+    ('image gone.png lost.png', 'nor any other of the 2'),
+    ('image empty*', 'No file matches'),
+    ('image shots --out x.xls', "Unknown suffix of a result file '.xls'"),
+    ('image shots/a.png --model gone.onnx', 'no weights file gone.onnx'),
+    ('image shots/a.png --model ra-miqua', "Did you mean 'ra_miqa'"),
+    ('image drive.mp4', 'miqa video drive.mp4'),
+    ('video shots/a.png', 'miqa image shots/a.png'),
+    ('video gone.mp4', 'There is no video file gone.mp4'),
+    ('image shots --out file/x.csv', 'cannot be written'),
+    ('image shots --heatmaps file', 'is not a folder'),
+    ('filter shots --keep 0.5 --to file', 'is not a folder'),
+    ('filter shots/a.png --keep 0.5', 'is not a folder'),
+    ('filter shots --keep 1.5', 'at most 1, not 1.5'),
+    ('filter shots --keep 0.5 --to file/good', 'cannot be written'),
+    ('filter shots --keep 0.5 --scores shots', "suffix of a result file ''"),
+    ('video drive.mp4 --out file', 'is not a folder'),
+    ('camera gone.mp4', 'There is no video file gone.mp4'),
+    ('camera drive.mp4 --log file/x.csv', 'cannot be written'),
+    ('export file/x.onnx', 'cannot be written'),
+    ('label shots --out file --task det --machine none_such', 'is not a folder'),
+    ('gate make shots --out file --machine none_such', 'is not a folder'),
+])  # fmt: skip
 def test_what_is_wrong_is_said_before_a_model_is_loaded(command, words, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(command.split())
-    assert ended.value.code == 1 and words in capsys.readouterr().err
+    refused(SystemExit, '1', main, command.split())
+    assert words in capsys.readouterr().err
 
 
 #: Command -> how its sentence begins.
@@ -133,16 +130,11 @@ def test_a_wrong_path_or_name_is_said_before_pytorch_is_imported(command, withou
 
 
 def test_the_program_says_its_version_and_its_help_and_knows_near_verbs(capsys):
-    import miqa
-
-    with pytest.raises(SystemExit):
-        main(['--version'])
+    refused(SystemExit, '0', main, ['--version'])
     assert capsys.readouterr().out == f'miqa {miqa.__version__}\n'
     main([])
     assert 'image' in capsys.readouterr().out
-    with pytest.raises(SystemExit) as ended:
-        main(['fliter', 'shots'])
-    assert ended.value.code == 2
+    refused(SystemExit, '2', main, ['fliter', 'shots'])
     assert "Did you mean 'filter'?" in capsys.readouterr().err
     assert did_you_mean('nope.py', ['ra_miqa_seg.py', 'demo.py']) == ''
     assert did_you_mean('ra_miqa_sge.py', ['ra_miqa_seg.py', 'demo.py']) == " Did you mean 'ra_miqa_seg.py'?"
@@ -158,58 +150,38 @@ def test_a_disk_without_links_is_known_before_anything_is_scored(tmp_path, mode,
 
     monkeypatch.setattr(os, 'symlink', refuse)
     monkeypatch.setattr(os, 'link', refuse)
-    with pytest.raises(OSError, match='Use --mode copy'):
-        try_delivery([str(tmp_path / 'shots/a.png')], tmp_path / 'good', mode)
+    refused(OSError, 'Use --mode copy', try_delivery, [str(tmp_path / 'shots/a.png')], tmp_path / 'good', mode)
 
 
-@pytest.mark.parametrize(
-    ('data', 'names'),
-    [
-        (b'\xef\xbb\xbfa.png\nb.png\n', ['a.png', 'b.png']),
-        (b'\xef\xbb\xbfa.png\r\n', ['a.png']),
-        (b'./a\0./b\0', ['./a', './b']),
-        ('a.png\nb.png\n'.encode('utf-16'), None),
-        ('a.png\nb.png\n'.encode('utf-16-le'), None),
-        ('a.png\nb.png\n'.encode('utf-16-be'), None),
-        (b'', []),
-    ],
-)
+@pytest.mark.parametrize(('data', 'names'), [
+    (b'\xef\xbb\xbfa.png\nb.png\n', ['a.png', 'b.png']),
+    (b'\xef\xbb\xbfa.png\r\n', ['a.png']),
+    (b'./a\0./b\0', ['./a', './b']),
+    *(('a.png\nb.png\n'.encode(encoding), None) for encoding in ('utf-16', 'utf-16-le', 'utf-16-be')),
+    (b'', []),
+])  # fmt: skip
 def test_a_list_of_files_is_read_without_its_byte_order_mark(data, names):
     if names is None:
-        with pytest.raises(NotText, match='UTF-16'):
-            list(find_images(['-'], io.BytesIO(data)))
+        refused(NotText, 'UTF-16', list, find_images(['-'], io.BytesIO(data)))
     else:
         assert list(find_images(['-'], io.BytesIO(data))) == names
 
 
-@pytest.mark.parametrize(
-    ('error', 'said'),
-    [
-        (MemoryError(), 'not enough memory. Use a smaller --batch-size'),
-        (RuntimeError('CUDA out of memory. Tried to allocate 20 GiB'), 'not enough memory (CUDA out of memory.'),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 'Use a smaller --batch-size'),
-    ],
-)
-def test_a_batch_that_does_not_fit_into_memory_is_a_sentence(error, said, capsys):
-    def main():
+@pytest.mark.parametrize(('error', 'said'), [
+    (MemoryError(), 'not enough memory. Use a smaller --batch-size'),
+    (RuntimeError('CUDA out of memory. Tried to allocate 20 GiB'), 'not enough memory (CUDA out of memory.'),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 'Use a smaller --batch-size'),
+    (RuntimeError('a mistake of ours'), None),
+])  # fmt: skip
+def test_a_batch_that_does_not_fit_into_memory_is_a_sentence_and_mistakes_keep_their_traceback(error, said, capsys):
+    def fail():
         raise error
 
-    with pytest.raises(SystemExit) as ended:
-        run_command(main)
-    assert ended.value.code == 1 and said in capsys.readouterr().err
-
-
-def test_other_errors_of_the_program_keep_their_traceback():
-    def main():
-        raise RuntimeError('a mistake of ours')
-
-    with pytest.raises(RuntimeError, match='a mistake of ours'):
-        run_command(main)
+    refused(SystemExit if said else RuntimeError, '1' if said else 'a mistake of ours', run_command, fail)
+    assert (said or '') in capsys.readouterr().err
 
 
 def test_before_the_first_checkpoint_the_next_run_begins_again(tmp_path, monkeypatch):
-    from miqa import train
-
     monkeypatch.setattr(train, '_work_dirs', [tmp_path])
     monkeypatch.setattr('sys.argv', ['train.py', 'config.py'])
     assert train.how_to_go_on().endswith('the same command begins again.')
@@ -226,8 +198,6 @@ def test_an_interrupted_gate_says_that_the_same_command_goes_on(verb, goes_on, m
 
 
 def test_a_picture_is_not_its_own_pair(tmp_path):
-    from miqa.labelling.own_pictures import read_pairs
-
     (tmp_path / 'pairs.csv').write_text('clean,degraded\na.png,./a.png\n')
-    with pytest.raises(ValueError, match='line 2: clean and degraded are the same picture, a.png'):
-        read_pairs(tmp_path / 'pairs.csv', tmp_path / 'shots')
+    said = 'line 2: clean and degraded are the same picture, a.png'
+    refused(ValueError, said, read_pairs, tmp_path / 'pairs.csv', tmp_path / 'shots')

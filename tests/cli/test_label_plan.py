@@ -2,26 +2,25 @@
 
 import numpy as np
 import pytest
+from helpers_refusals import refused
 from PIL import Image
 
+from miqa.cli.main import build_parser
 from miqa.distortions.masks import MaskRecipe
 from miqa.distortions.sources import Source
 from miqa.labelling.plan import cut_large
+from miqa.machines import torchvision_models
 from miqa.machines.configs import machine_configs_of
 from miqa.machines.library_names import check_machine_names
 
 
 def test_every_model_of_torchvision_and_timm_is_a_name():
     timm = pytest.importorskip('timm')
-    from miqa.machines import torchvision_models
-
     for task in ('cls', 'det', 'ins', 'seg'):
         check_machine_names([name for name, of in torchvision_models().items() if of == task], task)
     check_machine_names(timm.list_models(pretrained=True), 'cls')
-    with pytest.raises(ValueError, match=r'is no machine for ins.*\(maskrcnn'):
-        machine_configs_of(['nothing_of_the_kind'], 'ins')
-    with pytest.raises(ValueError, match=r'is no machine for ins.*\(maskrcnn'):
-        check_machine_names(['nothing_of_the_kind'], 'ins')
+    for function in (machine_configs_of, check_machine_names):
+        refused(ValueError, r'is no machine for ins.*\(maskrcnn', function, ['nothing_of_the_kind'], 'ins')
 
 
 def test_a_large_picture_is_planned_by_its_middle(tmp_path):
@@ -36,18 +35,12 @@ def test_a_large_picture_is_planned_by_its_middle(tmp_path):
     assert cut_large(source, tmp_path / 'cut') == (source, 1.0)
 
 
-@pytest.mark.parametrize(
-    ('words', 'hint'),
-    [
-        (['label', '--versions'], 'unrecognized arguments: --versions'),
-        (['label', 'f', '--out', 'o', '--task', 'det', '--machine', 'm', '--anotations', 'a'], "'--annotations'"),
-        (['--versions'], "'--version'"),
-    ],
-)
+@pytest.mark.parametrize(('words', 'hint'), [
+    (['label', '--versions'], 'unrecognized arguments: --versions'),
+    (['label', 'f', '--out', 'o', '--task', 'det', '--machine', 'm', '--anotations', 'a'], "'--annotations'"),
+    (['--versions'], "'--version'"),
+])  # fmt: skip
 def test_options_are_suggested_of_the_command_that_was_named(words, hint, capsys):
-    from miqa.cli.main import build_parser
-
-    with pytest.raises(SystemExit):
-        build_parser(words[0]).parse_args(words)
+    refused(SystemExit, '2', build_parser(words[0]).parse_args, words)
     text = capsys.readouterr().err
     assert hint in text and (words[0] != 'label' or "'--version'" not in text)

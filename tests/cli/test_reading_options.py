@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from helpers_apis import status_of, write_run
 from helpers_pictures import file_of, smooth
+from helpers_refusals import refused
 
 from machine_iqa import MIQAModel
 from miqa.pictures import read_image
@@ -19,28 +20,23 @@ def weights(tmp_path, monkeypatch):
     return str(tmp_path / 'best.pth')
 
 
-def test_fast_decoding_gives_nearly_the_same_pixels_and_is_named_in_results(weights, tmp_path, capsys):
+def test_fast_decoding_gives_nearly_the_same_pixels_of_large_jpegs_and_is_named_in_results(weights, tmp_path, capsys):
     path = tmp_path / 'large.jpg'
     path.write_bytes(file_of(smooth(1600, 1200), 'JPEG', quality=95))
     exact, fast = (MIQAModel(weights=weights, decode=way) for way in ('exact', 'fast'))
     assert np.array_equal(exact.prepare(path), exact.prepare(read_image(path)[:, :, ::-1]))
     difference = np.abs(exact.prepare(path).astype(int) - fast.prepare(path))
     assert 0 < difference.mean() < 1
+    # Small and other pictures are the same either way.
+    for other, kind, size in (('a.jpg', 'JPEG', (150, 120)), ('b.png', 'PNG', (1600, 1200))):
+        (tmp_path / other).write_bytes(file_of(smooth(*size), kind))
+        assert np.array_equal(exact.prepare(tmp_path / other), fast.prepare(tmp_path / other))
     assert exact.identity != fast.identity == f'{exact.identity} decode=fast'
-    with pytest.raises(ValueError, match='way of decoding'):
-        MIQAModel(weights=weights, decode='faster')
+    refused(ValueError, 'way of decoding', MIQAModel, weights=weights, decode='faster')
     assert status_of('image', path, '--weights', weights, '--out', 'a.csv', '--decode', 'fast') == 0
     assert pd.read_csv('a.csv').model[0].endswith('decode=fast')
     assert status_of('image', path, '--weights', weights, '--out', 'a.csv') == 1
     assert 'holds results of the model' in capsys.readouterr().err
-
-
-def test_small_and_other_pictures_are_the_same_either_way(weights, tmp_path):
-    exact, fast = (MIQAModel(weights=weights, decode=way) for way in ('exact', 'fast'))
-    for name, kind, size in (('a.jpg', 'JPEG', (150, 120)), ('b.png', 'PNG', (1600, 1200))):
-        path = tmp_path / name
-        path.write_bytes(file_of(smooth(*size), kind))
-        assert np.array_equal(exact.prepare(path), fast.prepare(path))
 
 
 def test_a_value_range_is_said_on_the_command_line(weights, tmp_path, capsys):
@@ -53,9 +49,8 @@ def test_a_value_range_is_said_on_the_command_line(weights, tmp_path, capsys):
         assert status_of('image', 'eight.png', 'twelve.png', '--weights', weights, '--value-range', given) == 0
         scores = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
         assert scores[0] == scores[1]
-    assert MIQAModel(weights=weights, value_range=4095).assess('twelve.png') == pytest.approx(
-        MIQAModel(weights=weights).assess('eight.png'), abs=1e-6
-    )
+    twelve = MIQAModel(weights=weights, value_range=4095).assess('twelve.png')
+    assert twelve == pytest.approx(MIQAModel(weights=weights).assess('eight.png'), abs=1e-6)
 
 
 @pytest.mark.parametrize(('given', 'wanted'), [('white', 2), ('1,2,3', 1), ('5,5', 1), ('nan', 1)])

@@ -3,20 +3,16 @@
 import csv
 import functools
 import json
+import types
 
 import numpy as np
 import pytest
 from helpers_apis import run_miqa
-from helpers_videos import Brightness, write_video
+from helpers_videos import Named, write_video
 
 from miqa.apis.video.assess import VideoMIQA
 from miqa.apis.video.reading import count_frames
 from miqa.cli import camera, video
-from miqa.cli import main as cli
-
-
-class Named(Brightness):
-    identity = 'brightness@1'
 
 
 @pytest.fixture
@@ -41,19 +37,23 @@ def clips(tmp_path):
     return folder
 
 
+def rows_of(log) -> list[dict[str, str]]:
+    with open(log, newline='') as stream:
+        return list(csv.DictReader(stream))
+
+
 def test_a_video_gets_a_line(miqa, clips):
     status, out, _ = miqa('video', clips / 'a.avi', '--segment', '1', '--quiet')
     assert status == 0 and out.startswith('0.50') and 'medium' in out and 'worst 0.2' in out and '20 frames' in out
 
 
 def test_a_folder_is_searched_and_each_video_gets_a_report(miqa, clips, tmp_path):
-    out_folder = tmp_path / 'reports'
-    status, out, _ = miqa('video', clips, '--out', out_folder, '--sampling', 'every', '--plots', 'both', '--quiet')
+    reports = tmp_path / 'reports'
+    status, out, _ = miqa('video', clips, '--out', reports, '--sampling', 'every', '--plots', 'both', '--quiet')
     assert status == 0 and len(out.splitlines()) == 2
-    names = sorted(path.name for path in out_folder.iterdir())
-    stem = ['a.avi', 'b.AVI']
-    assert names == sorted(n + e for n in stem for e in ('.json', '_both.png', '_frames.csv', '_seconds.csv'))
-    assert json.loads((out_folder / 'a.avi.json').read_text())['num_frames_analyzed'] == 20
+    endings = ('.json', '_both.png', '_frames.csv', '_seconds.csv')
+    assert {path.name for path in reports.iterdir()} == {n + e for n in ('a.avi', 'b.AVI') for e in endings}
+    assert json.loads((reports / 'a.avi.json').read_text())['num_frames_analyzed'] == 20
 
 
 def test_running_again_does_only_what_is_missing_or_has_changed(miqa, clips, tmp_path):
@@ -80,9 +80,8 @@ def test_a_bad_file_is_reported_and_the_rest_goes_on(miqa, clips):
 
 
 def test_a_report_that_is_damaged_is_not_believed(miqa, clips, tmp_path):
-    (tmp_path / 'reports').mkdir()
-    (tmp_path / 'reports' / 'a.avi.json').write_text('{"half":')
-    status, _, err = miqa('video', clips / 'a.avi', '--out', tmp_path / 'reports', '--quiet')
+    (tmp_path / 'a.avi.json').write_text('{"half":')
+    status, _, err = miqa('video', clips / 'a.avi', '--out', tmp_path, '--quiet')
     assert status == 3 and '--overwrite' in err
 
 
@@ -110,8 +109,7 @@ def test_a_file_plays_through_the_camera_command_and_is_logged(miqa, clips, tmp_
     status, out, err = miqa(*arguments)
     assert status == 0 and len(out.splitlines()) == 20 and 'ALERT' in out.splitlines()[0]
     assert '20 of 20 frames scored' in err and '0 dropped' in err and '1 alerts' in err
-    with open(log, newline='') as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(log)
     assert len(rows) == 20 and float(rows[0]['score']) < 0.3 and rows[0]['alert'] == 'True'
     assert list(rows[0])[-1] == 'passed'  # a scorer that cannot tell what is wrong has no columns for it
     status, _, err = miqa(*arguments)
@@ -120,38 +118,26 @@ def test_a_file_plays_through_the_camera_command_and_is_logged(miqa, clips, tmp_
 
 def test_the_log_says_what_is_wrong_with_each_frame_as_the_results_of_a_video_do(clips, tmp_path, capsys):
     video_path, log = str(clips / 'a.avi'), tmp_path / 'log.csv'
-    assert cli.main(['camera', video_path, '--every-frame', '--no-window', '--log', str(log)]) in (None, 0)
-    printed = capsys.readouterr().out.splitlines()
+    status, printed, _ = run_miqa(capsys, 'camera', video_path, '--every-frame', '--no-window', '--log', log)
+    assert status == 0
     frames = VideoMIQA(sampling='every').assess_video(video_path)['frame_results']
-    with open(log, newline='') as stream:
-        rows = list(csv.DictReader(stream))
+    rows = rows_of(log)
     words = ('damage', 'damage_kind', 'damage_place')
     assert [[row[name] for name in words] for row in rows] == [[frame[name] for name in words] for frame in frames]
     np.testing.assert_allclose(
         [float(row['damage_strength']) for row in rows], [frame['damage_strength'] for frame in frames], atol=0.002
     )
-    assert all(row['damage'] in line for row, line in zip(rows, printed, strict=True))
+    assert all(row['damage'] in line for row, line in zip(rows, printed.splitlines(), strict=True))
 
 
 def test_a_camera_that_is_not_there_ends_the_command_with_a_sentence(miqa, monkeypatch):
-    class Nothing:
-        def __init__(self, device):
-            pass
-
-        def isOpened(self):  # noqa: N802 - OpenCV's name
-            return False
-
-        def release(self):
-            pass
-
-    monkeypatch.setattr('cv2.VideoCapture', Nothing)
+    nothing = types.SimpleNamespace(isOpened=lambda: False, release=lambda: None)
+    monkeypatch.setattr('cv2.VideoCapture', lambda device: nothing)
     status, _, err = miqa('camera', '0', '--no-window')
     assert status == 1 and 'Error: Camera 0 cannot be opened. Check that it is plugged in' in err
 
 
 @pytest.mark.parametrize('command', ['video', 'camera', 'serve'])
 def test_help_teaches_with_examples(command, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main([command, '--help'])
-    text = capsys.readouterr().out
-    assert stop.value.code == 0 and 'Examples:' in text and f'  miqa {command}' in text and '--weights' in text
+    status, text, _ = run_miqa(capsys, command, '--help')
+    assert status == 0 and 'Examples:' in text and f'  miqa {command}' in text and '--weights' in text

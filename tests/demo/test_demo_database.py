@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.datasets import MIQDDataset
@@ -40,8 +41,9 @@ def database(photos, tmp_path_factory):
     return root
 
 
-def test_all_distortions_levels_and_fused_pairs_come_round_equally_often():
+def test_all_distortions_levels_and_fused_pairs_come_round_equally_often_and_never_twice_for_a_source():
     plans = [plan_versions(number) for number in range(60)]
+    assert all(len(set(names)) == len(names) and len(set(pairs)) == len(pairs) for names, pairs in plans)
     distortions = Counter(name for names, _ in plans for name in names)
     assert set(distortions) == set(DISTORTIONS) and set(distortions.values()) == {48}
     uniform = Counter(pair[0] for _, pairs in plans for pair in pairs[:2])
@@ -51,29 +53,19 @@ def test_all_distortions_levels_and_fused_pairs_come_round_equally_often():
     assert set(fused) == {pair for pair in LEVEL_PAIRS if pair[0] != pair[1]} and set(fused.values()) == {3}
 
 
-def test_a_source_never_gets_a_version_twice():
-    for number in range(40):
-        names, pairs = plan_versions(number)
-        assert len(set(names)) == len(names) and len(set(pairs)) == len(pairs)
-
-
 def test_the_dataset_reads_it_as_it_reads_miqd(database, photos):
     train, val = (MIQDDataset(database, 'cls', 'composite', split) for split in ('train', 'val'))
     assert (len(train), len(val)) == (18, 6)
-    sources = {
-        dataset.split: {dataset.get_data_info(i)['source'] for i in range(len(dataset))} for dataset in (train, val)
-    }
-    assert sources['train'] | sources['val'] == {photo.source for photo in photos}
-    assert not sources['train'] & sources['val']
+    trained, tested = ({data.get_data_info(i)['source'] for i in range(len(data))} for data in (train, val))
+    assert trained | tested == {photo.source for photo in photos} and not trained & tested
 
 
 def test_labels_are_the_classifiers_agreement_and_right_answers(database):
     folder = database / 'miqa_cls'
-    answers = pd.concat(
-        pd.read_parquet(path) for path in (folder / 'responses' / 'tf_efficientnet_lite0').glob('*.parquet')
-    ).set_index('filename')
+    parts = (folder / 'responses' / 'tf_efficientnet_lite0').glob('*.parquet')
+    answers = pd.concat(map(pd.read_parquet, parts)).set_index('filename')
     truth = pd.read_csv(folder / 'ground_truth.csv').set_index('filename').class_index
-    labels = pd.concat(pd.read_csv(path) for path in (folder / 'labels').glob('*_mmos.csv'))
+    labels = pd.concat(map(pd.read_csv, (folder / 'labels').glob('*_mmos.csv')))
     assert len(labels) == 24
 
     def probabilities(name):
@@ -88,7 +80,8 @@ def test_labels_are_the_classifiers_agreement_and_right_answers(database):
     assert labels.weighted_consistency.std() > 0.1
 
 
-def test_sources_are_the_photographs_at_the_stated_size(database, photos):
+def test_sources_are_the_photographs_at_the_stated_size_and_origins_name_where_they_are_from(database, photos):
+    origins = json.loads((database / 'origins.json').read_text())
     for photo in photos:
         with Image.open(database / 'miqa_cls' / 'src_images' / f'{photo.source}.png') as picture:
             assert min(picture.size) == SHORT_SIDE
@@ -96,11 +89,6 @@ def test_sources_are_the_photographs_at_the_stated_size(database, photos):
         whole = Image.fromarray(photo.read()).resize(shrunk.shape[1::-1], Image.Resampling.BOX)
         # Another filter than ours: the same picture, not the same pixels.
         assert np.abs(np.asarray(whole, np.float64) - shrunk).mean() < 4
-
-
-def test_origins_name_package_license_file_and_class_of_every_photograph(database, photos):
-    origins = json.loads((database / 'origins.json').read_text())
-    for photo in photos:
         entry = origins['photographs'][photo.source]
         assert entry['sha256'] == photo.sha256 and entry['class_index'] == photo.class_index
         assert origins['packages'][entry['package']]['license']
@@ -116,10 +104,8 @@ def test_running_again_keeps_every_file_and_repairs_what_was_lost(database, phot
     make_answers(database, [LITE0], progress=False)
     make_labels(database, progress=False)
     assert lost.read_bytes() == content
-    repaired = lost.parent.name
-    for path, time in before.items():
-        if repaired not in str(path):
-            assert path.stat().st_mtime_ns == time, path
+    changed = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert all(lost.parent.name in str(path) for path in changed)
 
 
 def test_processes_that_share_the_work_give_the_answers_of_one(database, photos, tmp_path, monkeypatch):
@@ -129,17 +115,13 @@ def test_processes_that_share_the_work_give_the_answers_of_one(database, photos,
     make_answers(tmp_path / 'shared', [LITE0], jobs=2, progress=False)
     parts = list(responses_folder(tmp_path / 'shared', 'cls').rglob('*.parquet'))
     assert len(parts) == 2
-    one, two = (
-        pd.concat(map(pd.read_parquet, responses_folder(root, 'cls').rglob('*.parquet')))
-        .sort_values(['source', 'filename'])
-        .reset_index(drop=True)
-        for root in (database, tmp_path / 'shared')
-    )
+    files = [responses_folder(root, 'cls').rglob('*.parquet') for root in (database, tmp_path / 'shared')]
+    tables = (pd.concat(map(pd.read_parquet, found)).sort_values(['source', 'filename']) for found in files)
+    one, two = (table.reset_index(drop=True) for table in tables)
     assert len(one) == len(two) == 4 * 7
     assert (one[['source', 'crc32', 'top1']] == two[['source', 'crc32', 'top1']]).all(axis=None)
     np.testing.assert_allclose(one.true_probability, two.true_probability, atol=1e-5)
 
 
 def test_another_choice_of_photographs_does_not_mix_with_an_earlier_one(database, photos):
-    with pytest.raises(SettingsChanged, match='sources'):
-        make_pictures(database, photos[:2], distortions=2, progress=False)
+    refused(SettingsChanged, 'sources', make_pictures, database, photos[:2], distortions=2, progress=False)

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 import torch
 from helpers_database import write_database
+from helpers_refusals import refused
 from PIL import Image
+from torchvision.models import get_model, get_model_weights
 
 from miqa.annotations.coco import read_coco
 from miqa.datasets import MIQDDataset, read_split
@@ -15,6 +17,7 @@ from miqa.demo.scene_database import DETECTORS, demo_detectors, keep_labelled, m
 from miqa.demo.scenes import BACKGROUND, CATEGORIES, SIDE, compose_scene, divide_photos, outlined_photos
 from miqa.labelling import label_database
 from miqa.machines import build_machine, load_machine_configs
+from miqa.machines.lite_rcnn import lite_mask_rcnn, train_lite_rcnn
 from miqa.pictures.package_photos import list_photos, missing_packages
 from miqa.running import generator_for
 
@@ -65,8 +68,7 @@ def test_outlines_lie_in_their_photographs_and_enclose_something(photos):
 
 def test_objects_of_a_scene_do_not_overlap_and_the_same_numbers_make_the_same_scene(photos):
     for number in range(6):
-        scene = compose_scene(photos, generator_for(number))
-        again = compose_scene(photos, generator_for(number))
+        scene, again = (compose_scene(photos, generator_for(number)) for _ in range(2))
         assert np.array_equal(scene.image, again.image) and scene.image.shape == (SIDE, SIDE, 3)
         assert 1 <= len(scene.objects) <= 4 and np.sum([thing.mask for thing in scene.objects], axis=0).max() == 1
         for thing in scene.objects:
@@ -74,25 +76,20 @@ def test_objects_of_a_scene_do_not_overlap_and_the_same_numbers_make_the_same_sc
             assert thing.mask[top:bottom, left:right].sum() == thing.mask.sum() > 100
 
 
-def test_the_annotations_are_coco_and_say_what_the_scenes_show(database):
+def test_the_annotations_are_coco_and_held_out_scenes_show_only_held_out_photographs(database):
     truth = read_coco(database / 'miqa_det' / 'ground_truth.json')
     assert len(truth.images) == SCENES and set(truth.categories) == set(CATEGORIES)
-    origins = json.loads((database / 'scene_origins.json').read_text())['scenes']
-    for key, image in truth.images.items():
-        assert image.size == (SIDE, SIDE)
-        assert len(truth.objects[key]) == len(origins[f'{key:012d}']['objects'])
-        with Image.open(database / 'miqa_det' / 'src_images' / image.file_name) as picture:
-            assert picture.size == (SIDE, SIDE)
-
-
-def test_held_out_scenes_show_only_held_out_photographs(database):
     origins = json.loads((database / 'scene_origins.json').read_text())
     held_out = set(origins['held_out'])
-    tested = {f'{number:012d}' for number in pd.read_csv(database / 'splits' / 'miqa_det_val.csv')['Image Index']}
-    assert len(tested) == 1
-    for number, scene in origins['scenes'].items():
+    (tested,) = pd.read_csv(database / 'splits' / 'miqa_det_val.csv')['Image Index']
+    for key, image in truth.images.items():
+        scene = origins['scenes'][f'{key:012d}']
+        assert image.size == (SIDE, SIDE) and len(truth.objects[key]) == len(scene['objects'])
+        with Image.open(database / 'miqa_det' / 'src_images' / image.file_name) as picture:
+            assert picture.size == (SIDE, SIDE)
         shown = {scene['background'], *scene['objects']}
-        assert shown <= held_out if number in tested else shown.isdisjoint(held_out)
+        assert shown <= held_out if key == tested else shown.isdisjoint(held_out)
+    assert len(origins['scenes']) == SCENES and tested in truth.images
 
 
 def test_small_detectors_answer_for_boxes_and_masks_and_the_labels_are_read_as_miqds(labelled):
@@ -112,44 +109,27 @@ def test_running_again_keeps_the_detectors_and_others_are_refused(labelled):
     assert len(before) == 2
     config = demo_detectors(labelled, 'det', 'auto')
     assert {path: path.stat().st_mtime_ns for path in before} == before and config.name == 'small_det.py'
-    with pytest.raises(ValueError, match='started with small detectors'):
-        demo_detectors(labelled, 'det', 'pretrained')
-    with pytest.raises(ValueError, match=', '.join(DETECTORS)):
-        demo_detectors(labelled, 'det', 'large')
+    refused(ValueError, 'started with small detectors', demo_detectors, labelled, 'det', 'pretrained')
+    refused(ValueError, ', '.join(DETECTORS), demo_detectors, labelled, 'det', 'large')
 
 
 def test_a_small_detector_finds_what_it_has_learned(photos, tmp_path):
-    from miqa.machines.lite_rcnn import lite_mask_rcnn, train_lite_rcnn
-
     scene = compose_scene(photos, generator_for(3))
     labels = [CATEGORIES.index(thing.category) + 1 for thing in scene.objects]
-    target = {
-        'boxes': np.array([thing.box for thing in scene.objects]),
-        'labels': np.array(labels),
-        'masks': np.stack([thing.mask for thing in scene.objects]),
-    }
+    boxes, masks = (np.array([getattr(thing, name) for thing in scene.objects]) for name in ('box', 'mask'))
+    target = {'boxes': boxes, 'labels': np.array(labels), 'masks': masks}
     torch.manual_seed(0)
     network = lite_mask_rcnn(0, len(CATEGORIES) + 1)
     train_lite_rcnn(network, [scene.image] * 2, [target] * 2, 25, tmp_path / 'weights.pth', batch_size=2)
-    machine = build_machine(
-        dict(
-            type='TorchvisionMachine',
-            model='miqa.machines.lite_rcnn:lite_mask_rcnn',
-            weights=str(tmp_path / 'weights.pth'),
-            task='ins',
-            options={'num_classes': len(CATEGORIES) + 1},
-            classes=list(CATEGORIES),
-            name='small',
-        )
-    )
+    machine = build_machine(dict(
+        type='TorchvisionMachine', model='miqa.machines.lite_rcnn:lite_mask_rcnn', task='ins', name='small',
+        weights=str(tmp_path / 'weights.pth'), options={'num_classes': len(CATEGORIES) + 1}, classes=list(CATEGORIES),
+    ))  # fmt: skip
     (found,) = machine.predict([scene.image])
-    found = found.above(0.5)
-    assert sorted(found.labels.tolist()) == sorted(labels)
+    assert sorted(found.above(0.5).labels.tolist()) == sorted(labels)
 
 
 def test_pretrained_detectors_are_taken_where_their_weights_are_there(database, tmp_path, monkeypatch):
-    from torchvision.models import get_model, get_model_weights
-
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
     (tmp_path / 'hub' / 'checkpoints').mkdir(parents=True)
     # Weights of the right shape under the names that torchvision looks for; what they detect does not matter here.
@@ -174,5 +154,4 @@ def test_scenes_without_labels_leave_the_splits_and_a_split_of_none_is_said(tmp_
     assert sorted(keep_labelled(root, 'det')) == sorted([trained[0], tested[0]])
     assert read_split(root, 'det', 'train') == trained[1:] and read_split(root, 'det', 'val') == tested[1:]
     (root / 'miqa_det' / 'labels' / f'{tested[1]}_accuracy.csv').unlink()
-    with pytest.raises(ValueError, match='learn more'):
-        keep_labelled(root, 'det')
+    refused(ValueError, 'learn more', keep_labelled, root, 'det')

@@ -4,11 +4,13 @@ import pytest
 
 
 def refused(error, words, function, /, *arguments, **options) -> Exception:
-    """Check that ``function(*arguments, **options)`` raises this error with these words (a pattern); return the error.
+    """Check that ``function(*arguments, **options)`` raises this error with these words; return the error.
+
+    Words are a pattern, and empty where any will do.
 
     Arguments are made before the call: an error of theirs is none of the refusals that are looked for.
     """
     __tracebackhide__ = True
-    with pytest.raises(error, match=words) as caught:
+    with pytest.raises(error, match=words or None) as caught:
         function(*arguments, **options)
     return caught.value

@@ -22,6 +22,12 @@ class Brightness:
         return [float(image.mean()) / 255 for image in images]
 
 
+class Named(Brightness):
+    """A scorer whose results may be kept."""
+
+    identity = 'brightness@1'
+
+
 def grey(value: float, size=(64, 48)) -> np.ndarray:
     """A picture of one brightness, uint8 (h, w, 3); ``size`` is (width, height)."""
     return np.full((size[1], size[0], 3), round(255 * value), np.uint8)

@@ -83,6 +83,12 @@ class WarmShell:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
         )  # fmt: skip
 
+    def must(self, *words: object, **options) -> subprocess.CompletedProcess:
+        """Run a command that ends well."""
+        done = self.call(*words, **options)
+        assert done.returncode == 0, f'{words}: {done.returncode}\n{done.stdout[-2000:]}\n{(done.stderr or "")[-3000:]}'
+        return done
+
     def begin(self, words: list[str], cwd: Path, environment: dict[str, str], streams: list[int]) -> socket.socket:
         """Begin a command without a small program.
 

@@ -7,13 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
-from helpers_apis import write_run
+from helpers_apis import write_photos, write_run
 from helpers_refusals import refused
 from helpers_videos import write_video
-from PIL import Image
 
 from miqa.apis.results import ResultFile, read_rows, try_out
 from miqa.apis.video import report
@@ -53,11 +51,14 @@ def other(tmp_path):
     process.stdout.close()
 
 
-def test_the_second_writer_is_told_who_the_first_is(other, tmp_path):
-    with pytest.raises(InUse, match='name another') as error, only_writer(tmp_path, 'name another'):
+def enter(context) -> None:
+    with context:
         pass
-    assert f'pid {other.pid} on {os.uname().nodename}' in str(error.value)
-    assert str(tmp_path) in str(error.value)
+
+
+def test_the_second_writer_is_told_who_the_first_is(other, tmp_path):
+    said = str(refused(InUse, 'name another', enter, only_writer(tmp_path, 'name another')))
+    assert f'pid {other.pid} on {os.uname().nodename}' in said and str(tmp_path) in said
 
 
 def test_a_killed_writer_lets_go_and_what_it_left_is_swept(other, tmp_path):
@@ -72,8 +73,7 @@ def test_a_killed_writer_lets_go_and_what_it_left_is_swept(other, tmp_path):
 def test_the_temporary_file_of_a_living_writer_is_never_swept(tmp_path):
     with atomic_write(tmp_path / 'a.csv') as temporary:
         temporary.write_text('whole')
-        assert sweep(tmp_path) == 0
-        assert temporary.exists()
+        assert sweep(tmp_path) == 0 and temporary.exists()
     assert (tmp_path / 'a.csv').read_text() == 'whole'
     for name in ('mine.part', '.hidden.csv', '.a.b.part.csv'):
         (tmp_path / name).touch()
@@ -90,12 +90,9 @@ def test_whoever_writes_into_a_folder_removes_what_a_killed_writer_left(tmp_path
 
 def test_shards_of_one_division_share_a_folder_and_others_do_not(tmp_path):
     with only_shard(tmp_path, (1, 4)):
-        with only_shard(tmp_path, (2, 4)):
-            pass
-        with pytest.raises(InUse), only_shard(tmp_path, (1, 4)):
-            pass
-        with pytest.raises(InUse, match='another number of shards'), only_shard(tmp_path, (1, 1)):
-            pass
+        enter(only_shard(tmp_path, (2, 4)))
+        refused(InUse, '', enter, only_shard(tmp_path, (1, 4)))
+        refused(InUse, 'another number of shards', enter, only_shard(tmp_path, (1, 1)))
 
 
 def test_two_processes_with_one_result_file(tmp_path):
@@ -104,8 +101,7 @@ def test_two_processes_with_one_result_file(tmp_path):
         ResultFile(tmp_path / 'scores.jsonl', 'm')
     first.add('a.png', 0.5, 'high', None)
     first.close()
-    again = ResultFile(tmp_path / 'scores.jsonl', 'm')
-    again.finish()
+    ResultFile(tmp_path / 'scores.jsonl', 'm').finish()
     assert [row['image'] for row in read_rows(tmp_path / 'scores.jsonl')] == ['a.png']
 
 
@@ -117,12 +113,10 @@ def test_a_journal_with_a_tail_of_a_power_cut_is_cut_and_goes_on(tail, tmp_path)
         results.add(name, 0.5, 'high', None)
     results.close()
     whole = path.read_bytes()
-    path.write_bytes(whole + tail)
-    ResultFile(path, 'm').close()
-    assert path.read_bytes() == whole
-    path.write_bytes(b'\0' * 5000)
-    ResultFile(path, 'm').close()
-    assert path.read_bytes() == b''
+    for cut, left in ((whole + tail, whole), (b'\0' * 5000, b'')):
+        path.write_bytes(cut)
+        ResultFile(path, 'm').close()
+        assert path.read_bytes() == left
 
 
 def test_the_result_file_is_tried_before_anything_is_scored(tmp_path):
@@ -143,17 +137,7 @@ def test_output_that_nobody_reads_any_more_ends_quietly():
         ['bash', '-c', f'"{sys.executable}" -c "$0" | head -1; echo ${{PIPESTATUS[0]}}', code],
         env=ENVIRONMENT, capture_output=True, text=True,
     )  # fmt: skip
-    assert done.stdout.split() == ['0', '141']
-    assert done.stderr == ''
-
-
-def photographs(folder, count):
-    rng = np.random.default_rng(0)
-    folder.mkdir()
-    for number in range(count):
-        small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
-        small.resize((200, 150), Image.Resampling.BICUBIC).save(folder / f'p{number}.png')
-    return folder
+    assert done.stdout.split() == ['0', '141'] and done.stderr == ''
 
 
 def finished(sources, folder):
@@ -167,8 +151,8 @@ def finished(sources, folder):
 def undisturbed(tmp_path_factory):
     """Photographs, and what an undisturbed run makes of them."""
     root = tmp_path_factory.mktemp('undisturbed')
-    sources = photographs(root / 'photos', 4)
-    return sources, finished(sources, root / 'out')
+    write_photos(root / 'photos', 4)
+    return root / 'photos', finished(root / 'photos', root / 'out')
 
 
 @pytest.mark.parametrize(('number', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -182,18 +166,14 @@ def test_ending_make_distortions_ends_its_workers_and_leaves_no_temporary_file(n
     out = tmp_path / 'out' / 'miqa_cls'
     deadline = time.monotonic() + 120
     while not list(out.glob('images/*/*.png')):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
+        assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert process.returncode == status
-    assert 'the same command goes on from there' in said
-    assert 'Traceback' not in said
-    _, alive = psutil.wait_procs(children, timeout=5)
-    assert not alive
-    assert not list(out.rglob('*.part*'))
+    assert 'the same command goes on from there' in said and 'Traceback' not in said
+    assert not psutil.wait_procs(children, timeout=5)[1] and not list(out.rglob('*.part*'))
     # The same command goes on, and the pictures are those of an undisturbed run.
     assert finished(sources, tmp_path / 'out') == expected
 
@@ -206,20 +186,16 @@ def test_a_video_report_that_a_kill_cut_is_written_whole_and_others_are_kept(tmp
         'overall_statistics': {'min': 0.5, 'max': 0.6}, 'metadata': {'duration': 0.5},
     }  # fmt: skip
 
-    def killed(*_):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(report, 'write_json', killed)
-        with pytest.raises(KeyboardInterrupt):
-            report.write_report(result, tmp_path, kinds=())
+        patch.setattr(report, 'write_json', lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        refused(KeyboardInterrupt, '', report.write_report, result, tmp_path, kinds=())
     assert (tmp_path / 'a.avi_frames.csv').is_file()
     report.write_report(result, tmp_path, kinds=())
     assert sorted(path.name for path in tmp_path.iterdir()) == ['a.avi.json', 'a.avi_frames.csv', 'a.avi_seconds.csv']
     refused(FileExistsError, 'exist already', report.write_report, result, tmp_path, kinds=())
     (tmp_path / 'a.avi.json').unlink()
-    with pytest.raises(FileExistsError, match='exist already'):  # tables of somebody's own
-        report.write_report(result, tmp_path, kinds=())
+    # Tables of somebody's own.
+    refused(FileExistsError, 'exist already', report.write_report, result, tmp_path, kinds=())
 
 
 @pytest.mark.parametrize(

@@ -109,17 +109,15 @@ def test_an_index_with_a_flipped_byte_is_built_again(root):
 def test_responses_and_their_manifest_are_compared_with_their_checksums(root):
     store = ResponseFolder(responses_folder(root, 'cls') / 'first')
     (part,) = store.parts()
+    label = partial(label_database, root, 'cls', overwrite=True, progress=False)
     for _ in flips(part, 5):
-        with pytest.raises(DamagedFile, match=r'run_machines.py .* --task cls --only first --machines CONFIG') as error:
-            ResponseFolder(store.folder).done()
-        assert str(part) in str(error.value)
-        with pytest.raises(DamagedFile, match='its SHA-256 is not the one that was noted'):
-            label_database(root, 'cls', overwrite=True, progress=False)
+        said = r'run_machines.py .* --task cls --only first --machines CONFIG'
+        assert str(part) in str(refused(DamagedFile, said, ResponseFolder(store.folder).done))
+        refused(DamagedFile, 'its SHA-256 is not the one that was noted', label)
     manifest = store.folder / 'manifest.json'
     whole = manifest.read_text()
     manifest.write_text(whole.replace('"weight": 1.0', '"weight": 7.0'))
-    with pytest.raises(DamagedFile, match=f'{re.escape(str(manifest))} is damaged'):
-        label_database(root, 'cls', overwrite=True, progress=False)
+    refused(DamagedFile, f'{re.escape(str(manifest))} is damaged', label)
     manifest.write_text(whole)
 
 

@@ -29,14 +29,19 @@ def test_text_of_an_unknown_encoding_is_a_sentence(tmp_path, data):
     refused(NotText, 'names.txt.*Save it as UTF-8', read_regular_text, path)
 
 
-def _refuse(*args, **options):
-    raise PermissionError(errno.EPERM, 'Operation not permitted')
+def failing(number: int, words: str):
+    """A function that an operating system refuses."""
+
+    def fail(*_, **options):
+        raise OSError(number, words)
+
+    return fail
 
 
 def test_files_are_written_where_the_disk_has_no_permissions_and_cannot_wait(tmp_path, monkeypatch):
     for name in ('chmod', 'fchmod', 'umask', 'utime'):
-        monkeypatch.setattr(os, name, _refuse)
-    monkeypatch.setattr(os, 'fsync', lambda handle: (_ for _ in ()).throw(OSError(errno.EINVAL, 'Invalid argument')))
+        monkeypatch.setattr(os, name, failing(errno.EPERM, 'Operation not permitted'))
+    monkeypatch.setattr(os, 'fsync', failing(errno.EINVAL, 'Invalid argument'))
     try_writing(tmp_path / 'new/a.json')
     write_json(tmp_path / 'new/a.json', {'a': 1})
     assert json.loads((tmp_path / 'new/a.json').read_text()) == {'a': 1}
@@ -51,7 +56,7 @@ def test_a_new_file_has_the_permissions_of_the_users_other_files(tmp_path):
 
 
 def test_a_full_disk_is_not_taken_for_one_without_fsync(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, 'fsync', lambda handle: (_ for _ in ()).throw(OSError(errno.ENOSPC, 'No space left')))
+    monkeypatch.setattr(os, 'fsync', failing(errno.ENOSPC, 'No space left'))
     refused(OSError, 'No space', write_json, tmp_path / 'a.json', 1)
 
 

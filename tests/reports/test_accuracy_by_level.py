@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 from helpers_machines import brightness_classes, write_cls_database
+from helpers_refusals import refused
 
 from miqa.labelling import label_database, read_classes
 from miqa.machines import CallableMachine, list_sources, responses_folder, run_machine
@@ -46,5 +47,4 @@ def test_the_plot_has_a_panel_with_the_clean_point_first(database):
 
 
 def test_a_database_without_scores_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'make_labels\.py'):
-        scores_by_level(tmp_path, 'cls')
+    refused(FileNotFoundError, r'make_labels\.py', scores_by_level, tmp_path, 'cls')

@@ -11,6 +11,7 @@ import pytest
 from helpers_database import ALL_VERSIONS
 from helpers_refusals import refused
 from helpers_responses import write_labelled
+from PIL import Image
 
 from miqa.benchmark.baselines import read_test_images
 from miqa.benchmark.methods import parse_methods
@@ -38,14 +39,11 @@ def predictions():
     return table.assign(image=image, ground_truth=truth, prediction=2 * truth + rng.normal(0, 0.3, len(table)))
 
 
-def test_the_grid_holds_the_score_of_each_pair_of_levels(predictions):
+def test_the_grid_holds_the_score_of_each_pair_of_levels_and_leaves_missing_pairs_empty(predictions):
     grid = level_grid(predictions)
     assert grid.shape == (5, 5) and list(grid.index) == [1, 2, 3, 4, 5]
     part = predictions.query('fg_level == 2 and bg_level == 5')
     assert grid.loc[2, 5] == quality_correlations(part.prediction, part.ground_truth)['SRCC']
-
-
-def test_the_grid_leaves_missing_pairs_empty(predictions):
     grid = level_grid(predictions.query('fg_level <= bg_level'))
     assert grid.isna().to_numpy().sum() == 10 and np.isnan(grid.loc[5, 1])
 
@@ -147,11 +145,13 @@ def report(tmp_path_factory):
     return root, page.read_text(encoding='utf-8')
 
 
-def test_the_page_fetches_nothing_and_its_tags_close(report):
+def test_the_page_fetches_nothing_its_tags_close_and_its_contents_lead_to_sections(report):
     checker = Checker()
     checker.feed(report[1])
     assert checker.open == [] and checker.fetched == []
     assert not re.search(r'https?://(?!arxiv)', re.sub(r'<pre>.*?</pre>', '', report[1], flags=re.S))
+    assert len(checker.links) >= 6 and {link[1:] for link in checker.links} <= set(checker.ids)
+    assert len(checker.ids) == len(set(checker.ids))
 
 
 @pytest.mark.parametrize('sign', [1, -1])
@@ -170,13 +170,6 @@ def test_training_test_and_report_call_a_negative_rank_worse_than_nothing(predic
     assert warned == (set(texts) if sign < 0 else set())
 
 
-def test_every_link_of_the_contents_leads_to_a_section(report):
-    checker = Checker()
-    checker.feed(report[1])
-    assert len(checker.links) >= 6 and {link[1:] for link in checker.links} <= set(checker.ids)
-    assert len(checker.ids) == len(set(checker.ids))
-
-
 def test_the_page_shows_scores_failures_configs_and_whole_pictures(report):
     root, text = report
     scores = pd.read_csv(root / 'runs' / 'benchmark' / 'scores.csv')
@@ -191,8 +184,6 @@ def test_the_page_shows_scores_failures_configs_and_whole_pictures(report):
 
 
 def test_figures_of_a_benchmark_are_written_as_whole_files(report):
-    from PIL import Image
-
     folder = report[0] / 'runs' / 'benchmark'
     names = {path.name for path in save_figures(folder)}
     intervals = {'intervals_cls_composite.png', 'intervals_cls_accuracy.png'}

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers_database import write_database
+from helpers_refusals import refused
 from helpers_responses import write_labelled
 
 from miqa.benchmark.baselines import read_test_images
@@ -15,16 +16,14 @@ from miqa.reports.plots import REMOVED_SHARES
 SHARES = (0.0, 0.25, 0.5, 0.75)
 
 
-def test_curves_of_four_images_are_those_worked_out_by_hand():
+def test_curves_of_four_images_and_their_oracle_are_those_worked_out_by_hand():
     results = pd.DataFrame({'a': [1.0, 0.0, 1.0, 0.0], 'b': [0.0, 1.0, 1.0, 1.0]})
-    curves = machine_curves(np.array([4.0, 1.0, 3.0, 2.0]), results, SHARES)
-    np.testing.assert_allclose(curves['a'], [0.5, 2 / 3, 1, 1])
-    np.testing.assert_allclose(curves['b'], [0.75, 2 / 3, 0.5, 0])
-
-
-def test_the_oracle_is_the_best_of_each_machines_own_order():
-    results = pd.DataFrame({'a': [1.0, 0.0, 1.0, 0.0], 'b': [0.0, 1.0, 1.0, 1.0]})
-    curves, areas = compare_filters({'x': np.array([4.0, 1.0, 3.0, 2.0])}, results, SHARES)
+    scores = np.array([4.0, 1.0, 3.0, 2.0])
+    by_machine = machine_curves(scores, results, SHARES)
+    np.testing.assert_allclose(by_machine['a'], [0.5, 2 / 3, 1, 1])
+    np.testing.assert_allclose(by_machine['b'], [0.75, 2 / 3, 0.5, 0])
+    # The oracle is the best of each machine's own order.
+    curves, areas = compare_filters({'x': scores}, results, SHARES)
     np.testing.assert_allclose(curves[ORACLE], [0.625, (2 / 3 + 1) / 2, 1, 1])
     assert areas.share_of_oracle[ORACLE] == 1
 
@@ -74,8 +73,7 @@ def test_results_are_the_stored_scores_of_every_machine(tmp_path, task, column):
 
 def test_without_stored_scores_the_error_says_how_to_make_them(tmp_path):
     write_database(tmp_path, 'cls', sources=4)
-    with pytest.raises(FileNotFoundError, match='make_labels'):
-        machine_results(tmp_path, 'cls', read_test_images(tmp_path, 'cls'))
+    refused(FileNotFoundError, 'make_labels', machine_results, tmp_path, 'cls', read_test_images(tmp_path, 'cls'))
 
 
 def test_plots_draw_the_curves_and_one_line_for_each_machine():
@@ -85,8 +83,7 @@ def test_plots_draw_the_curves_and_one_line_for_each_machine():
     lines = {line.get_label(): line.get_ydata() for line in filter_benefit.comparison_plot(curves).axes[0].lines}
     assert set(lines) == {'x', ORACLE, RANDOM}
     np.testing.assert_array_equal(lines['x'], curves['x'])
-    panels = filter_benefit.machine_plot(
-        {'consistency scores': rng.random(40), 'accuracy scores': rng.random(40)}, results
-    ).axes
-    assert [axes.get_title() for axes in panels] == ['consistency scores', 'accuracy scores']
+    titles = ['consistency scores', 'accuracy scores']
+    panels = filter_benefit.machine_plot({title: rng.random(40) for title in titles}, results).axes
+    assert [axes.get_title() for axes in panels] == titles
     assert [line.get_label().split()[0] for line in panels[1].lines] == ['a', 'b']

@@ -23,12 +23,6 @@ def test_filter_curve_equals_sorting_and_cutting_by_hand():
     np.testing.assert_allclose(filter_curve(scores, correct), expected, rtol=1e-12)
 
 
-def test_filter_curve_removes_the_lowest_scores_not_the_highest():
-    correct = np.array([0.0] * 5 + [1.0] * 5)
-    assert filter_curve(np.arange(10), correct, (0.0, 0.5)).tolist() == [0.5, 1.0]
-    assert filter_curve(-np.arange(10), correct, (0.0, 0.5)).tolist() == [0.5, 0.0]
-
-
 def test_filter_curve_of_ties_is_the_mean_over_random_orders():
     scores = np.array([0, 0, 0, 0, 1, 1, 1, 1], dtype=float)
     correct = np.array([1, 0, 0, 0, 1, 1, 1, 0], dtype=float)

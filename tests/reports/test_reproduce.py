@@ -1,5 +1,6 @@
 """docs/reproduce.md names every row of the paper's tables, with commands that the tools accept."""
 
+import csv
 import re
 import shlex
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from helpers_tools import load_tool
 from mmengine.config import Config
 
+from miqa import train
 from miqa.benchmark.methods import parse_methods
 from miqa.engine import load_config
 from miqa.evaluation.published import HUMAN_METHODS, TRAINED_METHODS, published_tables
@@ -23,41 +25,34 @@ FOLDERS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope='module')
-def train():
-    return load_tool('tools/train.py')
-
-
-def arguments(train, command):
+def arguments(command):
     return train.parse_arguments(shlex.split(command)[2:])
 
 
-def test_every_trained_row_of_both_tables_has_exactly_one_command(train):
+def test_every_trained_row_of_both_tables_has_exactly_one_command():
     rows = [row for row in published_tables().itertuples() if row.method in TRAINED_METHODS]
     wanted = {(row.method, row.task, row.label, row.SRCC) for row in rows}
-    labels = [arguments(train, command).label or 'composite' for *_, command in ROWS]
+    labels = [arguments(command).label or 'composite' for *_, command in ROWS]
     found = [(method, task, label, float(srcc)) for (method, task, srcc, _), label in zip(ROWS, labels, strict=True)]
     assert len(found) == len(wanted) == 6 * 3 + 4 * 3 + 4 * 3
     assert set(found) == wanted
 
 
 @pytest.mark.parametrize('row', ROWS, ids=lambda row: f'{row[0]}-{row[1]}-{row[3].partition("--label ")[2] or "c"}')
-def test_a_rows_config_exists_and_is_that_methods_for_that_task(row, train):
+def test_a_rows_config_exists_and_is_that_methods_for_that_task(row):
     method, task, _, command = row
-    args = arguments(train, command)
+    args = arguments(command)
     assert args.config == f'configs/{FOLDERS[method]}_{task}.py'
     config = load_config(ROOT / args.config)
     assert isinstance(config, Config) and config.task == task and config.schedule.epochs == 5
 
 
 def test_every_command_of_the_page_is_one_that_its_tool_accepts():
-    parsed = 0
-    for line in filter(None, BLOCKS):
-        words = shlex.split(line)
-        assert words[0] == 'python' and (ROOT / words[1]).is_file(), line
-        assert load_tool(words[1]).parse_arguments(words[2:])
-        parsed += 1
-    assert parsed >= 5
+    lines = [shlex.split(line) for line in BLOCKS if line]
+    assert len(lines) >= 5
+    for python, script, *words in lines:
+        assert python == 'python' and (ROOT / script).is_file(), script
+        assert load_tool(script).parse_arguments(words)
 
 
 def test_the_benchmarks_methods_are_the_papers_and_their_configs_exist(tmp_path):
@@ -76,8 +71,6 @@ def test_the_benchmarks_methods_are_the_papers_and_their_configs_exist(tmp_path)
 
 
 def test_released_file_names_are_those_of_the_zoo():
-    import csv
-
     with open(ROOT / 'miqa' / 'apis' / 'zoo' / 'zoo.csv', encoding='utf-8') as stream:
         released = {row['file_name'] for row in csv.DictReader(stream)}
     named = re.findall(r'weights/(miqa_\w+\{task\}_\{label\}_metric\.pth\.tar)', TEXT)
@@ -85,9 +78,3 @@ def test_released_file_names_are_those_of_the_zoo():
     filled = {name.format(task=task, label=label) for name in named for task in TASKS for label in LABELS}
     # The authors released 43 files; each must be reachable by one of the patterns.
     assert len(filled & released) >= 40
-
-
-def test_links_lead_to_files():
-    for target in re.findall(r'\]\(([^)#]+)[^)]*\)', TEXT):
-        if not target.startswith('http'):
-            assert (ROOT / 'docs' / target).exists(), target

@@ -3,8 +3,8 @@
 import re
 
 import numpy as np
+from helpers_machines import save
 from helpers_refusals import refused
-from PIL import Image
 
 from miqa.reports import scored_pictures
 from miqa.reports.score_page import try_page
@@ -16,7 +16,7 @@ def write_page(folder, scores, errors=()):
     report, summary = ScoredPictures(folder / 'page.html'), Summary()
     for number, score in enumerate(scores):
         path = folder / f'{number}<b>.png'
-        Image.fromarray(np.full((30, 40, 3), number, np.uint8)).save(path)
+        save(path, np.full((30, 40, 3), number))
         summary.add(score, 'low')
         report.add(str(path), score, 'low', 'motion blur' if number == 0 else '')
     for name in errors:

