@@ -20,12 +20,14 @@ def read_class_names(path: Path) -> list[str]:
         ValueError: there is an empty line between names, which would shift all that follow, or no name, or one twice.
     """
     text = read_regular_text(path, _MOST_BYTES)
-    names = [line.strip() for line in text.rstrip().splitlines()]
+    names = [line.strip() for line in text.rstrip().split('\n')] if text.strip() else []
     if '' in names:
         raise ValueError(
             f'{path}, line {names.index("") + 1} is empty, but each line names a class: remove it, or write a name.'
         )
     checked_names(names, path)
+    if all(name.startswith('- ') for name in names) or (len(names) == 1 and re.search('[,;\t]', names[0])):
+        raise ValueError(f'{path} lists its classes in another way ({names[0][:60]}): write one name per line, alone.')
     for first in (0, 1):
         if all(re.match(rf'{index}[\s:,;=]', name) for index, name in enumerate(names, first)):
             raise ValueError(

@@ -19,6 +19,7 @@ from .objects import AnnotatedImage, AnnotatedObject, AnnotationError, Annotatio
 
 _SMALLEST = 8  # Sides in pixels up to which boxes may end within the first pixel
 _SPELLED_OUT = 3  # How many problems a message spells out; the rest is counted
+_IGNORED = ('ignore', 'difficult', 'is_crowd', 'iscrowd')  # Attributes, as CVAT's own XML has them
 _OVERLAP = 0.5  # Share of the area that a box and its outlines must have in common at least
 
 
@@ -168,7 +169,7 @@ def _categories(entries: list, used: Container, problems: _Problems) -> dict[int
             first, second = candidates[:2]
             problems.add(
                 f'Two categories have names that differ only in case, spaces or dashes: {first} '
-                f'{categories[first]!r} and {second} {categories[second]!r}. Give them one id.'
+                f'{categories[first]!r} and {second} {categories[second]!r}. Write them alike, with one id.'
             )
         for number in set(same) - set(candidates):
             del categories[number]
@@ -239,11 +240,13 @@ class _MarkedBoxes:
         if len(self._known) == before:
             self.counts['{} object{s} {are} there twice and {count} once'] += 1
             return False
-        if entry.get('ignore'):
+        if _is_ignored(entry):
             self.counts['{} object{s} {are} marked "ignore": {they} {count} neither for nor against'] += 1
         if entry.get('bbox') and thing.segmentation is not None and not _is_turned(entry):
             self._outlined += 1
-            self._apart += _overlap(thing.box, box_of(thing.segmentation)) < _OVERLAP
+            # Readers cut boxes at the border of the picture, and leave outlines whole.
+            both = (_cut(box, image.size) for box in (thing.box, box_of(thing.segmentation)))
+            self._apart += _overlap(*both) < _OVERLAP
         if image.size is None or min(image.size) > _SMALLEST:
             self._furthest = max(self._furthest, left + width, top + height)
         if image.size is not None and min(image.size) > _SMALLEST:
@@ -283,6 +286,14 @@ def _hashable(shape: list[list[float]] | dict | None) -> bytes | tuple[bytes, ..
     if isinstance(shape, dict):
         return shape['counts'] if isinstance(shape['counts'], bytes) else array('q', shape['counts']).tobytes()
     return None if shape is None else tuple(array('d', polygon).tobytes() for polygon in shape)
+
+
+def _cut(box: tuple, size: tuple[int, int] | None) -> tuple:
+    """Return the part of a box (left, top, width, height) that lies in a picture of this size."""
+    if size is None:
+        return box
+    left, top, right, bottom = (min(max(box[i] + (box[i - 2] if i > 1 else 0), 0), size[i % 2]) for i in range(4))
+    return left, top, right - left, bottom - top
 
 
 def _overlap(one: tuple, other: tuple) -> float:
@@ -329,7 +340,14 @@ def _object(entry: dict, category: int, size, where: str, boxes: bool, problems:
     except ValueError as error:
         problems.add(f'{where}: {field} {error}.')
         return None
-    return AnnotatedObject(category, box, bool(crowd or entry.get('ignore')), shape)
+    return AnnotatedObject(category, box, bool(crowd) or _is_ignored(entry), shape)
+
+
+def _is_ignored(entry: dict) -> bool:
+    """Return True if an object counts neither for nor against: by its field, or an attribute (CVAT, Datumaro)."""
+    attributes = entry.get('attributes')
+    marks = [attributes.get(name) for name in _IGNORED] if isinstance(attributes, dict) else []
+    return bool(entry.get('ignore')) or any(str(mark).lower() in ('1', '1.0', 'true', 'yes') for mark in marks)
 
 
 def _is_turned(entry: dict) -> bool:

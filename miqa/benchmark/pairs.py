@@ -68,7 +68,7 @@ def find_pairs(good: str, bad: str, left_out: SkippedFiles | None = None) -> lis
         good: a folder, whose own name is that of the set and each folder below it a further set; or a pattern with one
             ``*``, such as ``'sets/*/good'``, which matches a folder for each set.
         bad: of the bad picture.
-        left_out: collects pictures without a partner, and folders that cannot be read.
+        left_out: collects pictures and sets without a partner, and folders that cannot be read.
 
     Returns:
         Pairs, sorted by set and scene.
@@ -81,7 +81,7 @@ def find_pairs(good: str, bad: str, left_out: SkippedFiles | None = None) -> lis
     if good.count('*') != bad.count('*') or good.count('*') > 1:
         raise ValueError(f'{good} and {bad} must both be folders, or both patterns with one * that stands for the set.')
     pairs = []
-    for group, good_folder, bad_folder in _folders(good, bad):
+    for group, good_folder, bad_folder in _folders(good, bad, left_out):
         first, second = _pictures(good_folder, left_out), _pictures(bad_folder, left_out)
         for name in sorted(first.keys() ^ second.keys()):
             other = bad_folder if name in first else good_folder
@@ -94,20 +94,24 @@ def find_pairs(good: str, bad: str, left_out: SkippedFiles | None = None) -> lis
     return sorted(pairs, key=lambda pair: (pair.group, pair.scene))
 
 
-def _folders(good: str, bad: str) -> list[tuple[str, str, str]]:
+def _folders(good: str, bad: str, left_out: SkippedFiles) -> list[tuple[str, str, str]]:
     for folder in (good, bad):
         if '*' not in folder and not Path(folder).is_dir():
             raise FileNotFoundError(f'{folder} is not a folder of pictures.')
     if '*' not in good:
         return [(Path(good).resolve().name, good, bad)]
-    before, _, after = good.partition('*')
-    groups = []
-    for folder in sorted(glob.glob(f'{glob.escape(before)}*{glob.escape(after)}')):  # noqa: PTH207
-        group = folder[len(before) : len(folder) - len(after)]
-        partner = bad.replace('*', group)
-        if Path(folder).is_dir() and Path(partner).is_dir():
-            groups.append((group, folder, partner))
-    return groups
+    first, second = _sets(good), _sets(bad)
+    for group in sorted(first.keys() ^ second.keys()):
+        here, other = (first[group], bad) if group in first else (second[group], good)
+        left_out.note(f'The set {here} has no partner {other.replace("*", group)}.')
+    return [(group, first[group], second[group]) for group in sorted(first.keys() & second.keys())]
+
+
+def _sets(pattern: str) -> dict[str, str]:
+    """Return what the ``*`` of a pattern stands for -> the folder."""
+    before, _, after = pattern.partition('*')
+    folders = glob.glob(f'{glob.escape(before)}*{glob.escape(after)}')  # noqa: PTH207
+    return {folder[len(before) : len(folder) - len(after)]: folder for folder in folders if Path(folder).is_dir()}
 
 
 def _pictures(folder: str, left_out: SkippedFiles) -> dict[str, str]:

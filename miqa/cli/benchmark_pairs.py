@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from miqa.apis.command_options import SOME_FAILED
+from miqa.apis.command_options import SOME_FAILED, check_model_options
+from miqa.keeping.files import try_folder
 from miqa.taxonomy import counted
 
 DESCRIPTION = """\
@@ -66,6 +67,11 @@ def run(args: argparse.Namespace) -> int:
         pairs = [pair for pair in pairs if _number(pair.scene) % 2 == ('even', 'odd').index(args.half)]
         if not pairs:
             raise ValueError(f'No scene has an {args.half} number.')
+
+    for name in args.model:
+        check_model_options(argparse.Namespace(model=name, weights=None))
+    if args.out:
+        try_folder(args.out)
 
     from tqdm import tqdm
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from miqa.apis.command_options import SOME_FAILED
+from miqa.keeping.files import try_folder
 from miqa.running.requirements import require
 from miqa.taxonomy import DATABASE_TASKS, LABELS
 
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from miqa.running.allocator import keep_freed_memory
 
     keep_freed_memory()
+    try_folder(args.out)
     methods = parse_methods(args.methods, args.data_root, [args.task])
     benchmark = run_benchmark(
         args.data_root,

@@ -110,7 +110,8 @@ def run(args: argparse.Namespace) -> int:
         new = deliver(good_names, args.folder, args.to, args.mode, unwritten.append)
         words = f' to {args.to} ({new} new)'
     else:
-        print('\n'.join(map(write_name, good_names)))
+        for name in good_names:
+            print(write_name(name))
         words = ''
     if not args.quiet:
         lowest = f', the lowest of them scored {min(scores[name] for name in good_names):.4f}' if good_names else ''

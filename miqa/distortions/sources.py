@@ -112,7 +112,7 @@ def read_names(path: str | Path) -> list[str]:
     path = Path(path)
     if path.suffix.lower() != '.csv':
         text = read_regular_text(path, kind='list of pictures')
-        names = [line.strip() for line in text.splitlines()]
+        names = [line.strip() for line in text.split('\n')]
     else:
         columns = tuple(dict.fromkeys(SPLIT_COLUMNS.values()))
         table = read_table(path, [], 'list of pictures', optional=columns)
@@ -188,5 +188,6 @@ def _number(path: Path, coco: Annotations | None, key: int | str | None) -> str:
             return number
         raise ValueError(
             f'Pictures of a detection database are called by their COCO number, and {path.name} is no number. '
-            f'Give an annotation file (--annotations) that lists it with a number as its id, or rename it.'
+            'Give an annotation file (--annotations) that lists it with a number of at most 12 digits as its id, or '
+            'rename it.'
         ) from None

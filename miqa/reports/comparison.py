@@ -13,6 +13,7 @@ from rich.table import Table
 from miqa.benchmark.run import ALL_MACHINES, Benchmark
 from miqa.evaluation import SCORES
 from miqa.keeping import atomic_write
+from miqa.outside.names import fitting_name
 from miqa.taxonomy import check_choice
 
 from .plots import filter_plot, save_figure, scatter_plot
@@ -89,8 +90,12 @@ def save_comparison(
     with atomic_write(paths[0]) as temporary:
         cells.to_csv(temporary, index=False, float_format='%.6f')
     for method in methods:
-        name = re.sub(r'[^a-z0-9]+', '_', method.lower()).strip('_')
-        paths.append(out / f'scatter_{name}.png')
+        name = re.sub(r'\W+', '_', method.lower()).strip('_') or 'method'
+        path, number = out / f'scatter_{fitting_name(name, ".png", 200)}', 1
+        while path in paths:
+            number += 1
+            path = out / f'scatter_{fitting_name(name, f"_{number}.png", 200)}'
+        paths.append(path)
         save_figure(scatter_plot(scores[method], scores.ground_truth, title=f'{method}: {label}, {task}'), paths[-1])
     paths.append(out / 'filter_curve.png')
     figure = filter_plot({method: scores[method] for method in methods}, correct, ylabel=_RESULTS[task])

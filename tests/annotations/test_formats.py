@@ -118,7 +118,7 @@ def test_a_data_yaml_without_labels_names_both_remedies(tmp_path):
 
 @pytest.mark.parametrize(('text', 'message'), [
     ('car\n\nbus\n', 'line 2 is empty'), ('\ncar\n', 'line 1 is empty'), ('car\ncar\n', "'car' twice"),
-    ('\n', 'no class'),
+    ('\n', 'no class'), ('- car\n- bus\n', 'in another way'), ('car, bus\n', 'in another way'),
 ])  # fmt: skip
 def test_names_whose_index_is_not_clear_are_refused(tmp_path, text, message):
     refused(ValueError, message, yolo, tmp_path, '0 0.5 0.5 0.2 0.4', text)
@@ -126,8 +126,8 @@ def test_names_whose_index_is_not_clear_are_refused(tmp_path, text, message):
 
 
 def test_names_may_end_in_empty_lines_and_hold_blanks(tmp_path):
-    write(tmp_path / 'classes.txt', '\ufefftraffic light\r\ncar\r\n\r\n  \r\n')
-    assert class_names(tmp_path) == ('traffic light', 'car')
+    write(tmp_path / 'classes.txt', '\ufefftraffic light\r\ncar\u2028red\r\n\r\n  \r\n')
+    assert class_names(tmp_path) == ('traffic light', 'car\u2028red')
 
 
 def test_a_class_without_pictures_is_not_passed_over_when_folders_are_counted(tmp_path):
@@ -275,13 +275,17 @@ def test_labelme_shapes_become_objects_with_outlines(tmp_path):
         ('car', 'polygon', [[100, 10], [140, 10], [120, 50]], 4),
         ('car', 'polygon', [[150, 10], [160, 10], [160, 20]], 4),
         ('sun', 'circle', [[50, 50], [50, 80]]),
+        ('sun', 'circle', [[3, 3], [3, 33]]),
         ('nose', 'point', [[5, 5]]),
         ('road', 'linestrip', [[5, 5], [9, 9]]),
     )
     write(tmp_path / 'in/a.json', text)
     found, classes = read_labelme(tmp_path / 'in', shown)
     assert classes == ['car', 'sun'] and list(found) == ['a.png']
-    box, both, sun = found['a.png']
+    box, both, sun, corner = found['a.png']
+    # An outline that mostly lies outside the picture is not elsewhere than its box.
+    remarks = prepare_pictures(tmp_path / 'in', tmp_path / 'out', 'det', tmp_path / 'in').annotations.remarks
+    assert corner.box == pytest.approx((0, 0, 33, 33), abs=0.1) and not any('elsewhere' in words for words in remarks)
     assert box.box == (20, 10, 60, 50) and box.polygons == [[20, 10, 60, 10, 60, 50, 20, 50]]
     assert both.box == (100, 10, 160, 50) and len(both.polygons) == 2
     assert sun.box == pytest.approx((20, 20, 80, 80), abs=0.01)

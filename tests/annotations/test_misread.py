@@ -125,6 +125,7 @@ def test_marks_of_what_does_not_count_are_understood_in_every_format(prepare, tm
         {'v/a.xml': VOC.format('a.png', BOX + '<iscrowd>1</iscrowd>'), 'v/b.xml': '<annotation/>'},
         {'l/a.json': json.dumps({'shapes': [shape], 'imagePath': 'a.png'})},
         {'c.xml': cvat},
+        {'c.json': coco([10, 10, 50, 40], attributes={'occluded': False, 'difficult': True})},
     ]
     for files in formats:
         own = prepare(files, at=next(iter(files)).partition('/')[0])
@@ -169,6 +170,9 @@ def test_boxes_in_a_table_with_a_confidence_are_predictions(prepare):
     with pytest.raises(ValueError, match=r'line 2 has the score 0\.9: is it a prediction'):
         prepare({'t.csv': table.format(0.9)}, at='t.csv')
     assert len(boxes_of(prepare({'t.csv': table.format(1)}, at='t.csv'))['a.png']) == 1
+    # Lines of two pictures, of which only one is here, are not all its own.
+    other = 'filename,class,xmin,ymin,xmax,ymax\nday/a.png,car,1,2,30,40\nnight/a.png,car,1,2,30,50\n'
+    refused(ValueError, "line 3 calls the picture a.png 'night/a.png'", prepare, {'u.csv': other}, at='u.csv')
 
 
 def test_palettes_whose_order_differs_are_no_classes(prepare, tmp_path):

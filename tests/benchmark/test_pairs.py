@@ -35,8 +35,12 @@ def test_a_star_stands_for_the_set(tmp_path):
     for group in ('dark', 'fog'):
         save(tmp_path / group / 'good' / '1.png', GREY)
         save(tmp_path / group / 'bad' / '1.png', GREY)
-    pairs = find_pairs(str(tmp_path / '*' / 'good'), str(tmp_path / '*' / 'bad'))
+    save(tmp_path / 'rain' / 'good' / '1.png', GREY)
+    save(tmp_path / 'snow' / 'bad' / '1.png', GREY)
+    left_out = SkippedFiles()
+    pairs = find_pairs(str(tmp_path / '*' / 'good'), str(tmp_path / '*' / 'bad'), left_out)
     assert [pair.group for pair in pairs] == ['dark', 'fog']
+    assert left_out.count == 2 and f'{tmp_path}/rain/good has no partner {tmp_path}/rain/bad.' in left_out.lines()[0]
     refused(ValueError, 'both patterns', find_pairs, str(tmp_path / '*' / 'good'), str(tmp_path / 'dark' / 'bad'))
     refused(FileNotFoundError, 'not a folder', find_pairs, str(tmp_path / 'nothing'), str(tmp_path / 'dark' / 'bad'))
 

@@ -141,6 +141,8 @@ def test_the_gate_copies_or_links_the_best_and_deletes_nothing(tmp_path, weights
     middle = sorted(scores.values())[2]
     assert status_of('filter', 'shots', '--threshold', middle, '--weights', weights, '--quiet') == 3
     assert sorted(Path(line).name for line in capsys.readouterr().out.splitlines()) == best
+    assert status_of('filter', 'shots', '--threshold', 9, '--weights', weights, '--quiet') == 3
+    assert capsys.readouterr().out == ''
 
 
 def test_models_are_listed(capsys):

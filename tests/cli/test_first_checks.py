@@ -67,6 +67,9 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
     ('camera gone.mp4', 'There is no video file gone.mp4'),
     ('camera drive.mp4 --log file/x.csv', 'cannot be written'),
     ('export file/x.onnx', 'cannot be written'),
+    ('benchmark-pairs shots shots --out file', 'is not a folder'),
+    ('benchmark-pairs shots shots --model gone.onnx', 'no weights file gone.onnx'),
+    ('compare shots --methods PSNR --out file', 'is not a folder'),
     ('label shots --out file --task det --machine none_such', 'is not a folder'),
     ('gate make shots --out file --machine none_such', 'is not a folder'),
 ])  # fmt: skip

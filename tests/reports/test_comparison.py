@@ -35,7 +35,13 @@ def database(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def benchmark(database):
-    texts = ['SSIM', f'ours={database}/ours.csv', 'max_probability:small', 'lost=/nowhere/predictions.csv']
+    texts = [
+        'SSIM',
+        f'ours={database}/ours.csv',
+        f'OURS!={database}/ours.csv',
+        'max_probability:small',
+        'lost=/nowhere/predictions.csv',
+    ]
     methods = parse_methods(texts, database, ['cls'])
     return run_benchmark(database, methods, ['cls'], ['composite'], resamples=50)
 
@@ -69,7 +75,7 @@ def test_every_scored_method_gets_a_scatter_plot_and_the_table_keeps_the_failure
     images = read_test_images(database, 'cls')
     paths = save_comparison(benchmark, images, 'cls', 'composite', tmp_path)
     assert sorted(path.name for path in paths) == sorted(path.name for path in tmp_path.iterdir())
-    plots = {f'scatter_{name}.png' for name in ('ours', 'ssim', 'max_probability_of_small')}
+    plots = {f'scatter_{name}.png' for name in ('ours', 'ours_2', 'ssim', 'max_probability_of_small')}
     assert {path.name for path in paths} == {'comparison.csv', 'filter_curve.png', *plots}
     saved = pd.read_csv(tmp_path / 'comparison.csv').set_index(['labels_from', 'method'])
     assert 'nowhere' in saved.failure[ALL_MACHINES, 'lost']

@@ -35,14 +35,19 @@ def main() -> None:
     """Write the page."""
     args = parse_arguments()
     previous = keep_previous(args.out)
-    path = write_report(
-        args.folders,
-        args.out,
-        data_root=args.data_root,
-        title=args.title,
-        mapping=None if args.mapping == 'none' else args.mapping,
-        report=lambda text: print(text, file=sys.stderr),
-    )
+    try:
+        path = write_report(
+            args.folders,
+            args.out,
+            data_root=args.data_root,
+            title=args.title,
+            mapping=None if args.mapping == 'none' else args.mapping,
+            report=lambda text: print(text, file=sys.stderr),
+        )
+    except BaseException:
+        if previous:
+            previous.rename(args.out)
+        raise
     if previous:
         print(f'Kept the earlier page as {previous}.')
     print(f'Saved {path} ({path.stat().st_size / 1e6:.1f} MB). Open file://{Path(path).resolve()}')

@@ -51,11 +51,18 @@ def read_boxes_csv(request: Request) -> ReadObjects:
     find = picture_finder([picture.name for picture in pictures])
     by_name = {picture.name: picture for picture in pictures}
     read = ReadObjects({}, [])
+    called_before: dict[str, str] = {}
     for line, row in zip(table.lines, table.rows, strict=True):
         where = f'{path}, line {line}'
         name = find(id_of(row['filename'], f'{where}: the file name'), where)
         if name is None:
             raise ValueError(f'{where}: there is no picture {row["filename"]!r}.')
+        called = row['filename'].replace('\\', '/').removeprefix('./')
+        if called_before.setdefault(name, called) != called:
+            raise ValueError(
+                f'{where} calls the picture {name} {row["filename"]!r}, and an earlier line {called_before[name]!r}: '
+                'if both mean it, write it alike, else leave out the lines of the other.'
+            )
         things = read.objects.setdefault(name, [])
         _check_optional(row, by_name[name], table.decimal_comma, where)
         corners = [row[side] for side in _SIDES]

@@ -82,13 +82,13 @@ def image_folder_classes(
         outer, inner = sorted(set(classes.values())), sorted({PurePosixPath(name).parts[1] for name in names})
         raise ValueError(
             f'All pictures lie two folders deep: are the classes {", ".join(outer[:3])}, or {", ".join(inner[:3])}? '
-            f'Name the folder whose folders are the classes, or say: --classes {" ".join(map(shlex.quote, outer[:13]))}'
+            f'Name the folder whose folders are the classes, or say: --classes {shlex.join(outer)}'
         )
     empty = sorted(set(folders) - set(classes.values()))
     if empty and class_names is None:
         raise ValueError(
             f'The folder {empty[0]!r} holds no picture. Is it a class, of those that their folders count? Say in '
-            f'which order the machines count yours: --classes {" ".join(sorted(set(folders))[:3])} ... Or remove it.'
+            f'which order the machines count yours: --classes {shlex.join(sorted(set(folders))[:3])} ... Or remove it.'
         )
     return _indices(classes, class_names, 'The folder', class_count)
 
@@ -200,7 +200,7 @@ def _indices(
         raise ValueError(
             f'{subject} {unknown[0]!r} is none of the {len(classes)} classes of the machines '
             f'({", ".join(classes[:5])}, ...). Write the names alike, or say in which order the machines count yours: '
-            f'--classes {" ".join(unknown[:3])} ...'
+            f'--classes {shlex.join(unknown[:3])} ...'
         )
     return {picture: positions[name] for picture, name in names.items()}
 
