@@ -98,6 +98,8 @@ TESTS = [
     *SERVE,
     'httpx>=0.27',
     *OPENVINO,
+    *TFLITE,
+    *NCNN,
     *TRANSFORMERS,
     *ULTRALYTICS,
     *CLUSTER,

@@ -14,6 +14,7 @@ from miqa.errors import CheckpointError
 from miqa.keeping import sha256_of_file
 from miqa.outside import check_regular, read_regular_text
 from miqa.running.devices import Device
+from miqa.running.forks import OpeningProcess
 from miqa.running.requirements import require
 
 from .exported_networks import ExportedNetwork, ImageInput, NetworkOutput
@@ -45,7 +46,15 @@ class NcnnNetwork(ExportedNetwork):
         if not graph.startswith(_MAGIC):
             raise CheckpointError(f'{file} is not the graph of an ncnn network: it does not begin with {_MAGIC}.')
         ncnn = require('ncnn', 'Running a network of ncnn')
+        unknown = sorted({layer for layer in _layers(graph) if ncnn.layer_to_index(layer) < 0})
+        if unknown:
+            raise CheckpointError(
+                f'{file} has layers that ncnn {ncnn.__version__} lacks: {", ".join(unknown)[:200]}. Convert the '
+                'network again with a pnnx of the same date, or use its ONNX file.'
+            )
         self._ncnn, self._net = ncnn, ncnn.Net()
+        # Two threads that wait for each other in a loop took twelve times the processor time beside other programs.
+        self._net.opt.num_threads = 1
         if self._net.load_param(str(self.file)) or self._net.load_model(str(weights)):
             raise CheckpointError(f'{file} and {weights.name} are not a whole network of ncnn.')
         inputs = list(self._net.input_names())
@@ -55,11 +64,16 @@ class NcnnNetwork(ExportedNetwork):
         self.outputs = tuple(NetworkOutput(name, ()) for name in self._net.output_names() if name not in inputs)
         self.metadata = _metadata(self.file.with_name(_METADATA_FILE))
         self.files = {path.name: sha256_of_file(path) for path in (self.file, weights)}
+        self._opened = OpeningProcess()
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.file,)
 
     def run(
         self, images: np.ndarray, place: Placement | None = None, names: Sequence[str] | None = None
     ) -> dict[str, np.ndarray]:
         """Return outputs by name; see :class:`miqa.machines.exported_networks.ExportedNetwork`."""
+        self._opened.check(self.file, 'ncnn')
         results: list[dict[str, np.ndarray]] = []
         for image in images:
             extractor = self._net.create_extractor()
@@ -73,6 +87,11 @@ class NcnnNetwork(ExportedNetwork):
                 outputs[name] = np.array(values)[None]
             results.append(outputs)
         return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
+
+
+def _layers(graph: str) -> list[str]:
+    """Return the types of the layers of a graph."""
+    return [line.split()[0] for line in graph.splitlines()[2:] if line.strip()]
 
 
 def _size(graph: str) -> tuple[int | None, int | None]:

@@ -16,6 +16,7 @@ from miqa.errors import CheckpointError
 from miqa.outside import read_regular
 from miqa.outside.regular_files import WEIGHTS_BYTES
 from miqa.running.devices import Device
+from miqa.running.forks import OpeningProcess
 from miqa.running.requirements import require
 
 from .exported_networks import ExportedNetwork, NetworkOutput, image_input
@@ -61,11 +62,16 @@ class TfliteNetwork(ExportedNetwork):
             for item in self._outputs
         )
         self.metadata = _metadata(self.file)
+        self._opened = OpeningProcess()
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.file,)
 
     def run(
         self, images: np.ndarray, place: Placement | None = None, names: Sequence[str] | None = None
     ) -> dict[str, np.ndarray]:
         """Return outputs by name; see :class:`miqa.machines.exported_networks.ExportedNetwork`."""
+        self._opened.check(self.file, 'LiteRT')
         results: list[dict[str, np.ndarray]] = []
         for image in images:
             fed = _quantised(self.fed(image[None]), self._input)

@@ -123,11 +123,7 @@ class OnnxSession:
             CheckpointError: the process was forked since: the session would wait for threads of the parent for ever,
                 and so does one that is opened anew after a fork. Or its first run has not ended in time.
         """
-        if self._opened.forked():
-            raise CheckpointError(
-                f'{self._options[0]} was opened before the process was forked, and ONNX Runtime cannot compute after '
-                "it. Open it in the process that uses it, or start processes by multiprocessing.get_context('spawn')."
-            )
+        self._opened.check(self._options[0], 'ONNX Runtime')
         if self._has_run:
             return self._session.run(names, feeds)
         options = self._first = self._first or require('onnxruntime', 'Running an ONNX file').RunOptions()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 
+from miqa.errors import CheckpointError
+
 
 class OpeningProcess:
     """Remembers the process in which something was opened."""
@@ -15,6 +17,22 @@ class OpeningProcess:
     def forked(self) -> bool:
         """Return True in each process that was forked since."""
         return self._process != os.getpid()
+
+    def check(self, file: str | os.PathLike, runtime: str) -> None:
+        """Refuse to use what waits for threads of the parent process.
+
+        Args:
+            file: what was opened, for the message.
+            runtime: name of the library that runs it.
+
+        Raises:
+            CheckpointError: the process was forked since.
+        """
+        if self.forked():
+            raise CheckpointError(
+                f'{file} was opened before the process was forked, and {runtime} cannot compute after it. Open it in '
+                "the process that uses it, or start processes by multiprocessing.get_context('spawn')."
+            )
 
     def moved(self) -> bool:
         """Return True once in each process that was forked since."""

@@ -85,11 +85,7 @@ class OpenVinoRuntime(Runtime):
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Score uint8 pixels (B, 3, size, size): float32 (B,)."""
-        if self._opened.forked():
-            raise CheckpointError(
-                f'{self._path} was opened before the process was forked, after which OpenVINO cannot run: open it in '
-                "the child process, or start processes by multiprocessing.get_context('spawn')."
-            )
+        self._opened.check(self._path, 'OpenVINO')
         # A request holds its inputs and outputs, so each thread has one of its own.
         request = getattr(self._requests, 'request', None)
         if request is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import pprint
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,11 @@ from .trials import ROUNDS, Candidate, TrialPicture, Trials
 MACHINE_FILES = {'.onnx': 'OnnxMachine', '.tflite': 'TfliteMachine', '.param': 'NcnnMachine'}
 
 #: Sides of inputs that a network of free size is tried with, the usual first; and those of which its outputs may speak.
-_USUAL_SIDES = (640, 416, 320)
+_USUAL_SIDES = (640, 416, 320, 352)
 _KNOWN_SIDES = (*range(160, 1025, 32), 1280, 1536)
 #: Strides of detectors: 8,400 places are those of 640 pixels, not of 320 with finer ones.
 _USUAL_STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (8, 16, 32, 64, 128))
+_BY_PLACES = 'the number of places in its output'
 _CLASSIFIER_SIDE = 224
 _SAMPLES = 3  # Pictures whose outputs are inspected first
 _NAMES_AGREE = 0.5  # Share of the agreement without names that names must reach to be those of the classes
@@ -190,13 +192,30 @@ def _sizes(network: ExportedNetwork, metadata: FileMetadata, settings: Mapping) 
         return [(height, width)], 'the file'
     if metadata.size:
         return [(height or metadata.size[0], width or metadata.size[1])], 'its metadata'
-    counts = {side for output in network.outputs for side in output.shape if side and side > 100}
+    size = _size_of_places([output.shape for output in network.outputs], (height, width))
+    if size is not None:
+        return [size], _BY_PLACES
+    return [(height or side, width or side) for side in _USUAL_SIDES], ''
+
+
+def _size_of_places(
+    shapes: Iterable[Sequence[int | None]], fixed: tuple[int | None, int | None]
+) -> tuple[int, int] | None:
+    """Return the (height, width) of an input whose grids have as many places as an output, or all outputs together."""
+    lengths = [[side for side in shape if side and side > 1] for shape in shapes]
+    counts = {side for sides in lengths for side in sides if side > 100}
+    # Outputs for one grid each have equally many values, and their places add up.
+    places: Counter[int] = Counter()
+    for sides in lengths:
+        if len(sides) == 2:
+            places[sides[1]] += sides[0]
+    counts |= set(places.values())
     for usual in _USUAL_STRIDES:
         for side in _KNOWN_SIDES:
-            size = (height or side, width or side)
+            size = (fixed[0] or side, fixed[1] or side)
             if usual in {grid_strides(count, size) for count in counts}:
-                return [size], 'the number of places in its output'
-    return [(height or side, width or side) for side in _USUAL_SIDES], ''
+                return size
+    return None
 
 
 def _detector(
@@ -205,7 +224,15 @@ def _detector(
 ) -> RecognisedMachine:  # fmt: skip
     sizes, origin = _sizes(network, metadata, settings)
     names, foreign = _names_for(classes, metadata), None
-    observed = _observed(network, metadata, sizes[0], pictures, names)
+    observed = _observed_at(sizes, network, metadata, pictures, names)
+    if not origin:
+        sizes = [observed.size, *(size for size in sizes if size != observed.size)]
+        shapes = [observed.samples[0][name].shape for name in network.output_names]
+        size = _size_of_places(shapes, network.input.size)
+        # A network that any size can be put into has as many places as that size gives.
+        if size is not None and size != observed.size:
+            observed = _observed(network, metadata, size, pictures, names)
+            sizes, origin = [size], _BY_PLACES
     try:
         readings = detector_readings(observed)
     except UnclearLayout:
@@ -241,15 +268,17 @@ def _detector(
         most = min(len(trials.pictures), ROUNDS[-1][0])
         progress(f'{network.file.name}: trying {len(candidates)} ways to use it on up to {most} pictures')
     chosen, evidence = trials.best(candidates)
-    usual = chosen.convention
+    if trials.pictures and not origin and chosen.convention.resize != 'kept':
+        size = _best_size(network, sizes, pictures, chosen, evidence, progress)
+        if size != trials.size:
+            trials = Trials(network, size, pictures, progress)
+            chosen, evidence = trials.best(candidates)
+    size, usual = trials.size, chosen.convention
     if trials.pictures and not _fixed(metadata, settings):
         # The way into the input is looked for last: it changes least.
         places = [chosen._replace(convention=c) for c in _allowed(chosen.convention.other_places(), settings)]
         chosen = trials.best(places)[0]
         evidence = trials.evidence([chosen], ROUNDS[-1][0])[chosen]
-    size = sizes[0]
-    if trials.pictures and not origin and chosen.convention.resize != 'kept':
-        size, evidence = _best_size(network, sizes, pictures, chosen, evidence, progress)
     recognised = RecognisedMachine({}, [], True, evidence.value() if trials.annotated and trials.pictures else None)
     recognised.config = {
         **chosen.reading.arguments(),
@@ -292,6 +321,16 @@ def _candidates(readings, metadata, settings, names, labels, network: ExportedNe
     # All readings as they are usual come first.
     usual = [candidate for candidate in readable if candidate.convention == candidate.reading.convention]
     return list(dict.fromkeys([*usual, *readable]))
+
+
+def _observed_at(sizes: Sequence[tuple[int, int]], network, metadata, pictures, names) -> Observed:
+    """Run the network at the first of the sizes that it takes."""
+    for size in sizes[:-1]:
+        try:
+            return _observed(network, metadata, size, pictures, names)
+        except UnclearLayout:
+            continue
+    return _observed(network, metadata, sizes[-1], pictures, names)
 
 
 def _observed(network, metadata, size, pictures: Sequence[TrialPicture], names) -> Observed:
@@ -391,8 +430,8 @@ def _class_names(
     return None
 
 
-def _best_size(network, sizes, pictures, chosen: Candidate, evidence, progress):
-    """Return which of the usual sizes does best, and how it does."""
+def _best_size(network, sizes, pictures, chosen: Candidate, evidence, progress) -> tuple[int, int]:
+    """Return the usual size that does best."""
     best, best_evidence = sizes[0], evidence
     for size in sizes[1:]:
         try:
@@ -401,7 +440,7 @@ def _best_size(network, sizes, pictures, chosen: Candidate, evidence, progress):
             continue
         if other.better_than(best_evidence):
             best, best_evidence = size, other
-    return best, best_evidence
+    return best
 
 
 def _say(recognised, network, metadata, chosen, readings, size, origin, trials: Trials, evidence, usual) -> None:
