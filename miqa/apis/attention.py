@@ -60,7 +60,8 @@ def _anatomy(network: Any) -> tuple[Any, list[int], int]:
     backbone = getattr(network, 'backbone', None)
     if not isinstance(backbone, VisionTransformer):
         raise ValueError(
-            f"Attention rollout needs a transformer, not a {type(network).__name__}: use heatmap='occlusion'."
+            f"Attention rollout needs a transformer, not a {type(network).__name__}: use heatmap='occlusion' "
+            '(--heatmap-method occlusion).'
         )
     prefix = backbone.num_prefix_tokens
     pooled = backbone.global_pool != 'token' or not prefix

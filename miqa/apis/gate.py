@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import shutil
@@ -34,7 +35,7 @@ def choose(scores: ArrayLike, keep: float | None = None, threshold: float | None
         bool, shape (N,).
 
     Raises:
-        ValueError: neither or both are given, the share is not in (0, 1], or a score is not finite.
+        ValueError: neither or both are given, the share is not in (0, 1], the threshold is NaN, or a score not finite.
     """
     scores = np.asarray(scores, np.float64).ravel()
     if (keep is None) == (threshold is None):
@@ -42,6 +43,8 @@ def choose(scores: ArrayLike, keep: float | None = None, threshold: float | None
     if not np.isfinite(scores).all():
         raise ValueError('Scores must be finite numbers.')
     if threshold is not None:
+        if math.isnan(threshold):
+            raise ValueError('The threshold must be a number, not nan, which no score reaches.')
         return scores >= threshold
     if keep is None or not 0 < keep <= 1:
         raise ValueError(f'The share of pictures to keep must be above 0 and at most 1, not {keep}.')

@@ -162,7 +162,10 @@ def _occluded(score_pixels: Callable[[np.ndarray], np.ndarray], pixels: np.ndarr
 
 def _rolled_out(runtime: Runtime, pixels: np.ndarray) -> np.ndarray:
     if runtime.module is None:
-        raise ValueError("Attention rollout needs the network itself, not an exported file. Use heatmap='occlusion'.")
+        raise ValueError(
+            "Attention rollout needs the network itself, not an exported file. Use heatmap='occlusion' "
+            '(--heatmap-method occlusion).'
+        )
     from .attention import rollout_of_pixels
 
     return rollout_of_pixels(runtime.module, pixels, str(runtime.device))

@@ -88,6 +88,9 @@ def _checked(row: dict) -> dict:
             raise ValueError(f'{name} is {str(value)[:100]!r}, where a value of the kind {kind.__name__} belongs')
     if not row['image']:
         raise ValueError('a row names no image')
+    name, place = (os.path.basename(read_name(row.get(key) or '')) for key in ('image', 'path'))  # noqa: PTH119
+    if place and name not in (place, '', '.', '..'):
+        raise ValueError(f'a row of {name} has the path of {place}: it was cut or edited')
     return row
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from miqa.apis.command_options import SOME_FAILED, check_model_options
 from miqa.keeping.files import try_folder
-from miqa.taxonomy import counted
+from miqa.taxonomy import check_choice, counted
 
 DESCRIPTION = """\
 Compare scores on pictures of the same scenes in good and bad conditions, matched by name.
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare; returns the exit status."""
     from miqa.benchmark.pairs import find_pairs, score_pairs, summarise
+    from miqa.machines.library_names import check_machine_names
     from miqa.pictures.finding import SkippedFiles
 
     if args.resamples < 100:
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         if not pairs:
             raise ValueError(f'No scene has an {args.half} number.')
 
+    check_machine_names([*(args.machine or ()), *filter(None, [args.probe])], args.task)
     for name in args.model:
         check_model_options(argparse.Namespace(model=name, weights=None))
     if args.out:
@@ -75,22 +77,25 @@ def run(args: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from miqa.benchmark.baselines.measures import build_measure
+    from miqa.benchmark.baselines.measures import build_measure, is_measure_name
+    from miqa.benchmark.baselines.rivals import RIVALS
     from miqa.machines import build_machine, machine_configs_of
     from miqa.reports.pairs_report import markdown_table, write_pairs_report
     from miqa.running.devices import usable_device
 
     device = str(usable_device(args.device))
-    machines = [build_machine(config, device) for config in machine_configs_of(args.machine or _MACHINES, args.task)]
-    (probe,) = (build_machine(config, device) for config in machine_configs_of([args.probe or _PROBE], args.task)[:1])
-    if probe.name in {machine.name for machine in machines}:
-        raise ValueError(f'{probe.name} makes the labels, so it cannot be the probe too. Name another: --probe MACHINE')
     measures = {}
     for name in args.measures:
+        if not is_measure_name(name):
+            check_choice(name, RIVALS, 'measure of single pictures')
         measure = build_measure(name, device)
         if measure.needs_reference:
             raise ValueError(f'{name} compares with the clean picture; name measures of single pictures.')
         measures[name] = lambda image, measure=measure: float(measure.measure([image], None)[0])
+    machines = [build_machine(config, device) for config in machine_configs_of(args.machine or _MACHINES, args.task)]
+    (probe,) = (build_machine(config, device) for config in machine_configs_of([args.probe or _PROBE], args.task)[:1])
+    if probe.name in {machine.name for machine in machines}:
+        raise ValueError(f'{probe.name} makes the labels, so it cannot be the probe too. Name another: --probe MACHINE')
     failed: list[str] = []
     scorers = {name: _scorer(name, args, failed) for name in args.model}
     with tqdm(total=len(pairs), unit='pair', disable=args.quiet or None) as bar:

@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help='outcome from which the machine did well (default: 0.5)')  # fmt: skip
     fit.add_argument('--score-column', metavar='NAME', help='default: score, or prediction as miqa test calls it')
     fit.add_argument('--outcome-column', metavar='NAME', help='default: outcome, or ground_truth')
-    fit.add_argument('--group-column', metavar='NAME', help='default: group, or source, if there is such a column')
+    fit.add_argument('--group-column', metavar='NAME', help='default: group, source or image, the first there is')
     fit.add_argument('--model-identity', metavar='TEXT', help='whose scores these are (default: the column model)')
     fit.set_defaults(run=run_fit)
     show = verbs.add_parser('show', help='show the guarantee of a gate')
@@ -180,8 +180,9 @@ def run_fit(args: argparse.Namespace) -> int:
     model = args.model_identity or model
     if args.out and model is None:
         raise TableError(
-            f'{args.csv} does not say which model gave the scores: it has no column model. A promise holds for one '
-            'model alone. Name it: --model-identity TEXT, as the column model of `miqa image --out` names it.'
+            f'{args.csv} does not say which model gave the scores: its column model is missing or empty. A promise '
+            'holds for one model alone. Name it: --model-identity TEXT, as the column model of `miqa image '
+            '--out` names it.'
         )
     if left_out:
         print(f'Left out, without a score or an outcome: {counted(left_out, "row")}.', file=sys.stderr)
@@ -257,8 +258,11 @@ def run_show(args: argparse.Namespace) -> int:
     return 0
 
 
-#: What our own files call the columns, in the order in which they are looked for: `miqa image`, miqa test.
-_COLUMNS = {'score': ('score', 'prediction'), 'outcome': ('outcome', 'ground_truth'), 'group': ('group', 'source')}
+#: What our own files call the columns, in the order in which they are looked for: `miqa image`, miqa test. Rows of one
+#: image are one picture, however often it is listed.
+_COLUMNS = {
+    'score': ('score', 'prediction'), 'outcome': ('outcome', 'ground_truth'), 'group': ('group', 'source', 'image'),
+}  # fmt: skip
 
 
 def read_calibration(path, score_column: str | None, outcome_column: str | None, group_column: str | None):
@@ -289,6 +293,8 @@ def read_calibration(path, score_column: str | None, outcome_column: str | None,
                 f'{path} has no column {" or ".join(names)}. Name the columns with --score-column, --outcome-column '
                 'and --group-column.'
             )
+    if column['score'] == column['outcome']:
+        raise TableError(f'The column {column["score"]} of {path} cannot be both the score and the outcome.')
     scores, outcomes, groups, models = [], [], [], []
     for line, row in zip(table.lines, table.rows, strict=True):
         pair = []

@@ -33,12 +33,12 @@ def atomic_write(
     writer leaves is removed by the next process that writes into the folder.
 
     Args:
-        path: the file.
+        path: the file; a link to a file stays, and that file is written.
         durable: wait until the disk has the contents, so that a power cut leaves the old file or the new one. Not
             needed where a record of sizes and checksums, written afterwards, tells whether a file is whole.
         named: returns the final path when it is given the whole temporary file; None: it is ``path``.
     """
-    path = Path(path)
+    path = _linked(Path(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = make_temporary(path)
     try:
@@ -56,6 +56,16 @@ def atomic_write(
     finally:
         temporary.unlink(missing_ok=True)
         os.close(handle)
+
+
+def _linked(path: Path) -> Path:
+    """Return the file that a link leads to, in a folder that is there; any other path as it is."""
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink() or not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f'it is a link that leads to {target}, which cannot be made')
+    return target
 
 
 def try_writing(path: str | os.PathLike) -> None:
@@ -77,6 +87,7 @@ def try_writing(path: str | os.PathLike) -> None:
         if os.path.lexists(path) and path.exists():
             check_regular(path)
             open(path, 'ab').close()  # a read-only file could be replaced, but must stay
+        path = _linked(path)
         trial = path.with_name(f'.{fitting_name(path.name, ".trial", 60)}{secrets.token_hex(4)}{path.suffix[:15]}')
         with atomic_write(trial, durable=False):
             pass

@@ -223,6 +223,7 @@ def test_a_promise_that_nothing_can_keep_is_no_mistake_of_the_callers_and_leaves
     ('score,outcome,model\n,1,m\n0.5,,m\n', 'has no row with both a score and an outcome'),
     ('score,outcome,model\n0.5,1,m\n0.6,1,\n', '2 models: m, a model without a name'),
     ('score,outcome,group\n0.5,1,\n', 'line 2: group is empty'),
+    ('score,outcome,model\n0.5,1,\n', 'its column model is missing or empty'),
 ])  # fmt: skip
 def test_the_command_says_what_is_wrong_with_a_file(tmp_path, capsys, text, message):
     assert fit(tmp_path, text) == 1 and message in capsys.readouterr().err
@@ -244,3 +245,9 @@ def test_the_columns_of_a_tests_predictions_need_no_names(tmp_path, capsys):
     main(['gate', 'fit', str(tmp_path / 'predictions.csv'), '--target', '0.8', '--out', str(tmp_path / 'gate.json')])
     gate = Gate.load(tmp_path / 'gate.json')
     assert (gate.model, gate.groups, gate.pictures) == ('m/det/accuracy@1', 60, 600)
+    # A table that lists each picture twice says no more than one that lists it once.
+    rows = '\n'.join(f'{i}.png,{o},{p},m' for i, (o, p) in enumerate(zip(outcomes, scores, strict=True)))
+    assert fit(tmp_path, f'image,outcome,score,model\n{rows}\n{rows}\n', '--target', '0.8', '--overwrite') == 0
+    assert (Gate.load(tmp_path / 'gate.json').groups, Gate.load(tmp_path / 'gate.json').pictures) == (600, 1200)
+    assert fit(tmp_path, f'image,outcome,score,model\n{rows}\n', '--score-column', 'outcome', '--overwrite') == 1
+    assert 'cannot be both the score and the outcome' in capsys.readouterr().err

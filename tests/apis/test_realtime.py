@@ -115,6 +115,10 @@ def test_a_single_bad_frame_is_smoothed_away():
 def test_settings_that_make_no_sense_are_refused(live):
     refused(ValueError, 'smoothing must be at least 1', RealTimeIQA, model=Brightness(), smoothing=0)
     refused(ValueError, 'alert_below', RealTimeIQA, model=Brightness(), on_alert=print)
+    refused(ValueError, 'alert_below', RealTimeIQA, model=Brightness(), alert_below=float('nan'))
+    refused(ValueError, 'max_frames must be at least 1', live.run, [], max_frames=0)
+    refused(ValueError, 'seconds to wait', live.run, [], stall_seconds=float('nan'))
+    refused(ValueError, 'seconds to wait', live.run, [], reconnect_seconds=-1)
     refused(ValueError, 'display must be one of auto, window, none', live.run, [], display='maybe')
     refused(TypeError, 'camera number, a URL, a file or an iterable', live.run, 3.5, display='none')
 
@@ -183,7 +187,7 @@ def test_a_camera_that_hangs_is_given_up_after_a_while(live):
         yield grey(0.5)
         wait.wait(20)
 
-    with pytest.raises(CameraLost, match=r'^The iterator gave no frame for 0\.3 seconds\.$') as caught:
+    with pytest.raises(CameraLost, match=r'^No frame came from the iterator for 0\.3 seconds\.$') as caught:
         threading.Timer(0.6, wait.set).start()
         live.run(hanging(), display='none', stall_seconds=0.3)
     assert caught.value.summary['frames_scored'] == 1

@@ -124,6 +124,10 @@ def test_files_of_others_are_left_alone(tmp_path):
         (tmp_path / name).write_text(text)
         refused(ValueError, 'is not a file of results', ResultFile, tmp_path / name, 'm')
         assert (tmp_path / name).read_text() == text
+    # A file cut within the path of its last row, by an editor or a copy.
+    cut = 'image,score,quality,error,model,bytes,modified_ns,path\nshots/a.png,0.5,low,,m,9,9,/home/sh'
+    (tmp_path / 'cut.csv').write_text(cut)
+    refused(ValueError, 'a row of a.png has the path of sh: it was cut', ResultFile, tmp_path / 'cut.csv', 'm')
     for name, text in (('e.csv', 'x,y\n'), ('f.json', '{}'), ('g.csv', 'x,y\n1,2\n'), ('h.json', '[1]')):
         (tmp_path / name).write_text(text)
         refused(ValueError, 'is not a file of results.*--force', ResultFile, tmp_path / name, 'm', overwrite=True)

@@ -229,6 +229,12 @@ def test_a_wrong_frame_rate_given_by_the_user_is_refused(ramp):
     refused(ValueError, 'assume_fps must be above 0', assess, ramp, assume_fps=math.nan)
 
 
+def test_a_length_of_segments_that_cannot_be_is_known_before_frames_are_scored(ramp):
+    scored: list[dict] = []
+    refused(ValueError, 'longer than 0 s', assess, ramp, segment_seconds=0, on_frame=scored.append)
+    assert not scored
+
+
 def test_an_animated_gif_is_a_video(tmp_path):
     pictures = [Image.new('L', (32, 24), value) for value in (0, 100, 200)]
     pictures[0].save(tmp_path / 'a.gif', save_all=True, append_images=pictures[1:], duration=200, loop=0)

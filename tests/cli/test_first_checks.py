@@ -61,6 +61,8 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
     ('filter shots --keep 0.5 --to file', 'is not a folder'),
     ('filter shots/a.png --keep 0.5', 'is not a folder'),
     ('filter shots --keep 1.5', 'at most 1, not 1.5'),
+    ('filter shots --threshold nan', 'must be a number, not nan'),
+    ('benchmark-pairs shots shots --machine gone.py', 'no file of a machine gone.py'),
     ('filter shots --keep 0.5 --to file/good', 'cannot be written'),
     ('filter shots --keep 0.5 --scores shots', "suffix of a result file ''"),
     ('video drive.mp4 --out file', 'is not a folder'),

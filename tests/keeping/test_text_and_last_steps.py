@@ -85,3 +85,17 @@ def test_a_file_is_no_folder_to_write_into(tmp_path):
     refused(NotADirectoryError, 'Name another', try_folder, tmp_path / 'file')
     try_folder(tmp_path / 'new/inner')
     assert list((tmp_path / 'new/inner').iterdir()) == []
+
+
+def test_a_link_stays_and_the_file_that_it_leads_to_is_written(tmp_path):
+    (tmp_path / 'disk').mkdir()
+    for name, place in (('new.json', 'disk/new.json'), ('lost.json', 'gone/a.json'), ('loop.json', 'loop.json')):
+        (tmp_path / name).symlink_to(place)
+    for value in (1, 2):
+        try_writing(tmp_path / 'new.json')
+        write_json(tmp_path / 'new.json', value)
+    assert (tmp_path / 'new.json').is_symlink() and json.loads((tmp_path / 'disk/new.json').read_text()) == 2
+    for name in ('lost.json', 'loop.json'):
+        refused(OSError, f'{name} cannot be written: it is a link', try_writing, tmp_path / name)
+        refused(OSError, 'it is a link', write_json, tmp_path / name, 1)
+    assert not (tmp_path / 'gone').exists()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+
 from miqa.outside.addresses import is_web_address
 from miqa.outside.names import fitting_name, place_of, printable, write_name
 from miqa.outside.regular_files import PICTURE_BYTES, open_regular
@@ -26,6 +28,8 @@ class DrawnPictures:
         self._model, self._method = model, method
         self._annotated, self._heatmaps = annotated, heatmaps
         self._made_of: dict[Path, str] = {}
+        if heatmaps and method != 'occlusion':
+            model.assess(np.zeros((64, 64, 3), np.uint8), heatmap=method)  # not every model can, which is known now
 
     def made(self, image: str) -> bool:
         """Tell whether an image's pictures are there."""

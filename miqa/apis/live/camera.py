@@ -182,7 +182,7 @@ class LatestFrame:
         with self._changed:
             while not self._changed.wait_for(lambda: self._slot is not None or self._ended, timeout):
                 if not self._source.reconnecting:
-                    raise TimeoutError(f'{self._source.name} gave no frame for {timeout:g} seconds.')
+                    raise TimeoutError(f'No frame came from {self._source.name} for {timeout:g} seconds.')
             frame, self._slot = self._slot, None
             self._changed.notify_all()
             if frame is None and self._error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -98,6 +99,8 @@ class RealTimeIQA:
     ):
         if smoothing < 1:
             raise ValueError(f'smoothing must be at least 1 frame, not {smoothing}.')
+        if alert_below is not None and math.isnan(alert_below):
+            raise ValueError('alert_below must be a number, not nan: no score is below that.')
         if on_alert is not None and alert_below is None:
             raise ValueError('on_alert needs a threshold: say alert_below=...')
         self.alert_below, self.on_alert, self.smoothing = alert_below, on_alert, smoothing
@@ -158,8 +161,16 @@ class RealTimeIQA:
         Raises:
             CameraLost: the source cannot be opened or vanished; its ``summary`` holds what is described above. The
                 device has been given back.
+            ValueError: a number cannot be.
             ValueError, ImportError: a window is requested but unavailable.
         """
+        if max_frames is not None and max_frames < 1:
+            raise ValueError(f'max_frames must be at least 1, not {max_frames}.')
+        if not stall_seconds > 0 or not reconnect_seconds >= 0:
+            raise ValueError(
+                f'The seconds to wait must be above 0 for a silent source (stall) and at least 0 for a broken stream '
+                f'(reconnect), not {stall_seconds:g} and {reconnect_seconds:g}.'
+            )
         self._stop = False
         show = self._wants_window(display)
         opened = open_source(source, reconnect_seconds, stall_seconds)
@@ -169,7 +180,7 @@ class RealTimeIQA:
         try:
             count.ended = self._loop(slot, count, view, max_frames, on_result, stall_seconds)
         except (CameraLost, TimeoutError) as error:
-            lost = error if isinstance(error, CameraLost) else CameraLost(str(error)[0].upper() + str(error)[1:])
+            lost = error if isinstance(error, CameraLost) else CameraLost(str(error))
             count.ended = str(lost)
             lost.summary = count.summary(slot)
             raise lost from None

@@ -115,6 +115,7 @@ class VideoMIQA:
                 video without a frame that can be decoded is an ``UnreadableVideo``.
             ValueError: the model gave something that is not a score.
         """
+        worst_segments([], seconds=segment_seconds)  # a length that cannot be is known before frames are scored
         path = Path(path)
         options: dict[str, Any] = dict(
             keyframes_only=self.sampling.strategy == 'keyframes', assume_fps=assume_fps

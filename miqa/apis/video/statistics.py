@@ -146,6 +146,8 @@ def worst_segments(frame_results: Sequence[dict], *, seconds: float = 2.0, count
     """
     if not seconds > 0 or count < 1:
         raise ValueError(f'Segments must be longer than 0 s and at least 1, not {seconds} s and {count}.')
+    if not frame_results:
+        return []
     times = np.asarray([frame['timestamp'] for frame in frame_results], dtype=np.float64)
     scores = np.asarray([frame['score'] for frame in frame_results], dtype=np.float64)
     ends = np.searchsorted(times, times + seconds, side='left')  # first frame after each segment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import os
 import shutil
@@ -106,8 +107,11 @@ class FFmpegWriter:
         self.frames_written += 1
 
     def close(self) -> None:
-        """Finish the file; raise VideoNotWritten where ffmpeg left none."""
+        """Finish the file; raise VideoNotWritten where ffmpeg left none, OSError where the disk is full."""
         self._frames.close()
+        if os.strerror(errno.ENOSPC) in self._complaints():
+            self._folder.cleanup()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         message = '' if self.path.is_file() and self.path.stat().st_size else self._failure()
         self._folder.cleanup()
         if message:
@@ -120,11 +124,13 @@ class FFmpegWriter:
             self._frames.throw(SystemExit())
         self._folder.cleanup()
 
-    def _failure(self) -> str:
+    def _complaints(self) -> str:
         text = self._report.read_text(encoding='utf-8', errors='replace') if self._report.is_file() else ''
         # The report begins with the command.
-        output = text.partition('Command line:')[2].partition('\n')[2].partition('\n')[2].strip()
-        return f'ffmpeg could not write {self.path.name}: {output[-600:] or "no reason given"}'
+        return text.partition('Command line:')[2].partition('\n')[2].partition('\n')[2].strip()
+
+    def _failure(self) -> str:
+        return f'ffmpeg could not write {self.path.name}: {self._complaints()[-600:] or "no reason given"}'
 
 
 _ERRORS = 16  # ffmpeg's number for messages about errors
