@@ -92,7 +92,18 @@ def class_map(logits: torch.Tensor, size: tuple[int, int]) -> SegmentationPredic
     Logits are enlarged bilinearly before the best is taken, as MMSegmentation and transformers do.
     """
     whole = functional.interpolate(logits[None].float(), size, mode='bilinear', align_corners=False)[0]
-    return SegmentationPrediction(small_integers(whole.argmax(0).cpu().numpy()))
+    return SegmentationPrediction(small_integers(best_classes(whole).cpu().numpy()))
+
+
+def best_classes(logits: torch.Tensor) -> torch.Tensor:
+    """Return the class of the highest logit of each pixel, (H, W), of logits (K, H, W).
+
+    Raises:
+        ValueError: one is NaN, which PyTorch would take for the highest.
+    """
+    if logits.isnan().any():
+        raise ValueError('The logits of the map of classes hold NaN.')
+    return logits.argmax(0)
 
 
 def small_integers(labels: np.ndarray) -> np.ndarray:

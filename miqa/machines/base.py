@@ -32,7 +32,9 @@ class ClassPrediction:
         values = self.probabilities
         if values.ndim != 1 or not len(values):
             raise ValueError(f'Class probabilities must have the shape (K,), not {values.shape}.')
-        if not np.isfinite(values).all() or values.min() < -1e-4 or abs(float(values.sum()) - 1) > 1e-2:
+        if not np.isfinite(values).all():
+            raise ValueError('Class probabilities must be finite numbers: the outputs hold NaN or infinity.')
+        if values.min() < -1e-4 or abs(float(values.sum()) - 1) > 1e-2:
             raise ValueError(
                 f'Class probabilities must lie in [0, 1] and sum to 1; these sum to {float(values.sum()):.4f}, with a '
                 f'minimum of {float(values.min()):.4f}. Does the machine return logits? Then apply a softmax.'

@@ -14,7 +14,7 @@ import torch
 from miqa.registry import MACHINES
 from miqa.taxonomy import DATABASE_TASKS, check_choice
 
-from .answers import digest_of, small_integers
+from .answers import best_classes, digest_of, small_integers
 from .base import ClassPrediction, DetectionPrediction, Machine, Prediction, SegmentationPrediction
 from .exported_networks import ImageInput
 from .network_files import open_network
@@ -232,13 +232,17 @@ class OnnxMachine(Machine):
             raise ValueError(
                 f"{self.file} gives probabilities, not logits: they sum to 1. Say outputs='probabilities'."
             )
-        total = float(np.logaddexp.reduce(row))
+        with np.errstate(invalid='ignore'):  # infinite logits are refused by what they give
+            total = float(np.logaddexp.reduce(row))
         return ClassPrediction(np.exp(row - total).astype(np.float32), total)
 
     def _finish(self, image: np.ndarray, place: Placement) -> DetectionPrediction | SegmentationPrediction:
         values = self.network.run(image[None], place)
         if self.task == 'seg':
             return SegmentationPrediction(small_integers(self._map(values[self.output], place)))
+        for name, value in values.items():
+            if value.dtype.kind == 'f' and np.isnan(value).any():  # no score of NaN reaches a threshold
+                raise ValueError(f'The output {name} of {self.file} holds NaN.')
         return self.read(values, place, self.options)
 
     def _map(self, output: np.ndarray, place: Placement) -> np.ndarray:
@@ -250,7 +254,7 @@ class OnnxMachine(Machine):
         elif output.ndim == 4 and len(output) == 1:
             logits = output[0].transpose(2, 0, 1) if self.input.channels_last else output[0]
             if len(logits) > 1:
-                return place.maps_to_image(torch.from_numpy(logits.astype(np.float32))).argmax(0).numpy()
+                return best_classes(place.maps_to_image(torch.from_numpy(logits.astype(np.float32)))).numpy()
         raise ValueError(
             f'Output {self.output} of {self.file} is {output.dtype} {output.shape}; a map of classes is read from '
             'logits (1, K, h, w) of at least two classes, or from whole numbers (1, h, w). Another output? Say '
