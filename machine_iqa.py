@@ -17,6 +17,10 @@ __all__ = ['__version__', *miqa.apis.__all__]
 def __getattr__(name: str):
     try:
         return getattr(miqa.apis, name)
+    except AttributeError:
+        if name in __all__:
+            raise
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}') from None
     except ModuleNotFoundError as error:
         raise MissingPackage(explained(error)) from error
 

@@ -15,6 +15,12 @@ TASKS = ('cls', 'det', 'ins')  # Machine vision tasks: classification, object de
 
 #: Tasks that a database of your own may have: the paper's three, and semantic segmentation, which has no tables there.
 DATABASE_TASKS = (*TASKS, 'seg')
+#: What other projects call the tasks.
+_TASK_WORDS = {
+    **dict.fromkeys(('classification', 'classify'), 'cls'),
+    **dict.fromkeys(('detection', 'detect'), 'det'),
+    **dict.fromkeys(('segmentation', 'segment'), 'ins'),
+}
 
 LABELS = ('composite', 'consistency', 'accuracy')  # What a score predicts. composite = 0.5 consistency + 0.5 accuracy
 
@@ -272,4 +278,5 @@ def did_you_mean(value, known: Iterable, write: Callable[[str], str] = str) -> s
     names = {str(name).removesuffix(_CONFIG).lstrip('-'): str(name) for name in known}
     written = str(value).removesuffix(_CONFIG).lstrip('-')
     near = [names[name] for name in difflib.get_close_matches(written, names, n=1)]
+    near = near or [names[task] for task in [_TASK_WORDS.get(written.lower())] if task in names]
     return f' Did you mean {write(near[0])!r}?' if near else ''

@@ -33,7 +33,10 @@ def batch_assess(
     if errors not in ('raise', 'none'):
         raise ValueError(f"errors must be 'raise' or 'none', not {errors!r}.")
     if isinstance(paths, (str, bytes)):
-        raise TypeError('batch_assess takes a list of pictures; for one use MIQAModel(...).assess(picture).')
+        raise TypeError(
+            "batch_assess takes a list of pictures, such as sorted(Path('photos').glob('*.jpg')); for one use "
+            'MIQAModel(...).assess(picture).'
+        )
     scorer = load_scorer(model, **options)
     if not isinstance(scorer, MIQAModel):
         return list(score_images(scorer, paths))

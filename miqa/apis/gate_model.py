@@ -11,9 +11,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +27,7 @@ from miqa.outside.json_text import read_settings
 from miqa.running.devices import Device
 from miqa.taxonomy import DATABASE_TASKS, LABELS, check_choice
 
-from .gate_threshold import Gate, digest_of
+from .gate_threshold import ABOUT, BEFORE, KEYS, Gate, digest_of
 from .inputs import Picture, to_rgb
 from .model import MIQAModel, ViewAnswers
 from .picture_features import PictureFeatures, PictureView
@@ -40,42 +39,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: The file by which a folder is known as a gate, and its format.
-ABOUT, FORMAT = 'gate.json', 1
+FORMAT = 1
 #: The heads, and what each of them reads.
-BEFORE, AFTER = 'before', 'after'
+AFTER = 'after'
 PICTURE_NETWORK = 'picture.onnx'
 #: Input and output of a head.
 HEAD_INPUT, HEAD_OUTPUT = 'numbers', 'score'
 
 _MAKE_AGAIN = 'Make it again with `miqa gate make`.'
 _MOST_CLASSES = 100_000
-KEYS = {'format', 'task', 'label', 'machine', 'numbers', 'files', 'heads', 'made', 'sha256'}  # What it says
 _MACHINE_KEYS = {'name', 'classes', 'class_count', 'fingerprint'}
-
-
-def gate_place(path: str | os.PathLike) -> Path:
-    """Return the folder of ``miqa gate make`` or the file of ``miqa gate fit`` that a user means by ``path``.
-
-    A gate's ``gate.json`` means the folder around it, and a folder whose ``gate.json`` is of ``miqa gate fit`` this
-    file.
-
-    Raises:
-        ValueError: it is the ``gate.json`` of ``miqa gate make`` without the files beside it.
-    """
-    path = Path(path)
-    about = path / ABOUT if path.is_dir() else path
-    try:
-        keys = set(read_settings(about))  # type: ignore[call-overload]
-    except (OSError, ValueError, TypeError):
-        return path  # opening it raises the error
-    if path.is_dir():
-        return about if keys == {'format', 'gate', 'sha256'} else path
-    if keys != KEYS:
-        return path
-    if about.name != ABOUT or not (about.parent / f'{BEFORE}.onnx').is_file():
-        raise ValueError(f'{path} belongs to a gate of `miqa gate make`: name the folder that holds it with its heads.')
-    return about.parent
 
 
 def identity_of_head(task: str, label: str, digest: str) -> str:
@@ -281,15 +254,6 @@ def _machine_facts(value: object) -> MachineFacts:
     if not isinstance(name, str) or not isinstance(fingerprint, str):
         raise ValueError('the machine has no name or fingerprint')
     return MachineFacts(name, None if classes is None else tuple(classes), count, fingerprint)
-
-
-def load_gate(path: str | os.PathLike) -> tuple[Gate, Callable[..., GateModel] | None]:
-    """Return the threshold that ``path`` names, and for a gate of one's own what opens its model of pictures alone."""
-    place = gate_place(path)
-    if not place.is_dir():
-        return Gate.load(place), None
-    folder = GateFolder.open(place)
-    return folder.thresholds[BEFORE], partial(folder.model, None)
 
 
 class _GatePicture(NamedTuple):

@@ -17,6 +17,11 @@ from miqa.outside.checked_values import shown
 from miqa.outside.json_text import parse_json
 from miqa.outside.regular_files import decoded_text, open_regular
 
+#: The file that makes a folder a gate, its keys, and its first head, which reads pictures alone.
+ABOUT, BEFORE = 'gate.json', 'before'
+KEYS = {'format', 'task', 'label', 'machine', 'numbers', 'files', 'heads', 'made', 'sha256'}
+#: Keys of a file of ``miqa gate fit``.
+FILE_KEYS = {'format', 'gate', 'sha256'}
 _FORMAT = 1
 _MAX_BYTES = 1 << 20
 _LARGEST = 1e30
@@ -93,7 +98,7 @@ class Gate:
             data = parse_json(decoded_text(raw, 'it'), 'it')
         except ValueError as error:
             raise ValueError(f'{path} is not a gate file: {str(error).rstrip(".")}. {_MAKE_AGAIN}') from None
-        if not isinstance(data, dict) or set(data) != {'format', 'gate', 'sha256'} or data['format'] != _FORMAT:
+        if not isinstance(data, dict) or set(data) != FILE_KEYS or data['format'] != _FORMAT:
             raise ValueError(f'{path} is not a gate file of format {_FORMAT}. {_MAKE_AGAIN}')
         gate = cls.from_dict(data['gate'], str(path))
         if digest_of(data['gate']) != data['sha256']:

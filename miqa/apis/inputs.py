@@ -91,8 +91,11 @@ def to_rgb(picture: Picture, name: str | None = None, value_range: ValueRange = 
     elif picture is None:
         raise TypeError(f'{name} is None: cv2.imread returns None for a file that it cannot read. Check the path.')
     else:
+        kind = type(picture).__name__
+        hint = ' Pass its bytes: file.read().' if hasattr(picture, 'read') else ''
         raise TypeError(
-            f'{name} is a {type(picture).__name__}; give a path, bytes, Pillow picture, BGR array or RGB tensor.'
+            f'{name} is of type {kind}, not a path, bytes, Pillow picture, BGR array, RGB tensor or list of these.'
+            f'{hint}'
         )
     if 0 in array.shape:
         raise ValueError(f'{name} has no pixels: its shape is {tuple(picture.shape)}.')

@@ -279,6 +279,8 @@ class MIQAModel(ModelFiles):
             return self.answer_prepared([self.prepare.views(picture)])[0].score
         return [answer.score for answer in all_or_error(self._answered(picture, None))]
 
+    __call__ = assess
+
     def _diagnosed(self, picture: Any, heatmap: bool | str) -> Assessment | list[Assessment]:
         if heatmap:
             raise ValueError('diagnose=True and heatmap exclude each other: call assess twice.')

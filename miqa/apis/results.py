@@ -22,7 +22,6 @@ from miqa.outside.addresses import address_in_path, is_web_address
 from miqa.outside.names import fitting_name, place_of, printable, read_name, write_name
 from miqa.outside.tables import cell_text, csv_cell
 from miqa.running import require
-from miqa.taxonomy import check_choice
 
 #: One row an image: ``image`` is its path as typed (as :func:`miqa.outside.names.write_name` writes it), or its
 #: absolute path where that name would stand for several files; ``score`` and ``quality`` are empty where ``error`` says
@@ -291,7 +290,10 @@ def try_out(path: str | os.PathLike) -> None:
     path = Path(path)
     if (address := address_in_path(str(path))) is not None:
         raise ValueError(f'Results are written to a file of this computer, not to {address}.')
-    check_choice(path.suffix.lower(), _WRITERS, 'suffix of a result file')
+    if path.is_dir():
+        raise ValueError(f'{path} is a folder: name a file in it, such as {path / "scores.csv"}.')
+    if path.suffix.lower() not in _WRITERS:
+        raise ValueError(f'The result file {path} does not end in one of: {", ".join(_WRITERS)}.')
     for place in (path, journal_path(path)):
         try_writing(place)
     trial = path.with_name(f'.{secrets.token_hex(8)}.trial{path.suffix}')
@@ -447,3 +449,5 @@ _WRITERS: dict[str, Callable] = {
     '.jsonl': _write_json_lines,
     '.parquet': _write_parquet,
 }
+#: Endings of result files.
+RESULT_SUFFIXES = tuple(_WRITERS)

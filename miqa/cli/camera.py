@@ -22,9 +22,9 @@ else the scores are printed. A summary with latency and dropped frames comes at 
 EXAMPLES = """
 Examples:
   miqa camera                                          # camera 0
-  miqa camera 1 --alert-below 0.4 --model demo         # say when quality falls below 0.4
-  miqa camera rtsp://10.0.0.2/live --no-window --log scores.csv --model demo
-  miqa camera drive.mp4 --every-frame --no-window --model demo  # a file, each frame of it
+  miqa camera 1 --alert-below 0.4                             # say when quality falls below 0.4
+  miqa camera rtsp://10.0.0.2/live --no-window --log scores.csv
+  miqa camera drive.mp4 --every-frame --no-window             # a file, each frame of it
 """
 _COLUMNS = ('index', 'seconds', 'score', 'smoothed', 'latency', 'captured', 'dropped', 'alert', 'passed')
 _EXTREMES = (('mean', 'mean'), ('lowest', 'min'), ('highest', 'max'))
@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--every-frame', action='store_true', help='score every frame, even if slower than the camera')
     parser.add_argument('--max-frames', type=int, metavar='N', help='stop after N scored frames')
-    parser.add_argument('--stall', type=float, default=10.0, metavar='SECONDS', help='timeout for a silent source')
+    parser.add_argument(
+        '--stall', type=float, default=10.0, metavar='SECONDS', help='timeout for a silent source (default: 10)'
+    )
     parser.add_argument(
         '--reconnect', type=float, default=60.0, metavar='SECONDS',
         help='how long to reconnect to a broken network stream (default: 60)',

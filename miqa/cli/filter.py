@@ -24,12 +24,12 @@ Nothing is ever deleted, moved or overwritten. Images that cannot be read are ne
 """
 EXAMPLES = """
 Examples:
-  miqa filter shots/ --keep 0.8 --to good/ --model demo         # copy the best four fifths
-  miqa filter shots/ --threshold 0.5 --to good/ --mode link --model demo  # symbolic links
-  miqa filter shots/ --gate gate.json --to good/ --model demo   # a threshold with a promise, see `miqa gate --help`
+  miqa filter shots/ --keep 0.8 --to good/                    # copy the best four fifths
+  miqa filter shots/ --threshold 0.5 --to good/ --mode link   # symbolic links
+  miqa filter shots/ --gate gate.json --to good/              # a threshold with a promise, see `miqa gate --help`
   miqa filter shots/ --gate mygate/ --to good/                  # a gate of your own, see `miqa gate make --help`
-  miqa filter shots/ --threshold 0.5 --model demo > good.txt                 # only list them
-  miqa filter shots/ --keep 0.8 --to good/ --scores scores.csv --model demo  # and keep the scores for the next run
+  miqa filter shots/ --threshold 0.5 > good.txt               # only list them
+  miqa filter shots/ --keep 0.8 --to good/ --scores scores.csv  # and keep the scores for the next run
 """
 
 
@@ -108,14 +108,14 @@ def run(args: argparse.Namespace) -> int:
     unwritten: list[Exception] = []
     if args.to:
         new = deliver(good_names, args.folder, args.to, args.mode, unwritten.append)
-        words = f' to {args.to} ({new} new)'
+        words = f' in {args.to} ({new} new)'
     else:
         for name in good_names:
             print(write_name(name))
         words = ''
     if not args.quiet:
-        lowest = f', the lowest of them scored {min(scores[name] for name in good_names):.4f}' if good_names else ''
-        print(f'Let {len(good_names)} of {counted(len(images), "image")} through{words}{lowest}.', file=sys.stderr)
+        lowest = f'; lowest score {min(scores[name] for name in good_names):.4f}' if good_names else ''
+        print(f'Kept {len(good_names)} of {counted(len(images), "image")}{words}{lowest}.', file=sys.stderr)
     for error in failed[:20]:
         print(f'Cannot read: {printable(str(error))}', file=sys.stderr)
     if failed:

@@ -244,13 +244,15 @@ def _check_ours(path: str) -> None:
 
 def run_show(args: argparse.Namespace) -> int:
     """Print the promise of a gate file; returns the exit status."""
-    from miqa.apis.gate_model import GateFolder, gate_place
+    from miqa.apis.gate_opening import gate_place
     from miqa.apis.gate_threshold import Gate
 
     place = gate_place(args.file)
     if not place.is_dir():
         print(Gate.load(place).describe())
         return 0
+    from miqa.apis.gate_model import GateFolder
+
     folder = GateFolder.open(place)
     print(f'A gate for {folder.machine.name}, {folder.task}, {folder.label}.')
     for head, gate in folder.thresholds.items():

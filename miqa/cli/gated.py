@@ -23,7 +23,8 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
         FileNotFoundError, ValueError: there is no such gate, it is damaged, or ``--model``, ``--weights``, ``--task``
             or ``--label`` choose another model than that of the folder.
     """
-    from miqa.apis.gate_model import GateFolder, gate_place
+    from miqa.apis.gate_opening import gate_place
+    from miqa.apis.gate_threshold import Gate
 
     named = getattr(args, 'machine', None)
     place = None if args.gate is None else gate_place(args.gate)
@@ -32,9 +33,9 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
             raise ValueError('--machine needs the folder of a gate of your own: --gate GATE, from `miqa gate make`.')
         if place is None:
             return None, None
-        from miqa.apis.gate_threshold import Gate
-
         return Gate.load(place), None
+    from miqa.apis.gate_model import GateFolder
+
     folder = GateFolder.open(place)
     if args.model or args.weights:
         raise ValueError(f'The gate {args.gate} brings its own model: leave out --model and --weights.')

@@ -33,13 +33,13 @@ same command again does only what is missing, new, changed or could not be read 
 """
 EXAMPLES = """
 Examples:
-  miqa image a.jpg b.png --model demo
-  miqa image shots/ --out scores.csv --model demo         # with all folders below
-  miqa image 'shots/**/*_night.JPG' --out night.parquet --model demo  # quoted pattern
+  miqa image a.jpg b.png
+  miqa image shots/ --out scores.csv                          # with all folders below
+  miqa image 'shots/**/*_night.JPG' --out night.parquet       # quoted pattern
   find . -name '*.png' | miqa image - --out scores.jsonl
   miqa image shots/ --report page.html                    # worst first, with thumbnails; one file, opens offline
-  miqa image shots/ --annotated marked/ --heatmaps heat/ --model demo
-  miqa image - --shard 3/16 --out part3.parquet --model demo < list.txt   # one of sixteen processes; see docs/scale.md
+  miqa image shots/ --annotated marked/ --heatmaps heat/
+  miqa image - --shard 3/16 --out part3.parquet < list.txt    # one of sixteen processes; see docs/scale.md
 """
 
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from miqa.apis.drawings.drawn_pictures import DrawnPictures
-    from miqa.apis.results import ResultFile, try_out
+    from miqa.apis.results import RESULT_SUFFIXES, ResultFile, try_out
     from miqa.outside.walking import check_target
     from miqa.pictures.finding import SkippedFiles, find_images
     from miqa.reports.score_summary import Summary
@@ -88,6 +88,9 @@ def run(args: argparse.Namespace) -> int:
         for path in args.paths:
             if Path(path).is_dir():
                 check_target(Path(path), Path(folder), images if isinstance(images, list) else ())
+    last = args.paths[-1]
+    if not args.out and Path(last).suffix.lower() in RESULT_SUFFIXES and not os.path.lexists(last):
+        raise ValueError(f'There is no image file {last}. To write scores to it, name it with --out {last}.')
     check_named(args.paths, 'image', images)
     check_model_options(args)
     if args.report:
@@ -163,6 +166,8 @@ def run(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(f'Saved {printable(args.report)}.', file=sys.stderr)
     if not args.quiet:
+        for folder in filter(None, (args.annotated, args.heatmaps)):
+            print(f'Saved pictures in {printable(folder)}.', file=sys.stderr)
         if text := summary.text():
             print(text, file=sys.stderr)
         if args.out:

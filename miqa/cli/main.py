@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import miqa
 from miqa.running.command_line import SAME_AGAIN, SuggestingParser, run_command
@@ -18,7 +21,7 @@ COMMANDS = {
     'image': 'score images, folders of them, patterns, or a list on stdin',
     'video': 'score a video over time, annotate it, write a report',
     'camera': 'score a camera or stream while it runs',
-    'filter': 'let only the good images of a folder through',
+    'filter': 'copy, link or list the good images of a folder',
     'label': 'make a labelled database from a folder of pictures and a machine',
     'train': 'train a quality model on a labelled database',
     'test': 'test a trained model, or the released weights',
@@ -29,6 +32,9 @@ COMMANDS = {
     'export': 'write a model as ONNX or torch.export file',
     'serve': 'serve a page for the browser and an HTTP endpoint',
 }
+
+# What other programs understand in place of an option.
+_WORDS = {'help': '--help', 'version': '--version'}
 
 _EXAMPLES = """
 Examples:
@@ -74,6 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             build_parser().print_help()
             return
         wait_passively()
+        if arguments[0] in _WORDS:
+            arguments[:] = [*arguments[1:], _WORDS[arguments[0]]]
+        if arguments[0] not in COMMANDS and os.path.lexists(arguments[0]):
+            from miqa.apis.video.containers import VIDEO_SUFFIXES
+
+            verb = 'video' if Path(arguments[0]).suffix.lower() in VIDEO_SUFFIXES else 'image'
+            build_parser().error(f'name a command first: miqa {verb} {shlex.join(arguments)}')
         args = build_parser(arguments[0]).parse_args(arguments)
         status = args.run(args)
         if status:

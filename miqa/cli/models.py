@@ -37,9 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
     if args.name:
-        from miqa.apis.zoo.packaged import card_text, model_card
+        from miqa.apis.zoo.packaged import card_text, model_card, packaged_folder
 
-        print(json.dumps(model_card(), indent=2) if args.json else card_text())
+        if args.json:
+            print(json.dumps(model_card(), indent=2))
+        else:
+            text, _, authors = card_text().partition('\n## Authors')
+            print(text)
+            if authors:
+                print(f'The authors of the photographs are listed in {packaged_folder() / "card.md"}.')
         return 0
     from miqa.apis import zoo
     from miqa.apis.zoo.catalogue import demo_path

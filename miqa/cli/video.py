@@ -35,11 +35,11 @@ tables (scored frames, seconds) and plots. Running the same command again does o
 """
 EXAMPLES = """
 Examples:
-  miqa video drive.mp4 --model demo                        # 30 frames, equally far apart
-  miqa video clips/ --out reports/ --sampling fps --fps 2 --model demo  # a folder; two frames a second
+  miqa video drive.mp4                                        # 30 frames, equally far apart
+  miqa video clips/ --out reports/ --sampling fps --fps 2     # a folder; two frames a second
   miqa video clips/ --report page.html                     # worst first, with curve, thumbnails and kinds of damage
-  miqa video drive.mp4 --annotate marked/ --model demo     # the footage with score and growing curve, with sound
-  miqa video drive.mp4 --sampling keyframes --json --model demo  # needs PyAV: pip install 'miqa[video]'
+  miqa video drive.mp4 --annotate marked/                     # the footage with score and growing curve, with sound
+  miqa video drive.mp4 --sampling keyframes --json            # needs PyAV: pip install 'miqa[video]'
 """
 
 
@@ -48,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('paths', nargs='+', metavar='PATH', help='video file, folder, pattern, or http(s) address')
     parser.add_argument('--out', '-o', metavar='DIR', help='folder for reports')
     parser.add_argument(
-        '--plots', nargs='*', choices=('frames', 'seconds', 'both'), default=['frames', 'seconds', 'both']
+        '--plots',
+        nargs='*',
+        choices=('frames', 'seconds', 'both'),
+        default=['frames', 'seconds', 'both'],
+        help='which plots --out gets (default: all)',
     )
     parser.add_argument('--annotate', metavar='DIR', help='also write each video with a side panel into this folder')
     parser.add_argument(
@@ -61,7 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress bars')
     add_download_option(parser, 8000)
     group = parser.add_argument_group('which frames are scored')
-    group.add_argument('--sampling', choices=('uniform', 'fps', 'every', 'keyframes'), default='uniform')
+    group.add_argument(
+        '--sampling', choices=('uniform', 'fps', 'every', 'keyframes'), default='uniform', help='default: uniform'
+    )
     group.add_argument(
         '--num-frames',
         '--frames',
@@ -74,7 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--fps', type=float, default=2.0, metavar='RATE', help='fps: frames per second (default: 2)')
     group.add_argument('--every', type=int, default=1, metavar='N', help='every: each N-th frame (default: 1)')
     group.add_argument('--assume-fps', type=float, metavar='RATE', help='frame rate to believe instead of the file')
-    group.add_argument('--segment', type=float, default=2.0, metavar='SECONDS', help='length of worst segments (2)')
+    group.add_argument(
+        '--segment', type=float, default=2.0, metavar='SECONDS', help='length of worst segments (default: 2)'
+    )
     add_model_options(parser)
     # Frames are large: a batch of 32 frames of a 4K video would fill 800 MB.
     parser.set_defaults(batch_size=8)
@@ -135,8 +143,9 @@ def run(args: argparse.Namespace) -> int:
                 remote.done(str(video))
     if report is not None:
         report.write(left_out.lines())
+    for output in filter(None, (args.out, args.report)):
         if not args.quiet:
-            print(f'Saved {printable(args.report)}.', file=sys.stderr)
+            print(f'Saved {printable(output)}.', file=sys.stderr)
     if failed:
         print(f'{failed} of {counted(len(videos), "video")} could not be scored or written.', file=sys.stderr)
     for sentence in left_out.lines():
@@ -253,9 +262,8 @@ def _assess_alone(
         shortfall = '' if result['complete'] else f', {result.get("shortfall") or "incomplete"}'
         print(
             f'{result["mean_score"]:.4f}  {result["quality"]:<6}  {name}  '
-            f'(worst {worst["mean_score"]:.4f} at {worst["start"]:.1f} s{damage}, '
-            f'{counted(result["num_frames_analyzed"], "frame")}'
-            f'{", scored before" if earlier else ""}{shortfall})'
+            f'({counted(result["num_frames_analyzed"], "frame")}{", scored before" if earlier else ""}{shortfall}; '
+            f'worst {worst["mean_score"]:.4f} at {worst["start"]:.1f} s{damage})'
         )
     return result
 

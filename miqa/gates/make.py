@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from miqa.apis.gate_fit import NoGate, fit_gate
-from miqa.apis.gate_model import ABOUT, AFTER, BEFORE, FORMAT, KEYS, PICTURE_NETWORK, GateFolder, identity_of_head
-from miqa.apis.gate_threshold import Gate, digest_of
+from miqa.apis.gate_model import AFTER, FORMAT, PICTURE_NETWORK, GateFolder, identity_of_head
+from miqa.apis.gate_threshold import ABOUT, BEFORE, KEYS, Gate, digest_of
 from miqa.apis.picture_features import STATISTICS, PictureFeatures
 from miqa.distortions.few_versions import check_count
 from miqa.keeping import atomic_write, sha256_of_file, write_json

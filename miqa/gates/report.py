@@ -15,7 +15,8 @@ from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from miqa.apis.gate_model import AFTER, BEFORE
+from miqa.apis.gate_model import AFTER
+from miqa.apis.gate_threshold import BEFORE
 from miqa.apis.inputs import preview
 from miqa.keeping import atomic_write
 from miqa.pictures import UnreadableImage

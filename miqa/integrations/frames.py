@@ -49,7 +49,7 @@ class FrameFilter:
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
         if isinstance(gate, (str, os.PathLike)):
-            from miqa.apis.gate_model import load_gate
+            from miqa.apis.gate_opening import load_gate
 
             gate, own = load_gate(gate)
             model = own() if own is not None and model is None else model

@@ -193,9 +193,9 @@ def _providers(onnxruntime: ModuleType, requested: Device | None) -> list:
         return [provider for provider in (PROVIDERS['cuda'], _CPU) if provider in offered]
     provider = PROVIDERS.get(requested.type)
     if provider not in offered:
-        names = ', '.join(_DEVICES.get(name, name) for name in offered)
-        hint = ' A GPU needs the package onnxruntime-gpu in place of onnxruntime.' if requested.type != 'cpu' else ''
-        raise ValueError(f'ONNX Runtime has no provider for device {requested} here; it offers {names}.{hint}')
+        names = ' or '.join(_DEVICES[name] for name in offered if name in _DEVICES)
+        hint = ' A GPU (cuda) needs onnxruntime-gpu in place of onnxruntime.' if requested.type != 'cpu' else ''
+        raise ValueError(f'ONNX Runtime has no provider for device {requested} here: choose {names}.{hint}')
     if provider == _CPU:
         if requested.index:
             raise ValueError(f'There is no device {requested}: the CPU has no number.')

@@ -52,8 +52,8 @@ def missing_file(kind: str, name: str) -> FileNotFoundError:
         )
     if (address := address_in_path(name)) is not None:
         return FileNotFoundError(
-            f'{address} is an address, and files are read here. The commands `miqa image` and `miqa video` fetch '
-            'what is behind http(s) addresses, and `miqa camera` follows streams.'
+            f'{address} is an address, not a local file. The commands `miqa image` and `miqa video` download http(s) '
+            'addresses, and `miqa camera` follows streams.'
         )
     return FileNotFoundError(f'There is no {"folder" if name.endswith(os.sep) else kind} {name}.')
 

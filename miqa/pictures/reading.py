@@ -238,7 +238,7 @@ def _checked_header(stream: BinaryIO, name: str) -> Header:
         raise UnreadableImage(f'The image file {name} is empty (0 bytes). Fetch or write it again.')
     header = read_header(stream)
     if header is None:
-        raise UnreadableImage(f'{name} is not an image in a format that is read here ({size} bytes).')
+        raise UnreadableImage(f'{name} is not an image in a supported format ({size} bytes).')
     pixels, most = header.width * header.height, _MOST_PIXELS_OF.get(header.kind, MOST_PIXELS)
     if pixels > most:
         of_kind = '' if most == MOST_PIXELS else f' of {header.kind} pictures'

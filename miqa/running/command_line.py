@@ -87,7 +87,28 @@ class SuggestingParser(argparse.ArgumentParser):
         elif choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             options = [word.strip().strip("'") for word in choice[2].split(',')]
             message += f'.{did_you_mean(choice[1], options)}' if did_you_mean(choice[1], options) else ''
-        super().error(message)
+        parser = self._chosen()
+        parser._print_message(parser._short_usage(), sys.stderr)
+        self.exit(2, f'{parser.prog}: error: {message}\nFor all options, add --help.\n')
+
+    def _short_usage(self) -> str:
+        """Return the usage with what must be given, without a dozen lines of options."""
+        groups = [group for group in self._mutually_exclusive_groups if group.required]
+        needed = {id(action) for group in groups for action in group._group_actions}
+        actions = [each for each in self._actions if each.required or not each.option_strings or id(each) in needed]
+        formatter = self.formatter_class(prog=f'{self.prog} [options]')
+        formatter.add_usage(None, actions, groups)
+        return formatter.format_help()
+
+    def _chosen(self) -> SuggestingParser:
+        """Return the parser of the sub-command that is named on the command line; without one, this one."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for place, word in enumerate(self._words):
+                    if isinstance(parser := action.choices.get(word), SuggestingParser):
+                        parser._words = self._words[place + 1 :]
+                        return parser._chosen()
+        return self
 
     def _print_message(self, message: str, file=None) -> None:
         if file is not sys.stdout:
@@ -97,12 +118,7 @@ class SuggestingParser(argparse.ArgumentParser):
             file.write(message)
 
     def _all_options(self) -> list[str]:
-        """Return the options of the command, or of the sub-command where one was given."""
-        parsers: list[argparse.ArgumentParser] = [self]
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                parsers = [action.choices[word] for word in self._words if word in action.choices][:1] or parsers
-        return [name for parser in parsers for action in parser._actions for name in action.option_strings]
+        return [name for action in self._chosen()._actions for name in action.option_strings]
 
 
 def _home_expanded(word: str) -> str:

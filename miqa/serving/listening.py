@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import signal
 import socket
@@ -36,7 +37,9 @@ def listen_on(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=128)
     except OSError as error:
-        raise OSError(f'The server cannot listen on {host}, port {port}; is the port taken? ({error})') from error
+        if error.errno == errno.EADDRINUSE:
+            raise OSError(f'Port {port} of {host} is in use: choose another, --port {(port + 1) % 65536}.') from error
+        raise OSError(f'The server cannot listen on {host}, port {port}: {error.strerror or error}.') from error
 
 
 def url_of(listening: socket.socket, host: str) -> str:

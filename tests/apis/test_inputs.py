@@ -82,7 +82,7 @@ def test_floats_in_0_to_1_are_rounded_to_the_nearest_byte(kind):
     (np.zeros((4, 4, 2), np.uint8), ValueError, r'\(4, 4, 2\)'),
     (np.zeros((0, 4, 3), np.uint8), ValueError, 'no pixels'),
     (None, TypeError, 'cv2.imread returns None'),
-    (42, TypeError, 'is a int'),
+    (42, TypeError, 'is of type int'),
     (b'', UnreadableImage, 'empty'),
     (b'hello', UnreadableImage, 'not an image'),
 ])  # fmt: skip

@@ -134,7 +134,7 @@ def test_files_of_others_are_left_alone(tmp_path):
         assert (tmp_path / name).read_text() == text
         ResultFile(tmp_path / name, 'm', force=True).finish()
         assert list(read_rows(tmp_path / name)) == []
-    refused(ValueError, "Unknown suffix of a result file '.xlsx'", ResultFile, tmp_path / 'out.xlsx', 'm')
+    refused(ValueError, 'out.xlsx does not end in one of: .csv', ResultFile, tmp_path / 'out.xlsx', 'm')
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_the_gate_copies_or_links_the_best_and_deletes_nothing(tmp_path, weights
     assert sorted(path.name for path in Path('good').iterdir()) == best
     assert sorted((tmp_path / 'shots').iterdir()) == before
     said = capsys.readouterr().err
-    assert 'Let 3 of 6 images through to good (3 new)' in said and 'bad.png is not an image' in said
+    assert 'Kept 3 of 6 images in good (3 new)' in said and 'bad.png is not an image' in said
     assert status_of(*command) == 3
     assert '(0 new)' in capsys.readouterr().err
     linked = [word.replace('good', 'linked') if isinstance(word, str) else word for word in command]

@@ -50,7 +50,9 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
     ('image gone.png', 'There is no image file gone.png'),
     ('image gone.png lost.png', 'nor any other of the 2'),
     ('image empty*', 'No file matches'),
-    ('image shots --out x.xls', "Unknown suffix of a result file '.xls'"),
+    ('image shots --out x.xls', 'The result file x.xls does not end in one of: .csv'),
+    ('image shots scores.csv', '--out scores.csv'),
+    ('image shots --model shots/a.png', 'shots/a.png is a picture, not a model'),
     ('image shots/a.png --model gone.onnx', 'no weights file gone.onnx'),
     ('image shots/a.png --model ra-miqua', "Did you mean 'ra_miqa'"),
     ('image drive.mp4', 'miqa video drive.mp4'),
@@ -64,7 +66,7 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
     ('filter shots --threshold nan', 'must be a number, not nan'),
     ('benchmark-pairs shots shots --machine gone.py', 'no file of a machine gone.py'),
     ('filter shots --keep 0.5 --to file/good', 'cannot be written'),
-    ('filter shots --keep 0.5 --scores shots', "suffix of a result file ''"),
+    ('filter shots --keep 0.5 --scores shots', 'shots is a folder: name a file in it, such as shots/scores.csv'),
     ('video drive.mp4 --out file', 'is not a folder'),
     ('camera gone.mp4', 'There is no video file gone.mp4'),
     ('camera drive.mp4 --log file/x.csv', 'cannot be written'),
@@ -78,6 +80,19 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
 def test_what_is_wrong_is_said_before_a_model_is_loaded(command, words, capsys):
     refused(SystemExit, '1', main, command.split())
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('command', 'words'), [
+    ('drive.mp4', 'name a command first: miqa video drive.mp4'),
+    ('shots --out x.csv', 'name a command first: miqa image shots --out x.csv'),
+    ('imge shots', "Did you mean 'image'?"),
+    ('image shots --task detection', "Did you mean 'det'?"),
+    ('image shots --devise cpu', "miqa image: error: unrecognized arguments: --devise cpu. Did you mean '--device'?"),
+])  # fmt: skip
+def test_wrong_usage_takes_a_few_lines_and_names_what_was_meant(command, words, capsys):
+    refused(SystemExit, '2', main, command.split())
+    text = capsys.readouterr().err
+    assert words in text and len(text.splitlines()) == 3
 
 
 #: Command -> how its sentence begins.

@@ -83,7 +83,7 @@ def workplace(tmp_path_factory):
     rng = np.random.default_rng(1)
     scores = rng.random(3000)
     table = pd.DataFrame({'score': scores, 'outcome': np.clip(1.4 * scores, 0, 1), 'group': np.arange(3000)})
-    table['model'] = MIQAModel(weights=folder / 'home' / 'demo.pth').identity
+    table['model'] = MIQAModel().identity
     table.to_csv(folder / 'calibration.csv', index=False)
     for name in ('tools', 'configs'):
         (folder / name).symlink_to(ROOT / name)

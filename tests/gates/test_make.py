@@ -16,7 +16,8 @@ from onnx import TensorProto, helper
 from scipy.stats import spearmanr
 
 from miqa.apis import RealTimeIQA
-from miqa.apis.gate_model import AFTER, BEFORE, GateFolder, assess_answers
+from miqa.apis.gate_model import AFTER, GateFolder, assess_answers
+from miqa.apis.gate_threshold import BEFORE
 from miqa.apis.inputs import to_rgb
 from miqa.apis.picture_features import PictureFeatures
 from miqa.cli.main import main

@@ -54,6 +54,7 @@ with contextlib.suppress(SystemExit):
     main(['--help'])
 print(json.dumps(texts))
 """
+FILTER = "from miqa.cli.main import main; main(['filter', 'docs/images', '--keep', '0.5'])"
 
 
 @pytest.mark.parametrize(
@@ -63,8 +64,9 @@ print(json.dumps(texts))
         # One a core: each would spend seconds and 200 MB on it.
         ('import miqa.distortions.build, miqa.labelling.build, miqa.labelling.verify, miqa.datasets.packing', 'torch'),
         ('from miqa.gates.make import plan_gate', 'scipy.stats sklearn matplotlib'),
+        (FILTER, 'torch scipy pandas cv2'),
     ],
-    ids=['help', 'workers that distort, label and pack', 'a plan of a gate'],
+    ids=['help', 'workers that distort, label and pack', 'a plan of a gate', 'a filter of pictures'],
 )
 def test_it_needs_nothing_heavy(code, heavy):
     forbid = f'import sys; sys.modules.update(dict.fromkeys({heavy.split()}))\n'

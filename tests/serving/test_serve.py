@@ -43,5 +43,5 @@ def test_a_port_in_use_is_reported():
         taken.bind(('127.0.0.1', 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match=rf'cannot listen on 127\.0\.0\.1, port {port}; is the port taken'):
+        with pytest.raises(OSError, match=rf'Port {port} of 127\.0\.0\.1 is in use: choose another, --port \d+'):
             listen_on('127.0.0.1', port)

@@ -106,7 +106,7 @@ class RealTimeIQA:
         self.alert_below, self.on_alert, self.smoothing = alert_below, on_alert, smoothing
         own: Callable[..., Scorer] | None = None
         if isinstance(gate, (str, os.PathLike)):
-            from miqa.apis.gate_model import load_gate
+            from miqa.apis.gate_opening import load_gate
 
             gate, own = load_gate(gate)
         self.gate = gate
@@ -116,6 +116,10 @@ class RealTimeIQA:
         if self.gate is not None and (identity := getattr(self.model, 'identity', None)) is not None:
             self.gate.check_model(identity)
         self._stop = False
+
+    def __repr__(self) -> str:
+        """Name the model."""
+        return f'RealTimeIQA({self.model!r})'
 
     def assess_frame(self, frame: np.ndarray) -> float:
         """Score one frame: uint8 (H, W, 3), BGR, as OpenCV gives it. Higher is better."""
@@ -161,7 +165,7 @@ class RealTimeIQA:
         Raises:
             CameraLost: the source cannot be opened or vanished; its ``summary`` holds what is described above. The
                 device has been given back.
-            ValueError: a number cannot be.
+            ValueError: ``max_frames`` is below 1, or the seconds to wait are not positive.
             ValueError, ImportError: a window is requested but unavailable.
         """
         if max_frames is not None and max_frames < 1:

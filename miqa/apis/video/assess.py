@@ -65,6 +65,10 @@ class VideoMIQA:
             options['batch_size'] = batch_size
         self.model = load_scorer(model, **options)
 
+    def __repr__(self) -> str:
+        """Name the model and which frames are scored."""
+        return f'VideoMIQA({self.model!r}, {self.sampling!r})'
+
     def assess_video(
         self,
         path: str | os.PathLike,

@@ -35,8 +35,9 @@ class Sampling:
         """Refuse what cannot be meant."""
         if self.strategy not in STRATEGIES:
             raise ValueError(f'There is no sampling {self.strategy!r}; choose one of {", ".join(STRATEGIES)}.')
-        if self.num_frames < 1 or self.every < 1:
-            raise ValueError(f'num_frames and every must be at least 1, not {self.num_frames} and {self.every}.')
+        for name in ('num_frames', 'every'):
+            if getattr(self, name) < 1:
+                raise ValueError(f'{name} must be at least 1, not {getattr(self, name)}.')
         if not (math.isfinite(self.fps) and self.fps > 0):
             raise ValueError(f'The sampling rate must be a positive number of frames per second, not {self.fps}.')
 

@@ -12,6 +12,8 @@ from miqa.apis.methods import DEMOS, LITE, METHODS, SHORT_SIDE, is_method_name, 
 from miqa.apis.spec import ModelSpec
 from miqa.errors import CheckpointError
 from miqa.outside.config_text import read_config_text
+from miqa.outside.walking import suffix_of
+from miqa.pictures.suffixes import IMAGE_SUFFIXES
 from miqa.running import require
 from miqa.taxonomy import LABELS, RELEASED_METHODS, TASKS, check_choice
 
@@ -35,13 +37,18 @@ def name_and_weights(
     A known name is a name, whatever files there are; anything else is a path if it is there or looks like one.
 
     Raises:
+        TypeError: ``model`` is of another type.
         ValueError: ``model`` and ``weights`` are two paths; or it is neither a known name nor a path.
     """
     if model is None:
         return None, weights
     if isinstance(model, str) and is_method_name(model):
         return model, weights
+    if not isinstance(model, (str, os.PathLike)):
+        raise TypeError(f'model is a name, a path or a MIQAModel, not of type {type(model).__name__}.')
     text = os.fspath(model)
+    if suffix_of(text) in IMAGE_SUFFIXES:
+        raise ValueError(f'{text} is a picture, not a model: name one of `miqa models`, or a weights file.')
     if isinstance(model, str) and not _looks_like_path(text):
         method_name(text)  # says what names there are
     if weights is not None:
