@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from miqa.errors import CheckpointError
 from miqa.networks.onnx_files import read_onnx
 from miqa.networks.onnx_session import open_onnx
 from miqa.running.devices import Device
@@ -90,6 +91,9 @@ class ExportedNetwork(ABC):
             names: which outputs; None: all.
         """
 
+    def __reduce__(self) -> tuple:
+        return _opened_again, (type(self), (self.file,), dict(self.files))
+
     def fed(self, images: np.ndarray) -> np.ndarray:
         """Return prepared images, float (B, 3, h, w), as the input takes them."""
         if self.input.channels_last:
@@ -97,6 +101,13 @@ class ExportedNetwork(ABC):
         if self.input.type is np.uint8:
             images = np.clip(np.rint(images), 0, 255)
         return np.ascontiguousarray(images, self.input.type)
+
+
+def _opened_again(kind: Callable[..., ExportedNetwork], arguments: tuple, files: dict[str, str]) -> ExportedNetwork:
+    network = kind(*arguments)
+    if dict(network.files) != files:
+        raise CheckpointError(f'{network.file} has changed since it was opened. Open the model in this process.')
+    return network
 
 
 class OnnxNetwork(ExportedNetwork):
@@ -128,6 +139,9 @@ class OnnxNetwork(ExportedNetwork):
         )
         self.metadata = dict(self.session.get_modelmeta().custom_metadata_map)
         self.input, self.extra_inputs = self._check_inputs()
+
+    def __reduce__(self) -> tuple:
+        return _opened_again, (type(self), (self.file, str(self.device)), dict(self.files))
 
     def _check_inputs(self) -> tuple[ImageInput, tuple[str, ...]]:
         inputs = {item.name: item for item in self.session.get_inputs()}

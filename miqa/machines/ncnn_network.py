@@ -66,9 +66,6 @@ class NcnnNetwork(ExportedNetwork):
         self.files = {path.name: sha256_of_file(path) for path in (self.file, weights)}
         self._opened = OpeningProcess()
 
-    def __reduce__(self) -> tuple:
-        return type(self), (self.file,)
-
     def run(
         self, images: np.ndarray, place: Placement | None = None, names: Sequence[str] | None = None
     ) -> dict[str, np.ndarray]:

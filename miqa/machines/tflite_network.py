@@ -64,9 +64,6 @@ class TfliteNetwork(ExportedNetwork):
         self.metadata = _metadata(self.file)
         self._opened = OpeningProcess()
 
-    def __reduce__(self) -> tuple:
-        return type(self), (self.file,)
-
     def run(
         self, images: np.ndarray, place: Placement | None = None, names: Sequence[str] | None = None
     ) -> dict[str, np.ndarray]:

@@ -61,6 +61,7 @@ def test_it_reaches_other_processes_by_pickle_and_after_a_fork_says_so_and_does_
     expected = network.run(images)
     for name, values in pickle.loads(pickle.dumps(network)).run(images).items():
         np.testing.assert_array_equal(values, expected[name])
+    sent = pickle.dumps(network)
     ours, theirs = multiprocessing.Pipe()
 
     def child():
@@ -74,6 +75,10 @@ def test_it_reaches_other_processes_by_pickle_and_after_a_fork_says_so_and_does_
     assert ours.poll(120), 'the child hangs'
     assert 'opened before the process was forked' in str(ours.recv())
     process.join()
+    last = network.file.with_name(list(network.files)[-1])
+    last.write_bytes(last.read_bytes() + bytes(4))
+    with pytest.raises(CheckpointError, match='has changed since it was opened'):
+        pickle.loads(sent)
 
 
 def test_the_size_of_an_ncnn_network_is_known_from_the_places_of_all_its_grids(tmp_path, monkeypatch):

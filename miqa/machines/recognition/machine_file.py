@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import pprint
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from miqa.machines.coco_classes import COCO_80, COCO_91
 from miqa.machines.exported_networks import ExportedNetwork
 from miqa.machines.network_files import open_network
 from miqa.machines.onnx_layouts import LAYOUTS
-from miqa.machines.onnx_places import CELL_FORMATS, grid_strides
+from miqa.machines.onnx_places import CELL_FORMATS
 from miqa.machines.onnx_preparation import CHANNELS, RESIZES
 from miqa.outside import check_regular
 from miqa.taxonomy import DATABASE_TASKS, check_choice
@@ -26,6 +25,7 @@ from .classifiers import classifier_arguments
 from .conventions import CONVENTIONS, VALUE_RANGES, Convention
 from .detectors import detector_readings
 from .file_metadata import FileMetadata, metadata_of
+from .input_sizes import best_size, input_sizes, size_of_places
 from .options import FILE_OPTIONS
 from .readings import Observed, Reading, UnclearLayout
 from .trials import ROUNDS, Candidate, TrialPicture, Trials
@@ -33,12 +33,6 @@ from .trials import ROUNDS, Candidate, TrialPicture, Trials
 #: Endings of files of networks -> type of the machine.
 MACHINE_FILES = {'.onnx': 'OnnxMachine', '.tflite': 'TfliteMachine', '.param': 'NcnnMachine'}
 
-#: Sides of inputs that a network of free size is tried with, the usual first; and those of which its outputs may speak.
-_USUAL_SIDES = (640, 416, 320, 352)
-_KNOWN_SIDES = (*range(160, 1025, 32), 1280, 1536)
-#: Strides of detectors: 8,400 places are those of 640 pixels, not of 320 with finer ones.
-_USUAL_STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (8, 16, 32, 64, 128))
-_BY_PLACES = 'the number of places in its output'
 _CLASSIFIER_SIDE = 224
 _SAMPLES = 3  # Pictures whose outputs are inspected first
 _NAMES_AGREE = 0.5  # Share of the agreement without names that names must reach to be those of the classes
@@ -177,62 +171,21 @@ def _task_of(network: ExportedNetwork) -> str:
     return 'cls' if len(shapes) == 1 and len(shapes[0]) == 1 and len(network.outputs[0].shape) == 2 else 'det'
 
 
-def _sizes(network: ExportedNetwork, metadata: FileMetadata, settings: Mapping) -> tuple[list[tuple[int, int]], str]:
-    """Return sizes of the input, the likeliest first, and from where they are known ('' for a guess)."""
-    height, width = network.input.size
-    if 'size' in settings:
-        stated = settings['size']
-        if (height or stated[0], width or stated[1]) != stated:
-            raise ValueError(
-                f'{network.file} takes pictures of {height or "any"} x {width or "any"} pixels (height x width), not '
-                f'{stated[0]} x {stated[1]}. Leave size out.'
-            )
-        return [stated], 'the option'
-    if height and width:
-        return [(height, width)], 'the file'
-    if metadata.size:
-        return [(height or metadata.size[0], width or metadata.size[1])], 'its metadata'
-    size = _size_of_places([output.shape for output in network.outputs], (height, width))
-    if size is not None:
-        return [size], _BY_PLACES
-    return [(height or side, width or side) for side in _USUAL_SIDES], ''
-
-
-def _size_of_places(
-    shapes: Iterable[Sequence[int | None]], fixed: tuple[int | None, int | None]
-) -> tuple[int, int] | None:
-    """Return the (height, width) of an input whose grids have as many places as an output, or all outputs together."""
-    lengths = [[side for side in shape if side and side > 1] for shape in shapes]
-    counts = {side for sides in lengths for side in sides if side > 100}
-    # Outputs for one grid each have equally many values, and their places add up.
-    places: Counter[int] = Counter()
-    for sides in lengths:
-        if len(sides) == 2:
-            places[sides[1]] += sides[0]
-    counts |= set(places.values())
-    for usual in _USUAL_STRIDES:
-        for side in _KNOWN_SIDES:
-            size = (fixed[0] or side, fixed[1] or side)
-            if usual in {grid_strides(count, size) for count in counts}:
-                return size
-    return None
-
-
 def _detector(
     network: ExportedNetwork, metadata: FileMetadata, task: str, pictures: list[TrialPicture], classes, categories,
     settings: Mapping, progress,
 ) -> RecognisedMachine:  # fmt: skip
-    sizes, origin = _sizes(network, metadata, settings)
+    sizes, known = input_sizes(network, metadata, settings)
     names, foreign = _names_for(classes, metadata), None
     observed = _observed_at(sizes, network, metadata, pictures, names)
-    if not origin:
+    if not known:
         sizes = [observed.size, *(size for size in sizes if size != observed.size)]
         shapes = [observed.samples[0][name].shape for name in network.output_names]
-        size = _size_of_places(shapes, network.input.size)
+        size = size_of_places(shapes, network.input.size)
         # A network that any size can be put into has as many places as that size gives.
         if size is not None and size != observed.size:
             observed = _observed(network, metadata, size, pictures, names)
-            sizes, origin = [size], _BY_PLACES
+            sizes, known = [size], True
     try:
         readings = detector_readings(observed)
     except UnclearLayout:
@@ -268,8 +221,8 @@ def _detector(
         most = min(len(trials.pictures), ROUNDS[-1][0])
         progress(f'{network.file.name}: trying {len(candidates)} ways to use it on up to {most} pictures')
     chosen, evidence = trials.best(candidates)
-    if trials.pictures and not origin and chosen.convention.resize != 'kept':
-        size = _best_size(network, sizes, pictures, chosen, evidence, progress)
+    if trials.pictures and not known and chosen.convention.resize != 'kept':
+        size = best_size(network, sizes, pictures, chosen, evidence, progress)
         if size != trials.size:
             trials = Trials(network, size, pictures, progress)
             chosen, evidence = trials.best(candidates)
@@ -285,7 +238,7 @@ def _detector(
         **chosen.convention.arguments(size, network.input.type is np.uint8),
     }
     recognised.notes += [foreign] if foreign else []
-    _say(recognised, network, metadata, chosen, readings, size, origin, trials, evidence, usual)
+    _say(recognised, network, metadata, chosen, readings, size, known, trials, evidence, usual)
     class_names = _class_names(chosen, trials, names, categories, recognised, classes is not None, metadata.names)
     if class_names is not None:
         recognised.config['classes'] = list(class_names)
@@ -324,13 +277,18 @@ def _candidates(readings, metadata, settings, names, labels, network: ExportedNe
 
 
 def _observed_at(sizes: Sequence[tuple[int, int]], network, metadata, pictures, names) -> Observed:
-    """Run the network at the first of the sizes that it takes."""
-    for size in sizes[:-1]:
+    """Run the network at the first of the sizes, (height, width) in pixels, that it takes.
+
+    Raises:
+        UnclearLayout: it takes none; the message is about the first.
+    """
+    problems = []
+    for size in sizes:
         try:
             return _observed(network, metadata, size, pictures, names)
-        except UnclearLayout:
-            continue
-    return _observed(network, metadata, sizes[-1], pictures, names)
+        except UnclearLayout as problem:
+            problems.append(problem)
+    raise problems[0]
 
 
 def _observed(network, metadata, size, pictures: Sequence[TrialPicture], names) -> Observed:
@@ -430,20 +388,7 @@ def _class_names(
     return None
 
 
-def _best_size(network, sizes, pictures, chosen: Candidate, evidence, progress) -> tuple[int, int]:
-    """Return the usual size that does best."""
-    best, best_evidence = sizes[0], evidence
-    for size in sizes[1:]:
-        try:
-            other = Trials(network, size, pictures, progress).evidence([chosen], ROUNDS[1][0])[chosen]
-        except Exception:  # noqa: BLE001, S112  a size that the network does not take
-            continue
-        if other.better_than(best_evidence):
-            best, best_evidence = size, other
-    return best
-
-
-def _say(recognised, network, metadata, chosen, readings, size, origin, trials: Trials, evidence, usual) -> None:
+def _say(recognised, network, metadata, chosen, readings, size, known, trials: Trials, evidence, usual) -> None:
     """Write down what was recognised, how, and what is a guess."""
     file = network.file.name
     say = recognised.notes.append
@@ -467,7 +412,7 @@ def _say(recognised, network, metadata, chosen, readings, size, origin, trials: 
         recognised.certain = False
         say(f'Pictures: {chosen.convention.words(size)}. A guess: without annotations, the convention whose boxes are '
             f'surest in {tried} pictures and their mirror images alike.')  # fmt: skip
-    if not origin and chosen.convention.resize != 'kept':
+    if not known and chosen.convention.resize != 'kept':
         recognised.certain = False
         say(f'The file takes pictures of any size; {size[1]}x{size[0]} is a guess: --machine-options '
             'size=HEIGHTxWIDTH says another.')  # fmt: skip
@@ -499,17 +444,17 @@ def _instance_segmenter(observed: Observed, readings, size, names) -> Recognised
 
 
 def _classifier(network, metadata, task, pictures, classes, categories, settings, progress) -> RecognisedMachine:
-    sizes, origin = _sizes(network, metadata, settings)
+    sizes, known = input_sizes(network, metadata, settings)
     height, width = network.input.size
-    size = sizes[0] if origin else (height or _CLASSIFIER_SIDE, width or _CLASSIFIER_SIDE)
+    size = sizes[0] if known else (height or _CLASSIFIER_SIDE, width or _CLASSIFIER_SIDE)
     config, notes, certain = classifier_arguments(
         network, metadata, size, pictures, _names_for(classes, metadata), settings
     )
-    return RecognisedMachine(config, notes, certain and bool(origin))
+    return RecognisedMachine(config, notes, certain and known)
 
 
 def _segmenter(network, metadata, task, pictures, classes, categories, settings, progress) -> RecognisedMachine:
-    sizes, origin = _sizes(network, metadata, settings)
+    sizes, known = input_sizes(network, metadata, settings)
     convention = replace(CONVENTIONS['detr'], **{key: settings[key] for key in ('values', 'channels', 'resize')
                                                  if key in settings})  # fmt: skip
     names = _names_for(classes, metadata)
