@@ -90,6 +90,9 @@ def class_map(logits: torch.Tensor, size: tuple[int, int]) -> SegmentationPredic
     """Turn logits, float (K, h, w), into the class of each pixel of an image of ``size`` (H, W).
 
     Logits are enlarged bilinearly before the best is taken, as MMSegmentation and transformers do.
+
+    Raises:
+        ValueError: a logit is NaN.
     """
     whole = functional.interpolate(logits[None].float(), size, mode='bilinear', align_corners=False)[0]
     return SegmentationPrediction(small_integers(best_classes(whole).cpu().numpy()))

@@ -160,7 +160,8 @@ def build_machine(config: dict, device: str = 'cpu') -> Machine:
 
     Raises:
         KeyError: its type is not registered.
-        ValueError: it has no type, or keys that its type does not have or lacks; or there is no such device here.
+        ValueError: it has no type, or keys that its type does not have or lacks; there is no such device here; or its
+            weights hold NaN.
     """
     _check_keys(config)
     where = config.get('device', device)
@@ -168,4 +169,18 @@ def build_machine(config: dict, device: str = 'cpu') -> Machine:
     if config.get('type') not in ('OnnxMachine', 'TfliteMachine', 'NcnnMachine'):
         usable_device(where)
     with settings_kept():
-        return MACHINES.build({**config, 'device': where})
+        machine = MACHINES.build({**config, 'device': where})
+    _check_weights(machine)
+    return machine
+
+
+def _check_weights(machine: Machine) -> None:
+    """Refuse weights that hold NaN: detectors then find nothing, which looks like an answer."""
+    network = getattr(machine, 'network', None) or getattr(machine, 'model', None)
+    state_dict = getattr(network, 'state_dict', None)
+    for name, value in state_dict().items() if state_dict is not None else ():
+        if hasattr(value, 'isnan') and value.isnan().any():
+            raise ValueError(
+                f'The weights {name} of the machine {machine.name} hold NaN: its training went wrong. Take an earlier '
+                'checkpoint.'
+            )

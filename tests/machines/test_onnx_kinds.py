@@ -163,6 +163,21 @@ def test_outputs_that_are_no_finished_detections_are_refused(export, shapes, mes
         OnnxMachine(path, 'det', **PLAIN).predict(pictures(1))
 
 
+@pytest.mark.parametrize('task', ['cls', 'det', 'seg'])
+def test_outputs_of_nan_are_no_answer(export, task):
+    shapes = {'cls': [(1, 4)], 'det': [(1, 3, 4), (1, 3), (1, 3)], 'seg': [(1, 4, 8, 8)]}[task]
+    names = {'det': ('boxes', 'scores', 'labels')}.get(task, ('logits',))
+
+    def answer(x):
+        outputs = [torch.rand(shape) + x.mean() * 0 for shape in shapes]
+        outputs[min(1, len(outputs) - 1)][0, 1:2] = float('nan')
+        return tuple(outputs)
+
+    path = export(answer, torch.rand(1, 3, 8, 8), names)
+    with pytest.raises(ValueError, match=r'\bNaN\b'):
+        OnnxMachine(path, task, **PLAIN).predict([np.zeros((8, 8, 3), np.uint8)])
+
+
 def test_what_machines_were_called_before_by_their_fingerprint_stays():
     """Responses of earlier versions are continued: options that came later count only where they are used."""
     from miqa.machines.onnx_layouts import LayoutOptions

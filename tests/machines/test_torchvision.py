@@ -13,7 +13,7 @@ from torch.nn import functional
 from torchvision import models
 from torchvision.ops import MultiScaleRoIAlign
 
-from miqa.machines import TorchvisionMachine, torchvision_models
+from miqa.machines import TorchvisionMachine, build_machine, torchvision_models
 from miqa.machines.masks import encode_masks
 
 SMALL = {'min_size': 64, 'max_size': 128}
@@ -165,6 +165,16 @@ def test_a_detector_trained_with_frozen_norms_is_read_with_its_classes(tmp_path)
         torch.testing.assert_close(value, network.state_dict()[key])
     with pytest.raises(ValueError, match=rf'mine\.pth does not fit {name}'):
         TorchvisionMachine(name, str(path), classes=['cat'])
+
+
+def test_weights_of_a_training_that_diverged_are_refused_and_are_no_detector_that_finds_nothing(tmp_path):
+    name = 'fasterrcnn_mobilenet_v3_large_320_fpn'
+    network = models.get_model(name, weights=None, weights_backbone=None, num_classes=3)
+    torch.nn.init.constant_(network.rpn.head.bbox_pred.bias, float('nan'))
+    torch.save(network.state_dict(), tmp_path / 'mine.pth')
+    config = {'type': 'TorchvisionMachine', 'model': name, 'weights': str(tmp_path / 'mine.pth'), 'name': 'm'}
+    with pytest.raises(ValueError, match=r'weights rpn\.head\.bbox_pred\.bias of the machine m hold NaN'):
+        build_machine({**config, 'classes': ['cat', 'dog']})
 
 
 def tiny_detector(num_classes=2):
