@@ -55,14 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Follow the source; returns the exit status."""
+    if not args.source.isdecimal() and '://' not in args.source and not Path(args.source).exists():
+        raise FileNotFoundError(f'There is no video file {args.source}; a camera is named by its number.')
     from miqa.apis.live.camera import CameraLost
     from miqa.apis.live.realtime import RealTimeIQA
     from miqa.apis.live.window import why_no_window
 
     from .gated import open_gate
 
-    if not args.source.isdecimal() and '://' not in args.source and not Path(args.source).exists():
-        raise FileNotFoundError(f'There is no video file {args.source}; a camera is named by its number.')
     if args.log and Path(args.log).exists():
         raise FileExistsError(f'{args.log} exists already; name another file for --log.')
     check_model_options(args)

@@ -176,7 +176,7 @@ def run(args: argparse.Namespace) -> int:
         for _, error in summary.errors:
             print(f'Failed: {error}', file=sys.stderr)
         failed = counted(summary.failed, 'file')
-        print(f'{failed} could not be read, or what is drawn of them not be written.', file=sys.stderr)
+        print(f'{failed} could not be read or drawn.', file=sys.stderr)
     for sentence in left_out.lines():
         print(f'Left out: {sentence}', file=sys.stderr)
     return SOME_FAILED if summary.failed or left_out.count else 0

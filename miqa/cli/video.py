@@ -90,11 +90,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score the videos; returns the exit status."""
-    from miqa.apis.video.assess import VideoMIQA
-    from miqa.apis.video.writing import find_ffmpeg
-    from miqa.reports.score_page import try_page
-    from miqa.reports.scored_videos import ScoredVideos
-
     addresses = [path for path in args.paths if is_web_address(path)]
     left_out = SkippedFiles()
     local_videos = find_videos([path for path in args.paths if not is_web_address(path)], left_out)
@@ -104,6 +99,12 @@ def run(args: argparse.Namespace) -> int:
     videos: list[Path | RemoteFile] = [*local_videos]
     check_named(args.paths, 'video', list(local_videos))
     check_model_options(args)
+    # After the paths: these need packages that an installation for pictures alone lacks.
+    from miqa.apis.video.assess import VideoMIQA
+    from miqa.apis.video.writing import find_ffmpeg
+    from miqa.reports.score_page import try_page
+    from miqa.reports.scored_videos import ScoredVideos
+
     if args.report:
         try_page(args.report)
     for folder in filter(None, (args.out, args.annotate)):
