@@ -291,7 +291,7 @@ def try_out(path: str | os.PathLike) -> None:
     if (address := address_in_path(str(path))) is not None:
         raise ValueError(f'Results are written to a file of this computer, not to {address}.')
     if path.is_dir():
-        raise ValueError(f'{path} is a folder: name a file in it, such as {path / "scores.csv"}.')
+        raise IsADirectoryError(f'{path} is a folder: name a file in it, such as {path / "scores.csv"}.')
     if path.suffix.lower() not in _WRITERS:
         raise ValueError(f'The result file {path} does not end in one of: {", ".join(_WRITERS)}.')
     for place in (path, journal_path(path)):
