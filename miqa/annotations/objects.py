@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import filecmp
 import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from miqa.errors import MIQAError
@@ -87,9 +88,13 @@ class Annotations:
                 continue
         return None
 
-    def find(self, path: str) -> int | str:
+    def find(self, path: str, below: str | None = None) -> int | str:
         """Return the key of the picture at ``path``: of the same file name (or one of other
         case, where none is the same), and of its folders where several have it.
+
+        Args:
+            path: of the picture.
+            below: its path below the folder of pictures, whose folders must not be others than those of its entry.
 
         Raises:
             AnnotationError: no picture has this file name, or several that folders do not distinguish.
@@ -105,10 +110,13 @@ class Annotations:
             candidates = closer or candidates
             if not closer:
                 break
+        same_name = [self.images[key].file_name for key in candidates]
+        candidates = [key for key in candidates if may_be_called(path, below or name, self.images[key].file_name)]
         if len(candidates) == 1:
             return candidates[0]
         if not candidates:
-            raise AnnotationError(f'{self.path} lists no image with the file name {PurePosixPath(path).name}.')
+            other = f' It lists {same_name[0]}, in another folder than {path}: correct the file.' if same_name else ''
+            raise AnnotationError(f'{self.path} lists no image with the file name {below or name}.{other}')
         listed = ', '.join(self.images[key].file_name for key in candidates[:3])
         raise AnnotationError(
             f'{self.path} lists {len(candidates)} images named {PurePosixPath(path).name} ({listed}), any of which '
@@ -123,3 +131,24 @@ class Annotations:
             for each in {name, plain(name)}:
                 keys.setdefault(each, []).append(key)
         return keys
+
+
+def may_be_called(path: str | Path, below: str, called: str) -> bool:
+    """Return True unless a name that a file of annotations gives a picture says that it lies in another folder.
+
+    Args:
+        path: of the picture.
+        below: its path below the folder of pictures, with forward slashes.
+        called: the name, perhaps with folders, also with some above the folder of pictures; there another picture of
+            this very name must not be.
+    """
+    names = [PurePosixPath(name) for name in (below, called)]
+    ends = [[plain(part) for part in (*name.parts[:-1], name.stem)] for name in names]
+    length = min(map(len, ends))
+    if ends[0][-length:] != ends[1][-length:]:
+        return False
+    parents = Path(path).absolute().parents
+    if len(ends[1]) == length or len(ends[1]) > len(parents):
+        return True
+    other = parents[len(ends[1]) - 1] / called
+    return not other.is_file() or filecmp.cmp(other, path, shallow=False)

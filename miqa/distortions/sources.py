@@ -135,6 +135,7 @@ def plan_sources(
     annotations: str | Path | Annotations | None = None,
     mask_folder: str | Path | None = None,
     headers: Sequence[PictureHeader] | None = None,
+    keys: Sequence[int | str] | None = None,
 ) -> list[Source]:
     """Name the sources of a database and say where their masks come from.
 
@@ -145,6 +146,7 @@ def plan_sources(
             without any instance get a mask by saliency.
         mask_folder: with one mask per picture; goes before annotations.
         headers: of the pictures, where they were read already.
+        keys: of the pictures in the annotations, where they were found already.
 
     Returns:
         The sources, sorted by name.
@@ -157,15 +159,14 @@ def plan_sources(
     if annotations and not isinstance(annotations, Annotations):
         coco = read_coco(annotations, objects=False)
     headers = read_headers(paths) if headers is None else headers
-    keys: list[int | str | None] = [None] * len(paths)
+    entries: Sequence[int | str | None] = [None] * len(paths)
     if coco:
-        entries = [coco.find(str(path)) for path in paths]
-        check_turned(headers, coco.path, [coco.images[key].size for key in entries])
-        keys = [*entries]
+        entries = keys = keys or [coco.find(str(path)) for path in paths]
+        check_turned(headers, coco.path, [coco.images[key].size for key in keys])
     else:
         check_turned(headers, str(mask_folder) if mask_folder else None)
     sources: dict[str, Source] = {}
-    for path, key in zip(map(Path, paths), keys, strict=True):
+    for path, key in zip(map(Path, paths), entries, strict=True):
         image_id = path.stem if IMAGE_TASKS[task] == 'cls' else _number(path, coco, key)
         check_length(image_id)
         if image_id in sources:

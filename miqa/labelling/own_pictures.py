@@ -165,8 +165,8 @@ def _numbered(folder: Path, recipes: Mapping[str, tuple[int, MaskRecipe]]) -> Ow
 def _store_coco(read: CocoFile, request: Request, root, task: str) -> OwnPictures:
     truth, annotations = ground_truth_path(root, task), read.annotations
     paths = [picture.path for picture in request.pictures]
-    sources = plan_sources(paths, task, annotations, headers=request.pictures)
-    _check_objects(sum(len(annotations.objects[annotations.find(str(path))]) for path in paths), request)
+    sources = plan_sources(paths, task, annotations, headers=request.pictures, keys=read.keys)
+    _check_objects(sum(len(annotations.objects[key]) for key in read.keys), request)
     _write_once(truth, read.data, str(request.path))
     below = {str(picture.path): picture.name for picture in request.pictures}
     names = {source.image_id: below[source.path] for source in sources}

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from miqa.networks.packaged_weights import PACKAGED_LITES
 from miqa.networks.torch_settings import settings_kept
@@ -176,8 +177,8 @@ def build_machine(config: dict, device: str = 'cpu') -> Machine:
 
 def _check_weights(machine: Machine) -> None:
     """Refuse weights that hold NaN: detectors then find nothing, which looks like an answer."""
-    network = getattr(machine, 'network', None) or getattr(machine, 'model', None)
-    state_dict = getattr(network, 'state_dict', None)
+    networks: list[Any] = [getattr(machine, name, None) for name in ('network', 'model', 'function')]
+    state_dict = next((network.state_dict for network in networks if hasattr(network, 'state_dict')), None)
     for name, value in state_dict().items() if state_dict is not None else ():
         if hasattr(value, 'isnan') and value.isnan().any():
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -28,9 +29,18 @@ class AllowedHosts:
         listening: the address that the server listens on. On a loopback address only loopback addresses and
             ``localhost`` are allowed; on others any address, and this computer's name.
         extra: further names, such as that of a reverse proxy.
+
+    Raises:
+        ValueError: one of these can be no name of a host.
     """
 
     def __init__(self, listening: str, extra: Sequence[str] = ()):
+        for name in extra:
+            if not re.fullmatch(r'[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?', name):
+                raise ValueError(
+                    f'{name!r} is not the name of a host: --name takes letters, digits, hyphens and dots, without port '
+                    'or path, such as miqa.example.com.'
+                )
         self._only_loopback = is_loopback(listening)
         self._names = {'localhost', listening.lower(), *(name.lower().rstrip('.') for name in extra)}
         if not self._only_loopback:

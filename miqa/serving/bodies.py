@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import re
 import shutil
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import anyio
-from pydantic_core import from_json
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -20,6 +19,7 @@ from starlette.requests import Request
 
 from miqa.outside.addresses import AddressRefused, AllowedAddresses, redact_address
 from miqa.outside.fetching import FetchError, clean_file_name, fetch, file_name_of
+from miqa.outside.json_text import parse_json
 from miqa.taxonomy import did_you_mean
 
 from .settings import FILE_PATHS, JSON_BYTES, Limits, Refused
@@ -268,10 +268,11 @@ def _place(folder: Path, number: int, name: str) -> Path:
 
 def _urls_of(body: bytes) -> list[str]:
     try:
-        # Its depth is bounded; the standard library's parser falls over deep nesting.
-        content = from_json(body.removeprefix(codecs.BOM_UTF8))
-    except ValueError:
-        raise Refused(400, 'The body is not valid JSON.', 'wrong_json') from None
+        content: Any = parse_json(body.decode(), 'The body')
+    except UnicodeDecodeError:
+        raise Refused(400, 'The body is not JSON in UTF-8.', 'wrong_json') from None
+    except ValueError as error:
+        raise Refused(400, str(error), 'wrong_json') from None
     urls = content.get('urls', [content['url']] if 'url' in content else None) if isinstance(content, dict) else None
     if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls) or len(content) != 1:
         raise Refused(422, 'A JSON body is {"urls": ["https://...", ...]}, and nothing else.', 'wrong_json')

@@ -51,6 +51,7 @@ class RequestGuard:
 
     async def __call__(self, scope, receive, send) -> None:
         """Answer a request, or pass it on."""
+        scope = _origin_form(scope)
         refusal = self._refusal(scope) if scope['type'] in ('http', 'websocket') else None
         if refusal is not None and scope['type'] == 'http':
             await _answer(receive, send, *refusal)
@@ -94,6 +95,16 @@ class RequestGuard:
         if refusal is None and length is not None and length > limit:
             return 413, too_large
         return refusal
+
+
+def _origin_form(scope: dict) -> dict:
+    """Return the scope of a request for ``http://host/path`` as that for ``/path`` of this host (RFC 9112, 3.2.2)."""
+    if scope['type'] != 'http' or not scope['path'].lower().startswith(('http://', 'https://')):
+        return scope
+    authority, slash, path = scope['path'].partition('://')[2].partition('/')
+    headers = [pair for pair in scope['headers'] if pair[0].lower() != b'host']
+    path = slash + path or '/'
+    return {**scope, 'path': path, 'raw_path': path.encode(), 'headers': [*headers, (b'host', authority.encode())]}
 
 
 class BodyRefused(Exception):

@@ -395,15 +395,35 @@ def test_pictures_of_one_stem_have_the_labels_of_the_folders_that_mirror_theirs(
 
 
 @pytest.mark.parametrize('kind', ['yolo', 'voc', 'labelme'])
-@pytest.mark.parametrize('folder', ['', 'c'])
-def test_labels_that_may_be_of_two_pictures_are_refused(tmp_path, kind, folder):
+@pytest.mark.parametrize(
+    ('folder', 'message'),
+    [('', r'a/1\.png and b/1\.png would both be annotated'), ('c', 'lies in a folder of the same name')],
+)
+def test_labels_that_may_be_of_two_pictures_or_are_of_another_folder_are_refused(tmp_path, kind, folder, message):
     read = mirrored(tmp_path, kind, folder, 0)
-    with pytest.raises(ValueError, match=r'a/1\.png and b/1\.png would both be annotated'):
+    with pytest.raises(ValueError, match=message):
         read(tmp_path / 'labels', [picture(tmp_path / 'in', f'{name}/1.png') for name in 'ab'])
     # And two labels that may be of one picture.
     mirrored(tmp_path, kind, 'd', 0)
     with pytest.raises(ValueError, match=r'both annotate the picture 1\.png'):
         read(tmp_path / 'labels', [picture(tmp_path / 'in', '1.png')])
+
+
+@pytest.mark.parametrize('inner', ['', 'night/'])  # The folder of pictures is that of the night, or the one above
+@pytest.mark.parametrize(('name', 'text'), [
+    ('a.csv', 'filename,class,xmin,ymin,xmax,ymax\nday/1.png,car,1,1,9,9\n'),
+    ('a.xml', CVAT.format(BOX).replace('set/a.png', 'day/1.png')),
+    ('a.json', json.dumps({'images': [{'id': 1, 'file_name': 'day/1.png'}], 'annotations': [], 'categories': []})),
+])  # fmt: skip
+def test_a_name_with_a_folder_is_no_picture_of_another_folder(tmp_path, inner, name, text):
+    folder = tmp_path if inner else tmp_path / 'night'
+    request = Request(write(tmp_path / 'elsewhere' / name, text), [picture(folder, f'{inner}1.png')], folder)
+    read = format_of(request.path, folder, 'det').read
+    if not inner:
+        read(request)  # What the folder was called elsewhere counts only where another picture is of that name.
+        picture(tmp_path / 'day', '1.png', (20, 10))
+    with pytest.raises(ValueError, match=r'no picture .day/1\.png|day/1\.png, in another folder|None of the 2 images'):
+        read(request)
 
 
 def test_names_in_remarks_send_a_terminal_nothing_to_obey(tmp_path):

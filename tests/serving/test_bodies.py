@@ -55,6 +55,8 @@ def test_of_two_keys_for_addresses_none_is_dropped(url):
     body = b'{"url": "https://images.example.com/a.png", "urls": ["https://images.example.com/b.png"]}'
     status, answer = ask(f'{url}/score', body, {'Content-Type': 'application/json'})
     assert status == 422 and 'and nothing else' in answer['detail']
+    status, answer = ask(f'{url}/score', body.replace(b'"url"', b'"urls"'), {'Content-Type': 'application/json'})
+    assert status == 400 and "the key 'urls' stands 2 times" in answer['detail']
 
 
 def test_a_single_file_has_the_name_that_its_sender_gives_it(url):

@@ -46,6 +46,18 @@ def test_names_of_this_server_are_known():
     assert 'miqa.example' not in local and 'evil.example' not in everywhere and '10.1.2.3' not in local
 
 
+@pytest.mark.parametrize('name', ['a b', '', 'miqa.example:8443', 'https://miqa.example', 'miqa.example/x'])
+def test_a_name_that_no_request_can_have_is_refused(name):
+    with pytest.raises(ValueError, match='is not the name of a host'):
+        AllowedHosts('127.0.0.1', [name])
+
+
+@pytest.mark.parametrize(('host', 'status'), [('127.0.0.1', 200), ('evil.example', 403)])
+def test_an_address_in_the_first_line_counts_in_place_of_the_header_host(url, host, status):
+    asked = f'GET http://{host}/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+    assert raw_request(url, asked.encode()).startswith(b'HTTP/1.1 %d ' % status)
+
+
 @pytest.mark.parametrize('method', ['GET', 'HEAD', 'OPTIONS'])
 def test_load_balancers_ask_by_http_1_0_without_a_host(url, method):
     for path in ('/health', '/'):

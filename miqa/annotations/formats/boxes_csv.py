@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
+from miqa.annotations.objects import may_be_called
 from miqa.outside.names import plain
 from miqa.outside.tables import id_of, number_of, read_table
 
@@ -48,7 +49,7 @@ def read_boxes_csv(request: Request) -> ReadObjects:
     table = read_table(path, list(_ALSO), 'file of boxes', optional=list(_OPTIONAL), also={**_ALSO, **_OPTIONAL})
     if not table.rows:
         raise ValueError(f'The file of boxes {path} holds no rows.')
-    find = picture_finder([picture.name for picture in pictures])
+    find = picture_finder([picture.name for picture in pictures], request.folder)
     by_name = {picture.name: picture for picture in pictures}
     read = ReadObjects({}, [])
     called_before: dict[str, str] = {}
@@ -119,8 +120,8 @@ def _check_optional(row: dict[str, str], picture: Picture, decimal_comma: bool, 
             )
 
 
-def picture_finder(names: Sequence[str]) -> Callable[[str, str], str | None]:
-    """Return a function from what a file calls a picture, and where, to the picture's name below its folder.
+def picture_finder(names: Sequence[str], folder: Path) -> Callable[[str, str], str | None]:
+    """Return a function from what a file calls a picture, and where, to the picture's name below its ``folder``.
 
     A picture may be called by its path below the folder, by its file name, or by that without its ending, in any case
     of letters, as long as only one picture is meant; the function returns None if there is none and raises
@@ -140,20 +141,12 @@ def picture_finder(names: Sequence[str]) -> Callable[[str, str], str | None]:
         path = PurePosixPath(called)
         keys = (path.name, path.stem, plain(path.name), plain(path.stem))
         matches = next((files[key] for key in keys if key in files), [])
-        matches = [name for name in dict.fromkeys(matches) if _ends_alike(PurePosixPath(name).parts, path.parts)]
+        matches = [name for name in dict.fromkeys(matches) if may_be_called(folder / name, name, called)]
         if len(matches) > 1:
             raise ValueError(f'{where}: {called!r} may be {matches[0]} or {matches[1]}; write it with its folders.')
         return matches[0] if matches else None
 
     return find
-
-
-def _ends_alike(name: tuple[str, ...], called: tuple[str, ...]) -> bool:
-    """Return True if one path ends as the other, whatever the endings of the files and the case of letters are."""
-    length = min(len(name), len(called))
-    ends = [[plain(part) for part in (*parts[:-1], PurePosixPath(parts[-1]).stem)[-length:]]
-            for parts in (name, called)]  # fmt: skip
-    return ends[0] == ends[1]
 
 
 FORMAT = AnnotationFormat(

@@ -38,7 +38,7 @@ def read_table_of_classes(request: Request) -> ReadClasses:
     """Read the classes of pictures from a CSV; see :func:`read_class_table`."""
     return read_class_table(
         request.path, [picture.name for picture in request.pictures], request.classes or request.known,
-        request.class_count,
+        request.class_count, request.folder,
     )  # fmt: skip
 
 
@@ -94,8 +94,9 @@ def image_folder_classes(
 
 
 def read_class_table(
-    path: Path, names: Sequence[str], class_names: Sequence[str] | None, class_count: int | None = None
-) -> ReadClasses:
+    path: Path, names: Sequence[str], class_names: Sequence[str] | None, class_count: int | None = None,
+    folder: Path = Path(),
+) -> ReadClasses:  # fmt: skip
     """Read the classes of pictures from a CSV: filename and class_index, or filename and class (a name).
 
     Args:
@@ -103,6 +104,7 @@ def read_class_table(
         names: of the pictures, below the folder of pictures. Lines of other pictures are skipped and counted.
         class_names: as for :func:`image_folder_classes`.
         class_count: as for :func:`image_folder_classes`.
+        folder: of the pictures.
 
     Raises:
         ValueError: a column is missing, a picture has no line or two classes, or a class is unknown.
@@ -115,7 +117,7 @@ def read_class_table(
             f'{path} {problem} {" or ".join(map(repr, _ALSO))}; its columns are {", ".join(table.columns)}.'
         )
     indexed = column == 'class_index'
-    find = picture_finder(names)
+    find = picture_finder(names, folder)
     class_of: dict[str, str] = {}
     named: dict[int, str] = {}
     remarks = Remarks()

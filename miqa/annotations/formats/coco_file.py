@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from miqa.annotations.coco import parse_coco
 from miqa.annotations.objects import Annotations
-from miqa.outside.names import plain
 from miqa.outside.regular_files import read_regular
 
 from .format import COCO, AnnotationFormat, Remarks, Request
@@ -15,10 +13,11 @@ from .format import COCO, AnnotationFormat, Remarks, Request
 
 @dataclass
 class CocoFile:
-    """What the reader returns: the file's bytes, what they mean, and remarks."""
+    """What the reader returns: the file's bytes, what they mean, the entries of the pictures, and remarks."""
 
     data: bytes
     annotations: Annotations
+    keys: list[int | str]  # of the pictures in the annotations
     remarks: Remarks = field(default_factory=Remarks)
 
 
@@ -29,14 +28,11 @@ def read_coco_file(request: Request) -> CocoFile:
     remarks = Remarks()
     for sentence, count in annotations.remarks.items():
         remarks.add(sentence, count=count)
-    picture_names = {_name(picture.name) for picture in request.pictures}
-    unused = [image.file_name for image in annotations.images.values() if _name(image.file_name) not in picture_names]
+    keys = [annotations.find(str(picture.path), picture.name) for picture in request.pictures]
+    used = set(keys)
+    unused = [image.file_name for key, image in annotations.images.items() if key not in used]
     remarks.add('{} annotated image{s} {are} not among the pictures', unused[0] if unused else '', len(unused))
-    return CocoFile(data, annotations, remarks)
-
-
-def _name(path: str) -> str:
-    return plain(PurePosixPath(path).name)
+    return CocoFile(data, annotations, keys, remarks)
 
 
 FORMAT = AnnotationFormat(

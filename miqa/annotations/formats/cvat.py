@@ -56,7 +56,7 @@ def read_cvat(request: Request) -> ReadObjects:
             f'{path} holds shapes that are not read: {listed}. Read are {", ".join(_READERS)}; convert others to '
             'polygons in CVAT.'
         )
-    find = picture_finder([picture.name for picture in pictures])
+    find = picture_finder([picture.name for picture in pictures], request.folder)
     by_name = {picture.name: picture for picture in pictures}
     read = ReadObjects({}, [])
     for entry in entries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path, PurePath, PurePosixPath
@@ -27,8 +28,8 @@ def files_of_pictures(
 ) -> dict[str, Path]:
     """Return the files that belong to pictures, by the names of these: those of the same stem.
 
-    Where several have a stem, a file in the folder that mirrors a picture's belongs to it: ``labels/a/1.txt`` to
-    ``a/1.jpg``. Folders ``images`` and ``labels`` on the way make no difference.
+    A file in the folder that mirrors a picture's belongs to it: ``labels/a/1.txt`` to ``a/1.jpg``, and never to
+    ``b/1.jpg``. Folders ``images`` and ``labels`` on the way make no difference.
 
     Args:
         folders: each with everything below it.
@@ -55,8 +56,9 @@ def files_of_pictures(
         names = mirrored[path]
         if not names:
             names = called(None, path.stem)
-            if _folder_of(path.relative_to(root)):  # else nothing says that it is of another folder
-                names = [name for name in names if name not in settled or not _folder_of(PurePosixPath(name))]
+            if folder := _folder_of(path.relative_to(root)):  # else nothing says that it is of another folder
+                names = [name for name in names if not _folder_of(PurePosixPath(name))
+                         or (name not in settled and _nested(folder, _folder_of(PurePosixPath(name))))]  # fmt: skip
         if len(names) > 1:
             raise ValueError(f'{names[0]} and {names[1]} would both be annotated by one file, {path}; rename one.')
         if not names:
@@ -68,7 +70,8 @@ def files_of_pictures(
     if not files:
         raise ValueError(
             f'None of the {len(unwanted)} {suffix} files in {folders[0]} belongs to one of the {len(pictures)} '
-            f'pictures: a file is named after its picture, such as {pictures[0].stem}{suffix}.'
+            f'pictures: a file is named after its picture, such as {pictures[0].stem}{suffix}, and lies in a folder of '
+            'the same name, if in any.'
         )
     remarks.add('{} file{s} {belong} to none of the pictures', unwanted[0] if unwanted else '', len(unwanted))
     without = [picture.name for picture in pictures if picture.name not in files]
@@ -80,8 +83,17 @@ def files_of_pictures(
 WITHOUT_FILE = '{} picture{s} {have} no file, and {count} as without objects'
 
 
+_STRUCTURE = ('images', 'labels', 'annotations', 'jpegimages')  # Folders that say nothing about which picture it is
+
+
 def _folder_of(path: PurePath) -> tuple[str, ...]:
-    return tuple(part for part in map(plain, path.parts[:-1]) if part not in ('images', 'labels'))
+    return tuple(part for part in map(plain, path.parts[:-1]) if part not in _STRUCTURE)
+
+
+def _nested(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Return True if one folder may be the other, named from further above."""
+    length = min(len(one), len(other))
+    return one[-length:] == other[-length:]
 
 
 def _finder(pictures: Sequence[Picture]) -> Callable[[tuple[str, ...] | None, str], list[str]]:
@@ -107,7 +119,11 @@ def check_called(called: str, picture: Picture, pictures: Sequence[Picture], whe
     Raises:
         ValueError: it is the name of another one of the pictures.
     """
-    stem = plain(PurePosixPath(called.replace('\\', '/')).stem)
+    called = called.replace('\\', '/')
+    other_file = Path(str(where)).parent / called
+    if other_file.is_file() and not filecmp.cmp(other_file, picture.path, shallow=False):
+        raise ValueError(f'{where} is of {other_file}, which is not the picture {picture.name}: correct one of them.')
+    stem = plain(PurePosixPath(called).stem)
     if stem and stem != plain(picture.stem) and (
         other := next((each.name for each in pictures if plain(each.stem) == stem), None)
     ):  # fmt: skip
