@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable
+from numbers import Integral
 from typing import NamedTuple
 
 TASKS = ('cls', 'det', 'ins')  # Machine vision tasks: classification, object detection, instance segmentation
@@ -256,6 +257,12 @@ def check_choice(value, allowed, name: str):
         return value
     hint = did_you_mean(value, allowed)
     raise ValueError(f'Unknown {name} {value!r}.{hint} Choose one of: {", ".join(map(str, allowed))}.')
+
+
+def check_number(name: str, value: object, least: int = 1) -> None:
+    """Raise a ValueError unless a value is a whole number of at least ``least``."""
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f'{name} must be at least {least} and a whole number, not {value!r}.')
 
 
 _CONFIG = '.py'

@@ -82,7 +82,8 @@ def to_rgb(picture: Picture, name: str | None = None, value_range: ValueRange = 
         # numpy has no bfloat16.
         array = (tensor.float() if str(tensor.dtype) == 'torch.bfloat16' else tensor).permute(1, 2, 0).numpy()
     elif isinstance(picture, np.ndarray):
-        array = picture[:, :, None] if picture.ndim == 2 else picture
+        array = np.asarray(picture)  # a matrix has two dimensions whatever is done to it
+        array = array[:, :, None] if array.ndim == 2 else array
         if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
             raise ValueError(
                 f'An array must be BGR (H, W, 3), grey (H, W) or BGRA (H, W, 4); {name} has shape {picture.shape}.'

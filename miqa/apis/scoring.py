@@ -41,7 +41,7 @@ def load_scorer(model: str | os.PathLike | Scorer | None = None, **options) -> S
     if not callable(getattr(model, 'assess', None)):
         raise TypeError(f'A model is a name, a path, or an object with a method assess; not a {type(model).__name__}.')
     if named:
-        raise ValueError(f'{", ".join(named)}: settled when the given model was made; leave out.')
+        raise ValueError(f'{", ".join(named)}: unknown, or cannot be changed for a loaded model; leave out.')
     return model
 
 
@@ -69,6 +69,7 @@ def score_images(model: Scorer, images: Sequence[Any], subject: str = 'a picture
 
     Raises:
         ValueError: the model gave a wrong number of scores, or one that is not finite.
+        TypeError: the model did not give numbers.
     """
     return [image.score for image in diagnose_images(model, images, subject, diagnose=False)]
 
@@ -92,7 +93,14 @@ def diagnose_images(
         assess: Any = model.assess
         answers = [ScoredImage(float(one.score), one.damage) for one in assess(list(images), diagnose=True)]
     else:
-        answers = [ScoredImage(float(score), None) for score in model.assess(list(images))]
+        scores = model.assess(list(images))
+        try:
+            answers = [ScoredImage(float(score), None) for score in scores]
+        except (TypeError, ValueError):
+            raise TypeError(
+                f'{type(model).__name__}.assess is given a list of pictures and must return as many numbers; it '
+                f'returned {repr(scores)[:60]}.'
+            ) from None
     if len(answers) != len(images):
         raise ValueError(f'The model gave {len(answers)} scores for {len(images)} pictures ({subject}).')
     if not all(math.isfinite(answer.score) for answer in answers):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from miqa.running.cores import usable_cores
+from miqa.taxonomy import check_number
 
 from .inputs import Picture, picture_name
 
@@ -103,8 +104,8 @@ def prepared_batches(
         Lists with at most ``batch_size`` prepared pictures, and beside them those that failed.
     """
     workers = default_workers() if workers is None else workers
-    if batch_size < 1 or workers < 0:
-        raise ValueError(f'batch_size must be at least 1 and workers at least 0, not {batch_size} and {workers}.')
+    check_number('batch_size', batch_size)
+    check_number('workers', workers, 0)
 
     def attempt(picture: Picture, name: str) -> Prepared[Pixels]:
         try:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -114,6 +115,9 @@ def test_a_single_bad_frame_is_smoothed_away():
 
 def test_settings_that_make_no_sense_are_refused(live):
     refused(ValueError, 'smoothing must be at least 1', RealTimeIQA, model=Brightness(), smoothing=0)
+    refused(TypeError, 'gate is what fit_gate returned', RealTimeIQA, model=Brightness(), gate=0.5)
+    one = SimpleNamespace(assess=lambda images: 0.5)
+    refused(TypeError, 'must return as many numbers; it returned 0.5', RealTimeIQA(one).assess_frame, None)
     refused(ValueError, 'alert_below', RealTimeIQA, model=Brightness(), on_alert=print)
     refused(ValueError, 'alert_below', RealTimeIQA, model=Brightness(), alert_below=float('nan'))
     refused(ValueError, 'max_frames must be at least 1', live.run, [], max_frames=0)

@@ -9,6 +9,7 @@ from helpers_refusals import refused
 
 from miqa.apis.model import MIQAModel
 from miqa.apis.stream import prepared_batches
+from miqa.apis.video.sampling import Sampling
 
 
 def numbered(picture, name):
@@ -66,8 +67,9 @@ def test_a_mistake_in_the_program_is_not_taken_for_a_bad_picture():
 
 
 def test_unusable_settings_are_refused():
-    for batch_size, workers in ((0, 1), (1, -1)):
-        refused(ValueError, 'batch_size must be at least 1', list, prepared_batches([], numbered, batch_size, workers))
+    for batch_size, workers, name in ((0, 1, 'batch_size'), (1, -1, 'workers'), (1.5, 1, 'batch_size')):
+        refused(ValueError, f'{name} must be at least', list, prepared_batches([], numbered, batch_size, workers))
+    refused(ValueError, 'every must be at least 1 and a whole number, not 2.5', Sampling, 'every', every=2.5)
 
 
 def test_a_generator_of_paths_is_scored_and_reported(tmp_path):

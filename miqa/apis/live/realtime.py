@@ -25,6 +25,7 @@ from miqa.apis.scoring import (
     scorer_line,
     scorer_thresholds,
 )
+from miqa.taxonomy import check_number
 
 from .camera import CameraLost, LatestFrame, open_source
 from .window import Window, why_no_window
@@ -97,8 +98,7 @@ class RealTimeIQA:
         gate: Gate | str | os.PathLike | None = None,
         **options,
     ):
-        if smoothing < 1:
-            raise ValueError(f'smoothing must be at least 1 frame, not {smoothing}.')
+        check_number('smoothing', smoothing)
         if alert_below is not None and math.isnan(alert_below):
             raise ValueError('alert_below must be a number, not nan: no score is below that.')
         if on_alert is not None and alert_below is None:
@@ -109,6 +109,8 @@ class RealTimeIQA:
             from miqa.apis.gate_opening import load_gate
 
             gate, own = load_gate(gate)
+        elif not (gate is None or hasattr(gate, 'check_model')):
+            raise TypeError(f'gate is what fit_gate returned or its file, not {gate!r}; a threshold is alert_below=...')
         self.gate = gate
         if own is not None and model is None:
             model = own(**{name: options.pop(name) for name in ('batch_size', 'workers') if name in options})

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from miqa.taxonomy import check_number
+
 #: Ways to choose frames. ``keyframes`` takes the frames that the video codec stored whole, and needs PyAV.
 STRATEGIES = ('uniform', 'fps', 'every', 'keyframes')
 
@@ -36,8 +38,7 @@ class Sampling:
         if self.strategy not in STRATEGIES:
             raise ValueError(f'There is no sampling {self.strategy!r}; choose one of {", ".join(STRATEGIES)}.')
         for name in ('num_frames', 'every'):
-            if getattr(self, name) < 1:
-                raise ValueError(f'{name} must be at least 1, not {getattr(self, name)}.')
+            check_number(name, getattr(self, name))
         if not (math.isfinite(self.fps) and self.fps > 0):
             raise ValueError(f'The sampling rate must be a positive number of frames per second, not {self.fps}.')
 
