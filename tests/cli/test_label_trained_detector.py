@@ -186,12 +186,12 @@ def test_a_detector_trained_on_drawn_shapes_labels_them_as_pycocotools_says(tmp_
 
 
 def some_of_coco(source: Path, folder: Path) -> Path:
-    """Copy sixteen pictures, all that have crowds and one without objects, and their annotations."""
+    """Copy eight pictures, all that have crowds and one without objects, and their annotations."""
     content = json.loads((source / 'annotations/instances_train2017.json').read_text())
     counts = Counter(thing['image_id'] for thing in content['annotations'])
     crowds = {thing['image_id'] for thing in content['annotations'] if thing['iscrowd']}
     content['images'].sort(key=lambda image: (image['id'] not in crowds, counts[image['id']] > 0))
-    del content['images'][16:]
+    del content['images'][8:]
     chosen = {image['id'] for image in content['images']}
     content['annotations'] = [thing for thing in content['annotations'] if thing['image_id'] in chosen]
     folder.mkdir()
@@ -206,8 +206,8 @@ def some_of_coco(source: Path, folder: Path) -> Path:
 def test_a_detector_trained_on_coco_labels_it_as_pycocotools_says(tmp_path, shared_data, capsys):
     annotations = some_of_coco(shared_data / 'tiny_coco', tmp_path / 'shots')
     root, names = label_with_trained(
-        tmp_path, tmp_path / 'shots', annotations, 10, 128, '--distortions', 'jpeg_compression', '--jobs', '1'
+        tmp_path, tmp_path / 'shots', annotations, 4, 96, '--distortions', 'jpeg_compression', '--jobs', '1'
     )
     assert 'PROBLEM' not in capsys.readouterr().out
     compared = check_against_pycocotools(root, names, by_hand=False)  # by hand above: the same machine
-    assert len(compared['accuracy']) == 75 and len(set(compared['accuracy'])) > 30
+    assert len(compared['accuracy']) == 35 and len(set(compared['accuracy'])) > 14
