@@ -36,10 +36,10 @@ def shots(tmp_path):
 
 @pytest.fixture(scope='module')
 def wanted(tmp_path_factory):
-    """The labels that a run without a stop makes."""
+    """The pictures, masks, labels and split files that a run without a stop makes."""
     shots = write_shots(tmp_path_factory.mktemp('whole'))
     make_database(order_for(shots, 'whole'), False)
-    return labels_in(shots / 'whole')
+    return made_in(shots / 'whole')
 
 
 def write_shots(tmp_path):
@@ -114,6 +114,10 @@ def label(shots, out, *more, annotations: str | None = 'coco.json', task='det', 
 
 def labels_in(root, task='det') -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((root / f'miqa_{task}/labels').glob('*.csv'))}
+
+
+def made_in(root) -> dict[str, bytes]:
+    return {path.relative_to(root): path.read_bytes() for kind in ('png', 'csv') for path in root.rglob(f'*.{kind}')}
 
 
 def order_for(shots, out, **more) -> LabelJob:
@@ -224,7 +228,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_labels(shots, wanted, monkey
     error_of(Stop, '', make_database, order_for(shots, 'out'), False)
     monkeypatch.setattr(own_database, stage, real)
     made = make_database(order_for(shots, 'out'), False)
-    assert labels_in(shots / 'out') == wanted and made.problems == []
+    assert made_in(shots / 'out') == wanted and made.problems == []
 
 
 def test_two_shards_and_a_last_run_give_the_same_labels(shots, wanted):
@@ -232,7 +236,7 @@ def test_two_shards_and_a_last_run_give_the_same_labels(shots, wanted):
         made = make_database(order_for(shots, 'out', shard=(number, 2)), False)
         assert made.manifest is None and not labels_in(shots / 'out')
     make_database(order_for(shots, 'out'), False)
-    assert labels_in(shots / 'out') == wanted
+    assert made_in(shots / 'out') == wanted
 
 
 def test_a_plan_says_what_it_will_cost_and_makes_nothing(shots, capsys):

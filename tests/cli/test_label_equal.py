@@ -1,4 +1,4 @@
-"""The same folder labelled here, on Ray, on Dask, in shards and after kills: equal labels."""
+"""The same folder labelled here, on Ray, on Dask and after kills: equal labels; in shards: ``test_label.py``."""
 
 import shutil
 import signal
@@ -10,7 +10,8 @@ from helpers_machines import save, square
 from helpers_tools import load_tool
 
 HELPERS = Path(__file__).parents[1] / 'helpers'
-QUICK = ['--distortions', 'darkness', 'gaussian_noise', '--patterns', 'uniform', '--jobs', '2']
+QUICK = ['--distortions', 'darkness', 'gaussian_noise', '--patterns', 'uniform']
+TWO = ('--jobs', '2')
 MACHINE = """\
 machines = [dict(type='CallableMachine', function='helpers_machines:bright_squares', task='det', name='eyes',
                  classes=['square'])]
@@ -59,7 +60,7 @@ def stop_when(shots: Path, out: str, pattern: str | None, number: int) -> bool:
     Returns:
         False where it was done before.
     """
-    running = command(shots, out, '--quiet')
+    running = command(shots, out, '--quiet', *TWO)
     ended = None
     while not ended:
         if pattern is None or any((shots / out).glob(pattern)):
@@ -77,22 +78,17 @@ def stop_when(shots: Path, out: str, pattern: str | None, number: int) -> bool:
 def test_every_way_to_share_out_the_work_gives_the_same_bytes(shots):
     pytest.importorskip('ray', reason="ray is missing: pip install -e '.[cluster]'")
     pytest.importorskip('distributed', reason="dask is missing: pip install -e '.[cluster]'")
-    run(shots, 'loky')
+    run(shots, 'loky', *TWO)
     wanted = made(shots / 'loky')
     assert sum('/labels/' in name for name in wanted) == 12 and sum('/images/' in name for name in wanted) == 60
     for backend in ('ray', 'dask'):
-        run(shots, backend, '--backend', backend, cold=True)
+        run(shots, backend, '--backend', backend, *TWO, cold=True)
         assert made(shots / backend) == wanted, backend
-    for part in ('2/2', '1/2'):
-        run(shots, 'shards', '--shard', part)
-        assert not any('/labels/' in name for name in made(shots / 'shards'))
-    run(shots, 'shards')
-    assert made(shots / 'shards') == wanted
     stopped = 0
     for number, pattern in enumerate(STAGES):
         sign = (signal.SIGKILL, signal.SIGINT)[number % 2]
         out = f'stopped_{number}_{sign.name}'
         stopped += stop_when(shots, out, pattern, sign)
-        run(shots, out)
+        run(shots, out, '--jobs', '1')
         assert made(shots / out) == wanted, out
     assert stopped >= 3

@@ -185,8 +185,8 @@ class Try:
 
 def _kill(this: Try) -> str:
     this.step.prepare(this.work, this.folder)
-    for _ in range(MOST_KILLS):
-        command = this.start(again=True)
+    for number in range(MOST_KILLS):
+        command = this.start(again=number > 0)
         # Cold, the first half of an undisturbed run is imports.
         ended = command.finish(this.rng.uniform(0.4 if this.cold else 0, 1.3) * this.seconds)
         if ended:

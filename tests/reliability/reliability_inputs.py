@@ -114,7 +114,7 @@ STEPS = {
     step.name: step
     for step in (
         Step(
-            'distort', 'data', (), reads='photos', brings=('photos',),
+            'distort', 'data', (), reads='photos', brings=('photos',), resume=('--jobs', '1'),
             command=lambda work, folder: [
                 _tool('data/make_distortions'), str(folder / 'photos'), '--out', _data(folder), '--measures', 'none',
                 '--distortions', 'snow', 'darkness', '--patterns', 'uniform', '--jobs', '2',
@@ -147,7 +147,7 @@ STEPS = {
             command=lambda work, folder: ['-c', _OPEN_INDEX, _data(folder)],
         ),
         Step(
-            'pack', 'packed', ('split',), brings=_LABELLED, reads=_VERSIONS,
+            'pack', 'packed', ('split',), brings=_LABELLED, reads=_VERSIONS, resume=('--workers', '1'),
             command=lambda work, folder: [
                 _tool('data/pack'), _data(folder), '--task', 'cls', '--split', 'train', '--out', str(folder / 'packed'),
                 '--short-side', '40', '--images-per-shard', '64', '--workers', '2',
