@@ -194,10 +194,9 @@ def test_a_second_run_keeps_what_is_done_and_makes_what_was_damaged(photographs,
     assert digests(tmp_path) == expected
 
 
-@pytest.mark.parametrize(
-    ('change', 'named'),
-    [({'seed': 5}, 'seed: 1234567 there, 5 now'), ({'pairs': ((1, 1),)}, 'pairs'), ({'measures': ()}, 'measures')],
-)
+@pytest.mark.parametrize(('change', 'named'), [
+    ({'seed': 5}, 'seed: 1234567 there, 5 now'), ({'pairs': ((1, 1),)}, 'pairs'), ({'measures': ()}, 'measures'),
+])  # fmt: skip
 def test_other_settings_are_refused_instead_of_mixed(photographs, tmp_path, change, named):
     sources = built(photographs, tmp_path)
     before = digests(tmp_path)

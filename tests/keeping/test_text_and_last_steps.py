@@ -48,13 +48,6 @@ def test_files_are_written_where_the_disk_has_no_permissions_and_cannot_wait(tmp
     assert [path.name for path in (tmp_path / 'new').iterdir()] == ['a.json']
 
 
-def test_a_new_file_has_the_permissions_of_the_users_other_files(tmp_path):
-    (tmp_path / 'plain').touch()
-    with atomic_write(tmp_path / 'ours') as temporary:
-        temporary.write_text('x')
-    assert (tmp_path / 'ours').stat().st_mode == (tmp_path / 'plain').stat().st_mode
-
-
 def test_a_full_disk_is_not_taken_for_one_without_fsync(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'fsync', failing(errno.ENOSPC, 'No space left'))
     refused(OSError, 'No space', write_json, tmp_path / 'a.json', 1)

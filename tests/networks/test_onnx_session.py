@@ -72,10 +72,9 @@ def test_a_provider_that_does_not_start_is_an_error_and_not_a_silent_cpu(runtime
     refused(ValueError, 'could not start on cuda:1 and would compute on cpu', runtime.open, 'cuda:1')
 
 
-@pytest.mark.parametrize(
-    ('device', 'sentence'),
-    [('cpu:1', 'the CPU has no number'), ('mps', 'no provider for device mps'), ('cuda:x', 'named like cpu, cuda')],
-)
+@pytest.mark.parametrize(('device', 'sentence'), [
+    ('cpu:1', 'the CPU has no number'), ('mps', 'no provider for device mps'), ('cuda:x', 'named like cpu, cuda'),
+])  # fmt: skip
 def test_devices_that_there_are_not_are_refused(runtime, device, sentence):
     refused(ValueError, sentence, runtime.open, device)
 

@@ -211,11 +211,9 @@ def code_stream(side: int, tile: int, *, levels: int = 5, block: int = 6, precin
     return b'\xff\x4f' + body + b'\xff\x90\0\x0a\0\0\0\0\0\x0e\0\1\xff\x93' + b'\xff\xd9'
 
 
-@pytest.mark.parametrize(
-    'options',
-    [{'block': 2}, {'precinct': 1}, {'layers': 65535, 'precinct': 7}, {'tile': 16}],
-    ids=['small code blocks', 'small precincts', 'many layers', 'small tiles'],
-)
+@pytest.mark.parametrize('options', [
+    {'block': 2}, {'precinct': 1}, {'layers': 65535, 'precinct': 7}, {'tile': 16},
+], ids=['small code blocks', 'small precincts', 'many layers', 'small tiles'])  # fmt: skip
 def test_what_a_jpeg_2000_decoder_makes_of_few_bytes_is_counted_before(options):
     data = code_stream(**{'side': 8192, 'tile': 8192, **options})
     refused(UnreadableImage, 'packets and code blocks, more than are read', read_image, data)

@@ -202,10 +202,9 @@ def test_a_folder_with_nothing_to_report_is_an_error(tmp_path):
 HEADER = ','.join(COLUMNS)
 
 
-@pytest.mark.parametrize(
-    'content',
-    [b'', b'image,source\na,a\n', f'{HEADER}\n'.encode(), f'{HEADER}\n{"a," * 8}x\n'.encode(), b'\xff\xfe\x00', None],
-)
+@pytest.mark.parametrize('content', [
+    b'', b'image,source\na,a\n', f'{HEADER}\n'.encode(), f'{HEADER}\n{"a," * 8}x\n'.encode(), b'\xff\xfe\x00', None,
+])  # fmt: skip
 def test_a_table_that_is_none_is_refused_in_our_words(content, tmp_path):
     for name, read in (
         ('predictions.csv', lambda: read_predictions(tmp_path / 'predictions.csv')),

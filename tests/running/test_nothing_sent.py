@@ -163,14 +163,11 @@ def test_nothing_is_sent_and_nothing_written_elsewhere(job, tmp_path):
     assert (status, files) == (0, []), message
 
 
-@pytest.mark.parametrize(
-    ('code', 'message'),
-    [
-        ("open('other.txt', 'w')", 'not allowed: open'),
-        ("os.mkdir(os.path.expanduser('~/other'))", 'not allowed: os.mkdir'),
-        ("import socket; socket.getaddrinfo('localhost', 80)", 'not allowed: socket.getaddrinfo'),
-    ],
-)
+@pytest.mark.parametrize(('code', 'message'), [
+    ("open('other.txt', 'w')", 'not allowed: open'),
+    ("os.mkdir(os.path.expanduser('~/other'))", 'not allowed: os.mkdir'),
+    ("import socket; socket.getaddrinfo('localhost', 80)", 'not allowed: socket.getaddrinfo'),
+])  # fmt: skip
 def test_the_observers_see_what_python_does(code, message, tmp_path):
     status, said, _ = run(tmp_path, code)
     assert status == 3 and message in said

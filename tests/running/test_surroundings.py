@@ -15,22 +15,18 @@ from miqa.running.cores import usable_cores
 from miqa.running.surroundings import cause_in_surroundings
 
 
-@pytest.mark.parametrize(
-    ('error', 'words'),
-    [
-        (RuntimeError('Could not determine home directory.'), 'MIQA_HOME='),
-        (KeyError('getpwuid(): uid not found: 1234'), 'USER=me'),
-        (RuntimeError('DataLoader worker (pid 7) is killed by signal: Bus error. It is possible ...'), '--shm-size'),
-        (RuntimeError('unable to allocate shared memory(shm) for file </torch_1>: Success (0)'), '--shm-size'),
-        (OSError(errno.ENOSPC, 'No space left on device', '/dev/shm/psm_1'), '--shm-size'),
-        (RuntimeError("can't start new thread"), 'ulimit -u'),
-        (BlockingIOError(errno.EAGAIN, 'Resource temporarily unavailable'), 'pids-limit'),
-        (OSError(errno.EMFILE, 'Too many open files', 'a.jpg'), 'ulimit -n'),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), '--batch-size'),
-        (MemoryError(), '--batch-size'),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(('error', 'words'), [
+    (RuntimeError('Could not determine home directory.'), 'MIQA_HOME='),
+    (KeyError('getpwuid(): uid not found: 1234'), 'USER=me'),
+    (RuntimeError('DataLoader worker (pid 7) is killed by signal: Bus error. It is possible ...'), '--shm-size'),
+    (RuntimeError('unable to allocate shared memory(shm) for file </torch_1>: Success (0)'), '--shm-size'),
+    (OSError(errno.ENOSPC, 'No space left on device', '/dev/shm/psm_1'), '--shm-size'),
+    (RuntimeError("can't start new thread"), 'ulimit -u'),
+    (BlockingIOError(errno.EAGAIN, 'Resource temporarily unavailable'), 'pids-limit'),
+    (OSError(errno.EMFILE, 'Too many open files', 'a.jpg'), 'ulimit -n'),
+    (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), '--batch-size'),
+    (MemoryError(), '--batch-size'),
+], ids=str)  # fmt: skip
 def test_each_cause_has_a_sentence(error, words):
     assert words in cause_in_surroundings(error)
     outer = RuntimeError('Caught an error in a worker')
@@ -94,18 +90,13 @@ def test_written_files_have_the_rights_of_the_umask_which_is_never_set(tmp_path,
     assert stat.S_IMODE((tmp_path / 'x.txt').stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
 
 
-@pytest.mark.parametrize(
-    ('files', 'membership', 'cores'),
-    [
-        ({'cpu.max': '200000 100000'}, '0::/', 2),
-        ({'cpu.max': 'max 100000', 'a/cpu.max': '150000 100000', 'a/b/cpu.max': 'max 100000'}, '0::/a/b', 2),
-        ({'cpu/cpu.cfs_quota_us': '50000', 'cpu/cpu.cfs_period_us': '100000'}, '4:cpu,cpuacct:/x\n', 1),
-        ({'cpu/cpu.cfs_quota_us': '-1', 'cpu/cpu.cfs_period_us': '100000'}, '4:cpu:/', 64),
-        ({'cpu.max': 'damaged'}, '', 64),
-        ({}, '0::/../../etc', 64),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(('files', 'membership', 'cores'), [
+    ({'cpu.max': '200000 100000'}, '0::/', 2),
+    ({'cpu.max': 'max 100000', 'a/cpu.max': '150000 100000', 'a/b/cpu.max': 'max 100000'}, '0::/a/b', 2),
+    ({'cpu/cpu.cfs_quota_us': '50000', 'cpu/cpu.cfs_period_us': '100000'}, '4:cpu,cpuacct:/x\n', 1),
+    ({'cpu/cpu.cfs_quota_us': '-1', 'cpu/cpu.cfs_period_us': '100000'}, '4:cpu:/', 64),
+    ({'cpu.max': 'damaged'}, '', 64), ({}, '0::/../../etc', 64),
+], ids=str)  # fmt: skip
 def test_a_containers_quota_counts_as_cores(tmp_path, monkeypatch, files, membership, cores):
     monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(64)), raising=False)
     for name, text in files.items():
