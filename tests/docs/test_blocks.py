@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers_apis import CNN, photo, write_photos, write_run
+from helpers_apis import photo, write_photos, write_ra_miqa
 from helpers_database import write_database
 from helpers_pages import BLOCKS, PAGES, REASONS, ROOT, blocks_in, without_comments
 from helpers_videos import write_video
@@ -68,7 +68,7 @@ def workplace(tmp_path_factory):
     """A folder with what the pages name."""
     folder = tmp_path_factory.mktemp('reader')
     (folder / 'home').mkdir()
-    write_run(folder / 'home' / 'demo.pth', CNN)
+    write_ra_miqa(folder / 'home' / 'demo.pth')
     for number, name in enumerate(('photo.jpg', 'a.jpg', 'b.jpg', 'frame.png')):
         Image.fromarray(photo(seed=number)[..., ::-1]).save(folder / name)
     for name in ('photos', 'shots'):
