@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 
@@ -116,6 +117,13 @@ class MIQDDataset(QualityDataset):
         """The chosen label of all samples, float32 (N,), in [0, 1]; read-only, mapped from the index where whole."""
         labels = self.index.labels(self.label)
         return labels if self.rows is None else labels[self.rows]
+
+    @property
+    def content(self) -> str:
+        """SHA-256 of the sources and of the chosen labels of all samples of the split."""
+        content = hashlib.sha256('\0'.join(self.index.sources).encode(errors='surrogateescape'))
+        content.update(self.index.labels(self.label).tobytes())
+        return content.hexdigest()
 
     def __len__(self) -> int:
         return len(self.index) if self.rows is None else len(self.rows)

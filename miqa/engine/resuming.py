@@ -27,8 +27,8 @@ def progress_of(runner, iteration: int) -> dict:
 
     Returns:
         ``samples`` of the current epoch used by all processes together, ``epoch_samples`` of the training
-        split, ``step_samples`` of one step, ``steps`` of an epoch, ``seed``, ``task``, ``label`` and the ``schedule``
-        with its base learning rates, as JSON.
+        split, ``step_samples`` of one step, ``steps`` of an epoch, ``seed``, ``task``, ``label``, the ``content`` of
+        the dataset (a checksum, where it has one) and the ``schedule`` with its base learning rates, as JSON.
     """
     loader = runner.train_dataloader
     dataset, step = loader.dataset, loader.batch_size * runner.world_size
@@ -40,6 +40,7 @@ def progress_of(runner, iteration: int) -> dict:
         'seed': getattr(loader.sampler, 'seed', None),
         'task': getattr(dataset, 'task', None),
         'label': getattr(dataset, 'label', None),
+        'content': getattr(dataset, 'content', None),
         'schedule': json.dumps(_schedule(runner), sort_keys=True),
     }
 
@@ -137,6 +138,16 @@ def _check_same(saved: dict, now: dict, path: Path) -> None:
             f'{path} stopped within an epoch of {saved["epoch_samples"]} images, but the training split has '
             f'{now["epoch_samples"]} now: restore the database, or begin anew in another --work-dir.'
         )
+    if saved['samples'] and not same_content(saved, now):
+        raise ResumeError(
+            f'{path} stopped within an epoch of a training split that has other sources or labels now: restore the '
+            'database, or begin anew in another --work-dir.'
+        )
+
+
+def same_content(saved: Mapping, now: Mapping) -> bool:
+    """Return False where a run's sources or labels are known to have been others; both are :func:`progress_of`."""
+    return saved.get('content') in (None, now['content'])
 
 
 def same_schedule(checkpoint: dict, now: dict) -> bool:

@@ -26,6 +26,7 @@ from .resuming import (
     forward,
     place_of,
     progress_of,
+    same_content,
     same_schedule,
 )
 from .schedule import warmup_cosine
@@ -126,7 +127,13 @@ class QualityRunner(Runner):
         epoch, step = place_of(checkpoint, now, self.max_epochs, updates, Path(filename))
         self.train_loop._epoch, self.train_loop._iter = epoch, step
         self.message_hub.load_state_dict(checkpoint['message_hub'])
-        if not (Path(self.work_dir) / BEST).is_file():
+        changed = not same_content(checkpoint['meta']['progress'], now)
+        if changed:
+            self.logger.warning(
+                f'{filename} was trained on other sources or labels than those of {now["task"]} now: the run continues '
+                'on the new ones, and best.pth is chosen anew on them.'
+            )
+        if changed or not (Path(self.work_dir) / BEST).is_file():
             # The best weights so far were not brought along: the next ones are the best that this folder has.
             for name in ('best_score', 'best_iter'):
                 self.message_hub.runtime_info.pop(name, None)

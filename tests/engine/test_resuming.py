@@ -178,6 +178,10 @@ def _led_away(folder):
         _changed(lambda state: state['optimizer']['param_groups'].pop()),
         'The state of the optimiser in .*latest.pth does not fit',
     ),
+    (
+        _changed(lambda state: state['meta']['progress'].update(content='of other labels')),
+        'stopped within an epoch of a training split that has other sources or labels now',
+    ),
     (_led_away, 'a link that leads nowhere'),
 ])  # fmt: skip
 def test_a_state_that_cannot_be_is_a_sentence_and_stays(spoil, sentence, run_folder, config):
@@ -185,6 +189,16 @@ def test_a_state_that_cannot_be_is_a_sentence_and_stays(spoil, sentence, run_fol
     before = sorted(path.name for path in run_folder.glob('*.pth'))
     refused(ResumeError, sentence, train, config, run_folder, resume='auto')
     assert sorted(path.name for path in run_folder.glob('*.pth')) == before
+
+
+def test_after_a_whole_epoch_a_run_goes_on_with_other_labels_and_says_so(whole, config, tmp_path):
+    run = shutil.copytree(whole, tmp_path / 'run')
+    database = write_database(tmp_path / 'data', 'det', sources=6, val_sources=2, seed=4)
+    said = train(write_tiny_config(tmp_path / 'tiny_det.py', database), run, resume='auto', epochs=3)
+    assert 'was trained on other sources or labels than those of det now' in said and 'Best SRCC so far' in said
+    assert 'other sources or labels' not in train(
+        config, shutil.copytree(whole, tmp_path / 'same'), resume='auto', epochs=3
+    )
 
 
 def test_a_pointer_that_cannot_be_written_ends_no_run(run_folder, config, whole):
