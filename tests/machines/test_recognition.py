@@ -224,6 +224,23 @@ def test_outputs_of_no_known_kind_are_one_question(tmp_path):
     path = write(tmp_path / 'net.onnx', {'a': np.zeros((1, 7, 13), np.float32)})
     with pytest.raises(UnclearLayout, match=r'a \(1, 7, 13\). Which layout is it\? --machine-options layout='):
         machine_from_file(path, 'det')
+    rng = np.random.default_rng(0)
+    scores, boxes = anchors()
+    steps = rng.uniform(size=(1, 192, 73)).astype(np.float32) ** 8
+    unread = {
+        'a box and key points from each anchor': {
+            'a': rng.normal(0, 30, (1, 192, 16)).astype(np.float32),
+            'b': rng.normal(-9, 1, (1, 192, 1)).astype(np.float32),
+        },
+        'their numbers as those of cells of strides 32 and 128': {
+            'a': rng.uniform(size=(1, 85, 12)).astype(np.float32), 'b': rng.uniform(size=(1, 85, 1)).astype(np.float32),
+        },
+        'key points, which are no scores': {'loc': boxes[None], 'landms': np.tile(scores, 2)[None]},
+        'text, a softmax at each step': {'a': steps / steps.sum(2, keepdims=True)},
+    }  # fmt: skip
+    for outputs in unread.values():
+        with pytest.raises(UnclearLayout, match='relative to anchors'):
+            machine_from_file(write(tmp_path / 'net.onnx', outputs), 'det')
     path = write(tmp_path / 'net.onnx', FAMILIES['v8'])
     image = np.zeros((SIZE[0], SIZE[1], 3), np.uint8)
     foreign = TrialPicture(image, BOXES, ['tree', 'sky', 'sea', 'sand'])

@@ -24,5 +24,6 @@ def detector_readings(observed: Observed) -> list[Reading]:
         f'{observed.network.file}: no known detector{classes} has these outputs: {observed.shapes()}. Which layout is '
         'it? --machine-options layout=yolo, places, detr, boxes_scores_labels or rows; a config with the names of the '
         'outputs says more, see docs/your_own_models.md. Another number of classes? --classes FILE. '
+        'Boxes relative to anchors (RetinaNet, BlazeFace): export the network with its decoding inside. '
         'Instance or semantic segmenter, or classifier? --task.'
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from .readings import Observed, Reading, box_unit, corner_share, is_share
 _BINS = (16, 8, 17)  # Bins of a distance: YOLOv8 to 12 have 16, NanoDet 8, YOLOv6 and PP-YOLOE 17, GFL and YOLO-NAS 17
 _MOST_QUERIES = 1000  # More queries no transformer has; more places need suppression
 _COCO = 80
+_KEY_POINTS = ('landm', 'kps', 'keyp')  # What outputs are called that are no scores
 _COARSEST = 32  # The finest grid of a detector has at most this stride
 
 #: What stands where in the values of a place, and as which kind of box; the first that can be is the usual one.
@@ -54,6 +56,8 @@ def single_heads(observed: Observed) -> list[Reading]:
     readings: list[Reading] = []
     fitting_grids = False
     for values in _matrices(observed):
+        if all(map(_is_text, values.tables)):
+            continue
         readings += _of_values(values, observed)
         fitting_grids |= values.strides is not None
     ranked = _ranked(readings, observed)
@@ -61,6 +65,11 @@ def single_heads(observed: Observed) -> list[Reading]:
         return ranked
     # Nothing was found in any sample, so that the usual one of those that the shapes allow is taken.
     return [reading for reading in readings if reading.classes == _COCO] or readings[:1]
+
+
+def _is_text(table: np.ndarray) -> bool:
+    """Return True for probabilities that sum to 1 at each step, as readers of text give them: no box among them."""
+    return table.min() >= 0 and any(np.abs(table.sum(axis) - 1).max() < 1e-2 for axis in (0, 1))
 
 
 def _matrices(observed: Observed) -> Iterator[_Values]:
@@ -136,8 +145,10 @@ def _levels(names: Sequence[str], observed: Observed) -> list[tuple[int, str, in
         if not readings:
             return []
         levels.append(readings[0])
-    # The finest grid of a detector is fine; else a small number of classes was taken for that of cells.
-    return levels if levels and min(stride for stride, _, _ in levels) <= _COARSEST else []
+    # The finest grid of a detector is fine, and each next one half of it; else another number was taken for cells.
+    strides = sorted({stride for stride, _, _ in levels})
+    halving = all(coarse == 2 * fine for fine, coarse in itertools.pairwise(strides))
+    return levels if strides and strides[0] <= _COARSEST and halving else []
 
 
 def _values_last(names: Sequence[str], observed: Observed) -> dict[str, bool]:
@@ -341,7 +352,7 @@ def _pairs(
             if name != boxes and len(shapes[name]) in (1, 2) and count in shapes[name]
         ]
         strides = grid_strides(count, observed.size)
-        wide = [item for item in fitting if item[1] > 1]
+        wide = [item for item in fitting if item[1] > 1 and not any(word in item[0].lower() for word in _KEY_POINTS)]
         narrow = [item for item in fitting if item[1] == 1]
         for scores in wide or narrow[:1]:
             groups = {'boxes': ([boxes], 4), 'scores': ([scores[0]], scores[1])}
@@ -367,7 +378,8 @@ def _of_parts(
     width, bins = groups['scores'][1], groups['boxes'][1] // 4
     places = len(columns['boxes']) // len(observed.samples)
     scored = np.concatenate([columns[role].reshape(-1) for role in ('objectness', 'scores') if role in columns])
-    if bins > 1 and (strides is None or is_share(columns['boxes'])):
+    # Fewer bins are a box and key points.
+    if bins > 1 and (bins < min(_BINS) or strides is None or is_share(columns['boxes'])):
         return
     for activation, background in _activations(columns['scores'], is_share(scored)):
         classes = width - (background != 'none')
