@@ -7,6 +7,9 @@ case ${1:-} in -h | --help) usage && exit ;; esac
 [ $# -ge 3 ] || { usage >&2 && exit 2; }
 script=$1 config=$2 gpus=$3
 shift 3
+if [[ ! $gpus =~ ^[1-9][0-9]*$ ]]; then
+    echo "GPUS is '$gpus'; give the number of GPUs (processes) of this machine, such as 2." >&2 && exit 2
+fi
 nodes=${NNODES:-1}
 if [ "$nodes" -gt 1 ]; then
     meeting=(--nnodes="$nodes" --node_rank="${NODE_RANK:?set NODE_RANK to the number of this node, from 0}"

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from miqa.keeping import only_writer
+from miqa.keeping.files import try_folder
 from miqa.taxonomy import check_choice
 
 #: ``none``: this process alone. ``pytorch``: started by torchrun. ``slurm``: started by srun.
@@ -112,6 +113,7 @@ def one_process_per_folder(folder: str | os.PathLike, launcher: str, advice: str
 
     Raises:
         InUse: another run writes there; see :func:`miqa.keeping.only_writer`.
+        OSError, ValueError: nothing can be written there; see :func:`miqa.keeping.try_folder`.
     """
     variable = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}.get(launcher, '')
     if int(os.environ.get(variable, 0)):
@@ -119,6 +121,7 @@ def one_process_per_folder(folder: str | os.PathLike, launcher: str, advice: str
         return
     is_new = not Path(folder).exists()
     try:
+        try_folder(folder)
         with only_writer(folder, advice):
             yield
     except BaseException:

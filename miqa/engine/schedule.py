@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIMIZERS
 from torch import nn
@@ -27,11 +29,12 @@ def warmup_cosine(
         final_lr: rate that the cosine ends at, at most ``lr``.
 
     Raises:
-        ValueError: a length or a rate is not positive.
+        ValueError: a length or a rate is no positive finite number.
     """
-    if min(steps_per_epoch, epochs, lr, warmup_lr, final_lr) <= 0 or warmup_epochs < 0:
+    numbers = steps_per_epoch, epochs, lr, warmup_lr, final_lr, warmup_epochs
+    if not all(map(_is_finite, numbers)) or min(numbers[:-1]) <= 0 or warmup_epochs < 0:
         raise ValueError(
-            f'The schedule needs positive lengths and rates, but has {steps_per_epoch} steps per epoch, '
+            f'The schedule needs positive finite lengths and rates, but has {steps_per_epoch} steps per epoch, '
             f'epochs={epochs}, lr={lr}, warmup_epochs={warmup_epochs}, warmup_lr={warmup_lr}, final_lr={final_lr}.'
         )
     warmup_lr, final_lr = min(warmup_lr, lr), min(final_lr, lr)
@@ -81,10 +84,12 @@ class DecayMatricesOnly:
         """Return the optimiser wrapper of ``model``.
 
         Raises:
-            ValueError: a prefix of ``lr_mult`` fits no trainable parameter.
+            ValueError: a prefix of ``lr_mult`` fits no trainable parameter, or the rate is no number.
         """
         model = getattr(model, 'module', model)
         config = dict(self.optim_wrapper_cfg.pop('optimizer'))
+        if not _is_finite(config['lr']):
+            raise ValueError(f'optim_wrapper.optimizer.lr is {config["lr"]!r}; give a number, such as 1e-4.')
         groups: dict[tuple, dict] = {}
         unused = set(self.lr_mult)
         for name, parameter in model.named_parameters():
@@ -106,3 +111,7 @@ class DecayMatricesOnly:
         wrapper = dict(self.optim_wrapper_cfg)
         wrapper.setdefault('type', 'OptimWrapper')
         return OPTIM_WRAPPERS.build(wrapper, default_args={'optimizer': OPTIMIZERS.build(config)})
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)

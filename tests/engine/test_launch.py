@@ -1,11 +1,13 @@
-"""Which GPUs a run sees."""
+"""Which GPUs a run sees, and what it is started with."""
 
 import os
+import subprocess
+from pathlib import Path
 
 import pytest
 import torch
 
-from miqa.engine.launch import show_only_gpus
+from miqa.engine.launch import one_process_per_folder, show_only_gpus
 
 
 def allocate(monkeypatch, names, count):
@@ -49,3 +51,20 @@ def test_gpus_that_are_not_there_are_an_error(chosen, allocated, sentence, monke
     allocate(monkeypatch, allocated, 0)
     with pytest.raises(ValueError, match=sentence):
         show_only_gpus(chosen)
+
+
+@pytest.mark.parametrize('count', ['x', '0', '-1', '2.5', ''])
+def test_a_number_of_gpus_that_is_none_starts_nothing(count):
+    script = Path(__file__).parents[2] / 'tools' / 'dist_train.sh'
+    done = subprocess.run(['bash', script, 'c.py', count], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, '') and done.stderr.startswith(f"GPUS is '{count}'; give the number")
+
+
+def test_a_file_as_the_folder_of_results_is_an_error_before_anything_is_written(tmp_path):
+    (tmp_path / 'run').write_text('mine')
+    with (
+        pytest.raises(NotADirectoryError, match='run is not a folder, and files are to be written into one'),
+        one_process_per_folder(tmp_path / 'run', 'none', 'name another'),
+    ):
+        pytest.fail('It began.')
+    assert (tmp_path / 'run').read_text() == 'mine'

@@ -56,9 +56,10 @@ def test_without_warm_up_the_first_step_is_at_the_full_rate_and_a_single_epoch_k
     assert max(found) == found[10] == pytest.approx(1e-4)
 
 
-@pytest.mark.parametrize('change', [{'epochs': 0}, {'lr': -1.0}, {'final_lr': 0.0}, {'warmup_epochs': -1}])
+@pytest.mark.parametrize('change', [{'epochs': 0}, {'lr': -1.0}, {'final_lr': 0.0}, {'warmup_epochs': -1},
+                                    {'lr': float('inf')}, {'lr': 'fast'}, {'epochs': float('nan')}])  # fmt: skip
 def test_an_impossible_schedule_raises(change):
-    refused(ValueError, 'positive lengths and rates', warmup_cosine, 10, **{**RECIPE, **change})
+    refused(ValueError, 'positive finite lengths and rates', warmup_cosine, 10, **{**RECIPE, **change})
 
 
 class Small(nn.Module):
