@@ -24,7 +24,12 @@ DETECTORS = {
     'fasterrcnn_mobilenet_v3_large_fpn': RCNN,
     'fasterrcnn_resnet50_fpn': RCNN,
     'fasterrcnn_resnet50_fpn_v2': RCNN,
-    'keypointrcnn_resnet50_fpn': {**RCNN, 'rpn_post_nms_top_n_test': 30, 'box_detections_per_img': 8},
+    'keypointrcnn_resnet50_fpn': {
+        **RCNN,
+        'rpn_post_nms_top_n_test': 30,
+        'box_score_thresh': 0.05,
+        'box_detections_per_img': 8,
+    },
     'maskrcnn_resnet50_fpn': {**RCNN, 'box_detections_per_img': 8},
     'maskrcnn_resnet50_fpn_v2': {**RCNN, 'box_detections_per_img': 8},
     'fcos_resnet50_fpn': {**SMALL, 'score_thresh': 0.005},
