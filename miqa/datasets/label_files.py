@@ -119,7 +119,7 @@ def _read_tables(paths: Sequence[str], sources: Sequence[str], name_column: str,
         wrong = np.flatnonzero(~((numbers >= 0) & (numbers <= 1)))
         if wrong.size:
             value = numbers[wrong[0]]
-            problem = 'missing or NaN' if np.isnan(value) else f'{value}, outside [0, 1]'
+            problem = 'missing or NaN' if np.isnan(value) else f'{value}'.removesuffix('.0') + ', outside [0, 1]'
             raise DatabaseError(f'{column} in {where(wrong[0])} is {problem} ({wrong.size} such values in all).')
     names, version = _versions(table['name'].combine_chunks(), source, sources, counts, where)
     key = source * len(_TAILS) + version

@@ -46,7 +46,7 @@ def test_a_model_is_an_object_wherever_it_may_be_a_name(weights):
 def test_options_for_an_object_that_cannot_take_them_are_refused(weights):
     model = MIQAModel(weights)
     refused(ValueError, 'precision cannot be changed for a loaded model', MIQAModel, model, precision='bf16')
-    refused(ValueError, 'task, thresholds: settled', VideoMIQA, model, task='det', thresholds=(0.9, 0.1))
+    refused(ValueError, 'task, thresholds: unknown, or cannot be', VideoMIQA, model, task='det', thresholds=(0.9, 0.1))
     refused(TypeError, 'not a int', RealTimeIQA, 7)
 
 
