@@ -113,7 +113,7 @@ def one_process_per_folder(folder: str | os.PathLike, launcher: str, advice: str
 
     Raises:
         InUse: another run writes there; see :func:`miqa.keeping.only_writer`.
-        OSError, ValueError: nothing can be written there; see :func:`miqa.keeping.try_folder`.
+        OSError, ValueError: nothing can be written there; see :func:`miqa.keeping.files.try_folder`.
     """
     variable = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}.get(launcher, '')
     if int(os.environ.get(variable, 0)):
