@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIMIZERS
@@ -114,4 +115,4 @@ class DecayMatricesOnly:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return isinstance(value, Real) and math.isfinite(value)

@@ -69,7 +69,7 @@ def single_heads(observed: Observed) -> list[Reading]:
 
 def _is_text(table: np.ndarray) -> bool:
     """Return True for probabilities that sum to 1 at each step, as readers of text give them: no box among them."""
-    return table.min() >= 0 and any(np.abs(table.sum(axis) - 1).max() < 1e-2 for axis in (0, 1))
+    return table.size > 0 and table.min() >= 0 and any(np.abs(table.sum(axis) - 1).max() < 1e-2 for axis in (0, 1))
 
 
 def _matrices(observed: Observed) -> Iterator[_Values]:
