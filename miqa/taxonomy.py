@@ -259,7 +259,7 @@ def check_choice(value, allowed, name: str):
     raise ValueError(f'Unknown {name} {value!r}.{hint} Choose one of: {", ".join(map(str, allowed))}.')
 
 
-def check_number(name: str, value: object, least: int = 1) -> None:
+def check_whole_number(name: str, value: object, least: int = 1) -> None:
     """Raise a ValueError unless a value is a whole number of at least ``least``."""
     if not isinstance(value, Integral) or value < least:
         raise ValueError(f'{name} must be at least {least} and a whole number, not {value!r}.')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import functools
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -151,4 +152,5 @@ def may_be_called(path: str | Path, below: str, called: str) -> bool:
     if len(ends[1]) == length or len(ends[1]) > len(parents):
         return True
     other = parents[len(ends[1]) - 1] / called
-    return not other.is_file() or filecmp.cmp(other, path, shallow=False)
+    # Path.is_file raises for names that no file can have.
+    return not os.path.isfile(other) or filecmp.cmp(other, path, shallow=False)  # noqa: PTH113

@@ -14,7 +14,7 @@ from miqa.errors import CheckpointError
 from miqa.keeping import sha256_of_file
 from miqa.keeping.files import state_of_file
 from miqa.pictures.value_range import ValueRange
-from miqa.taxonomy import check_number
+from miqa.taxonomy import check_whole_number
 
 from .assessment import Assessment
 from .diagnosis import Diagnosis
@@ -172,8 +172,8 @@ class MIQAModel(ModelFiles):
     ) -> None:
         if batch_size is None:
             batch_size = runtime.usual_batch
-        check_number('batch_size', batch_size)
-        check_number('workers', 0 if workers is None else workers, 0)
+        check_whole_number('batch_size', batch_size)
+        check_whole_number('workers', 0 if workers is None else workers, 0)
         self.spec, self.runtime, self.source = spec, runtime, source
         self._identity: str | None = None
         self._files = {file: state_of_file(file) for file in files_of(Path(source)) if file.is_file()}

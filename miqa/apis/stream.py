@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from miqa.running.cores import usable_cores
-from miqa.taxonomy import check_number
+from miqa.taxonomy import check_whole_number
 
 from .inputs import Picture, picture_name
 
@@ -104,8 +104,8 @@ def prepared_batches(
         Lists with at most ``batch_size`` prepared pictures, and beside them those that failed.
     """
     workers = default_workers() if workers is None else workers
-    check_number('batch_size', batch_size)
-    check_number('workers', workers, 0)
+    check_whole_number('batch_size', batch_size)
+    check_whole_number('workers', workers, 0)
 
     def attempt(picture: Picture, name: str) -> Prepared[Pixels]:
         try:

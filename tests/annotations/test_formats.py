@@ -420,7 +420,10 @@ def test_a_name_with_a_folder_is_no_picture_of_another_folder(tmp_path, inner, n
     request = Request(write(tmp_path / 'elsewhere' / name, text), [picture(folder, f'{inner}1.png')], folder)
     read = format_of(request.path, folder, 'det').read
     if not inner:
-        read(request)  # What the folder was called elsewhere counts only where another picture is of that name.
+        # What the folder was called elsewhere counts only where another picture is of that name, as none can be here.
+        for elsewhere in ('d' * 300, 'day'):
+            write(request.path, text.replace('day', elsewhere))
+            read(request)
         picture(tmp_path / 'day', '1.png', (20, 10))
     with pytest.raises(ValueError, match=r'no picture .day/1\.png|day/1\.png, in another folder|None of the 2 images'):
         read(request)

@@ -121,7 +121,7 @@ def check_called(called: str, picture: Picture, pictures: Sequence[Picture], whe
     """
     called = called.replace('\\', '/')
     other_file = Path(str(where)).parent / called
-    if other_file.is_file() and not filecmp.cmp(other_file, picture.path, shallow=False):
+    if os.path.isfile(other_file) and not filecmp.cmp(other_file, picture.path, shallow=False):  # noqa: PTH113
         raise ValueError(f'{where} is of {other_file}, which is not the picture {picture.name}: correct one of them.')
     stem = plain(PurePosixPath(called).stem)
     if stem and stem != plain(picture.stem) and (

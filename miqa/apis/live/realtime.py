@@ -25,7 +25,7 @@ from miqa.apis.scoring import (
     scorer_line,
     scorer_thresholds,
 )
-from miqa.taxonomy import check_number
+from miqa.taxonomy import check_whole_number
 
 from .camera import CameraLost, LatestFrame, open_source
 from .window import Window, why_no_window
@@ -98,7 +98,7 @@ class RealTimeIQA:
         gate: Gate | str | os.PathLike | None = None,
         **options,
     ):
-        check_number('smoothing', smoothing)
+        check_whole_number('smoothing', smoothing)
         if alert_below is not None and math.isnan(alert_below):
             raise ValueError('alert_below must be a number, not nan: no score is below that.')
         if on_alert is not None and alert_below is None:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from miqa.apis.quality import quality_of
 from miqa.apis.scoring import Scorer, describe_scorer, diagnose_images, load_scorer, scorer_thresholds
 from miqa.outside.names import printable, write_name
-from miqa.taxonomy import check_number, counted
+from miqa.taxonomy import check_whole_number, counted
 
 from .reading import Frame, UnreadableVideo, VideoReader, count_frames, open_video
 from .sampling import Sampling
@@ -57,7 +57,7 @@ class VideoMIQA:
         every: int = 1,
         **options,
     ):
-        check_number('batch_size', batch_size)
+        check_whole_number('batch_size', batch_size)
         self.sampling = Sampling(sampling, num_frames, fps, every)
         self.batch_size = batch_size
         if model is None or isinstance(model, (str, os.PathLike)):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from miqa.taxonomy import check_number
+from miqa.taxonomy import check_whole_number
 
 #: Ways to choose frames. ``keyframes`` takes the frames that the video codec stored whole, and needs PyAV.
 STRATEGIES = ('uniform', 'fps', 'every', 'keyframes')
@@ -38,7 +38,7 @@ class Sampling:
         if self.strategy not in STRATEGIES:
             raise ValueError(f'There is no sampling {self.strategy!r}; choose one of {", ".join(STRATEGIES)}.')
         for name in ('num_frames', 'every'):
-            check_number(name, getattr(self, name))
+            check_whole_number(name, getattr(self, name))
         if not (math.isfinite(self.fps) and self.fps > 0):
             raise ValueError(f'The sampling rate must be a positive number of frames per second, not {self.fps}.')
 
