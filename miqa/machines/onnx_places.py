@@ -32,6 +32,7 @@ CELL_FORMATS = BOX_FORMATS[4:]  # Formats whose values mean nothing without the 
 CELL_POINTS = ('corner', 'middle', 'pixel')
 
 STRIDES = (4, 8, 16, 32, 64, 128)  # Strides that heads have
+COARSEST = 32  # The finest grid of a detector has at most this stride
 
 _MOST_LOG = 13.0  # Logarithms of sizes above this one are no boxes (8 times a grid of 2**10 cells); keeps exp() finite
 
@@ -39,10 +40,10 @@ _MOST_LOG = 13.0  # Logarithms of sizes above this one are no boxes (8 times a g
 def grid_strides(places: int, size: tuple[int, int]) -> tuple[int, ...] | None:
     """Return the strides of the grids that together have ``places`` cells in an input of (height, width), or None.
 
-    Neighbouring strides alone are thought of, each twice the one before; several answers are not possible, as the
-    finest grid has three quarters of all cells.
+    Neighbouring strides alone are considered, each twice the one before and the finest at most 32; several answers are
+    not possible, as the finest grid has three quarters of all cells.
     """
-    for first in range(len(STRIDES)):
+    for first in range(STRIDES.index(COARSEST) + 1):
         for last in range(first + 1, len(STRIDES) + 1):
             strides = STRIDES[first:last]
             if sum(math.prod(_cells(size, stride)) for stride in strides) == places:

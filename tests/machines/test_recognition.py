@@ -65,6 +65,11 @@ def families():
     one = np.ones(len(scores), np.float32)
     logits, query_boxes = queries(1)
     plain_logits, _ = queries(0)
+    rng = np.random.default_rng(2)
+    hidden, coefficients = rng.normal(0, 1, (1, 20, 32)).astype(np.float32), rng.normal(0, 1, (len(scores), 32))
+    prototypes = rng.normal(0, 1, (1, 32, SIZE[0] // 4, SIZE[1] // 4)).astype(np.float32)
+    points = rng.uniform(2, 90, (len(scores), 51))
+    points[:, 2::3] = rng.uniform(0, 1, (len(scores), 17))
     levels = [np.concatenate([d, s], 1) for d, s in [(distributions(16), scores)]][0]
     return {
         'v8': {'a': joined(cxcywh, scores).transpose(0, 2, 1)},
@@ -120,6 +125,12 @@ def families():
             'detection_classes': LABELS[None].astype(np.float32), 'num_detections': np.array([4.0], np.float32),
         },
         'detr': {'logits': logits, 'pred_boxes': query_boxes},
+        'detr with hidden states': {'last_hidden_state': hidden, 'pred_boxes': query_boxes, 'logits': logits},
+        'rt-detr with points': {'reference_points': query_boxes[:, ::-1], 'pred_boxes': query_boxes, 'x': plain_logits},
+        'v8 pose': {'a': joined(cxcywh, scores, points).transpose(0, 2, 1)},
+        'v8 masks': {'a': joined(cxcywh, scores, coefficients).transpose(0, 2, 1), 'b': prototypes},
+        'end to end pose': {'a': rows(*sides, SCORES, LABELS, *points[:4].T)},
+        'end to end masks': {'a': rows(*sides, SCORES, LABELS, *coefficients[:4].T), 'b': prototypes},
         'rt-detr': {'u': plain_logits, 'v': query_boxes},
         'rt-detr in one': {'a': np.concatenate([query_boxes, 1 / (1 + np.exp(-plain_logits))], 2)},
     }  # fmt: skip
@@ -222,7 +233,7 @@ def test_a_missing_file_is_said_before_anything_is_asked(tmp_path):
 
 def test_outputs_of_no_known_kind_are_one_question(tmp_path):
     path = write(tmp_path / 'net.onnx', {'a': np.zeros((1, 7, 13), np.float32)})
-    with pytest.raises(UnclearLayout, match=r'a \(1, 7, 13\). Which layout is it\? --machine-options layout='):
+    with pytest.raises(UnclearLayout, match=r'a \(1, 7, 13\).*Which layout is it\? --machine-options layout='):
         machine_from_file(path, 'det')
     rng = np.random.default_rng(0)
     scores, boxes = anchors()
@@ -238,6 +249,15 @@ def test_outputs_of_no_known_kind_are_one_question(tmp_path):
         'key points, which are no scores': {'loc': boxes[None], 'landms': np.tile(scores, 2)[None]},
         'text, a softmax at each step': {'a': steps / steps.sum(2, keepdims=True)},
     }  # fmt: skip
+    heads = [np.concatenate([rng.normal(0, 1, (1, 3, 96 // s, 128 // s, 4)),
+                             rng.normal(-6, 1, (1, 3, 96 // s, 128 // s, 81))], 4) for s in (8, 16, 32)]  # fmt: skip
+    for raw in (heads, [head.transpose(0, 1, 4, 2, 3).reshape(1, 255, *head.shape[2:4]) for head in heads]):
+        path = write(tmp_path / 'net.onnx', {f'o{i}': head.astype(np.float32) for i, head in enumerate(raw)})
+        with pytest.raises(UnclearLayout, match='3 anchors in each cell.*Export the network with its decoding inside'):
+            machine_from_file(path, 'det')
+    whole = rng.uniform(0, 1, (1, 1, *SIZE)).astype(np.float32)
+    with pytest.raises(UnclearLayout, match='--task seg'):
+        machine_from_file(write(tmp_path / 'net.onnx', {'a': whole}), 'det')
     for outputs in unread.values():
         with pytest.raises(UnclearLayout, match='relative to anchors'):
             machine_from_file(write(tmp_path / 'net.onnx', outputs), 'det')

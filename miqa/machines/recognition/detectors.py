@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .finished import finished_rows, tensorflow_names, triples
 from .heads import part_heads, single_heads
-from .readings import Observed, Reading, UnclearLayout
+from .readings import Observed, Reading, UnclearLayout, has_word
 
 _MOST_READINGS = 6  # More readings than these are not tried on pictures
 
@@ -21,9 +21,48 @@ def detector_readings(observed: Observed) -> list[Reading]:
             return readings[:_MOST_READINGS]
     classes = '' if observed.classes is None else f' of {observed.classes} classes'
     raise UnclearLayout(
-        f'{observed.network.file}: no known detector{classes} has these outputs: {observed.shapes()}. Which layout is '
-        'it? --machine-options layout=yolo, places, detr, boxes_scores_labels or rows; a config with the names of the '
-        'outputs says more, see docs/your_own_models.md. Another number of classes? --classes FILE. '
-        'Boxes relative to anchors (RetinaNet, BlazeFace): export the network with its decoding inside. '
-        'Instance or semantic segmenter, or classifier? --task.'
+        f'{observed.network.file}: no known detector{classes} has these outputs: {observed.shapes()}. '
+        f'{_what_it_may_be(observed)} Read are: YOLOv5 to YOLO26 with their boxes decoded (1, 4 + classes, places) or '
+        'finished (1, 300, 6), YOLOX, NanoDet, FastestDet, boxes with the scores of every class, DETR and RT-DETR '
+        '(logits and boxes), and finished boxes with scores and labels. Which layout is it? --machine-options '
+        'layout=yolo, places, detr, boxes_scores_labels or rows; a config with the names of the outputs says more, see '
+        'docs/your_own_models.md. Another number of classes? --classes FILE. Instance or semantic segmenter, or '
+        'classifier? --task.'
+    )
+
+
+def _what_it_may_be(observed: Observed) -> str:
+    """Return sentences about outputs that are not read: what they look like and which export helps."""
+    shapes = [list(observed.samples[0][name].shape) for name in observed.names]
+    maps = [shape for shape in shapes if len(shape) >= 4]
+    several = [anchors for anchors in (3, 5) if all(_of_anchors(shape, anchors) for shape in maps)]
+    if maps and several and len(maps) == len(shapes):
+        return (
+            f'They look like raw heads of YOLOv2 to v7, {several[0]} anchors in each cell, whose sizes the file does '
+            'not tell. Export the network with its decoding inside: YOLOv5 "export.py --include onnx" without --train, '
+            'YOLOv7 "export.py --grid", Darknet by a converter that decodes.'
+        )
+    widths = [shape[-1] for shape in shapes]
+    named = any(has_word(name, 'loc', 'box', 'reg') for name in observed.names)
+    has_boxes = named or any(width in (4, 8, 14, 16, 18) for width in widths)
+    if has_boxes and len(shapes) > 1:
+        return (
+            'They look like boxes relative to anchors, which the file does not tell (SSD, RetinaNet, RetinaFace, '
+            'BlazeFace, SCRFD). Export the network with its decoding inside, after the anchors are applied and best '
+            'after the suppression.'
+        )
+    if any(shape[-2:] == list(observed.size) for shape in maps):
+        return 'They look like a map with numbers for each pixel: is it a segmenter? --task seg.'
+    return 'Boxes relative to anchors: export the network with its decoding inside.'
+
+
+def _of_anchors(shape: list[int], anchors: int) -> bool:
+    """Return True if a shape is that of a square or wide grid with several anchors in each cell."""
+    if len(shape) == 5:
+        return shape[1] == anchors and shape[-1] > 5
+    cells = [shape[1:3], shape[2:]]
+    channels = [shape[3], shape[1]]
+    return any(
+        width % anchors == 0 and width > 5 * anchors and max(grid) < 4 * min(grid)
+        for grid, width in zip(cells, channels, strict=True)
     )

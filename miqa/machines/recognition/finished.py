@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .conventions import CONVENTIONS, Convention
+from .heads import is_prototype
 from .readings import Observed, Reading, box_unit, corner_share, has_word, is_share, is_whole
 
 #: Orders of columns of finished rows, and whose they are.
@@ -118,17 +119,17 @@ def finished_rows(observed: Observed) -> list[Reading]:
     """Read one output (N, 6) or (N, 7) whose rows are detections."""
     readings = []
     for name in observed.names:
-        tables = [table for table in observed.tables(name) if table.shape[1] in (6, 7)]
+        unread = _unread_columns(name, observed)
+        tables = [table for table in observed.tables(name) if table.shape[1] - unread in (6, 7)]
         if not tables or len(tables) < len(observed.samples) or max(map(len, tables)) > _MOST_ROWS:
             continue
         table = np.concatenate(tables)
         for order, words in _ROWS:
             columns = [part for name_ in order for part in (_SIDES if name_ == 'box' else (name_,))]
-            if len(columns) == table.shape[1] and (rows := _fitting(table, columns)) is not None:
+            if len(columns) == table.shape[1] - unread and (rows := _fitting(table, columns)) is not None:
                 unit = box_unit(rows, observed)
-                options: dict[str, object] = {
-                    'columns': tuple('unread' if column == 'batch' else column for column in columns)
-                }
+                columns = ['unread' if column == 'batch' else column for column in columns]
+                options: dict[str, object] = {'columns': (*columns, *['unread'] * unread)}
                 options |= {'coordinates': unit}
                 if corner_share(rows) < 0.95:
                     options |= {'box_format': 'cxcywh'}
@@ -136,6 +137,15 @@ def finished_rows(observed: Observed) -> list[Reading]:
                 readings.append(Reading('rows', f'finished rows: {words}', convention, options, {'rows': name}))
                 break
     return readings
+
+
+def _unread_columns(name: str, observed: Observed) -> int:
+    """Return how many columns follow a detection: its key points, or the coefficients of its mask."""
+    width = observed.samples[0][name].shape[-1] if observed.samples[0][name].ndim else 0
+    if any(is_prototype(other, observed) for other in observed.names):
+        return 32
+    points = (width - 6) // 3
+    return observed.metadata.key_points or (3 * points if width == 6 + 3 * points and 4 <= points <= 133 else 0)
 
 
 def _fitting(table: np.ndarray, columns: Sequence[str]) -> np.ndarray | None:

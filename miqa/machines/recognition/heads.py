@@ -13,6 +13,7 @@ import torch
 from miqa.machines.onnx_layouts import LayoutOptions, parts_of
 from miqa.machines.onnx_places import (
     CELL_FORMATS,
+    COARSEST,
     STRIDES,
     cell_corners,
     class_scores,
@@ -22,13 +23,13 @@ from miqa.machines.onnx_places import (
 )
 
 from .conventions import CONVENTIONS
-from .readings import Observed, Reading, box_unit, corner_share, is_share
+from .readings import Observed, Reading, box_unit, corner_share, has_word, is_share
 
 _BINS = (16, 8, 17)  # Bins of a distance: YOLOv8 to 12 have 16, NanoDet 8, YOLOv6 and PP-YOLOE 17, GFL and YOLO-NAS 17
 _MOST_QUERIES = 1000  # More queries no transformer has; more places need suppression
 _COCO = 80
-_KEY_POINTS = ('landm', 'kps', 'keyp')  # What outputs are called that are no scores
-_COARSEST = 32  # The finest grid of a detector has at most this stride
+_UNREAD = ('landm', 'kps', 'keyp', 'hidden', 'embed', 'reference')  # What outputs are called that are no scores
+_SCORES = ('logit', 'score', 'prob', 'conf', 'cls', 'class')  # What outputs of scores are called
 
 #: What stands where in the values of a place, and as which kind of box; the first that can be is the usual one.
 _PARTS = {
@@ -38,6 +39,7 @@ _PARTS = {
     'scores_first': ('scores', 'boxes'),
 }
 _BEST = 40  # The best places of each sample, by which boxes are judged
+_ALIKE = 0.8  # Columns of different anchors correlate at least so much
 _BOTH = 0.7  # A head of objectness has this share of its best places with a good class as well
 
 
@@ -56,7 +58,7 @@ def single_heads(observed: Observed) -> list[Reading]:
     readings: list[Reading] = []
     fitting_grids = False
     for values in _matrices(observed):
-        if all(map(_is_text, values.tables)):
+        if all(map(_is_text, values.tables)) or _repeats(values.tables):
             continue
         readings += _of_values(values, observed)
         fitting_grids |= values.strides is not None
@@ -72,8 +74,19 @@ def _is_text(table: np.ndarray) -> bool:
     return table.size > 0 and table.min() >= 0 and any(np.abs(table.sum(axis) - 1).max() < 1e-2 for axis in (0, 1))
 
 
+def _repeats(tables: Sequence[np.ndarray]) -> bool:
+    """Return True where three or five anchors share the values of a place: the means of their columns are alike."""
+    means = np.concatenate(tables).mean(0)
+    for anchors in (3, 5):
+        if len(means) % anchors == 0 and len(means) > 5 * anchors:
+            columns = means.reshape(anchors, -1)
+            if (np.ptp(columns, 1) > 0).all() and np.corrcoef(columns).min() > _ALIKE:
+                return True
+    return False
+
+
 def _matrices(observed: Observed) -> Iterator[_Values]:
-    names = [name for name in observed.names if not _is_prototype(name, observed)]
+    names = [name for name in observed.names if not is_prototype(name, observed)]
     if len(names) > 1:
         levels = _levels(names, observed)
         if levels and len({width for _, _, width in levels}) == 1 and len({s for s, _, _ in levels}) == len(levels):
@@ -88,6 +101,8 @@ def _matrices(observed: Observed) -> Iterator[_Values]:
             yield _Values(tables, [name for _, name, _ in ordered], tuple(s for s, _, _ in ordered), last, False)
         return
     shape = [side for side in observed.samples[0][names[0]].shape if side != 1]
+    if any(list(shape) == [side // stride for side in observed.size] for stride in (1, 2, 4)):
+        return  # one number for each pixel: a map, no matrix
     if len(shape) == 3:
         for width, grid, first in ((shape[0], shape[1:], True), (shape[-1], shape[:-1], False)):
             stride = _stride_of(grid, observed.size)
@@ -148,7 +163,7 @@ def _levels(names: Sequence[str], observed: Observed) -> list[tuple[int, str, in
     # The finest grid of a detector is fine, and each next one half of it; else another number was taken for cells.
     strides = sorted({stride for stride, _, _ in levels})
     halving = all(coarse == 2 * fine for fine, coarse in itertools.pairwise(strides))
-    return levels if strides and strides[0] <= _COARSEST and halving else []
+    return levels if strides and strides[0] <= COARSEST and halving else []
 
 
 def _values_last(names: Sequence[str], observed: Observed) -> dict[str, bool]:
@@ -162,7 +177,7 @@ def _values_last(names: Sequence[str], observed: Observed) -> dict[str, bool]:
     return {'values_first': False} if any(last and not first for first, last in maps) else {}
 
 
-def _is_prototype(name: str, observed: Observed) -> bool:
+def is_prototype(name: str, observed: Observed) -> bool:
     """Return True for prototypes of masks, (1, 32, h, w) at a quarter of the input."""
     shape = observed.samples[0][name].shape
     return (
@@ -179,8 +194,8 @@ def _of_values(values: _Values, observed: Observed) -> Iterator[Reading]:
     width = values.tables[0].shape[1]
     everything = np.concatenate(values.tables)
     shares = [is_share(everything[:, column]) for column in range(width)]
-    unread = observed.metadata.key_points
-    prototypes = any(_is_prototype(name, observed) for name in observed.names)
+    unread = observed.metadata.key_points or _key_points(shares)
+    prototypes = any(is_prototype(name, observed) for name in observed.names)
     unread += 32 if prototypes else 0
     layouts: list[tuple[str, int, str]] = [('boxes', 1, 'boxes'), ('boxes_objectness', 1, 'boxes')]
     if len(values.names) > 1 or len(values.strides or ()) == 1:
@@ -216,6 +231,14 @@ def _of_values(values: _Values, observed: Observed) -> Iterator[Reading]:
             **({'unread': unread} if unread else {}),
         }
         yield from _with_boxes(values, observed, base, at, kind, classes, everything)
+
+
+def _key_points(shares: Sequence[bool]) -> int:
+    """Return how many columns at the end are key points: x, y in pixels and a visibility each, at least four."""
+    count = 0
+    while len(shares) - 3 * (count + 1) >= 5 and list(shares)[::-1][3 * count : 3 * count + 3] == [True, False, False]:
+        count += 1
+    return 3 * count if count >= 4 else 0
 
 
 def _lower(everything: np.ndarray, at: Mapping[str, slice]) -> bool:
@@ -278,7 +301,7 @@ def _with_boxes(
 
 def part_heads(observed: Observed) -> list[Reading]:
     """Read heads whose boxes, scores and perhaps objectness are outputs of their own, one each or one a grid each."""
-    names = [name for name in observed.names if not _is_prototype(name, observed)]
+    names = [name for name in observed.names if not is_prototype(name, observed)]
     if len(names) < 2:
         return []
     readings: list[Reading] = []
@@ -342,9 +365,9 @@ def _pairs(
 ) -> Iterator[tuple[dict[str, tuple[list[str], int]], tuple[int, ...] | None]]:
     """Yield pairs of boxes (A, 4) and scores (A, K) in two outputs, either axis first."""
     shapes = {name: [side for side in observed.samples[0][name].shape if side != 1] for name in names}
-    for boxes in names:
-        if len(shapes[boxes]) != 2 or 4 not in shapes[boxes]:
-            continue
+    tables = [name for name in names if len(shapes[name]) == 2 and 4 in shapes[name]]
+    # Reference points and hidden states of transformers have the shapes of boxes and scores, too.
+    for boxes in [name for name in tables if has_word(name, 'box')] or tables:
         count = shapes[boxes][0] if shapes[boxes][1] == 4 else shapes[boxes][1]
         fitting = [
             (name, math.prod(shapes[name]) // count)
@@ -352,7 +375,10 @@ def _pairs(
             if name != boxes and len(shapes[name]) in (1, 2) and count in shapes[name]
         ]
         strides = grid_strides(count, observed.size)
-        wide = [item for item in fitting if item[1] > 1 and not any(word in item[0].lower() for word in _KEY_POINTS)]
+        # By chance, queries are as many as the cells of one grid.
+        strides = None if strides is not None and len(strides) == 1 and count <= _MOST_QUERIES else strides
+        wide = [item for item in fitting if item[1] > 1 and not has_word(item[0], *_UNREAD)]
+        wide = [item for item in wide if has_word(item[0], *_SCORES)] or wide
         narrow = [item for item in fitting if item[1] == 1]
         for scores in wide or narrow[:1]:
             groups = {'boxes': ([boxes], 4), 'scores': ([scores[0]], scores[1])}
@@ -378,8 +404,8 @@ def _of_parts(
     width, bins = groups['scores'][1], groups['boxes'][1] // 4
     places = len(columns['boxes']) // len(observed.samples)
     scored = np.concatenate([columns[role].reshape(-1) for role in ('objectness', 'scores') if role in columns])
-    # Fewer bins are a box and key points.
-    if bins > 1 and (bins < min(_BINS) or strides is None or is_share(columns['boxes'])):
+    # Other numbers of bins are a box and key points, or boxes of several anchors.
+    if bins > 1 and (bins not in _BINS or strides is None or is_share(columns['boxes'])):
         return
     for activation, background in _activations(columns['scores'], is_share(scored)):
         classes = width - (background != 'none')
@@ -446,7 +472,7 @@ def _activations(scores: np.ndarray, finished: bool) -> list[tuple[str, str]]:
     # Softmax with a class for no object: that one wins almost everywhere. By a sigmoid, nothing is likely there.
     quiet = float((scores.max(1) < 0).mean())
     if scores.shape[1] > 1 and often[background] > 0.6 and quiet < 0.6:
-        return [('softmax', background), ('sigmoid', 'none')]
+        return [('softmax', background)]
     if scores.shape[1] > 1 and often[background] > 0.6:
         return [('sigmoid', 'none'), ('softmax', background)]
     return [('sigmoid', 'none')]

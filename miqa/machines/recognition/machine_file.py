@@ -38,6 +38,8 @@ _SAMPLES = 3  # Pictures whose outputs are inspected first
 _NAMES_AGREE = 0.5  # Share of the agreement without names that names must reach to be those of the classes
 #: A detector that was read well finds something with annotated objects: a lower recall gives a warning.
 _LEAST_AGREEMENT = 0.02
+#: The same without annotations: less than one object a picture, found with a score of 0.22 in it and in its mirror.
+_LEAST_CONSISTENCY = 0.005
 
 
 @dataclass
@@ -412,6 +414,10 @@ def _say(recognised, network, metadata, chosen, readings, size, known, trials: T
         recognised.certain = False
         say(f'Pictures: {chosen.convention.words(size)}. A guess: without annotations, the convention whose boxes are '
             f'surest in {tried} pictures and their mirror images alike.')  # fmt: skip
+        if evidence.value() < _LEAST_CONSISTENCY:
+            say(f'WARNING: almost nothing is found in {tried} pictures and their mirror images alike. Do they show '
+                'what it was trained on? If so, its layout or preprocessing is another: give annotations, or correct '
+                'its config.')  # fmt: skip
     if not known and chosen.convention.resize != 'kept':
         recognised.certain = False
         say(f'The file takes pictures of any size; {size[1]}x{size[0]} is a guess: --machine-options '
