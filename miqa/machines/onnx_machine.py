@@ -247,7 +247,8 @@ class OnnxMachine(Machine):
 
     def _map(self, output: np.ndarray, place: Placement) -> np.ndarray:
         """Return the class of each pixel of the image, (H, W), from logits or from classes of pixels of the input."""
-        if output.dtype.kind in 'iu':
+        one = output.ndim == 3 or (output.ndim == 4 and output.shape[1] == 1)
+        if output.dtype.kind in 'iu' or (one and np.isfinite(output).all() and (np.rint(output) == output).all()):
             labels = torch.from_numpy(output.reshape(-1, *output.shape[-2:]).astype(np.float32))
             if len(labels) == 1:
                 return place.maps_to_image(labels, 'nearest-exact')[0].numpy().astype(np.int64)

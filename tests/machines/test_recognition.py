@@ -266,3 +266,22 @@ def test_outputs_of_no_known_kind_are_one_question(tmp_path):
     foreign = TrialPicture(image, BOXES, ['tree', 'sky', 'sea', 'sand'])
     with pytest.raises(UnclearLayout, match='4 classes apart and does not name them.*--classes FILE'):
         machine_from_file(path, 'det', [foreign], categories=['sand', 'sea', 'sky', 'tree'])
+
+
+def test_of_a_segmenter_the_output_that_is_a_map_of_classes_is_read_or_it_is_refused_at_once(tmp_path):
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 1, (1, 5, 96, 128)).astype(np.float32)
+    coarse, best = scores[..., ::4, ::4], scores.argmax(1)
+    image = np.zeros((*SIZE, 3), np.uint8)
+    cases = ({'o': scores}, {'aux': -scores, 'o': scores}, {'a': -coarse, 'o': scores},
+             {'v': scores[:, :, 0, 0], 'o': scores}, {'o': best.astype(np.float32)}, {'o': best[:, None]})  # fmt: skip
+    for outputs in cases:
+        found = machine_from_file(write(tmp_path / 'net.onnx', outputs), 'seg')
+        (answer,) = build_machine(found.config).predict([image])
+        np.testing.assert_array_equal(answer.labels, best[0])
+    for outputs, message in (
+        ({'o': scores[:, :1]}, 'one channel'), ({'a': scores, 'b': -scores}, 'Which one'),
+        (FAMILIES['v8'], '--task det'),
+    ):  # fmt: skip
+        with pytest.raises(UnclearLayout, match=message):
+            machine_from_file(write(tmp_path / 'net.onnx', outputs), 'seg')

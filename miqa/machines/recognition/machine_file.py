@@ -28,6 +28,7 @@ from .file_metadata import FileMetadata, metadata_of
 from .input_sizes import best_size, input_sizes, size_of_places
 from .options import FILE_OPTIONS
 from .readings import Observed, Reading, UnclearLayout
+from .segmenters import map_of_classes
 from .trials import ROUNDS, Candidate, TrialPicture, Trials
 
 #: Endings of files of networks -> type of the machine.
@@ -464,7 +465,11 @@ def _segmenter(network, metadata, task, pictures, classes, categories, settings,
     convention = replace(CONVENTIONS['detr'], **{key: settings[key] for key in ('values', 'channels', 'resize')
                                                  if key in settings})  # fmt: skip
     names = _names_for(classes, metadata)
-    config = convention.arguments(sizes[0], network.input.type is np.uint8)
+    observed = _observed_at(sizes, network, metadata, pictures, names)
+    output, words = map_of_classes(observed)
+    config = convention.arguments(observed.size, network.input.type is np.uint8)
+    config |= {} if output == network.output_names[0] else {'logits_name': output}
     config |= {} if names is None else {'classes': list(names)}
-    note = f'{network.file.name}: a map of classes. Pictures: {convention.words(sizes[0])}. A guess, the usual way.'
+    pictures_so = f'Pictures: {convention.words(observed.size)}. A guess, the usual way.'
+    note = f'{network.file.name}: output {output}, {words}. {pictures_so}'
     return RecognisedMachine(config, [note], False)
