@@ -54,7 +54,7 @@ class OnnxMachine(Machine):
             allows it). Default: what the file says, else 224.
         mean: normalisation per channel, on values in [0, 1]. Default: ImageNet's; none for ``yolo``, nor for uint8.
         std: the same.
-        outputs: cls: ``logits`` or ``probabilities``.
+        outputs: cls: ``logits``, ``probabilities``, or ``scores`` of a sigmoid, which are divided by their sum.
         layout: det, ins: see above.
         resize: ``stretch``; ``letterbox`` or ``corner``, which keep proportions and fill up with grey, with the picture
             in the middle or at the top left; or ``crop``, the middle of the picture.
@@ -112,7 +112,7 @@ class OnnxMachine(Machine):
         layout_options: dict | None = None,
     ):
         check_choice(task, DATABASE_TASKS, 'task of an ONNX file')
-        check_choice(outputs, ('logits', 'probabilities'), 'kind of outputs')
+        check_choice(outputs, ('logits', 'probabilities', 'scores'), 'kind of outputs')
         check_choice(layout, LAYOUTS, 'layout of outputs')
         super().__init__(name or Path(file).stem, task, weight, classes)
         if device_id is not None and device == 'cuda':
@@ -228,6 +228,10 @@ class OnnxMachine(Machine):
     def _classes(self, row: np.ndarray) -> ClassPrediction:
         if self.outputs == 'probabilities':
             return ClassPrediction(row.astype(np.float32))
+        if self.outputs == 'scores':
+            if row.min() < 0 or not row.sum() > 0:
+                raise ValueError(f'{self.file} gives scores below 0, or of 0 alone: no sigmoid. Correct outputs=.')
+            return ClassPrediction((row / row.sum()).astype(np.float32))
         if len(row) > 1 and row.min() > 0 and abs(float(row.sum()) - 1) < 1e-4:
             raise ValueError(
                 f"{self.file} gives probabilities, not logits: they sum to 1. Say outputs='probabilities'."

@@ -218,9 +218,18 @@ def test_one_class_and_twenty(tmp_path, count):
 
 
 def test_a_classifier_is_told_from_a_detector_and_its_outputs_from_logits(tmp_path):
-    for row, kind in (([0.1, 0.7, 0.2], 'probabilities'), ([-3.0, 4.0, 0.5], 'logits')):
-        found = machine_from_file(write(tmp_path / 'net.onnx', {'a': np.array([row], np.float32)}))
+    kinds = {'probabilities': [0.1, 0.7, 0.2], 'logits': [-3.0, 4.0, 0.5], 'scores': [0.1, 0.9, 0.6]}
+    image = np.zeros((*SIZE, 3), np.uint8)
+    for kind, row in kinds.items():
+        path = write(tmp_path / 'net.onnx', {'a': np.array([row], np.float32)})
+        found = machine_from_file(path)
         assert found.config['task'] == 'cls' and found.config['outputs'] == kind
+        assert build_machine(found.config).predict([image])[0].probabilities.argmax() == 1
+    embedding = np.ones((1, 8), np.float32)
+    path = write(tmp_path / 'net.onnx', {'embedding': embedding, 'logits': embedding[:, :3]})
+    assert machine_from_file(path, 'cls').config['logits_name'] == 'logits'
+    with pytest.raises(UnclearLayout, match='called an embedding'):
+        machine_from_file(write(tmp_path / 'net.onnx', {'embedding': embedding}), 'cls')
 
 
 def test_a_missing_file_is_said_before_anything_is_asked(tmp_path):

@@ -12,7 +12,7 @@ from miqa.machines.exported_networks import ExportedNetwork
 
 from .conventions import CONVENTIONS, Convention
 from .file_metadata import FileMetadata
-from .readings import UnclearLayout
+from .readings import UnclearLayout, has_word
 from .trials import ROUNDS, Evidence, TrialPicture
 
 
@@ -43,16 +43,16 @@ def classifier_arguments(
         conventions += [one for one in usual.other_values() if all(getattr(one, k) == v for k, v in fixed.items())]
     if whole:
         conventions = [replace(one, values='byte') for one in conventions]
-    probabilities = _are_probabilities(network, output, usual, size, images)
+    kind = _kind(network, output, usual, size, images)
     evidence = {
-        one: _evidence(network, output, one, size, images, labelled if has_classes else None, probabilities)
+        one: _evidence(network, output, one, size, images, labelled if has_classes else None, kind)
         for one in dict.fromkeys(conventions)
     }
     first = conventions[0]
     best = max(evidence, key=lambda one: evidence[one].value()) if images else first
     if best != first and not evidence[best].better_than(evidence[first]):
         best = first
-    config: dict[str, Any] = {'outputs': 'probabilities' if probabilities else 'logits'}
+    config: dict[str, Any] = {'outputs': kind}
     config |= {} if output == network.output_names[0] else {'logits_name': output}
     config |= best.arguments(size, whole)
     config |= {} if names is None else {'classes': list(names)}
@@ -72,6 +72,13 @@ def _vector(network: ExportedNetwork, names: Sequence[str] | None) -> str:
     ]  # fmt: skip
     fitting = [output for output in vectors if names is None or output.shape[1] in (None, len(names))]
     fitting = [output for output in fitting if (output.shape[1] or 2) > 1]
+    if len(fitting) > 1:  # an embedding beside the classes
+        fitting = [output for output in fitting if has_word(output.name, 'logit', 'prob', 'score')] or fitting
+    if len(fitting) == 1 and has_word(fitting[0].name, 'embed', 'feature'):
+        raise UnclearLayout(
+            f'{network.file}: its output {fitting[0].name} {fitting[0].shape} is called an embedding, and no other is '
+            'a vector of classes. Expected is one number for each class; export the network with its classifier.'
+        )
     if len(fitting) == 1 or (fitting and len({output.shape for output in fitting}) > 1 and names is not None):
         return fitting[0].name
     listed = ', '.join(f'{output.name} {output.shape}' for output in network.outputs)
@@ -91,14 +98,17 @@ def _row(network: ExportedNetwork, output: str, convention: Convention, size, im
     return network.run(prepared[None], names=[output])[output].reshape(-1).astype(np.float64)
 
 
-def _are_probabilities(network, output: str, convention: Convention, size, images) -> bool:
+def _kind(network, output: str, convention: Convention, size, images) -> str:
+    """Return whether an output is ``probabilities``, ``scores`` of a sigmoid, or ``logits``."""
     rows = [
         _row(network, output, convention, size, image) for image in images[:3] or [np.full((64, 64, 3), 127, np.uint8)]
     ]
-    return all(row.min() >= 0 and abs(float(row.sum()) - 1) < 1e-2 for row in rows)
+    if not all(row.min() >= 0 and row.max() <= 1 + 1e-2 for row in rows):
+        return 'logits'
+    return 'probabilities' if all(abs(float(row.sum()) - 1) < 1e-2 for row in rows) else 'scores'
 
 
-def _evidence(network, output, convention, size, images, labelled, probabilities: bool) -> Evidence:
+def _evidence(network, output, convention, size, images, labelled, kind: str) -> Evidence:
     """Return per picture: the probability of its class, or how sure and alike the answers to it and its mirror are."""
     values = []
     for number, image in enumerate(images):
@@ -108,7 +118,8 @@ def _evidence(network, output, convention, size, images, labelled, probabilities
         if not all(np.isfinite(row).all() for row in rows):
             values.append(0.0)
             continue
-        rows = rows if probabilities else [np.exp(row - np.logaddexp.reduce(row)) for row in rows]
+        rows = [row / max(1e-9, row.sum()) for row in rows] if kind == 'scores' else rows
+        rows = rows if kind != 'logits' else [np.exp(row - np.logaddexp.reduce(row)) for row in rows]
         if labelled is None:
             values.append(float(np.minimum(*rows).max()))
         else:

@@ -29,9 +29,9 @@ def map_of_classes(observed: Observed) -> tuple[str, str]:
     classes = 'two or more' if observed.classes is None else str(observed.classes)
     raise UnclearLayout(
         f'{observed.network.file}: none of its outputs is a map of classes: {observed.shapes()}. Expected are scores '
-        f'of {classes} classes for each pixel, (1, classes, h, w), or whole numbers (1, h, w), the class of each pixel. '
-        'Export a map of one channel (foreground alone) with its threshold inside, as whole numbers 0 and 1. Is it a '
-        'detector? --task det. Other classes? --classes FILE.'
+        f'of {classes} classes for each pixel, (1, classes, h, w), or whole numbers (1, h, w), the class of each '
+        'pixel. Export a map of one channel (foreground alone) with its threshold inside, as whole numbers 0 and 1. Is '
+        'it a detector? --task det. Other classes? --classes FILE.'
     )
 
 
