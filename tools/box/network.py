@@ -20,6 +20,9 @@ EARLY = (3, 4)
 #: Directions that the stages' maps are turned to, and number and size of the networks that read them. Chosen, as
 #: ``EARLY``, on photographs and scenes set apart, see ``choice`` in the model's card (tools/box/card.py).
 COMPONENTS, MEMBERS, WIDTH = 160, 8, 64
+#: The second look: pictures whose mean is below ``DARK`` of full scale are seen once more to the power ``BRIGHTER``.
+#: Of dark versions of photographs set apart the logit of the overlap is ``USUAL`` in the median.
+DARK, BRIGHTER, USUAL = 0.2, 0.6, 2.0
 _OUTPUTS = 2 + len(KINDS) + 1 + len(PLACES)  # Numbers of all heads
 
 
@@ -58,7 +61,8 @@ class BoxNetwork(nn.Module):
 
     EfficientNet-Lite0 stays as it is. Quality is read from its early stages by :class:`Reader`, the diagnosis from the
     whole response by one hidden layer. Consistency is read from three stages: with more it follows our own damage
-    better and that of cameras worse. Accuracy, which asks what is in the picture, is read from the fourth, too.
+    better and that of cameras worse. Accuracy, which asks what is in the picture, is read from the fourth, too. Dark
+    pictures are seen twice (:meth:`second_look`).
     """
 
     mean: torch.Tensor
@@ -108,16 +112,33 @@ class BoxNetwork(nn.Module):
             'features': torch.cat([confidence, hidden], 1),
         }
 
-    def quality(self, response: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return consistency and accuracy, in [0, 1], (B,), of a response (B, C)."""
+    def second_look(self, pixels: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Return what a brighter look at dark pictures adds to the logits of both qualities, (B,), 0 for the others.
+
+        A picture that shows enough keeps its classes when it is brightened. The darker, the more this counts.
+
+        Args:
+            pixels: uint8 RGB (B, 3, side, side).
+            logits: of the trunk's classes, (B, 1000).
+        """
+        shares = pixels.float() / 255
+        dark = F.relu(1 - shares.mean((1, 2, 3)) / DARK)
+        rows = dark.nonzero()[:, 0]
+        again = self.trunk((255 * shares[rows] ** BRIGHTER - 127) / 128).float()
+        overlap = torch.minimum(logits[rows].softmax(1), again.softmax(1)).sum(1).clamp(1e-4, 1 - 1e-4)
+        return torch.zeros_like(dark).scatter(0, rows, dark[rows] * (overlap.logit() - USUAL))
+
+    def quality(self, response: torch.Tensor, added: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return consistency and accuracy (B,), in [0, 1], of a response (B, C), ``added`` (B,) to their logits."""
         logits = [reader(reader.projection(response[:, : reader.length])).mean(0) for reader in self.readers]
-        return logits[0][:, 0].sigmoid(), torch.stack([both[:, 1] for both in logits]).mean(0).sigmoid()
+        accuracy = torch.stack([both[:, 1] for both in logits]).mean(0)
+        return (logits[0][:, 0] + added).sigmoid(), (accuracy + added).sigmoid()
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return consistency, accuracy, composite (B,), damage (B, K), strength (B,), place (B, P), features (B, D)."""
-        response = self.response(pixels)[0]
+        response, logits = self.response(pixels)
         raw = self.heads(response)
-        consistency, accuracy = self.quality(response)
+        consistency, accuracy = self.quality(response, self.second_look(pixels, logits))
         return (
             consistency,
             accuracy,
