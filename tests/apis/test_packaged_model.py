@@ -110,6 +110,15 @@ def test_convolutions_pad_by_themselves_so_that_the_runtime_keeps_its_fast_layou
     assert 'Conv' in kinds and 'Pad' not in kinds
 
 
+def test_dark_pictures_which_are_seen_twice_change_no_other_score_of_their_batch():
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3, 224, 224), np.uint8)
+    pixels[1] //= 8
+    model = MIQAModel()
+    both, alone = model.pixel_outputs(pixels), [model.pixel_outputs(pixels[n : n + 1]) for n in range(3)]
+    for name, values in both.items():
+        assert np.allclose(values, np.concatenate([one[name] for one in alone]), atol=1e-5), name
+
+
 def test_the_packaged_file_is_the_one_that_needs_no_look_through_and_so_no_onnx():
     assert hashlib.sha256(packaged_model().read_bytes()).hexdigest() == LITE_SHA256
     code = (

