@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 
 from miqa.errors import MIQAError
@@ -26,7 +27,7 @@ def _shared_memory() -> str:
     size = ''
     if hasattr(os, 'statvfs') and os.path.isdir('/dev/shm'):  # noqa: S108, PTH112
         status = os.statvfs('/dev/shm')  # noqa: S108
-        size = f' It has {status.f_frsize * status.f_blocks >> 20} MB here.'
+        size = f' It has {status.f_frsize * status.f_blocks / 2**20:.3g} MB here.'
     return (
         f'The shared memory (/dev/shm) is too small for what processes pass to one another.{size} In Docker give more: '
         'docker run --shm-size=2g ...; or use fewer processes (--workers 0; for training: --cfg-options '
@@ -97,9 +98,18 @@ def _comes_from(error: BaseException, cause: re.Pattern) -> bool:
         return cause is _NAME and bool(cause.search(str(error)))
     if isinstance(error, OSError):
         # What it says may be the name of a file.
-        full = error.errno == errno.ENOSPC and str(error.filename or '').startswith('/dev/shm')  # noqa: S108
+        full = error.errno == errno.ENOSPC and (
+            str(error.filename or '').startswith('/dev/shm')  # noqa: S108
+            or (error.filename is None and _made_a_lock(error))
+        )
         return _NUMBERS.get(error.errno or 0) is cause or (full and cause is _SHARED_MEMORY)
     return isinstance(error, RuntimeError) and bool(cause.search(str(error)))
+
+
+def _made_a_lock(error: BaseException) -> bool:
+    """Return whether a lock between processes raised an error: locks lie in shared memory, and name no file."""
+    modules = (frame.f_globals.get('__name__', '') for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(name.endswith('.synchronize') for name in modules)
 
 
 def open_streams() -> None:

@@ -1,6 +1,7 @@
 """What a user's surroundings cause ends in one sentence with a remedy, and is never mistaken for something else."""
 
 import errno
+import multiprocessing
 import os
 import stat
 import subprocess
@@ -32,6 +33,17 @@ def test_each_cause_has_a_sentence(error, words):
     outer = RuntimeError('Caught an error in a worker')
     outer.__cause__ = error
     assert words in cause_in_surroundings(outer)
+
+
+def test_a_lock_that_finds_no_shared_memory_and_names_no_file_has_a_sentence(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr('multiprocessing.synchronize._multiprocessing', type('Stand', (), {'SemLock': full}))
+    with pytest.raises(OSError, match='No space') as raised:
+        multiprocessing.Lock()
+    assert '--shm-size' in cause_in_surroundings(raised.value)
+    assert cause_in_surroundings(OSError(errno.ENOSPC, 'No space left on device')) is None
 
 
 def test_errors_of_this_project_and_names_of_files_are_left_alone():
