@@ -20,7 +20,7 @@ a machine that makes no labels, gives two rows: its confidence, and with both pi
 """
 EXAMPLES = """
 Examples:
-  miqa benchmark-pairs good/ bad/ --model demo
+  miqa benchmark-pairs good/ bad/                           # the model in the package
   miqa benchmark-pairs 'sets/*/good' 'sets/*/bad' --model demo mine/best.pth --out work_dirs/pairs   # several sets
   miqa benchmark-pairs good/ bad/ --half odd --model demo   # every other scene: choose on one half, show the other
   miqa benchmark-pairs good/ bad/ --task det --machine a.py --probe b.py --measures sharpness blur-exposure
@@ -34,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
     parser.add_argument('good', metavar='GOOD', help="folder, or a quoted pattern such as 'sets/*/good'")
     parser.add_argument('bad', metavar='BAD', help='folder or pattern of the same scenes in bad conditions')
-    parser.add_argument('--model', '-m', nargs='+', default=[], metavar='NAME|FILE', help='models to compare')
+    parser.add_argument(
+        '--model', '-m', nargs='+', metavar='NAME|FILE',
+        help='models to compare (default: miqa-lite for cls, none for det and ins)',
+    )  # fmt: skip
     parser.add_argument('--task', choices=('cls', 'det', 'ins'), default='cls', help='of the machines (default: cls)')
     parser.add_argument(
         '--machine', nargs='+', metavar='MACHINE',
@@ -69,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
         if not pairs:
             raise ValueError(f'No scene has an {args.half} number.')
 
+    if args.model is None:
+        args.model = ['miqa-lite'] if args.task == 'cls' else []
     check_machine_names([*(args.machine or ()), *filter(None, [args.probe])], args.task)
     for name in args.model:
         check_model_options(argparse.Namespace(model=name, weights=None))

@@ -128,6 +128,7 @@ def test_the_command_writes_its_tables_and_chooses_a_half(tmp_path, capsys, monk
     assert '6 pairs in 1 set;' in capsys.readouterr().out
     content = json.loads((out / 'summary.json').read_text(encoding='utf-8'))
     assert content['pairs'] == 6 and content['methods'][LIMIT]['within'] == pytest.approx(1)
+    assert 'miqa-lite' in content['methods']  # the model in the package, where none is named
     scenes = pd.read_csv(out / 'pairs.csv', dtype={'scene': str})['scene'].tolist()
     assert scenes == [f'{n:03d}' for n in range(0, 12, 2)]
     made = {'pairs.csv', 'summary.csv', 'summary.json', 'pairs.png', 'report.html'}
