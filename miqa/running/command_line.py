@@ -13,6 +13,7 @@ import shlex
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -191,6 +192,9 @@ def as_typed(*options: str, words: Sequence[str] | None = None) -> str:
     return ''.join(values)
 
 
+_PYTHONS = warnings.formatwarning
+
+
 class Interruption(KeyboardInterrupt):
     """The process was asked to end, by Ctrl-C, SIGTERM or SIGHUP."""
 
@@ -214,6 +218,7 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         go_on: how to resume after an interruption, such as :data:`SAME_AGAIN`; or a function that returns it.
     """
     open_streams()
+    warnings.formatwarning = _as_sentence
     if getattr(sys.stdout, 'errors', '') == 'strict' and hasattr(sys.stdout, 'reconfigure'):
         # A name that the terminal's encoding lacks ends no command.
         sys.stdout.reconfigure(errors='backslashreplace')
@@ -270,6 +275,15 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         if first_to_say(_LOST.pattern):
             print('Error: another process of this run has ended, and this one ends with it.', file=sys.stderr)
         sys.exit(1)
+
+
+def _as_sentence(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return this project's warnings without the line of code that gave them; those of libraries as Python has them."""
+    if category.__module__.partition('.')[0] != 'miqa' and not Path(filename).is_relative_to(Path(__file__).parents[1]):
+        return _PYTHONS(message, category, filename, lineno, line)
+    return f'Warning: {printable_text(str(message))}\n'
 
 
 def _traceback_wanted() -> bool:

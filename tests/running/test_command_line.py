@@ -108,3 +108,15 @@ def test_a_process_whose_partner_has_ended_says_so_and_no_more(said, monkeypatch
     assert capsys.readouterr().err.startswith('Error: another process of this run has ended')
     monkeypatch.setenv('WORLD_SIZE', '1')
     refused(RuntimeError, '', run_command, main)
+
+
+def test_warnings_of_this_project_are_a_sentence_and_those_of_others_are_as_python_has_them():
+    program = (
+        'import warnings\nfrom miqa.annotations.sizes import TurnedPictures\n'
+        'from miqa.running.command_line import run_command\n'
+        'def main():\n    warnings.warn("Two pictures are turned.", TurnedPictures)\n'
+        '    warnings.warn("old", FutureWarning)\n'
+        'run_command(main)'
+    )
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+    assert done.stderr == 'Warning: Two pictures are turned.\n<string>:6: FutureWarning: old\n'
