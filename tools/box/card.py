@@ -11,7 +11,7 @@ from photographs import Photograph
 _TRUNK = (
     'the trunk is EfficientNet-Lite0 with its ImageNet-1k weights (Apache-2.0), not fine-tuned; the heads on it are '
     'trained by our script. Pictures whose mean is below a fifth of full scale are seen a second time, brightened: '
-    'how far their classes stay the same is added to the logits of consistency and accuracy'
+    'where their classes do not stay the same, this lowers consistency and accuracy'
 )
 _CHOICE = (
     'About 60 variants of features and heads and 130 of the second look were compared, on the photographs chosen on '

@@ -113,9 +113,9 @@ class BoxNetwork(nn.Module):
         }
 
     def second_look(self, pixels: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """Return what a brighter look at dark pictures adds to the logits of both qualities, (B,), 0 for the others.
+        """Return what a brighter look at dark pictures adds to the logits of both qualities, (B,), at most 0.
 
-        A picture that shows enough keeps its classes when it is brightened. The darker, the more this counts.
+        A picture that does not keep its classes when it is brightened loses, the more the darker it is.
 
         Args:
             pixels: uint8 RGB (B, 3, side, side).
@@ -126,7 +126,8 @@ class BoxNetwork(nn.Module):
         rows = dark.nonzero()[:, 0]
         again = self.trunk((255 * shares[rows] ** BRIGHTER - 127) / 128).float()
         overlap = torch.minimum(logits[rows].softmax(1), again.softmax(1)).sum(1).clamp(1e-4, 1 - 1e-4)
-        return torch.zeros_like(dark).scatter(0, rows, dark[rows] * (overlap.logit() - USUAL))
+        # It only lowers: what is black stays black when brightened, and keeps its classes without showing anything.
+        return torch.zeros_like(dark).scatter(0, rows, dark[rows] * (overlap.logit() - USUAL).clamp(max=0))
 
     def quality(self, response: torch.Tensor, added: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return consistency and accuracy (B,), in [0, 1], of a response (B, C), ``added`` (B,) to their logits."""
