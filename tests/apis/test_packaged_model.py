@@ -121,8 +121,7 @@ def test_dark_pictures_which_are_seen_twice_change_no_other_score_of_their_batch
 
 @pytest.mark.parametrize('level', [0, 1, 3, 10])
 def test_a_picture_that_is_black_all_over_scores_low_although_brightening_changes_nothing_in_it(level):
-    outputs = MIQAModel().pixel_outputs(np.full((1, 3, 224, 224), level, np.uint8))
-    assert max(outputs[name][0] for name in ('composite', 'consistency', 'accuracy')) < 0.3
+    assert MIQAModel().pixel_outputs(np.full((1, 3, 224, 224), level, np.uint8))['composite'][0] < 0.2
 
 
 def test_the_packaged_file_is_the_one_that_needs_no_look_through_and_so_no_onnx():
