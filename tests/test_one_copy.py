@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers_refusals import refused
 
 from miqa.engine.hooks import describe_environment
 from miqa.errors import MissingPackage
@@ -19,11 +20,9 @@ ROOT = Path(__file__).parents[1]
 
 # What is called -> the only files that may call it.
 ONCE = {
-    'get_close_matches': {'miqa/taxonomy.py'},
-    'Parallel': {'miqa/running/parallel.py'},
-    'run_on_ray': {'miqa/running/parallel.py'},
-    'run_on_dask': {'miqa/running/parallel.py'},
-}
+    'get_close_matches': {'miqa/taxonomy.py'}, 'Parallel': {'miqa/running/parallel.py'},
+    'run_on_ray': {'miqa/running/parallel.py'}, 'run_on_dask': {'miqa/running/parallel.py'},
+}  # fmt: skip
 
 
 def called(path: Path) -> set[str]:
@@ -72,18 +71,14 @@ def test_shards_are_counted_from_one_and_share_out_everything_once():
     parts = [shard_of(range(10), (number, 4)) for number in (1, 2, 3, 4)]
     assert parts[0] == [0, 4, 8] and sorted(sum(parts, [])) == list(range(10))
     for wrong in ((0, 4), (5, 4), (1, 0)):
-        with pytest.raises(ValueError, match='1 <= i <= n'):
-            shard_of(range(10), wrong)
+        refused(ValueError, '1 <= i <= n', shard_of, range(10), wrong)
     for text in ('0/4', '5/4', '1', '1/x', '', '-1/4', '²/4'):
-        with pytest.raises(ValueError, match='1 <= i <= n'):
-            parse_shard(text)
+        refused(ValueError, '1 <= i <= n', parse_shard, text)
 
 
 def test_a_cluster_that_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'dask', None)
     monkeypatch.setitem(__import__('sys').modules, 'dask.distributed', None)
     monkeypatch.setitem(__import__('sys').modules, 'distributed', None)
-    with pytest.raises(MissingPackage, match=r'pip install .*\[cluster\]'):
-        list(run_parallel([], backend='dask'))
-    with pytest.raises(ValueError, match="Unknown backend 'rayy'. Did you mean 'ray'"):
-        list(run_parallel([], backend='rayy'))
+    refused(MissingPackage, r'pip install .*\[cluster\]', list, run_parallel([], backend='dask'))
+    refused(ValueError, "Unknown backend 'rayy'. Did you mean 'ray'", list, run_parallel([], backend='rayy'))

@@ -120,8 +120,7 @@ def test_the_command_writes_the_minimum_and_does_not_mix_the_two_kinds_of_scores
     assert float(row['minimum']) == pytest.approx(found.minimum, abs=1e-6)
     assert row['model'].endswith('coverage=whole')
     main([*arguments, '--coverage', 'whole'])
-    with pytest.raises(SystemExit):
-        main(arguments)
+    refused(SystemExit, '', main, arguments)
     assert 'holds results of the model' in capsys.readouterr().err
     for suffix in ('parquet', 'json', 'jsonl'):
         main([*arguments[:-3], '--out', str(tmp_path / f's.{suffix}'), '--quiet', '--coverage', 'whole'])

@@ -291,8 +291,7 @@ def test_a_file_that_this_project_ships_is_not_looked_through(tmp_path, monkeypa
     monkeypatch.setattr('miqa.networks.onnx_session.read_onnx', None)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert onnx_runtime.OnnxRuntime(path, sha256=digest)(np.full((1, 3, 64, 64), 7, np.uint8)).tolist() == [7]
-    with pytest.raises(TypeError):
-        onnx_runtime.OnnxRuntime(path, sha256='0' * 64)
+    refused(TypeError, '', onnx_runtime.OnnxRuntime, path, sha256='0' * 64)
 
 
 def test_more_parts_than_any_network_has_are_counted_before_they_are_parsed(tmp_path, monkeypatch):

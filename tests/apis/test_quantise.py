@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from helpers_apis import CNN, export_once, views_of, write_photos, write_run
+from helpers_refusals import refused
 
 from machine_iqa import MIQAModel
 from miqa.apis.calibration import calibration_pixels
@@ -59,14 +60,12 @@ def test_an_exported_file_can_be_quantised_without_its_checkpoint(model, shots, 
 
 
 def test_pictures_to_fit_to_are_asked_for_and_counted(model, tmp_path):
-    with pytest.raises(ValueError, match='--calibrate FOLDER'):
-        model.export(tmp_path / 'm.onnx', int8=True)
+    refused(ValueError, '--calibrate FOLDER', model.export, tmp_path / 'm.onnx', int8=True)
     write_photos(tmp_path / 'few', 3)
     (tmp_path / 'few' / 'broken.png').write_bytes(b'no picture')
     with pytest.raises(ValueError, match=r'has 3 readable pictures \(1 unreadable\)'):
         model.export(tmp_path / 'm.onnx', int8=True, calibrate=tmp_path / 'few')
-    with pytest.raises(NotADirectoryError):
-        model.export(tmp_path / 'm.onnx', int8=True, calibrate=tmp_path / 'nowhere')
+    refused(NotADirectoryError, '', model.export, tmp_path / 'm.onnx', int8=True, calibrate=tmp_path / 'nowhere')
 
 
 def test_pictures_are_spread_evenly_over_the_folder(model, shots):
@@ -80,7 +79,6 @@ def test_the_command_writes_8_bit_numbers_or_says_what_to_install(model, shots, 
     main(['export', str(tmp_path / 'm.onnx'), *arguments])
     assert 'or less from PyTorch' in capsys.readouterr().out
     if importlib.util.find_spec('nncf') is None:
-        with pytest.raises(SystemExit):
-            main(['export', str(tmp_path / 'm.xml'), *arguments])
+        refused(SystemExit, '', main, ['export', str(tmp_path / 'm.xml'), *arguments])
         assert 'needs nncf' in capsys.readouterr().err
         assert sorted(path.name for path in tmp_path.iterdir()) == ['m.onnx']

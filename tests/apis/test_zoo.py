@@ -93,9 +93,8 @@ def test_keys_that_are_no_python_names_are_read_too():
 
 def test_without_a_connection_a_sentence_says_which_file_to_put_where(monkeypatch, tmp_path):
     monkeypatch.setenv('MIQA_MIRROR', 'http://127.0.0.1:9/miqa')
-    with pytest.raises(WeightsUnavailable) as caught:
-        MIQAModel('ra-miqa', task='det')
-    message = str(caught.value)
+    caught = refused(WeightsUnavailable, '', MIQAModel, 'ra-miqa', task='det')
+    message = str(caught)
     assert str(tmp_path / 'home' / 'miqa_ra_miqa_det_composite_metric.pth.tar') in message
     assert '1zUcrPOvvYd4rquAm1Wilnh03d8Hj1EDe' in message
     assert 'MIQA_MIRROR' in message and '--weights' in message and '--model demo' in message
@@ -155,6 +154,5 @@ def test_the_demo_model_is_what_the_quickstart_registers(tmp_path):
     register_demo(tmp_path / 'other.pth')
     assert MIQAModel('demo').spec.method == 'test_vit.r160_in1k'
     (tmp_path / 'none.pth').write_bytes(b'nothing')
-    with pytest.raises(CheckpointError):
-        register_demo(tmp_path / 'none.pth')
+    refused(CheckpointError, '', register_demo, tmp_path / 'none.pth')
     assert MIQAModel('demo').spec.method == 'test_vit.r160_in1k'

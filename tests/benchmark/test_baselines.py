@@ -73,8 +73,7 @@ def test_what_was_measured_is_not_measured_again_and_a_killed_run_goes_on(databa
 
     monkeypatch.setattr(run, '_measure_source', counting)
     monkeypatch.setattr(run, 'PART_IMAGES', 10)
-    with pytest.raises(KeyboardInterrupt):
-        score_images(database, 'cls', images, 'SSIM', progress=False)
+    refused(KeyboardInterrupt, '', score_images, database, 'cls', images, 'SSIM', progress=False)
     allowed[0] = 100
     scores = score_images(database, 'cls', images, 'SSIM', progress=False)
     assert sorted(measured) == sorted(images.image), 'each image was measured exactly once'

@@ -82,8 +82,7 @@ def test_scripts_options_commands_and_extras_of_every_message_are_there():
 
 @pytest.mark.parametrize('command', COMMANDS)
 def test_help_names_scripts_only_to_those_who_have_a_clone(command, capsys):
-    with pytest.raises(SystemExit):
-        build_parser(command).parse_args([command, '--help'])
+    refused(SystemExit, '', build_parser(command).parse_args, [command, '--help'])
     paragraphs = re.split(r'\n\s*\n', capsys.readouterr().out)
     assert [part for part in paragraphs if 'tools/' in part and 'clone' not in part] == []
 

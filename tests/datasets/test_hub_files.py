@@ -36,12 +36,9 @@ class FolderHub:
 
 MEMBERS = {
     'images/000000000139/000000000139_fog_1.png': b'one',
-    'deep/er/000000000139/000000000139_fog_fg_stronger_fg5_bg1.png': b'two',
-    'readme.txt': b'no picture',
-    '../../../000000000139/000000000139_snow_1.png': b'three',
-    '/etc/passwd': b'no',
-    '.hidden.png': b'no',
-}
+    'deep/er/000000000139/000000000139_fog_fg_stronger_fg5_bg1.png': b'two', 'readme.txt': b'no picture',
+    '../../../000000000139/000000000139_snow_1.png': b'three', '/etc/passwd': b'no', '.hidden.png': b'no',
+}  # fmt: skip
 
 
 def write_tar(path, members, mode='w'):

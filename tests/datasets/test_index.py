@@ -130,9 +130,8 @@ def test_a_pickled_index_is_a_path_and_maps_the_same_file(det_root):
 ])  # fmt: skip
 def test_a_bad_cls_label_file_is_refused_with_file_and_row(cls_root, change, words):
     edit(cls_file(cls_root), change)
-    with pytest.raises(DatabaseError) as caught:
-        open_index(cls_root, 'cls', 'train')
-    assert words.replace('{file}', str(cls_file(cls_root))) in str(caught.value)
+    caught = refused(DatabaseError, '', open_index, cls_root, 'cls', 'train')
+    assert words.replace('{file}', str(cls_file(cls_root))) in str(caught)
     assert not list(cls_root.rglob('*.arrow'))
 
 
@@ -144,9 +143,8 @@ def test_a_bad_cls_label_file_is_refused_with_file_and_row(cls_root, change, wor
 ])  # fmt: skip
 def test_a_file_that_is_no_table_is_refused(cls_root, content, words):
     cls_file(cls_root).write_bytes(content)
-    with pytest.raises(DatabaseError) as caught:
-        open_index(cls_root, 'cls', 'train')
-    assert words.replace('{file}', str(cls_file(cls_root))) in str(caught.value)
+    caught = refused(DatabaseError, '', open_index, cls_root, 'cls', 'train')
+    assert words.replace('{file}', str(cls_file(cls_root))) in str(caught)
 
 
 def test_a_bad_row_in_the_middle_of_many_files_is_found(tmp_path):
@@ -160,9 +158,8 @@ def test_a_bad_row_in_the_middle_of_many_files_is_found(tmp_path):
 def test_det_files_must_list_the_same_images(det_root, label, other):
     name = pd.read_csv(det_file(det_root, label))['filename'][2]
     edit(det_file(det_root, other), lambda table: table[table['filename'] != name])
-    with pytest.raises(DatabaseError) as caught:
-        open_index(det_root, 'det', 'train')
-    assert f'{name} is in {det_file(det_root, label)} but not in {det_file(det_root, other)}' in str(caught.value)
+    caught = refused(DatabaseError, '', open_index, det_root, 'det', 'train')
+    assert f'{name} is in {det_file(det_root, label)} but not in {det_file(det_root, other)}' in str(caught)
 
 
 def test_det_files_are_joined_by_name_not_by_row(det_root):

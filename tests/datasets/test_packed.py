@@ -165,8 +165,7 @@ def test_pictures_resized_otherwise_are_refused_and_packed_on_request(root, pack
     same_items(own, MIQDDataset(root, 'det', pipeline=pipeline, packed=tmp_path / 'bicubic'))
     refused(ValueError, r'24 pixels \(bicubic\)', MIQDDataset, root, 'det', pipeline=TEST, packed=tmp_path / 'bicubic')
     # A folder that was begun one way does not go on another way.
-    with pytest.raises(DatabaseError):
-        packing_of(root, tmp_path / 'bicubic').run(progress=False)
+    refused(DatabaseError, '', packing_of(root, tmp_path / 'bicubic').run, progress=False)
 
 
 def test_a_folder_that_was_never_packed_is_refused(root, tmp_path):
@@ -246,8 +245,7 @@ def test_other_settings_images_or_files_in_the_folder_are_refused(root, packed, 
     (other / 'thesis.tex').write_text('years of work')
     refused(DatabaseError, r'holds other files \(thesis.tex\)', packing_of(root, other).run, progress=False)
     for options in ({'encoding': 'zip'}, {'images_per_shard': 10}, {'short_side': 0}):
-        with pytest.raises(ValueError):
-            packing_of(root, tmp_path / 'x', **options)
+        refused(ValueError, '', packing_of, root, tmp_path / 'x', **options)
 
 
 def test_two_at_once_are_refused(root, tmp_path):

@@ -31,11 +31,9 @@ from miqa.taxonomy import DISTORTION_FAMILIES, DISTORTIONS, parse_version_name
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'data' / 'make_distortions.py'
 SMALL = {
-    'distortions': ('snow', 'glass_blur', 'jpeg_compression'),
-    'pairs': ((1, 1), (5, 5), (2, 4), (5, 1)),
-    'measures': ('PSNR', 'SSIM'),
-    'progress': False,
-}
+    'distortions': ('snow', 'glass_blur', 'jpeg_compression'), 'pairs': ((1, 1), (5, 5), (2, 4), (5, 1)),
+    'measures': ('PSNR', 'SSIM'), 'progress': False,
+}  # fmt: skip
 
 
 @pytest.fixture

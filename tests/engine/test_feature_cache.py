@@ -122,8 +122,7 @@ class Counting:
 
 def test_an_interrupted_run_goes_on_where_it_stopped(root, model, tmp_path):
     whole = fill(model, regions(root), tmp_path / 'whole')
-    with pytest.raises(Killed):
-        fill(model, Counting(regions(root), stop=17), tmp_path / 'cache')
+    refused(Killed, '', fill, model, Counting(regions(root), stop=17), tmp_path / 'cache')
     assert not (tmp_path / 'cache').exists()
     rest = Counting(regions(root))
     cache = fill(model, rest, tmp_path / 'cache')
@@ -132,8 +131,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(root, model, tmp_path):
 
 
 def test_a_run_that_was_begun_with_another_encoder_is_not_continued(root, model, tmp_path):
-    with pytest.raises(Killed):
-        fill(model, Counting(regions(root), stop=10), tmp_path / 'cache')
+    refused(Killed, '', fill, model, Counting(regions(root), stop=10), tmp_path / 'cache')
     torch.manual_seed(1)
     with pytest.raises(FileExistsError, match=r'cache.part was begun with other settings \(encoder_sha256, re'):
         fill(tiny_assessor(), regions(root), tmp_path / 'cache')

@@ -63,12 +63,9 @@ def _class(rng, truth: int, loss: float) -> dict:
     probability = float(np.clip(0.99 - loss + rng.normal(0, 0.1), 0.05, 1))
     right = rng.random() < probability
     return {
-        'top1': truth if right else (truth + 1) % 5,
-        'max_probability': probability,
-        'entropy': 1 - probability,
-        'logsumexp': 10 * probability,
-        'true_probability': probability if right else 0.0,
-    }
+        'top1': truth if right else (truth + 1) % 5, 'max_probability': probability, 'entropy': 1 - probability,
+        'logsumexp': 10 * probability, 'true_probability': probability if right else 0.0,
+}  # fmt: skip
 
 
 def _boxes(rng, truth: int, loss: float) -> dict:

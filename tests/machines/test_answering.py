@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_machines import brightness_classes, save, write_cls_database, write_det_database
+from helpers_refusals import refused
 
 from miqa.labelling import label_database
 from miqa.machines import CallableMachine, ResponseFolder, list_sources, run_machine
@@ -24,23 +25,17 @@ def detection(box=(1, 2, 5, 6), score=0.5, label=0, mask=None):
     return DetectionPrediction(*arrays, None if mask is None else encode_masks(mask))
 
 
-@pytest.mark.parametrize(
-    ('answer', 'message'),
-    [
-        (detection(score=87), 'percent'),
-        (detection(score=-3), 'logits'),
-        (detection(box=(10, 10, 4, 20)), 'ends before it begins'),
-        (detection(label=2), 'class of a detection is 2, but it names 2'),
-        (detection(label=-1), 'class of a detection is -1'),
-        (detection(mask=np.ones((1, 8, 9), bool)), '9x8 pixels'),
-        (SegmentationPrediction(np.zeros((3, 4), np.uint8)), '4x3 pixels'),
-        (SegmentationPrediction(np.full(SIZE, 7, np.uint8)), 'class of a pixel is 7'),
-        (ClassPrediction(np.array([0.2, 0.3, 0.5], np.float32)), '3 probabilities, but 2 names'),
-    ],
-)
+@pytest.mark.parametrize(('answer', 'message'), [
+    (detection(score=87), 'percent'), (detection(score=-3), 'logits'),
+    (detection(box=(10, 10, 4, 20)), 'ends before it begins'),
+    (detection(label=2), 'class of a detection is 2, but it names 2'),
+    (detection(label=-1), 'class of a detection is -1'), (detection(mask=np.ones((1, 8, 9), bool)), '9x8 pixels'),
+    (SegmentationPrediction(np.zeros((3, 4), np.uint8)), '4x3 pixels'),
+    (SegmentationPrediction(np.full(SIZE, 7, np.uint8)), 'class of a pixel is 7'),
+    (ClassPrediction(np.array([0.2, 0.3, 0.5], np.float32)), '3 probabilities, but 2 names'),
+])  # fmt: skip
 def test_an_answer_that_cannot_be_is_refused_with_a_sentence(answer, message):
-    with pytest.raises(ValueError, match=message):
-        check_answer(answer, ('a', 'b'), SIZE)
+    refused(ValueError, message, check_answer, answer, ('a', 'b'), SIZE)
 
 
 def test_answers_at_the_border_of_what_can_be_are_taken():
@@ -64,8 +59,7 @@ def test_answers_at_the_border_of_what_can_be_are_taken():
     ],
 )  # fmt: skip
 def test_arrays_of_a_wrong_kind_are_refused(answer, task, message):
-    with pytest.raises(ValueError, match=message):
-        as_prediction(answer, task, 'f')
+    refused(ValueError, message, as_prediction, answer, task, 'f')
 
 
 def test_tensors_that_know_their_gradient_and_masks_of_255_are_understood():
@@ -73,11 +67,8 @@ def test_tensors_that_know_their_gradient_and_masks_of_255_are_understood():
     mask = np.zeros((1, 6, 8), np.uint8)
     mask[0, 2:4] = 255
     answer = {
-        'boxes': boxes,
-        'scores': torch.tensor([0.5]),
-        'labels': torch.tensor([2]),
-        'masks': torch.from_numpy(mask),
-    }
+        'boxes': boxes, 'scores': torch.tensor([0.5]), 'labels': torch.tensor([2]), 'masks': torch.from_numpy(mask),
+}  # fmt: skip
     found = as_prediction(answer, 'ins', 'f')
     assert found.boxes.tolist() == [[1, 2, 3, 4]] and found.masks == encode_masks(mask > 0)
 
@@ -98,10 +89,8 @@ def test_whatever_can_be_called_is_a_machine(thing):
 
 
 def test_what_cannot_be_called_and_a_module_that_is_not_there_are_said_in_a_sentence():
-    with pytest.raises(ValueError, match='cannot be called'):
-        CallableMachine(3, 'cls', 'three')
-    with pytest.raises(ImportError, match='export PYTHONPATH=.'):
-        CallableMachine('no_such_package.detect:run', 'cls', 'x')
+    refused(ValueError, 'cannot be called', CallableMachine, 3, 'cls', 'three')
+    refused(ImportError, 'export PYTHONPATH=.', CallableMachine, 'no_such_package.detect:run', 'cls', 'x')
 
 
 def test_memory_that_does_not_suffice_is_said_with_the_option_that_helps(tmp_path):

@@ -9,6 +9,7 @@ import helpers_detector_files as files
 import numpy as np
 import pytest
 from helpers_detector_files import BOXES, LABELS, NAMES, SIZE, centred, chances, everywhere
+from helpers_refusals import refused
 from helpers_tflite import write_tflite
 
 from miqa.errors import CheckpointError
@@ -77,8 +78,7 @@ def test_it_reaches_other_processes_by_pickle_and_after_a_fork_says_so_and_does_
     process.join()
     last = network.file.with_name(list(network.files)[-1])
     last.write_bytes(last.read_bytes() + bytes(4))
-    with pytest.raises(CheckpointError, match='has changed since it was opened'):
-        pickle.loads(sent)
+    refused(CheckpointError, 'has changed since it was opened', pickle.loads, sent)
 
 
 def test_the_size_of_an_ncnn_network_is_known_from_the_places_of_all_its_grids(tmp_path, monkeypatch):
@@ -99,18 +99,13 @@ def test_the_size_of_an_ncnn_network_is_known_from_the_places_of_all_its_grids(t
 
 def test_layers_that_ncnn_lacks_are_named(ncnn):
     ncnn.write_text(ncnn.read_text() + 'Tensor.slice cut 1 1 out0 out1\n')
-    with pytest.raises(CheckpointError, match=r'has layers that ncnn \S+ lacks: Tensor\.slice\. Convert'):
-        machine_from_file(ncnn, 'det')
+    refused(CheckpointError, r'has layers that ncnn \S+ lacks: Tensor\.slice\. Convert', machine_from_file, ncnn, 'det')
 
 
 def test_the_metadata_in_a_tflite_of_ultralytics_is_read(tflite):
     said = {
-        'names': dict(enumerate(NAMES)),
-        'imgsz': list(SIZE),
-        'stride': 32,
-        'task': 'detect',
-        'author': 'Ultralytics',
-    }
+        'names': dict(enumerate(NAMES)), 'imgsz': list(SIZE), 'stride': 32, 'task': 'detect', 'author': 'Ultralytics',
+}  # fmt: skip
     with zipfile.ZipFile(tflite, 'a') as archive:
         archive.writestr('metadata.json', json.dumps(said))
     found = machine_from_file(tflite)
@@ -119,15 +114,12 @@ def test_the_metadata_in_a_tflite_of_ultralytics_is_read(tflite):
 
 def test_a_damaged_file_is_a_sentence(tflite):
     tflite.write_bytes(tflite.read_bytes()[:200])
-    with pytest.raises(CheckpointError, match=r'net\.tflite is not a whole file of TensorFlow Lite'):
-        machine_from_file(tflite, 'det')
+    refused(CheckpointError, r'net\.tflite is not a whole file of TensorFlow Lite', machine_from_file, tflite, 'det')
 
 
 def test_the_two_files_of_ncnn_belong_together(ncnn):
     ncnn.with_suffix('.bin').unlink()
-    with pytest.raises(FileNotFoundError, match=r'net\.ncnn\.bin'):
-        machine_from_file(ncnn, 'det')
+    refused(FileNotFoundError, r'net\.ncnn\.bin', machine_from_file, ncnn, 'det')
     ncnn.with_suffix('.bin').write_bytes(b'')
     ncnn.write_text('something else')
-    with pytest.raises(CheckpointError, match='is not the graph of an ncnn network'):
-        machine_from_file(ncnn, 'det')
+    refused(CheckpointError, 'is not the graph of an ncnn network', machine_from_file, ncnn, 'det')

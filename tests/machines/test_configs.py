@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from helpers_refusals import refused
 from torchvision import models
 
 from miqa.engine.experiment import load_config
@@ -73,87 +74,67 @@ def test_the_packaged_classifiers_are_built_from_their_config():
 
 def test_what_is_wrong_with_a_config_is_said(tmp_path):
     path = tmp_path / 'c.py'
-    with pytest.raises(FileNotFoundError, match=r'c\.py'):
-        load_machine_configs(path)
+    refused(FileNotFoundError, r'c\.py', load_machine_configs, path)
     path.write_text('x = 1')
-    with pytest.raises(ValueError, match='must define machines'):
-        load_machine_configs(path)
+    refused(ValueError, 'must define machines', load_machine_configs, path)
     path.write_text("machines = [dict(type='T', model='a'), dict(type='T', model='a')]")
-    with pytest.raises(ValueError, match='lists a twice'):
-        load_machine_configs(path)
+    refused(ValueError, 'lists a twice', load_machine_configs, path)
     path.write_text("machines = [dict(type='T', model='a')]")
-    with pytest.raises(ValueError, match='no machine b. It has: a'):
-        load_machine_configs(path, ['b'])
+    refused(ValueError, 'no machine b. It has: a', load_machine_configs, path, ['b'])
 
 
 @pytest.mark.parametrize('device', ['cuda:77', 'nonsense'])
 def test_a_device_that_is_not_there_is_said_in_a_sentence(device):
     config = {'type': 'TorchvisionMachine', 'model': 'resnet18', 'weights': None}
     for place in (({**config, 'device': device},), (config, device)):
-        with pytest.raises(ValueError, match=rf'{device}'):
-            build_machine(*place)
+        refused(ValueError, rf'{device}', build_machine, *place)
 
 
-@pytest.mark.parametrize(
-    ('config', 'message'),
-    [
-        ({'model': 'resnet18'}, "no type.*Say type='TorchvisionMachine'"),
-        ({'type': 'TimmClassifier', 'modell': 'resnet18'}, "no option 'modell'. Did you mean 'model'"),
-        ({'type': 'TimmClassifier', 'weight': 3}, 'needs model='),
-        ({'type': 'OnnxMachine', 'files': 'a.onnx'}, "no option 'files'. Did you mean 'file'"),
-        ({'type': 'TorchvisionMachine', 'model': 'resnet18', 'weights': None, 'classes': []}, 'list of names'),
-        ({'type': 'TorchvisionMachine', 'model': 'resnet18', 'weights': None, 'classes': 'cat'}, 'list of names'),
-        ({'type': 'TimmClassifier', 'model': 'resnet10t', 'weights': None, 'num_classes': 0}, 'at least 1'),
-        ({'type': 'TimmClassifier', 'model': 'resnet50.none'}, r'Invalid pretrained tag.*resnet50\.a1_in1k'),
-    ],
-)
+@pytest.mark.parametrize(('config', 'message'), [
+    ({'model': 'resnet18'}, "no type.*Say type='TorchvisionMachine'"),
+    ({'type': 'TimmClassifier', 'modell': 'resnet18'}, "no option 'modell'. Did you mean 'model'"),
+    ({'type': 'TimmClassifier', 'weight': 3}, 'needs model='),
+    ({'type': 'OnnxMachine', 'files': 'a.onnx'}, "no option 'files'. Did you mean 'file'"),
+    ({'type': 'TorchvisionMachine', 'model': 'resnet18', 'weights': None, 'classes': []}, 'list of names'),
+    ({'type': 'TorchvisionMachine', 'model': 'resnet18', 'weights': None, 'classes': 'cat'}, 'list of names'),
+    ({'type': 'TimmClassifier', 'model': 'resnet10t', 'weights': None, 'num_classes': 0}, 'at least 1'),
+    ({'type': 'TimmClassifier', 'model': 'resnet50.none'}, r'Invalid pretrained tag.*resnet50\.a1_in1k'),
+])  # fmt: skip
 def test_a_wrong_key_of_a_machine_is_said_in_a_sentence(config, message):
-    with pytest.raises(ValueError, match=message):
-        build_machine(config)
+    refused(ValueError, message, build_machine, config)
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        ({'options': {'box_score_tresh': 0.1}}, "no option 'box_score_tresh'"),
-        ({'options': {'topk_candidate': 3}}, "Did you mean 'topk_candidates'"),
-        ({'transforms': {'size': 3}}, 'transforms cannot be changed'),
-    ],
-)
+@pytest.mark.parametrize(('options', 'message'), [
+    ({'options': {'box_score_tresh': 0.1}}, "no option 'box_score_tresh'"),
+    ({'options': {'topk_candidate': 3}}, "Did you mean 'topk_candidates'"),
+    ({'transforms': {'size': 3}}, 'transforms cannot be changed'),
+])  # fmt: skip
 def test_an_option_that_torchvision_would_swallow_is_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        TorchvisionMachine('ssdlite320_mobilenet_v3_large', weights=None, **options)
+    refused(ValueError, message, TorchvisionMachine, 'ssdlite320_mobilenet_v3_large', weights=None, **options)
 
 
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [
-        ("machines = [dict(type='X'", 'line 1 is not Python'),
-        ("machines = [dict(type='X', model=true)]", "NameError: name 'true'"),
-        ("machines = dict(type='X', model='a')", 'must define machines'),
-        ("machines = ['a']", 'must define machines'),
-        ('machines = 5', 'must define machines'),
-    ],
-)
+@pytest.mark.parametrize(('text', 'message'), [
+    ("machines = [dict(type='X'", 'line 1 is not Python'),
+    ("machines = [dict(type='X', model=true)]", "NameError: name 'true'"),
+    ("machines = dict(type='X', model='a')", 'must define machines'), ("machines = ['a']", 'must define machines'),
+    ('machines = 5', 'must define machines'),
+])  # fmt: skip
 def test_a_config_that_cannot_be_used_is_said_in_a_sentence(tmp_path, text, message):
     (tmp_path / 'c.py').write_text(text)
-    with pytest.raises(ValueError, match=message):
-        load_machine_configs(tmp_path / 'c.py')
+    refused(ValueError, message, load_machine_configs, tmp_path / 'c.py')
 
 
 def test_a_config_that_builds_on_a_missing_one_says_which_and_where_it_was_looked_for(tmp_path):
     (tmp_path / 'c.py').write_text("_base_ = ['../other.py']")
     for read in (load_machine_configs, load_config):
-        with pytest.raises(FileNotFoundError, match=r'c.py builds on .*other\.py.*relative to the file'):
-            read(tmp_path / 'c.py')
+        refused(FileNotFoundError, r'c.py builds on .*other\.py.*relative to the file', read, tmp_path / 'c.py')
 
 
 def test_a_word_that_names_no_machine_gets_the_nearest_and_what_may_be_named():
     with pytest.raises(ValueError, match="Did you mean 'fasterrcnn_resnet50_fpn'") as caught:
         machine_configs_of(['fasterrcnn_resnet50'], 'det')
     assert 'a config (.py)' in str(caught.value) and len(str(caught.value)) < 500
-    with pytest.raises(ValueError, match="Did you mean 'vit_base_patch16_224'"):
-        machine_configs_of(['vit_base_patch16_244'], 'cls')
+    refused(ValueError, "Did you mean 'vit_base_patch16_224'", machine_configs_of, ['vit_base_patch16_244'], 'cls')
 
 
 @pytest.mark.parametrize('content', [b'abc', b'', None])
@@ -169,5 +150,4 @@ def test_a_checkpoint_of_another_network_or_none_at_all_is_said_in_a_sentence(tm
 
 def test_weights_that_cannot_be_fetched_are_said_with_the_remedy(monkeypatch):
     monkeypatch.setattr('miqa.outside.hub._unreachable', lambda address: 'no route')
-    with pytest.raises(ConnectionError, match="resnet10t cannot be fetched.*no route.*weights='FILE'"):
-        TimmClassifier('resnet10t')
+    refused(ConnectionError, "resnet10t cannot be fetched.*no route.*weights='FILE'", TimmClassifier, 'resnet10t')

@@ -2,6 +2,7 @@
 
 import pytest
 from helpers_machines import save, square, write_cls_database, write_det_database
+from helpers_refusals import refused
 
 from miqa.machines import list_sources, parse_shard, shard_of
 
@@ -28,15 +29,13 @@ def test_a_file_that_another_process_is_writing_is_not_listed(tmp_path):
 def test_a_misnamed_file_is_named_in_the_error(tmp_path):
     write_cls_database(tmp_path)
     save(tmp_path / 'miqa_cls/images/s0/holiday.png', square((0, 0, 1, 1)))
-    with pytest.raises(ValueError, match='holiday.png'):
-        list_sources(tmp_path, 'cls')
+    refused(ValueError, 'holiday.png', list_sources, tmp_path, 'cls')
 
 
 def test_versions_without_their_clean_image_are_an_error(tmp_path):
     write_cls_database(tmp_path)
     (tmp_path / 'miqa_cls/src_images/s1.png').unlink()
-    with pytest.raises(FileNotFoundError, match='for example s1'):
-        list_sources(tmp_path, 'cls')
+    refused(FileNotFoundError, 'for example s1', list_sources, tmp_path, 'cls')
 
 
 def test_shards_share_out_everything_once():
@@ -48,5 +47,4 @@ def test_shards_share_out_everything_once():
 
 @pytest.mark.parametrize('text', ['5/4', '0/4', '1', '-1/3', 'a/b', '1/2/3', '0/0'])
 def test_a_shard_that_does_not_exist_is_refused(text):
-    with pytest.raises(ValueError, match='i/n'):
-        parse_shard(text)
+    refused(ValueError, 'i/n', parse_shard, text)

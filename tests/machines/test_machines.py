@@ -7,6 +7,7 @@ from helpers_detector_files import SIZE
 from helpers_detector_files import write as write_detector
 from helpers_machines import bright_squares, brightness_classes, square
 from helpers_onnx import export
+from helpers_refusals import refused
 from PIL import Image
 
 from miqa.machines import (
@@ -44,32 +45,24 @@ def test_masks_of_a_function_become_run_lengths():
     assert answer.masks[0] == encode_masks(np.eye(6)[None])[0]
 
 
-@pytest.mark.parametrize(
-    ('function', 'task', 'message'),
-    [
-        (lambda images: [], 'cls', 'returned 0 answers for 1'),
-        (lambda images: [{'boxes': []}], 'det', 'must return dicts'),
-        (lambda images: bright_squares(images), 'ins', 'masks'),
-        (lambda images: [np.array([0.5, 0.2])], 'cls', 'sum to 1'),
-        (lambda images: [{'boxes': [[0, 0, 1, 1]], 'scores': [1, 1], 'labels': [0]}], 'det', 'agree in N'),
-        (lambda images: [{'boxes': [[0, 0, 1, np.inf]], 'scores': [1], 'labels': [0]}], 'det', 'finite'),
-    ],
-)
+@pytest.mark.parametrize(('function', 'task', 'message'), [
+    (lambda images: [], 'cls', 'returned 0 answers for 1'),
+    (lambda images: [{'boxes': []}], 'det', 'must return dicts'),
+    (lambda images: bright_squares(images), 'ins', 'masks'), (lambda images: [np.array([0.5, 0.2])], 'cls', 'sum to 1'),
+    (lambda images: [{'boxes': [[0, 0, 1, 1]], 'scores': [1, 1], 'labels': [0]}], 'det', 'agree in N'),
+    (lambda images: [{'boxes': [[0, 0, 1, np.inf]], 'scores': [1], 'labels': [0]}], 'det', 'finite'),
+])  # fmt: skip
 def test_a_wrong_answer_is_refused_with_a_sentence(function, task, message):
-    with pytest.raises(ValueError, match=message):
-        CallableMachine(function, task, 'wrong').predict([square((1, 1, 5, 5))])
+    refused(ValueError, message, CallableMachine(function, task, 'wrong').predict, [square((1, 1, 5, 5))])
 
 
 def test_a_missing_function_is_named():
-    with pytest.raises(ImportError, match="no function 'nothing'"):
-        CallableMachine('helpers_machines:nothing', 'cls', 'x')
-    with pytest.raises(ValueError, match='package.module:function'):
-        CallableMachine('helpers_machines', 'cls', 'x')
+    refused(ImportError, "no function 'nothing'", CallableMachine, 'helpers_machines:nothing', 'cls', 'x')
+    refused(ValueError, 'package.module:function', CallableMachine, 'helpers_machines', 'cls', 'x')
 
 
 def test_an_unknown_type_of_machine_suggests_the_right_one():
-    with pytest.raises(KeyError, match="Did you mean 'TimmClassifier'"):
-        build_machine({'type': 'TimClassifier', 'model': 'resnet18'})
+    refused(KeyError, "Did you mean 'TimmClassifier'", build_machine, {'type': 'TimClassifier', 'model': 'resnet18'})
 
 
 def test_the_best_detections_above_a_score_are_kept():
@@ -105,19 +98,15 @@ def test_timm_reads_a_checkpoint_and_tells_other_weights_apart(tmp_path):
     np.testing.assert_array_equal(one.predict([GREY])[0].probabilities, two.predict([GREY])[0].probabilities)
 
 
-@pytest.mark.parametrize(
-    ('options', 'error', 'message'),
-    [
-        ({'model': 'resnet18', 'weights': 'packaged'}, ValueError, 'Packaged weights exist for'),
-        ({'model': 'resnet18', 'weights': '/nowhere/w.pth'}, FileNotFoundError, '/nowhere/w.pth'),
-        ({'model': 'resnet_18', 'weights': None}, ValueError, "no model 'resnet_18'"),
-        ({'model': 'resnet18', 'weights': None, 'weight': 0}, ValueError, 'positive'),
-        ({'model': 'resnet18', 'weights': None, 'name': 'a/b'}, ValueError, 'folder'),
-    ],
-)
+@pytest.mark.parametrize(('options', 'error', 'message'), [
+    ({'model': 'resnet18', 'weights': 'packaged'}, ValueError, 'Packaged weights exist for'),
+    ({'model': 'resnet18', 'weights': '/nowhere/w.pth'}, FileNotFoundError, '/nowhere/w.pth'),
+    ({'model': 'resnet_18', 'weights': None}, ValueError, "no model 'resnet_18'"),
+    ({'model': 'resnet18', 'weights': None, 'weight': 0}, ValueError, 'positive'),
+    ({'model': 'resnet18', 'weights': None, 'name': 'a/b'}, ValueError, 'folder'),
+])  # fmt: skip
 def test_timm_says_what_is_wrong(options, error, message):
-    with pytest.raises(error, match=message):
-        TimmClassifier(**options)
+    refused(error, message, TimmClassifier, **options)
 
 
 @pytest.mark.parametrize('size', [0, 1, 2])
@@ -170,12 +159,9 @@ def test_a_detector_in_an_onnx_file_gives_boxes_in_pixels_of_the_image(tmp_path)
 
 
 def test_onnx_says_what_is_wrong(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'no\.onnx'):
-        OnnxMachine(tmp_path / 'no.onnx')
-    with pytest.raises(ValueError, match='task of an ONNX file'):
-        OnnxMachine(tmp_path / 'no.onnx', 'pose')
+    refused(FileNotFoundError, r'no\.onnx', OnnxMachine, tmp_path / 'no.onnx')
+    refused(ValueError, 'task of an ONNX file', OnnxMachine, tmp_path / 'no.onnx', 'pose')
 
 
 def test_probabilities_are_checked():
-    with pytest.raises(ValueError, match='shape'):
-        ClassPrediction(np.ones((2, 2)))
+    refused(ValueError, 'shape', ClassPrediction, np.ones((2, 2)))

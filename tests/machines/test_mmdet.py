@@ -4,6 +4,7 @@ import importlib
 
 import numpy as np
 import pytest
+from helpers_refusals import refused
 
 
 def missing_operators() -> str | None:
@@ -102,8 +103,7 @@ def test_masks_have_the_images_size_and_are_those_of_mmdetection(segmenter, imag
 
 
 def test_a_detector_is_refused_as_a_segmenter(images):
-    with pytest.raises(ValueError, match='no masks'):
-        build(DETECTOR, 'ins').predict(images[:1])
+    refused(ValueError, 'no masks', build(DETECTOR, 'ins').predict, images[:1])
 
 
 def test_fingerprints_follow_weights_and_pipeline(detector):
@@ -115,8 +115,7 @@ def test_an_unknown_name_or_missing_file_is_said():
 
     with pytest.raises(ValueError, match="Did you mean 'rtmdet_tiny_8xb32-300e_coco'"):
         MMDetMachine('rtmdet_tiny_8xb32-300e_cocos', None, 'det')
-    with pytest.raises(FileNotFoundError, match=r'no\.pth'):
-        MMDetMachine(DETECTOR, 'no.pth', 'det')
+    refused(FileNotFoundError, r'no\.pth', MMDetMachine, DETECTOR, 'no.pth', 'det')
 
 
 def test_a_detector_and_a_segmenter_label_a_database_of_coco_images(shared_data, tmp_path, detector, segmenter):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers_refusals import refused
 from helpers_sized_pictures import pictures
 
 from miqa.machines import MMSegMachine
@@ -85,18 +86,14 @@ class Touch:
 
 def test_no_code_in_a_checkpoint_runs(tmp_path):
     torch.save({'state_dict': {}, 'meta': Touch(tmp_path / 'touched')}, tmp_path / 'evil.pth')
-    with pytest.raises(CheckpointError, match='unsafe to read'):
-        MMSegMachine(MODELS[0], tmp_path / 'evil.pth')
+    refused(CheckpointError, 'unsafe to read', MMSegMachine, MODELS[0], tmp_path / 'evil.pth')
     assert not (tmp_path / 'touched').exists()
 
 
 def test_what_is_wrong_is_said(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match=f"Did you mean '{MODELS[0]}'"):
-        MMSegMachine(MODELS[0] + 's', None)
-    with pytest.raises(FileNotFoundError, match=r'no MMSegmentation config none\.py'):
-        MMSegMachine('none.py', None)
-    with pytest.raises(ValueError, match='is for seg, not for det'):
-        MMSegMachine(MODELS[0], None, task='det')
+    refused(ValueError, f"Did you mean '{MODELS[0]}'", MMSegMachine, MODELS[0] + 's', None)
+    refused(FileNotFoundError, r'no MMSegmentation config none\.py', MMSegMachine, 'none.py', None)
+    refused(ValueError, 'is for seg, not for det', MMSegMachine, MODELS[0], None, task='det')
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
     monkeypatch.setattr(
         'miqa.machines.openmmlab_weights.download', lambda *_: (_ for _ in ()).throw(OSError('no network'))

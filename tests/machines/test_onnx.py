@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_onnx import export
+from helpers_refusals import refused
 from helpers_sized_pictures import pictures
 from helpers_transformers import small_detr
 from helpers_yolo import write_yolo
@@ -170,8 +171,7 @@ def test_heads_with_objectness_or_with_suppression_inside_and_either_order_of_ax
     assert answer.labels.tolist() == [0, 1]
     with pytest.raises(ValueError, match='would make 7 values for each place'):
         yolo({'output': plain}, place, LayoutOptions({}, classes=3))
-    with pytest.raises(ValueError, match='Another layout'):
-        yolo({'a': plain, 'b': plain}, place, options)
+    refused(ValueError, 'Another layout', yolo, {'a': plain, 'b': plain}, place, options)
 
 
 def test_a_semantic_segmenter(tmp_path):
@@ -214,8 +214,7 @@ def test_classes_come_as_places_of_one_pixel_and_never_as_quantised_numbers_with
     model.graph.node.append(helper.make_node('QuantizeLinear', [flat.input[0], 'scale', 'zero'], ['q']))
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info('q', TensorProto.UINT8, [1, 2, 1, 1]))
     onnx.save(model, tmp_path / 'quantised.onnx')
-    with pytest.raises(ValueError, match='quantised numbers of 8 bits'):
-        OnnxMachine(tmp_path / 'quantised.onnx', size=(8, 8))
+    refused(ValueError, 'quantised numbers of 8 bits', OnnxMachine, tmp_path / 'quantised.onnx', size=(8, 8))
 
 
 def test_a_machine_is_known_by_the_numbers_beside_its_file_as_they_were_when_it_was_opened(classifier, tmp_path):
@@ -250,5 +249,4 @@ def test_the_session_runs_on_the_device_that_was_asked_for_or_says_why_not(class
 
 
 def test_missing_outputs_are_named_with_what_there_is(classifier):
-    with pytest.raises(ValueError, match="no output 'boxes'.*it has y.*boxes_name='y'"):
-        OnnxMachine(classifier, 'det', size=(8, 8))
+    refused(ValueError, "no output 'boxes'.*it has y.*boxes_name='y'", OnnxMachine, classifier, 'det', size=(8, 8))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_onnx import export as write
+from helpers_refusals import refused
 from helpers_sized_pictures import pictures
 from PIL import Image
 
@@ -41,39 +42,30 @@ def test_pixels_of_whole_numbers_and_channels_last_are_given_as_the_file_takes_t
     for answer, image in zip(machine.predict(pictures(4)), pictures(4), strict=True):
         logits = torch.from_numpy(stretched(image, (16, 24)).mean((0, 1)) / 50)
         np.testing.assert_allclose(answer.probabilities, logits.softmax(0), atol=1e-5)
-    with pytest.raises(ValueError, match='leave mean and std out'):
-        OnnxMachine(path, **PLAIN)
+    refused(ValueError, 'leave mean and std out', OnnxMachine, path, **PLAIN)
 
 
 def test_a_size_that_the_file_does_not_take_is_said_before_the_first_picture(export):
     path = export(means, torch.rand(1, 3, 16, 24))
     for size in ((224, 224), 16, None):
-        with pytest.raises(ValueError, match='takes pictures of 16 x 24 pixels.*Leave size out'):
-            OnnxMachine(path, size=size)
+        refused(ValueError, 'takes pictures of 16 x 24 pixels.*Leave size out', OnnxMachine, path, size=size)
     for size in ((0, 5), (1, 2, 3), 'large', (1.5, 2)):
-        with pytest.raises(ValueError, match='size must be'):
-            OnnxMachine(path, size=size)
+        refused(ValueError, 'size must be', OnnxMachine, path, size=size)
     free = export(means, torch.rand(1, 3, 16, 24), free=(2, 3))
     assert OnnxMachine(free).prepare.size == (224, 224) and OnnxMachine(free, size=32).prepare.size == (32, 32)
 
 
-@pytest.mark.parametrize(
-    ('example', 'message'),
-    [
-        (torch.rand(1, 1, 8, 8), 'of 1 channels'),
-        (torch.rand(4, 3, 8, 8), 'exactly 4 images'),
-        (torch.rand(3, 8), 'one input'),
-    ],
-)
+@pytest.mark.parametrize(('example', 'message'), [
+    (torch.rand(1, 1, 8, 8), 'of 1 channels'), (torch.rand(4, 3, 8, 8), 'exactly 4 images'),
+    (torch.rand(3, 8), 'one input'),
+])  # fmt: skip
 def test_an_input_that_cannot_take_a_picture_is_refused(export, example, message):
-    with pytest.raises(ValueError, match=message):
-        OnnxMachine(export(lambda x: x.flatten(1), example))
+    refused(ValueError, message, OnnxMachine, export(lambda x: x.flatten(1), example))
 
 
 @pytest.mark.parametrize('normal', [{'mean': (0,)}, {'std': (1, 0, 1)}])
 def test_values_that_normalise_nothing_are_refused(export, normal):
-    with pytest.raises(ValueError, match='three numbers each'):
-        OnnxMachine(export(means, torch.rand(1, 3, 8, 8)), **normal)
+    refused(ValueError, 'three numbers each', OnnxMachine, export(means, torch.rand(1, 3, 8, 8)), **normal)
 
 
 def test_of_several_outputs_the_named_one_is_read(export):
@@ -82,14 +74,12 @@ def test_of_several_outputs_the_named_one_is_read(export):
     (image,) = pictures(1)
     one, other = first.predict([image])[0].probabilities, named.predict([image])[0].probabilities
     assert first.fingerprint != named.fingerprint and one.argmax() == other.argmin()
-    with pytest.raises(ValueError, match="no output 'logit'; it has features, scores"):
-        OnnxMachine(path, logits_name='logit')
+    refused(ValueError, "no output 'logit'; it has features, scores", OnnxMachine, path, logits_name='logit')
 
 
 def test_probabilities_that_are_taken_for_logits_are_noticed(export):
     path = export(lambda x: means(x).softmax(1), torch.rand(1, 3, 8, 8))
-    with pytest.raises(ValueError, match="Say outputs='probabilities'"):
-        OnnxMachine(path).predict(pictures(1))
+    refused(ValueError, "Say outputs='probabilities'", OnnxMachine(path).predict, pictures(1))
     (answer,) = OnnxMachine(path, outputs='probabilities').predict(pictures(1))
     assert answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
@@ -112,8 +102,7 @@ def test_logits_with_channels_last_are_read_so(export):
 
 def test_a_map_of_one_channel_is_no_map_of_classes(export):
     path = export(lambda x: x[:, :1], torch.rand(1, 3, 8, 8))
-    with pytest.raises(ValueError, match='at least two classes'):
-        OnnxMachine(path, 'seg').predict(pictures(1))
+    refused(ValueError, 'at least two classes', OnnxMachine(path, 'seg').predict, pictures(1))
 
 
 def test_boxes_in_the_order_of_tensorflow(export):
@@ -130,8 +119,7 @@ def test_boxes_in_the_order_of_tensorflow(export):
     (answer,) = machine.predict([np.zeros((40, 100, 3), np.uint8)])
     np.testing.assert_allclose(answer.boxes, [[20, 4, 60, 20]], atol=1e-4)
     assert answer.labels.tolist() == [3]
-    with pytest.raises(ValueError, match='order of corners'):
-        OnnxMachine(path, 'det', layout_options={'corners': 'xxyy'}, **roles)
+    refused(ValueError, 'order of corners', OnnxMachine, path, 'det', layout_options={'corners': 'xxyy'}, **roles)
 
 
 def test_boxes_that_end_with_their_score(export):
@@ -147,20 +135,15 @@ def test_boxes_that_end_with_their_score(export):
     assert answer.labels.tolist() == [1, 3]
 
 
-@pytest.mark.parametrize(
-    ('shapes', 'message'),
-    [
-        (((1, 3, 7), (1, 3), (1, 3)), r'boxes is \(1, 3, 7\)'),
-        (((1, 3, 4), (1, 3, 2), (1, 3)), '3 boxes, 6 scores and 3'),
-    ],
-)
+@pytest.mark.parametrize(('shapes', 'message'), [
+    (((1, 3, 7), (1, 3), (1, 3)), r'boxes is \(1, 3, 7\)'), (((1, 3, 4), (1, 3, 2), (1, 3)), '3 boxes, 6 scores and 3'),
+])  # fmt: skip
 def test_outputs_that_are_no_finished_detections_are_refused(export, shapes, message):
     def found(x):
         return tuple(torch.zeros(shape) + x.mean() * 0 for shape in shapes)
 
     path = export(found, torch.rand(1, 3, 8, 8), ('boxes', 'scores', 'labels'))
-    with pytest.raises(ValueError, match=message):
-        OnnxMachine(path, 'det', **PLAIN).predict(pictures(1))
+    refused(ValueError, message, OnnxMachine(path, 'det', **PLAIN).predict, pictures(1))
 
 
 @pytest.mark.parametrize('task', ['cls', 'det', 'seg'])
@@ -174,8 +157,7 @@ def test_outputs_of_nan_are_no_answer(export, task):
         return tuple(outputs)
 
     path = export(answer, torch.rand(1, 3, 8, 8), names)
-    with pytest.raises(ValueError, match=r'\bNaN\b'):
-        OnnxMachine(path, task, **PLAIN).predict([np.zeros((8, 8, 3), np.uint8)])
+    refused(ValueError, r'\bNaN\b', OnnxMachine(path, task, **PLAIN).predict, [np.zeros((8, 8, 3), np.uint8)])
 
 
 def test_what_machines_were_called_before_by_their_fingerprint_stays():

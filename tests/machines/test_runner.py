@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from helpers_machines import bright_squares, brightness_classes, save, write_cls_database, write_det_database
+from helpers_refusals import refused
 
 from miqa.distortions.captured import build_captured
 from miqa.keeping.sealed import write_sealed_json
@@ -69,8 +70,7 @@ def test_a_killed_run_goes_on_and_loses_nothing_but_the_unfinished_part(tmp_path
     dies_at_the_last_source.__qualname__ = brightness_classes.__qualname__
     broken = classifier()
     broken._call = dies_at_the_last_source
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, tmp_path / 'r', broken, batch_size=4, sources_per_part=1)
+    refused(KeyboardInterrupt, '', run, tmp_path, tmp_path / 'r', broken, batch_size=4, sources_per_part=1)
     assert len(ResponseFolder(tmp_path / 'r').done()) == 8
     counts = run(tmp_path, tmp_path / 'r', batch_size=4, sources_per_part=1)
     assert counts == {'images': 4, 'kept': 8, 'unreadable': 0}
@@ -86,9 +86,8 @@ def test_an_answer_is_not_kept_for_a_picture_that_was_changed_since(tmp_path):
     picture.write_bytes(picture.read_bytes())  # the same bytes, made again
     assert run(root, tmp_path / 'r')['kept'] == 12
     picture.write_bytes(other.read_bytes())
-    with pytest.raises(ValueError, match=rf'{picture.name} was changed after r saw it') as refused:
-        run(root, tmp_path / 'r')
-    part = re.search(r'Delete (\S+),', str(refused.value))[1]
+    error = refused(ValueError, rf'{picture.name} was changed after r saw it', run, root, tmp_path / 'r')
+    part = re.search(r'Delete (\S+),', str(error))[1]
     Path(part).unlink()
     assert run(root, tmp_path / 'r', sources_per_part=1) == {'images': 4, 'kept': 8, 'unreadable': 0}
     (row,) = (row for row in rows_of(tmp_path / 'r') if row['filename'] == picture.name)
@@ -126,8 +125,7 @@ def test_an_unreadable_image_is_recorded_with_the_reason(tmp_path):
 def test_responses_of_other_weights_are_not_mixed(tmp_path):
     write_cls_database(tmp_path)
     run(tmp_path, tmp_path / 'r', classifier(version='1'))
-    with pytest.raises(ValueError, match='other weights'):
-        run(tmp_path, tmp_path / 'r', classifier(version='2'))
+    refused(ValueError, 'other weights', run, tmp_path, tmp_path / 'r', classifier(version='2'))
     with pytest.raises(ValueError, match='other parameters'):
         run(tmp_path, tmp_path / 'r', classifier(version='1'), store_probabilities=True)
 

@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pytest
 import torch
+from helpers_refusals import refused
 from helpers_sized_pictures import pictures
 from PIL import Image
 from torch.nn import functional
@@ -120,11 +121,8 @@ def test_every_model_that_torchvision_lists_has_a_task():
     can = torchvision_models()
     assert len(can) == 98 if models.__package__ else len(can)
     assert {
-        'resnet50': 'cls',
-        'fcos_resnet50_fpn': 'det',
-        'maskrcnn_resnet50_fpn_v2': 'ins',
-        'fcn_resnet50': 'seg',
-    }.items() <= can.items()
+        'resnet50': 'cls', 'fcos_resnet50_fpn': 'det', 'maskrcnn_resnet50_fpn_v2': 'ins', 'fcn_resnet50': 'seg',
+}.items() <= can.items()  # fmt: skip
 
 
 def test_a_checkpoint_of_the_references_scripts_with_own_classes_is_read(tmp_path):
@@ -153,8 +151,7 @@ def test_a_detector_trained_with_frozen_norms_is_read_with_its_classes(tmp_path)
     assert machine.classes == ('__background__', 'cat', 'dog')
     assert machine.describe()['weights'] == 'mine.pth'
     torch.testing.assert_close(dict(machine.network.state_dict()), dict(network.state_dict()))
-    with pytest.raises(ValueError, match=rf'mine\.pth does not fit {name}'):
-        TorchvisionMachine(name, str(path), classes=['cat'])
+    refused(ValueError, rf'mine\.pth does not fit {name}', TorchvisionMachine, name, str(path), classes=['cat'])
 
 
 def test_weights_of_a_training_that_diverged_are_refused_and_are_no_detector_that_finds_nothing(tmp_path):
@@ -191,8 +188,7 @@ def test_a_network_that_a_function_of_yours_builds_is_a_machine(monkeypatch):
         with torch.no_grad():
             truth = network([machine.prepare(image)[0]])[0]
         np.testing.assert_allclose(answer.boxes, truth['boxes'].numpy(), atol=1e-4)
-    with pytest.raises(ValueError, match="Say task='cls'"):
-        TorchvisionMachine('my_networks:tiny', None)
+    refused(ValueError, "Say task='cls'", TorchvisionMachine, 'my_networks:tiny', None)
 
 
 def test_the_fingerprint_follows_weights_settings_and_transforms_and_nothing_else():
@@ -208,18 +204,14 @@ def test_the_fingerprint_follows_weights_settings_and_transforms_and_nothing_els
     assert small[0] != small[1]
 
 
-@pytest.mark.parametrize(
-    ('options', 'error', 'message'),
-    [
-        ({'model': 'fasterrcnn_resnet50'}, ValueError, "Did you mean 'fasterrcnn_resnet50_fpn'"),
-        ({'model': 'ssd300_vgg16', 'task': 'ins'}, ValueError, 'a model for det, not for ins'),
-        ({'model': 'ssd300_vgg16', 'weights': 'COCO_V2'}, ValueError, "Did you mean 'COCO_V1'"),
-        ({'model': 'ssd300_vgg16', 'weights': 'my/own.pth'}, FileNotFoundError, r'my/own\.pth'),
-    ],
-)
+@pytest.mark.parametrize(('options', 'error', 'message'), [
+    ({'model': 'fasterrcnn_resnet50'}, ValueError, "Did you mean 'fasterrcnn_resnet50_fpn'"),
+    ({'model': 'ssd300_vgg16', 'task': 'ins'}, ValueError, 'a model for det, not for ins'),
+    ({'model': 'ssd300_vgg16', 'weights': 'COCO_V2'}, ValueError, "Did you mean 'COCO_V1'"),
+    ({'model': 'ssd300_vgg16', 'weights': 'my/own.pth'}, FileNotFoundError, r'my/own\.pth'),
+])  # fmt: skip
 def test_what_is_wrong_is_said(options, error, message):
-    with pytest.raises(error, match=message):
-        TorchvisionMachine(**options)
+    refused(error, message, TorchvisionMachine, **options)
 
 
 def test_weights_that_cannot_be_fetched_are_named_with_the_place_for_them(monkeypatch, tmp_path):
@@ -245,5 +237,4 @@ def test_published_weights_in_the_hub_folder_are_used_as_torchvision_uses_them(m
     machine = TorchvisionMachine('fasterrcnn_resnet50_fpn', options=SMALL)
     norms = [module for module in machine.network.modules() if type(module).__name__ == 'FrozenBatchNorm2d']
     assert norms and all(norm.eps == 0 for norm in norms)
-    with pytest.raises(ValueError, match="say weights='COCO_V1'"):
-        TorchvisionMachine('fasterrcnn_resnet50_fpn', str(path))
+    refused(ValueError, "say weights='COCO_V1'", TorchvisionMachine, 'fasterrcnn_resnet50_fpn', str(path))

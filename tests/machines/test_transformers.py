@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from helpers_refusals import refused
 from helpers_sized_pictures import pictures
 from helpers_transformers import small_detr, small_resnet
 
@@ -222,25 +223,21 @@ def test_the_fingerprint_follows_weights_and_preparation(folder):
 def test_what_is_not_safe_or_not_possible_is_refused(folder, tmp_path, monkeypatch):
     config = small_resnet()
     path, model = folder(transformers.ResNetForImageClassification, config, transformers.ViTImageProcessor())
-    with pytest.raises(ValueError, match='does not know as a model for det'):
-        TransformersMachine(path, 'det')
+    refused(ValueError, 'does not know as a model for det', TransformersMachine, path, 'det')
     torch.save(model.state_dict(), tmp_path / 'model/pytorch_model.bin')
     (tmp_path / 'model/model.safetensors').rename(tmp_path / 'away.safetensors')
-    with pytest.raises(ValueError, match=r'no model\.safetensors'):
-        TransformersMachine(path, 'cls')
+    refused(ValueError, r'no model\.safetensors', TransformersMachine, path, 'cls')
     (tmp_path / 'away.safetensors').rename(tmp_path / 'model/model.safetensors')
     # A model that brings its own code: neither asked about nor run.
     evil = json.loads((tmp_path / 'model/config.json').read_text())
     evil.update(model_type='evil', auto_map={'AutoConfig': 'evil.Evil', 'AutoModelForImageClassification': 'evil.Evil'})
     (tmp_path / 'model/config.json').write_text(json.dumps(evil))
     (tmp_path / 'model/evil.py').write_text(f'open({str(tmp_path / "ran")!r}, "w")\nclass Evil: pass\n')
-    with pytest.raises(ValueError, match='code'):
-        TransformersMachine(path, 'cls')
+    refused(ValueError, 'code', TransformersMachine, path, 'cls')
     assert not (tmp_path / 'ran').exists()
 
 
 def test_a_model_that_is_nowhere_is_said_in_a_sentence(monkeypatch):
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
-    with pytest.raises(ConnectionError, match='There is no folder no/such-model') as caught:
-        TransformersMachine('no/such-model', 'det')
-    assert 'hf download no/such-model --local-dir' in str(caught.value)
+    caught = refused(ConnectionError, 'There is no folder no/such-model', TransformersMachine, 'no/such-model', 'det')
+    assert 'hf download no/such-model --local-dir' in str(caught)

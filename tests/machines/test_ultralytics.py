@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers_refusals import refused
 from helpers_sized_pictures import pictures
 from helpers_yolo import write_yolo
 
@@ -71,22 +72,16 @@ def test_the_fingerprint_follows_file_and_options(files):
     assert 'AGPL-3.0' in one.describe()['library']
 
 
-@pytest.mark.parametrize(
-    ('file', 'task', 'error', 'message'),
-    [
-        ('yolov8n.pt', 'det', FileNotFoundError, 'are not fetched by their name'),
-        ('yolov8n.yaml', 'det', ValueError, r'must end in \.pt'),
-        ('yolov8n.pt', 'seg', ValueError, 'task of Ultralytics'),
-    ],
-)
+@pytest.mark.parametrize(('file', 'task', 'error', 'message'), [
+    ('yolov8n.pt', 'det', FileNotFoundError, 'are not fetched by their name'),
+    ('yolov8n.yaml', 'det', ValueError, r'must end in \.pt'), ('yolov8n.pt', 'seg', ValueError, 'task of Ultralytics'),
+])  # fmt: skip
 def test_what_is_wrong_is_said(file, task, error, message):
-    with pytest.raises(error, match=message):
-        UltralyticsMachine(file, task)
+    refused(error, message, UltralyticsMachine, file, task)
 
 
 def test_a_file_for_another_task_is_refused(files):
-    with pytest.raises(ValueError, match='holds a model for "classify", which does not do det'):
-        UltralyticsMachine(files['cls'], 'det')
+    refused(ValueError, 'holds a model for "classify", which does not do det', UltralyticsMachine, files['cls'], 'det')
     assert UltralyticsMachine(files['ins'], 'det', options=OPTIONS).predict(pictures(1))[0].masks is None
 
 
@@ -95,5 +90,4 @@ def test_an_option_that_is_unknown_and_a_file_that_is_damaged_are_said_in_a_sent
         UltralyticsMachine(files['det'], 'det', options={'imgz': 64})
     for content in (b'', b'abc', files['det'].read_bytes()[:5000]):
         (tmp_path / 'bad.pt').write_bytes(content)
-        with pytest.raises(ValueError, match=r'bad\.pt cannot be opened by Ultralytics'):
-            UltralyticsMachine(tmp_path / 'bad.pt', 'det')
+        refused(ValueError, r'bad\.pt cannot be opened by Ultralytics', UltralyticsMachine, tmp_path / 'bad.pt', 'det')

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from helpers_models import HALF, TINY_RA_MIQA, tiny_assessor, tiny_batch
+from helpers_refusals import refused
 from mmengine.config import Config
 from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
@@ -15,15 +16,8 @@ from miqa.registry import MODELS
 from miqa.structures import QualitySample
 
 METHODS = (
-    'ra_miqa',
-    'resnet18',
-    'resnet50',
-    'efficientnet_b1',
-    'efficientnet_b5',
-    'vit_small',
-    'mini_cnn',
-    'mini_ra_miqa',
-)
+    'ra_miqa', 'resnet18', 'resnet50', 'efficientnet_b1', 'efficientnet_b5', 'vit_small', 'mini_cnn', 'mini_ra_miqa',
+)  # fmt: skip
 PARAMETERS = {
     # Counts of torchvision's and timm's models, less their 1,000-class layer, plus one output.
     'resnet18': 11_689_512 - 513 * 1000 + 513,
@@ -80,12 +74,9 @@ def test_one_loss_is_called_loss_and_several_are_named_and_summed():
 def test_wrong_use_is_refused_in_words():
     model, batch = tiny_assessor(), tiny_batch(2)
     data = model.data_preprocessor(batch)
-    with pytest.raises(ValueError, match="Unknown mode 'losses'. Did you mean 'loss'"):
-        model(**data, mode='losses')
-    with pytest.raises(ValueError, match='needs data samples with a gt_score'):
-        model(data['inputs'], mode='loss')
-    with pytest.raises(ValueError, match='each at most once'):
-        tiny_assessor(loss=[{'type': 'MSELoss'}, {'type': 'MSELoss'}])
+    refused(ValueError, "Unknown mode 'losses'. Did you mean 'loss'", model, **data, mode='losses')
+    refused(ValueError, 'needs data samples with a gt_score', model, data['inputs'], mode='loss')
+    refused(ValueError, 'each at most once', tiny_assessor, loss=[{'type': 'MSELoss'}, {'type': 'MSELoss'}])
     with pytest.raises(KeyError, match="'MSEloss' is not a registered model. Did you mean 'MSELoss'"):
         tiny_assessor(loss={'type': 'MSEloss'})
 
@@ -236,5 +227,4 @@ def test_a_network_object_may_be_given_in_place_of_its_config():
 
 
 def test_unknown_options_of_a_network_are_refused():
-    with pytest.raises(TypeError, match='depht'):
-        tiny_assessor(region_encoder={**TINY_RA_MIQA['region_encoder'], 'depht': 3})
+    refused(TypeError, 'depht', tiny_assessor, region_encoder={**TINY_RA_MIQA['region_encoder'], 'depht': 3})

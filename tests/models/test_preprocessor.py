@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers_refusals import refused
 from PIL import Image
 from torchvision import transforms
 
@@ -85,21 +86,16 @@ def test_a_view_of_another_size_is_refused():
         two_views()({'inputs': {'region': [uint8_tensor(photograph(224, 224))]}})
 
 
-@pytest.mark.parametrize(
-    ('view', 'reason'),
-    [
-        ({'size': 224, 'mean': (123.7, 116.3, 103.5), 'std': (58.4, 57.1, 57.4)}, 'for RGB values in'),
-        ({'size': 224, 'mean': (0.5,), 'std': (0.5,)}, 'three numbers'),
-        ({'size': 224, 'mean': (0.5,) * 3, 'std': (0.5, 0.5, 0.0)}, 'three numbers'),
-        ({'size': 224, 'mean': (0.5,) * 3}, 'exactly the keys'),
-        ({'size': 224, 'mean': (0.5,) * 3, 'std': (0.5,) * 3, 'bgr': True}, 'exactly the keys'),
-    ],
-)
+@pytest.mark.parametrize(('view', 'reason'), [
+    ({'size': 224, 'mean': (123.7, 116.3, 103.5), 'std': (58.4, 57.1, 57.4)}, 'for RGB values in'),
+    ({'size': 224, 'mean': (0.5,), 'std': (0.5,)}, 'three numbers'),
+    ({'size': 224, 'mean': (0.5,) * 3, 'std': (0.5, 0.5, 0.0)}, 'three numbers'),
+    ({'size': 224, 'mean': (0.5,) * 3}, 'exactly the keys'),
+    ({'size': 224, 'mean': (0.5,) * 3, 'std': (0.5,) * 3, 'bgr': True}, 'exactly the keys'),
+])  # fmt: skip
 def test_a_wrong_normalisation_is_refused(view, reason):
-    with pytest.raises(ValueError, match=reason):
-        ViewPreprocessor({'image': view})
+    refused(ValueError, reason, ViewPreprocessor, {'image': view})
 
 
 def test_no_views_are_refused():
-    with pytest.raises(ValueError, match='at least one view'):
-        ViewPreprocessor({})
+    refused(ValueError, 'at least one view', ViewPreprocessor, {})

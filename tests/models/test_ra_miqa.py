@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 from helpers_models import TINY_RA_MIQA, mmseg_vit, released_shapes, tiny_assessor, tiny_batch
+from helpers_refusals import refused
 from mmengine.config import Config
 from mmseg.registry import MODELS as SEGMENTERS
 from torch import nn
@@ -140,21 +141,18 @@ def test_weights_are_asked_for_when_training_starts_and_not_before():
     model = tiny_assessor(region_encoder=encoder)
     model.load_state_dict(tiny_assessor().state_dict())
     model.eval().val_step(tiny_batch(2))
-    with pytest.raises(WeightsUnavailable, match='nowhere/sere.pth'):
-        model.init_weights()
+    refused(WeightsUnavailable, 'nowhere/sere.pth', model.init_weights)
 
 
 def test_a_pretrained_transformer_that_is_not_there_is_a_sentence(tmp_path):
     model = tiny_assessor(base={**TINY_RA_MIQA['base'], 'pretrained': str(tmp_path / 'vit.safetensors')})
-    with pytest.raises(WeightsUnavailable, match='There is no weights file .*vit.safetensors'):
-        model.init_weights()
+    refused(WeightsUnavailable, 'There is no weights file .*vit.safetensors', model.init_weights)
 
 
 def test_a_pretrained_transformer_of_another_kind_is_a_sentence(tmp_path):
     torch.save({'conv1.weight': torch.zeros(1)}, tmp_path / 'vit.pth')
     model = tiny_assessor(base={**TINY_RA_MIQA['base'], 'pretrained': str(tmp_path / 'vit.pth')})
-    with pytest.raises(WeightsUnavailable, match='set `pretrained=False` to start from random weights'):
-        model.init_weights()
+    refused(WeightsUnavailable, 'set `pretrained=False` to start from random weights', model.init_weights)
 
 
 def test_features_computed_before_give_the_same_scores():

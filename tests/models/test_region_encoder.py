@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from helpers_models import mmseg_vit
+from helpers_refusals import refused
 from mmengine.model import ExponentialMovingAverage
 from mmseg.registry import MODELS as SEGMENTERS
 from timm.models import VisionTransformer
@@ -100,8 +101,7 @@ def test_the_digest_follows_weights_that_are_loaded_later():
 
 
 def test_a_side_that_is_no_multiple_of_the_patch_size_is_refused(encoder):
-    with pytest.raises(ValueError, match=r'\(64, 70\), must be multiples of 8'):
-        encoder(torch.zeros(1, 3, 64, 70))
+    refused(ValueError, r'\(64, 70\), must be multiples of 8', encoder, torch.zeros(1, 3, 64, 70))
 
 
 def timm_file(path, wrap=lambda state: {'model': state}, seed=5):
@@ -146,8 +146,7 @@ def test_a_file_that_lacks_a_tensor_is_refused_by_name(tmp_path):
         return {key: value for key, value in state.items() if key != 'cls_token'} | {'mask_token': torch.zeros(1)}
 
     timm_file(tmp_path / 'odd.pth', without_cls)
-    with pytest.raises(CheckpointError, match='1 missing: cls_token. 1 unexpected: mask_token.'):
-        loaded(tmp_path / 'odd.pth')
+    refused(CheckpointError, '1 missing: cls_token. 1 unexpected: mask_token.', loaded, tmp_path / 'odd.pth')
 
 
 def test_a_file_of_another_size_is_refused_with_both_shapes(tmp_path):
@@ -157,25 +156,22 @@ def test_a_file_of_another_size_is_refused_with_both_shapes(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(WeightsUnavailable, match='There is no weights file .*nowhere.pth'):
-        loaded(tmp_path / 'nowhere.pth')
+    refused(WeightsUnavailable, 'There is no weights file .*nowhere.pth', loaded, tmp_path / 'nowhere.pth')
 
 
 def test_a_wrong_checksum_is_named_and_a_right_one_accepted(tmp_path):
     timm_file(tmp_path / 'sere.pth')
     loaded(tmp_path / 'sere.pth', sha256=sha256_of_file(tmp_path / 'sere.pth'))
-    with pytest.raises(WeightsUnavailable, match='expected 0000'):
-        loaded(tmp_path / 'sere.pth', sha256='0' * 64)
+    refused(WeightsUnavailable, 'expected 0000', loaded, tmp_path / 'sere.pth', sha256='0' * 64)
 
 
 def test_without_a_connection_training_is_told_what_to_download_and_where_to_put_it(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     monkeypatch.setattr('urllib.request.urlopen', offline)
-    with pytest.raises(WeightsUnavailable) as caught:
-        loaded(SERE_URL)
-    assert SERE_URL in str(caught.value)
-    assert str(tmp_path / 'hub' / 'checkpoints' / 'sere_finetuned_vit_small_ep100.pth') in str(caught.value)
-    assert 'weights=None' in str(caught.value)
+    caught = refused(WeightsUnavailable, '', loaded, SERE_URL)
+    assert SERE_URL in str(caught)
+    assert str(tmp_path / 'hub' / 'checkpoints' / 'sere_finetuned_vit_small_ep100.pth') in str(caught)
+    assert 'weights=None' in str(caught)
 
 
 def test_a_file_put_where_the_message_says_is_used(tmp_path, monkeypatch):

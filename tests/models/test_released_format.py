@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers_apis import photo, views_of, write_ra_miqa, write_run
 from helpers_models import released_shapes, released_tensors
+from helpers_refusals import refused
 
 from machine_iqa import MIQAModel
 from miqa.apis.methods import METHODS
@@ -64,8 +65,7 @@ def test_what_their_scripts_would_feed_otherwise_is_refused(tmp_path):
     with pytest.raises(ValueError, match='its scores there would be wrong'):
         MIQAModel(weights=tmp_path / 'small.pth').export(tmp_path / 'x.pth.tar')
     write_ra_miqa(tmp_path / 'tiny.pth')
-    with pytest.raises(ValueError):
-        MIQAModel(weights=tmp_path / 'tiny.pth').export(tmp_path / 'x.pth.tar')
+    refused(ValueError, '', MIQAModel(weights=tmp_path / 'tiny.pth').export, tmp_path / 'x.pth.tar')
     write_run(tmp_path / 'other.pth')
     with pytest.raises(ValueError, match='none of the released methods'):
         MIQAModel(weights=tmp_path / 'other.pth').export(tmp_path / 'x.pth.tar')
@@ -75,6 +75,5 @@ def test_what_their_scripts_would_feed_otherwise_is_refused(tmp_path):
 def test_a_name_that_says_something_else_is_refused(released, tmp_path):
     method, path = released
     wrong = tmp_path / f'miqa_{method}_cls_accuracy_metric.pth.tar'
-    with pytest.raises(ValueError, match='says task cls, but the model is of task det'):
-        MIQAModel(weights=path).export(wrong)
+    refused(ValueError, 'says task cls, but the model is of task det', MIQAModel(weights=path).export, wrong)
     assert not wrong.exists()

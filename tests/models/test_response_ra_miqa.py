@@ -15,12 +15,9 @@ from miqa.models.responses.statistics import detection_statistics, map_statistic
 
 PROBE = {'type': 'ClassifierProbe', 'model_name': 'test_resnet.r160_in1k', 'pretrained': False, 'top': 3}
 FULL = {
-    'type': 'ResponseRAMIQA',
-    'base': TINY_RA_MIQA['base'],
-    'region_encoder': TINY_RA_MIQA['region_encoder'],
-    'probe': PROBE,
-    'components': 6,
-}
+    'type': 'ResponseRAMIQA', 'base': TINY_RA_MIQA['base'], 'region_encoder': TINY_RA_MIQA['region_encoder'],
+    'probe': PROBE, 'components': 6,
+}  # fmt: skip
 HEADS = ['consistency', 'accuracy']
 LIGHT = {'type': 'ResponseRegressor', 'heads': HEADS, 'probe': PROBE, 'components': 3, 'members': 2, 'hidden': 8}
 DETECTOR = {**LIGHT, 'probe': {'type': 'DetectorProbe', 'pretrained': False, 'top': 5}}

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from helpers_refusals import refused
 from scipy import special
 from scipy.fft import dctn, idctn
 
@@ -119,18 +120,14 @@ def test_the_packaged_probe_has_the_weights_of_its_package():
     torch.testing.assert_close(probe.split(probe(picture))['confidence'], expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        ({'model_name': 'nonet'}, "has no model 'nonet'"),
-        ({'model_name': 'resnet10t', 'pretrained': 'packaged'}, "'resnet10t'"),
-        ({'changes': ['mirrored'], 'pretrained': False}, "'mirrored'"),
-        ({'maps': [9], 'pretrained': False}, 'has the feature maps 0 to 4'),
-    ],
-)
+@pytest.mark.parametrize(('options', 'message'), [
+    ({'model_name': 'nonet'}, "has no model 'nonet'"),
+    ({'model_name': 'resnet10t', 'pretrained': 'packaged'}, "'resnet10t'"),
+    ({'changes': ['mirrored'], 'pretrained': False}, "'mirrored'"),
+    ({'maps': [9], 'pretrained': False}, 'has the feature maps 0 to 4'),
+])  # fmt: skip
 def test_a_probe_that_cannot_be_is_a_sentence(options, message):
-    with pytest.raises(ValueError, match=message):
-        ClassifierProbe(**options)
+    refused(ValueError, message, ClassifierProbe, **options)
 
 
 def test_changes_are_a_pass_each_and_part_of_what_identifies_the_probe():
@@ -161,8 +158,7 @@ def test_too_few_pictures_for_the_components_are_a_sentence():
     projection = ResponseProjection({'confidence': 2, 'map0': 6}, components=4)
     with pytest.raises(ValueError, match='4 components cannot be fitted to 3 pictures of 3 photographs'):
         projection.fit(torch.randn(3, 8), torch.arange(3))
-    with pytest.raises(ValueError, match='of 1 photographs'):
-        projection.fit(torch.randn(30, 8), torch.zeros(30, dtype=torch.int64))
+    refused(ValueError, 'of 1 photographs', projection.fit, torch.randn(30, 8), torch.zeros(30, dtype=torch.int64))
 
 
 def test_composite_is_the_mean_of_the_two_heads():
@@ -172,8 +168,7 @@ def test_composite_is_the_mean_of_the_two_heads():
     torch.testing.assert_close(scores['composite'], (scores['consistency'] + scores['accuracy']) / 2)
     torch.testing.assert_close(model({'image_features': vectors}), scores['composite'])
     assert all(0 < score < 1 for score in scores['composite'].tolist())
-    with pytest.raises(ValueError, match="'accuracy'"):
-        network(heads=['consistency'], label='accuracy')
+    refused(ValueError, "'accuracy'", network, heads=['consistency'], label='accuracy')
 
 
 def test_cached_vectors_give_the_scores_of_the_pictures():
@@ -181,8 +176,7 @@ def test_cached_vectors_give_the_scores_of_the_pictures():
     model.eval()
     picture = torch.randn(3, 3, 64, 64)
     torch.testing.assert_close(model({'image': picture}), model({'image_features': model.probe(picture)}))
-    with pytest.raises(ValueError, match='Cached features have 5 numbers'):
-        model({'image_features': torch.randn(3, 5)})
+    refused(ValueError, 'Cached features have 5 numbers', model, {'image_features': torch.randn(3, 5)})
 
 
 def assessor(model, loss=({'type': 'MSELoss'},)):

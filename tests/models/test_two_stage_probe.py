@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers_apis import export_once, views_of, write_photos, write_run
 from helpers_config import CONFIGS
+from helpers_refusals import refused
 from mmengine.config import Config
 from torchvision.models import get_model
 from torchvision.ops import batched_nms, box_iou
@@ -169,8 +170,7 @@ def test_weights_come_from_a_file_whose_masks_are_left_out(tmp_path):
 
 
 def test_other_detectors_are_refused_and_what_it_counts_is_part_of_its_identity():
-    with pytest.raises(ValueError, match='lite0_rcnn'):
-        TwoStageProbe('lite0_rccn')
+    refused(ValueError, 'lite0_rcnn', TwoStageProbe, 'lite0_rccn')
     options = {key: value for key, value in LITE.items() if key != 'type'}
     one, other = TwoStageProbe(**options), TwoStageProbe(**{**options, 'changes': ['mirror']})
     other.load_state_dict(one.state_dict())
@@ -183,8 +183,7 @@ def test_other_detectors_are_refused_and_what_it_counts_is_part_of_its_identity(
     [('model_name', 'my_package.nets:detector'), ('num_classes', 10**9), ('changes', ['rm']), ('detector', 'x')],
 )
 def test_a_config_that_comes_with_weights_asks_for_nothing_else(option, value):
-    with pytest.raises(ValueError, match=option):
-        checked_network({**NETWORK, 'probe': {**LITE, option: value}}, 'file')
+    refused(ValueError, option, checked_network, {**NETWORK, 'probe': {**LITE, option: value}}, 'file')
 
 
 def test_weights_that_a_foreign_config_names_are_not_opened():

@@ -20,11 +20,9 @@ def model(nodes, numbers=(), result=None, sides=(1, 3, 8, 8), functions=(), turn
     """Return a network that adds the sum of a tensor to that of its input."""
     result = result or nodes[-1].output[0]
     rest = [
-        node('Cast', [result], ['real'], to=FLOAT),
-        node('ReduceSum', ['real'], ['s'], keepdims=0),
-        node('ReduceSum', ['x'], ['t'], keepdims=0),
-        node('Add', ['s', 't'], ['y']),
-    ]
+        node('Cast', [result], ['real'], to=FLOAT), node('ReduceSum', ['real'], ['s'], keepdims=0),
+        node('ReduceSum', ['x'], ['t'], keepdims=0), node('Add', ['s', 't'], ['y']),
+]  # fmt: skip
     ends = helper.make_tensor_value_info('x', FLOAT, sides), helper.make_tensor_value_info('y', FLOAT, [])
     nodes = [*nodes, *rest]
     graph = helper.make_graph(nodes[::-1] if turned else nodes, 'g', ends[:1], ends[1:], list(numbers))

@@ -112,8 +112,7 @@ def test_a_folder_that_cannot_be_read_is_counted_and_named(locked, weights, caps
     assert list(find_images(['shots'], left_out=left_out)) == ['shots/a.png']
     assert left_out.count == 1 and 'shots/private' in left_out.sentences[0]
     assert list(find_images(['shots/**/*.png'], left_out=SkippedFiles())) == ['shots/a.png']
-    with pytest.raises(PermissionError):
-        list(find_images(['shots']))
+    refused(PermissionError, '', list, find_images(['shots']))
     for command in (['image', 'shots'], ['filter', 'shots', '--keep', '1'], ['image', 'shots/private']):
         assert status_of(*command, '--weights', weights) == 3
         assert 'shots/private cannot be read: Permission denied' in capsys.readouterr().err

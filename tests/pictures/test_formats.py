@@ -68,8 +68,7 @@ def test_ghostscript_is_never_started(monkeypatch, tmp_path):
     monkeypatch.setattr(EpsImagePlugin, 'Ghostscript', lambda *args, **options: pytest.fail('Ghostscript is called'))
     path = tmp_path / 'photo.jpg'
     path.write_bytes(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n')
-    with pytest.raises(UnreadableImage):
-        read_image(path)
+    refused(UnreadableImage, '', read_image, path)
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'GIF', 'BMP', 'DIB', 'WEBP', 'TIFF', 'JPEG2000', 'PPM', 'ICO', 'AVIF'])

@@ -216,5 +216,4 @@ def test_a_table_that_is_none_is_refused_in_our_words(content, tmp_path):
             (tmp_path / name).mkdir()
         else:
             break
-        with pytest.raises(ValueError, match=rf'{name}.*(Run .* again|has no column|empty|UTF|is a folder)'):
-            read()
+        refused(ValueError, rf'{name}.*(Run .* again|has no column|empty|UTF|is a folder)', read)

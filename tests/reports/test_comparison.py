@@ -36,12 +36,9 @@ def database(tmp_path_factory):
 @pytest.fixture(scope='module')
 def benchmark(database):
     texts = [
-        'SSIM',
-        f'ours={database}/ours.csv',
-        f'OURS!={database}/ours.csv',
-        'max_probability:small',
+        'SSIM', f'ours={database}/ours.csv', f'OURS!={database}/ours.csv', 'max_probability:small',
         'lost=/nowhere/predictions.csv',
-    ]
+]  # fmt: skip
     methods = parse_methods(texts, database, ['cls'])
     return run_benchmark(database, methods, ['cls'], ['composite'], resamples=50)
 

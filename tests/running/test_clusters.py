@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers_apis import write_run
 from helpers_machines import save, square
+from helpers_refusals import refused
 from joblib import delayed
 
 from miqa.labelling.own_database import LabelJob, make_database
@@ -51,8 +52,7 @@ def test_results_come_and_errors_are_the_tasks_own(backend):
     from helpers_clusters import fail, square_of
 
     assert sorted(run_parallel([delayed(square_of)(i) for i in range(20)], 2, backend)) == [i * i for i in range(20)]
-    with pytest.raises(ValueError, match='not five'):
-        list(run_parallel([delayed(fail)(i) for i in range(8)], 2, backend))
+    refused(ValueError, 'not five', list, run_parallel([delayed(fail)(i) for i in range(8)], 2, backend))
 
 
 def test_a_killed_worker_costs_its_tasks_and_nothing_else(backend, tmp_path):
@@ -66,8 +66,7 @@ def test_a_killed_worker_costs_its_tasks_and_nothing_else(backend, tmp_path):
 def test_a_task_that_kills_every_worker_is_given_up_with_a_sentence(backend):
     from helpers_clusters import die
 
-    with pytest.raises(WorkerLost, match='ended its worker 4 times'):
-        list(run_parallel([delayed(die)()], 2, backend))
+    refused(WorkerLost, 'ended its worker 4 times', list, run_parallel([delayed(die)()], 2, backend))
 
 
 def test_a_database_made_on_a_cluster_has_the_bytes_of_one_made_here(backend, tmp_path):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers_refusals import refused
 from helpers_tools import parsed
 
 from miqa.cli.main import main
@@ -67,41 +68,34 @@ def test_the_spellings_of_the_paper_and_of_earlier_versions_are_understood(comma
 
 
 def test_the_harness_notices_an_option_that_is_not_there(capsys):
-    with pytest.raises(SystemExit):
-        parsed(['miqa', 'image', 'a.jpg', '--no-such-option'])
+    refused(SystemExit, '', parsed, ['miqa', 'image', 'a.jpg', '--no-such-option'])
     assert '--no-such-option' in capsys.readouterr().err
     assert commands_in('```bash\nfind . | miqa image - \\\n  --json  # note\n```') == [['miqa', 'image', '-', '--json']]
     assert len(PRINTED) > 30
 
 
 def test_an_unknown_option_gets_the_nearest_one(capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(['image', 'shots/', '--modle', 'demo'])
-    assert caught.value.code == 2
+    caught = refused(SystemExit, '', main, ['image', 'shots/', '--modle', 'demo'])
+    assert caught.code == 2
     assert "unrecognized arguments: --modle demo. Did you mean '--model'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ('words', 'hint'),
-    [
-        ('data/plan.py shots --task det --smaple 3', '--sample'),
-        ('data/run_machines.py --task det --machines m.py x --sahrd 1/2 --data-rot y', '--shard'),
-        ('data/run_machines.py x --task det --machines m.py --data-rot y', '--data-root'),
-        ('analysis/report.py x --tilte y', '--title'),
-    ],
-)
+@pytest.mark.parametrize(('words', 'hint'), [
+    ('data/plan.py shots --task det --smaple 3', '--sample'),
+    ('data/run_machines.py --task det --machines m.py x --sahrd 1/2 --data-rot y', '--shard'),
+    ('data/run_machines.py x --task det --machines m.py --data-rot y', '--data-root'),
+    ('analysis/report.py x --tilte y', '--title'),
+])  # fmt: skip
 def test_a_tool_suggests_the_nearest_option_too(words, hint, monkeypatch, capsys):
     tool, *words = words.split()
     monkeypatch.setattr(sys, 'argv', [tool, *words])
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
-    assert caught.value.code == 2
+    caught = refused(SystemExit, '', runpy.run_path, str(ROOT / 'tools' / tool), run_name='__main__')
+    assert caught.code == 2
     assert f"Did you mean '{hint}'?" in capsys.readouterr().err
 
 
 def test_a_selection_that_is_no_share_is_a_sentence(capsys):
-    with pytest.raises(SystemExit):
-        main(['train', 'ra_miqa_cls', '--selection', 'half'])
+    refused(SystemExit, '', main, ['train', 'ra_miqa_cls', '--selection', 'half'])
     assert "--selection: a share such as 0.2, or test; not 'half'" in capsys.readouterr().err
 
 

@@ -180,6 +180,5 @@ def test_interrupted_measurements_are_shown_and_kept(monkeypatch, tmp_path, caps
         raise KeyboardInterrupt
 
     monkeypatch.setattr(load_tool('tools/analysis/cases/inference.py'), 'run', run)
-    with pytest.raises(KeyboardInterrupt):
-        tool.run_case('inference', ['--out', str(tmp_path / 'o.json')])
+    refused(KeyboardInterrupt, '', tool.run_case, 'inference', ['--out', str(tmp_path / 'o.json')])
     assert 'PyTorch fp32' in capsys.readouterr().out and (tmp_path / 'o.json').is_file()

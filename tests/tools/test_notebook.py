@@ -49,9 +49,5 @@ def test_the_notebook_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
     assert '8 of 15 are good; 8 copied' in printed or '7 of 15 are good; 7 copied' in printed
     assert 'SRCC' in printed and pictures == 5
     assert {path.name for path in (tmp_path / 'work').iterdir()} >= {
-        'clip.mp4',
-        'clip_quality.mp4',
-        'report',
-        'good',
-        'run',
-    }
+        'clip.mp4', 'clip_quality.mp4', 'report', 'good', 'run',
+}  # fmt: skip

@@ -91,16 +91,10 @@ def test_the_published_networks_are_known_without_a_checkout(installed, unpacked
     )
 
 
-@pytest.mark.parametrize(
-    'words',
-    [
-        ['-m', 'miqa', '--help'],
-        *(['-m', 'miqa', command, '--help'] for command in COMMANDS),
-        ['-m', 'miqa.train', '--help'],
-        ['-m', 'miqa.test', '--help'],
-    ],
-    ids=' '.join,
-)
+@pytest.mark.parametrize('words', [
+    ['-m', 'miqa', '--help'], *(['-m', 'miqa', command, '--help'] for command in COMMANDS),
+    ['-m', 'miqa.train', '--help'], ['-m', 'miqa.test', '--help'],
+], ids=' '.join)  # fmt: skip
 def test_every_command_explains_itself_without_a_checkout(installed, tmp_path, words):
     done = installed.call('python', *words, cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.startswith('usage: '), done.stderr
