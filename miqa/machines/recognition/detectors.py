@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .finished import finished_rows, tensorflow_names, triples
-from .heads import part_heads, single_heads
+from .joined_heads import single_heads
+from .part_heads import part_heads
 from .readings import Observed, Reading, UnclearLayout, has_word
 
 _MOST_READINGS = 6  # More readings than these are not tried on pictures

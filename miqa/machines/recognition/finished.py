@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .conventions import CONVENTIONS, Convention
-from .heads import is_prototype
+from .grids import is_prototype
 from .readings import Observed, Reading, box_unit, corner_share, has_word, is_share, is_whole
 
 #: Orders of columns of finished rows, and whose they are.
