@@ -261,7 +261,7 @@ if [[ $full == 1 ]]; then
     "$python" -m miqa export "$work/student/demo_fast.onnx" --model "$work/student/best.pth" --overwrite
     "$python" -m miqa models --register-demo-fast "$work/student/demo_fast.onnx"
 else
-    echo "Left out; MIQA_FULL=1 bash tools/quickstart.sh trains them, too: a small RA-MIQA, and demo-fast."
+    echo "Skipped; MIQA_FULL=1 bash tools/quickstart.sh trains them, too: a small RA-MIQA, and demo-fast."
 fi
 
 step='5/6 test on held-out photographs'

@@ -24,7 +24,7 @@ custom_hooks = [
     dict(type='SeedEveryStep'),  # dropout that a resumed run repeats exactly
     dict(type='FitNetwork'),  # what some networks fit to the training pictures before the first step
     dict(type='ShareBuffers'),  # all processes validate one and the same model
-    dict(type='ReportBadImages'),  # what bad_images='skip' left out
+    dict(type='ReportBadImages'),  # what bad_images='skip' skipped
     # dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.0005),  # average the weights
 ]
 

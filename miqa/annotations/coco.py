@@ -27,7 +27,7 @@ def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:
     r"""Read COCO instance annotations and check every entry.
 
     Ids may be whole numbers or texts of them. File names may have folders, with ``\`` or ``/``. A box that is
-    missing or empty is that of the segmentation; an object whose box has no area, or that is there twice, is left out
+    missing or empty is that of the segmentation; an object whose box has no area, or that is there twice, is skipped
     and counted. Empty polygons are none. An image may lack its width and height. Of categories of one name those count
     that objects have:
     some programs list the name of a whole set, which no object has, beside the same name of a category.
@@ -233,7 +233,7 @@ class _MarkedBoxes:
         """Count an object; return False where it is not one more object."""
         left, top, width, height = thing.box
         if not (width > 0 and height > 0):
-            self.counts['{} object{s} {have} a box without area and {are} left out'] += 1
+            self.counts['{} object{s} {have} a box without area and {are} skipped'] += 1
             return False
         before = len(self._known)
         self._known.add((image.key, thing.category, thing.box, thing.crowd, _hashable(thing.segmentation)))

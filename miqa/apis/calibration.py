@@ -28,7 +28,7 @@ def calibration_pixels(folder: str | os.PathLike, prepare: Preparation, most: in
     """
     if not Path(folder).is_dir():
         raise NotADirectoryError(f'{folder} is not a folder of pictures to calibrate with.')
-    paths = list(find_images([os.fspath(folder)], left_out=SkippedFiles()))
+    paths = list(find_images([os.fspath(folder)], skipped=SkippedFiles()))
     places = np.unique(np.linspace(0, max(len(paths) - 1, 0), min(most, len(paths))).astype(int))
     pixels, failed = [], 0
     for place in places:

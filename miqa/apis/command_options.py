@@ -18,7 +18,7 @@ from miqa.running.command_line import sentence
 from miqa.taxonomy import LABELS, TASKS
 
 if TYPE_CHECKING:
-    from miqa.labelling.own_database import LabelJob
+    from miqa.labelling.label_job import LabelJob
 
     from .model import MIQAModel
 
@@ -88,9 +88,9 @@ def label_job(
         root: of the database.
         config_root: where the use of network files is stored; a plan only looks for it there.
         write_config: file of that use, as a config.
-        more: fields of :class:`miqa.labelling.own_database.LabelJob`.
+        more: fields of :class:`miqa.labelling.label_job.LabelJob`.
     """
-    from miqa.labelling.own_database import LabelJob
+    from miqa.labelling.label_job import LabelJob
     from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
     from miqa.machines import machine_configs_of
     from miqa.machines.recognition.options import file_option

@@ -84,12 +84,12 @@ def open_state(
     Raises:
         ValueError: the device is not there, or cannot compute in the precision.
     """
-    from miqa.networks.torch_settings import own_defaults
+    from miqa.networks.torch_settings import default_settings
 
     from .runtimes.torch_runtime import TorchRuntime, faster_precisions, settings_of, usable_device
 
     where = usable_device(None if device is None else str(device))
-    with own_defaults():
+    with default_settings():
         assessor = spec.build(state, source)
 
     @functools.cache

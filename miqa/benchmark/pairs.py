@@ -58,17 +58,17 @@ class PairScores:
     #: bad picture in ``METHOD (good)`` and ``METHOD (bad)``; NaN if there is none.
     table: pd.DataFrame
     methods: list[str]  # names of the methods
-    left_out: list[str] = field(default_factory=list)  # sentences about scenes without a label
+    skipped: list[str] = field(default_factory=list)  # sentences about scenes without a label
 
 
-def find_pairs(good: str, bad: str, left_out: SkippedFiles | None = None) -> list[Pair]:
+def find_pairs(good: str, bad: str, skipped: SkippedFiles | None = None) -> list[Pair]:
     """Match the pictures of two folders by their names below them, without endings.
 
     Args:
         good: a folder, whose own name is that of the set and each folder below it a further set; or a pattern with one
             ``*``, such as ``'sets/*/good'``, which matches a folder for each set.
         bad: of the bad picture.
-        left_out: collects pictures and sets without a partner, and folders that cannot be read.
+        skipped: collects pictures and sets without a partner, and folders that cannot be read.
 
     Returns:
         Pairs, sorted by set and scene.
@@ -77,15 +77,15 @@ def find_pairs(good: str, bad: str, left_out: SkippedFiles | None = None) -> lis
         ValueError: only one of both is a pattern, or two pictures of a folder have the same name.
         FileNotFoundError: there is no pair.
     """
-    left_out = SkippedFiles() if left_out is None else left_out
+    skipped = SkippedFiles() if skipped is None else skipped
     if good.count('*') != bad.count('*') or good.count('*') > 1:
         raise ValueError(f'{good} and {bad} must both be folders, or both patterns with one * that stands for the set.')
     pairs = []
-    for group, good_folder, bad_folder in _folders(good, bad, left_out):
-        first, second = _pictures(good_folder, left_out), _pictures(bad_folder, left_out)
+    for group, good_folder, bad_folder in _folders(good, bad, skipped):
+        first, second = _pictures(good_folder, skipped), _pictures(bad_folder, skipped)
         for name in sorted(first.keys() ^ second.keys()):
             other = bad_folder if name in first else good_folder
-            left_out.note(f'{name} of {group} has no partner in {other}.')
+            skipped.note(f'{name} of {group} has no partner in {other}.')
         for name in sorted(first.keys() & second.keys()):
             below, _, scene = name.rpartition('/')
             pairs.append(Pair(below or group, scene, first[name], second[name]))
@@ -94,7 +94,7 @@ def find_pairs(good: str, bad: str, left_out: SkippedFiles | None = None) -> lis
     return sorted(pairs, key=lambda pair: (pair.group, pair.scene))
 
 
-def _folders(good: str, bad: str, left_out: SkippedFiles) -> list[tuple[str, str, str]]:
+def _folders(good: str, bad: str, skipped: SkippedFiles) -> list[tuple[str, str, str]]:
     for folder in (good, bad):
         if '*' not in folder and not Path(folder).is_dir():
             raise FileNotFoundError(f'{folder} is not a folder of pictures.')
@@ -103,7 +103,7 @@ def _folders(good: str, bad: str, left_out: SkippedFiles) -> list[tuple[str, str
     first, second = _sets(good), _sets(bad)
     for group in sorted(first.keys() ^ second.keys()):
         here, other = (first[group], bad) if group in first else (second[group], good)
-        left_out.note(f'The set {here} has no partner {other.replace("*", group)}.')
+        skipped.note(f'The set {here} has no partner {other.replace("*", group)}.')
     return [(group, first[group], second[group]) for group in sorted(first.keys() & second.keys())]
 
 
@@ -114,9 +114,9 @@ def _sets(pattern: str) -> dict[str, str]:
     return {folder[len(before) : len(folder) - len(after)]: folder for folder in folders if Path(folder).is_dir()}
 
 
-def _pictures(folder: str, left_out: SkippedFiles) -> dict[str, str]:
+def _pictures(folder: str, skipped: SkippedFiles) -> dict[str, str]:
     pictures: dict[str, str] = {}
-    for path in find_images([folder], left_out=left_out):
+    for path in find_images([folder], skipped=skipped):
         name = Path(path).relative_to(folder).with_suffix('').as_posix()
         if name in pictures:
             raise ValueError(f'{pictures[name]} and {path} are both called {name}. Keep one of them.')

@@ -110,7 +110,7 @@ def run_benchmark(
                     {
                         **columns,
                         'images': len(used),
-                        'left_out': len(labelled) - len(used),
+                        'skipped': len(labelled) - len(used),
                         'sources': used.source.nunique(),
                         'label_deviation': label_fingerprint(used.ground_truth),
                         'paper_deviation': TEST_LABEL_DEVIATIONS.get((label, task), np.nan),
@@ -168,8 +168,8 @@ def _made_labels(method: Method, machines, labels_from: str) -> str:
         return '-'
     if machines is None:
         return 'unknown'
-    left_out = labels_from.removeprefix('all machines but ').split(', ') if labels_from != ALL_MACHINES else []
-    return 'yes' if set(method.machines_run) & (set(machines) - set(left_out)) else 'no'
+    excluded = labels_from.removeprefix('all machines but ').split(', ') if labels_from != ALL_MACHINES else []
+    return 'yes' if set(method.machines_run) & (set(machines) - set(excluded)) else 'no'
 
 
 def better(name: str, values: pd.Series) -> pd.Series:

@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f'--resamples {args.resamples} gives no intervals; take at least 100.')
     if args.task != 'cls' and not (args.machine and args.probe):
         raise ValueError(f'--task {args.task} needs --machine and --probe: detectors that are not packaged.')
-    left_out = SkippedFiles()
-    pairs = find_pairs(args.good, args.bad, left_out)
+    skipped = SkippedFiles()
+    pairs = find_pairs(args.good, args.bad, skipped)
     if args.half:
         pairs = [pair for pair in pairs if _number(pair.scene) % 2 == ('even', 'odd').index(args.half)]
         if not pairs:
@@ -117,9 +117,9 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         write_pairs_report(Path(args.out), scores, summary, names)
         print(f'Saved {args.out}/report.html and its tables.', file=sys.stderr)
-    for sentence in [*left_out.lines(), *scores.left_out, *failed]:
-        print(f'Left out: {sentence}', file=sys.stderr)
-    return SOME_FAILED if left_out.count or scores.left_out or failed else 0
+    for sentence in [*skipped.lines(), *scores.skipped, *failed]:
+        print(f'Skipped: {sentence}', file=sys.stderr)
+    return SOME_FAILED if skipped.count or scores.skipped or failed else 0
 
 
 def _number(scene: str) -> int:

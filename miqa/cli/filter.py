@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
     threshold = gate.threshold if gate else args.threshold
     # A wrong share must not show after an hour of scoring.
     choose([0.0], args.keep, threshold)
-    left_out = SkippedFiles()
-    images = list(find_images([args.folder], left_out=left_out))
+    skipped = SkippedFiles()
+    images = list(find_images([args.folder], skipped=skipped))
     if args.to:
         check_target(Path(args.folder), Path(args.to), images)
     check_model_options(args)
@@ -119,11 +119,11 @@ def run(args: argparse.Namespace) -> int:
     for error in failed[:20]:
         print(f'Cannot read: {printable(str(error))}', file=sys.stderr)
     if failed:
-        print(f'Left out, as they could not be read: {counted(len(failed), "file")}.', file=sys.stderr)
+        print(f'Skipped, as they could not be read: {counted(len(failed), "file")}.', file=sys.stderr)
     for error in unwritten[:20]:
         print(f'Not delivered: {printable(str(error))}', file=sys.stderr)
     if unwritten:
         print(f'{counted(len(unwritten), "good image")} did not reach {args.to}.', file=sys.stderr)
-    for sentence in left_out.lines():
-        print(f'Left out: {sentence}', file=sys.stderr)
-    return SOME_FAILED if failed or unwritten or left_out.count else 0
+    for sentence in skipped.lines():
+        print(f'Skipped: {sentence}', file=sys.stderr)
+    return SOME_FAILED if failed or unwritten or skipped.count else 0

@@ -113,7 +113,7 @@ def _add_make(verbs) -> None:
 
 
 def run_make(args: argparse.Namespace) -> int:
-    """Make a gate; returns 3 where something was left out or nothing can be promised."""
+    """Make a gate; returns 3 where something was skipped or nothing can be promised."""
     from pathlib import Path
 
     from miqa.machines.library_names import check_machine_names
@@ -150,12 +150,12 @@ def run_make(args: argparse.Namespace) -> int:
         print(sentence)
     for head, gate in result.folder.thresholds.items():
         print(f'{head}: {gate.describe()} {result.promises.get(head, "")}'.rstrip())
-    for sentence in result.database.left_out.lines():
-        print(f'Left out: {sentence}', file=sys.stderr)
+    for sentence in result.database.skipped.lines():
+        print(f'Skipped: {sentence}', file=sys.stderr)
     quoted = shlex.quote(str(folder))
     print(f'Report: {report}', file=sys.stderr)
     print(f'Use it: miqa filter FOLDER --gate {quoted} --to GOOD', file=sys.stderr)
-    return _NO_GATE if result.promises or result.database.left_out.count or result.samples.left_out else 0
+    return _NO_GATE if result.promises or result.database.skipped.count or result.samples.skipped else 0
 
 
 def run_fit(args: argparse.Namespace) -> int:
@@ -174,7 +174,7 @@ def run_fit(args: argparse.Namespace) -> int:
         try_writing(args.out)
         if Path(args.out).exists():
             _check_ours(args.out)
-    scores, outcomes, groups, model, left_out = read_calibration(
+    scores, outcomes, groups, model, skipped = read_calibration(
         args.csv, args.score_column, args.outcome_column, args.group_column
     )
     model = args.model_identity or model
@@ -184,8 +184,8 @@ def run_fit(args: argparse.Namespace) -> int:
             'holds for one model alone. Name it: --model-identity TEXT, as the column model of `miqa image '
             '--out` names it.'
         )
-    if left_out:
-        print(f'Left out, without a score or an outcome: {counted(left_out, "row")}.', file=sys.stderr)
+    if skipped:
+        print(f'Skipped, without a score or an outcome: {counted(skipped, "row")}.', file=sys.stderr)
     try:
         gate = fit_gate(
             scores,
@@ -268,7 +268,7 @@ _COLUMNS = {
 
 
 def read_calibration(path, score_column: str | None, outcome_column: str | None, group_column: str | None):
-    """Read scores, outcomes, groups (or None), the model's identity (or None), and the number of rows left out.
+    """Read scores, outcomes, groups (or None), the model's identity (or None), and the number of rows skipped.
 
     Columns that are None go by the names that our own files give them.
 
@@ -320,6 +320,6 @@ def read_calibration(path, score_column: str | None, outcome_column: str | None,
     if len(models) > 1:
         listed = ', '.join(model or 'a model without a name' for model in models[:3])
         raise TableError(f'{path} has scores of {len(models)} models: {listed}. Fit one gate for each.')
-    left_out = len(table.rows) - len(scores)
+    skipped = len(table.rows) - len(scores)
     group_names = np.array(groups) if column['group'] is not None else None
-    return np.array(scores, np.float64), np.array(outcomes, np.float64), group_names, models[0] or None, left_out
+    return np.array(scores, np.float64), np.array(outcomes, np.float64), group_names, models[0] or None, skipped

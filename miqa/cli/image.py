@@ -78,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
     from miqa.pictures.finding import SkippedFiles, find_images
     from miqa.reports.score_summary import Summary
 
-    left_out = SkippedFiles()
-    images: Iterator[str] | list[str] = find_images(args.paths, left_out=left_out)
+    skipped = SkippedFiles()
+    images: Iterator[str] | list[str] = find_images(args.paths, skipped=skipped)
     number, count = args.shard
     images = itertools.islice(images, number - 1, None, count)
     if '-' not in args.paths:
@@ -162,7 +162,7 @@ def run(args: argparse.Namespace) -> int:
     if results is not None:
         results.finish()
     if report is not None:
-        report.write(summary, left_out.lines())
+        report.write(summary, skipped.lines())
         if not args.quiet:
             print(f'Saved {printable(args.report)}.', file=sys.stderr)
     if not args.quiet:
@@ -177,9 +177,9 @@ def run(args: argparse.Namespace) -> int:
             print(f'Failed: {error}', file=sys.stderr)
         failed = counted(summary.failed, 'file')
         print(f'{failed} could not be read or drawn.', file=sys.stderr)
-    for sentence in left_out.lines():
-        print(f'Left out: {sentence}', file=sys.stderr)
-    return SOME_FAILED if summary.failed or left_out.count else 0
+    for sentence in skipped.lines():
+        print(f'Skipped: {sentence}', file=sys.stderr)
+    return SOME_FAILED if summary.failed or skipped.count else 0
 
 
 def _json_line(assessment) -> str:

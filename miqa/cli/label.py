@@ -84,10 +84,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the database; returns 1 where the check at the end finds problems, 3 where something was left out."""
+    """Make the database; returns 1 where the check at the end finds problems, 3 where something was skipped."""
     _check_paths(args)
     from miqa.labelling import ScoreOptions
-    from miqa.labelling.own_database import make_database, make_plan
+    from miqa.labelling.label_job import make_database, make_plan
     from miqa.splits.enough import few_sources
     from miqa.taxonomy import LEVEL_PAIRS, region_pattern
 
@@ -110,14 +110,14 @@ def run(args: argparse.Namespace) -> int:
     database = make_database(job, progress=not args.quiet)
     for note in filter(None, (*database.notes, few_sources(database.splits, job.images))):
         print(note)
-    for sentence in database.left_out.lines():
-        print(f'Left out: {sentence}')
+    for sentence in database.skipped.lines():
+        print(f'Skipped: {sentence}')
     if database.manifest is None:
         print(
             f'Shard {args.shard[0]} of {args.shard[1]} is done. When all are, run the same command without --shard: it '
             f'makes the labels.'
         )
-        return SOME_FAILED if database.left_out.count else 0
+        return SOME_FAILED if database.skipped.count else 0
     return _report(args, database)
 
 
@@ -159,4 +159,4 @@ def _report(args: argparse.Namespace, result) -> int:
         print(f'PROBLEM: {problem}')
     label = '' if len(manifest['labels']) == 2 else f' --label {manifest["labels"][0]}'
     print(f'Train on it: miqa train ra_miqa_{args.task} --data-root {args.out}{label}')
-    return 1 if result.problems else SOME_FAILED if result.left_out.count else 0
+    return 1 if result.problems else SOME_FAILED if result.skipped.count else 0

@@ -91,8 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score the videos; returns the exit status."""
     addresses = [path for path in args.paths if is_web_address(path)]
-    left_out = SkippedFiles()
-    local_videos = find_videos([path for path in args.paths if not is_web_address(path)], left_out)
+    skipped = SkippedFiles()
+    local_videos = find_videos([path for path in args.paths if not is_web_address(path)], skipped)
     if args.out:
         check_report_names(local_videos)
     names = annotated_names(local_videos) if args.annotate else {}
@@ -143,30 +143,30 @@ def run(args: argparse.Namespace) -> int:
             finally:
                 remote.done(str(video))
     if report is not None:
-        report.write(left_out.lines())
+        report.write(skipped.lines())
     for output in filter(None, (args.out, args.report)):
         if not args.quiet:
             print(f'Saved {printable(output)}.', file=sys.stderr)
     if failed:
         print(f'{failed} of {counted(len(videos), "video")} could not be scored or written.', file=sys.stderr)
-    for sentence in left_out.lines():
-        print(f'Left out: {sentence}', file=sys.stderr)
-    return SOME_FAILED if failed or left_out.count else 0
+    for sentence in skipped.lines():
+        print(f'Skipped: {sentence}', file=sys.stderr)
+    return SOME_FAILED if failed or skipped.count else 0
 
 
-def find_videos(paths: list[str], left_out: SkippedFiles | None = None) -> list[Path]:
+def find_videos(paths: list[str], skipped: SkippedFiles | None = None) -> list[Path]:
     """Return the videos to score, each once, as for :func:`miqa.pictures.finding.find_files`.
 
     Args:
         paths: files, folders and patterns.
-        left_out: collects the folders that cannot be read, and those without videos. Without it the first is raised.
+        skipped: collects the folders that cannot be read, and those without videos. Without it the first is raised.
 
     Raises:
         FileNotFoundError: the only folder has no videos. (A file that is missing is reported with the others.)
     """
     from miqa.apis.video.reading import VIDEO_SUFFIXES
 
-    return [Path(path) for path in find_files(paths, VIDEO_SUFFIXES, 'videos', left_out=left_out)]
+    return [Path(path) for path in find_files(paths, VIDEO_SUFFIXES, 'videos', skipped=skipped)]
 
 
 def check_report_names(videos: list[Path]) -> None:

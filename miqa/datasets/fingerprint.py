@@ -36,8 +36,8 @@ def describe_fingerprint(
         label: composite, consistency or accuracy.
         split: train or val.
         official: whether the sources are exactly those of the authors' split file.
-        missing: number of images of the split that are missing and left out.
-        without_labels: sources of the split that have no label file and are left out.
+        missing: number of images of the split that are missing and skipped.
+        without_labels: sources of the split that have no label file and are skipped.
     """
     start = f'Label fingerprint of {task} {split}, {label}: standard deviation {fingerprint:.4f}'
     if split != 'val':
@@ -49,8 +49,8 @@ def describe_fingerprint(
     if abs(fingerprint - published) <= TOLERANCE + 1e-9:
         return f"{start}, which agrees with the {published:.4f} of the paper's test set."
     reasons = [f'{missing} images'] * bool(missing) + [f'{len(without_labels)} sources'] * bool(without_labels)
-    left_out = f' {" and ".join(reasons)} of the split are left out.' if reasons else ''
+    skipped = f' {" and ".join(reasons)} of the split are skipped.' if reasons else ''
     return (
         f'{start}, but the official test split has {published:.4f} in the paper: these are not the labels that its '
-        f'numbers were measured with, so results cannot be compared with the published table.{left_out}'
+        f'numbers were measured with, so results cannot be compared with the published table.{skipped}'
     )

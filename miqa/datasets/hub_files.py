@@ -173,7 +173,7 @@ def get_part(
     """Fetch a part and lay its files out below ``data_root``; what was laid out before is not fetched again.
 
     Files that are there are never overwritten. Only pictures and label files get into the database; every other member
-    of an archive is left out and named.
+    of an archive is skipped and named.
 
     Returns:
         How many files are new, and members of the archive that have no place in the layout.
@@ -186,13 +186,13 @@ def get_part(
         return 0, []
     files = [hub.fetch(path, downloads) for path in part.pieces]
     new = existing = 0
-    left_out: list[str] = []
+    skipped: list[str] = []
     try:
         members = _members(part, files)
         for name, stream in tqdm(members, unit='file', desc=part.name):
             target = _place(part, name, data_root)
             if target is None:
-                left_out.append(name)
+                skipped.append(name)
                 continue
             existing += 1
             if target.exists():
@@ -205,18 +205,18 @@ def get_part(
             f'{part.name} is damaged: {error}. Delete {downloads} and run the same command again.'
         ) from error
     if not existing:
-        example = f', such as {left_out[0]!r}' if left_out else ''
+        example = f', such as {skipped[0]!r}' if skipped else ''
         raise DatabaseError(
-            f'{part.name} has {len(left_out)} members{example}, and none is a file of {part.kind} of {part.task} as '
+            f'{part.name} has {len(skipped)} members{example}, and none is a file of {part.kind} of {part.task} as '
             'this tool knows them. Lay it out by hand as data/README.md says.'
         )
     marker.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(marker) as temporary:
-        temporary.write_text(f'{existing} files, {len(left_out)} left out\n', encoding='utf-8')
+        temporary.write_text(f'{existing} files, {len(skipped)} skipped\n', encoding='utf-8')
     if not keep_archives:
         for file in files:
             file.unlink()
-    return new, left_out
+    return new, skipped
 
 
 def _task_of(path: str) -> str | None:

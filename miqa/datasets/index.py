@@ -107,7 +107,7 @@ def build_index(
 ) -> None:
     """Read and verify label files, look for the images, and write the index file atomically.
 
-    Images that are not there are left out and counted in the file's information; the caller decides whether that
+    Images that are not there are skipped and counted in the file's information; the caller decides whether that
     is an error. Beside the index, ``*.missing.txt`` then lists them.
 
     Args:

@@ -89,7 +89,7 @@ def _accept(index: SampleIndex, missing: str, data_root: Path) -> SampleIndex:
     if sentence and missing == 'error':
         raise DatabaseError(f"{sentence}. Add them, or pass missing='skip' to leave these samples out.")
     if sentence:
-        log(f'Left out: {sentence}.', logging.WARNING)
+        log(f'Skipped: {sentence}.', logging.WARNING)
     return index
 
 

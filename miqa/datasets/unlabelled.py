@@ -125,7 +125,7 @@ def _pictures_below(root: Path) -> list[str]:
         raise FileNotFoundError(f'There is no folder {root} with unlabelled pictures.')
 
     def report(path: str, error: OSError) -> None:
-        log(f'{path} is left out: {error}', logging.WARNING)
+        log(f'{path} is skipped: {error}', logging.WARNING)
 
     paths = [os.path.relpath(path, root) for path in Walker(report).below(str(root), IMAGE_SUFFIXES)]
     if not paths:

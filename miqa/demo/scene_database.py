@@ -294,13 +294,13 @@ def keep_labelled(root: str | os.PathLike, task: str) -> list[str]:
         ValueError: no scene of a split has labels.
     """
     folder = label_folder(root, task)
-    left_out: list[str] = []
+    skipped: list[str] = []
     for split in SPLITS:
         sources = read_split(Path(root), task, split)
         labelled = [source for source in sources if Path(label_paths(folder, task, source)['accuracy']).is_file()]
         if not labelled:
             raise ValueError(f'On no scene for {split} the detectors find anything: let them learn more (--epochs).')
         if len(labelled) < len(sources):
-            left_out += sorted(set(sources) - set(labelled))
+            skipped += sorted(set(sources) - set(labelled))
             write_rows(split_path(root, task, split), (SPLIT_COLUMNS['det'],), [(int(source),) for source in labelled])
-    return left_out
+    return skipped

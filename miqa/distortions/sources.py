@@ -46,17 +46,17 @@ def check_length(name: str) -> None:
 
 
 def list_images(
-    folder: str | Path, names: Sequence[str] | None = None, left_out: SkippedFiles | None = None
+    folder: str | Path, names: Sequence[str] | None = None, skipped: SkippedFiles | None = None
 ) -> list[Path]:
     """List the pictures in a folder (not below it), sorted by name.
 
-    Other pictures in it, of endings that databases are not made from, and what is no file are left out.
+    Other pictures in it, of endings that databases are not made from, and what is no file are skipped.
 
     Args:
         folder: where the pictures are.
         names: only these, by file name, or by stem with any known ending; a number matches a stem that is the
             same number with leading zeros.
-        left_out: collects what is left out, where no ``names`` are given; without it one warning names it.
+        skipped: collects what is skipped, where no ``names`` are given; without it one warning names it.
 
     Raises:
         FileNotFoundError: there is no such folder, no picture in it, or none of a wanted name.
@@ -64,26 +64,26 @@ def list_images(
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'There is no folder {folder}.')
-    paths, skipped, folders = [], [], []
+    paths, others, folders = [], [], []
     for path in sorted(folder.iterdir()):
         has_suffix = path.suffix.lower() in PICTURE_SUFFIXES
         if has_suffix and path.is_file():
             paths.append(path)
         elif not path.name.startswith('.') and (has_suffix or path.suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES):
-            skipped.append(path.name)
+            others.append(path.name)
         elif not path.name.startswith('.') and path.is_dir():
             folders.append(path)
-    if skipped and names is None:
+    if others and names is None:
         sentence = (
-            f'{len(skipped)} entries of {folder} are left out: they are no files, or their endings are not among '
+            f'{len(others)} entries of {folder} are skipped: they are no files, or their endings are not among '
             f'{", ".join(PICTURE_SUFFIXES)}. Convert or mend them if they are wanted: '
-            f'{printable(", ".join(skipped[:20]))}{", ..." if len(skipped) > 20 else "."}'
+            f'{printable(", ".join(others[:20]))}{", ..." if len(others) > 20 else "."}'
         )
-        if left_out is None:
+        if skipped is None:
             logger.warning(sentence)
         else:
-            left_out.note(sentence)
-    walker = Walker((left_out or SkippedFiles()).add)
+            skipped.note(sentence)
+    walker = Walker((skipped or SkippedFiles()).add)
     known_pictures = IMAGE_SUFFIXES | UNREAD_SUFFIXES
     passed = [inner.name for inner in folders if names is None and any(walker.below(str(inner), known_pictures))]
     if passed:

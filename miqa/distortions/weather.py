@@ -131,7 +131,7 @@ def _for_channels(layer: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 def _snow_weights(radius: float, sigma: float, angle: float, shape: tuple[int, int]) -> np.ndarray:
     # As in ImageNet-C: weights are normalised over ceil(length) taps, int(length) of them are used, and taps that
-    # would lie a whole picture away are left out.
+    # would lie a whole picture away are skipped.
     length = radius * 2 + 1
     weights = line_weights(length, sigma)[: int(length)]
     right, down = line_offsets(len(weights), angle)

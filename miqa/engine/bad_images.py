@@ -11,7 +11,7 @@ from miqa.registry import HOOKS
 
 @HOOKS.register_module()
 class ReportBadImages(Hook):
-    """Count and list what ``bad_images='skip'`` replaced (training) or left out (validation, test).
+    """Count and list what ``bad_images='skip'`` replaced (training) or excluded (validation, test).
 
     Args:
         most: how many files to name; the count is always whole.
@@ -41,11 +41,11 @@ class ReportBadImages(Hook):
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Report what this validation met."""
-        self._report(runner, 'validation', 'left out of the scores')
+        self._report(runner, 'validation', 'excluded from the scores')
 
     def after_test_epoch(self, runner, metrics=None) -> None:
         """Report what this test met."""
-        self._report(runner, 'test', 'left out of the scores')
+        self._report(runner, 'test', 'excluded from the scores')
 
     def _remember(self, batch) -> None:
         self.found.update(list_bad_images((batch or {}).get('data_sample', ())))

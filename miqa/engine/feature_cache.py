@@ -47,7 +47,7 @@ def cache_features(
 
     Work happens in ``<folder>.part``, which becomes ``folder`` at the end. Features are computed in
     float32, or in bfloat16 with ``amp``.
-    Pictures that cannot be read are left out if the dataset skips them (``bad_images='skip'``).
+    Pictures that cannot be read are skipped if the dataset skips them (``bad_images='skip'``).
 
     Args:
         encoder: with its weights loaded.

@@ -23,7 +23,7 @@ from miqa.apis.gate_threshold import ABOUT, BEFORE, KEYS, Gate, digest_of
 from miqa.apis.picture_features import STATISTICS, PictureFeatures
 from miqa.distortions.few_versions import check_count
 from miqa.keeping import atomic_write, sha256_of_file, write_json
-from miqa.labelling.own_database import BuiltDatabase, LabelJob, build_machines, make_database, make_plan, stages_of
+from miqa.labelling.label_job import BuiltDatabase, LabelJob, build_machines, make_database, make_plan, stages_of
 from miqa.layout import build_settings_path, image_task_folder
 from miqa.machines import Machine
 from miqa.outside.json_text import read_settings
@@ -55,7 +55,7 @@ _NUMBERS_FORMAT = 2
 class GateJob:
     """What is to be made."""
 
-    #: what is labelled, see :class:`miqa.labelling.own_database.LabelJob`; its root is ``data`` in :attr:`folder`.
+    #: what is labelled, see :class:`miqa.labelling.label_job.LabelJob`; its root is ``data`` in :attr:`folder`.
     database: LabelJob
     folder: Path  # of the gate
     label: str | None = None  # ``accuracy`` or ``consistency``; None for accuracy where there are annotations
@@ -343,8 +343,8 @@ def _warnings(sources: Sequence[str], samples: Samples, worth: dict[str, Worth])
         notes.append(
             f'Only {len(sources)} photographs have labels: intervals over so few hardly mean anything. Use at least 20.'
         )
-    if samples.left_out:
-        notes.append(f'{len(samples.left_out)} labelled pictures are left out, for example {samples.left_out[0]}')
+    if samples.skipped:
+        notes.append(f'{len(samples.skipped)} labelled pictures are skipped, for example {samples.skipped[0]}')
     for head in (BEFORE, AFTER):
         notes += verdict(head, worth)
     return notes

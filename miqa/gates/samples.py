@@ -42,7 +42,7 @@ class Samples:
     #: picture_names, answer_names: of the numbers.
     picture_names: tuple[str, ...]
     answer_names: tuple[str, ...]
-    left_out: list[str]  # labelled pictures that are not among them, and why
+    skipped: list[str]  # labelled pictures that are not among them, and why
 
 
 def read_outcomes(root: str | os.PathLike, task: str, label: str, machines: Mapping[str, float]) -> dict[str, float]:
@@ -117,15 +117,15 @@ def collect(
     answers = read_answers(root, task, evidence, set(outcomes))
     measure = AnswerFeatures(task)
     sources = [source for source in list_sources(root, task) if any(name in outcomes for name in source.versions)]
-    names, paths, owners, kinds, rows, replies, left_out = [], [], [], [], [], [], []
+    names, paths, owners, kinds, rows, replies, skipped = [], [], [], [], [], [], []
     cache.mkdir(parents=True, exist_ok=True)
     with open_bar(progress, sum(len(source.versions) for source in sources), unit='picture', desc='features') as bar:
         for source in sources:
             numbers, problems = _numbers_of(source, outcomes, features, cache, stamp, bar.update)
-            left_out += problems
+            skipped += problems
             for name, row in numbers.items():
                 if name not in answers:
-                    left_out.append(f'{name}: {evidence} has given no answer.')
+                    skipped.append(f'{name}: {evidence} has given no answer.')
                     continue
                 names.append(name)
                 paths.append(source.folder / name)
@@ -134,11 +134,11 @@ def collect(
                 rows.append(row)
                 replies.append(measure(*answers[name]))
     if not names:
-        raise ValueError(f'Not one of {len(outcomes)} labelled pictures can be used: {left_out[0] if left_out else ""}')
+        raise ValueError(f'Not one of {len(outcomes)} labelled pictures can be used: {skipped[0] if skipped else ""}')
     answer = np.stack(replies)
     return Samples(
         names, paths, np.array(owners), np.array(kinds), np.array([outcomes[name] for name in names]),
-        np.stack(rows), answer, answer[:, measure.own_confidence], features.names, measure.names, left_out,
+        np.stack(rows), answer, answer[:, measure.own_confidence], features.names, measure.names, skipped,
     )  # fmt: skip
 
 

@@ -216,7 +216,7 @@ def _aggregate(data_root, task, machines, sources: list[SourceImages]) -> tuple[
 
 
 def _write_labels(folder, task, labels, sources, summaries: dict[str, Summary], notes, progress) -> dict:
-    """Write the files of all sources; return counts, label statistics and what was left out."""
+    """Write the files of all sources; return counts, label statistics and what was skipped."""
     start, excluded, labelled = 0, {}, 0
     for source in bar_over(sources, progress, total=len(sources), desc='labels', unit='source'):
         rows = range(start, start + len(source.versions))
@@ -224,8 +224,8 @@ def _write_labels(folder, task, labels, sources, summaries: dict[str, Summary], 
         # An image needs both labels, if both are made: half of them would give composites of nothing.
         labelled_rows = [i for i in rows if all(summaries[label].votes[i] for label in labels)]
         names = dict(zip(rows, source.versions, strict=True))
-        left_out = set(rows).difference(labelled_rows)
-        excluded.update({names[i]: notes[i] for i in sorted(left_out)})
+        unlabelled = set(rows).difference(labelled_rows)
+        excluded.update({names[i]: notes[i] for i in sorted(unlabelled)})
         labelled += len(labelled_rows)
         if task == 'cls':
             rows_of = {'both': [_cls_row(source, names[i], labels, summaries, i) for i in labelled_rows]}

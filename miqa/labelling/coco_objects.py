@@ -28,7 +28,7 @@ def coco_objects(path: str, with_masks: bool) -> CocoObjects:
     """Read the objects of every image from a COCO file, once per process.
 
     For the names of an image see :meth:`miqa.annotations.objects.Annotations.names`. An annotation with ``iscrowd``
-    is a crowd region (see :class:`Objects`); one without area is left out, as it cannot be found. An image without
+    is a crowd region (see :class:`Objects`); one without area is skipped, as it cannot be found. An image without
     annotations has no objects.
 
     Raises:

@@ -28,8 +28,8 @@ from miqa.pictures.reading import UnreadableImage, read_image
 
 from .coco_objects import objects_of
 from .ground_truth import read_classes
-from .own_pictures import pictures_below, prepare_pictures, read_pairs
 from .plan import temporary_root
+from .user_pictures import pictures_below, prepare_pictures, read_pairs
 
 #: So many pictures are looked through for annotated objects, and so many of them tried.
 _LOOKED_THROUGH, _TRIED = 200, 48
@@ -134,10 +134,10 @@ def complete_configs(
     device: str = 'cpu',
     root: str | os.PathLike | None = None,
     write_config: str | os.PathLike | None = None,
-    say: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
     keep: bool = True,
 ) -> list[dict]:
-    """Find out how the files among machines are used, and say it.
+    """Find out how the files among machines are used, and report it.
 
     Args:
         configs: of :func:`miqa.machines.machine_configs_of`.
@@ -147,7 +147,7 @@ def complete_configs(
         device: where files are tried.
         root: database beside whose results the configs are kept, and found by the next run; None: nowhere.
         write_config: further file for the config of the one file among the machines.
-        say: called with each sentence.
+        report: called with each sentence.
         keep: write the configs there; False: only look for them.
 
     Raises:
@@ -172,24 +172,24 @@ def complete_configs(
         path = None if root is None else task_folder(root, task) / 'machines' / f'{Path(file).stem}.json'
         settings = _kept(path, key, Path(file).parent) if path is not None and path.is_file() else None
         if settings is not None:
-            say(f'{Path(file).name} is used as detected before: {path}')
+            report(f'{Path(file).name} is used as detected before: {path}')
             return RecognisedMachine({**settings, 'file': file})
         trials.append(trials[0] if trials else trial())
         pictures, categories = trials[0]
-        recognised = machine_from_file(file, task, pictures, classes, categories, device, options, say)
+        recognised = machine_from_file(file, task, pictures, classes, categories, device, options, report)
         for note in recognised.notes:
-            say(note)
+            report(note)
         if path is not None and keep:
             record = {**key, 'beside': recognised.beside, 'config': recognised.config, 'notes': recognised.notes}
             with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding='utf-8')
-            say(f'Kept in {path}; delete it to detect it again.')
+            report(f'Kept in {path}; delete it to detect it again.')
         return recognised
 
     complete, recognised = recognised_configs(configs, recognise)
     if write_config is not None:
         write_machine_config(recognised[0], write_config)
-        say(f'Written to {write_config}, to look at and to correct; --machine {write_config} uses it.')
+        report(f'Written to {write_config}, to look at and to correct; --machine {write_config} uses it.')
     return complete
 
 

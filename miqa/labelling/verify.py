@@ -209,7 +209,7 @@ def _check_labels(report: Report, data_root, task: str, sources: list[SourceImag
         excluded = set(manifest.get('excluded', {}))
         if not manifest['complete']:
             report.problems.append(f'{folder}: make_labels.py was interrupted. Run it again.')
-        report.facts.append(f'{len(excluded)} images are left out of the labels, for reasons in {path}')
+        report.facts.append(f'{len(excluded)} images are excluded from the labels, for reasons in {path}')
     values: dict[str, list[float]] = {label: [] for label in reversed(filed_labels(folder))}
     findings = []
     for source in sources:

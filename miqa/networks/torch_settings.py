@@ -31,7 +31,7 @@ def settings_kept() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def own_defaults() -> Iterator[None]:
+def default_settings() -> Iterator[None]:
     """Make tensors of float32 on the CPU within the block, whatever the program has set as PyTorch's defaults."""
     before = torch.get_default_dtype()
     # A tensor tells: torch.get_default_device() raises once set_default_device(None) was called (PyTorch 2.9).

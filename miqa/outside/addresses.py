@@ -45,7 +45,7 @@ def is_web_address(text) -> bool:
 
 
 def redact_url(text: str) -> str:
-    """Return a text with the secrets of every address in it left out.
+    """Return a text without the secrets of any address in it.
 
     User names and passwords go, and so do queries and fragments, which hold tokens and signatures; that there was one
     is shown by ``?...``: ``rtsp://me:pw@10.0.0.2/live?token=x`` becomes ``rtsp://10.0.0.2/live?...``. Paths stay.

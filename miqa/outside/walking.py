@@ -13,7 +13,7 @@ from typing import NoReturn
 from .addresses import address_in_path
 from .names import printable
 
-#: Called with a path and why what is there is left out.
+#: Called with a path and why what is there is skipped.
 OnProblem = Callable[[str, OSError], None]
 _MAGIC = re.compile(r'[*?\[]')
 # Endings that folders do not have: a link of such a name led to a file.
@@ -21,7 +21,7 @@ _FILE_ENDING = re.compile(r'\.[a-z][a-z0-9]{0,4}')
 
 
 class SkippedFiles:
-    """Counts and names what was left out, such as folders that cannot be read. The first ``keep`` are remembered."""
+    """Counts and names what was skipped, such as folders that cannot be read. The first ``keep`` are remembered."""
 
     def __init__(self, keep: int = 20):
         self.count = 0
@@ -33,7 +33,7 @@ class SkippedFiles:
         self.note(f'The folder {path} cannot be read: {error.strerror or error}.')
 
     def note(self, sentence: str) -> None:
-        """Count one thing that was left out, for the reason that the sentence gives, which may hold any name."""
+        """Count one thing that was skipped, for the reason that the sentence gives, which may hold any name."""
         self.count += 1
         if len(self.sentences) < self._keep:
             self.sentences.append(printable(sentence))
@@ -119,7 +119,7 @@ class Walker:
     def below(self, folder: str, suffixes: Collection[str]) -> Iterator[str]:
         """Yield the files in a folder and below it that end in one of ``suffixes``, sorted within each folder.
 
-        Names that belong to other programs (:func:`is_hidden`) are left out. What has such an ending and is no
+        Names that belong to other programs (:func:`is_hidden`) are skipped. What has such an ending and is no
         regular file (a broken link, a pipe) is yielded, too: opening it raises the error.
         """
         yield from self._below(folder, suffixes, set())

@@ -23,10 +23,10 @@ _MARK_BYTES = 8  # So many bytes tell the encoding of a list
 
 
 def find_images(
-    paths: Iterable[str], stdin: Iterable[str] | io.BufferedIOBase | None = None, left_out: SkippedFiles | None = None
+    paths: Iterable[str], stdin: Iterable[str] | io.BufferedIOBase | None = None, skipped: SkippedFiles | None = None
 ) -> Iterator[str]:
     """Yield the image files that ``paths`` mean, each once, folders in sorted order: see :func:`find_files`."""
-    return find_files(paths, _FOUND, 'images', stdin, left_out)
+    return find_files(paths, _FOUND, 'images', stdin, skipped)
 
 
 def find_files(
@@ -34,7 +34,7 @@ def find_files(
     suffixes: Collection[str],
     kind: str,
     stdin: Iterable[str] | io.BufferedIOBase | None = None,
-    left_out: SkippedFiles | None = None,
+    skipped: SkippedFiles | None = None,
 ) -> Iterator[str]:
     """Yield the files that ``paths`` mean, each once, folders in sorted order.
 
@@ -42,35 +42,35 @@ def find_files(
         paths: files; http(s) addresses; folders, searched with everything below them, links followed and each folder
             walked once; patterns such as ``'shots/**/*.PNG'`` (quoted, so that the shell leaves them alone); or ``-``
             for a list on stdin, a path a line or each ended by a NUL byte (``find -print0``), where names may also be
-            written as by :func:`miqa.outside.names.write_name`. Names that begin with a dot are left out of folders:
+            written as by :func:`miqa.outside.names.write_name`. Names that begin with a dot are skipped in folders:
             they belong to other programs.
         suffixes: endings of the files that are looked for in folders.
         kind: they are, for errors.
         stdin: lines, or a binary stream, instead of ``sys.stdin``.
-        left_out: collects the folders that cannot be read, and, among several paths, folders and patterns without
+        skipped: collects the folders that cannot be read, and, among several paths, folders and patterns without
             such files. Without it the first of them is raised.
 
     Raises:
         FileNotFoundError: a path is not there, or a folder or pattern has no such file.
-        OSError: a folder cannot be read, where ``left_out`` is not given.
+        OSError: a folder cannot be read, where ``skipped`` is not given.
     """
 
     def problem(path: str, error: OSError) -> None:
-        if left_out is None:
+        if skipped is None:
             raise error
-        left_out.add(path, error)
+        skipped.add(path, error)
 
     walker = Walker(problem)
     paths = [paths] if isinstance(paths, str) else list(paths)
-    alone = left_out is None or len(paths) == 1
+    alone = skipped is None or len(paths) == 1
     for path in paths:
-        for candidate in _expanded(os.fspath(path), stdin, walker, left_out, alone, suffixes, kind):
+        for candidate in _expanded(os.fspath(path), stdin, walker, skipped, alone, suffixes, kind):
             if walker.is_new(candidate):
                 yield candidate
 
 
 def _expanded(
-    path: str, stdin, walker: Walker, left_out: SkippedFiles | None, alone: bool, suffixes: Collection[str], kind: str
+    path: str, stdin, walker: Walker, skipped: SkippedFiles | None, alone: bool, suffixes: Collection[str], kind: str
 ) -> Iterator[str]:
     if path == '-':
         yield from _listed(stdin)
@@ -87,7 +87,7 @@ def _expanded(
             is_found = True
             yield image
         if not is_found and walker.problems == before:
-            _nothing(f'There are no {kind} in the folder {printable(path)} or below it.', left_out, alone)
+            _nothing(f'There are no {kind} in the folder {printable(path)} or below it.', skipped, alone)
     elif not is_pattern(path) or os.path.lexists(path):
         # A file that is not there is reported with the others that cannot be read.
         yield path
@@ -98,13 +98,13 @@ def _expanded(
                 is_found = True
                 yield image
         if not is_found and walker.problems == before:
-            _nothing(f'No file matches the pattern {printable(path)}.', left_out, alone)
+            _nothing(f'No file matches the pattern {printable(path)}.', skipped, alone)
 
 
-def _nothing(sentence: str, left_out: SkippedFiles | None, alone: bool) -> None:
-    if alone or left_out is None:
+def _nothing(sentence: str, skipped: SkippedFiles | None, alone: bool) -> None:
+    if alone or skipped is None:
         raise FileNotFoundError(sentence)
-    left_out.note(sentence)
+    skipped.note(sentence)
 
 
 def _is_wide(block: bytes) -> bool:

@@ -173,7 +173,7 @@ def filter_figures(folder: Path, root: str, task: str) -> tuple[dict[str, tuple[
         if trained
         and kind in scored
         and trained[0] in scored[kind]
-        # Panels share one set of results; a label that left out other images cannot join.
+        # Panels share one set of results; a label that skipped other images cannot join.
         and scored[kind].image.equals(table.image)
     }
     if not panels:
@@ -212,7 +212,7 @@ def _filters(folder: Path, root: str | None, task: str) -> list[str]:
 def save_figures(folder: Path) -> list[Path]:
     """Write the interval plots and filter curves of a benchmark as PNG files into its folder; return their paths.
 
-    Filter curves are left out where the database has no stored scores of machines.
+    Filter curves are omitted where the database has no stored scores of machines.
     """
     root = _settings(folder)['data_root']
     cells = _read_cells(folder)

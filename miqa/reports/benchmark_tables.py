@@ -114,7 +114,7 @@ def _caption(benchmark: Benchmark, labels_from: str, blocks) -> list[str]:
     mapping = f'a least-squares map ({settings["mapping"]})' if settings['mapping'] else 'no map'
     lines = ['Test sets:']
     for item in sets:
-        note = f', {item.left_out} images left out that some method or label lacks' if item.left_out else ''
+        note = f', {item.skipped} images skipped, which some method or label lacks' if item.skipped else ''
         lines.append(
             f'{item.task} {item.label}, {item.images} images of {item.sources} sources{note}, label deviation '
             f'σ = {item.label_deviation:.4f} (paper: {item.paper_deviation:.4f});'

@@ -82,7 +82,7 @@ def write_pairs_report(folder: Path, scores: PairScores, summary: pd.DataFrame, 
     content = {
         **names,
         'pairs': len(scores.table),
-        'left_out': scores.left_out,
+        'skipped': scores.skipped,
         'methods': json.loads(summary.to_json(orient='index')),
     }
     with atomic_write(folder / 'summary.json') as temporary:
@@ -99,7 +99,7 @@ def write_pairs_report(folder: Path, scores: PairScores, summary: pd.DataFrame, 
     )
     page.add_section('Scores against labels', pictures((figure, 'Score of each bad picture against its label')))
     page.add_section('Sets', data_table(sets))
-    if scores.left_out:
-        page.add_section('Left out', *scores.left_out)
+    if scores.skipped:
+        page.add_section('Skipped', *scores.skipped)
     with atomic_write(folder / 'report.html') as temporary:
         temporary.write_text(page.html(), encoding='utf-8')

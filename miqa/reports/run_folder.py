@@ -68,7 +68,7 @@ class RunFolder:
         """Return logged values, one row a step, over all starts of the run: ``step``, ``loss``, ``lr``, ``SRCC``, ...
 
         A step that was logged again after a resume keeps its last value. Lines that a killed start has cut or a disk
-        has damaged are left out with a warning.
+        has damaged are skipped with a warning.
         """
         rows: dict[int, dict] = {}
         for file in sorted(self.path.glob('*/vis_data/scalars.json')):

@@ -54,7 +54,7 @@ def thumbnail(rgb: np.ndarray) -> str:
 
 
 def write_score_page(
-    path: Path, template: str, summary: Summary, *, lead: str, left_out: Sequence[str] = (), **values
+    path: Path, template: str, summary: Summary, *, lead: str, skipped: Sequence[str] = (), **values
 ) -> None:
     """Write a page, whole or not at all.
 
@@ -63,7 +63,7 @@ def write_score_page(
         template: extends ``score_page.html``.
         summary: of all pictures or videos of the run.
         lead: one or two sentences below the heading.
-        left_out: sentences about what was not even tried, such as folders that cannot be read.
+        skipped: sentences about what was not even tried, such as folders that cannot be read.
         values: further ones of the template.
     """
     labels = ['< 0', *(f'{place / BINS:.1f}' for place in range(BINS)), '> 1']
@@ -75,7 +75,7 @@ def write_score_page(
             for label, count in zip(labels, summary.bins, strict=True)
         ],
         failed=summary.failed, errors=[(printable(name), reason) for name, reason in summary.errors],
-        left_out=[printable(sentence) for sentence in left_out], **values,
+        skipped=[printable(sentence) for sentence in skipped], **values,
     )  # fmt: skip
     with atomic_write(path) as temporary:
         Path(temporary).write_text(page, encoding='utf-8')

@@ -41,12 +41,12 @@ class ScoredPictures:
         else:
             heapq.heappushpop(self._lowest, entry)
 
-    def write(self, summary: Summary, left_out: Sequence[str] = ()) -> None:
+    def write(self, summary: Summary, skipped: Sequence[str] = ()) -> None:
         """Write the page, whole or not at all.
 
         Args:
             summary: of all pictures of the run.
-            left_out: sentences about what was not even tried.
+            skipped: sentences about what was not even tried.
         """
         entries = sorted(self._lowest, reverse=True)
         pictures = [
@@ -66,7 +66,7 @@ class ScoredPictures:
         ]
         figures = f'Mean score {summary.mean:.3f}, lowest {summary.lowest:.3f}, highest {summary.highest:.3f}.'
         write_score_page(
-            self._path, 'scored_pictures.html', summary, left_out=left_out, note=' '.join(filter(None, notes)),
+            self._path, 'scored_pictures.html', summary, skipped=skipped, note=' '.join(filter(None, notes)),
             lead=f'{counted(summary.count, "picture")} scored. {figures if summary.count else ""} {self._model}',
             pictures=pictures,
         )  # fmt: skip

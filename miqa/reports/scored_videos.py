@@ -82,12 +82,12 @@ class ScoredVideos:
         if len(self._lowest) > SHOWN:
             heapq.heappop(self._lowest)
 
-    def write(self, left_out: Sequence[str] = ()) -> None:
-        """Write the page, whole or not at all; ``left_out`` are sentences about what was not even tried."""
+    def write(self, skipped: Sequence[str] = ()) -> None:
+        """Write the page, whole or not at all; ``skipped`` are sentences about what was not even tried."""
         summary, count = self.summary, len(self._lowest)
         figures = f'Mean score {summary.mean:.3f}, lowest {summary.lowest:.3f}, highest {summary.highest:.3f}.'
         write_score_page(
-            self._path, 'scored_videos.html', summary, left_out=left_out,
+            self._path, 'scored_videos.html', summary, skipped=skipped,
             lead=f'{counted(summary.count, "video")} scored. {figures if summary.count else ""} {self._model}',
             note=f'The {count} lowest of {summary.count} videos are shown.' if summary.count > count else '',
             sections=[section for _, _, section in sorted(self._lowest, key=lambda entry: entry[:2], reverse=True)],

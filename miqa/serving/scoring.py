@@ -141,7 +141,7 @@ class SlowWork:
             )
         except (ValueError, OSError) as error:
             raise Refused(422, str(error).replace(str(path), item.name), 'unreadable') from None
-        return _own_names(result, item.name)
+        return _shown_names(result, item.name)
 
 
 def _end_if(stop: threading.Event) -> None:
@@ -149,7 +149,7 @@ def _end_if(stop: threading.Event) -> None:
         raise Refused(499, 'The client went away.', 'cancelled')
 
 
-def _own_names(result: dict, name: str) -> dict:
+def _shown_names(result: dict, name: str) -> dict:
     """Return a video's result under the name of the upload, not of the file that held it."""
     return {'name': name, **{key: value for key, value in result.items() if key not in ('video_path', 'video_name')}}
 

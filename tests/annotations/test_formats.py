@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from miqa.annotations import formats
 from miqa.annotations.formats import Picture, Request, format_of, image_folder_classes, read_class_table
 from miqa.annotations.formats.class_map import class_names
-from miqa.labelling.own_pictures import prepare_pictures
+from miqa.labelling.user_pictures import prepare_pictures
 from miqa.outside.walking import SkippedFiles
 
 
@@ -436,9 +436,9 @@ def test_names_in_remarks_send_a_terminal_nothing_to_obey(tmp_path):
     request = Request(tmp_path / 'labels', [picture(tmp_path / 'in')], tmp_path / 'in')
     (remark,) = formats.read_yolo(request).remarks.lines()
     assert remark.endswith(r'\x1b[31m\u202e.txt')
-    left_out = SkippedFiles()
-    left_out.note(f'{name} cannot be read.')
-    assert left_out.lines() == [r'\x1b[31m\u202e.txt cannot be read.']
+    skipped = SkippedFiles()
+    skipped.note(f'{name} cannot be read.')
+    assert skipped.lines() == [r'\x1b[31m\u202e.txt cannot be read.']
 
 
 def test_maps_of_classes_may_lie_in_the_folders_of_their_pictures(tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image
 from miqa.annotations.class_names import check_alike
 from miqa.annotations.coco import read_coco
 from miqa.annotations.objects import AnnotationError
-from miqa.labelling.own_pictures import prepare_pictures
+from miqa.labelling.user_pictures import prepare_pictures
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from PIL import Image
 from miqa.annotations.objects import AnnotationError
 from miqa.annotations.sizes import TurnedPictures
 from miqa.distortions.sources import plan_sources
-from miqa.labelling.own_pictures import prepare_pictures
+from miqa.labelling.user_pictures import prepare_pictures
 
 VOC = (
     '<annotation><size><width>{}</width><height>{}</height></size><object><name>x</name><bndbox><xmin>1</xmin>'

@@ -192,7 +192,7 @@ def test_the_command_fits_and_shows_a_gate(tmp_path, capsys, separator, begin):
     main(['gate', 'fit', str(tmp_path / 'c.csv'), '--target', '0.9', '--out', str(tmp_path / 'gate.json'), *model])
     said = capsys.readouterr()
     assert 'miqa filter FOLDER --gate ' in said.err and '--model demo --task det --label accuracy' in said.err
-    assert 'Left out, without a score or an outcome: 1 row.' in said.err
+    assert 'Skipped, without a score or an outcome: 1 row.' in said.err
     assert 'With 95 % confidence, the mean outcome of what passes is at least 0.9.' in said.out
     main(['gate', 'show', str(tmp_path / 'gate.json')])
     assert capsys.readouterr().out == said.out

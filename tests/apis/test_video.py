@@ -130,7 +130,7 @@ def test_without_pyav_it_is_said_what_to_install(ramp, monkeypatch):
 
 def test_frames_of_a_varying_rate_come_at_their_times_with_the_pixels_of_opencv(tmp_path):
     path = tmp_path / 'varying.mp4'
-    # A frame rate that varies: half of the frames after the first two seconds are left out.
+    # A frame rate that varies: half of the frames after the first two seconds are skipped.
     ffmpeg(
         '-f', 'lavfi', '-i', 'testsrc=size=64x48:rate=10:duration=5',
         '-vf', "select='lt(n,20)+not(mod(n,2))'", '-fps_mode', 'vfr', '-pix_fmt', 'yuv420p', path,

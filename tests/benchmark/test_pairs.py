@@ -25,10 +25,10 @@ def test_pictures_are_matched_by_name_whatever_their_endings_and_the_rest_is_cou
         save(tmp_path / 'good' / name, GREY)
     for name in ('a.jpg', 'night/b.png', 'night/d.png'):
         save(tmp_path / 'bad' / name, GREY)
-    left_out = SkippedFiles()
-    pairs = find_pairs(str(tmp_path / 'good'), str(tmp_path / 'bad'), left_out)
+    skipped = SkippedFiles()
+    pairs = find_pairs(str(tmp_path / 'good'), str(tmp_path / 'bad'), skipped)
     assert [(pair.group, pair.scene) for pair in pairs] == [('good', 'a'), ('night', 'b')]
-    assert left_out.count == 2
+    assert skipped.count == 2
 
 
 def test_a_star_stands_for_the_set(tmp_path):
@@ -37,10 +37,10 @@ def test_a_star_stands_for_the_set(tmp_path):
         save(tmp_path / group / 'bad' / '1.png', GREY)
     save(tmp_path / 'rain' / 'good' / '1.png', GREY)
     save(tmp_path / 'snow' / 'bad' / '1.png', GREY)
-    left_out = SkippedFiles()
-    pairs = find_pairs(str(tmp_path / '*' / 'good'), str(tmp_path / '*' / 'bad'), left_out)
+    skipped = SkippedFiles()
+    pairs = find_pairs(str(tmp_path / '*' / 'good'), str(tmp_path / '*' / 'bad'), skipped)
     assert [pair.group for pair in pairs] == ['dark', 'fog']
-    assert left_out.count == 2 and f'{tmp_path}/rain/good has no partner {tmp_path}/rain/bad.' in left_out.lines()[0]
+    assert skipped.count == 2 and f'{tmp_path}/rain/good has no partner {tmp_path}/rain/bad.' in skipped.lines()[0]
     refused(ValueError, 'both patterns', find_pairs, str(tmp_path / '*' / 'good'), str(tmp_path / 'dark' / 'bad'))
     refused(FileNotFoundError, 'not a folder', find_pairs, str(tmp_path / 'nothing'), str(tmp_path / 'dark' / 'bad'))
 
@@ -110,7 +110,7 @@ def test_one_unreadable_scene_is_left_out_with_its_reason_and_the_others_are_sco
     assert scores.table['scene'].tolist() == ['0', '2']
     assert scores.table['label'].tolist() == pytest.approx([1 - 50 / 255, 1 - 200 / 255], abs=1e-5)
     assert scores.table['mean (bad)'].tolist() == [200, 50]
-    assert len(scores.left_out) == 1 and '1.png' in scores.left_out[0]
+    assert len(scores.skipped) == 1 and '1.png' in scores.skipped[0]
 
 
 def test_the_command_writes_its_tables_and_chooses_a_half(tmp_path, capsys, monkeypatch):

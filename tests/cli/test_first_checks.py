@@ -14,7 +14,7 @@ import miqa
 from miqa import train
 from miqa.apis.gate import try_delivery
 from miqa.cli.main import main
-from miqa.labelling.own_pictures import read_pairs
+from miqa.labelling.user_pictures import read_pairs
 from miqa.outside.regular_files import NotText
 from miqa.pictures.finding import find_images
 from miqa.running.command_line import SAME_AGAIN, run_command

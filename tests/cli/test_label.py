@@ -13,9 +13,9 @@ from PIL import Image
 
 from miqa.cli.main import main
 from miqa.datasets import MIQDDataset
-from miqa.labelling import ScoreOptions, own_database
-from miqa.labelling.own_database import LabelJob, make_database
-from miqa.labelling.own_pictures import read_pairs
+from miqa.labelling import ScoreOptions, label_job
+from miqa.labelling.label_job import LabelJob, make_database
+from miqa.labelling.user_pictures import read_pairs
 from miqa.labelling.verify import verify_database
 from miqa.machines import CallableMachine, load_machine_configs
 from miqa.outside.walking import SkippedFiles
@@ -217,16 +217,16 @@ class Stop(Exception):
 )
 @pytest.mark.parametrize('when', ['before', 'after'])
 def test_a_run_that_was_stopped_goes_on_to_the_same_labels(shots, wanted, monkeypatch, stage, when):
-    real = getattr(own_database, stage)
+    real = getattr(label_job, stage)
 
     def stopped(*args, **options):
         if when == 'after':
             real(*args, **options)
         raise Stop
 
-    monkeypatch.setattr(own_database, stage, stopped)
+    monkeypatch.setattr(label_job, stage, stopped)
     error_of(Stop, '', make_database, order_for(shots, 'out'), False)
-    monkeypatch.setattr(own_database, stage, real)
+    monkeypatch.setattr(label_job, stage, real)
     made = make_database(order_for(shots, 'out'), False)
     assert made_in(shots / 'out') == wanted and made.problems == []
 
@@ -344,7 +344,7 @@ def test_classes_that_a_machine_does_not_know_are_named(shots):
         content['categories'] += [{'id': 8, 'name': 'Star'}, {'id': 9, 'name': 'moon'}]
     write(shots / 'mine.py', machine_of('star', 'square'))
     order = order_for(shots, 'out')
-    notes = '\n'.join(own_database.prepare(order, own_database.build_machines(order), SkippedFiles()).notes)
+    notes = '\n'.join(label_job.prepare(order, label_job.build_machines(order), SkippedFiles()).notes)
     assert re.search(r'eyes does not know 2 of the 3 .*: Star, moon \(Star is called star there', notes)
 
 

@@ -193,7 +193,7 @@ def test_missing_images_are_refused_or_left_out_and_listed(cls_root, log):
     assert not {index.image(i) for i in range(8)} & {f'{path.parent.name}/{path.name}' for path in gone}
     listed = index.path.with_suffix('.missing.txt').read_text().splitlines()
     assert {f'{path.parent.name}/{path.name}' for path in gone} < set(listed) and len(listed) == 7
-    assert any('Left out: 7 of 15 images' in text for text in log)
+    assert any('Skipped: 7 of 15 images' in text for text in log)
 
 
 def test_missing_images_that_come_back_are_noticed(cls_root):

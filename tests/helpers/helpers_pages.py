@@ -58,8 +58,8 @@ class Block(NamedTuple):
         if any(not words for _, words in self.marks):
             return ''
         lines = self.text.replace('\\\n', '\\\0').split('\n') if self.shell else self.text.split('\n')
-        left_out = [word for _, words in self.marks for word in words]
-        return '\n'.join(line for line in lines if not any(word in line for word in left_out)).replace('\0', '\n')
+        dropped = [word for _, words in self.marks for word in words]
+        return '\n'.join(line for line in lines if not any(word in line for word in dropped)).replace('\0', '\n')
 
 
 def without_comments(text: str) -> str:

@@ -45,7 +45,7 @@ _IMPORTED = (
     'pyarrow.parquet', 'pycocotools.mask', 'scipy.stats', 'timm', 'torch.distributed.run', 'torchvision', 'yapf',
     'miqa.apis.gate_fit', 'miqa.apis.model', 'miqa.apis.runtimes.torch_runtime', 'miqa.apis.video.assess',
     'miqa.apis.video.report', 'miqa.benchmark', 'miqa.cli.main', 'miqa.datasets', 'miqa.distortions', 'miqa.engine',
-    'miqa.evaluation', 'miqa.integrations', 'miqa.labelling.own_database', 'miqa.machines', 'miqa.models',
+    'miqa.evaluation', 'miqa.integrations', 'miqa.labelling.label_job', 'miqa.machines', 'miqa.models',
     'miqa.reports.plots', 'miqa.test', 'miqa.train',
 )  # fmt: skip
 

@@ -16,7 +16,7 @@ from miqa.annotations.coco_shapes import packed
 from miqa.annotations.formats import FORMATS, Picture, Request, format_of
 from miqa.annotations.formats.classes import image_folder_classes
 from miqa.annotations.formats.coco_file import read_coco_file
-from miqa.labelling.own_pictures import prepare_pictures
+from miqa.labelling.user_pictures import prepare_pictures
 from miqa.outside.walking import SkippedFiles
 
 SIZE = (200, 100)
@@ -242,7 +242,7 @@ def maps(tmp_path, values, names='background\nlesion\n', dtype=np.uint8, palette
 
 def prepare_maps(tmp_path, **more):
     folders = tmp_path / 'in', tmp_path / 'out', 'seg', tmp_path / 'maps'
-    return prepare_pictures(*folders, left_out=SkippedFiles(), **more)
+    return prepare_pictures(*folders, skipped=SkippedFiles(), **more)
 
 
 @pytest.mark.parametrize(('values', 'options', 'message'), [

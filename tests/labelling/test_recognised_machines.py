@@ -42,8 +42,8 @@ def trial(own):
 def test_a_file_is_recognised_once_and_its_config_can_be_kept(own):
     said = []
     configs = machine_configs_of([str(own / 'net.onnx')], 'det')
-    options = {'root': own / 'data', 'write_config': own / 'net.py', 'say': said.append}
-    complete_configs(configs, lambda: trial(own), root=own / 'data', say=said.append, keep=False)  # of a plan
+    options = {'root': own / 'data', 'write_config': own / 'net.py', 'report': said.append}
+    complete_configs(configs, lambda: trial(own), root=own / 'data', report=said.append, keep=False)  # of a plan
     assert not (own / 'data').exists()
     (config,) = complete_configs(configs, lambda: trial(own), **options)
     assert any('3 pictures' in sentence for sentence in said) and config['classes'] == list(NAMES)
@@ -52,7 +52,7 @@ def test_a_file_is_recognised_once_and_its_config_can_be_kept(own):
     def never():
         raise AssertionError('what is known is not tried again')
 
-    (again,) = complete_configs(configs, never, root=own / 'data', say=said.append, keep=False)
+    (again,) = complete_configs(configs, never, root=own / 'data', report=said.append, keep=False)
     assert len(said) == 1 and 'detected before' in said[0]
     (written,) = load_machine_configs(own / 'net.py')
     image = np.asarray(Image.open(own / 'shots' / '000000000001.png'))
@@ -73,14 +73,14 @@ def test_a_kept_record_is_of_the_numbers_beside_the_file_too(own):
     configs = machine_configs_of([str(own / 'net.onnx')], 'det')
     for content in (data.read_bytes(), bytes(data.stat().st_size)):
         data.write_bytes(content)
-        complete_configs(configs, lambda: trial_of_folder(own / 'shots', 'det'), root=own / 'data', say=said.append)
+        complete_configs(configs, lambda: trial_of_folder(own / 'shots', 'det'), root=own / 'data', report=said.append)
     assert not [sentence for sentence in said if 'detected before' in sentence]
 
 
 def test_a_kept_record_that_names_another_type_of_machine_is_not_used(own):
     def complete():
         configs = machine_configs_of([str(own / 'net.onnx')], 'det')
-        return complete_configs(configs, lambda: trial(own), root=own / 'data', say=lambda _: None)
+        return complete_configs(configs, lambda: trial(own), root=own / 'data', report=lambda _: None)
 
     complete()
     (kept,) = (own / 'data').rglob('net.json')

@@ -14,7 +14,7 @@ from miqa.cli.gate import read_calibration
 from miqa.datasets import DatabaseError, open_index
 from miqa.distortions.sources import read_names
 from miqa.labelling import read_classes
-from miqa.labelling.own_pictures import read_pairs
+from miqa.labelling.user_pictures import read_pairs
 from miqa.outside.tables import TableError, id_of, number_of, parse_table
 from miqa.splits.reading import read_split
 
@@ -193,9 +193,9 @@ def test_two_pictures_of_one_name_have_each_their_line(tmp_path):
 def test_calibration_of_gates_is_read_from_each(tmp_path, kind):
     path = tmp_path / 'calibration.csv'
     path.write_bytes(recoded('score,outcome,group\n0.5,1,7\n,1,7\n0.25,0,8\n', kind))
-    scores, outcomes, groups, model, left_out = read_calibration(path, 'score', 'outcome', None)
+    scores, outcomes, groups, model, skipped = read_calibration(path, 'score', 'outcome', None)
     assert (scores.tolist(), outcomes.tolist(), groups.tolist()) == ([0.5, 0.25], [1, 0], ['7', '8'])
-    assert model is None and left_out == 1
+    assert model is None and skipped == 1
 
 
 @pytest.mark.parametrize(('text', 'words'), [

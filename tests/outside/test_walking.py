@@ -15,7 +15,7 @@ from miqa.annotations.formats import Picture, Request, format_of, read_yolo
 from miqa.cli import video
 from miqa.cli.main import main
 from miqa.distortions.sources import list_images
-from miqa.labelling.own_pictures import pictures_below, prepare_pictures, read_pairs
+from miqa.labelling.user_pictures import pictures_below, prepare_pictures, read_pairs
 from miqa.outside import walking
 from miqa.pictures.finding import SkippedFiles, find_images
 
@@ -108,10 +108,10 @@ def test_patterns_find_what_globs_of_the_standard_library_find(pattern):
 def test_a_folder_that_cannot_be_read_is_counted_and_named(locked, weights, capsys):
     put('shots/a.png', 'shots/private/b.png')
     locked.add('private')
-    left_out = SkippedFiles()
-    assert list(find_images(['shots'], left_out=left_out)) == ['shots/a.png']
-    assert left_out.count == 1 and 'shots/private' in left_out.sentences[0]
-    assert list(find_images(['shots/**/*.png'], left_out=SkippedFiles())) == ['shots/a.png']
+    skipped = SkippedFiles()
+    assert list(find_images(['shots'], skipped=skipped)) == ['shots/a.png']
+    assert skipped.count == 1 and 'shots/private' in skipped.sentences[0]
+    assert list(find_images(['shots/**/*.png'], skipped=SkippedFiles())) == ['shots/a.png']
     refused(PermissionError, '', list, find_images(['shots']))
     for command in (['image', 'shots'], ['filter', 'shots', '--keep', '1'], ['image', 'shots/private']):
         assert status_of(*command, '--weights', weights) == 3
@@ -144,20 +144,20 @@ def test_sources_of_a_database_that_cannot_be_used_are_named(caplog):
 def test_an_empty_folder_or_a_pattern_without_files_among_other_paths_is_named_and_the_rest_goes_on(tmp_path):
     (tmp_path / 'empty.jpg').mkdir()
     (tmp_path / 'a.png').write_bytes(b'')
-    left_out = SkippedFiles()
+    skipped = SkippedFiles()
     paths = [str(tmp_path / 'empty.jpg'), str(tmp_path / '*.webp'), str(tmp_path / 'a.png')]
-    assert list(find_images(paths, left_out=left_out)) == [str(tmp_path / 'a.png')]
-    assert left_out.count == 2 and 'empty.jpg' in left_out.sentences[0] and '*.webp' in left_out.sentences[1]
-    refused(FileNotFoundError, 'no images in the folder', list, find_images(paths[:1], left_out=SkippedFiles()))
+    assert list(find_images(paths, skipped=skipped)) == [str(tmp_path / 'a.png')]
+    assert skipped.count == 2 and 'empty.jpg' in skipped.sentences[0] and '*.webp' in skipped.sentences[1]
+    refused(FileNotFoundError, 'no images in the folder', list, find_images(paths[:1], skipped=SkippedFiles()))
 
 
 def test_links_that_lead_nowhere_are_named_where_they_may_have_been_folders(tmp_path):
     put('shots/a.png')
     for link, target in (('disk', '/not/mounted'), ('notes.txt', 'gone.txt'), ('x', 'y'), ('y', 'x'), ('2024.06', 'z')):
         os.symlink(target, f'shots/{link}')
-    left_out = SkippedFiles()
-    assert list(find_images(['shots'], left_out=left_out)) == ['shots/a.png']
-    assert left_out.count == 4 and all('a link that leads nowhere' in sentence for sentence in left_out.sentences)
+    skipped = SkippedFiles()
+    assert list(find_images(['shots'], skipped=skipped)) == ['shots/a.png']
+    assert skipped.count == 4 and all('a link that leads nowhere' in sentence for sentence in skipped.sentences)
 
 
 def test_a_problem_is_counted_once_by_whatever_way_it_is_met(locked):
@@ -166,10 +166,10 @@ def test_a_problem_is_counted_once_by_whatever_way_it_is_met(locked):
     os.symlink('..', 'shots/in/up')
     os.symlink('shots', 'link')
     locked.add('private')
-    left_out = SkippedFiles()
+    skipped = SkippedFiles()
     paths = ['shots', './shots/', 'link', 'shots/in/up', 'shots/**/*.png', os.path.abspath('shots'), 'link/private']
-    assert list(find_images(paths, left_out=left_out)) == ['shots/in/a.png']
-    assert left_out.count == 2
+    assert list(find_images(paths, skipped=skipped)) == ['shots/in/a.png']
+    assert skipped.count == 2
 
 
 def test_output_never_goes_where_a_linked_input_folder_is_walked(weights, capsys):
@@ -208,16 +208,16 @@ def test_other_files_are_found_in_the_same_way_and_what_is_left_out_is_named(loc
     os.symlink(os.path.abspath('elsewhere'), 'in/linked')
     os.symlink('.', 'in/loop')
     locked.add('private')
-    left_out, problems = SkippedFiles(), ['private']
+    skipped, problems = SkippedFiles(), ['private']
     if kind == 'videos':
-        found = [str(path.relative_to('in')) for path in video.find_videos(['in', 'in/../in/a.mp4'], left_out)]
+        found = [str(path.relative_to('in')) for path in video.find_videos(['in', 'in/../in/a.mp4'], skipped)]
     else:
         os.symlink('gone.png', 'in/d.png')
         Path('in/e.heic').write_bytes(b'x')
-        found = pictures_below('in', left_out)
+        found = pictures_below('in', skipped)
         problems += ['d.png', 'e.heic']
-    assert found == [f'a.{suffix}', f'linked/b.{suffix}'] and left_out.count == len(problems)
-    assert all(name in ' '.join(left_out.sentences) for name in problems)
+    assert found == [f'a.{suffix}', f'linked/b.{suffix}'] and skipped.count == len(problems)
+    assert all(name in ' '.join(skipped.sentences) for name in problems)
 
 
 def test_a_database_never_lies_among_its_own_sources():

@@ -10,7 +10,7 @@ A few pictures are made up, and every step runs on them once undisturbed. Then e
 
 A try passes if the command that ran to its end leaves the same contents as the undisturbed run and no temporary file or
 lock, and if the disturbed one ended with a sentence, not with a traceback. Where root is needed and not there, the
-fault is left out and listed as such.
+fault is skipped and listed as such.
 
 Examples:
   python tests/reliability/check_reliability.py --tries 3
@@ -58,7 +58,7 @@ class Result:
     tries: int = 0
     passed: int = 0
     problems: list[str] = field(default_factory=list)
-    left_out: str = ''
+    skipped: str = ''
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
@@ -123,10 +123,10 @@ def check_reliability(
             result = Result(step.name, fault)
             results.append(result)
             if fault in ('full disk', 'read-only') and (os.geteuid() or not shutil.which('mount')):
-                result.left_out = 'needs root, to mount a small disk'
+                result.skipped = 'needs root, to mount a small disk'
                 continue
             if fault == 'vanished' and not step.reads:
-                result.left_out = 'reads no file that may vanish'
+                result.skipped = 'reads no file that may vanish'
                 continue
             for number in range(tries):
                 folder = work / f'try-{step.name}-{fault.replace(" ", "-")}-{number}'
@@ -279,7 +279,7 @@ def print_table(results: list[Result], stream=sys.stdout) -> None:
     writer.writerow(['---'] * (len(faults) + 1))
     for step in dict.fromkeys(result.step for result in results):
         cells = {result.fault: result for result in results if result.step == step}
-        row = [f'{cells[f].passed} of {cells[f].tries}' if not cells[f].left_out else '-' for f in faults]
+        row = [f'{cells[f].passed} of {cells[f].tries}' if not cells[f].skipped else '-' for f in faults]
         writer.writerow([step, *row])
 
 
@@ -291,8 +291,8 @@ def main() -> int:
         results = check_reliability(args.steps, args.faults, args.tries, args.seed, work.absolute(), args.cold)
     print_table(results)
     for result in results:
-        if result.left_out:
-            print(f'{result.step}, {result.fault}: left out, {result.left_out}', file=sys.stderr)
+        if result.skipped:
+            print(f'{result.step}, {result.fault}: skipped, {result.skipped}', file=sys.stderr)
         for problem in result.problems:
             print(f'{result.step}, {result.fault}: {problem}', file=sys.stderr)
     if args.out:

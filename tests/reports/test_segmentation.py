@@ -8,7 +8,7 @@ import pytest
 from helpers_config import write_tiny_config
 from PIL import Image
 
-from miqa.labelling.own_database import LabelJob, make_database
+from miqa.labelling.label_job import LabelJob, make_database
 from miqa.reports.filter_benefit import machine_results
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from helpers_machines import save, square
 from helpers_refusals import refused
 from joblib import delayed
 
-from miqa.labelling.own_database import LabelJob, make_database
+from miqa.labelling.label_job import LabelJob, make_database
 from miqa.running.clusters import WorkerLost
 from miqa.running.parallel import run_parallel
 

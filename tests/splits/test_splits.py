@@ -169,7 +169,7 @@ def test_the_papers_deviation_is_recognised_within_its_tolerance(key):
         assert words in describe_fingerprint(published + off, task, label, 'val', True, 0)
     assert 'no published value' in describe_fingerprint(published, task, label, 'val', False, 0)
     assert 'gives none for training' in describe_fingerprint(published, task, label, 'train', True, 0)
-    assert '7 images of the split are left out' in describe_fingerprint(0.1, task, label, 'val', True, 7)
+    assert '7 images of the split are skipped' in describe_fingerprint(0.1, task, label, 'val', True, 7)
 
 
 def test_a_dataset_says_its_fingerprint(tmp_path, monkeypatch):

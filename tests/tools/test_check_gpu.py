@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 check_gpu = load_tool('tools/analysis/check_gpu.py')
 device_checks = load_tool('tools/analysis/device_checks.py')
 run_checks = load_tool('tools/analysis/run_checks.py')
-FAILED, LEFT_OUT, OK, Finding = (getattr(device_checks, name) for name in ('FAILED', 'LEFT_OUT', 'OK', 'Finding'))
+FAILED, SKIPPED, OK, Finding = (getattr(device_checks, name) for name in ('FAILED', 'SKIPPED', 'OK', 'Finding'))
 VIEWS = {'image': {'size': 32, **HALF}, 'region': {'size': 48, **HALF}}
 TINY = {
     'type': 'QualityAssessor',
@@ -164,7 +164,7 @@ def test_without_a_gpu_the_command_says_so_in_a_sentence(warm):
 
 @pytest.mark.parametrize('state', [OK, FAILED])
 def test_the_command_exits_with_one_where_a_check_fails(state, monkeypatch, tmp_path, capsys):
-    findings = [Finding('DDP', state, 'gradients differ'), Finding('tf32', LEFT_OUT, 'a CPU has no TF32')]
+    findings = [Finding('DDP', state, 'gradients differ'), Finding('tf32', SKIPPED, 'a CPU has no TF32')]
     monkeypatch.setattr(check_gpu, 'all_checks', lambda *_: iter(findings))
     monkeypatch.setattr(check_gpu, 'random_model', lambda _: TINY)
     monkeypatch.setattr(
@@ -183,7 +183,7 @@ def test_all_checks_run_on_a_cpu(monkeypatch, train, tmp_path):
     found = list(check_gpu.all_checks(TINY, 'cpu', tmp_path, lambda _: train))
     assert not [finding for finding in found if finding.state == FAILED]
     assert '2 processes by gloo' in next(finding.detail for finding in found if finding.name == 'DDP')
-    assert [finding.name for finding in found if finding.state == LEFT_OUT] == [
+    assert [finding.name for finding in found if finding.state == SKIPPED] == [
         'forward and backward, tf32', '--gpu-ids inside an allocation', 'CUDA graphs',
 ]  # fmt: skip
 

@@ -29,7 +29,7 @@ from cases.timing import show
 from device_checks import (
     BOUNDS,
     FAILED,
-    LEFT_OUT,
+    SKIPPED,
     Finding,
     check_compile,
     check_memory,
@@ -104,9 +104,9 @@ def all_checks(model: ConfigDict, device: str, folder: Path, train: Callable[[Pa
     gpu = device == 'cuda'
     for precision in BOUNDS:
         if precision == 'bf16' and gpu and not gpu_has_bfloat16():
-            yield Finding('forward and backward, bf16', LEFT_OUT, 'this GPU has no bfloat16 of its own (before Ampere)')
+            yield Finding('forward and backward, bf16', SKIPPED, 'this GPU has no bfloat16 of its own (before Ampere)')
         elif precision == 'tf32' and not gpu:
-            yield Finding('forward and backward, tf32', LEFT_OUT, 'a CPU has no TF32')
+            yield Finding('forward and backward, tf32', SKIPPED, 'a CPU has no TF32')
         else:
             yield check_numbers(model, device, precision)
     yield check_transfers(device)
@@ -114,13 +114,13 @@ def all_checks(model: ConfigDict, device: str, folder: Path, train: Callable[[Pa
     if gpu:
         yield check_gpu_ids(visible_gpus())
     else:
-        yield Finding('--gpu-ids inside an allocation', LEFT_OUT, 'there is no GPU to choose')
+        yield Finding('--gpu-ids inside an allocation', SKIPPED, 'there is no GPU to choose')
     yield check_resume(train(folder), folder, exact=not gpu)
     yield check_compile(model, device)
     if gpu:
         yield check_compile(model, device, {'mode': 'reduce-overhead'})
     else:
-        yield Finding('CUDA graphs', LEFT_OUT, 'a CPU records none')
+        yield Finding('CUDA graphs', SKIPPED, 'a CPU records none')
     yield check_memory(model, device)
 
 

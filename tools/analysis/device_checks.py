@@ -19,15 +19,15 @@ from miqa.models import QualityAssessor
 from miqa.registry import MODELS
 from miqa.taxonomy import check_choice
 
-OK, FAILED, LEFT_OUT = 'ok', 'FAILED', 'left out'
+OK, FAILED, SKIPPED = 'ok', 'FAILED', 'skipped'
 
 
 class Finding(NamedTuple):
     """What a check found."""
 
     name: str  # of the check
-    state: str  # ``ok``, ``FAILED`` or ``left out``
-    detail: str  # figures, or why it failed or was left out
+    state: str  # ``ok``, ``FAILED`` or ``skipped``
+    detail: str  # figures, or why it failed or was skipped
 
 
 class Bounds(NamedTuple):

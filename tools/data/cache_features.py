@@ -79,10 +79,10 @@ def main():
         view=view,
         amp=args.amp,
     )
-    left_out = len(dataset) - len(cache)
+    skipped = len(dataset) - len(cache)
     print(
         f'{len(cache):,} vectors of {cache.about["channels"]} numbers in {args.out}.'
-        + (f' {left_out} pictures could not be read and are left out.' if left_out else '')
+        + (f' {skipped} pictures could not be read and are skipped.' if skipped else '')
     )
 
 

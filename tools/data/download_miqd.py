@@ -58,10 +58,10 @@ def main() -> None:
             'disk, or fewer tasks with --task.'
         )
     for part in chosen:
-        new, left_out = get_part(hub, part, args.data_root, args.data_root / '.download', args.keep_archives)
+        new, skipped = get_part(hub, part, args.data_root, args.data_root / '.download', args.keep_archives)
         print(f'{part.name}: {new} new files.')
-        if left_out:
-            print(f'  {len(left_out)} members have no place in the layout and are left out, such as {left_out[0]!r}.')
+        if skipped:
+            print(f'  {len(skipped)} members have no place in the layout and are skipped, such as {skipped[0]!r}.')
     if args.no_verify:
         return
     from verify import verify

@@ -87,8 +87,8 @@ def main() -> None:
         print(f'Detectors: {config}')
         make_detections(args.out, args.task, config, jobs=args.jobs)
         manifest = label_database(args.out, args.task, jobs=args.jobs)
-        if left_out := keep_labelled(args.out, args.task):
-            print(f'{len(left_out)} scenes are left out, as the detectors find nothing on them: {", ".join(left_out)}')
+        if skipped := keep_labelled(args.out, args.task):
+            print(f'{len(skipped)} scenes are skipped, as the detectors find nothing on them: {", ".join(skipped)}')
     print(f'{args.out}: {manifest["images"]} of {images} pictures of {manifest["sources"]} sources have labels.')
 
 

@@ -105,16 +105,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Run the tool; 0 if every source was made, 1 if some could not be read, 3 if entries were left out."""
+    """Run the tool; 0 if every source was made, 1 if some could not be read, 3 if entries were skipped."""
     parser = build_parser()
     args = parser.parse_args()
     keep_some_freed_memory()
     pairs = args.pairs or [pair for pair in LEVEL_PAIRS if region_pattern(*pair) in args.patterns]
     measures = [] if 'none' in args.measures else args.measures
     started = time.monotonic()
-    left_out = SkippedFiles()
+    skipped = SkippedFiles()
     try:
-        paths = list_images(args.sources, read_names(args.list) if args.list else None, left_out)
+        paths = list_images(args.sources, read_names(args.list) if args.list else None, skipped)
         sources = plan_sources(paths, args.task, args.annotations, args.masks)
         report = build_versions(
             sources,
@@ -141,9 +141,9 @@ def main() -> int:
         print(f'{elapsed / report.made:.2f} s per source ({elapsed / megapixels:.2f} s per source megapixel)')
     for image_id, reason in report.bad:
         print(f'bad source {image_id}: {reason}', file=sys.stderr)
-    for line in left_out.lines():
-        print(f'Left out: {line}', file=sys.stderr)
-    return 1 if report.bad else 3 if left_out.count else 0
+    for line in skipped.lines():
+        print(f'Skipped: {line}', file=sys.stderr)
+    return 1 if report.bad else 3 if skipped.count else 0
 
 
 if __name__ == '__main__':

@@ -36,7 +36,7 @@ examples:
 
 Responses go to DATA/miqa_{task}/responses/{machine}/. Run the same command again after an interruption: what is done is
 kept, and at most one unfinished part of each process is done again. Images that cannot be read are recorded
-with the reason and counted; their labels are left out.
+with the reason and counted; their labels are skipped.
 """
 
 

@@ -85,7 +85,7 @@ def read_boxes_csv(request: Request) -> ReadObjects:
         if box:
             things.append(LabelledBox(row['class'], box, crowd=crowd))
         else:
-            read.remarks.add('{} object{s} {have} no area and {are} left out', where)
+            read.remarks.add('{} object{s} {have} no area and {are} skipped', where)
     without = [picture.name for picture in pictures if picture.name not in read.objects]
     read.remarks.add('{} picture{s} {have} no line, and {count} as without objects',
                      without[0] if without else '', len(without))  # fmt: skip

@@ -103,7 +103,7 @@ def _objects(entry: ElementTree.Element, picture: Picture, where: str, read: Rea
             '{} object{s} {are} marked as crowd: {they} {count} neither for nor against', place, int(crowd)
         )
         if thing is None:
-            read.remarks.add('{} object{s} {have} no area and {are} left out', place)
+            read.remarks.add('{} object{s} {have} no area and {are} skipped', place)
         else:
             things.append(replace(thing, crowd=crowd))
     return things

@@ -106,7 +106,7 @@ def _read(
         slack = max(picture.size) if key in wide else 1.0
         thing = outlined(key[0], polygons, picture.size, f'{path}, {key[0]}', slack)
         things.append(replace(thing, crowd=key in crowds) if thing else None)
-    remarks.add('{} object{s} {have} no area and {are} left out', str(path), sum(thing is None for thing in things))
+    remarks.add('{} object{s} {have} no area and {are} skipped', str(path), sum(thing is None for thing in things))
     return [thing for thing in things if thing is not None], picture.size if sized else None
 
 

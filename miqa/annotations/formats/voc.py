@@ -54,7 +54,7 @@ def read_voc(request: Request) -> ReadObjects:
             if box:
                 read.objects[picture.name].append(LabelledBox(name, box, crowd=crowd))
             else:
-                read.remarks.add('{} object{s} {have} no area and {are} left out', where)
+                read.remarks.add('{} object{s} {have} no area and {are} skipped', where)
     read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
     return read
 

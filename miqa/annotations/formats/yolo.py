@@ -81,17 +81,17 @@ class _Poses:
             return
         shape = _pose_in(shares)
         if shape and (len(shares) % 2 or max(shares) > 1.01):
-            raise ValueError(f'{where} is a pose. {_say(shape)}')
+            raise ValueError(f'{where} is a pose. {_pose_advice(shape)}')
         self._shapes.add(shape)
         self._crossing = self._crossing or (shape is not None and _crosses(shares))
 
     def check(self, folder: Path) -> None:
         """Raise a ValueError where all lines can be poses, and not all of them outlines."""
         if self._crossing and len(self._shapes) == 1 and (shape := self._shapes.pop()):
-            raise ValueError(f'The labels in {folder} look like poses. {_say(shape)}')
+            raise ValueError(f'The labels in {folder} look like poses. {_pose_advice(shape)}')
 
 
-def _say(shape: tuple[int, int]) -> str:
+def _pose_advice(shape: tuple[int, int]) -> str:
     return (
         f'After each box there are {shape[0]} points of {shape[1]} values: write kpt_shape: [{shape[0]}, {shape[1]}] '
         'into data.yaml, beside the names of the classes. The boxes are read then, the points are not.'
@@ -138,7 +138,7 @@ def _read(
             continue
         thing = _object(words, picture, names, where, boxes, poses)
         if thing is None:
-            remarks.add('{} object{s} {have} no area and {are} left out', where)
+            remarks.add('{} object{s} {have} no area and {are} skipped', where)
         else:
             things.append(thing)
     return things

@@ -11,7 +11,7 @@ from torch import nn
 
 from miqa.errors import CheckpointError
 from miqa.models import QualityAssessor
-from miqa.networks.torch_settings import own_defaults
+from miqa.networks.torch_settings import default_settings
 from miqa.running.devices import gpu_has_bfloat16, usable_device
 from miqa.running.forks import OpeningProcess, warn_forked
 from miqa.running.processor import has_bfloat16, processor
@@ -60,7 +60,7 @@ class TorchRuntime(Runtime):
         self._dtype = {'bf16': torch.bfloat16, 'fp16': torch.float16}.get(precision)
         self.precision = precision
         self._opened = OpeningProcess()
-        with own_defaults():
+        with default_settings():
             self.module: PixelsToScore = PixelsToScore(assessor).to(self.device)
         self.channels_last = is_convolutional(assessor.network) if channels_last is None else channels_last
         if self.channels_last:
@@ -88,7 +88,7 @@ class TorchRuntime(Runtime):
             # The threads of PyTorch's pool are those of the parent: waiting for them would never end.
             torch.set_num_threads(1)
             warn_forked('it computes on one core here')
-        with own_defaults(), self.arithmetic():
+        with default_settings(), self.arithmetic():
             scores = self._run(self.on_device(pixels))
         return scores.float().cpu().numpy()
 
@@ -118,7 +118,7 @@ def faster_precisions(device: torch.device) -> tuple[str, ...]:
 def settings_of(device: torch.device) -> tuple[str, ...]:
     """Return what a runtime's speed depends on: PyTorch and the device.
 
-    The number of threads is left out: the same command must give the same scores, however busy the machine is.
+    The number of threads does not count: the same command must give the same scores, however busy the machine is.
     """
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else processor()[0]
     return ('torch', torch.__version__, device.type, name)

@@ -58,7 +58,7 @@ def annotate_video(
 
     Between scored frames the score is interpolated. The picture keeps its pixels; footage that is very low, or of
     odd size, gets black borders. The result has a constant frame rate; frames of footage with a varying one are
-    shown again or left out so that everything happens at its time. Sound is kept where imageio-ffmpeg is
+    shown again or dropped so that everything happens at its time. Sound is kept where imageio-ffmpeg is
     installed (``pip install imageio-ffmpeg``). Without it OpenCV writes, with the first codec that passes a trial;
     the container may then become AVI. What was written is opened again and its frames are counted.
 

@@ -85,7 +85,7 @@ class VideoMIQA:
             assume_fps: frames per second to believe instead of what the file says.
             segment_seconds: length of the worst segments.
             on_frame: called with each entry of ``frame_results`` as soon as it is known. Where a file announces a
-                wrong number of frames, it is read again, and some of those entries are left out in the end.
+                wrong number of frames, it is read again, and some of those entries are dropped in the end.
             progress: show a progress bar.
             max_seconds: give up footage that is longer, whatever it announces.
 

@@ -72,7 +72,7 @@ class VideoReader(ABC):
     Attributes:
         info: a :class:`VideoInfo`.
         facts: what the file says of its frames, its end and its colours.
-        keyframes_only: whether the frames between key frames are left out.
+        keyframes_only: whether the frames between key frames are skipped.
         size: (width, height) of the first frame that was chosen, upright; ``None`` before it.
         frames_read: frames decoded so far, chosen or not.
         failed: pieces so far that the decoder could make no frame of.

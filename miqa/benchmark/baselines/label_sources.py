@@ -26,8 +26,8 @@ def label_machines(data_root: str | os.PathLike, task: str) -> dict[str, float] 
     return {name: float(entry['weight']) for name, entry in machines.items()} or None
 
 
-def labels_without(data_root: str | os.PathLike, task: str, left_out: Collection[str]) -> pd.DataFrame:
-    """Compute labels again from the stored scores of all machines but those that are skipped.
+def labels_without(data_root: str | os.PathLike, task: str, excluded: Collection[str]) -> pd.DataFrame:
+    """Compute labels again from the stored scores of all machines but the excluded ones.
 
     Returns:
         Columns ``consistency``, ``accuracy`` and ``composite`` (float64), index ``filename``; NaN where none of
@@ -41,9 +41,9 @@ def labels_without(data_root: str | os.PathLike, task: str, left_out: Collection
     if machines is None:
         raise ValueError(
             f'{label_folder(data_root, task)} has no {MANIFEST} that names the machines behind the '
-            f'labels, so labels without {", ".join(sorted(left_out))} cannot be computed.'
+            f'labels, so labels without {", ".join(sorted(excluded))} cannot be computed.'
         )
-    remaining = {name: weight for name, weight in machines.items() if name not in left_out}
+    remaining = {name: weight for name, weight in machines.items() if name not in excluded}
     if not remaining:
         raise ValueError(f'All labels of {task} come from {", ".join(sorted(machines))}: nothing is left without them.')
     index = None

@@ -127,7 +127,7 @@ class TimmRegionEncoder(RegionEncoder):
         """Name in checkpoints of tensor ``own`` of this module."""
         return timm_to_mmseg(own.removeprefix('vit.'))
 
-    def own_name(self, stored: str) -> str:
+    def name_here(self, stored: str) -> str:
         """Name in this module of a checkpoint's tensor ``stored``."""
         return f'vit.{mmseg_to_timm(stored)}'
 
@@ -140,7 +140,7 @@ def _store_names(encoder: TimmRegionEncoder, state: dict, prefix: str, _) -> Non
 
 def _restore_names(encoder: TimmRegionEncoder, state: dict, prefix: str, *_) -> None:
     for key in [key for key in state if key.startswith(prefix)]:
-        state[prefix + encoder.own_name(key.removeprefix(prefix))] = state.pop(key)
+        state[prefix + encoder.name_here(key.removeprefix(prefix))] = state.pop(key)
 
 
 @MODELS.register_module()

@@ -63,7 +63,7 @@ def musiq() -> dict[str, Callable[[str], object]]:
     Nothing where pyiqa is not installed, and a sentence on standard error.
     """
     if importlib.util.find_spec('pyiqa') is None:
-        print('pyiqa is not installed (pip install pyiqa): its row is left out.', file=sys.stderr)
+        print('pyiqa is not installed (pip install pyiqa): its row is skipped.', file=sys.stderr)
         return {}
     import pyiqa
 

@@ -3,7 +3,7 @@
 Without a model: the published RA-MIQA at full size (random tensors of the released shapes), the quickstart's CNN and a
 student for cameras (packaged ImageNet weights, random heads), all with heads scaled so that scores spread as labels do
 (deviation 0.25), and miqa-lite. Scores are compared on photographs that installed packages ship, damaged in several
-ways. Ratios are of processor time. Decoding is left out: the case `files` includes it.
+ways. Ratios are of processor time. Decoding is not timed: the case `files` includes it.
 
 Examples:
   python tools/analysis/benchmark.py inference
@@ -138,7 +138,7 @@ class OnnxByOpenVino(Runtime):
 def open_runtimes(
     model: MIQAModel, folder: Path, shots: Path, nncf_python: str | None, only: Sequence[str] | None
 ) -> tuple[dict[str, Runtime], list[dict]]:
-    """Open a model in every runtime and format; return them by name, and rows of why others are left out.
+    """Open a model in every runtime and format; return them by name, and rows of why others are skipped.
 
     Args:
         model: PyTorch's in float32, or an exported file.
@@ -149,7 +149,7 @@ def open_runtimes(
     """
     first = f'{model.runtime.name} {model.precision}'
     runtimes: dict[str, Runtime] = {first: model.runtime}
-    left_out: list[dict] = []
+    skipped: list[dict] = []
 
     def add(name: str, make: Callable[[], Runtime]) -> None:
         if only and not any(word in name for word in only):
@@ -157,7 +157,7 @@ def open_runtimes(
         try:
             runtime = make()
         except (MissingPackage, ValueError, subprocess.CalledProcessError) as error:
-            left_out.append({'runtime': name, 'reason': str(error)})
+            skipped.append({'runtime': name, 'reason': str(error)})
         else:
             runtimes[f'auto: {runtime.name} {runtime.precision}' if name == 'auto' else name] = runtime
 
@@ -185,7 +185,7 @@ def open_runtimes(
     if model.runtime.module is None:
         for precision in ('fp32', 'bf16'):
             add(f'OpenVINO {precision}', functools.partial(OnnxByOpenVino, model, precision))
-        return runtimes, left_out
+        return runtimes, skipped
     add('PyTorch bf16', lambda: in_torch('bf16'))
     add('auto', lambda: in_torch('auto'))
     add('ONNX Runtime fp32', lambda: exported('model.onnx'))
@@ -193,7 +193,7 @@ def open_runtimes(
     add('OpenVINO fp32', lambda: exported('model.xml', 'fp32'))
     add('OpenVINO bf16', lambda: exported('model.xml', 'bf16'))
     add('OpenVINO int8', quantised)
-    return runtimes, left_out
+    return runtimes, skipped
 
 
 def measure(
@@ -257,7 +257,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
-    """Measure every network; a table for each batch size, and one of what is left out."""
+    """Measure every network; a table for each batch size, and one of what is skipped."""
     keep_freed_memory()  # as `miqa image` does
     models = [('model', load_model(args))] if args.model or args.weights else networks_to_measure(args.networks)
     for title, model in models:
@@ -267,9 +267,9 @@ def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
             shots = Path(folder, 'shots')
             shots.mkdir()
             pixels = pictures_to_try(args, model, shots)
-            runtimes, left_out = open_runtimes(model, Path(folder), shots, args.nncf_python, args.only)
-            if left_out:
-                yield f'{title}: left out', left_out
+            runtimes, skipped = open_runtimes(model, Path(folder), shots, args.nncf_python, args.only)
+            if skipped:
+                yield f'{title}: skipped', skipped
             parts = np.array_split(pixels, 8)
             scores = {name: np.concatenate([score(part) for part in parts]) for name, score in runtimes.items()}
             for size in args.batch_sizes:

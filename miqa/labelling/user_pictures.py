@@ -45,7 +45,7 @@ NUMBERS_FILE = 'numbers.json'
 
 
 @dataclass
-class OwnPictures:
+class PreparedPictures:
     """What a folder of pictures becomes."""
 
     sources: list[Source]  # of the database, sorted by name
@@ -55,12 +55,12 @@ class OwnPictures:
     annotations: Annotations | None = None  # what the ground truth of det and ins says, so that it is read only once
 
 
-def pictures_below(folder: str | os.PathLike, left_out: SkippedFiles | None = None) -> list[str]:
-    """Return the pictures in a folder and below it, as paths with forward slashes, sorted; hidden ones are left out.
+def pictures_below(folder: str | os.PathLike, skipped: SkippedFiles | None = None) -> list[str]:
+    """Return the pictures in a folder and below it, as paths with forward slashes, sorted; hidden ones are skipped.
 
     Args:
         folder: walked with its links, each folder once.
-        left_out: collects folders that cannot be read, and pictures that a database cannot have.
+        skipped: collects folders that cannot be read, and pictures that a database cannot have.
 
     Raises:
         FileNotFoundError: there is no such folder, or no picture.
@@ -68,14 +68,14 @@ def pictures_below(folder: str | os.PathLike, left_out: SkippedFiles | None = No
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'There is no folder of pictures {address_in_path(str(folder)) or folder}.')
-    left_out = SkippedFiles() if left_out is None else left_out
+    skipped = SkippedFiles() if skipped is None else skipped
     names = []
-    for path in Walker(left_out.add).below(str(folder), IMAGE_SUFFIXES | UNREAD_SUFFIXES):
+    for path in Walker(skipped.add).below(str(folder), IMAGE_SUFFIXES | UNREAD_SUFFIXES):
         name = Path(path).relative_to(folder).as_posix()
         if Path(name).suffix.lower() not in PICTURE_SUFFIXES:
-            left_out.note(f'{name}: databases are made of {", ".join(PICTURE_SUFFIXES)}. Convert it.')
+            skipped.note(f'{name}: databases are made of {", ".join(PICTURE_SUFFIXES)}. Convert it.')
         elif not Path(path).is_file():
-            left_out.note(f'{name} is no file.')
+            skipped.note(f'{name} is no file.')
         else:
             names.append(name)
     if not names:
@@ -92,9 +92,9 @@ def prepare_pictures(
     known_classes: Sequence[str] | None = None,
     class_count: int | None = None,
     only: Sequence[str] | None = None,
-    left_out: SkippedFiles | None = None,
+    skipped: SkippedFiles | None = None,
     ignored: int | None = None,
-) -> OwnPictures:
+) -> PreparedPictures:
     """Name the sources, and write their ground truth where the database keeps it.
 
     Args:
@@ -107,21 +107,21 @@ def prepare_pictures(
         known_classes: of the classifiers, in their order, where they name them.
         class_count: number of classes of the classifiers, if known.
         only: of the pictures, by their names below the folder; None: all.
-        left_out: collects what is not among the sources, and why.
+        skipped: collects what is not among the sources, and why.
         ignored: the user has said that pixels of this value do not count in maps of classes.
 
     Raises:
         FileNotFoundError, ValueError: pictures or annotations are missing or wrong, the database has other ground
             truth, or it would lie among its own sources.
     """
-    left_out = SkippedFiles() if left_out is None else left_out
-    names = list(only) if only is not None else pictures_below(folder, left_out)
+    skipped = SkippedFiles() if skipped is None else skipped
+    names = list(only) if only is not None else pictures_below(folder, skipped)
     if only is None:
         check_target(Path(folder), Path(root), (str(Path(folder) / name) for name in names))
     recognised = None if annotations is None else format_of(annotations, folder, task)
     if classes and recognised is not None and not recognised.takes_names:
         raise ValueError(f'--classes is not for {recognised.words}, which names its classes itself. Leave it out.')
-    pictures = _sized(Path(folder), names, left_out)
+    pictures = _sized(Path(folder), names, skipped)
     if recognised is None:
         check_turned(pictures, None)
         return _without_annotations(Path(folder), root, task, [picture.name for picture in pictures])
@@ -133,14 +133,14 @@ def prepare_pictures(
     return own
 
 
-def _without_annotations(folder: Path, root, task: str, names: Sequence[str]) -> OwnPictures:
+def _without_annotations(folder: Path, root, task: str, names: Sequence[str]) -> PreparedPictures:
     if IMAGE_TASKS[task] == 'cls':
         return _by_stem(folder, names)
     numbers = _stored_numbers(root, task, names)
     return _numbered(folder, {name: (numbers[name], MaskRecipe('saliency')) for name in names})
 
 
-def _by_stem(folder: Path, names: Sequence[str]) -> OwnPictures:
+def _by_stem(folder: Path, names: Sequence[str]) -> PreparedPictures:
     """Call each picture by its stem, and by its folders too where several have it."""
     stems = Counter(PurePosixPath(name).stem for name in names)
     by_stem: dict[str, str] = {}
@@ -152,17 +152,17 @@ def _by_stem(folder: Path, names: Sequence[str]) -> OwnPictures:
             raise ValueError(f'{name} and {by_stem[source]} would both be called {source} in the database; rename one.')
         by_stem[source] = name
     sources = [Source(source, str(folder / name), MaskRecipe('saliency')) for source, name in sorted(by_stem.items())]
-    return OwnPictures(sources, by_stem, False)
+    return PreparedPictures(sources, by_stem, False)
 
 
-def _numbered(folder: Path, recipes: Mapping[str, tuple[int, MaskRecipe]]) -> OwnPictures:
+def _numbered(folder: Path, recipes: Mapping[str, tuple[int, MaskRecipe]]) -> PreparedPictures:
     """Call each picture by its number; ``recipes`` has number and mask of each name."""
     called = {coco_source(number): (name, recipe) for name, (number, recipe) in recipes.items()}
     sources = [Source(source, str(folder / name), recipe) for source, (name, recipe) in sorted(called.items())]
-    return OwnPictures(sources, {source: name for source, (name, _) in called.items()}, False)
+    return PreparedPictures(sources, {source: name for source, (name, _) in called.items()}, False)
 
 
-def _store_coco(read: CocoFile, request: Request, root, task: str) -> OwnPictures:
+def _store_coco(read: CocoFile, request: Request, root, task: str) -> PreparedPictures:
     truth, annotations = ground_truth_path(root, task), read.annotations
     paths = [picture.path for picture in request.pictures]
     sources = plan_sources(paths, task, annotations, headers=request.pictures, keys=read.keys)
@@ -170,10 +170,10 @@ def _store_coco(read: CocoFile, request: Request, root, task: str) -> OwnPicture
     _write_once(truth, read.data, str(request.path))
     below = {str(picture.path): picture.name for picture in request.pictures}
     names = {source.image_id: below[source.path] for source in sources}
-    return OwnPictures(sources, names, True, read.remarks.lines(), replace(annotations, path=str(truth)))
+    return PreparedPictures(sources, names, True, read.remarks.lines(), replace(annotations, path=str(truth)))
 
 
-def _store_objects(read: ReadObjects, request: Request, root, task: str) -> OwnPictures:
+def _store_objects(read: ReadObjects, request: Request, root, task: str) -> PreparedPictures:
     truth, pictures = ground_truth_path(root, task), request.pictures
     check_turned(pictures, str(request.path), [read.sizes.get(picture.name) for picture in pictures])
     numbers = _stored_numbers(root, task, [picture.name for picture in pictures])
@@ -203,7 +203,7 @@ def _check_objects(count: int, request: Request) -> None:
         )
 
 
-def _store_classes(read: ReadClasses, request: Request, root, task: str) -> OwnPictures:
+def _store_classes(read: ReadClasses, request: Request, root, task: str) -> PreparedPictures:
     check_turned(request.pictures, None)
     own = _by_stem(request.folder, [picture.name for picture in request.pictures])
     called = {name: source for source, name in own.names.items()}
@@ -215,7 +215,7 @@ def _store_classes(read: ReadClasses, request: Request, root, task: str) -> OwnP
     return own
 
 
-def _store_maps(read: MapFolder, request: Request, root, task: str) -> OwnPictures:
+def _store_maps(read: MapFolder, request: Request, root, task: str) -> PreparedPictures:
     """Copy each map while its values are counted; where they cannot be, the copies are removed again."""
     check_turned(request.pictures, str(request.path))
     own = _by_stem(request.folder, [picture.name for picture in request.pictures])
@@ -240,20 +240,20 @@ def _store_maps(read: MapFolder, request: Request, root, task: str) -> OwnPictur
     return own
 
 
-_STORED: dict[str, Callable[..., OwnPictures]] = {
+_STORED: dict[str, Callable[..., PreparedPictures]] = {
     OBJECTS: _store_objects, COCO: _store_coco, CLASSES: _store_classes, MAPS: _store_maps,
 }  # fmt: skip
 
 
-def _sized(folder: Path, names: Sequence[str], left_out: SkippedFiles) -> list[Picture]:
-    """Read the header of each picture, once; those that cannot be read are left out."""
+def _sized(folder: Path, names: Sequence[str], skipped: SkippedFiles) -> list[Picture]:
+    """Read the header of each picture, once; those that cannot be read are skipped."""
     pictures = []
     for name in names:
         try:
             size, stored, orientation = picture_sizes(folder / name)
         except UnreadableImage as error:
             problem = str(error)
-            left_out.note(problem)
+            skipped.note(problem)
         else:
             pictures.append(Picture(folder / name, name, size, stored, orientation))
     if not pictures:
@@ -308,7 +308,7 @@ def _write_classes(path: Path, rows: Sequence[tuple[str, str, int]]) -> None:
 def _size_of(path: Path) -> tuple[int, int] | None:
     try:
         return picture_size(path)
-    except UnreadableImage:  # what cannot be read is left out later, with its reason
+    except UnreadableImage:  # what cannot be read is skipped later, with its reason
         return None
 
 

@@ -25,9 +25,9 @@ from miqa.taxonomy import DISTORTIONS, LEVEL_PAIRS, counted
 from .build import label_database
 from .class_matches import unknown_classes
 from .ground_truth import read_classes
-from .own_pictures import OwnPictures, pictures_below, prepare_pictures, read_pairs
 from .plan import cut_large, measure_images, measure_machine, plan_text, temporary_root
 from .scores import NO_CLEAN_DETECTIONS, ScoreOptions
+from .user_pictures import PreparedPictures, pictures_below, prepare_pictures, read_pairs
 from .verify import verify_database
 
 _LEAST_OF_PAIRS = 3  # Degraded pictures of a gate
@@ -44,7 +44,7 @@ class LabelJob:
     machines: Sequence[dict]  # configs of the machines
     #: of any kind that :mod:`miqa.annotations.formats` reads, or None: consistency alone.
     annotations: str | os.PathLike | None = None
-    classes: Sequence[str] | None = None  # names of classes, see :func:`miqa.labelling.own_pictures.prepare_pictures`
+    classes: Sequence[str] | None = None  # names of classes, see :func:`miqa.labelling.user_pictures.prepare_pictures`
     ignored: int | None = None  # value of pixels in maps of classes that do not count, where the user has said so
     pairs: str | os.PathLike | None = None  # CSV of clean and degraded pictures, instead of distortions
     unpaired: bool = False  # single pictures without a clean one: accuracy alone
@@ -85,7 +85,7 @@ class BuiltDatabase:
 
     notes: list[str]  # sentences about what was found on the way
     #: pictures and folders that the database does not have, and why.
-    left_out: SkippedFiles = field(default_factory=SkippedFiles)
+    skipped: SkippedFiles = field(default_factory=SkippedFiles)
     manifest: dict | None = None  # of the labels; None where only a shard was run
     problems: list[str] = field(default_factory=list)  # what the check at the end found
     splits: dict[str, int] = field(default_factory=dict)  # number of sources in each split
@@ -108,8 +108,8 @@ def build_machines(job: LabelJob) -> list[Machine]:
     return machines
 
 
-def prepare(job: LabelJob, machines: Sequence[Machine], left_out: SkippedFiles) -> OwnPictures:
-    """Name the sources and write their ground truth; ``left_out`` collects what is not among them."""
+def prepare(job: LabelJob, machines: Sequence[Machine], skipped: SkippedFiles) -> PreparedPictures:
+    """Name the sources and write their ground truth; ``skipped`` collects what is not among them."""
     pairs = read_pairs(job.pairs, job.images, job.task != 'cls') if job.pairs else {}
     clean = list(pairs) if job.pairs else None
     machine_classes, count = None, None
@@ -127,7 +127,7 @@ def prepare(job: LabelJob, machines: Sequence[Machine], left_out: SkippedFiles) 
     known_before = truth.exists()
     own = prepare_pictures(
         job.images, job.root, job.task, job.annotations, job.classes, machine_classes, count, only=clean,
-        left_out=left_out, ignored=job.ignored,
+        skipped=skipped, ignored=job.ignored,
     )  # fmt: skip
     # Of a gate a penalty is chosen on two pictures and tried on a third.
     few = job.pairs and job.least_sources > 1 and sum(map(len, pairs.values())) < _LEAST_OF_PAIRS
@@ -162,8 +162,8 @@ def make_plan(job: LabelJob, sample: int = 2) -> str:
     machines = build_machines(job)
     with temporary_root() as folder:
         trial = LabelJob(**{**vars(job), 'root': folder})
-        left_out = SkippedFiles()
-        own = prepare(trial, machines, left_out)
+        skipped = SkippedFiles()
+        own = prepare(trial, machines, skipped)
         total = len(own.sources)
         sample = sample if total > _SMALL else 1
         positions = sorted({round(i * (total - 1) / max(1, sample - 1)) for i in range(min(sample, total))})
@@ -182,7 +182,7 @@ def make_plan(job: LabelJob, sample: int = 2) -> str:
             for machine in machines
         ]
     lines = [f'{total} pictures in {job.images}; labels: {", ".join(job.labels)}', *own.notes]
-    lines += [f'Left out: {sentence}' for sentence in left_out.lines()]
+    lines += [f'Skipped: {sentence}' for sentence in skipped.lines()]
     return '\n'.join([*lines, plan_text(costs, measured, total)])
 
 
@@ -197,13 +197,13 @@ def make_database(job: LabelJob, progress: Progress = True) -> BuiltDatabase:
         What was made. Where only a shard is requested, the labels are left to a run without one.
     """
     machines = build_machines(job)
-    left_out = SkippedFiles()
-    own = prepare(job, machines, left_out)
+    skipped = SkippedFiles()
+    own = prepare(job, machines, skipped)
     notes = list(own.notes)
     line = progress if isinstance(progress, OneLine) else OneLine(stages_of(job), disable=not progress)
     try:
         line.stage('distort')
-        _make_images(job, own, left_out, line)
+        _make_images(job, own, skipped, line)
         sources = [source for source in list_sources(job.root, job.task) if source.versions]
         if gone := sorted({source.source for source in sources} - {source.image_id for source in own.sources}):
             notes.append(
@@ -230,8 +230,8 @@ def make_database(job: LabelJob, progress: Progress = True) -> BuiltDatabase:
                 progress=line,
             )
             if counts['unreadable']:
-                left_out.note(f'{machine.name}: {counts["unreadable"]} pictures could not be read or got no answer.')
-        database = BuiltDatabase(notes, left_out)
+                skipped.note(f'{machine.name}: {counts["unreadable"]} pictures could not be read or got no answer.')
+        database = BuiltDatabase(notes, skipped)
         if job.shard[1] > 1:
             return database
         line.stage('label')
@@ -272,7 +272,7 @@ def _why_nothing(manifest: dict) -> str:
     return text
 
 
-def _make_images(job: LabelJob, own: OwnPictures, left_out: SkippedFiles, line: OneLine) -> None:
+def _make_images(job: LabelJob, own: PreparedPictures, skipped: SkippedFiles, line: OneLine) -> None:
     if job.pairs or job.unpaired:
         degraded = read_pairs(job.pairs, job.images) if job.pairs else {}
         folder = Path(job.images)
@@ -301,7 +301,7 @@ def _make_images(job: LabelJob, own: OwnPictures, left_out: SkippedFiles, line: 
         versions_each=job.versions_each,
     )
     for name, reason in report.bad:
-        left_out.note(f'{name}: {reason}')
+        skipped.note(f'{name}: {reason}')
 
 
 def _split(job: LabelJob, notes: list[str]) -> dict[str, int]:
