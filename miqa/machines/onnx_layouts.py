@@ -52,7 +52,8 @@ class LayoutOptions:
             layout's usual: ``xyxy``, or ``cxcywh`` for ``yolo``, ``detr`` and ``places``.
         strides: ``places``: pixels of the input for a cell of each grid, for the box formats of cells.
         point: ``places``: where a cell's point lies, see :data:`miqa.machines.onnx_places.CELL_POINTS`.
-        background: ``places``: ``first`` or ``last`` where a class of that place means no object.
+        background: ``places``: ``first`` or ``last`` where a class of that place means no object; ``detr`` with
+            ``sigmoid``: the same, left out.
         powers: ``places``: exponents of objectness and class in the score.
         parts: ``places`` with all values of a place in one output: their order, such as ``('boxes', 'objectness',
             'scores')``.
@@ -199,6 +200,8 @@ def detr(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPr
         scores, labels = logits.softmax(1)[:, :-1].max(1)
         queries = torch.arange(len(scores))
     else:
+        unused = options.background
+        logits = logits[:, 1:] if unused == 'first' else logits[:, :-1] if unused == 'last' else logits
         scores, places = logits.sigmoid().flatten().topk(min(options.limit, logits.numel()))
         queries, labels = places // logits.shape[1], places % logits.shape[1]
     keep = _best(scores, options)

@@ -86,6 +86,13 @@ def families():
             for name, values in (('r', offsets()), ('o', worth), ('c', conditional))
             for i, part in enumerate(maps(values))
         },
+        'v5 beside its raw maps': {
+            'a': joined(cxcywh, worth, conditional),
+            **{f'r{s}': rng.normal(0, 1, (1, 3, -(-SIZE[0] // s), -(-SIZE[1] // s), 9)) for s in (8, 16, 32)},
+        },
+        'rf-detr with an unused class': {'u': np.pad(plain_logits, ((0, 0), (0, 0), (1, 0)), constant_values=-9),
+                                         'v': query_boxes},
+        'labels from 1 on': {'x': BOXES[None], 'y': SCORES[None], 'z': LABELS[None] + 1},
         'yolox in joined maps': {
             f'l{i}': part for i, part in enumerate(maps(joined(offsets(), worth, conditional)[0]))
         },
@@ -158,7 +165,10 @@ def check(answer, tolerance=0.02, scores=SCORES):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_a_file_gives_its_boxes_in_pixels_of_the_picture(tmp_path, family):
-    _, answer = recognised(tmp_path, FAMILIES[family])
+    found, answer = recognised(tmp_path, FAMILIES[family])
+    if found.config['classes'][0] == 'background':
+        assert found.config['classes'][1:] == list(NAMES) and family == 'labels from 1 on'
+        answer.labels[:] -= 1
     check(answer)
 
 
@@ -193,6 +203,15 @@ def test_the_metadata_of_ultralytics_says_names_and_preprocessing(tmp_path):
 def test_a_file_of_any_size_takes_the_one_that_its_places_speak_of(tmp_path):
     path = write(tmp_path / 'net.onnx', {'a': np.zeros((1, 84, 8400), np.float32)}, free=True)
     assert machine_from_file(path, 'det').config['size'] == (640, 640)
+
+
+def test_without_annotations_a_file_that_finds_nothing_in_mirror_images_is_warned_of(tmp_path):
+    middle = np.array([[34, 20, 94, 60]], np.float32)
+    picture = TrialPicture(np.zeros((*SIZE, 3), np.uint8))
+    for boxes, warned in ((BOXES, True), (middle, False)):
+        outputs = {'x': boxes[None], 'y': SCORES[None, : len(boxes)], 'z': LABELS[None, : len(boxes)]}
+        found = machine_from_file(write(tmp_path / 'net.onnx', outputs), 'det', [picture])
+        assert any('WARNING: almost nothing is found' in note for note in found.notes) == warned and not found.certain
 
 
 @pytest.mark.parametrize('count', [1, 20])
@@ -257,7 +276,24 @@ def test_outputs_of_no_known_kind_are_one_question(tmp_path):
         },
         'key points, which are no scores': {'loc': boxes[None], 'landms': np.tile(scores, 2)[None]},
         'text, a softmax at each step': {'a': steps / steps.sum(2, keepdims=True)},
+        'deltas of nine anchors in each cell': {
+            'a': rng.normal(0, 0.4, (1, 9 * len(boxes), 4)), 'b': rng.normal(-6, 1.5, (1, 9 * len(boxes), 91)),
+        },
+        'the same beside the anchors': {
+            'reg': rng.normal(0, 0.4, (1, len(boxes), 4)), 'scores': scores[None], 'anchors': boxes[None],
+        },
     }  # fmt: skip
+    angles = rng.uniform(-0.7, 2.3, (len(boxes), 1))
+    peaks = rng.normal(-6, 1.5, (1, 4, 24, 32))
+    for outputs, message in (
+        ({'a': joined(centred(boxes), scores, angles).transpose(0, 2, 1)}, 'rotated boxes'),
+        ({'a': joined(centred(boxes), scores[:, :1], angles).transpose(0, 2, 1)}, 'rotated boxes'),
+        ({'a': rows(*centred(BOXES).T, SCORES, LABELS, angles[:4, 0])}, 'rotated boxes'),
+        ({'hm': peaks, 'wh': peaks[:, :2], 'reg': peaks[:, 2:]}, 'CenterNet'),
+        ({'a': joined(centred(boxes), scores), 'b': joined(centred(boxes), scores)}, 'Several outputs are heads'),
+    ):  # fmt: skip
+        with pytest.raises(UnclearLayout, match=message):
+            machine_from_file(write(tmp_path / 'net.onnx', outputs), 'det')
     heads = [np.concatenate([rng.normal(0, 1, (1, 3, 96 // s, 128 // s, 4)),
                              rng.normal(-6, 1, (1, 3, 96 // s, 128 // s, 81))], 4) for s in (8, 16, 32)]  # fmt: skip
     for raw in (heads, [head.transpose(0, 1, 4, 2, 3).reshape(1, 255, *head.shape[2:4]) for head in heads]):

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import numpy as np
+
+from miqa.machines.onnx_places import grid_strides
+
 from .finished import finished_rows, tensorflow_names, triples
+from .grids import stride_of
 from .joined_heads import single_heads
 from .part_heads import part_heads
-from .readings import Observed, Reading, UnclearLayout, has_word
+from .readings import Observed, Reading, UnclearLayout, has_word, is_share, is_whole
 
+#: What is said of rotated boxes.
+ROTATED = (
+    'They look like rotated boxes (OBB), which no task here compares. Export a model of task detect, or turn its boxes '
+    'into upright ones inside the network.'
+)
 _MOST_READINGS = 6  # More readings than these are not tried on pictures
 
 
@@ -43,8 +55,18 @@ def _what_it_may_be(observed: Observed) -> str:
             'not tell. Export the network with its decoding inside: YOLOv5 "export.py --include onnx" without --train, '
             'YOLOv7 "export.py --grid", Darknet by a converter that decodes.'
         )
+    if _is_rotated(observed):
+        return ROTATED
+    if len(maps) == len(shapes) > 1 and _is_of_centres(maps, observed):
+        return (
+            'They look like CenterNet: a heat map of centres beside sizes and offsets, whose peaks its own code '
+            'takes. Export it with its decoding inside, as boxes, scores and labels.'
+        )
     widths = [shape[-1] for shape in shapes]
     named = any(has_word(name, 'loc', 'box', 'reg') for name in observed.names)
+    counts = Counter(tuple(shape) for shape in shapes if len(shape) == 3 and grid_strides(max(shape), observed.size))
+    if not named and max(counts.values(), default=0) > 1:
+        return 'Several outputs are heads of all places: export one alone, or name it in a config (rows_name=...).'
     has_boxes = named or any(width in (4, 8, 14, 16, 18) for width in widths)
     if has_boxes and len(shapes) > 1:
         return (
@@ -67,3 +89,26 @@ def _of_anchors(shape: list[int], anchors: int) -> bool:
         width % anchors == 0 and width > 5 * anchors and max(grid) < 4 * min(grid)
         for grid, width in zip(cells, channels, strict=True)
     )
+
+
+def _is_rotated(observed: Observed) -> bool:
+    """Return True for boxes that end with an angle: of all places after their scores, or of finished rows."""
+    for name in observed.names:
+        shape = [side for side in observed.samples[0][name].shape if side != 1]
+        if len(shape) != 2 or not max(shape) > min(shape) > 5:
+            continue
+        tables = [array.reshape(shape) for array in observed.raw(name)]
+        table = np.concatenate([table.T if shape[0] < shape[1] else table for table in tables])
+        angles, shares = table[:, -1], [is_share(column) for column in table.T]
+        if is_whole(angles) or shares[-1] or np.abs(angles).max() > np.pi + 0.1 or np.ptp(angles) < 0.1:
+            continue
+        finished = table.shape[1] == 7 and shares[4] and is_whole(table[:, 5])
+        if finished or (all(shares[4:-1]) and not any(shares[:4])):
+            return True
+    return False
+
+
+def _is_of_centres(maps: list[list[int]], observed: Observed) -> bool:
+    """Return True for maps of one grid at a quarter of the input, some with two or four values."""
+    grids = {(tuple(shape[2:]), stride_of(shape[2:], observed.size)) for shape in maps}
+    return len(grids) == 1 and grids.pop()[1] == 4 and any(shape[1] in (2, 4) for shape in maps)

@@ -131,10 +131,14 @@ def finished_rows(observed: Observed) -> list[Reading]:
                 columns = ['unread' if column == 'batch' else column for column in columns]
                 options: dict[str, object] = {'columns': (*columns, *['unread'] * unread)}
                 options |= {'coordinates': unit}
-                if corner_share(rows) < 0.95:
-                    options |= {'box_format': 'cxcywh'}
                 convention = _finished_convention(observed, unit)
-                readings.append(Reading('rows', f'finished rows: {words}', convention, options, {'rows': name}))
+                # TensorFlow's EfficientDet gives number, top, left, bottom, right, score, label.
+                turned = observed.network.input.channels_last and 'batch' in order
+                formats = ['yxyx', 'xyxy'] if turned else ['xyxy']
+                for box_format in formats if corner_share(rows) >= 0.95 else ['cxcywh']:
+                    more = {} if box_format == 'xyxy' else {'box_format': box_format}
+                    told = f'finished rows: {words}' + (f', boxes {box_format}' if more else '')
+                    readings.append(Reading('rows', told, convention, options | more, {'rows': name}))
                 break
     return readings
 

@@ -21,6 +21,7 @@ PARTS = {
     'objectness_first': ('objectness', 'boxes', 'scores'),
     'scores_first': ('scores', 'boxes'),
 }
+_SOUND = 0.4  # Of a head's best boxes at least so many, by score, can be boxes of a picture
 _BEST = 40  # The best places of each sample, by which boxes are judged
 _BOTH = 0.7  # A head of objectness has this share of its best places with a good class as well
 
@@ -50,7 +51,7 @@ def _sample_fit(reading: Reading, observed: Observed, sample: Mapping) -> float:
     if reading.layout == 'detr':
         return _query_fit(reading, observed, sample)
     boxes, scores, chances = _decoded(reading, observed, sample)
-    fit = _sound(boxes, scores, observed, reading.options.get('coordinates', 'input') == 'relative')
+    fit = _sound(boxes, scores, observed, reading.options.get('coordinates', 'input'))
     fit *= _near_cells(boxes, reading, observed)
     if reading.options.get('parts') in (PARTS['boxes'], PARTS['boxes_objectness']):
         fit *= _objectness_fit(reading, chances)
@@ -65,7 +66,7 @@ def _query_fit(reading: Reading, observed: Observed, sample: Mapping) -> float:
     values = torch.from_numpy(np.asarray(logits[0], np.float32))
     scores = values.softmax(1)[:, :-1] if softmax else values.sigmoid()
     corners = decoded_boxes(torch.from_numpy(np.asarray(boxes[0], np.float32)), 'cxcywh', observed.size, ())
-    return _sound(corners.numpy(), scores.max(1).values.numpy(), observed, relative=True)
+    return _sound(corners.numpy(), scores.max(1).values.numpy(), observed, 'relative')
 
 
 def _decoded(reading: Reading, observed: Observed, sample: Mapping) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -82,11 +83,13 @@ def _decoded(reading: Reading, observed: Observed, sample: Mapping) -> tuple[np.
     return boxes, scores.max(1).values.numpy(), both.numpy()
 
 
-def _sound(boxes: np.ndarray, scores: np.ndarray, observed: Observed, relative: bool) -> float:
+def _sound(boxes: np.ndarray, scores: np.ndarray, observed: Observed, unit: str) -> float:
     """Return the share of the best boxes, by score, that can be boxes in a picture."""
     order = np.argsort(-scores, kind='stable')[:_BEST]
     order = order[scores[order] > 0.5 * scores[order[:5]].mean()]
-    height, width = (1.0, 1.0) if relative else observed.size
+    height, width = (1.0, 1.0) if unit == 'relative' else observed.size
+    if unit == 'image':  # of a size that is not kept
+        width, height = np.abs(boxes[order]).reshape(-1, 2).max(0)
     sides = boxes[order, 2:] - boxes[order, :2]
     centres = (boxes[order, 2:] + boxes[order, :2]) / 2
     limit = np.array([width, height])
@@ -94,7 +97,8 @@ def _sound(boxes: np.ndarray, scores: np.ndarray, observed: Observed, relative: 
     good = (sides > 0.004 * limit).all(1) & (sides < 1.6 * limit).all(1)
     good &= (centres > -0.1 * limit).all(1) & (centres < 1.1 * limit).all(1)
     weights = scores[order]
-    return float((good * weights).sum() / max(1e-9, weights.sum()))
+    share = float((good * weights).sum() / max(1e-9, weights.sum()))
+    return share if share >= _SOUND else 0.0  # boxes relative to anchors hardly ever can
 
 
 def _near_cells(boxes: np.ndarray, reading: Reading, observed: Observed) -> float:

@@ -6,12 +6,22 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from miqa.machines.onnx_places import COARSEST, STRIDES
 
-from .readings import Observed
+from .readings import Observed, corner_share
 
 BINS = (16, 8, 17)  # Bins of a distance: YOLOv8 to 12 have 16, NanoDet 8, YOLOv6 and PP-YOLOE 17, GFL and YOLO-NAS 17
+_DENSE = 100  # More boxes than these are those of all places: their corners tell xyxy from cxcywh
 MOST_QUERIES = 1000  # More queries no transformer has; more places need suppression
+
+
+def box_formats(boxes: np.ndarray, places: int) -> list[str]:
+    """Return what finished boxes (N, 4), those of ``places`` places in each sample, can be: xyxy, cxcywh."""
+    if corner_share(boxes[boxes.any(1)]) <= 0.98:
+        return ['cxcywh']
+    return ['xyxy'] if places > _DENSE else ['xyxy', 'cxcywh']
 
 
 def stride_of(grid: Sequence[int], size: tuple[int, int]) -> int | None:

@@ -11,8 +11,8 @@ from miqa.machines.onnx_places import grid_strides, rows_of
 
 from .conventions import CONVENTIONS
 from .fits import COCO_CLASSES, PARTS, ranked_readings
-from .grids import BINS, MOST_QUERIES, is_prototype, levels_of, stride_of, values_last
-from .readings import Observed, Reading, box_unit, corner_share, is_share
+from .grids import BINS, MOST_QUERIES, box_formats, is_prototype, levels_of, stride_of, values_last
+from .readings import Observed, Reading, box_unit, is_share
 
 _ALIKE = 0.8  # Columns of different anchors correlate at least so much
 
@@ -61,6 +61,7 @@ def _repeats(tables: Sequence[np.ndarray]) -> bool:
 
 def _matrices(observed: Observed) -> Iterator[_Values]:
     names = [name for name in observed.names if not is_prototype(name, observed)]
+    names = _decoded_matrix(names, observed) or names
     if len(names) > 1:
         levels = levels_of(names, observed)
         if levels and len({width for _, _, width in levels}) == 1 and len({s for s, _, _ in levels}) == len(levels):
@@ -92,6 +93,21 @@ def _matrices(observed: Observed) -> Iterator[_Values]:
         ambiguous = {'values_first': first} if shape[0] == shape[1] else {}
         tables = [rows_of(sample[names[0]], width, first).numpy() for sample in observed.samples]
         yield _Values(tables, names, grid_strides(count, observed.size), ambiguous, first)
+
+
+def _decoded_matrix(names: Sequence[str], observed: Observed) -> list[str]:
+    """Return the one matrix of decoded places beside which all other outputs are raw maps of the same grids."""
+    shapes = {name: [side for side in observed.samples[0][name].shape if side != 1] for name in names}
+    matrices = [name for name in names if len(shapes[name]) == 2]
+    others = [name for name in names if name not in matrices]
+    raw = all(
+        any(stride_of(grid, observed.size) for grid in (shapes[name][1:3], shapes[name][:2], shapes[name][-2:]))
+        for name in others
+    )
+    if len(matrices) != 1 or len(others) < 2 or not raw:
+        return []
+    counts = [side // anchors for side in shapes[matrices[0]] for anchors in (1, 3) if side % anchors == 0]
+    return matrices if any(grid_strides(count, observed.size) for count in counts) else []
 
 
 def _orders(shape: Sequence[int], observed: Observed) -> list[bool]:
@@ -134,7 +150,7 @@ def _of_values(values: _Values, observed: Observed) -> Iterator[Reading]:
             start += sizes[part]
         scored = [share for part in ('objectness', 'scores') if part in at for share in shares[at[part]]]
         finished = all(scored)
-        if not finished and sum(scored) > 0.2 * len(scored) and len(scored) > 2:
+        if not finished and sum(scored) > 0.2 * len(scored) and len(scored) > 1:
             continue  # some columns are scores and some are not
         if not finished and kind == 'distribution' and not _lower(everything, at):
             continue
@@ -189,9 +205,7 @@ def _with_boxes(
         return
     title = 'box, objectness, classes' if with_objectness else 'box, classes'
     unit = box_unit(boxes, observed)
-    formats = ['xyxy', 'cxcywh'] if corner_share(boxes) > 0.98 and unit != 'relative' else ['cxcywh']
-    if unit == 'relative':
-        formats = ['xyxy', 'cxcywh'] if corner_share(boxes) > 0.98 else ['cxcywh']
+    formats = box_formats(boxes, len(values.tables[0]))
     cells = []
     if values.strides is not None:
         cells.append('offsets')

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from miqa.keeping import atomic_write
-from miqa.machines.coco_classes import COCO_80, COCO_91
+from miqa.machines.coco_classes import COCO_80
 from miqa.machines.exported_networks import ExportedNetwork
 from miqa.machines.network_files import open_network
 from miqa.machines.onnx_layouts import LAYOUTS
@@ -21,9 +21,10 @@ from miqa.machines.onnx_preparation import CHANNELS, RESIZES
 from miqa.outside import check_regular
 from miqa.taxonomy import DATABASE_TASKS, check_choice
 
+from .class_names import LEAST_AGREEMENT, names_for, names_in_trial, names_of_classes
 from .classifiers import classifier_arguments
 from .conventions import CONVENTIONS, VALUE_RANGES, Convention
-from .detectors import detector_readings
+from .detectors import ROTATED, detector_readings
 from .file_metadata import FileMetadata, metadata_of
 from .input_sizes import best_size, input_sizes, size_of_places
 from .options import FILE_OPTIONS
@@ -36,9 +37,6 @@ MACHINE_FILES = {'.onnx': 'OnnxMachine', '.tflite': 'TfliteMachine', '.param': '
 
 _CLASSIFIER_SIDE = 224
 _SAMPLES = 3  # Pictures whose outputs are inspected first
-_NAMES_AGREE = 0.5  # Share of the agreement without names that names must reach to be those of the classes
-#: A detector that was read well finds something with annotated objects: a lower recall gives a warning.
-_LEAST_AGREEMENT = 0.02
 #: The same without annotations: less than one object a picture, found with a score of 0.22 in it and in its mirror.
 _LEAST_CONSISTENCY = 0.005
 
@@ -135,7 +133,7 @@ def machine_from_file(
     network = open_network(file, device)
     metadata = metadata_of(network.metadata)
     if metadata.kind == 'obb':
-        raise UnclearLayout(f'{file} finds rotated boxes, which no task here compares. Export a model of task detect.')
+        raise UnclearLayout(f'{file}: its metadata says obb. {ROTATED}')
     trial_pictures = [picture if isinstance(picture, TrialPicture) else TrialPicture(picture) for picture in pictures]
     task = task or metadata.task or _task_of(network)
     recognise = {'cls': _classifier, 'seg': _segmenter}.get(task, _detector)
@@ -179,7 +177,7 @@ def _detector(
     settings: Mapping, progress,
 ) -> RecognisedMachine:  # fmt: skip
     sizes, known = input_sizes(network, metadata, settings)
-    names, foreign = _names_for(classes, metadata), None
+    names, foreign = names_for(classes, metadata), None
     observed = _observed_at(sizes, network, metadata, pictures, names)
     if not known:
         sizes = [observed.size, *(size for size in sizes if size != observed.size)]
@@ -192,12 +190,13 @@ def _detector(
     try:
         readings = detector_readings(observed)
     except UnclearLayout:
-        if names is None or names == metadata.names:
+        if names is None or metadata.from_ultralytics:
             raise
-        # The names may be those of the annotations.
+        # The names may be those of the annotations, or of something else in the file.
         readings = detector_readings(replace(observed, classes=None))
         counts = sorted({reading.classes for reading in readings if reading.classes is not None})
-        foreign = f'The {len(names)} names given are not its own: it tells {counts or "others"} classes apart.'
+        whose = "in the file's metadata" if names == metadata.names else 'given'
+        foreign = f'The {len(names)} names {whose} are not its own: it tells {counts or "others"} classes apart.'
         names = None
     if task == 'ins':
         return _instance_segmenter(observed, readings, sizes[0], names)
@@ -242,7 +241,10 @@ def _detector(
     }
     recognised.notes += [foreign] if foreign else []
     _say(recognised, network, metadata, chosen, readings, size, known, trials, evidence, usual)
-    class_names = _class_names(chosen, trials, names, categories, recognised, classes is not None, metadata.names)
+    origin = 'the file' if names == metadata.names else 'you'
+    found = names_of_classes(chosen, trials, observed, names, origin, categories)
+    class_names, recognised.certain = found.names, recognised.certain and found.certain
+    recognised.notes += [found.note]
     if class_names is not None:
         recognised.config['classes'] = list(class_names)
     if chosen.reading.classes is not None and chosen.reading.classes != len(class_names or ()):
@@ -272,7 +274,7 @@ def _candidates(readings, metadata, settings, names, labels, network: ExportedNe
         conventions = [reading.convention] if _fixed(metadata, settings) else reading.convention.other_values()
         if network.input.type is np.uint8:
             conventions = [replace(one, values='byte') for one in conventions]
-        class_names = _names_in_trial(reading, names, labels)
+        class_names = names_in_trial(reading, names, labels)
         readable += [Candidate(reading, one, class_names) for one in dict.fromkeys(_allowed(conventions, settings))]
     # All readings as they are usual come first.
     usual = [candidate for candidate in readable if candidate.convention == candidate.reading.convention]
@@ -328,69 +330,6 @@ def _scene() -> np.ndarray:
     return np.clip(127 + 90 * np.stack(waves, 2), 0, 255).astype(np.uint8)
 
 
-def _names_for(classes: Sequence[str] | None, metadata: FileMetadata) -> tuple[str, ...] | None:
-    """Return the names of the classes: those that the user gave if they can be, else the file's."""
-    if classes and (metadata.names is None or len(classes) == len(metadata.names)):
-        return tuple(classes)
-    return metadata.names
-
-
-def _names_in_trial(reading: Reading, names, labels: set[str]) -> tuple[str, ...] | None:
-    """Return names by which labels are compared with annotations while readings are tried; None: not at all."""
-    if not labels:
-        return None
-    options = [names] if names is not None else _usual_names(reading)
-    for option in options:
-        if option is not None and len(labels & set(option)) >= 0.5 * len(labels):
-            return tuple(option)
-    return None
-
-
-def _usual_names(reading: Reading) -> list[tuple[str, ...]]:
-    if reading.classes is None:
-        return [COCO_80, COCO_91]
-    return [names for names in (COCO_80, COCO_91) if len(names) == reading.classes]
-
-
-def _class_names(
-    chosen: Candidate, trials: Trials, names, categories, recognised: RecognisedMachine, by_user: bool, metadata_names
-) -> tuple[str, ...] | None:
-    """Return the names of the classes, and say where they come from."""
-    count = chosen.reading.classes
-    if names is not None:
-        origin = 'the file' if not by_user or names == metadata_names else 'you'
-        recognised.notes.append(f'{len(names)} classes, named by {origin}.')
-        return names
-    options = _usual_names(chosen.reading)
-    if categories and len(categories) == count or (categories and count is None):
-        options.append(tuple(categories))
-    if trials.annotated and options:
-        pictures = ROUNDS[-1][0]
-        plain = chosen._replace(names=None)
-        named = [chosen._replace(names=option) for option in options]
-        evidence = trials.evidence([plain, *named], pictures)
-        best = max(named, key=lambda candidate: evidence[candidate].value())
-        if evidence[best].value() >= max(_NAMES_AGREE * evidence[plain].value(), 1e-6):
-            kind = {COCO_80: "COCO's 80", COCO_91: "COCO's by their ids (91)"}.get(
-                best.names or (), 'those of the annotations'
-            )
-            recognised.notes.append(f'Class names: {kind}; they agree with the annotations.')
-            return best.names
-    elif count in (len(COCO_80), len(COCO_91)):
-        recognised.notes.append(f"Class names: COCO's, as there are {count} classes (a guess: no annotations).")
-        recognised.certain = False
-        return _usual_names(chosen.reading)[0]
-    if categories:
-        number = 'an unknown number of' if count is None else str(count)
-        raise UnclearLayout(
-            f"{trials.network.file} tells {number} classes apart and does not name them, and neither COCO's names nor "
-            f'the {len(categories)} annotated ones agree with what it finds. What are they called? --classes FILE with '
-            'a name a line, or --classes NAME NAME ..., in the order of their index.'
-        )
-    recognised.notes.append('The classes have no names: labels are indices. --classes names them.')
-    return None
-
-
 def _say(recognised, network, metadata, chosen, readings, size, known, trials: Trials, evidence, usual) -> None:
     """Write down what was recognised, how, and what is a guess."""
     file = network.file.name
@@ -407,7 +346,7 @@ def _say(recognised, network, metadata, chosen, readings, size, known, trials: T
     elif trials.annotated:
         say(f'Pictures: {chosen.convention.words(size)}; of the usual conventions it agrees best with the annotations '
             f'of {tried} pictures (average precision {evidence.value():.3f} over all classes).')  # fmt: skip
-        if evidence.value() < _LEAST_AGREEMENT:
+        if evidence.value() < LEAST_AGREEMENT:
             recognised.certain = False
             say('WARNING: hardly a box agrees with the annotations. Are these pictures of the kind that it was trained '
                 'on? If so, correct its config.')  # fmt: skip
@@ -455,7 +394,7 @@ def _classifier(network, metadata, task, pictures, classes, categories, settings
     height, width = network.input.size
     size = sizes[0] if known else (height or _CLASSIFIER_SIDE, width or _CLASSIFIER_SIDE)
     config, notes, certain = classifier_arguments(
-        network, metadata, size, pictures, _names_for(classes, metadata), settings
+        network, metadata, size, pictures, names_for(classes, metadata), settings
     )
     return RecognisedMachine(config, notes, certain and known)
 
@@ -464,7 +403,7 @@ def _segmenter(network, metadata, task, pictures, classes, categories, settings,
     sizes, known = input_sizes(network, metadata, settings)
     convention = replace(CONVENTIONS['detr'], **{key: settings[key] for key in ('values', 'channels', 'resize')
                                                  if key in settings})  # fmt: skip
-    names = _names_for(classes, metadata)
+    names = names_for(classes, metadata)
     observed = _observed_at(sizes, network, metadata, pictures, names)
     output, words = map_of_classes(observed)
     config = convention.arguments(observed.size, network.input.type is np.uint8)

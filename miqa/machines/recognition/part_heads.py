@@ -12,8 +12,8 @@ from miqa.machines.onnx_places import grid_strides, rows_of
 
 from .conventions import CONVENTIONS
 from .fits import ranked_readings
-from .grids import BINS, MOST_QUERIES, is_prototype, levels_of, values_last
-from .readings import Observed, Reading, box_unit, corner_share, has_word, is_share
+from .grids import BINS, MOST_QUERIES, box_formats, is_prototype, levels_of, values_last
+from .readings import Observed, Reading, box_unit, has_word, is_share
 
 _UNREAD = ('landm', 'kps', 'keyp', 'hidden', 'embed', 'reference')  # What outputs are called that are no scores
 _SCORES = ('logit', 'score', 'prob', 'conf', 'cls', 'class')  # What outputs of scores are called
@@ -86,6 +86,8 @@ def _pairs(
     """Yield pairs of boxes (A, 4) and scores (A, K) in two outputs, either axis first."""
     shapes = {name: [side for side in observed.samples[0][name].shape if side != 1] for name in names}
     tables = [name for name in names if len(shapes[name]) == 2 and 4 in shapes[name]]
+    if any(has_word(name, 'anchor', 'prior') for name in tables):
+        return  # beside their anchors, boxes are relative to them
     # Reference points and hidden states of transformers have the shapes of boxes and scores, too.
     for boxes in [name for name in tables if has_word(name, 'box')] or tables:
         count = shapes[boxes][0] if shapes[boxes][1] == 4 else shapes[boxes][1]
@@ -129,7 +131,8 @@ def _of_parts(
         return
     for activation, background in _activations(columns['scores'], is_share(scored)):
         classes = width - (background != 'none')
-        if classes < 1 or (observed.classes is not None and classes != observed.classes):
+        unused = bins == 1 and activation == 'sigmoid' and observed.classes == classes - 1
+        if classes < 1 or (observed.classes is not None and classes != observed.classes and not unused):
             continue
         base: dict[str, Any] = {'activation': activation, **last}
         base |= {'background': background} if background != 'none' else {}
@@ -142,16 +145,17 @@ def _of_parts(
                 words = f'class scores and distributions of {bins} bins at strides {_listed(strides)}'
                 yield Reading('places', words, CONVENTIONS[family], options, names, classes)
             continue
-        yield from _of_four(columns['boxes'], names, strides, observed, base, classes, places)
+        yield from _of_four(columns['boxes'], columns['scores'], names, strides, observed, base, classes, places)
 
 
 def _of_four(
-    boxes: np.ndarray, names: Mapping, strides: tuple[int, ...] | None, observed: Observed, base: dict, classes: int,
-    places: int,
+    boxes: np.ndarray, scores: np.ndarray, names: Mapping, strides: tuple[int, ...] | None, observed: Observed,
+    base: dict, classes: int, places: int,
 ) -> Iterator[Reading]:  # fmt: skip
     unit = box_unit(boxes, observed)
     queries = places <= MOST_QUERIES and unit == 'relative' and strides is None
-    corners = corner_share(boxes) > 0.98
+    formats = box_formats(boxes, places)
+    corners = formats[0] == 'xyxy'
     if queries and not corners and base['activation'] != 'none' and 'objectness' not in names:
         softmax = base['activation'] == 'softmax'
         options = {'activation': base['activation']}
@@ -159,14 +163,22 @@ def _of_four(
         words = f'queries: logits and boxes ({"DETR" if softmax else "RT-DETR"}, {base["activation"]})'
         roles = {'logits': names['scores'], 'boxes': names['boxes']}
         convention = CONVENTIONS['detr' if softmax else 'rtdetr']
-        if base.get('background') != 'first':
+        if observed.classes == classes - 1:  # RF-DETR has a class that is not used
+            idle = scores.max(0)[[0, -1]]
+            for unused in ('first', 'last') if idle[0] < idle[1] else ('last', 'first'):
+                more = f'{words}, whose {unused} class is not used'
+                yield Reading('detr', more, convention, options | {'background': unused}, roles, classes - 1)
+        elif base.get('background') != 'first':
             yield Reading('detr', words, convention, options, roles, classes)
         return
-    formats = ['xyxy', 'cxcywh'] if corners else ['cxcywh']
+    if observed.classes == classes - 1:
+        return
+    if corners and 'image_shape' in observed.network.extra_inputs:
+        formats = ['yxyx']  # YOLOv3 of the ONNX zoo
     for box_format in formats:
         options = base | {'coordinates': unit, 'box_format': box_format, 'iou': 1.0 if queries else 0.7}
         convention = CONVENTIONS['yolo'] if unit == 'input' else CONVENTIONS['ssd' if places > 1000 else 'rtdetr']
-        convention = CONVENTIONS['rtdetr'] if unit == 'image' else convention
+        convention = CONVENTIONS['yolo' if box_format == 'yxyx' else 'rtdetr'] if unit == 'image' else convention
         yield Reading(
             'places', f'boxes ({box_format}, {unit}) and scores of each class', convention, options, names, classes
         )
