@@ -187,11 +187,11 @@ def coco_source(number: int | str) -> str:
     return text.zfill(12)
 
 
-def source_of_entry(entry: str | None, task: str, where: str) -> str:
+def source_of_entry(entry: str | None, task: str, place: str) -> str:
     """Return the source that an entry of a split file names: a file name (cls) or a COCO number (det, ins).
 
     Raises:
-        ValueError: the entry is neither; the message says what is wrong at ``where``, such as ``row 2 of a.csv``.
+        ValueError: the entry is neither; the message says what is wrong at ``place``, such as ``row 2 of a.csv``.
     """
     text = (entry or '').strip()
     column = SPLIT_COLUMNS[IMAGE_TASKS[task]]
@@ -199,10 +199,10 @@ def source_of_entry(entry: str | None, task: str, where: str) -> str:
         try:
             return coco_source(text)
         except ValueError:
-            raise ValueError(f'{column!r} in {where} is {text!r}; expected a COCO image number such as 139.') from None
+            raise ValueError(f'{column!r} in {place} is {text!r}; expected a COCO image number such as 139.') from None
     if not text or '/' in text or '\\' in text or '\0' in text or text in ('.', '..'):
         raise ValueError(
-            f'{column!r} in {where} is {text!r}; expected a file name such as ILSVRC2012_val_00000001.JPEG.'
+            f'{column!r} in {place} is {text!r}; expected a file name such as ILSVRC2012_val_00000001.JPEG.'
         )
     name = PurePath(text)
     return name.stem if name.suffix.lower() in PICTURE_SUFFIXES else text

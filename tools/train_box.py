@@ -84,7 +84,7 @@ def main() -> None:
         return {name: column[rows[split]] for name, column in columns.items()}
 
     draft = args.work / f'{NAME}.onnx'
-    made = {
+    provenance = {
         'seed': args.seed,
         # Git's names of the commit and of the script's modules; the second outlives a rebase.
         'commit': _git('rev-parse', 'HEAD'),
@@ -92,10 +92,10 @@ def main() -> None:
         'threads': 1,
         'script': 'tools/train_box.py',
     }
-    export(network, SIDE, about_model(SIDE, (0.0, 0.0), made), draft)
+    export(network, SIDE, about_model(SIDE, (0.0, 0.0), provenance), draft)
     run = open_outputs(draft)
     least = least_probabilities(part_of('choose'), run([views[row] for row in rows['choose']]))
-    export(network, SIDE, about_model(SIDE, least, made), draft)
+    export(network, SIDE, about_model(SIDE, least, provenance), draft)
     report = run([views[row] for row in rows['report']])
     results = {'photographs_never_seen': judge_versions(part_of('report'), report)}
     for number, family in enumerate(FAMILIES[1:], 1):
@@ -122,7 +122,7 @@ def main() -> None:
             }
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / f'{NAME}.onnx').write_bytes(draft.read_bytes())
-    write_card(args.out, photographs, made, least, results)
+    write_card(args.out, photographs, provenance, least, results)
     print(json.dumps(results, indent=1), list(OUTPUTS), sep='\n')
     print(f"To ship it, say in miqa/apis/methods.py: LITE_SHA256 = '{sha256_of_file(args.out / f'{NAME}.onnx')}'")
 

@@ -111,13 +111,13 @@ def _images(entries: list, problems: _Problems) -> dict[int | str, AnnotatedImag
     images: dict[int | str, AnnotatedImage] = {}
     first_of: dict[str, int | str] = {}
     for place, entry in enumerate(entries):
-        where = f'Image {place + 1} of the list'
+        location = f'Image {place + 1} of the list'
         if not isinstance(entry, dict):
-            problems.add(f'{where} must be an object.')
+            problems.add(f'{location} must be an object.')
             continue
         key, name = _key(entry.get('id')), entry.get('file_name')
         if key is None:
-            problems.add(f'{where}: id must be a whole number, not {_shown(entry.get("id"))}.')
+            problems.add(f'{location}: id must be a whole number, not {_shown(entry.get("id"))}.')
             continue
         if not isinstance(name, str) or not name.strip() or '\0' in name:
             problems.add(f'Image {key}: file_name must be the name of its file, not {_shown(name)}.')
@@ -187,20 +187,22 @@ def _objects(
             problems.add(f'Annotation {place + 1} of the list must be an object.')
             continue
         number = _key(entry.get('id'))
-        where = f'Annotation {place + 1} of the list' if number is None else f'Annotation {number}'
+        location = f'Annotation {place + 1} of the list' if number is None else f'Annotation {number}'
         if number is not None:
             if number in ids:
                 problems.add(f'Two annotations have the id {number}; each needs its own.')
             ids.add(number)
         image, category = _key(entry.get('image_id')), _key(entry.get('category_id'))
         if image is None or image not in images:
-            problems.add(f'{where} belongs to image {_shown(entry.get("image_id"))}, which is not in "images".')
+            problems.add(f'{location} belongs to image {_shown(entry.get("image_id"))}, which is not in "images".')
             continue
         if categories is not None and (boxes or category is not None) and category not in categories:
-            problems.add(f'{where}: category_id is {_shown(entry.get("category_id"))}, which is not in "categories".')
+            problems.add(
+                f'{location}: category_id is {_shown(entry.get("category_id"))}, which is not in "categories".'
+            )
             continue
         parsed = _object(
-            entry, category if isinstance(category, int) else 0, images[image].size, where, boxes, problems
+            entry, category if isinstance(category, int) else 0, images[image].size, location, boxes, problems
         )
         if parsed is None:
             continue
@@ -303,16 +305,18 @@ def _overlap(one: tuple, other: tuple) -> float:
     return common / max(one[2] * one[3] + other[2] * other[3] - common, 1e-9)
 
 
-def _object(entry: dict, category: int, size, where: str, boxes: bool, problems: _Problems) -> AnnotatedObject | None:
+def _object(
+    entry: dict, category: int, size, location: str, boxes: bool, problems: _Problems
+) -> AnnotatedObject | None:
     crowd = entry.get('iscrowd', 0)
     if crowd is None or crowd not in (0, 1):
-        problems.add(f'{where}: iscrowd must be 0 or 1, not {_shown(crowd)}.')
+        problems.add(f'{location}: iscrowd must be 0 or 1, not {_shown(crowd)}.')
         return None
     if (ignored := entry.get('ignore') or 0) not in (0, 1):
-        problems.add(f'{where}: ignore must be 0 or 1, not {_shown(ignored)}.')
+        problems.add(f'{location}: ignore must be 0 or 1, not {_shown(ignored)}.')
         return None
     if boxes and entry.get('score', 1) not in (1, None):
-        problems.add(f'{where} has the score {_shown(entry["score"])}: is it a prediction? Annotations have none.')
+        problems.add(f'{location} has the score {_shown(entry["score"])}: is it a prediction? Annotations have none.')
         return None
     field = 'bbox'
     try:
@@ -338,7 +342,7 @@ def _object(entry: dict, category: int, size, where: str, boxes: bool, problems:
             if left >= size[0] or top >= size[1] or left + width <= 0 or top + height <= 0:
                 raise ValueError(f'{list(box)} lies outside the image of {size[0]}x{size[1]} pixels')
     except ValueError as error:
-        problems.add(f'{where}: {field} {error}.')
+        problems.add(f'{location}: {field} {error}.')
         return None
     return AnnotatedObject(category, box, bool(crowd) or _is_ignored(entry), shape)
 

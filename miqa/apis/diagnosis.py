@@ -32,17 +32,17 @@ class Diagnosis(NamedTuple):
             return NONE
         word = next(word for least, word in STRENGTH_WORDS if self.strength >= least)
         parts = {'whole': 'whole picture', UNKNOWN: ''}
-        where = parts.get(self.place, self.place)
-        return ', '.join(filter(None, (self.kind.replace('_', ' '), word, where.replace('_', ' '))))
+        location = parts.get(self.place, self.place)
+        return ', '.join(filter(None, (self.kind.replace('_', ' '), word, location.replace('_', ' '))))
 
 
 class _Name:
     """A name in small letters."""
 
-    def checked(self, value: object, where: str) -> str:
-        """Return the name; ``where`` names it in the ValueError."""
+    def checked(self, value: object, location: str) -> str:
+        """Return the name; ``location`` names it in the ValueError."""
         if not isinstance(value, str) or not re.fullmatch(r'[a-z][a-z_]{0,39}', value):
-            raise ValueError(f'{where} must be a name of at most 40 small letters, not {shown(value)}.')
+            raise ValueError(f'{location} must be a name of at most 40 small letters, not {shown(value)}.')
         return value
 
 
@@ -58,7 +58,7 @@ class DiagnosisWords(NamedTuple):
     least_place: float
 
     @classmethod
-    def from_dict(cls, data: object, where: str) -> DiagnosisWords:
+    def from_dict(cls, data: object, location: str) -> DiagnosisWords:
         """Read what a file says, checking every value.
 
         Raises:
@@ -66,9 +66,9 @@ class DiagnosisWords(NamedTuple):
         """
         names = Several(_Name(), _MOST_NAMES)
         kinds = {'kinds': names, 'places': names, 'least_kind': Real(0, 1), 'least_place': Real(0, 1)}
-        values = checked_mapping(data, kinds, where)
+        values = checked_mapping(data, kinds, location)
         if set(values) != set(kinds):
-            raise ValueError(f'{where} must have the keys {", ".join(kinds)}, not {", ".join(values) or "none"}.')
+            raise ValueError(f'{location} must have the keys {", ".join(kinds)}, not {", ".join(values) or "none"}.')
         return cls(tuple(values['kinds']), tuple(values['places']), values['least_kind'], values['least_place'])
 
     def to_dict(self) -> dict:
@@ -83,8 +83,8 @@ class DiagnosisWords(NamedTuple):
             strength: in levels.
             place: probabilities of the places, (P,).
         """
-        best, where = int(damage.argmax()), int(place.argmax())
+        best, location = int(damage.argmax()), int(place.argmax())
         sure = damage[best] >= self.least_kind
         kind = self.kinds[best] if sure else UNKNOWN
-        name = self.places[where] if place[where] >= self.least_place and kind != NONE else UNKNOWN
+        name = self.places[location] if place[location] >= self.least_place and kind != NONE else UNKNOWN
         return Diagnosis(kind, round(float(strength), 3), name, round(float(damage[best]), 4), self.kinds[best])

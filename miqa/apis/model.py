@@ -21,7 +21,7 @@ from .diagnosis import Diagnosis
 from .exports.formats import files_of
 from .inputs import Picture, Pictures, Preparation, is_list_of_pictures, picture_name
 from .model_files import ModelFiles
-from .opening import Opened, open_model
+from .opening import LoadedModel, open_model
 from .quality import DEFAULT_THRESHOLDS, Thresholds, quality_of
 from .runtimes.base import Device, Runtime
 from .spec import ModelSpec
@@ -145,7 +145,7 @@ class MIQAModel(ModelFiles):
                 raise ValueError(
                     f'{", ".join(settled)} cannot be changed for a loaded model: name its weights instead.'
                 )
-            opened: Opened = model.spec, model.runtime, model.source, model.thresholds
+            opened: LoadedModel = model.spec, model.runtime, model.source, model.thresholds
         else:
             opened = open_model(
                 model, task, label, weights, device=device, precision=precision, channels_last=channels_last,

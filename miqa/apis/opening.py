@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 #: Spec, runtime, the weights' path as text, and the thresholds that came with them, if any did.
-Opened: TypeAlias = tuple[ModelSpec, Runtime, str, Thresholds | None]
+LoadedModel: TypeAlias = tuple[ModelSpec, Runtime, str, Thresholds | None]
 
 
 def open_model(
@@ -31,7 +31,7 @@ def open_model(
     label: str | None = None,
     weights: str | os.PathLike | None = None,
     **computing,
-) -> Opened:
+) -> LoadedModel:
     """Find weights and load them into their runtime.
 
     The arguments are those of :class:`miqa.apis.MIQAModel`; ``computing`` is ``device``, ``precision``,
@@ -88,7 +88,7 @@ def open_state(
 
     from .runtimes.torch_runtime import TorchRuntime, faster_precisions, settings_of, usable_device
 
-    where = usable_device(None if device is None else str(device))
+    target = usable_device(None if device is None else str(device))
     with default_settings():
         assessor = spec.build(state, source)
 
@@ -99,15 +99,15 @@ def open_state(
 
     @functools.cache
     def in_torch(number_format: str) -> Runtime:
-        return TorchRuntime(assessor, where, number_format, channels_last, compile)
+        return TorchRuntime(assessor, target, number_format, channels_last, compile)
 
     requested = default_precision(precision)
     if requested != AUTO:
         return in_torch(requested)
-    candidates = faster_precisions(where)
-    about = (*settings_of(where), str(channels_last), str(compile))
+    candidates = faster_precisions(target)
+    about = (*settings_of(target), str(channels_last), str(compile))
     export = KeptExport(spec, lambda: in_torch('fp32'), digest)
-    exported = () if compile else export.candidates(candidates, where.type)
+    exported = () if compile else export.candidates(candidates, target.type)
     return choose_runtime(
         lambda way: export.open(way) if way in exported else in_torch(way),
         (*candidates, *exported),

@@ -109,7 +109,7 @@ def _read_tables(paths: Sequence[str], sources: Sequence[str], name_column: str,
     source = np.repeat(np.arange(len(paths)), counts)
     starts = np.concatenate([[0], np.cumsum(counts)])
 
-    def where(row: int) -> str:
+    def place(row: int) -> str:
         return f'row {row - starts[source[row]] + 1} of {paths[source[row]]}'
 
     values = {}
@@ -120,15 +120,15 @@ def _read_tables(paths: Sequence[str], sources: Sequence[str], name_column: str,
         if wrong.size:
             value = numbers[wrong[0]]
             problem = 'missing or NaN' if np.isnan(value) else f'{value}'.removesuffix('.0') + ', outside [0, 1]'
-            raise DatabaseError(f'{column} in {where(wrong[0])} is {problem} ({wrong.size} such values in all).')
-    names, version = _versions(table['name'].combine_chunks(), source, sources, counts, where)
+            raise DatabaseError(f'{column} in {place(wrong[0])} is {problem} ({wrong.size} such values in all).')
+    names, version = _versions(table['name'].combine_chunks(), source, sources, counts, place)
     key = source * len(_TAILS) + version
     if np.bincount(key).max(initial=0) > 1:
         order = np.argsort(key, kind='stable')
         repeated = order[1:][key[order][1:] == key[order][:-1]].min()
         earlier = np.flatnonzero(key == key[repeated])[0]
         raise DatabaseError(
-            f'{names[int(repeated)].as_py()} in {where(repeated)} repeats row {earlier - starts[source[repeated]] + 1}.'
+            f'{names[int(repeated)].as_py()} in {place(repeated)} repeats row {earlier - starts[source[repeated]] + 1}.'
         )
     return LabelTable(source, version, names, values)
 
@@ -208,10 +208,10 @@ def _number(text: str, column: str, row: int, path: str, decimal_comma: bool) ->
         raise DatabaseError(f'{column} in row {row} of {path} is {text!r}, not a number.') from None
 
 
-def _versions(column: pa.Array, source: np.ndarray, sources: Sequence[str], counts: np.ndarray, where):
+def _versions(column: pa.Array, source: np.ndarray, sources: Sequence[str], counts: np.ndarray, place):
     """Return file names without folder and the codes of their versions; checks that each belongs to its source."""
     if pc.any(pc.match_substring(column, '/')).as_py():
-        column = _without_folders(column, source, sources, where)
+        column = _without_folders(column, source, sources, place)
     version = np.full(len(column), -1, dtype=np.int64)
     # Sources of equal length are handled at once: their names split at the same place.
     lengths = np.array([len(name) for name in sources])
@@ -228,32 +228,32 @@ def _versions(column: pa.Array, source: np.ndarray, sources: Sequence[str], coun
         code = pc.if_else(fits, code, pa.scalar(None, code.type))
         version[rows] = pc.fill_null(code, -1).to_numpy(zero_copy_only=False)
     for row in np.flatnonzero(version < 0):
-        version[row] = _code_of(column[int(row)].as_py(), sources[source[row]], where(row))
+        version[row] = _code_of(column[int(row)].as_py(), sources[source[row]], place(row))
     return column, version
 
 
-def _without_folders(column: pa.Array, source: np.ndarray, sources: Sequence[str], where) -> pa.Array:
+def _without_folders(column: pa.Array, source: np.ndarray, sources: Sequence[str], place) -> pa.Array:
     bare = []
     for row, name in enumerate(column.to_pylist()):
         folder, slash, file = name.rpartition('/')
         if slash and folder.removeprefix('./') != sources[source[row]]:
             raise DatabaseError(
-                f'{name!r} in {where(row)} should lie in the folder {sources[source[row]]}/ or in none.'
+                f'{name!r} in {place(row)} should lie in the folder {sources[source[row]]}/ or in none.'
             )
         bare.append(file)
     return pa.array(bare)
 
 
-def _code_of(name: str | None, source: str, where: str) -> int:
+def _code_of(name: str | None, source: str, place: str) -> int:
     """Return the version code of a name that is not ``{source}_{version}.png``, if it is a valid one after all."""
     try:
         version = parse_version_name(name or '')
     except ValueError as error:
-        raise DatabaseError(f'The image name in {where} is wrong: {error}') from None
+        raise DatabaseError(f'The image name in {place} is wrong: {error}') from None
     if version.source != source:
-        raise DatabaseError(f'{name} in {where} is a version of {version.source}, not of {source}.')
+        raise DatabaseError(f'{name} in {place} is a version of {version.source}, not of {source}.')
     if name is None or '.' not in name[len(source) :]:
-        raise DatabaseError(f'{name} in {where} lacks a file suffix such as .png.')
+        raise DatabaseError(f'{name} in {place} lacks a file suffix such as .png.')
     return _CODES[version_name(version, '').removeprefix(f'{source}_')]
 
 

@@ -165,12 +165,12 @@ def build_machine(config: dict, device: str = 'cpu') -> Machine:
             weights hold NaN.
     """
     _check_keys(config)
-    where = config.get('device', device)
+    target = config.get('device', device)
     # ONNX Runtime has devices of its own, and says itself what it cannot do; the others compute on the CPU.
     if config.get('type') not in ('OnnxMachine', 'TfliteMachine', 'NcnnMachine'):
-        usable_device(where)
+        usable_device(target)
     with settings_kept():
-        machine = MACHINES.build({**config, 'device': where})
+        machine = MACHINES.build({**config, 'device': target})
     _check_weights(machine)
     return machine
 

@@ -99,17 +99,17 @@ class TransformersMachine(Machine):
         local = Path(model).is_dir()
         super().__init__(name or name_of_model(model), task, weight)
         self.model_name, self.revision, self.threshold = Path(model).name if local else str(model), revision, threshold
-        where = {'revision': revision or 'main', 'trust_remote_code': False, 'local_files_only': local}
+        place = {'revision': revision or 'main', 'trust_remote_code': False, 'local_files_only': local}
         try:
             with contextlib.nullcontext() if local else hub_or_cache():
-                config = library.AutoConfig.from_pretrained(model, **where)
+                config = library.AutoConfig.from_pretrained(model, **place)
                 kind = _kind_of(library, config, task, self.model_name)
                 # The checkpoint has the backbone's weights, too: nothing else needs to be fetched.
                 if getattr(config, 'use_pretrained_backbone', False):
                     config.use_pretrained_backbone = False
-                processor = library.AutoImageProcessor.from_pretrained(model, **where)
+                processor = library.AutoImageProcessor.from_pretrained(model, **place)
                 network, loaded = kind.from_pretrained(
-                    model, config=config, use_safetensors=True, output_loading_info=True, **where
+                    model, config=config, use_safetensors=True, output_loading_info=True, **place
                 )
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise _explained(error, model, local) from error

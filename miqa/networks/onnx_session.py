@@ -177,11 +177,11 @@ def _limit_memory(onnxruntime: ModuleType, options: onnxruntime.SessionOptions, 
     """Let a session share what may be allocated with all sessions of its kind that are opened one after another."""
     global _registered  # noqa: PLW0603  ONNX Runtime has one allocator for the sessions that are opened next
     if _registered != most:
-        where = onnxruntime.OrtMemoryInfo(
+        place = onnxruntime.OrtMemoryInfo(
             'Cpu', onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
         )
         # -1: ONNX Runtime's own defaults.
-        onnxruntime.create_and_register_allocator(where, onnxruntime.OrtArenaCfg(most, -1, -1, -1))
+        onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(most, -1, -1, -1))
         _registered = most
     options.add_session_config_entry('session.use_env_allocators', '1')
 

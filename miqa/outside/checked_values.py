@@ -31,8 +31,8 @@ def shown(value: object) -> str:
 class Kind(Protocol):
     """Something that checks values."""
 
-    def checked(self, value: object, where: str) -> Any:
-        """Return the value, made anew; ``where`` names it in the ValueError."""
+    def checked(self, value: object, location: str) -> Any:
+        """Return the value, made anew; ``location`` names it in the ValueError."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Whole:
     high: int
     optional: bool = False
 
-    def checked(self, value: object, where: str) -> int | None:
-        """Return the number; ``where`` names it in the ValueError."""
+    def checked(self, value: object, location: str) -> int | None:
+        """Return the number; ``location`` names it in the ValueError."""
         if value is None and self.optional:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
-            raise ValueError(f'{where} must be a whole number from {self.low} to {self.high}, not {shown(value)}.')
+            raise ValueError(f'{location} must be a whole number from {self.low} to {self.high}, not {shown(value)}.')
         return int(value)
 
 
@@ -60,12 +60,12 @@ class Real:
     high: float
     optional: bool = False
 
-    def checked(self, value: object, where: str) -> float | None:
-        """Return the number; ``where`` names it in the ValueError."""
+    def checked(self, value: object, location: str) -> float | None:
+        """Return the number; ``location`` names it in the ValueError."""
         if value is None and self.optional:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
-            raise ValueError(f'{where} must be a number from {self.low:g} to {self.high:g}, not {shown(value)}.')
+            raise ValueError(f'{location} must be a number from {self.low:g} to {self.high:g}, not {shown(value)}.')
         return value
 
 
@@ -73,10 +73,10 @@ class Real:
 class Flag:
     """True or False."""
 
-    def checked(self, value: object, where: str) -> bool:
-        """Return the flag; ``where`` names it in the ValueError."""
+    def checked(self, value: object, location: str) -> bool:
+        """Return the flag; ``location`` names it in the ValueError."""
         if not isinstance(value, bool):
-            raise ValueError(f'{where} must be True or False, not {shown(value)}.')
+            raise ValueError(f'{location} must be True or False, not {shown(value)}.')
         return value
 
 
@@ -86,10 +86,10 @@ class Choice:
 
     allowed: Collection[str]
 
-    def checked(self, value: object, where: str) -> str:
-        """Return the text; ``where`` names it in the ValueError."""
+    def checked(self, value: object, location: str) -> str:
+        """Return the text; ``location`` names it in the ValueError."""
         if not isinstance(value, str) or value not in self.allowed:
-            raise ValueError(f'{where} must be one of {", ".join(self.allowed)}, not {shown(value)}.')
+            raise ValueError(f'{location} must be one of {", ".join(self.allowed)}, not {shown(value)}.')
         return value
 
 
@@ -100,12 +100,12 @@ class KnownName:
     is_known: Callable[[str], bool]  # returns True for names on the list
     what: str  # the list, for the error
 
-    def checked(self, value: object, where: str) -> str:
-        """Return the name; ``where`` names it in the ValueError."""
+    def checked(self, value: object, location: str) -> str:
+        """Return the name; ``location`` names it in the ValueError."""
         if not isinstance(value, str) or len(value) > _LONGEST_TEXT or not self.is_known(value):
             raise ValueError(
-                f'{where} must be the name of a model of {self.what}, not {shown(value)}. Paths and names of hubs are '
-                'not opened for a config that comes with weights.'
+                f'{location} must be the name of a model of {self.what}, not {shown(value)}. Paths and names of hubs '
+                'are not opened for a config that comes with weights.'
             )
         return value
 
@@ -116,7 +116,7 @@ class Ignored:
 
     value: object
 
-    def checked(self, value: object, where: str) -> object:
+    def checked(self, value: object, location: str) -> object:
         """Return the fixed value."""
         return self.value
 
@@ -129,13 +129,13 @@ class Several:
     most: int = 64
     depth: int = 1
 
-    def checked(self, value: object, where: str) -> list:
-        """Return a list; ``where`` names it in the ValueError."""
+    def checked(self, value: object, location: str) -> list:
+        """Return a list; ``location`` names it in the ValueError."""
         if isinstance(value, str) or not isinstance(value, Sequence) or len(value) > self.most:
-            raise ValueError(f'{where} must be a list of at most {self.most} entries, not {shown(value)}.')
+            raise ValueError(f'{location} must be a list of at most {self.most} entries, not {shown(value)}.')
         inner: Kind = Several(self.kind, self.most, self.depth - 1) if self.depth > 1 else self.kind
         return [
-            (inner if isinstance(item, (list, tuple)) else self.kind).checked(item, f'{where}[{place}]')
+            (inner if isinstance(item, (list, tuple)) else self.kind).checked(item, f'{location}[{place}]')
             for place, item in enumerate(value)
         ]
 
@@ -146,20 +146,20 @@ class Either:
 
     kinds: Sequence[Kind]
 
-    def checked(self, value: object, where: str) -> object:
-        """Return what the kind that fits makes of it; ``where`` names it in the ValueError.
+    def checked(self, value: object, location: str) -> object:
+        """Return what the kind that fits makes of it; ``location`` names it in the ValueError.
 
         That is the last kind's, except for a value that is no list where the last kind is one: then it is the first's.
         """
         first = None
         for kind in self.kinds[:-1]:
             try:
-                return kind.checked(value, where)
+                return kind.checked(value, location)
             except ValueError as error:
                 first = first or error
         if first is not None and isinstance(self.kinds[-1], Several) and not isinstance(value, (list, tuple)):
             raise first
-        return self.kinds[-1].checked(value, where)
+        return self.kinds[-1].checked(value, location)
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,11 @@ class Options:
 
     kinds: Mapping[str, Kind]
 
-    def checked(self, value: object, where: str) -> dict:
-        """Return a new dict; ``where`` names it in the ValueError."""
+    def checked(self, value: object, location: str) -> dict:
+        """Return a new dict; ``location`` names it in the ValueError."""
         if value is None:
             return {}
-        return checked_mapping(value, self.kinds, where)
+        return checked_mapping(value, self.kinds, location)
 
 
 @dataclass(frozen=True)
@@ -182,23 +182,25 @@ class Part:
     classes: tuple[str, ...]
 
 
-def checked_mapping(value: object, kinds: Mapping, where: str) -> dict:
+def checked_mapping(value: object, kinds: Mapping, location: str) -> dict:
     """Return a new dict of the checked values of ``value``, whose keys must all be in ``kinds``.
 
     Raises:
-        ValueError: it is no dict, a key is unknown, or a value is not of its kind; ``where`` names the dict.
+        ValueError: it is no dict, a key is unknown, or a value is not of its kind; ``location`` names the dict.
     """
     if not isinstance(value, Mapping):
-        raise ValueError(f'{where} must be a dict, not {shown(value)}.')
+        raise ValueError(f'{location} must be a dict, not {shown(value)}.')
     checked = {}
     for key, item in value.items():
         if not isinstance(key, str) or key not in kinds:
-            raise ValueError(f'{where} must not have the key {shown(key)}; it may have {", ".join(kinds) or "none"}.')
-        checked[key] = kinds[key].checked(item, f'{where}.{key}')
+            raise ValueError(
+                f'{location} must not have the key {shown(key)}; it may have {", ".join(kinds) or "none"}.'
+            )
+        checked[key] = kinds[key].checked(item, f'{location}.{key}')
     return checked
 
 
-def plain_data(value: object, where: str, depth: int = 8, described: bool = False) -> object:
+def plain_data(value: object, location: str, depth: int = 8, described: bool = False) -> object:
     """Copy what the options of a user's own class may be: numbers, flags, None, short names, lists and dicts.
 
     Texts are of letters, digits, ``_.+-`` and spaces, so that none is a path or an address. Keys must be Python names
@@ -211,25 +213,25 @@ def plain_data(value: object, where: str, depth: int = 8, described: bool = Fals
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return Whole(-(10**9), 10**9).checked(value, where)
+        return Whole(-(10**9), 10**9).checked(value, location)
     if isinstance(value, float):
-        return Real(-1e30, 1e30).checked(value, where)
+        return Real(-1e30, 1e30).checked(value, location)
     if isinstance(value, str):
         if len(value) > _LONGEST_TEXT or not (described or re.fullmatch(r'[\w.+\- ]*', value)):
             raise ValueError(
-                f'{where} must be a short text of letters, digits and _.+- and spaces, not {shown(value)}; a class '
+                f'{location} must be a short text of letters, digits and _.+- and spaces, not {shown(value)}; a class '
                 'that needs others lists them in its foreign_options.'
             )
         return value
     if depth == 0 or not isinstance(value, (list, tuple, Mapping)) or len(value) > 1000:
         raise ValueError(
-            f'{where} must be plain data, at most 8 levels of lists and dicts of at most 1,000 entries, '
+            f'{location} must be plain data, at most 8 levels of lists and dicts of at most 1,000 entries, '
             f'not {shown(value)}.'
         )
     if isinstance(value, Mapping):
         for key in value:
             odd = not isinstance(key, str) or not key.isidentifier() or key.startswith('_')
             if odd or (key == 'type' and not described):
-                raise ValueError(f'{where} must not have the key {shown(key)}.')
-        return {key: plain_data(item, f'{where}.{key}', depth - 1, described) for key, item in value.items()}
-    return [plain_data(item, f'{where}[{place}]', depth - 1, described) for place, item in enumerate(value)]
+                raise ValueError(f'{location} must not have the key {shown(key)}.')
+        return {key: plain_data(item, f'{location}.{key}', depth - 1, described) for key, item in value.items()}
+    return [plain_data(item, f'{location}[{place}]', depth - 1, described) for place, item in enumerate(value)]

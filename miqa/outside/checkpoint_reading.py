@@ -129,13 +129,13 @@ def _read_archive(stream: IO[bytes], size: int) -> object:
                     raise ValueError(f'its record {name[:80]!r} is cut')
             return content
 
-        found = _Unpickler(io.BytesIO(record(descriptions[0], _LARGEST_PICKLE)), storage).load()
+        loaded = _Unpickler(io.BytesIO(record(descriptions[0], _LARGEST_PICKLE)), storage).load()
         for name in entries.keys() - read:
             # A file with a damaged record is damaged, also where no tensor uses it; the end compares the checksum.
             with archive.open(name) as source:
                 while source.read(1 << 20):
                     pass
-    return found
+    return loaded
 
 
 def _read_legacy(stream: IO[bytes], size: int) -> object:
@@ -161,7 +161,7 @@ def _read_legacy(stream: IO[bytes], size: int) -> object:
     if not isinstance(system, dict) or system.get('little_endian') is not True:
         raise UnsafeFile('its numbers are stored with the highest byte first')
     unpickler = _Unpickler(stream, storage)
-    found = unpickler.load()
+    loaded = unpickler.load()
     keys = _Unpickler(stream, no_storage).load()
     if not isinstance(keys, list) or set(map(str, keys)) != set(storages) or len(keys) != len(storages):
         raise ValueError('its list of tensors is another one than its description')
@@ -172,7 +172,7 @@ def _read_legacy(stream: IO[bytes], size: int) -> object:
             raise ValueError(f'the tensor {key[:80]!r} has another length than its description')
         if stream.readinto(content.data) != len(content):  # type: ignore[attr-defined]
             raise ValueError('it is cut')
-    return found
+    return loaded
 
 
 def _exactly(stream: IO[bytes], count: int) -> bytes:

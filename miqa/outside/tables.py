@@ -167,17 +167,17 @@ def cell_text(text: str) -> str:
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
-def id_of(text: str, where: str) -> str:
+def id_of(text: str, location: str) -> str:
     """Return an id as it was before a spreadsheet took it for a number: ``139.0`` is 139.
 
     Raises:
-        TableError: digits were lost, as in ``1.7E+18``; the message names ``where`` it is.
+        TableError: digits were lost, as in ``1.7E+18``; the message names ``location``.
     """
     if re.fullmatch(r'\d+[.,]0+', text):
         return re.split('[.,]', text)[0]
     if re.fullmatch(r'\d([.,]\d+)?[eE]\+?\d+', text):
         raise TableError(
-            f'{where} is {text!r}: a spreadsheet has shortened the number, and its last digits are lost. Format the '
+            f'{location} is {text!r}: a spreadsheet has shortened the number, and its last digits are lost. Format the '
             'column as text before you open the file, or write it without a spreadsheet.'
         )
     return text

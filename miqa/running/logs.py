@@ -21,8 +21,8 @@ class _ReportsOnce(logging.Handler):
         error = sys.exc_info()[1]
         if isinstance(error, BrokenPipeError):
             raise error
-        where = getattr(self, 'baseFilename', None) or getattr(getattr(self, 'stream', None), 'name', 'the log')
-        text = f'{where} cannot be written, so that messages are missing there: {error}'
+        location = getattr(self, 'baseFilename', None) or getattr(getattr(self, 'stream', None), 'name', 'the log')
+        text = f'{location} cannot be written, so that messages are missing there: {error}'
         if text not in _reported:
             _reported.add(text)
             with contextlib.suppress(OSError, ValueError):

@@ -117,9 +117,9 @@ def _read_rows(path: Path, task: str) -> dict[str, int]:
         raise DatabaseError(str(error)) from None
     numbers: dict[str, int] = {}
     for row, entry in enumerate(table.rows, start=1):
-        where = f'row {row} of the split file {path}'
+        place = f'row {row} of the split file {path}'
         try:
-            source = source_of_entry(id_of(entry[column], f'{column!r} in {where}'), task, where)
+            source = source_of_entry(id_of(entry[column], f'{column!r} in {place}'), task, place)
         except ValueError as error:
             raise DatabaseError(str(error)) from None
         if source in numbers:

@@ -39,7 +39,7 @@ class Block(NamedTuple):
 
     @property
     def shell(self) -> bool:
-        """Whether it is for a shell; otherwise it is Python."""
+        """Return True for a block of shell; the others are Python."""
         return self.language not in ('python', 'py', 'pycon')
 
     @property

@@ -44,7 +44,7 @@ def write_video(path: Path, values, size=(64, 48), fps=10, fourcc='MJPG') -> Pat
 
 
 def frame_times_ok(times, fps):
-    """Whether times are those of a constant frame rate, to a tenth of a frame."""
+    """Return True if times are those of a constant frame rate, to a tenth of a frame."""
     return np.allclose(times, np.arange(len(times)) / fps, atol=0.1 / fps)
 
 

@@ -1,4 +1,4 @@
-"""From responses to MIQD's label files, for all three tasks, with every awkward case."""
+"""From responses to MIQD's label files, for all three tasks, with every edge case."""
 
 import csv
 import json

@@ -147,14 +147,14 @@ def main() -> int:
     has_bfloat16 = args.device == 'cpu' or gpu_has_bfloat16()
     precisions = ['fp32', *(['tf32', 'fp16'] if args.device == 'cuda' else []), *(['bf16'] if has_bfloat16 else [])]
     speeds = measure_speed(model, args.device, precisions, args.batch_sizes)
-    where = torch.cuda.get_device_name() if args.device == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
+    machine = torch.cuda.get_device_name() if args.device == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
     rows = {'findings': [finding._asdict() for finding in findings], 'speeds': speeds}
-    show(f'{args.config.stem} on {where}, PyTorch {torch.__version__}', rows['findings'])
+    show(f'{args.config.stem} on {machine}, PyTorch {torch.__version__}', rows['findings'])
     show('Scoring pictures that are on the device', speeds)
     failed = [finding.name for finding in findings if finding.state == FAILED]
     print(f'{time.monotonic() - started:.0f} s. ' + (f'FAILED: {", ".join(failed)}.' if failed else 'Nothing failed.'))
     if args.out:
-        write_json(args.out, {'device': where, 'torch': torch.__version__, **rows})
+        write_json(args.out, {'device': machine, 'torch': torch.__version__, **rows})
     return 1 if failed else 0
 
 

@@ -66,15 +66,15 @@ def _gradients(model, positions: Sequence[int], count: int, run: Callable | None
 
 def _process(rank: int, world: int, config: dict, device: str, backend: str, count: int, folder: str) -> None:
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(world), LOCAL_RANK=str(rank))
-    where = torch.device(device, rank) if device == 'cuda' else torch.device(device)
+    target = torch.device(device, rank) if device == 'cuda' else torch.device(device)
     if device == 'cuda':
-        torch.cuda.set_device(where)
+        torch.cuda.set_device(target)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     else:
         torch.set_num_threads(1)
     dist.init_process_group(backend, init_method=f'file://{folder}/meeting', rank=rank, world_size=world)
     try:
-        model = build_model(config).to(where)
+        model = build_model(config).to(target)
         ids = [rank] if device == 'cuda' else None
         wrapped = torch.nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
         own = range(rank * count // world, (rank + 1) * count // world)

@@ -122,18 +122,18 @@ def read_class_table(
     named: dict[int, str] = {}
     remarks = Remarks()
     for line, row in zip(table.lines, table.rows, strict=True):
-        where = f'{path}, line {line}'
-        name = find(id_of(row['filename'], f'{where}: the file name'), where)
+        location = f'{path}, line {line}'
+        name = find(id_of(row['filename'], f'{location}: the file name'), location)
         if name is None:
-            remarks.add('{} line{s} {are} of other pictures', where)
+            remarks.add('{} line{s} {are} of other pictures', location)
             continue
-        value = id_of(row[column], f'{where}: {column}')
+        value = id_of(row[column], f'{location}: {column}')
         if value.lower() in ('', 'nan', '#n/a') or (indexed and not (_is_number(value) and len(value) < 10)):
-            raise ValueError(f'{where}: {column} is {value!r}.')
+            raise ValueError(f'{location}: {column} is {value!r}.')
         if class_of.setdefault(name, value) != value:
-            raise ValueError(f'{where}: {name} has two classes, {class_of[name]} and {value}.')
+            raise ValueError(f'{location}: {name} has two classes, {class_of[name]} and {value}.')
         if indexed and row.get('class'):
-            _check_named(int(value), row['class'], named, class_names, where)
+            _check_named(int(value), row['class'], named, class_names, location)
     missing = sorted(set(names) - set(class_of))
     if missing:
         raise ValueError(f'{path} has no class for {len(missing)} of {len(names)} pictures, for example {missing[0]}.')
@@ -157,7 +157,9 @@ def read_class_table(
     return read
 
 
-def _check_named(index: int, name: str, named: dict[int, str], class_names: Sequence[str] | None, where: str) -> None:
+def _check_named(
+    index: int, name: str, named: dict[int, str], class_names: Sequence[str] | None, location: str
+) -> None:
     """Raise a ValueError if index and name of a line are of two classes, by ``class_names`` or earlier lines."""
     other = (
         class_names[index] if class_names is not None and index < len(class_names) else named.setdefault(index, name)
@@ -166,7 +168,7 @@ def _check_named(index: int, name: str, named: dict[int, str], class_names: Sequ
     if (plain_name(other) != plain_name(name) and not _is_number(name)) or twice is not None:
         has = f'the class_index {index} is {other!r}' if twice is None else f'{name!r} has the class_index {twice}'
         raise ValueError(
-            f'{where} has the class_index {index} and the class {name!r}, but elsewhere {has}: leave out the wrong '
+            f'{location} has the class_index {index} and the class {name!r}, but elsewhere {has}: leave out the wrong '
             'column.'
         )
 

@@ -61,17 +61,17 @@ def read_cvat(request: Request) -> ReadObjects:
     read = ReadObjects({}, [])
     for entry in entries:
         called = entry.get('name', '')
-        where = f'{path}, image {called}'
-        name = find(called, where)
+        location = f'{path}, image {called}'
+        name = find(called, location)
         if name is None:
             read.remarks.add('{} image{s} of the file {are} not among the pictures', called)
             continue
         if name in read.objects:
             raise ValueError(f'{path} has two images that are the picture {name}. Remove one of them.')
         picture = by_name[name]
-        stated = tuple(_number(entry, side, where, '0') for side in ('width', 'height'))
+        stated = tuple(_number(entry, side, location, '0') for side in ('width', 'height'))
         read.sizes[name] = picture.size if check_size(stated, picture, path) else None
-        read.objects[name] = _objects(entry, picture, where, read)
+        read.objects[name] = _objects(entry, picture, location, read)
     if not read.objects:
         raise ValueError(f'None of the {len(entries)} images of {path} is one of the {len(pictures)} pictures.')
     without = [picture.name for picture in pictures if picture.name not in read.objects]
@@ -81,10 +81,10 @@ def read_cvat(request: Request) -> ReadObjects:
     return read
 
 
-def _objects(entry: ElementTree.Element, picture: Picture, where: str, read: ReadObjects) -> list[LabelledBox]:
+def _objects(entry: ElementTree.Element, picture: Picture, location: str, read: ReadObjects) -> list[LabelledBox]:
     things = []
     for number, shape in enumerate(entry, 1):
-        place = f'{where}, shape {number}'
+        place = f'{location}, shape {number}'
         if shape.tag in _WITHOUT_AREA:
             read.remarks.add(f'{{}} shape{{s}} of the kind {shape.tag} {{have}} no area and {{are}} skipped', place)
             continue
@@ -109,48 +109,48 @@ def _objects(entry: ElementTree.Element, picture: Picture, where: str, read: Rea
     return things
 
 
-def _box(shape: ElementTree.Element, label: str, picture: Picture, where: str) -> LabelledBox | None:
-    sides = [_number(shape, side, where) for side in ('xtl', 'ytl', 'xbr', 'ybr')]
-    degrees = _number(shape, 'rotation', where, '0') % 360
+def _box(shape: ElementTree.Element, label: str, picture: Picture, location: str) -> LabelledBox | None:
+    sides = [_number(shape, side, location) for side in ('xtl', 'ytl', 'xbr', 'ybr')]
+    degrees = _number(shape, 'rotation', location, '0') % 360
     if degrees:
         # A turned box may reach over the border of the picture.
-        return outlined(label, [turned_box(sides, degrees)], picture.size, where, max(picture.size))
-    box = inside(sides, picture.size, where)
+        return outlined(label, [turned_box(sides, degrees)], picture.size, location, max(picture.size))
+    box = inside(sides, picture.size, location)
     return LabelledBox(label, box) if box else None
 
 
-def _polygon(shape: ElementTree.Element, label: str, picture: Picture, where: str) -> LabelledBox | None:
+def _polygon(shape: ElementTree.Element, label: str, picture: Picture, location: str) -> LabelledBox | None:
     try:
         points = [tuple(map(number_of, pair.split(','))) for pair in shape.get('points', '').split(';')]
     except ValueError:
         points = []
     if len(points) < 3 or any(len(point) != 2 or not all(map(math.isfinite, point)) for point in points):
-        raise ValueError(f'{where}: points must be at least three pairs, x1,y1;x2,y2;...')
-    _not_turned(shape, where)
-    return outlined(label, [[value for point in points for value in point]], picture.size, where)
+        raise ValueError(f'{location}: points must be at least three pairs, x1,y1;x2,y2;...')
+    _not_turned(shape, location)
+    return outlined(label, [[value for point in points for value in point]], picture.size, location)
 
 
-def _ellipse(shape: ElementTree.Element, label: str, picture: Picture, where: str) -> LabelledBox | None:
-    middle = (_number(shape, 'cx', where), _number(shape, 'cy', where))
-    radii = (_number(shape, 'rx', where), _number(shape, 'ry', where))
+def _ellipse(shape: ElementTree.Element, label: str, picture: Picture, location: str) -> LabelledBox | None:
+    middle = (_number(shape, 'cx', location), _number(shape, 'cy', location))
+    radii = (_number(shape, 'rx', location), _number(shape, 'ry', location))
     if min(radii) < 0:
-        raise ValueError(f'{where}: the radii {radii[0]:g} and {radii[1]:g} must not be negative.')
-    outline = ellipse(middle, radii, _number(shape, 'rotation', where, '0'))
-    return outlined(label, [outline], picture.size, where, max(picture.size))
+        raise ValueError(f'{location}: the radii {radii[0]:g} and {radii[1]:g} must not be negative.')
+    outline = ellipse(middle, radii, _number(shape, 'rotation', location, '0'))
+    return outlined(label, [outline], picture.size, location, max(picture.size))
 
 
-def _cuboid(shape: ElementTree.Element, label: str, picture: Picture, where: str) -> LabelledBox | None:
+def _cuboid(shape: ElementTree.Element, label: str, picture: Picture, location: str) -> LabelledBox | None:
     import cv2  # not part of the smallest installation
 
-    corners = [[_number(shape, f'{axis}{corner}', where) for axis in 'xy'] for corner in _CUBOID]
+    corners = [[_number(shape, f'{axis}{corner}', location) for axis in 'xy'] for corner in _CUBOID]
     hull = cv2.convexHull(np.array(corners, np.float32)).reshape(-1)
     if len(hull) < 6:
         return None
-    return outlined(label, [[float(value) for value in hull]], picture.size, where, max(picture.size))
+    return outlined(label, [[float(value) for value in hull]], picture.size, location, max(picture.size))
 
 
-def _mask(shape: ElementTree.Element, label: str, picture: Picture, where: str) -> LabelledBox | None:
-    left, top, width, height = (_number(shape, name, where) for name in ('left', 'top', 'width', 'height'))
+def _mask(shape: ElementTree.Element, label: str, picture: Picture, location: str) -> LabelledBox | None:
+    left, top, width, height = (_number(shape, name, location) for name in ('left', 'top', 'width', 'height'))
     sides = [int(side) for side in (left, top, width, height)]
     try:
         runs = [int(run) for run in shape.get('rle', '').split(',')]
@@ -159,19 +159,19 @@ def _mask(shape: ElementTree.Element, label: str, picture: Picture, where: str) 
     pixels = sides[2] * sides[3]
     if (left, top, width, height) != tuple(sides) or min(runs) < 0 or sum(runs) != pixels:
         raise ValueError(
-            f'{where}: a mask needs whole numbers for left, top, width, height, and run lengths in rle that sum to '
+            f'{location}: a mask needs whole numbers for left, top, width, height, and run lengths in rle that sum to '
             f'{pixels}, not {sum(runs)}.'
         )
     if pixels > picture.size[0] * picture.size[1]:
-        raise ValueError(f'{where}: a mask of {width:g}x{height:g} pixels is larger than its picture.')
-    _not_turned(shape, where)
+        raise ValueError(f'{location}: a mask of {width:g}x{height:g} pixels is larger than its picture.')
+    _not_turned(shape, location)
     filled = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(sides[3], sides[2])
-    return masked(label, filled, (sides[0], sides[1]), picture.size, where)
+    return masked(label, filled, (sides[0], sides[1]), picture.size, location)
 
 
-def _not_turned(shape: ElementTree.Element, where: str) -> None:
-    if _number(shape, 'rotation', where, '0') % 360:
-        raise ValueError(f'{where} is a turned {shape.tag}; boxes and ellipses may be turned.')
+def _not_turned(shape: ElementTree.Element, location: str) -> None:
+    if _number(shape, 'rotation', location, '0') % 360:
+        raise ValueError(f'{location} is a turned {shape.tag}; boxes and ellipses may be turned.')
 
 
 _READERS: dict[str, Callable[[ElementTree.Element, str, Picture, str], LabelledBox | None]] = {
@@ -179,14 +179,14 @@ _READERS: dict[str, Callable[[ElementTree.Element, str, Picture, str], LabelledB
 }  # fmt: skip
 
 
-def _number(element: ElementTree.Element, name: str, where: str, default: str = '') -> float:
+def _number(element: ElementTree.Element, name: str, location: str, default: str = '') -> float:
     text = element.get(name, default)
     try:
         value = number_of(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f'{where}: {name} is {text[:60]!r}, not a number.')
+        raise ValueError(f'{location}: {name} is {text[:60]!r}, not a number.')
     return value
 
 

@@ -64,10 +64,10 @@ class MapFolder:
 
     def _check_colour(self, value: int, colour: tuple[int, ...], path: Path) -> None:
         """Raise a ValueError where a value has another colour than in a map before: each has a palette of its own."""
-        before, where = self.colours.setdefault(value, (colour, path))
+        before, place = self.colours.setdefault(value, (colour, path))
         if before != colour:
             raise ValueError(
-                f'The value {value} is {before} in {where} and {colour} in {path}: each map has a palette of its own, '
+                f'The value {value} is {before} in {place} and {colour} in {path}: each map has a palette of its own, '
                 "so write each pixel's class index instead."
             )
 

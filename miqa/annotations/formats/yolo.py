@@ -71,7 +71,7 @@ class _Poses:
         self._shapes: set[tuple[int, int] | None] = set()
         self._crossing = False
 
-    def add(self, shares: list[float], where: str) -> None:
+    def add(self, shares: list[float], location: str) -> None:
         """Look at a line that is not a box alone.
 
         Raises:
@@ -81,7 +81,7 @@ class _Poses:
             return
         shape = _pose_in(shares)
         if shape and (len(shares) % 2 or max(shares) > 1.01):
-            raise ValueError(f'{where} is a pose. {_pose_advice(shape)}')
+            raise ValueError(f'{location} is a pose. {_pose_advice(shape)}')
         self._shapes.add(shape)
         self._crossing = self._crossing or (shape is not None and _crosses(shares))
 
@@ -133,42 +133,42 @@ def _read(
 ) -> list[LabelledBox]:
     things = []
     for number, line in enumerate(read_regular_text(path, _MOST_BYTES).splitlines(), 1):
-        words, where = line.split(), f'{path}, line {number}'
+        words, location = line.split(), f'{path}, line {number}'
         if not words:
             continue
-        thing = _object(words, picture, names, where, boxes, poses)
+        thing = _object(words, picture, names, location, boxes, poses)
         if thing is None:
-            remarks.add('{} object{s} {have} no area and {are} skipped', where)
+            remarks.add('{} object{s} {have} no area and {are} skipped', location)
         else:
             things.append(thing)
     return things
 
 
 def _object(
-    words: list[str], picture: Picture, names: list[str], where: str, boxes: list[list[float]], poses: _Poses
+    words: list[str], picture: Picture, names: list[str], location: str, boxes: list[list[float]], poses: _Poses
 ) -> LabelledBox | None:
     """Return the object of a line, None where it has no area; ``boxes`` collects the numbers of boxes."""
     try:
         values = [number_of(word) for word in words]
     except ValueError:
-        raise ValueError(f'{where}: {" ".join(words)[:60]!r} is not a list of numbers.') from None
+        raise ValueError(f'{location}: {" ".join(words)[:60]!r} is not a list of numbers.') from None
     index, shares = values[0], values[1:]
     if not all(map(math.isfinite, values)):
-        raise ValueError(f'{where}: {" ".join(words)[:60]!r} holds what is no finite number.')
+        raise ValueError(f'{location}: {" ".join(words)[:60]!r} holds what is no finite number.')
     if index != int(index) or not 0 <= index < len(names):
-        raise ValueError(f'{where}: the class is {words[0]}; there are {len(names)} classes, from 0.')
+        raise ValueError(f'{location}: the class is {words[0]}; there are {len(names)} classes, from 0.')
     if poses.numbers is not None and len(shares) == 4 + poses.numbers:
         shares = shares[:4]
     if len(shares) > 4:
-        poses.add(shares, where)
+        poses.add(shares, location)
     if len(shares) != 4 and (len(shares) < 6 or len(shares) % 2):
         raise ValueError(
-            f'{where} has {len(shares)} values after the class: a box has 4, an outline an even number from 6; '
+            f'{location} has {len(shares)} values after the class: a box has 4, an outline an even number from 6; '
             'predictions end in a confidence, and poses need kpt_shape in data.yaml.'
         )
     if min(shares) < -0.01 or max(shares) > 1.01:
         wrong = max(shares, key=lambda share: abs(share - 0.5))
-        raise ValueError(f'{where}: {wrong:g} is no share of the picture, which lies in 0 to 1.')
+        raise ValueError(f'{location}: {wrong:g} is no share of the picture, which lies in 0 to 1.')
     width, height = picture.size
     if len(shares) == 4:
         boxes.append(shares)
@@ -179,7 +179,7 @@ def _object(
         corners = (min(xs), min(ys), max(xs), max(ys))
         polygons = [[value for point in zip(xs, ys, strict=True) for value in point]]
     # The middle lies in the picture; an object that the border cuts may be given whole, as Ultralytics takes it.
-    box = inside(corners, picture.size, where, slack=max(width, height))
+    box = inside(corners, picture.size, location, slack=max(width, height))
     return LabelledBox(names[int(index)], box, polygons) if box else None
 
 

@@ -1,4 +1,4 @@
-"""Whether a video file is complete by the rules of its container."""
+"""Check that a video file is complete by the rules of its container."""
 
 from __future__ import annotations
 

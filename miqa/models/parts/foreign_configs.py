@@ -41,18 +41,18 @@ def checked_network(config: object, source: str) -> dict:
     return _checked_part(config, Part(('network',)), f'{source}: network', _DEEPEST)
 
 
-def _checked_part(config: object, part: Part, where: str, deepest: int) -> dict:
+def _checked_part(config: object, part: Part, location: str, deepest: int) -> dict:
     if not isinstance(config, Mapping):
-        raise ValueError(f'{where} must be a dict with a type, not {shown(config)}.')
+        raise ValueError(f'{location} must be a dict with a type, not {shown(config)}.')
     if deepest == 0:
-        raise ValueError(f'{where} is nested too deeply.')
+        raise ValueError(f'{location} is nested too deeply.')
     name = config.get('type')
     kind = MODELS.module_dict.get(name) if isinstance(name, str) else None
     if kind is None or not _fits(kind, part):
         allowed = ', '.join(sorted(key for key, item in MODELS.module_dict.items() if _fits(item, part)))
         raise ValueError(
-            f'{where} asks for a {shown(name)}, which is no network of this project that may stand there: {allowed}. A '
-            'network of your own must be registered (its file imported) before its weights are read.'
+            f'{location} asks for a {shown(name)}, which is no network of this project that may stand there: '
+            f'{allowed}. A network of your own must be registered (its file imported) before its weights are read.'
         )
     listed = _listed(kind)
     is_foreign = not _is_ours(kind) and 'foreign_options' not in vars(kind)
@@ -60,7 +60,7 @@ def _checked_part(config: object, part: Part, where: str, deepest: int) -> dict:
     for key, value in config.items():
         if key == 'type':
             continue
-        place = f'{where}.{key}'
+        place = f'{location}.{key}'
         option = listed.get(key) if isinstance(key, str) else None
         if isinstance(option, Part):
             options[key] = _checked_part(value, option, place, deepest - 1)
@@ -69,7 +69,9 @@ def _checked_part(config: object, part: Part, where: str, deepest: int) -> dict:
         elif is_foreign and isinstance(key, str) and key.isidentifier() and not key.startswith('_'):
             options[key] = _OF_WEIGHTS[key] if key in _OF_WEIGHTS else plain_data(value, place)
         else:
-            raise ValueError(f'{where}: {name} has no option {shown(key)} that weights may set: {", ".join(listed)}.')
+            raise ValueError(
+                f'{location}: {name} has no option {shown(key)} that weights may set: {", ".join(listed)}.'
+            )
     for key, option in listed.items():
         # Where they are left out, the class would go and look for weights.
         if isinstance(option, Ignored):

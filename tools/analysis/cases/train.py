@@ -131,21 +131,21 @@ def benchmark_techniques(
         Per name ``pictures_per_second``, ``ratio`` of the plain step's time to it, ``processor_ms`` and ``gflop`` of a
         picture, ``of_limit``: the share of the rate of a large matrix product of the same precision, and ``loss``.
     """
-    where = torch.device(device)
+    target = torch.device(device)
     chosen = {name: options for name, options in TECHNIQUES.items() if name not in leave_out}
     chosen[TOGETHER] = {key: value for options in chosen.values() for key, value in options.items()}
-    steps = {name: training_step(model_config, batch_size, where, **options)[0] for name, options in chosen.items()}
+    steps = {name: training_step(model_config, batch_size, target, **options)[0] for name, options in chosen.items()}
     # Counted on models without compilation, whose products the counter does not see.
     flops = {
-        cached: flops_of(training_step(model_config, batch_size, where, cached=cached)[0])
+        cached: flops_of(training_step(model_config, batch_size, target, cached=cached)[0])
         for cached in {bool(options.get('cached')) for options in chosen.values()}
     }
     losses = {}
     for name, step in steps.items():
         torch.manual_seed(0)  # of dropout
         losses[name] = step()
-    rates = {bf16: gemm_rate(where, dtype=torch.bfloat16 if bf16 else torch.float32) for bf16 in (False, True)}
-    times = in_turns(steps, repeats, wait_for(where))
+    rates = {bf16: gemm_rate(target, dtype=torch.bfloat16 if bf16 else torch.float32) for bf16 in (False, True)}
+    times = in_turns(steps, repeats, wait_for(target))
     result = {}
     for name, options in chosen.items():
         operations, seconds = flops[bool(options.get('cached'))], times[name].seconds
@@ -199,6 +199,6 @@ def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
         raise ValueError(f'{args.config} is not a config of an RA-MIQA: its network is {config.network.type}.')
     device = usable_device(args.device)
     figures = benchmark_techniques(config, args.batch_size, args.repeats, str(device), args.leave_out)
-    where = f'{device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}'
+    machine = f'{device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}'
     rows = [{'technique': name, **row} for name, row in figures.items()]
-    yield f'A training step of {args.batch_size} pictures ({where})', rows
+    yield f'A training step of {args.batch_size} pictures ({machine})', rows
