@@ -40,7 +40,7 @@ def test_every_resample_equals_scipy_on_the_resample_written_out(ties):
         expected = {
             'SRCC': stats.spearmanr(a, b).statistic, 'PLCC': stats.pearsonr(a, b).statistic,
             'KRCC': stats.kendalltau(a, b).statistic, 'RMSE': np.sqrt(np.mean((slope * a + intercept - b) ** 2)),
-}  # fmt: skip
+        }  # fmt: skip
         for name in SCORES:
             assert result.resamples[name][number] == pytest.approx(expected[name], abs=1e-9), name
     assert result.values == quality_correlations(x[bootstrap._order], y[bootstrap._order])

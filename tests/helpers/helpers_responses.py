@@ -65,7 +65,7 @@ def _class(rng, truth: int, loss: float) -> dict:
     return {
         'top1': truth if right else (truth + 1) % 5, 'max_probability': probability, 'entropy': 1 - probability,
         'logsumexp': 10 * probability, 'true_probability': probability if right else 0.0,
-}  # fmt: skip
+    }  # fmt: skip
 
 
 def _boxes(rng, truth: int, loss: float) -> dict:

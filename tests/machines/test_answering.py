@@ -68,7 +68,7 @@ def test_tensors_that_know_their_gradient_and_masks_of_255_are_understood():
     mask[0, 2:4] = 255
     answer = {
         'boxes': boxes, 'scores': torch.tensor([0.5]), 'labels': torch.tensor([2]), 'masks': torch.from_numpy(mask),
-}  # fmt: skip
+    }  # fmt: skip
     found = as_prediction(answer, 'ins', 'f')
     assert found.boxes.tolist() == [[1, 2, 3, 4]] and found.masks == encode_masks(mask > 0)
 

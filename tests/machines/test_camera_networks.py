@@ -105,7 +105,7 @@ def test_layers_that_ncnn_lacks_are_named(ncnn):
 def test_the_metadata_in_a_tflite_of_ultralytics_is_read(tflite):
     said = {
         'names': dict(enumerate(NAMES)), 'imgsz': list(SIZE), 'stride': 32, 'task': 'detect', 'author': 'Ultralytics',
-}  # fmt: skip
+    }  # fmt: skip
     with zipfile.ZipFile(tflite, 'a') as archive:
         archive.writestr('metadata.json', json.dumps(said))
     found = machine_from_file(tflite)

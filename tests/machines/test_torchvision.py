@@ -122,7 +122,7 @@ def test_every_model_that_torchvision_lists_has_a_task():
     assert len(can) == 98 if models.__package__ else len(can)
     assert {
         'resnet50': 'cls', 'fcos_resnet50_fpn': 'det', 'maskrcnn_resnet50_fpn_v2': 'ins', 'fcn_resnet50': 'seg',
-}.items() <= can.items()  # fmt: skip
+    }.items() <= can.items()  # fmt: skip
 
 
 def test_a_checkpoint_of_the_references_scripts_with_own_classes_is_read(tmp_path):

@@ -40,7 +40,7 @@ def training_leftovers(best=BEST):
     return {
         'epoch': 5, 'arch': 'some_arch', 'best_srcc': best, 'optimizer': optimizer.state_dict(),
         'scheduler': scheduler.state_dict(),
-}  # fmt: skip
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize('method', RELEASED_METHODS)

@@ -22,7 +22,7 @@ def model(nodes, numbers=(), result=None, sides=(1, 3, 8, 8), functions=(), turn
     rest = [
         node('Cast', [result], ['real'], to=FLOAT), node('ReduceSum', ['real'], ['s'], keepdims=0),
         node('ReduceSum', ['x'], ['t'], keepdims=0), node('Add', ['s', 't'], ['y']),
-]  # fmt: skip
+    ]  # fmt: skip
     ends = helper.make_tensor_value_info('x', FLOAT, sides), helper.make_tensor_value_info('y', FLOAT, [])
     nodes = [*nodes, *rest]
     graph = helper.make_graph(nodes[::-1] if turned else nodes, 'g', ends[:1], ends[1:], list(numbers))

@@ -258,7 +258,7 @@ def test_what_training_scripts_leave_is_still_read_but_their_objects_are_not_mad
     content = {
         'state_dict': released_tensors('resnet18'), 'optimizer': optimizer.state_dict(), 'schedule': schedule,
         'best': np.float64(0.5), 'curve': np.arange(5.0),
-}  # fmt: skip
+    }  # fmt: skip
     torch.save(content, tmp_path / 'old.pth')
     found = read_torch_file(tmp_path / 'old.pth')
     assert not isinstance(found['schedule'], torch.optim.lr_scheduler.LRScheduler)

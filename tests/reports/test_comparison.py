@@ -38,7 +38,7 @@ def benchmark(database):
     texts = [
         'SSIM', f'ours={database}/ours.csv', f'OURS!={database}/ours.csv', 'max_probability:small',
         'lost=/nowhere/predictions.csv',
-]  # fmt: skip
+    ]  # fmt: skip
     methods = parse_methods(texts, database, ['cls'])
     return run_benchmark(database, methods, ['cls'], ['composite'], resamples=50)
 

@@ -185,7 +185,7 @@ def test_all_checks_run_on_a_cpu(monkeypatch, train, tmp_path):
     assert '2 processes by gloo' in next(finding.detail for finding in found if finding.name == 'DDP')
     assert [finding.name for finding in found if finding.state == SKIPPED] == [
         'forward and backward, tf32', '--gpu-ids inside an allocation', 'CUDA graphs',
-]  # fmt: skip
+    ]  # fmt: skip
 
 
 def test_the_model_of_a_config_needs_no_download():

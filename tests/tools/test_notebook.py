@@ -50,4 +50,4 @@ def test_the_notebook_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
     assert 'SRCC' in printed and pictures == 5
     assert {path.name for path in (tmp_path / 'work').iterdir()} >= {
         'clip.mp4', 'clip_quality.mp4', 'report', 'good', 'run',
-}  # fmt: skip
+    }  # fmt: skip

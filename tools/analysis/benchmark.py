@@ -141,21 +141,11 @@ def main() -> None:
 def run(args: argparse.Namespace, tasks: list[str]) -> None:
     """Run the benchmark on these tasks, save and print its tables."""
     benchmark = run_benchmark(
-        args.data_root,
-        parse_methods(args.methods, args.data_root, tasks),
-        tasks,
-        args.labels,
-        mapping=None if args.mapping == 'none' else args.mapping,
-        resamples=args.resamples,
-        seed=args.seed,
-        missing=args.missing,
-        split=args.split,
-        report=lambda text: print(text, file=sys.stderr),
-        cache=args.cache,
-        device=str(usable_device(args.device)),
-        jobs=args.jobs,
-        options=args.cfg_options,
-    )
+        args.data_root, parse_methods(args.methods, args.data_root, tasks), tasks, args.labels,
+        mapping=None if args.mapping == 'none' else args.mapping, resamples=args.resamples, seed=args.seed,
+        missing=args.missing, split=args.split, report=lambda text: print(text, file=sys.stderr), cache=args.cache,
+        device=str(usable_device(args.device)), jobs=args.jobs, options=args.cfg_options,
+    )  # fmt: skip
     command = ' '.join(shlex.quote(word) for word in ['python', 'tools/analysis/benchmark.py', *sys.argv[1:]])
     paths = write_benchmark(benchmark, args.out, command)
     if args.plots:

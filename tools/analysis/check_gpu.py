@@ -82,10 +82,8 @@ def training_command(folder: Path) -> list[str]:
     write_photo_database(folder / 'database', sources=8, levels=(3,))
     config = ROOT / 'configs' / 'mini' / 'confidence_cnn_cls.py'
     options = [
-        'default_hooks.checkpoint.per_epoch=100',
-        'train_dataloader.num_workers=0',
-        'val_dataloader.num_workers=0',
-    ]
+        'default_hooks.checkpoint.per_epoch=100', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
+    ]  # fmt: skip
     return [
         sys.executable, str(ROOT / 'tools' / 'train.py'), str(config), '--data-root', str(folder / 'database'),
         '--epochs', '2', '--batch-size', '8', '--selection', '0.25', '--deterministic', '--cfg-options', *options,

@@ -40,11 +40,8 @@ class Bounds(NamedTuple):
 #: Rounding units are 2^-24 of float32, 2^-11 of TF32 and float16, 2^-8 of bfloat16; a network of twelve blocks adds up
 #: some tens of them.
 BOUNDS = {
-    'fp32': Bounds(1e-4, 1e-3),
-    'tf32': Bounds(5e-3, 3e-2),
-    'bf16': Bounds(4e-2, 2e-1),
-    'fp16': Bounds(5e-3, 3e-2),
-}
+    'fp32': Bounds(1e-4, 1e-3), 'tf32': Bounds(5e-3, 3e-2), 'bf16': Bounds(4e-2, 2e-1), 'fp16': Bounds(5e-3, 3e-2),
+}  # fmt: skip
 _AUTOCAST = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 #: float16 has no numbers for small gradients: the loss is multiplied, and the gradients divided, by it.
 LOSS_SCALE = 1024.0

@@ -37,13 +37,9 @@ def main() -> None:
     previous = keep_previous(args.out)
     try:
         path = write_report(
-            args.folders,
-            args.out,
-            data_root=args.data_root,
-            title=args.title,
-            mapping=None if args.mapping == 'none' else args.mapping,
-            report=lambda text: print(text, file=sys.stderr),
-        )
+            args.folders, args.out, data_root=args.data_root, title=args.title,
+            mapping=None if args.mapping == 'none' else args.mapping, report=lambda text: print(text, file=sys.stderr),
+        )  # fmt: skip
     except BaseException:
         if previous:
             previous.rename(args.out)

@@ -23,17 +23,11 @@ MACHINES = (0, 1, 2)  # The classifiers that label, by size of EfficientNet-Lite
 
 #: Columns of the database: name -> (type, shape of one row).
 COLUMNS: dict[str, tuple[str, tuple[int, ...]]] = {
-    'views': ('uint8', (SIDE, SIDE, 3)),
-    'photograph': ('int32', ()),
-    'split': ('int8', ()),
-    'family': ('int8', ()),
-    'kinds': ('float32', (len(KINDS),)),
-    'strength': ('float32', ()),
-    'place': ('int8', ()),
-    'consistency': ('float32', (len(MACHINES),)),
-    'accuracy': ('float32', (len(MACHINES),)),
+    'views': ('uint8', (SIDE, SIDE, 3)), 'photograph': ('int32', ()), 'split': ('int8', ()), 'family': ('int8', ()),
+    'kinds': ('float32', (len(KINDS),)), 'strength': ('float32', ()), 'place': ('int8', ()),
+    'consistency': ('float32', (len(MACHINES),)), 'accuracy': ('float32', (len(MACHINES),)),
     'confidence': ('float32', (len(MACHINES),)),
-}
+}  # fmt: skip
 FAMILIES = ('clean', 'miqd', 'camera')
 
 
@@ -95,10 +89,8 @@ def _join(home: Path, parts: list[Path]) -> None:
             columns = [np.load(part)[name] for part in parts]
             with atomic_write(path) as temporary, open(temporary, 'wb') as stream:
                 header = {
-                    'descr': np.dtype(kind).str,
-                    'fortran_order': False,
-                    'shape': (sum(map(len, columns)), *shape),
-                }
+                    'descr': np.dtype(kind).str, 'fortran_order': False, 'shape': (sum(map(len, columns)), *shape),
+                }  # fmt: skip
                 np.lib.format.write_array_header_1_0(stream, header)
                 for column in columns:
                     stream.write(np.ascontiguousarray(column, kind).tobytes())

@@ -105,12 +105,9 @@ class BoxNetwork(nn.Module):
         sizes = (2, len(KINDS), 1, len(PLACES))
         quality, damage, strength, place = raw.split(sizes, 1)
         return {
-            'quality': quality + self.direct(confidence),
-            'damage': damage,
-            'strength': strength[:, 0],
-            'place': place,
+            'quality': quality + self.direct(confidence), 'damage': damage, 'strength': strength[:, 0], 'place': place,
             'features': torch.cat([confidence, hidden], 1),
-        }
+        }  # fmt: skip
 
     def second_look(self, pixels: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """Return what a brighter look at dark pictures adds to the logits of both qualities, (B,), at most 0.
@@ -141,14 +138,9 @@ class BoxNetwork(nn.Module):
         raw = self.heads(response)
         consistency, accuracy = self.quality(response, self.second_look(pixels, logits))
         return (
-            consistency,
-            accuracy,
-            (consistency + accuracy) / 2,
-            raw['damage'].softmax(1),
-            _STRONGEST * raw['strength'].sigmoid(),
-            raw['place'].softmax(1),
-            raw['features'],
-        )
+            consistency, accuracy, (consistency + accuracy) / 2, raw['damage'].softmax(1),
+            _STRONGEST * raw['strength'].sigmoid(), raw['place'].softmax(1), raw['features'],
+        )  # fmt: skip
 
 
 def quality_loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

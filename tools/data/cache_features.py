@@ -69,16 +69,9 @@ def main():
     dataset = DATASETS.build({**config.test_dataloader.dataset, 'split': args.split})
     device = usable_device(args.device)
     cache = cache_features(
-        encoder,
-        model.data_preprocessor,
-        dataset,
-        args.out,
-        args.batch_size,
-        args.workers,
-        device,
-        view=view,
+        encoder, model.data_preprocessor, dataset, args.out, args.batch_size, args.workers, device, view=view,
         amp=args.amp,
-    )
+    )  # fmt: skip
     skipped = len(dataset) - len(cache)
     print(
         f'{len(cache):,} vectors of {cache.about["channels"]} numbers in {args.out}.'

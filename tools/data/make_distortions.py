@@ -70,30 +70,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--annotations', help='COCO file; its instances become the masks')
     parser.add_argument('--masks', help='folder of masks, {id}_binary_mask.png or {id}.png')
     parser.add_argument(
-        '--distortions',
-        nargs='+',
-        default=['miqd'],
-        choices=DISTORTION_WORDS,
-        metavar='NAME',
+        '--distortions', nargs='+', default=['miqd'], choices=DISTORTION_WORDS, metavar='NAME',
         help='names, or families: miqd (ten, the default), extra (five more), camera (what cameras do), all',
-    )
+    )  # fmt: skip
     parser.add_argument(
-        '--patterns',
-        nargs='+',
-        default=list(REGION_PATTERNS),
-        choices=REGION_PATTERNS,
+        '--patterns', nargs='+', default=list(REGION_PATTERNS), choices=REGION_PATTERNS,
         help='uniform (5 versions), bg_stronger (10), fg_stronger (10); default: all',
-    )
+    )  # fmt: skip
     parser.add_argument(
         '--pairs', nargs='+', type=parse_pair, metavar='FG,BG', help='exactly these pairs of levels, such as 1,1 1,4'
     )
     parser.add_argument(
-        '--measures',
-        nargs='+',
-        default=list(DEFAULT_MEASURES),
-        choices=(*MEASURES, 'none'),
+        '--measures', nargs='+', default=list(DEFAULT_MEASURES), choices=(*MEASURES, 'none'),
         help=f'columns of the quality tables, or none (default: {" ".join(DEFAULT_MEASURES)})',
-    )
+    )  # fmt: skip
     parser.add_argument('--seed', type=int, default=1234567, help='of all random numbers (default: 1234567)')
     parser.add_argument(
         '--shard', type=sentence(parse_shard), default=(1, 1), metavar='I/N', help='do only the I-th of N parts'
@@ -117,18 +107,9 @@ def main() -> int:
         paths = list_images(args.sources, read_names(args.list) if args.list else None, skipped)
         sources = plan_sources(paths, args.task, args.annotations, args.masks)
         report = build_versions(
-            sources,
-            args.out,
-            args.task,
-            seed=args.seed,
-            distortions=distortions_named(args.distortions),
-            pairs=pairs,
-            measures=measures,
-            shard=args.shard,
-            jobs=args.jobs,
-            backend=args.backend,
-            verify=args.verify,
-        )
+            sources, args.out, args.task, seed=args.seed, distortions=distortions_named(args.distortions), pairs=pairs,
+            measures=measures, shard=args.shard, jobs=args.jobs, backend=args.backend, verify=args.verify,
+        )  # fmt: skip
     except (ValueError, KeyError, FileNotFoundError, ImportError) as error:
         parser.error(error.args[0] if isinstance(error, KeyError) else str(error))
     elapsed = time.monotonic() - started

@@ -57,15 +57,10 @@ def main(argv=None) -> None:
     if args.machines:
         weights = {machine_name(config): config.get('weight', 1.0) for config in load_machine_configs(args.machines)}
     manifest = label_database(
-        args.data_root,
-        args.task,
-        ground_truth=args.ground_truth,
-        weights=weights,
-        options=ScoreOptions(args.consistency, args.confidence),
-        jobs=args.jobs,
-        backend=args.backend,
+        args.data_root, args.task, ground_truth=args.ground_truth, weights=weights,
+        options=ScoreOptions(args.consistency, args.confidence), jobs=args.jobs, backend=args.backend,
         overwrite=args.overwrite,
-    )
+    )  # fmt: skip
     print(f'{manifest["images"]} images of {manifest["sources"]} sources, {len(manifest["machines"])} machines')
     for label, values in manifest['statistics'].items():
         if values:

@@ -40,13 +40,9 @@ def main():
     parser.add_argument('--encoding', choices=('zstd', 'none'), default='zstd', help='default: zstd')
     parser.add_argument('--images-per-shard', type=int, default=4096, help='a multiple of 64 (default: 4096)')
     parser.add_argument(
-        '--jobs',
-        '--workers',
-        dest='workers',
-        type=int,
-        default=usable_cores(),
+        '--jobs', '--workers', dest='workers', type=int, default=usable_cores(),
         help='processes (default: one for each core)',
-    )
+    )  # fmt: skip
     parser.add_argument('--missing', choices=('error', 'skip'), default='error', help='images that are not there')
     parser.add_argument('--bad-images', choices=('error', 'skip'), default='error', help='images that cannot be read')
     choice = parser.add_mutually_exclusive_group()
@@ -66,15 +62,10 @@ def main():
         return
     index = open_index(args.data_root, args.task, args.split, args.missing)
     packing = Packing(
-        index,
-        image_root(args.data_root, args.task),
-        args.out,
-        short_side=args.short_side,
-        interpolation=args.interpolation,
-        encoding=args.encoding,
-        images_per_shard=args.images_per_shard,
+        index, image_root(args.data_root, args.task), args.out, short_side=args.short_side,
+        interpolation=args.interpolation, encoding=args.encoding, images_per_shard=args.images_per_shard,
         bad_images=args.bad_images,
-    )
+    )  # fmt: skip
     print(f'{args.out}: {packing.estimate(args.workers)}', flush=True)
     if args.dry_run:
         return

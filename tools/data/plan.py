@@ -33,12 +33,9 @@ def main() -> None:
     parser.add_argument('--machines', metavar='CONFIG', help='config that lists the machines: vision models')
     parser.add_argument('--annotations', help='COCO file, for masks')
     parser.add_argument(
-        '--measures',
-        nargs='+',
-        default=list(DEFAULT_MEASURES),
-        choices=MEASURES,
+        '--measures', nargs='+', default=list(DEFAULT_MEASURES), choices=MEASURES,
         help=f'columns of the quality tables (default: {" ".join(DEFAULT_MEASURES)})',
-    )
+    )  # fmt: skip
     parser.add_argument('--sources', type=int, default=10000, help='size of the database (default 10000)')
     parser.add_argument('--sample', type=int, default=2, help='sources to make now (default 2)')
     parser.add_argument('--machine-images', type=int, default=64, help='images per machine to time (default 64)')

@@ -104,14 +104,9 @@ def _configs(args: argparse.Namespace, sources: list[SourceImages], device: str)
     if not is_machine_file(args.machines):
         return load_machine_configs(args.machines, args.only)
     return complete_configs(
-        machine_configs_of([args.machines], args.task),
-        lambda: trial_of_database(args.data_root, args.task, sources),
-        given_classes(args.classes),
-        dict(args.machine_options),
-        device,
-        args.data_root,
-        args.write_config,
-    )
+        machine_configs_of([args.machines], args.task), lambda: trial_of_database(args.data_root, args.task, sources),
+        given_classes(args.classes), dict(args.machine_options), device, args.data_root, args.write_config,
+    )  # fmt: skip
 
 
 def main(argv=None) -> None:
@@ -138,17 +133,10 @@ def main(argv=None) -> None:
             raise ValueError(f'{machine.name} is a machine for {machine.task}, not for {args.task}.')
         folder = responses_folder(args.data_root, args.task) / machine.name
         counts = run_machine(
-            machine,
-            mine,
-            folder,
-            true_classes=classes,
-            shard=shard,
-            batch_size=args.batch_size,
-            workers=workers,
-            sources_per_part=args.sources_per_part,
-            store_probabilities=args.store_probabilities,
+            machine, mine, folder, true_classes=classes, shard=shard, batch_size=args.batch_size, workers=workers,
+            sources_per_part=args.sources_per_part, store_probabilities=args.store_probabilities,
             score_threshold=args.score_threshold,
-        )
+        )  # fmt: skip
         unreadable = max(unreadable, counts['unreadable'])
         print(
             f'[{place}/{len(configs)}] {machine.name}, shard {shard[0]}/{shard[1]}: {counts["images"]} images '

@@ -27,12 +27,9 @@ from miqa.running.command_line import ToolParser, run_command
 
 #: Photograph, distortion and its level (of 5). tools/train_box.py reports on these photographs and trains on none.
 EXAMPLES = (
-    ('ai_benchmark_51', 'pixelate', 5),
-    ('ai_benchmark_78', 'glass_blur', 5),
-    ('ai_benchmark_6', 'motion_blur', 4),
-    ('foolbox_imagenet_08_915', 'motion_blur', 4),
-    ('ai_benchmark_92', 'gaussian_noise', 3),
-)
+    ('ai_benchmark_51', 'pixelate', 5), ('ai_benchmark_78', 'glass_blur', 5), ('ai_benchmark_6', 'motion_blur', 4),
+    ('foolbox_imagenet_08_915', 'motion_blur', 4), ('ai_benchmark_92', 'gaussian_noise', 3),
+)  # fmt: skip
 _GREEN, _RED, _BLUE, _GREY = '#1a7f37', '#b42318', '#0072b2', '#8a8a8a'
 
 

@@ -39,14 +39,9 @@ GEMM_SIZE = 2048
 
 #: Each technique -> what :func:`training_step` changes for it. ``together`` is all of them.
 TECHNIQUES: dict[str, dict] = {
-    'as it is': {},
-    'batches stacked': {'stacked': True},
-    'bf16': {'bf16': True},
-    'torch.compile': {'compile': True},
-    'fused AdamW': {'fused': True},
-    'channels-last': {'channels_last': True},
-    'cached features': {'cached': True},
-}
+    'as it is': {}, 'batches stacked': {'stacked': True}, 'bf16': {'bf16': True}, 'torch.compile': {'compile': True},
+    'fused AdamW': {'fused': True}, 'channels-last': {'channels_last': True}, 'cached features': {'cached': True},
+}  # fmt: skip
 TOGETHER = 'all together'
 
 
@@ -150,13 +145,10 @@ def benchmark_techniques(
     for name, options in chosen.items():
         operations, seconds = flops[bool(options.get('cached'))], times[name].seconds
         result[name] = {
-            'pictures_per_second': batch_size / seconds,
-            'ratio': times['as it is'].seconds / seconds,
-            'processor_ms': 1000 * times[name].processor / batch_size,
-            'gflop': operations / batch_size / 1e9,
-            'of_limit': operations / rates[bool(options.get('bf16'))] / seconds,
-            'loss': losses[name],
-        }
+            'pictures_per_second': batch_size / seconds, 'ratio': times['as it is'].seconds / seconds,
+            'processor_ms': 1000 * times[name].processor / batch_size, 'gflop': operations / batch_size / 1e9,
+            'of_limit': operations / rates[bool(options.get('bf16'))] / seconds, 'loss': losses[name],
+        }  # fmt: skip
     return result
 
 
@@ -182,12 +174,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1, ... (default: cpu)')
     parser.add_argument('--threads', type=int, help='CPU threads (default: as PyTorch chooses)')
     parser.add_argument(
-        '--leave-out',
-        nargs='+',
-        default=(),
-        choices=list(TECHNIQUES)[1:],
+        '--leave-out', nargs='+', default=(), choices=list(TECHNIQUES)[1:],
         help='techniques not to measure, such as torch.compile where there is no compiler',
-    )
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> Iterator[tuple[str, list[dict]]]:
