@@ -166,8 +166,7 @@ def doubled(what, **changes):
     ('{"images":' * 100_000, 'nested too deeply'),
 ], ids=range(51))  # fmt: skip
 def test_what_cannot_be_meant_is_a_sentence_with_file_entry_and_field(tmp_path, data, words):
-    caught = refused(AnnotationError, words, coco_objects, str(write(tmp_path, data)), False)
-    assert 'truth.json' in str(caught)
+    assert 'truth.json' in str(refused(AnnotationError, words, coco_objects, str(write(tmp_path, data)), False))
 
 
 def test_many_problems_are_counted_and_the_first_spelled_out(tmp_path):
@@ -191,8 +190,7 @@ def test_file_names_may_have_folders_and_backslashes(tmp_path):
     data = content()
     for entry in data['images']:
         entry['file_name'] = f'images\\val\\{entry["file_name"]}'
-    found = read_coco(write(tmp_path, data))
-    assert found.find('/data/val/000000000002.jpg') == 2
+    assert read_coco(write(tmp_path, data)).find('/data/val/000000000002.jpg') == 2
     assert sorted(coco_objects(str(write(tmp_path, data)), False).objects) == NUMBERED
 
 

@@ -163,8 +163,7 @@ def field(number, data, tag=None):
 
 
 def hidden_graph():
-    graph = onnx.GraphProto(node=[endless()], initializer=[elsewhere('secret.bin')])
-    return graph.SerializeToString()
+    return onnx.GraphProto(node=[endless()], initializer=[elsewhere('secret.bin')]).SerializeToString()
 
 
 TAGS = varint(7 << 3 | 2 | 1 << 32), b'\xba\x80\x80\x80\x10', b'\xba\x80\x80\x80\x00', b'\xba\x00'
@@ -364,8 +363,7 @@ def test_an_openvino_file_of_huge_tensors_is_not_run(tmp_path):
     pixels = op.parameter([-1, 3, 64, 64], np.uint8, name='pixels')
     huge = op.broadcast(op.constant(np.float32(1)), op.constant(np.array([1 << 15, 1 << 15], np.int64)))
     ends = op.reduce_sum(op.convert(pixels, 'f32'), [1, 2, 3]), op.reduce_sum(huge, [0, 1])
-    model = openvino.Model([op.multiply(*ends)], [pixels], 'huge')
-    openvino.save_model(model, tmp_path / 'x.xml')
+    openvino.save_model(openvino.Model([op.multiply(*ends)], [pixels], 'huge'), tmp_path / 'x.xml')
     refused(CheckpointError, 'tensors of 1,073,741,824 numbers', MIQAModel, tmp_path / 'x.xml')
 
 

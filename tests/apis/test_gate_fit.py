@@ -80,8 +80,7 @@ def test_copies_of_a_picture_are_worth_no_more_than_the_picture():
     once = (rng.random(200) < 0.97).astype(float)
     source = np.arange(200)
     alone = p_value(weigh(once, None, 0.05), 0.95)
-    copied = p_value(weigh(np.repeat(once, 30), np.repeat(source, 30), 0.05), 0.95)
-    assert copied >= alone * 0.9
+    assert p_value(weigh(np.repeat(once, 30), np.repeat(source, 30), 0.05), 0.95) >= alone * 0.9
     assert p_value(weigh(np.repeat(once, 30), None, 0.05), 0.95) < alone / 10
 
 
@@ -91,8 +90,7 @@ def test_too_few_pictures_get_a_sentence_with_how_many_would_do():
         fit_gate(scores, outcomes, target=0.97)
     needed = caught.value.needed
     enough = [world(np.random.default_rng(number), 2 * needed, 1)[:2] for number in range(20)]
-    fitted = sum(fits(*sample, target=0.97) for sample in enough)
-    assert fitted >= 15
+    assert sum(fits(*sample, target=0.97) for sample in enough) >= 15
     with pytest.raises(NoGate, match='More pictures would hardly help'):
         fit_gate(np.arange(500) / 500, np.tile([0.0, 1.0], 250), target=0.95)
 

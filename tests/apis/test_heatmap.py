@@ -90,8 +90,7 @@ def test_a_map_carries_the_score_and_a_list_gives_a_list(tmp_path):
 
 
 def test_a_map_of_one_pixel_and_of_nothing_to_see_can_be_drawn():
-    model = quadrant_model()
-    assert model.assess(np.zeros((1, 1, 3), np.uint8), heatmap=True).overlay().size == (1, 1)
+    assert quadrant_model().assess(np.zeros((1, 1, 3), np.uint8), heatmap=True).overlay().size == (1, 1)
 
 
 def test_rollout_of_a_network_without_attention_is_refused(tmp_path):

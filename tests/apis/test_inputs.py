@@ -52,8 +52,7 @@ def test_arrays_are_bgr_and_tensors_rgb():
 
 
 def test_alpha_is_dropped_and_grey_repeated():
-    bgra = np.dstack([RGB[:, :, ::-1], np.zeros(RGB.shape[:2], np.uint8)])
-    assert np.array_equal(to_rgb(bgra), RGB)
+    assert np.array_equal(to_rgb(np.dstack([RGB[:, :, ::-1], np.zeros(RGB.shape[:2], np.uint8)])), RGB)
     grey = np.repeat(RGB[:, :, :1], 3, axis=2)
     for form in (RGB[:, :, 0], np.asmatrix(RGB[:, :, 0]), RGB[:, :, :1], torch.from_numpy(RGB[:, :, 0].copy())[None]):
         assert np.array_equal(to_rgb(form), grey)

@@ -138,8 +138,7 @@ def test_checkpoints_that_cannot_be_used_are_refused_with_a_sentence(run, tmp_pa
     refused(CheckpointError, 'not a whole|damaged', MIQAModel, weights=tmp_path / 'cut.pth')
     config = Config.fromstring(checkpoint['meta']['cfg'], '.py')
     config.test_dataloader.dataset.pipeline.append({'type': 'Sharpen'})
-    odd = {**checkpoint, 'meta': {'cfg': config.pretty_text}}
-    torch.save(odd, tmp_path / 'odd.pth')
+    torch.save({**checkpoint, 'meta': {'cfg': config.pretty_text}}, tmp_path / 'odd.pth')
     refused(ValueError, 'Sharpen', MIQAModel, weights=tmp_path / 'odd.pth')
     for tensor in checkpoint['state_dict'].values():
         tensor.fill_(float('nan'))

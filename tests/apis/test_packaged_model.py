@@ -29,8 +29,7 @@ def model():
 
 @pytest.fixture(scope='module')
 def photograph():
-    data = pytest.importorskip('skimage.data')
-    return Image.fromarray(data.astronaut())
+    return Image.fromarray(pytest.importorskip('skimage.data').astronaut())
 
 
 def test_the_file_is_small_and_the_default(model):

@@ -180,8 +180,7 @@ def test_a_camera_that_misses_a_frame_now_and_then_goes_on():
             self.left -= 1
             return (self.left % 2 == 0, grey(0.5)) if self.left >= 0 else (False, None)
 
-    frames = live_frames(Stuttering(20), 'camera 0')
-    assert len(list(itertools.islice(frames, 10))) == 10
+    assert len(list(itertools.islice(live_frames(Stuttering(20), 'camera 0'), 10))) == 10
 
 
 def test_a_camera_that_hangs_is_given_up_after_a_while(live):

@@ -111,8 +111,7 @@ def test_frames_come_in_batches_and_the_scores_do_not_depend_on_them(ramp):
 
 def test_frames_are_reported_while_the_video_is_scored(ramp):
     seen = []
-    result = assess(ramp, sampling='every', on_frame=seen.append)
-    assert seen == result['frame_results']
+    assert seen == assess(ramp, sampling='every', on_frame=seen.append)['frame_results']
 
 
 def test_key_frames_come_without_the_frames_between(tmp_path):

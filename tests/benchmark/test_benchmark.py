@@ -86,8 +86,7 @@ def test_a_method_that_has_run_a_labelling_machine_is_also_scored_without_it(res
     assert apart.made_labels == 'no'
     scored = result.scores['cls', 'composite', 'all machines but small']
     names = scored.image.str.rpartition('/')[2]
-    expected = labels_without(database, 'cls', {'small'}).composite[names]
-    np.testing.assert_allclose(scored.ground_truth, expected)
+    np.testing.assert_allclose(scored.ground_truth, labels_without(database, 'cls', {'small'}).composite[names])
     measured = quality_correlations(scored[name], scored.ground_truth)
     assert {score: apart[score] for score in measured} == pytest.approx(measured)
     assert apart.SRCC != cell(result, name).SRCC
@@ -138,8 +137,7 @@ def test_tables_follow_the_papers_layout(result):
 def test_all_files_are_written_and_say_the_same(result, tmp_path):
     paths = write_benchmark(result, tmp_path / 'out', 'python tools/analysis/benchmark.py DATA')
     assert {path.name for path in paths} >= {'tables.md', 'tables.tex', 'tables.html', 'scores.csv', 'settings.json'}
-    scores = pd.read_csv(tmp_path / 'out' / 'scores.csv')
-    np.testing.assert_allclose(scores.SRCC, result.cells.SRCC, rtol=1e-12)
+    np.testing.assert_allclose(pd.read_csv(tmp_path / 'out' / 'scores.csv').SRCC, result.cells.SRCC, rtol=1e-12)
     texts = [(tmp_path / 'out' / f'tables.{kind}').read_text(encoding='utf-8') for kind in ('md', 'html', 'tex')]
     assert all(f'{cell(result, "PSNR").SRCC:.4f}' in text for text in texts)
     latex = texts[-1]

@@ -91,8 +91,7 @@ def test_the_command_for_missing_split_files_is_understood(tmp_path):
     root = write_database(tmp_path / 'my data', 'cls', sources=4)
     (root / 'splits' / 'miqa_cls_train.csv').unlink()
     error = refused(FileNotFoundError, '`python', open_index, root, 'cls', 'train')
-    command = re.search('`(python .*?)`', str(error))[1]
-    assert parsed(shlex.split(command)).data_root in (root, str(root))
+    assert parsed(shlex.split(re.search('`(python .*?)`', str(error))[1])).data_root in (root, str(root))
 
 
 def test_the_command_for_damaged_responses_is_understood(tmp_path):

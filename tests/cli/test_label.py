@@ -171,8 +171,7 @@ def test_pairs_of_a_clean_and_a_degraded_picture_take_the_place_of_distortions(s
 def test_a_picture_that_was_taken_out_of_the_folder_is_said_to_keep_its_labels(shots, capsys):
     root = label(shots, 'out')
     wanted = labels_in(root)
-    picture = min((shots / 'in').glob('*.png'))
-    picture.unlink()
+    min((shots / 'in').glob('*.png')).unlink()
     capsys.readouterr()
     label(shots, 'out')
     assert f'1 source of {root} is not in {shots / "in"} any more' in capsys.readouterr().out

@@ -120,5 +120,4 @@ def test_pictures_of_several_sizes_are_refused_in_words():
 
 def test_the_collate_function_is_found_by_its_name_in_a_config(dataset):
     assert FUNCTIONS.get(STACK_SAMPLES) is stack_samples
-    batch = next(iter(DataLoader(dataset, 3, collate_fn=stack_samples)))
-    assert len(batch['data_sample']) == 3
+    assert len(next(iter(DataLoader(dataset, 3, collate_fn=stack_samples)))['data_sample']) == 3

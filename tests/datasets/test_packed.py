@@ -68,8 +68,7 @@ def test_pixels_are_coded_without_loss(encoding, size, kind):
         picture[:] = 255
     if kind == 'smooth':
         picture = np.sort(picture, axis=1)
-    data = encode_pixels(picture, encoding)
-    assert np.array_equal(decode_pixels(data, height, width, encoding), picture)
+    assert np.array_equal(decode_pixels(encode_pixels(picture, encoding), height, width, encoding), picture)
 
 
 def test_smooth_pictures_take_less_than_half():
@@ -84,8 +83,7 @@ def test_items_are_the_same_as_from_the_files(root, tmp_path, encoding, pipeline
     manifest = packing_of(root, tmp_path / 'packed', encoding=encoding).run(progress=False)
     assert manifest['images'] == 30 and len(manifest['shards']) == 4 and manifest['unreadable'] == 0
     plain = MIQDDataset(root, 'det', pipeline=pipeline, seed=3)
-    from_pack = MIQDDataset(root, 'det', pipeline=pipeline, seed=3, packed=tmp_path / 'packed')
-    same_items(plain, from_pack)
+    same_items(plain, MIQDDataset(root, 'det', pipeline=pipeline, seed=3, packed=tmp_path / 'packed'))
 
 
 def test_flips_give_the_same_pixels_and_rotation_is_refused(root, packed):
@@ -206,8 +204,7 @@ def test_a_missing_cut_or_foreign_shard_is_named(root, packed, damage, words):
     path = packed / 'shard_00002.arrow'
     damage(path)
     with pytest.raises(DatabaseError, match=words) as caught:
-        dataset = MIQDDataset(root, 'det', pipeline=TRAIN, packed=packed)
-        dataset[17]
+        MIQDDataset(root, 'det', pipeline=TRAIN, packed=packed)[17]
     assert str(path) in str(caught.value)
 
 
@@ -215,8 +212,7 @@ def test_unreadable_pictures_stop_packing_or_are_kept_as_such(root, tmp_path):
     info = MIQDDataset(root, 'det').get_data_info(5)
     Path(info['path']).write_bytes(b'')
     refused(UnreadableImage, info['image'], packing_of(root, tmp_path / 'packed').run, progress=False)
-    packing = packing_of(root, tmp_path / 'packed', bad_images='skip')
-    assert packing.run(progress=False)['unreadable'] == 1
+    assert packing_of(root, tmp_path / 'packed', bad_images='skip').run(progress=False)['unreadable'] == 1
     dataset = MIQDDataset(root, 'det', pipeline=TRAIN, packed=tmp_path / 'packed')
     with pytest.raises(UnreadableImage, match=r'is empty \(0 bytes\)'):
         dataset[5]

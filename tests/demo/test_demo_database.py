@@ -113,8 +113,7 @@ def test_processes_that_share_the_work_give_the_answers_of_one(database, photos,
     shutil.rmtree(tmp_path / 'shared' / 'miqa_cls' / 'responses')
     monkeypatch.setattr(answers, '_SOURCES', 2)
     make_answers(tmp_path / 'shared', [LITE0], jobs=2, progress=False)
-    parts = list(responses_folder(tmp_path / 'shared', 'cls').rglob('*.parquet'))
-    assert len(parts) == 2
+    assert len(list(responses_folder(tmp_path / 'shared', 'cls').rglob('*.parquet'))) == 2
     files = [responses_folder(root, 'cls').rglob('*.parquet') for root in (database, tmp_path / 'shared')]
     tables = (pd.concat(map(pd.read_parquet, found)).sort_values(['source', 'filename']) for found in files)
     one, two = (table.reset_index(drop=True) for table in tables)

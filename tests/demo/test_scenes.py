@@ -42,8 +42,7 @@ def database(photos, tmp_path_factory):
 @pytest.fixture(scope='module')
 def labelled(database):
     for task in ('det', 'ins'):
-        config = demo_detectors(database, task, 'small', scenes=8, epochs=1)
-        make_detections(database, task, config)
+        make_detections(database, task, demo_detectors(database, task, 'small', scenes=8, epochs=1))
         label_database(database, task, progress=False)
     return database
 
@@ -98,8 +97,7 @@ def test_small_detectors_answer_for_boxes_and_masks_and_the_labels_are_read_as_m
         manifest = json.loads((labelled / f'miqa_{task}' / 'labels' / 'manifest.json').read_text())
         assert manifest['images'] + manifest['excluded_images'] == SCENES * 3
         if manifest['images']:
-            dataset = MIQDDataset(labelled, task, 'accuracy', 'all', missing='skip')
-            assert len(dataset) == manifest['images']
+            assert len(MIQDDataset(labelled, task, 'accuracy', 'all', missing='skip')) == manifest['images']
         machines = sorted(path.name for path in (labelled / f'miqa_{task}' / 'responses').iterdir())
         assert machines == ['lite0_rcnn', 'lite1_rcnn']
 

@@ -169,8 +169,7 @@ def test_one_worker_two_workers_and_two_shards_after_a_kill_give_the_same_bytes(
     assert f'{3 - len(records)} sources made, {len(records)} kept' in output
     code, output = finish(run_tool(photographs, out, '--shard', '2/2', '--jobs', '2'))
     assert code == 0, output
-    leftovers = [path for path in out.rglob('.*') if path.is_file()]
-    assert not leftovers
+    assert not [path for path in out.rglob('.*') if path.is_file()]
     assert digests(out) == expected
 
 
@@ -239,8 +238,7 @@ def test_a_mask_of_another_size_makes_its_source_a_bad_one(photographs, tmp_path
 
 def test_detection_pictures_are_named_by_their_number_in_12_digits(photographs, tmp_path):
     (photographs / 'cat_0.JPEG').rename(photographs / '139.jpg')
-    sources = plan_sources([photographs / '139.jpg'], 'ins')
-    build_versions(sources, tmp_path, 'ins', **SMALL)
+    build_versions(plan_sources([photographs / '139.jpg'], 'ins'), tmp_path, 'ins', **SMALL)
     folder = tmp_path / 'miqa_det'
     assert (folder / 'src_images' / '000000000139.jpg').is_file()
     assert (folder / 'images' / '000000000139' / '000000000139_snow_fg_stronger_fg5_bg1.png').is_file()

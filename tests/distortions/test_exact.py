@@ -43,8 +43,7 @@ def test_contrast_moves_values_towards_the_channel_mean_and_truncates(params):
 
 def test_a_flat_picture_keeps_its_value_under_contrast():
     for value in range(256):
-        image = np.full((7, 11, 3), value, np.uint8)
-        assert (distort(image, 'contrast', {'factor': 0.05}, RNG) == value).all()
+        assert (distort(np.full((7, 11, 3), value, np.uint8), 'contrast', {'factor': 0.05}, RNG) == value).all()
 
 
 @pytest.mark.parametrize('image', [PHOTOGRAPH, ALL_COLOURS], ids=['photograph', 'all colours'])

@@ -8,8 +8,7 @@ PAGE = (ROOT / 'docs' / 'architecture.md').read_text(encoding='utf-8')
 
 
 def rooms_on_the_page() -> list[str]:
-    cells = re.findall(r'^\| (`.*?) \|', PAGE, re.M)
-    return [name for cell in cells for name in re.findall(r'`(\w+)`', cell)]
+    return [name for cell in re.findall(r'^\| (`.*?) \|', PAGE, re.M) for name in re.findall(r'`(\w+)`', cell)]
 
 
 def rooms_on_the_disk() -> set[str]:

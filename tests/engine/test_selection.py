@@ -124,8 +124,7 @@ def test_a_response_network_is_fitted_trained_and_tested_by_the_runner(response_
     assert network.is_fitted and network.label == 'composite'
     best = torch.load(tmp_path / 'run/best.pth', map_location='cpu', weights_only=False)
     assert bool(best['state_dict']['network.projection.fitted'])
-    written = Config.fromstring(best['meta']['cfg'], '.py')
-    assert written.val_dataloader.dataset.part == 'select'
+    assert Config.fromstring(best['meta']['cfg'], '.py').val_dataloader.dataset.part == 'select'
     for label in ('accuracy', 'composite'):
         config = load_config(response_config, {'label': label})
         tester = build_runner(config, tmp_path / label, checkpoint=tmp_path / 'run/best.pth')

@@ -16,8 +16,7 @@ from miqa.evaluation.mapping import fit_mapping
 def pairs():
     rng = np.random.default_rng(0)
     gt = rng.integers(0, 21, 600) / 20  # labels from few machines have many ties
-    pred = np.round(gt**2 + rng.normal(0, 0.2, 600), 2)
-    return pred, gt
+    return np.round(gt**2 + rng.normal(0, 0.2, 600), 2), gt
 
 
 def test_rank_and_linear_correlations_equal_torchmetrics(pairs):

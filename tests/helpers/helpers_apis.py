@@ -96,8 +96,7 @@ def status_of(*arguments) -> int:
 
 def run_miqa(capsys, *arguments) -> tuple[int, str, str]:
     """Run ``miqa`` in this process; return its exit status, what it printed and what it complained of."""
-    status = status_of(*arguments)
-    return status, *capsys.readouterr()
+    return status_of(*arguments), *capsys.readouterr()
 
 
 @contextlib.contextmanager

@@ -21,8 +21,7 @@ def det_file(root: Path, label: str, number: int = 0) -> Path:
 
 def edit(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     """Change a table of strings and write it back; the time stamp moves too."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    change(table).to_csv(path, index=False)
+    change(pd.read_csv(path, dtype=str, keep_default_na=False)).to_csv(path, index=False)
 
 
 def put(column: str, row: int, value: str) -> Callable[[pd.DataFrame], pd.DataFrame]:

@@ -29,8 +29,7 @@ def bright_places() -> torch.nn.Module:
     images = [torch.from_numpy(draw_discs(number)[0]).permute(2, 0, 1) / 255 for number in range(100, 108)]
     network.train()
     with torch.no_grad():
-        features = network.backbone(network.transform(images)[0].tensors)
-        network.head(list(features.values()))
+        network.head(list(network.backbone(network.transform(images)[0].tensors).values()))
     for head in network.head.classification_head.module_list:
         torch.nn.init.zeros_(head[-1].weight)
         # For each kind of anchor 91 classes: 0 is nothing, 1 a person; the others never win.

@@ -173,8 +173,7 @@ def test_packed_pictures_their_list_and_their_manifest(root, tmp_path):
     expected = read()
     for path in (tmp_path / 'packed.json', tmp_path / 'images.arrow', tmp_path / 'shard_00001.arrow'):
         assert noticed_in(path, 25, read, same, (DatabaseError, DamagedFile), ['ack']) >= 8, path
-    manifest = json.loads((tmp_path / 'packed.json').read_text())
-    assert len(manifest['shards'][1]['facts_crc32']) == 2
+    assert len(json.loads((tmp_path / 'packed.json').read_text())['shards'][1]['facts_crc32']) == 2
 
 
 def test_a_checkpoint_with_a_flipped_byte_is_read_as_written_or_refused(tmp_path):

@@ -261,8 +261,7 @@ def test_the_dataset_reads_the_labels_unchanged(tmp_path, task, kind):
     with open(path, 'w', newline='') as stream:
         csv.writer(stream).writerows([header, *names])
     dataset = MIQDDataset(data_root=str(tmp_path), task=task, label=kind, split='val', pipeline=[])
-    levels = [dataset.get_data_info(i)['fg_level'] for i in range(len(dataset))]
-    assert levels == [1, 2, 3] * 2
+    assert [dataset.get_data_info(i)['fg_level'] for i in range(len(dataset))] == [1, 2, 3] * 2
     # Versions of the dark source stay dark; those of the medium one are all nearer to dark.
     expected = [1, 1, 1, 0, 0, 0] if task == 'cls' else [1, 0.6, 0] * 2
     np.testing.assert_allclose(dataset.labels, expected, atol=1e-6)

@@ -278,8 +278,7 @@ def test_the_user_may_say_that_255_does_not_count_and_name_classes(tmp_path):
 def test_maps_of_few_bits_and_of_another_size(tmp_path):
     (tmp_path / 'in').mkdir()
     maps(tmp_path, [1])
-    four_bits = Image.fromarray(np.full((8, 8), 17, np.uint8))
-    four_bits.save(tmp_path / 'maps/p0.png', bits=4)
+    Image.fromarray(np.full((8, 8), 17, np.uint8)).save(tmp_path / 'maps/p0.png', bits=4)
     from miqa.annotations.formats.class_map import class_map_of
 
     data = (tmp_path / 'maps/p0.png').read_bytes()

@@ -84,8 +84,7 @@ class Eyes:
 def test_whatever_can_be_called_is_a_machine(thing):
     machine = CallableMachine(thing, 'cls', 'thing')
     assert ':' in machine.origin and len(machine.fingerprint) == 64
-    picture = np.full((*SIZE, 3), 215, np.uint8)
-    assert machine.predict([picture])[0].probabilities.argmax() == 2
+    assert machine.predict([np.full((*SIZE, 3), 215, np.uint8)])[0].probabilities.argmax() == 2
 
 
 def test_what_cannot_be_called_and_a_module_that_is_not_there_are_said_in_a_sentence():

@@ -16,8 +16,7 @@ def test_sources_are_listed_with_their_versions_in_order(tmp_path):
 
 
 def test_ins_takes_its_images_from_det(tmp_path):
-    sources = list_sources(write_det_database(tmp_path), 'ins')
-    assert [source.count for source in sources] == [4, 4]
+    assert [source.count for source in list_sources(write_det_database(tmp_path), 'ins')] == [4, 4]
 
 
 def test_a_file_that_another_process_is_writing_is_not_listed(tmp_path):

@@ -87,8 +87,7 @@ def test_an_answer_is_not_kept_for_a_picture_that_was_changed_since(tmp_path):
     assert run(root, tmp_path / 'r')['kept'] == 12
     picture.write_bytes(other.read_bytes())
     error = refused(ValueError, rf'{picture.name} was changed after r saw it', run, root, tmp_path / 'r')
-    part = re.search(r'Delete (\S+),', str(error))[1]
-    Path(part).unlink()
+    Path(re.search(r'Delete (\S+),', str(error))[1]).unlink()
     assert run(root, tmp_path / 'r', sources_per_part=1) == {'images': 4, 'kept': 8, 'unreadable': 0}
     (row,) = (row for row in rows_of(tmp_path / 'r') if row['filename'] == picture.name)
     assert row['crc32'] == zlib.crc32(other.read_bytes())
@@ -114,8 +113,7 @@ def test_an_unreadable_image_is_recorded_with_the_reason(tmp_path):
     write_cls_database(tmp_path)
     victim = tmp_path / 'miqa_cls/images/s1/s1_darkness_2.png'
     victim.write_bytes(victim.read_bytes()[:60])
-    counts = run(tmp_path, tmp_path / 'r')
-    assert counts == {'images': 12, 'kept': 0, 'unreadable': 1}
+    assert run(tmp_path, tmp_path / 'r') == {'images': 12, 'kept': 0, 'unreadable': 1}
     bad = [row for row in rows_of(tmp_path / 'r') if row['error']]
     assert [row['filename'] for row in bad] == ['s1_darkness_2.png']
     assert str(victim) in bad[0]['error'] and bad[0]['top1'] is None
@@ -212,8 +210,7 @@ def enlarge(image):
 
 def test_a_picture_that_cannot_be_prepared_costs_itself_alone(tmp_path):
     sources = list_sources(write_cls_database(tmp_path, values=(40,)), 'cls')
-    name = sources[0].names[1]
-    save(tmp_path / 'miqa_cls/images/s0' / name, np.zeros((1, 50, 3)))
+    save(tmp_path / 'miqa_cls/images/s0' / sources[0].names[1], np.zeros((1, 50, 3)))
     counts = run_machine(Choosy(), sources, tmp_path / 'answers', progress=False)
     assert (counts['images'], counts['unreadable']) == (4, 1)
 

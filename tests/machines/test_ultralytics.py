@@ -56,8 +56,7 @@ def test_an_exported_file(files):
     onnx = ultralytics.YOLO(str(files['det'])).export(format='onnx', imgsz=64, simplify=False, verbose=False)
     machine = UltralyticsMachine(onnx, 'det', options=OPTIONS)
     for answer, image in zip(machine.predict(pictures()), pictures(), strict=True):
-        truth = by_hand(onnx, image, **OPTIONS)
-        np.testing.assert_allclose(answer.boxes, truth.boxes.xyxy.numpy(), atol=1e-4)
+        np.testing.assert_allclose(answer.boxes, by_hand(onnx, image, **OPTIONS).boxes.xyxy.numpy(), atol=1e-4)
 
 
 def test_nothing_found_is_an_empty_answer(files):

@@ -18,8 +18,7 @@ def two_views(**options):
 
 
 def photograph(width=288, height=288, seed=0):
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def uint8_tensor(picture):
@@ -40,8 +39,7 @@ def test_the_image_cut_out_of_the_region_is_the_centre_crop_of_the_resized_pictu
     picture = photograph(width, height)
     published = transforms.Compose([transforms.CenterCrop(224), transforms.ToTensor(), transforms.Normalize(**HALF)])
     region = transforms.CenterCrop(288)(uint8_tensor(picture))
-    inputs = two_views()({'inputs': {'region': [region]}})['inputs']
-    assert torch.equal(inputs['image'][0], published(picture))
+    assert torch.equal(two_views()({'inputs': {'region': [region]}})['inputs']['image'][0], published(picture))
 
 
 def test_a_random_crop_that_the_batch_carries_is_not_replaced_by_the_central_one():

@@ -134,8 +134,7 @@ def test_changes_are_a_pass_each_and_part_of_what_identifies_the_probe():
     plain = ClassifierProbe('resnet10t', pretrained=False, top=3)
     torch.manual_seed(0)
     changing = ClassifierProbe('resnet10t', pretrained=False, top=3, changes=('mirror', 'half', 'recompress'))
-    vectors = changing(torch.randn(2, 3, 64, 64))
-    assert changing.split(vectors)['changes'].shape == (2, 9)
+    assert changing.split(changing(torch.randn(2, 3, 64, 64)))['changes'].shape == (2, 9)
     assert plain.settings() != changing.settings()
 
 
@@ -193,8 +192,7 @@ def test_each_member_and_head_is_trained_on_its_own_label():
     found = assessor(model)({'image_features': vectors}, samples(labels), mode='loss')['loss']
     scores = model.member_scores({'image_features': vectors})
     # Labels come in the order composite, consistency, accuracy; the heads are the last two.
-    expected = ((scores - labels[:, None, 1:]) ** 2).mean()
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, ((scores - labels[:, None, 1:]) ** 2).mean())
     two = assessor(model, [{'type': 'MSELoss'}, {'type': 'RankLoss'}])
     assert set(two({'image_features': vectors}, samples(labels), mode='loss')) == {'loss_mse', 'loss_rank'}
     with pytest.raises(ValueError, match='needs data samples with gt_scores'):

@@ -129,8 +129,7 @@ def test_numbers_are_finite_where_nothing_is_found():
     probe = TwoStageProbe(**{key: value for key, value in LITE.items() if key != 'type'})
     with torch.no_grad():
         probe.detector.roi_heads.box_predictor.cls_score.bias[0] = 100
-    response = respond(probe.detector, torch.zeros(1, 3, 64, 64))
-    assert response.scores.max() == 0
+    assert respond(probe.detector, torch.zeros(1, 3, 64, 64)).scores.max() == 0
     vectors = probe(torch.zeros(1, 3, 64, 64))
     assert vectors.shape == (1, probe.out_channels) and bool(torch.isfinite(vectors).all())
 

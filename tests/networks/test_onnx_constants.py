@@ -71,8 +71,7 @@ def claimed():
 
 
 def of_the_inputs_shape(**options):
-    nodes = [node('Shape', ['x'], ['c0']), *chain('Concat', 21, axis=0)]
-    return model(nodes, **options)
+    return model([node('Shape', ['x'], ['c0']), *chain('Concat', 21, axis=0)], **options)
 
 
 def as_exported(n):

@@ -200,8 +200,7 @@ def test_coco_files(change, entry):
     read(read_coco, change(json.dumps(whole).encode()), '.json')
     for kind, fields in (('images', 4), ('annotations', 5), ('categories', 2)):
         for field in list(whole[kind][0])[:fields]:
-            odd = {**whole, kind: [{**whole[kind][0], field: entry}]}
-            read(read_coco, json.dumps(odd).encode(), '.json')
+            read(read_coco, json.dumps({**whole, kind: [{**whole[kind][0], field: entry}]}).encode(), '.json')
 
 
 @many

@@ -141,8 +141,7 @@ def test_filter_delivers_all_of_them(mode, shots, weights, capsys):
 
 
 def test_a_picture_that_cannot_be_written_is_its_own_error(shots, weights, capsys):
-    blocked = drawn_path('marked', shots[3])
-    blocked.mkdir(parents=True)
+    drawn_path('marked', shots[3]).mkdir(parents=True)
     assert status_of('image', 'shots', '--weights', weights, '--annotated', 'marked', '--out', 'scores.csv') == 3
     assert 'pictures of 1 could not be written' in capsys.readouterr().err
     table = pd.read_csv('scores.csv')

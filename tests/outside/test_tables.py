@@ -62,8 +62,7 @@ def test_labels_and_splits_are_read_from_each(tmp_path, task, kind):
     root = write_database(tmp_path / 'db', task, sources=3)
     expected = open_index(write_database(tmp_path / 'plain', task, sources=3), task, 'train')
     for path in [*(root / 'splits').iterdir(), *(root / f'miqa_{task}' / 'labels').iterdir()]:
-        text = path.read_text().replace('"hen, chicken"', 'hen')
-        path.write_bytes(recoded(text, kind))
+        path.write_bytes(recoded(path.read_text().replace('"hen, chicken"', 'hen'), kind))
     index = open_index(root, task, 'train')
     assert index.sources == expected.sources == read_split(root, task, 'train')
     assert np.array_equal(index.labels('composite'), expected.labels('composite'))

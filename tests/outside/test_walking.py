@@ -64,8 +64,7 @@ def test_loops_of_links_end():
     for link, target in (('shots/loop', '.'), ('shots/in/up', '..'), ('shots/in/self', '../in')):
         os.symlink(target, link)
     for paths in (['shots'], ['shots/**/*.png'], ['shots/**'], ['shots/**/*.png', 'shots'], ['shots/*/../*.png']):
-        found = list(find_images(paths))
-        assert len(found) == 8 - (paths == ['shots/*/../*.png']), paths
+        assert len(list(find_images(paths))) == 8 - (paths == ['shots/*/../*.png']), paths
 
 
 def test_detours_count_once_and_names_stay_as_they_were_given():
@@ -189,10 +188,8 @@ def test_file_addresses_and_names_with_a_dash_or_a_tilde_in_front_are_explained(
     monkeypatch.setenv('HOME', str(tmp_path / 'home'))
     weights = ['--weights', weights, '--quiet']
     assert status_of('image', f'file://{tmp_path}/a%20b.png', *weights[:2])
-    said = capsys.readouterr().err
-    assert f'without file://, such as {tmp_path}/a b.png' in said
-    status = status_of('image', '-x.png', *weights)
-    assert status == 2 and 'is given as ./-x.png' in capsys.readouterr().err
+    assert f'without file://, such as {tmp_path}/a b.png' in capsys.readouterr().err
+    assert status_of('image', '-x.png', *weights) == 2 and 'is given as ./-x.png' in capsys.readouterr().err
     main(['image', './-x.png', f'{tmp_path}/a b.png', '--out=~/scores.csv', *weights])
     main(['image', '~/c.png', *weights])
     assert (tmp_path / 'home' / 'scores.csv').is_file() and '/home/c.png' in capsys.readouterr().out

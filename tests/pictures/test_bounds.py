@@ -128,8 +128,7 @@ def test_a_hole_behind_a_picture_is_not_read(tmp_path, kind, options, monkeypatc
     with path.open('r+b') as stream:
         stream.truncate(500 << 20)
     with path.open('rb') as stream:
-        header = read_header(stream)
-        assert header.held < 1 << 20
+        assert read_header(stream).held < 1 << 20
     stream = CountingFile(path)
     monkeypatch.setattr(reading, 'open_regular', lambda *_, **__: stream)
     assert np.array_equal(read_image(path), expected)

@@ -81,6 +81,5 @@ def test_the_size_of_every_format_is_read_from_its_header(kind):
 
 def test_big_tiff_and_both_byte_orders_are_read():
     for options in ({'big_tiff': True}, {'compression': 'tiff_lzw'}, {'compression': 'tiff_deflate', 'big_tiff': True}):
-        data = file_of(RGB, 'TIFF', **options)
-        assert np.array_equal(read_image(data), RGB)
+        assert np.array_equal(read_image(file_of(RGB, 'TIFF', **options)), RGB)
     assert struct.unpack_from('<H', file_of(RGB, 'TIFF', big_tiff=True), 2) == (43,)

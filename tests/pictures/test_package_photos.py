@@ -28,8 +28,7 @@ def photos():
 def test_every_listed_class_name_is_imagenets_name_of_its_index():
     info = timm.data.ImageNetInfo()
     for photo in list_photos():
-        names = info.index_to_description(photo.class_index).split(', ')
-        assert photo.class_name == names[0], photo
+        assert photo.class_name == info.index_to_description(photo.class_index).split(', ')[0], photo
 
 
 def test_foolbox_photographs_have_the_class_that_their_file_name_says():

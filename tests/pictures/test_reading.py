@@ -129,8 +129,7 @@ def test_exif_inside_a_text_chunk_is_seen(decoder):
     body = b'Exif\0\0' + exif(6).removeprefix(b'Exif\0\0')
     text = f'\nexif\n{len(body):8d}\n' + body.hex() + '\n'
     info.add_text('Raw profile type exif', text)
-    data = png(noise(), pnginfo=info)
-    assert read_image(data).shape == (61, 47, 3)
+    assert read_image(png(noise(), pnginfo=info)).shape == (61, 47, 3)
     assert decoder.used == [False]
 
 
@@ -139,8 +138,7 @@ def test_transparent_colours_and_animations_are_left_to_pillow(decoder):
     transparent = with_chunks(png(first), chunk(b'tRNS', struct.pack('>3H', *first[0, 0])))
     assert np.array_equal(read_image(transparent), first)
     frames = [Image.fromarray(noise(seed=seed)) for seed in range(3)]
-    animated = file_of(frames[0], 'PNG', save_all=True, append_images=frames[1:])
-    assert np.array_equal(read_image(animated), first)
+    assert np.array_equal(read_image(file_of(frames[0], 'PNG', save_all=True, append_images=frames[1:])), first)
     assert decoder.used == [False, False]
 
 
@@ -162,8 +160,7 @@ def test_16_bit_grey_and_rgb_keep_their_high_byte(decoder):
 
 def test_interlaced_files_are_read(decoder):
     """Adam7 of a 1x1 picture is its only pixel in the first pass; larger ones are Pillow's anyway."""
-    data = png_of(1, 1, zlib.compress(b'\0\1\2\3'), interlaced=1)
-    assert read_image(data).tolist() == [[[1, 2, 3]]]
+    assert read_image(png_of(1, 1, zlib.compress(b'\0\1\2\3'), interlaced=1)).tolist() == [[[1, 2, 3]]]
     assert decoder.used == [False]
 
 

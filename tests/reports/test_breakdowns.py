@@ -141,8 +141,7 @@ def report(tmp_path_factory):
     methods = parse_methods(['PSNR', text, 'lost=/nowhere.csv'], data, ['cls'])
     results = run_benchmark(data, methods, ['cls'], ['composite', 'accuracy'], resamples=50)
     write_benchmark(results, root / 'runs' / 'benchmark', 'python tools/analysis/benchmark.py DATA')
-    page = write_report([root / 'runs'], root / 'report.html')
-    return root, page.read_text(encoding='utf-8')
+    return root, write_report([root / 'runs'], root / 'report.html').read_text(encoding='utf-8')
 
 
 def test_the_page_fetches_nothing_its_tags_close_and_its_contents_lead_to_sections(report):

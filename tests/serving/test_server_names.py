@@ -66,8 +66,7 @@ def test_load_balancers_ask_by_http_1_0_without_a_host(url, method):
     for rest, status in (
         ('/info HTTP/1.0', 403), ('/health HTTP/1.1', 400), ('/health HTTP/1.0\r\nHost: evil.example', 403),
     ):  # fmt: skip
-        answer = raw_request(url, f'{method} {rest}\r\n\r\n'.encode())
-        assert answer.startswith(b'HTTP/1.1 %d ' % status)
+        assert raw_request(url, f'{method} {rest}\r\n\r\n'.encode()).startswith(b'HTTP/1.1 %d ' % status)
 
 
 def test_the_command_starts_behind_a_proxy_and_leaves_nothing_behind_after_ctrl_c(tmp_path):

@@ -222,8 +222,7 @@ def test_a_client_that_goes_away_is_counted_and_its_work_is_dropped(model):
         assert metrics.registry.get_sample_value('miqa_errors_total', {'kind': 'cancelled'}) == 1
         slow.leave.set()
         assert first.getresponse().status == 200
-        third = send(png(2))
-        assert third.getresponse().status == 200
+        assert send(png(2)).getresponse().status == 200
     assert slow.passes == [1, 1]
 
 

@@ -121,8 +121,7 @@ def test_a_gpu_is_chosen_by_its_number_within_the_allocation():
         asked.append((list(chosen), allocation))
         return f'1 1 {GPUS[allocation.split(",")[int(chosen[0])]]}'
 
-    finding = run_checks.check_gpu_ids(GPUS, ask)
-    assert finding.state == OK and asked == [(['0'], '5,4'), (['1'], '5,4')]
+    assert run_checks.check_gpu_ids(GPUS, ask).state == OK and asked == [(['0'], '5,4'), (['1'], '5,4')]
 
 
 def test_a_gpu_that_is_counted_from_the_machines_first_is_found_out():

@@ -75,8 +75,7 @@ def test_the_harness_notices_an_option_that_is_not_there(capsys):
 
 
 def test_an_unknown_option_gets_the_nearest_one(capsys):
-    caught = refused(SystemExit, '', main, ['image', 'shots/', '--modle', 'demo'])
-    assert caught.code == 2
+    assert refused(SystemExit, '', main, ['image', 'shots/', '--modle', 'demo']).code == 2
     assert "unrecognized arguments: --modle demo. Did you mean '--model'?" in capsys.readouterr().err
 
 
@@ -89,8 +88,7 @@ def test_an_unknown_option_gets_the_nearest_one(capsys):
 def test_a_tool_suggests_the_nearest_option_too(words, hint, monkeypatch, capsys):
     tool, *words = words.split()
     monkeypatch.setattr(sys, 'argv', [tool, *words])
-    caught = refused(SystemExit, '', runpy.run_path, str(ROOT / 'tools' / tool), run_name='__main__')
-    assert caught.code == 2
+    assert refused(SystemExit, '', runpy.run_path, str(ROOT / 'tools' / tool), run_name='__main__').code == 2
     assert f"Did you mean '{hint}'?" in capsys.readouterr().err
 
 

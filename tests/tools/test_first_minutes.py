@@ -137,8 +137,7 @@ def test_a_hub_that_cannot_be_reached_is_asked_once_and_what_is_cached_is_used(m
     ('ra_miqa_cls', ['model.network.base.pretrained=False', 'model.network.region_encoder.weights=None']),
 ])  # fmt: skip
 def test_the_keys_for_random_weights_are_those_of_the_config(name, keys):
-    config = load_config(name)
-    assert list(training.random_weights(config.model)) == keys
+    assert list(training.random_weights(load_config(name).model)) == keys
     options = training.parse_arguments([name, '--cfg-options', *keys]).cfg_options
     assert not list(training.random_weights(load_config(name, options).model))
 
@@ -168,8 +167,7 @@ def test_the_database_can_be_named_in_one_way_everywhere(tool, option):
         'benchmark.py': ['--methods', 'SSIM'], 'compare.py': ['--methods', 'SSIM'],
     }.get(Path(tool).name, [])  # fmt: skip
     named = ['--data-root=my data'] if option.endswith('=') else [option, 'my data']
-    values = parsed(['python', tool, '--task', 'cls', *more, *named])
-    assert str(values.data_root) == 'my data'
+    assert str(parsed(['python', tool, '--task', 'cls', *more, *named]).data_root) == 'my data'
 
 
 def test_interrupted_measurements_are_shown_and_kept(monkeypatch, tmp_path, capsys):

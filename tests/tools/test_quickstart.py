@@ -227,8 +227,7 @@ def test_whoever_has_no_gpu_is_told_of_the_smaller_builds(machine, tmp_path):
     command = 'MIQA_TORCH_INDEX=https://download.pytorch.org/whl/cpu bash tools/install.sh demo'
     assert command in machine.install(**environment).stdout
     smi.write_text('#!/bin/sh\necho "GPU 0: NVIDIA H100"\n')
-    other = Machine(tmp_path / 'other')
-    assert command not in other.install(**environment).stdout
+    assert command not in Machine(tmp_path / 'other').install(**environment).stdout
 
 
 def test_a_build_for_cpus_fits_the_pins_and_no_requirement_asks_for_cuda():

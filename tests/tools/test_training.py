@@ -69,8 +69,7 @@ def test_a_run_leaves_checkpoints_log_config_and_environment(trained):
     assert environment['packages']['torch'] == torch.__version__.split('+')[0]
     assert list(trained.glob('*/vis_data/config.py'))
     # Two validations in each of two epochs.
-    log = next(trained.glob('*/*.log')).read_text()
-    assert len(re.findall(r'Epoch\(val\).*SRCC: -?\d', log)) == 4
+    assert len(re.findall(r'Epoch\(val\).*SRCC: -?\d', next(trained.glob('*/*.log')).read_text())) == 4
 
 
 def test_the_frozen_encoder_and_the_stored_position_rows_do_not_train(run, trained, config, tmp_path):
@@ -121,8 +120,7 @@ def test_how_it_is_computed_changes_no_weight(run, trained, database, tmp_path, 
 @pytest.fixture(scope='module')
 def tested(run, trained, config, tmp_path_factory):
     out = tmp_path_factory.mktemp('tested')
-    done = run('test.py', config, trained / 'best.pth', '--out', out)
-    return out, done.stdout
+    return out, run('test.py', config, trained / 'best.pth', '--out', out).stdout
 
 
 def test_predictions_and_metrics_agree_with_scipy_and_the_database(tested, trained, database):
