@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from miqa.keeping import atomic_write, only_writer
-from miqa.keeping.files import try_writing
+from miqa.keeping.files import has_mark, mark_of_file, state_of_file, try_writing
 from miqa.outside import check_regular, open_regular, read_regular_text
 from miqa.outside.addresses import address_in_path, is_web_address
 from miqa.outside.names import fitting_name, place_of, printable, read_name, write_name
@@ -25,8 +25,8 @@ from miqa.running import require
 
 #: One row an image: ``image`` is its path as typed (as :func:`miqa.outside.names.write_name` writes it), or its
 #: absolute path where that name would stand for several files; ``score`` and ``quality`` are empty where ``error`` says
-#: why (it may also say why a picture made of it was not written); ``model`` names the weights; size and time of change
-#: of the file tell whether it is still the same, and ``path``, its absolute path, which file it is.
+#: why (it may also say why a picture made of it was not written); ``model`` names the weights; size, times of writing
+#: and change and checksum of the file tell whether it is still the same, and ``path``, its absolute path, which file.
 COLUMNS = {
     'image': str,
     'score': float,
@@ -36,8 +36,11 @@ COLUMNS = {
     'bytes': int,
     'modified_ns': int,
     'path': str,
+    'changed_ns': int,
+    'file_crc32': int,
 }
-_NEW_COLUMNS = {'path'}  # What version 0.2 did not write
+_NEW_COLUMNS = {'path', 'changed_ns', 'file_crc32'}  # What version 0.2 did not write
+_MARK = ('bytes', 'modified_ns', 'changed_ns', 'file_crc32')
 _SOMEWHERE = 'somewhere:'  # Prefix for files in an unknown folder
 #: Columns that only some models give: the lowest score of a picture's views, with ``coverage='whole'``, and what is
 #: wrong with the picture in words.
@@ -60,7 +63,7 @@ def read_rows(path: Path) -> Iterator[dict]:
     try:
         for row in _READERS[path.suffix.lower()](path):
             _check_columns(row)
-            yield {**_checked(row), **dict.fromkeys(_NEW_COLUMNS - set(row))}
+            yield {**_checked(row), **{name: None for name in COLUMNS if name not in row}}
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, csv.Error) as error:
         raise ValueError(f'{path} is not a file of results of this program: {error}.') from None
 
@@ -97,14 +100,14 @@ def row_place(row: dict) -> str:
     """Return which file a row speaks of: its absolute path, or its address.
 
     Rows of version 0.2 hold the path as typed. It is that of a file below the current folder where size and
-    time of change are those of the row; else the folder is unknown, and the result is no path.
+    time of writing are those of the row; else the folder is unknown, and the result is no path.
     """
     if row['path']:
         return read_name(row['path'])
     name = read_name(row['image'])
     if is_web_address(name):
         return name
-    is_current = name.startswith(os.sep) or (file_state(name) or (None, None)) == (row['bytes'], row['modified_ns'])
+    is_current = name.startswith(os.sep) or has_mark(name, row)
     return place_of(name) if is_current else f'{_SOMEWHERE}{name}'
 
 
@@ -118,8 +121,8 @@ class ResultFile:
     """Collects results beside their file while they come, and puts them into it at the end.
 
     Each row goes at once to ``<file>.part.jsonl`` (JSON Lines files take it themselves), so that after a stop only
-    what is missing is done. An image counts as done while its file has the same size and time of change; one that
-    could not be read is tried again.
+    what is missing is done. An image counts as done while its file is the same (:func:`miqa.keeping.files.has_mark`);
+    one that could not be read is tried again.
 
     Args:
         path: ends in .csv, .json, .jsonl or .parquet.
@@ -162,7 +165,8 @@ class ResultFile:
                     _check_ours(old)
                 old.unlink(missing_ok=True)
         _cut_torn_line(self._journal)
-        self._done: dict[bytes, tuple[int, int]] = {}
+        self._done: dict[bytes, tuple[int, int, int, int]] = {}
+        self._begun: dict[str, tuple | None] = {}  # Of images that were asked for and have no row yet
         unknown = 0
         for row in self._all_rows():
             if row['model'] != model:
@@ -176,7 +180,7 @@ class ResultFile:
             if row['error'] or row['score'] is None:  # a score may have been deleted in a spreadsheet
                 self._done.pop(key, None)
             else:
-                self._done[key] = (row['bytes'], row['modified_ns'])
+                self._done[key] = tuple(row[name] for name in _MARK)
         if unknown:
             warnings.warn(
                 f'{unknown} rows of {self.path} are of version 0.2 and name files that have changed or lie in another '
@@ -192,14 +196,20 @@ class ResultFile:
 
     def has(self, image: str) -> bool:
         """Tell whether an image, unchanged since, has its score already."""
-        state = self._done.get(_short(_place(image)))
-        return state is not None and state == file_state(image)
+        mark = self._done.get(_short(_place(image)))
+        if mark is not None and has_mark(image, dict(zip(_MARK, mark, strict=True))):
+            return True
+        self._begun[image] = state_of_file(image)
+        return False
 
     def add(
         self, image: str, score: float | None, quality: str | None, error: Exception | None, **extra: float | str | None
     ) -> None:
         """Store one result; ``extra`` are values of :data:`EXTRA_COLUMNS`, the same ones for all results of a file."""
-        size, modified = file_state(image) or (None, None)
+        begun = self._begun.pop(image, None)
+        mark = dict.fromkeys(_MARK) if score is None else mark_of_file(image)
+        if begun is not None and begun != state_of_file(image):  # replaced while it was scored: not done
+            mark = dict.fromkeys(_MARK)
         row = {
             'image': write_name(image),
             # float32 has no more digits than this.
@@ -208,10 +218,10 @@ class ResultFile:
             'quality': quality,
             'error': None if error is None else printable(str(error)),
             'model': self.model,
-            'bytes': size,
-            'modified_ns': modified,
+            **mark,
             'path': None if is_web_address(image) else write_name(_place(image)),
         }
+        row = {name: row[name] for name in (*COLUMNS, *extra)}
         text = json.dumps(row, ensure_ascii=False)
         self._stream.write(f'{text[:-1]}, "{_CHECKSUM}": "{_crc_of(text)}"}}\n')
 
@@ -301,19 +311,6 @@ def try_out(path: str | os.PathLike) -> None:
         write_rows(trial, ())
     finally:
         trial.unlink(missing_ok=True)
-
-
-def file_state(path: str) -> tuple[int, int] | None:
-    """Return size in bytes and time of change of a file; None if there is none.
-
-    The time is in nanoseconds since 1970, from 1677 to 2262: what lies outside is the end of that, as no column of a
-    Parquet file holds more.
-    """
-    try:
-        status = Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_size, min(max(status.st_mtime_ns, -(1 << 63)), (1 << 63) - 1)
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from miqa.apis.command_options import (
@@ -87,9 +88,16 @@ def run(args: argparse.Namespace) -> int:
     scores: dict[str, float] = {}
     failed: list[Exception] = []
     results = ResultFile(args.scores, model.identity, again='delete it') if args.scores else None
-    todo = [image for image in images if results is None or not results.has(image)]
-    with tqdm(total=len(images), initial=len(images) - len(todo), unit='image', disable=args.quiet or None) as bar:
-        for assessment in model.assess_all(todo, bar.update):
+    with tqdm(total=len(images), unit='image', disable=args.quiet or None) as bar:
+
+        def pending() -> Iterator[str]:
+            for image in images:
+                if results is not None and results.has(image):
+                    bar.update()
+                else:
+                    yield image
+
+        for assessment in model.assess_all(pending(), bar.update):
             if assessment.score is not None:
                 scores[assessment.name] = assessment.score
             elif assessment.error is not None:

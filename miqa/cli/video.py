@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from miqa.apis.command_options import SOME_FAILED, add_model_options, check_model_options, check_named, load_model
 from miqa.apis.scoring import describe_scorer, scorer_line
 from miqa.keeping import only_writer
-from miqa.keeping.files import try_folder, write_json
+from miqa.keeping.files import has_mark, mark_of_file, try_folder, write_json
 from miqa.outside import read_regular_text
 from miqa.outside.addresses import is_web_address
 from miqa.outside.json_text import parse_json
@@ -247,12 +247,13 @@ def _assess_alone(
         result = scorer.assess_video(
             video, assume_fps=args.assume_fps, segment_seconds=args.segment, progress=not args.quiet
         )  # fmt: skip
-        result['asked'] = _asked(video, scorer, args, address)
+        mark = _mark(video, address)
+        result['asked'] = {**_asked(video, scorer, args, address), 'mark': mark}
         result['video_path'] = address or result['video_path']
         if report is not None:
             write_report(result, args.out, kinds=args.plots, overwrite=args.overwrite)
     if marked is not None:
-        _annotate(video, marked, result, scorer, args, _asked(video, scorer, args, address))
+        _annotate(video, marked, result, scorer, args, address)
     if args.json:
         print(json.dumps(result, allow_nan=False))
     else:
@@ -269,14 +270,15 @@ def _assess_alone(
     return result
 
 
-def _annotate(video: Path, marked: Path, result: dict, scorer, args: argparse.Namespace, expected: dict) -> None:
+def _annotate(video: Path, marked: Path, result: dict, scorer, args: argparse.Namespace, address: str | None) -> None:
     """Write the annotated video, and beside it, hidden, what it was made of; keep one of an earlier run of the same."""
+    expected = _asked(video, scorer, args, address)
     about = marked.with_name(fitting_name(f'.{marked.name}', '.source.json'))
     earlier = _json_of(about)
     # Without a codec for it, another container was written.
     place = next((path for path in _containers(marked) if path.name == earlier.get('written')), marked)
     if place.exists() and not args.overwrite:
-        if earlier.get('asked', expected) != expected:
+        if 'asked' in earlier and not _is_same(earlier['asked'], expected, video, address):
             raise FileExistsError(
                 f'{place} is of another video, of an earlier {video.name}, or of another model or other settings. Name '
                 'another folder, or replace it with --overwrite.'
@@ -290,7 +292,7 @@ def _annotate(video: Path, marked: Path, result: dict, scorer, args: argparse.Na
     written = scorer.annotate_video(
         video, marked, result=result, overwrite=args.overwrite, progress=not args.quiet
     )  # fmt: skip
-    write_json(about, {'asked': expected, 'written': written.name})
+    write_json(about, {'asked': {**expected, 'mark': _mark(video, address)}, 'written': written.name})
     print(f'Saved {printable(str(written))}.', file=sys.stderr)
 
 
@@ -310,14 +312,10 @@ def _json_of(path: Path) -> dict:
 
 
 def _asked(video: Path, scorer, args: argparse.Namespace, address: str | None) -> dict:
-    """Everything that decides what the result is: equal values, equal result."""
-    stat = video.stat()
+    """Everything but the file's content that decides what the result is: equal values, equal result."""
     return {
         # The file itself, not what was typed; what was fetched is known by its address.
-        'file': None if address else write_name(place_of(str(video))),
-        'file_size': stat.st_size,
-        # What was fetched has the time of its fetching.
-        'file_modified_ns': address or stat.st_mtime_ns,
+        'file': address or write_name(place_of(str(video))),
         'identity': getattr(scorer.model, 'identity', None),
         'thresholds': list(getattr(scorer.model, 'thresholds', ())),
         'sampling': [args.sampling, args.num_frames, args.fps, args.every],
@@ -334,7 +332,22 @@ def _earlier(report: Path, video: Path, scorer, args: argparse.Namespace, addres
     result = _json_of(report)
     if not isinstance(result.get('asked'), dict):
         return None
-    settings = _asked(video, scorer, args, address)
-    if 'file' not in result['asked']:  # a report of version 0.2
-        del settings['file']
-    return result if result['asked'] == settings else None
+    return result if _is_same(result['asked'], _asked(video, scorer, args, address), video, address) else None
+
+
+def _mark(video: Path, address: str | None) -> dict[str, int | None]:
+    """Return what tells the content of the file; of a fetched one, which has the time of its fetching, its size."""
+    return {'bytes': video.stat().st_size} if address else mark_of_file(video)
+
+
+def _is_same(asked: dict, settings: dict, video: Path, address: str | None) -> bool:
+    """Return True if an earlier result is of the same settings and the same file."""
+    # Reports of version 0.2 have size and time (of a fetched video its address) beside the settings, and no file.
+    asked = {'file': settings['file'], **asked}
+    old = {'bytes': asked.pop('file_size', None), 'modified_ns': asked.pop('file_modified_ns', None)}
+    mark = asked.pop('mark', old)
+    if asked != settings or not isinstance(mark, dict):
+        return False
+    if address:
+        return mark.get('bytes') == video.stat().st_size and mark.get('modified_ns', address) == address
+    return has_mark(video, mark)

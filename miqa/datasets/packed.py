@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from miqa.errors import DatabaseError, shorten
+from miqa.keeping.files import last_change
 from miqa.keeping.sealed import DamagedFile, read_batch, read_sealed_json
 from miqa.layout import PACKED_IMAGES, PACKED_MANIFEST, PACKED_SCHEMA, packed_shard_path
 from miqa.outside import check_regular, read_regular
@@ -125,7 +126,7 @@ class PackedPictures:
         step = max(1, len(index) // _COMPARED_FILES)
         for position in range(0, len(index), step):
             batch, place = self._batch_of(position if self._rows is None else int(self._rows[position]))
-            changed = describe_change(root, batch.record(place))
+            changed = describe_change(root, batch.record(place), batch.path)
             if changed:
                 raise DatabaseError(
                     f'{self.folder} was packed from other files: {changed}. Pack again into another folder, or check '
@@ -186,10 +187,11 @@ def facts_crc32(batch: pa.RecordBatch) -> int:
     return zlib.crc32(json.dumps(facts).encode('ascii'))
 
 
-def describe_change(root: Path, record: dict) -> str | None:
+def describe_change(root: Path, record: dict, shard: Path) -> str | None:
     """Say how an original file differs from what was packed; None if it does not.
 
-    Size and modification time decide; where only the time differs (a copied database), the file's checksum.
+    Size and modification time decide; where only the time differs (a copied database), or the file came to its place
+    after the shard was written, the file's checksum.
     """
     path = root / record['image']
     try:
@@ -198,7 +200,8 @@ def describe_change(root: Path, record: dict) -> str | None:
         return f'{path} is gone' if record['problem'] is None else None
     if status.st_size != record['file_bytes']:
         return f'{path} has {status.st_size} bytes now and had {record["file_bytes"]}'
-    if status.st_mtime_ns != record['file_mtime_ns'] and zlib.crc32(read_regular(path)) != record['file_crc32']:
+    is_same = status.st_mtime_ns == record['file_mtime_ns'] and last_change(path) < shard.stat().st_mtime_ns
+    if not is_same and zlib.crc32(read_regular(path)) != record['file_crc32']:
         return f'the contents of {path} have changed'
     return None
 

@@ -37,7 +37,9 @@ def check_packed(folder: str | os.PathLike, image_root: str | os.PathLike | None
                 )
             for batch in range(reader.num_record_batches):
                 records = reader.get_batch(batch).drop_columns(['pixels']).to_pylist()
-                changes = (describe_change(Path(image_root), record) for record in records if image_root is not None)
+                changes = (
+                    describe_change(Path(image_root), record, path) for record in records if image_root is not None
+                )
                 changed = next((change for change in changes if change), None)
                 if changed:
                     raise DatabaseError(f'{folder} was packed from other files: {changed}.')

@@ -23,7 +23,8 @@ from miqa.datasets.transforms.cached_features import (
     image_key,
 )
 from miqa.keeping import only_writer
-from miqa.keeping.sealed import crc_of_file, read_sealed_json, write_sealed_json
+from miqa.keeping.files import crc_of_file
+from miqa.keeping.sealed import read_sealed_json, write_sealed_json
 from miqa.models.parts.data_preprocessor import ViewPreprocessor
 from miqa.models.parts.frozen import FrozenEncoder
 from miqa.models.parts.frozen_identity import frozen_identity, plain_view

@@ -16,7 +16,7 @@ from miqa.apis.picture_features import PictureFeatures
 from miqa.apis.stream import answered
 from miqa.evaluation.answer_features import AnswerFeatures
 from miqa.keeping import atomic_write
-from miqa.keeping.sealed import crc_of_file
+from miqa.keeping.files import crc_of_file
 from miqa.labelling.scores import ScoreFolder
 from miqa.layout import responses_folder, scores_folder
 from miqa.machines.base import ClassPrediction, Prediction

@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -156,13 +157,64 @@ def keep_previous(path: str | os.PathLike) -> Path | None:
     return target
 
 
-def state_of_file(path: str | os.PathLike) -> tuple[int, int] | None:
-    """Return size and time of change of a file, by which a replaced one shows; None where there is none."""
+def state_of_file(path: str | os.PathLike) -> tuple[int, int, int] | None:
+    """Return size, time of writing and time of change of a file, by which a replaced one shows; None if there is none.
+
+    Copies may keep the time of writing (``cp -p``, archives); the time of change is set by the system, and also by
+    ``chmod``, a hard link or a new name. Times are in nanoseconds since 1970, from 1677 to 2262: what lies outside is
+    the end of that, as no column of a Parquet file holds more.
+    """
     try:
         status = os.stat(path)  # noqa: PTH116
-    except OSError:
+    except (OSError, ValueError):
         return None
-    return status.st_size, status.st_mtime_ns
+    written, changed = (min(max(time, -(1 << 63)), (1 << 63) - 1) for time in (status.st_mtime_ns, status.st_ctime_ns))
+    return status.st_size, written, changed
+
+
+def last_change(path: str | os.PathLike) -> int:
+    """Return when a file was written or put into its place, the later of both (nanoseconds since 1970).
+
+    Raises:
+        OSError: there is none.
+    """
+    status = os.stat(path)  # noqa: PTH116
+    return max(status.st_mtime_ns, status.st_ctime_ns)
+
+
+def mark_of_file(path: str | os.PathLike) -> dict[str, int | None]:
+    """Return ``bytes``, ``modified_ns``, ``changed_ns``, ``file_crc32`` for :func:`has_mark`; None without one."""
+    state = state_of_file(path)
+    try:
+        crc = None if state is None else crc_of_file(path)
+    except (OSError, ValueError):
+        crc = None
+    return {**dict(zip(('bytes', 'modified_ns', 'changed_ns'), state or [None] * 3, strict=True)), 'file_crc32': crc}
+
+
+def has_mark(path: str | os.PathLike, mark: dict[str, int | None]) -> bool:
+    """Return True if a file is the one that had this mark; it is read if nothing but the time of change differs.
+
+    Version 0.2 marked files by size and time of writing alone.
+    """
+    state = state_of_file(path)
+    if state is None or state[:2] != (mark.get('bytes'), mark.get('modified_ns')):
+        return False
+    if mark.get('changed_ns') in (None, state[2]):
+        return True
+    try:
+        return crc_of_file(path) == mark.get('file_crc32')
+    except (OSError, ValueError):
+        return False
+
+
+def crc_of_file(path: str | os.PathLike) -> int:
+    """Return the CRC-32 of a file."""
+    crc = 0
+    with open_regular(path, None) as stream:
+        while block := stream.read(1 << 20):
+            crc = zlib.crc32(block, crc)
+    return crc
 
 
 def sha256_of_file(path: str | os.PathLike) -> str:

@@ -16,14 +16,14 @@ import pyarrow as pa
 
 from miqa.errors import MIQAError
 from miqa.outside.json_text import parse_json
-from miqa.outside.regular_files import check_regular, open_regular, read_regular
+from miqa.outside.regular_files import check_regular, read_regular
 
-from .files import atomic_write, sha256_of_file, write_json
+from .files import atomic_write, crc_of_file, sha256_of_file, state_of_file, write_json
 
 _SEAL = 'checksum'
 _PART = re.compile(r'(?P<stem>.+)\.(?P<crc>[0-9a-f]{8})(?P<suffix>\.[a-z]+)')
-# Files that were found to be whole, with size and time of change: once for each time that they are opened is enough.
-_whole: dict[tuple[str, int, int], object] = {}
+# Files that were found to be whole, with their state: once for each time that they are opened is enough.
+_whole: dict[tuple, object] = {}
 
 
 class DamagedFile(MIQAError, ValueError):
@@ -132,20 +132,10 @@ def check_sha256(path: Path, expected: str, advice: str) -> Path:
 
 
 def _once(path: Path, digest: Callable[[Path], object]) -> object:
-    status = path.stat()
-    key = (f'{digest.__name__} {path.absolute()}', status.st_size, status.st_mtime_ns)
+    key = (f'{digest.__name__} {path.absolute()}', state_of_file(path))
     if key not in _whole:
         _whole[key] = digest(path)
     return _whole[key]
-
-
-def crc_of_file(path: Path) -> int:
-    """Return the CRC-32 of a file."""
-    crc = 0
-    with open_regular(path, None) as stream:
-        while block := stream.read(1 << 20):
-            crc = zlib.crc32(block, crc)
-    return crc
 
 
 # ---- One Arrow record batch, mapped into memory ----------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from miqa.annotations.coco import read_coco
 from miqa.annotations.coco_shapes import packed
 from miqa.annotations.objects import AnnotatedObject, AnnotationError, Annotations
+from miqa.keeping.files import state_of_file
 
 from .average_precision import Objects
 
@@ -35,25 +35,20 @@ def coco_objects(path: str, with_masks: bool) -> CocoObjects:
         FileNotFoundError: there is no such file.
         ValueError: the file is not as it must be; see :func:`miqa.annotations.coco.read_coco`.
     """
-    return _read(path, with_masks, _stamp(path))
+    return _read(path, with_masks, state_of_file(path))
 
 
 def remember(annotations: Annotations) -> None:
     """Keep what was read of a file for this process, so that :func:`coco_objects` need not read it as well."""
     _remembered.clear()
-    _remembered[annotations.path, _stamp(annotations.path)] = annotations
+    _remembered[annotations.path, state_of_file(annotations.path)] = annotations
 
 
 _remembered: dict[tuple, Annotations] = {}
 
 
-def _stamp(path: str) -> tuple[int, int] | None:
-    status = Path(path).stat() if Path(path).is_file() else None
-    return (status.st_mtime_ns, status.st_size) if status else None
-
-
 @lru_cache(maxsize=2)
-def _read(path: str, with_masks: bool, stamp: tuple[int, int] | None) -> CocoObjects:
+def _read(path: str, with_masks: bool, stamp: tuple | None) -> CocoObjects:
     """Read the file; ``stamp`` makes a changed file another entry of the cache."""
     return objects_of(_remembered.get((path, stamp)) or read_coco(path), with_masks)
 

@@ -41,8 +41,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from miqa.keeping import InUse, atomic_write, only_writer, sha256_of_file
+from miqa.keeping.files import crc_of_file, last_change
 from miqa.keeping.locks import describe_owner, is_held, owner_of
-from miqa.keeping.sealed import check_sha256, crc_of_file, damaged, read_sealed_json, write_sealed_json
+from miqa.keeping.sealed import check_sha256, damaged, read_sealed_json, write_sealed_json
 from miqa.layout import MANIFEST, RESPONSE_SCHEMAS, part_name, responses_folder, shard_prefix
 from miqa.taxonomy import TASK_FOLDERS
 
@@ -222,13 +223,13 @@ class ResponseFolder:
         names: set[str] = set()
         written = {part: part.stat().st_mtime_ns for part in self.parts()}
         first = min(written.values(), default=None)
-        newer = {path.name: path for path in images if first is not None and path.stat().st_mtime_ns >= first}
+        newer = {path.name: path for path in images if first is not None and last_change(path) >= first}
         for part in written:
             table = self.read(part, columns=['filename', 'crc32'])
             names.update(table['filename'].to_pylist())
             for name, crc in zip(*table.to_pydict().values(), strict=True) if newer else ():
                 image = newer.get(name)
-                if image and image.stat().st_mtime_ns >= written[part] and crc_of_file(image) != crc:
+                if image and last_change(image) >= written[part] and crc_of_file(image) != crc:
                     raise ValueError(
                         f'{image} was changed after {self.folder.name} saw it. Delete {part}, which holds its former '
                         'answer, and run the same command again.'

@@ -97,6 +97,26 @@ def test_a_changed_or_repaired_picture_is_done_again(tmp_path, images):
     assert found == [(images[0], 0.5, None), (images[1], 0.75, None)]
 
 
+@pytest.mark.parametrize('how', ['replaced', 'replaced while it was scored', 'linked'])
+def test_a_picture_replaced_with_equal_size_and_time_is_done_again_and_a_linked_one_is_not(tmp_path, images, how):
+    def replace():
+        os.link(images[0], tmp_path / 'link') if how == 'linked' else Path(images[0]).write_text('A.PNG')
+        os.utime(images[0], ns=(10**18, 10**18))
+
+    os.utime(images[0], ns=(10**18, 10**18))
+    results = ResultFile(tmp_path / 'out.csv', 'm')
+    assert not results.has(images[0])
+    if how == 'replaced while it was scored':
+        replace()
+    fill(results, images[:1])
+    results.finish()
+    if how != 'replaced while it was scored':
+        replace()
+    again = ResultFile(tmp_path / 'out.csv', 'm')
+    assert again.has(images[0]) == (how == 'linked')
+    again.close()
+
+
 def test_a_score_that_was_deleted_is_made_again(tmp_path, images):
     results = ResultFile(tmp_path / 'out.csv', 'm')
     results.add(images[0], 0.75, 'high', None)

@@ -134,11 +134,12 @@ def test_a_folder_of_other_images_is_refused(root, packed):
 def test_changed_files_are_noticed_at_opening(root, packed):
     dataset = MIQDDataset(root, 'det')
     path = Path(dataset.get_data_info(3)['path'])
-    data = path.read_bytes()
+    data, written = path.read_bytes(), path.stat().st_mtime_ns
     # A copied database has other time stamps, which is all right.
     os.utime(path, (1, 1))
     MIQDDataset(root, 'det', packed=packed)
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    os.utime(path, ns=(written, written))
     with pytest.raises(DatabaseError, match=f'packed from other files: the contents of {path} have changed'):
         MIQDDataset(root, 'det', packed=packed)
     path.write_bytes(data + b'x')

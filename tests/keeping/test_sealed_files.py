@@ -22,7 +22,8 @@ from miqa.datasets.packing import Packing
 from miqa.datasets.transforms.cached_features import FeatureCache, block_crc, image_key
 from miqa.errors import CheckpointError
 from miqa.keeping import DamagedFile
-from miqa.keeping.sealed import crc_of_file, read_batch, read_sealed_json, write_batch, write_sealed_json
+from miqa.keeping.files import crc_of_file
+from miqa.keeping.sealed import read_batch, read_sealed_json, write_batch, write_sealed_json
 from miqa.labelling import label_database
 from miqa.layout import image_root, responses_folder, scores_folder
 from miqa.machines import ResponseFolder
@@ -249,4 +250,4 @@ def test_a_journal_gives_the_rows_that_were_written_or_leaves_them_to_be_made_ag
     with pytest.warns(UserWarning, match='scored again'):
         results.finish()
     rows = list(read_rows(out))
-    assert sorted(row['score'] for row in rows) == sorted(written) and b'crc32' not in out.read_bytes()
+    assert sorted(row['score'] for row in rows) == sorted(written) and b'"crc32"' not in out.read_bytes()

@@ -285,6 +285,7 @@ def test_pictures(suffix, change):
 def results(request, tmp_path_factory):
     path = tmp_path_factory.mktemp('results') / f'x{request.param}'
     row = {'image': 'a.jpg', 'score': 0.5, 'quality': 'high', 'error': None, 'model': 'm', 'bytes': 9, 'modified_ns': 7}
+    row |= {'changed_ns': 8, 'file_crc32': 6}
     rows = [{**row, 'path': '/a.jpg'}, {**row, 'image': 'b, "c".jpg', 'path': '/b, "c".jpg'}]
     write_rows(path, rows)
     assert list(read_rows(path)) == rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from miqa.keeping.files import state_of_file
 from miqa.keeping.sealed import check_part, list_parts, read_sealed_json, write_part, write_sealed_json
 from miqa.layout import BASELINE_SCHEMA, MANIFEST, part_name
 
@@ -78,13 +78,10 @@ class BaselineCache:
 
 
 def state_of(*paths: Path | None) -> str:
-    """Return size and time of change (ns) of files as one text; ``-`` for a file that is not there."""
+    """Return size, time of writing and of change (ns) of files as one text; ``-`` for a file that is not there."""
     return ' '.join(_state(path) for path in paths if path is not None)
 
 
 def _state(path: Path) -> str:
-    try:
-        status = os.stat(path)  # noqa: PTH116  asked for every image of a test set
-    except OSError:
-        return '-'
-    return f'{status.st_size}:{status.st_mtime_ns}'
+    state = state_of_file(path)
+    return '-' if state is None else ':'.join(map(str, state))

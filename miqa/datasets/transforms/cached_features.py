@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from miqa.keeping.sealed import crc_of_file, damaged, read_sealed_json
+from miqa.keeping.files import crc_of_file
+from miqa.keeping.sealed import damaged, read_sealed_json
 from miqa.outside import check_regular
 from miqa.registry import TRANSFORMS
 from miqa.taxonomy import check_choice
