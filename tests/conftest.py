@@ -36,18 +36,20 @@ def warm():
 #: Rooms whose tests take seconds, for `run_tests.sh --quick` before each commit.
 QUICK = (
     'docs/test_architecture', 'docs/test_links_and_names', 'evaluation', 'annotations', 'splits', 'keeping/test_sealed',
-    'running/test_requirements', 'outside/test_tables', 'outside/test_json_text', 'pictures/test_metadata',
-    'test_import_direction', 'test_layout', 'test_registry', 'models/test_losses', 'labelling/test_average_precision',
+    'keeping/test_text', 'running/test_requirements', 'outside/test_tables', 'outside/test_json_text',
+    'outside/test_checkpoint_files', 'outside/test_regular_files', 'outside/test_walking', 'pictures/test_metadata',
+    'test_import_direction', 'test_layout', 'test_registry', 'models/test_losses', 'labelling', 'datasets', 'reports',
+    'networks',
 )  # fmt: skip
 
 
-#: Files that take half a minute and more, the longest first, so that no worker is left alone with one at the end.
+#: Files that take a quarter of a minute or more, the longest first: no worker is left alone with one at the end.
 LONG = (
-    'tools/test_your_own_models', 'cli/test_faults', 'cli/test_label_trained_detector', 'machines/test_torchvision',
-    'models/test_two_stage_probe', 'tools/test_wheel', 'tools/test_training', 'tools/test_notebook',
-    'docs/test_blocks', 'models/test_response_ra_miqa', 'cli/test_label_equal', 'pictures/test_memory',
-    'tools/test_check_gpu', 'apis/test_gate_fit', 'running/test_clusters', 'running/test_nothing_sent',
-    'apis/test_quantise', 'apis/test_video_output', 'tools/test_papers_commands', 'tools/test_train_box',
+    'tools/test_your_own_models', 'running/test_nothing_sent', 'pictures/test_memory', 'tools/test_wheel',
+    'docs/test_blocks', 'running/test_clusters', 'models/test_two_stage_probe', 'cli/test_faults',
+    'tools/test_notebook', 'tools/test_training', 'machines/test_torchvision', 'cli/test_label_equal',
+    'tools/test_train_box', 'tools/test_check_gpu', 'machines/test_mmdet', 'models/test_response_ra_miqa',
+    'models/test_released', 'apis/test_video_output', 'tools/test_benchmarks', 'apis/test_gate_fit',
 )  # fmt: skip
 
 

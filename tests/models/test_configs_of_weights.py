@@ -62,48 +62,48 @@ def changed(saved, folder, path, value):
     return folder
 
 
-NESTED = ('spec', 'network', 'options')
 OWNED = {'type': 'evilmodel.Thing', '_scope_': 'evilmodel'}
 DEEP = {}
 for _ in range(400):
     DEEP = {'x': DEEP}
 
 
-@pytest.mark.parametrize(('path', 'value'), [
-    (('spec', 'network', '_scope_'), 'evilmodel'), (('spec', 'network', 'type'), 'evilmodel.TimmRegressor'),
-    (('spec', 'network', 'type'), 'os.mkdir'), (('spec', 'network', 'type'), ['TimmRegressor']),
-    (('spec', 'network', 'type'), 'MSELoss'), (('spec', 'network', 'type'), 'PlainTransformer'),
-    (('spec', 'network', 'type'), 'QualityAssessor'),
-    (('spec', 'network', 'custom_imports'), {'imports': ['evilmodel']}), (('spec', 'network', '_delete_'), True),
-    (('spec', 'network'), OWNED),
-    (('spec', 'network'), {'type': 'RAMIQA', 'base': OWNED, 'region_encoder': {'type': 'PackagedRegionEncoder'}}),
-    (('spec', 'network'), 7), (('spec', 'network'), [VIT]), (('spec', 'network', 'model_name'), 'hf-hub:user/model'),
-    (('spec', 'network', 'model_name'), 'hf_hub:user/model'), (('spec', 'network', 'model_name'), 'HF-HUB:user/model'),
-    (('spec', 'network', 'model_name'), 'local-dir:/etc'), (('spec', 'network', 'model_name'), '/etc/passwd'),
-    (('spec', 'network', 'model_name'), '../../test_vit'), (('spec', 'network', 'model_name'), 'test_vit.no_such_tag'),
-    (('spec', 'network', 'model_name'), 'test_vit\n'), (('spec', 'network', 'model_name'), {'type': 'evilmodel.Thing'}),
-    ((*NESTED, 'checkpoint_path'), '/etc/passwd'), ((*NESTED, 'pretrained_cfg'), {'file': '/etc/passwd'}),
-    ((*NESTED, 'pretrained_cfg_overlay'), {'url': 'http://127.0.0.1/x'}), ((*NESTED, 'pretrained'), True),
-    ((*NESTED, 'cache_dir'), '/tmp'), ((*NESTED, 'act_layer'), 'torch.nn.GELU'),
-    ((*NESTED, 'norm_layer'), 'evilmodel.Norm'), ((*NESTED, 'embed_layer'), 'evilmodel.Norm'),
-    ((*NESTED, 'depth'), 10**9), ((*NESTED, 'depth'), -1), ((*NESTED, 'depth'), 12.5), ((*NESTED, 'depth'), True),
-    ((*NESTED, 'depth'), '12'), ((*NESTED, 'embed_dim'), 10**400), ((*NESTED, 'img_size'), float('nan')),
-    ((*NESTED, 'img_size'), 10**9), ((*NESTED, 'drop_rate'), float('inf')), ((*NESTED, 'num_classes'), 10**9),
-    (NESTED, 5), (NESTED, DEEP), (('spec', 'views'), 5), (('spec', 'views'), []), (('spec', 'views', 'image'), 224),
-    (('spec', 'views', 'image', 'size'), float('nan')), (('spec', 'views', 'image', 'size'), float('inf')),
-    (('spec', 'views', 'image', 'size'), 10**9), (('spec', 'views', 'image', 'size'), 0),
-    (('spec', 'views', 'image', 'size'), '64'), (('spec', 'views', 'image', 'mean'), 0.5),
-    (('spec', 'views', 'image', 'mean'), '0.5'), (('spec', 'views', 'image', 'mean'), [0.5, 0.5]),
-    (('spec', 'views', 'image', 'mean'), [float('nan')] * 3), (('spec', 'views', 'image', 'std'), [0, 0, 0]),
-    (('spec', 'views', 'image', 'std'), {'r': 1}), (('spec', 'views', 'image', 'type'), 'evilmodel.Thing'),
-    (('spec', 'short_side'), 10**12), (('spec', 'short_side'), float('nan')), (('spec', 'short_side'), None),
-    (('spec', 'task'), ['det']), (('spec', 'task'), 'everything'), (('spec', 'label'), {}), (('spec', 'method'), 7),
-    (('spec', 'method'), '<script>'), (('spec',), [1]), (('spec',), None), (('thresholds',), 3),
-    (('thresholds',), {'high': 'x'}), (('thresholds',), {'high': float('nan'), 'medium': 0}),
-    (('thresholds',), {'type': 'evilmodel'}),
-], ids=str)  # fmt: skip
+#: Where in a config -> values that are refused there.
+REFUSED = {
+    'spec': [[1], None],
+    'spec.network': [
+        OWNED, {'type': 'RAMIQA', 'base': OWNED, 'region_encoder': {'type': 'PackagedRegionEncoder'}}, 7, [VIT],
+    ],
+    'spec.network.type': [
+        'evilmodel.TimmRegressor', 'os.mkdir', ['TimmRegressor'], 'MSELoss', 'PlainTransformer', 'QualityAssessor',
+    ],
+    'spec.network._scope_': ['evilmodel'], 'spec.network._delete_': [True],
+    'spec.network.custom_imports': [{'imports': ['evilmodel']}],
+    'spec.network.model_name': [
+        'hf-hub:user/model', 'hf_hub:user/model', 'HF-HUB:user/model', 'local-dir:/etc', '/etc/passwd',
+        '../../test_vit', 'test_vit.no_such_tag', 'test_vit\n', {'type': 'evilmodel.Thing'},
+    ],
+    'spec.network.options': [5, DEEP], 'spec.network.options.checkpoint_path': ['/etc/passwd'],
+    'spec.network.options.pretrained_cfg': [{'file': '/etc/passwd'}], 'spec.network.options.pretrained': [True],
+    'spec.network.options.pretrained_cfg_overlay': [{'url': 'http://127.0.0.1/x'}],
+    'spec.network.options.cache_dir': ['/tmp'], 'spec.network.options.act_layer': ['torch.nn.GELU'],
+    'spec.network.options.norm_layer': ['evilmodel.Norm'], 'spec.network.options.embed_layer': ['evilmodel.Norm'],
+    'spec.network.options.depth': [10**9, -1, 12.5, True, '12'], 'spec.network.options.embed_dim': [10**400],
+    'spec.network.options.img_size': [float('nan'), 10**9], 'spec.network.options.drop_rate': [float('inf')],
+    'spec.network.options.num_classes': [10**9],
+    'spec.views': [5, []], 'spec.views.image': [224], 'spec.views.image.type': ['evilmodel.Thing'],
+    'spec.views.image.size': [float('nan'), float('inf'), 10**9, 0, '64'],
+    'spec.views.image.mean': [0.5, '0.5', [0.5, 0.5], [float('nan')] * 3],
+    'spec.views.image.std': [[0, 0, 0], {'r': 1}],
+    'spec.short_side': [10**12, float('nan'), None], 'spec.task': [['det'], 'everything'], 'spec.label': [{}],
+    'spec.method': [7, '<script>'],
+    'thresholds': [3, {'high': 'x'}, {'high': float('nan'), 'medium': 0}, {'type': 'evilmodel'}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(('path', 'value'), [(path, value) for path, row in REFUSED.items() for value in row], ids=str)
 def test_a_config_of_a_folder_that_is_not_plain_data_in_bounds_is_a_sentence(trap, saved, path, value):
-    folder = changed(saved, trap / 'model', path, value)
+    folder = changed(saved, trap / 'model', path.split('.'), value)
     started = time.process_time()
     caught = refused(ValueError, '', MIQAModel.from_pretrained, folder)
     assert time.process_time() - started < 20
