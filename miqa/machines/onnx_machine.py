@@ -19,7 +19,8 @@ from .base import ClassPrediction, DetectionPrediction, Machine, Prediction, Seg
 from .exported_networks import ImageInput
 from .network_files import open_network
 from .onnx_layouts import CORNERS, LAYOUTS, LayoutOptions
-from .onnx_preparation import BORDER, OnnxPreparation, Placement
+from .onnx_preparation import BORDER, OnnxPreparation, Placement, map_of_pixels
+from .value_checks import is_share, is_whole
 
 _USUAL_SIZE = (224, 224)  # Sides of pictures for a network that says none
 
@@ -32,8 +33,9 @@ class OnnxMachine(Machine):
 
     The input is float32, float16 or uint8 (pixels as they are), (B, 3, h, w) or (B, h, w, 3), RGB. Outputs by ``task``:
     cls: the first output, (B, K) ``logits`` or ``probabilities``; seg: the first output, (1, K, h, w) logits (or
-    (1, h, w, K) where the input has its channels last) or whole numbers (1, h, w), the class of each pixel; det and
-    ins: by ``layout``, one image at a time:
+    (1, h, w, K)), whole numbers (1, h, w), the class of each pixel, or one channel of the object's logits, or with
+    ``outputs='scores'`` of its probability: class 1 above 0 or 0.5, else 0; det and ins: by ``layout``,
+    one image at a time:
 
     - ``boxes_scores_labels``: finished detections, such as torchvision's exports (mean=(0, 0, 0), std=(1, 1, 1), and
       size=None if the export takes any size) or MMDeploy's (boxes_name='dets');
@@ -54,7 +56,8 @@ class OnnxMachine(Machine):
             allows it). Default: what the file says, else 224.
         mean: normalisation per channel, on values in [0, 1]. Default: ImageNet's; none for ``yolo``, nor for uint8.
         std: the same.
-        outputs: cls: ``logits``, ``probabilities``, or ``scores`` of a sigmoid, which are divided by their sum.
+        outputs: cls: ``logits``, ``probabilities``, or ``scores`` of a sigmoid, which are divided by their sum;
+            seg: see above.
         layout: det, ins: see above.
         resize: ``stretch``; ``letterbox`` or ``corner``, which keep proportions and fill up with grey, with the picture
             in the middle or at the top left; or ``crop``, the middle of the picture.
@@ -176,7 +179,8 @@ class OnnxMachine(Machine):
         shape = next(output.shape for output in self.network.outputs if output.name == self.output)
         if self.task == 'cls':
             return shape[1] if len(shape) == 2 or shape[2:] == (1, 1) else None
-        return shape[-1 if self.input.channels_last else 1] if len(shape) == 4 else None
+        count = shape[-1 if self.input.channels_last else 1] if len(shape) == 4 else None
+        return None if count == 1 else count
 
     @property
     def input(self) -> ImageInput:
@@ -251,19 +255,21 @@ class OnnxMachine(Machine):
 
     def _map(self, output: np.ndarray, place: Placement) -> np.ndarray:
         """Return the class of each pixel of the image, (H, W), from logits or from classes of pixels of the input."""
-        one = output.ndim == 3 or (output.ndim == 4 and output.shape[1] == 1)
-        if output.dtype.kind in 'iu' or (one and np.isfinite(output).all() and (np.rint(output) == output).all()):
-            labels = torch.from_numpy(output.reshape(-1, *output.shape[-2:]).astype(np.float32))
-            if len(labels) == 1:
-                return place.maps_to_image(labels, 'nearest-exact')[0].numpy().astype(np.int64)
-        elif output.ndim == 4 and len(output) == 1:
-            logits = output[0].transpose(2, 0, 1) if self.input.channels_last else output[0]
-            if len(logits) > 1:
-                return best_classes(place.maps_to_image(torch.from_numpy(logits.astype(np.float32)))).numpy()
+        values = map_of_pixels(output, place.canvas, self.input.channels_last)
+        if values is not None and not np.isfinite(values).all():
+            raise ValueError(f'Output {self.output} of {self.file} holds NaN or infinite numbers.')
+        if values is not None and len(values) > 1:
+            return best_classes(place.maps_to_image(torch.from_numpy(values.astype(np.float32)))).numpy()
+        if values is not None and is_whole(values):
+            labels = place.maps_to_image(torch.from_numpy(values.astype(np.float32)), 'nearest-exact')
+            return labels[0].numpy().astype(np.int64)
+        if values is not None and is_share(values) == (self.outputs != 'logits'):
+            scores = place.maps_to_image(torch.from_numpy(values.astype(np.float32)))[0]
+            return (scores > (0.0 if self.outputs == 'logits' else 0.5)).numpy().astype(np.int64)
         raise ValueError(
             f'Output {self.output} of {self.file} is {output.dtype} {output.shape}; a map of classes is read from '
-            'logits (1, K, h, w) of at least two classes, or from whole numbers (1, h, w). Another output? Say '
-            'logits_name=...'
+            'logits (1, K, h, w) of at least two classes, from whole numbers (1, h, w), or from one channel of logits, '
+            "or of values from 0 to 1 with outputs='scores'. Another output? Say logits_name=..."
         )
 
     @property

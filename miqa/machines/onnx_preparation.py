@@ -194,3 +194,23 @@ def crop(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Placemen
     cut = image[top : top + size[0], left : left + size[1]]
     scales = (resized[0] / height, resized[1] / width)
     return cut, Placement((height, width), (size[0], size[1]), (size[0], size[1]), (-top, -left), scales)
+
+
+def map_of_pixels(output: np.ndarray, canvas: tuple[int, int], channels_last: bool) -> np.ndarray | None:
+    """Return an output as (K, h, w), its channels first, or None if it has other axes.
+
+    Args:
+        output: (K, h, w), (h, w, K) or (h, w), with or without a batch axis of 1.
+        canvas: (height, width) of the input.
+        channels_last: which axis holds the channels where both can.
+    """
+    values = output[0] if output.ndim > 2 and len(output) == 1 else output
+    values = values[None] if values.ndim == 2 else values
+    if values.ndim != 3 or 0 in values.shape:
+        return None
+
+    def error(axis: int) -> float:
+        height, width = (side for number, side in enumerate(values.shape) if number != axis)
+        return abs(height * canvas[1] / (width * canvas[0]) - 1)
+
+    return np.moveaxis(values, min((2, 0) if channels_last else (0, 2), key=error), 0)

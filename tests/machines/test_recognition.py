@@ -1,5 +1,7 @@
 """A detector's file alone says how it is used: each family's layout gives its boxes in pixels of the picture."""
 
+import json
+
 import numpy as np
 import pytest
 from helpers_detector_files import (
@@ -19,6 +21,7 @@ from helpers_detector_files import (
 )  # fmt: skip
 
 from miqa.machines import TrialPicture, UnclearLayout, build_machine, machine_from_file
+from miqa.machines.recognition import FileMetadata, metadata_of
 
 pytest.importorskip('onnx', reason="onnx is missing: pip install -e '.[export]'")
 pytest.importorskip('onnxruntime', reason="onnxruntime is missing: pip install -e '.[export]'")
@@ -193,6 +196,14 @@ def test_the_metadata_of_ultralytics_says_names_and_preprocessing(tmp_path):
     path = write(tmp_path / 'net.onnx', FAMILIES['v8'], metadata=said)
     found = machine_from_file(path)
     assert found.certain and found.config['task'] == 'det' and found.config['classes'] == list(NAMES)
+    others = {
+        'character': '\n'.join(NAMES),
+        'classes': ', '.join(NAMES),
+        'id2label': json.dumps(dict(enumerate(NAMES))),
+    }
+    for key, text in others.items():
+        assert metadata_of({key: text}) == FileMetadata(NAMES)
+    assert metadata_of({'labels': 'one', 'classes': '80', 'class_names': '[1, 2]'}) == FileMetadata()
     assert (found.config['resize'], found.config['border'], found.config['std']) == ('letterbox', 114, (1, 1, 1))
     # A picture of other proportions: 192 x 192 lies in the middle of 96 x 128, at half its size.
     (answer,) = build_machine(found.config).predict([np.zeros((192, 192, 3), np.uint8)])
@@ -319,13 +330,25 @@ def test_of_a_segmenter_the_output_that_is_a_map_of_classes_is_read_or_it_is_ref
     coarse, best = scores[..., ::4, ::4], scores.argmax(1)
     image = np.zeros((*SIZE, 3), np.uint8)
     cases = ({'o': scores}, {'aux': -scores, 'o': scores}, {'a': -coarse, 'o': scores},
-             {'v': scores[:, :, 0, 0], 'o': scores}, {'o': best.astype(np.float32)}, {'o': best[:, None]})  # fmt: skip
-    for outputs in cases:
+             {'v': scores[:, :, 0, 0], 'o': scores}, {'o': best.astype(np.float32)}, {'o': best[:, None]},
+             {'o': scores.transpose(0, 2, 3, 1)}, {'o': best[0]},
+             {'o': best[..., None].astype(np.float32)})  # fmt: skip
+    one = scores[:, :1]
+    objects = ({'o': one}, {'o': 1 / (1 + np.exp(-one))}, {'o': one[0, 0]}, {'o': one.transpose(0, 2, 3, 1)})
+    for outputs, truth in [*((case, best[0]) for case in cases), *((case, one[0, 0] > 0) for case in objects)]:
         found = machine_from_file(write(tmp_path / 'net.onnx', outputs), 'seg')
         (answer,) = build_machine(found.config).predict([image])
-        np.testing.assert_array_equal(answer.labels, best[0])
+        np.testing.assert_array_equal(answer.labels, truth)
+    found = machine_from_file(write(tmp_path / 'net.onnx', objects[1], metadata={'names': '["crack"]'}), 'seg')
+    assert found.config['classes'] == ['background', 'crack']
+    with pytest.raises(UnclearLayout, match='--classes background crack'):
+        machine_from_file(tmp_path / 'net.onnx', 'seg', classes=['crack'])
+    sigmoid = write(tmp_path / 'net.onnx', objects[1])
+    with pytest.raises(ValueError, match="outputs='scores'"):
+        build_machine({'type': 'OnnxMachine', 'file': str(sigmoid), 'task': 'seg'}).predict([image])
     for outputs, message in (
-        ({'o': scores[:, :1]}, 'one channel'), ({'a': scores, 'b': -scores}, 'Which one'),
+        ({'o': 255 * (one > 0)}, '0 and 255 alone'), ({'o': abs(one) + 1}, 'one channel'),
+        ({'a': scores, 'b': -scores}, 'Which one'),
         (FAMILIES['v8'], '--task det'),
     ):  # fmt: skip
         with pytest.raises(UnclearLayout, match=message):

@@ -7,12 +7,13 @@ from collections import Counter
 import numpy as np
 
 from miqa.machines.onnx_places import grid_strides
+from miqa.machines.value_checks import is_share, is_whole
 
 from .finished import finished_rows, tensorflow_names, triples
 from .grids import stride_of
 from .joined_heads import single_heads
 from .part_heads import part_heads
-from .readings import Observed, Reading, UnclearLayout, has_word, is_share, is_whole
+from .readings import Observed, Reading, UnclearLayout, has_word
 
 #: What is said of rotated boxes.
 ROTATED = (

@@ -1,4 +1,4 @@
-"""Metadata in exported files: Ultralytics stores class names, input size and task."""
+"""Metadata in exported files: class names, and of Ultralytics input size and task."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any
 _MOST_CHARACTERS = 1 << 20  # Longer texts are not read: the names of 1,000 ImageNet classes take 30 kB
 _MOST_CLASSES = 65_536  # More classes no detector or classifier names (ImageNet-21k has 21,843)
 _MOST_PIXELS = 8192
+
+#: Keys under which exporters store names of classes, Ultralytics' first.
+_NAMES = ('names', 'id2label', 'class_names', 'classes', 'labels', 'character')
 
 #: Ultralytics' words for tasks -> ours; None for those that no machine does.
 _TASKS = {'detect': 'det', 'segment': 'ins', 'classify': 'cls', 'pose': 'det', 'obb': None, 'semantic': 'seg'}
@@ -31,7 +34,8 @@ class FileMetadata:
 def metadata_of(metadata: Mapping[str, str]) -> FileMetadata:
     """Read the metadata of a file; what is not as it must be counts as not said."""
     values = {key: _value(metadata[key]) for key in ('names', 'imgsz', 'stride', 'kpt_shape') if key in metadata}
-    names = _names(values.get('names'))
+    stored = (_names(_value(metadata.get(key)) or _lines(metadata.get(key))) for key in _NAMES)
+    names = next(filter(None, stored), None)
     kind = metadata.get('task') if metadata.get('task') in _TASKS else None
     shape = values.get('kpt_shape')
     is_size = (
@@ -44,7 +48,7 @@ def metadata_of(metadata: Mapping[str, str]) -> FileMetadata:
         task=_TASKS.get(kind) if kind else None,
         kind=kind,
         key_points=shape[0] * shape[1] if is_size and shape and kind == 'pose' else 0,
-        from_ultralytics=names is not None and 'stride' in metadata and author in ('', 'ultralytics'),
+        from_ultralytics=bool(_names(values.get('names'))) and 'stride' in metadata and author in ('', 'ultralytics'),
     )
 
 
@@ -58,6 +62,15 @@ def _value(text: Any) -> Any:
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             continue
     return None
+
+
+def _lines(text: Any) -> list[str] | None:
+    """Return the lines of a text, or what its commas separate; None for less than two."""
+    if not isinstance(text, str) or len(text) > _MOST_CHARACTERS or text[:1] in ('{', '['):
+        return None
+    lines = text.strip().splitlines()
+    entries = [entry.strip() for entry in (lines if len(lines) > 1 else text.split(','))]
+    return entries if len(entries) > 1 else None
 
 
 def _names(value: Any) -> tuple[str, ...] | None:

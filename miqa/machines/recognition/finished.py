@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from miqa.machines.value_checks import is_share, is_whole
+
 from .conventions import CONVENTIONS, Convention
 from .grids import is_prototype
-from .readings import Observed, Reading, box_unit, corner_share, has_word, is_share, is_whole
+from .readings import Observed, Reading, box_unit, corner_share, has_word
 
 #: Orders of columns of finished rows, and whose they are.
 _ROWS = (

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from miqa.machines.onnx_places import grid_strides, rows_of
+from miqa.machines.value_checks import is_share
 
 from .conventions import CONVENTIONS
 from .fits import COCO_CLASSES, PARTS, ranked_readings
 from .grids import BINS, MOST_QUERIES, box_formats, is_prototype, levels_of, stride_of, values_last
-from .readings import Observed, Reading, box_unit, is_share
+from .readings import Observed, Reading, box_unit
 
 _ALIKE = 0.8  # Columns of different anchors correlate at least so much
 

@@ -360,8 +360,7 @@ def _say(recognised, network, metadata, chosen, readings, size, known, trials: T
                 'its config.')  # fmt: skip
     if not known and chosen.convention.resize != 'kept':
         recognised.certain = False
-        say(f'The file takes pictures of any size; {size[1]}x{size[0]} is a guess: --machine-options '
-            'size=HEIGHTxWIDTH says another.')  # fmt: skip
+        say(_size_note(size))
     if alternatives and not trials.pictures:
         recognised.certain = False
         say(f'It could also be: {"; ".join(reading.words for reading in alternatives[:3])}.')
@@ -404,11 +403,30 @@ def _segmenter(network, metadata, task, pictures, classes, categories, settings,
     convention = replace(CONVENTIONS['detr'], **{key: settings[key] for key in ('values', 'channels', 'resize')
                                                  if key in settings})  # fmt: skip
     names = names_for(classes, metadata)
+    if classes is not None and len(classes) == 1:
+        raise UnclearLayout(
+            f'A map of classes tells at least two apart, the background too: --classes background {classes[0]}'
+        )
     observed = _observed_at(sizes, network, metadata, pictures, names)
-    output, words = map_of_classes(observed)
+    output = map_of_classes(observed)
+    if network.input.type is np.uint8:
+        convention = replace(convention, values='byte')
     config = convention.arguments(observed.size, network.input.type is np.uint8)
-    config |= {} if output == network.output_names[0] else {'logits_name': output}
-    config |= {} if names is None else {'classes': list(names)}
-    pictures_so = f'Pictures: {convention.words(observed.size)}. A guess, the usual way.'
-    note = f'{network.file.name}: output {output}, {words}. {pictures_so}'
-    return RecognisedMachine(config, [note], False)
+    config |= {} if output.name == network.output_names[0] else {'logits_name': output.name}
+    config |= {} if output.outputs == 'logits' else {'outputs': output.outputs}
+    if names is not None:
+        # Files of one channel name the object alone.
+        config['classes'] = list(names) if len(names) > 1 else ['background', *names]
+    notes = [
+        f'{network.file.name}: output {output.name}, {output.words}.',
+        f'Pictures: {convention.words(observed.size)}. A guess, the usual way.',
+    ]
+    notes += [] if known else [_size_note(observed.size)]
+    return RecognisedMachine(config, notes, False)
+
+
+def _size_note(size: tuple[int, int]) -> str:
+    return (
+        f'The file takes pictures of any size; {size[1]}x{size[0]} is a guess: --machine-options size=HEIGHTxWIDTH '
+        'says another.'
+    )

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from miqa.machines.onnx_places import grid_strides, rows_of
+from miqa.machines.value_checks import is_share
 
 from .conventions import CONVENTIONS
 from .fits import ranked_readings
 from .grids import BINS, MOST_QUERIES, box_formats, is_prototype, levels_of, values_last
-from .readings import Observed, Reading, box_unit, has_word, is_share
+from .readings import Observed, Reading, box_unit, has_word
 
 _UNREAD = ('landm', 'kps', 'keyp', 'hidden', 'embed', 'reference')  # What outputs are called that are no scores
 _SCORES = ('logit', 'score', 'prob', 'conf', 'cls', 'class')  # What outputs of scores are called

@@ -16,8 +16,6 @@ from miqa.machines.onnx_preparation import Placement
 from .conventions import Convention
 from .file_metadata import FileMetadata
 
-_SLACK = 1e-3  # Scores and shares may leave [0, 1] by rounding
-
 
 class UnclearLayout(ValueError):
     """The meaning of a file's outputs is ambiguous; the message asks one question."""
@@ -104,16 +102,6 @@ class Observed:
     def shapes(self) -> str:
         """List the outputs with their shapes, for messages."""
         return ', '.join(f'{name} {self.samples[0][name].shape}' for name in self.names)
-
-
-def is_share(values: np.ndarray) -> bool:
-    """Return True if all values lie in [0, 1] but for rounding."""
-    return not values.size or bool(values.min() >= -_SLACK and values.max() <= 1 + _SLACK)
-
-
-def is_whole(values: np.ndarray) -> bool:
-    """Return True if all values are whole numbers."""
-    return bool(np.issubdtype(values.dtype, np.integer) or (np.rint(values) == values).all())
 
 
 def box_unit(boxes: np.ndarray, observed: Observed) -> str:

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from .readings import Observed, UnclearLayout, has_word, is_whole
+from typing import NamedTuple
+
+import numpy as np
+
+from miqa.machines.onnx_preparation import map_of_pixels
+from miqa.machines.value_checks import is_share, is_whole
+
+from .readings import Observed, UnclearLayout, has_word
 
 _LEAST_SIDE = 32  # A map of classes has at least one place for so many pixels of the input
 
 
-def map_of_classes(observed: Observed) -> tuple[str, str]:
-    """Return the name of the output that is a map of classes, and what it is, in words.
+class MapOutput(NamedTuple):
+    """An output that is a map of classes: its name, what it is, in words, and ``outputs`` of the machine."""
+
+    name: str
+    words: str
+    outputs: str = 'logits'
+
+
+def map_of_classes(observed: Observed) -> MapOutput:
+    """Return the output that is a map of classes.
 
     Raises:
         UnclearLayout: none is, or several are; the message says what the outputs are and what to give.
     """
-    found = {name: words for name in observed.names if (words := _words(name, observed))}
-    main = {name: words for name, words in found.items() if not has_word(name, 'aux')} or found
-    largest = max((observed.samples[0][name].size for name in main), default=0)
+    maps = [output for name in observed.names if (output := _read(name, observed))]
+    main = [output for output in maps if not has_word(output.name, 'aux')] or maps
+    largest = max((observed.samples[0][output.name].size for output in main), default=0)
     # Auxiliary heads are coarser, where they have no such name.
-    finest = {name: words for name, words in main.items() if observed.samples[0][name].size == largest}
-    chosen = finest if len(set(main.values())) == 1 else main
+    finest = [output for output in main if observed.samples[0][output.name].size == largest]
+    chosen = finest if len({output.words for output in main}) == 1 else main
     if len(chosen) == 1:
-        return next(iter(chosen.items()))
+        return chosen[0]
     if chosen:
         raise UnclearLayout(
             f'{observed.network.file}: several outputs can be the map of classes: {observed.shapes()}. Which one? Say '
@@ -29,28 +44,43 @@ def map_of_classes(observed: Observed) -> tuple[str, str]:
     classes = 'two or more' if observed.classes is None else str(observed.classes)
     raise UnclearLayout(
         f'{observed.network.file}: none of its outputs is a map of classes: {observed.shapes()}. Expected are scores '
-        f'of {classes} classes for each pixel, (1, classes, h, w), or whole numbers (1, h, w), the class of each '
-        'pixel. Export a map of one channel (foreground alone) with its threshold inside, as whole numbers 0 and 1. Is '
-        'it a detector? --task det. Other classes? --classes FILE.'
+        f'of {classes} classes for each pixel, (1, classes, h, w), whole numbers (1, h, w), the class of each pixel, '
+        'or one channel, the logit or probability of the object. Is it a detector? --task det. Other classes? '
+        '--classes FILE.'
     )
 
 
-def _words(name: str, observed: Observed) -> str | None:
-    shape = observed.samples[0][name].shape
+def _read(name: str, observed: Observed) -> MapOutput | None:
     last = observed.network.input.channels_last
-    if len(shape) not in (3, 4) or shape[0] != 1:
+    maps = [map_of_pixels(values, observed.size, last) for values in observed.raw(name)]
+    if any(values is None for values in maps):
         return None
-    channels = 1 if len(shape) == 3 else shape[-1 if last else 1]
-    one = len(shape) == 3 or (shape[1] == 1)
-    grid = shape[1:3] if len(shape) == 4 and last and not one else shape[-2:]
-    if any(side * _LEAST_SIDE < whole for side, whole in zip(grid, observed.size, strict=True)):
+    values = np.concatenate([array.reshape(len(array), -1) for array in maps if array is not None], 1)
+    first = maps[0]
+    if first is None:
         return None
     # Places of detectors are one long axis: a map has the proportions of the picture.
-    if abs(grid[0] * observed.size[1] / (grid[1] * observed.size[0]) - 1) > 0.25:
+    if abs(first.shape[1] * observed.size[1] / (first.shape[2] * observed.size[0]) - 1) > 0.25 or any(
+        side * _LEAST_SIDE < whole for side, whole in zip(first.shape[1:], observed.size, strict=True)
+    ):
         return None
-    if one:
-        whole = all(is_whole(values) and values.min() >= 0 for values in observed.raw(name))
-        return 'the class of each pixel' if whole else None
-    if channels < 2 or (observed.classes is not None and channels != observed.classes):
+    if len(values) > 1:
+        known = observed.classes in (None, len(values))
+        return MapOutput(name, f'scores of {len(values)} classes') if known else None
+    if is_whole(values):
+        largest = values.max()
+        if largest == 255 and not ((values > 0) & (values < 255)).any() and observed.classes in (None, 1, 2):
+            raise UnclearLayout(
+                f'{observed.network.file}: output {name} gives 0 and 255 alone. A map of classes holds their numbers: '
+                'export it divided by 255, as 0 and 1.'
+            )
+        if values.min() < 0 or (observed.classes is not None and largest >= max(2, observed.classes)):
+            return None
+        return MapOutput(name, 'the class of each pixel')
+    if observed.classes not in (None, 1, 2):
         return None
-    return f'scores of {channels} classes'
+    if is_share(values):
+        return MapOutput(name, 'the probability of the object (1) before the background (0) in each pixel', 'scores')
+    if values.min() < 0:
+        return MapOutput(name, 'the logit of the object (1) before the background (0) in each pixel')
+    return None
