@@ -6,6 +6,8 @@ from pathlib import Path
 
 from miqa.taxonomy import did_you_mean
 
+from .regular_files import check_regular
+
 PREFIX = 'miqa::'  # What may stand before a config's name, as OpenMMLab's tools write it
 _PACKAGE = Path(__file__).parents[1]
 
@@ -49,6 +51,7 @@ def find_config(text: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: it is neither; the message names the nearest.
+        NotARegularFile: a folder, device or pipe has that name.
     """
     path = Path(text)
     if path.is_file():
@@ -56,6 +59,8 @@ def find_config(text: str | Path) -> Path:
     names = config_names()
     if (name := _plain(text)) in names:
         return names[name]
+    if path.exists():
+        check_regular(path, kind='config file')
     # Names alone are compared: a common folder and ending would make every config look alike.
     beside = {near.stem: str(near) for near in path.parent.glob('*.py')} if path.parent.is_dir() else {}
     hint = did_you_mean(path.stem, beside, beside.__getitem__) or did_you_mean(name, names)

@@ -170,6 +170,8 @@ def build_app(
         path = scope['path']
         if token is not None and path not in _OPEN_PATHS and not _carries(scope, token):
             return 401, 'This server needs a token: Authorization: Bearer TOKEN.'
+        if path not in PATHS and path.rstrip('/') not in PATHS:
+            return 404, f'There is no such path here. This server answers {", ".join(PATHS)}.'
         if metrics.now > limits.requests and path not in _OPEN_PATHS:
             return 503, 'The server is busy. Try again in a moment.'
         if length and path in FILE_PATHS and length <= limits.upload_bytes and not _has_room_for(length):

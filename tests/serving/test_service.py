@@ -128,6 +128,7 @@ def test_what_is_wrong_gets_its_status_and_a_sentence(url):
         assert ask(f'{url}/score', body, {'Content-Type': kind})[0] == expected
     assert ask(f'{url}/score')[0] == 405
     assert ask(f'{url}/nothing')[0] == 404
+    assert ask(f'{url}/nothing', bytes(1_000_000))[0] == 404
     assert ask(f'{url}/health', headers={'Host': 'evil.example'})[0] == 403
 
 

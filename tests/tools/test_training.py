@@ -209,6 +209,7 @@ def test_real_pictures_go_through_training_and_testing_of_the_published_network(
 
 
 @pytest.mark.parametrize(('tool', 'arguments', 'sentence'), [
+    ('train.py', ['/dev/null'], '/dev/null is a device, not a config file'),
     ('train.py', ['configs/ra_miqa_dett.py'], r"There is no config file .*Did you mean 'configs/ra_miqa_det.py'"),
     ('train.py', ['CONFIG', '--data-root', '/nowhere'], r'Error: .*/nowhere'),
     ('train.py', ['CONFIG', '--resume', '/nowhere/latest.pth'], r'There is no checkpoint file /nowhere/latest.pth'),
