@@ -100,9 +100,14 @@ def test_logits_with_channels_last_are_read_so(export):
     np.testing.assert_array_equal(answer.labels, np.where(image[..., 0] > 0, 0, 1))
 
 
-def test_a_map_of_one_channel_is_no_map_of_classes(export):
+def test_a_map_of_one_channel_is_read_only_as_what_its_values_can_be(export):
     path = export(lambda x: x[:, :1], torch.rand(1, 3, 8, 8))
-    refused(ValueError, 'at least two classes', OnnxMachine(path, 'seg').predict, pictures(1))
+    image = pictures(1)[0]
+    refused(ValueError, "outputs='scores'", OnnxMachine(path, 'seg', **PLAIN).predict, [image])
+    refused(ValueError, 'one channel of logits', OnnxMachine(path, 'seg', outputs='scores').predict, [image])
+    small = np.tile(np.repeat(np.array([[10], [240]], np.uint8), 4, 0)[..., None], (1, 8, 3))
+    for machine in (OnnxMachine(path, 'seg', **PLAIN, outputs='scores'), OnnxMachine(path, 'seg')):
+        np.testing.assert_array_equal(machine.predict([small])[0].labels, small[..., 0] > 127)
 
 
 def test_boxes_in_the_order_of_tensorflow(export):
