@@ -200,7 +200,7 @@ def describe_change(root: Path, record: dict, shard: Path) -> str | None:
         return f'{path} is gone' if record['problem'] is None else None
     if status.st_size != record['file_bytes']:
         return f'{path} has {status.st_size} bytes now and had {record["file_bytes"]}'
-    is_same = status.st_mtime_ns == record['file_mtime_ns'] and last_change(path) < shard.stat().st_mtime_ns
+    is_same = status.st_mtime_ns == record['file_mtime_ns'] and last_change(path) < last_change(shard)
     if not is_same and zlib.crc32(read_regular(path)) != record['file_crc32']:
         return f'the contents of {path} have changed'
     return None

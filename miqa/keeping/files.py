@@ -19,6 +19,7 @@ from miqa.outside.regular_files import check_regular, open_regular
 
 from .temporaries import make_temporary
 
+_CHEAP_BYTES = 64 * 1024**2  # Up to this size a file is read whole to tell it from another
 #: What the system says where a disk, a quota or a limit has no room left.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -183,10 +184,13 @@ def last_change(path: str | os.PathLike) -> int:
 
 
 def mark_of_file(path: str | os.PathLike) -> dict[str, int | None]:
-    """Return ``bytes``, ``modified_ns``, ``changed_ns``, ``file_crc32`` for :func:`has_mark`; None without one."""
+    """Return ``bytes``, ``modified_ns``, ``changed_ns``, ``file_crc32`` for :func:`has_mark`; None without one.
+
+    The checksum is that of files up to 64 MB; of larger ones, videos, it would cost more than what is asked of them.
+    """
     state = state_of_file(path)
     try:
-        crc = None if state is None else crc_of_file(path)
+        crc = crc_of_file(path) if state is not None and state[0] <= _CHEAP_BYTES else None
     except (OSError, ValueError):
         crc = None
     return {**dict(zip(('bytes', 'modified_ns', 'changed_ns'), state or [None] * 3, strict=True)), 'file_crc32': crc}
@@ -195,15 +199,17 @@ def mark_of_file(path: str | os.PathLike) -> dict[str, int | None]:
 def has_mark(path: str | os.PathLike, mark: dict[str, int | None]) -> bool:
     """Return True if a file is the one that had this mark; it is read if nothing but the time of change differs.
 
-    Version 0.2 marked files by size and time of writing alone.
+    Without a checksum in the mark the time of change decides; version 0.2 had size and time of writing alone.
     """
     state = state_of_file(path)
     if state is None or state[:2] != (mark.get('bytes'), mark.get('modified_ns')):
         return False
     if mark.get('changed_ns') in (None, state[2]):
         return True
+    if mark.get('file_crc32') is None:
+        return False
     try:
-        return crc_of_file(path) == mark.get('file_crc32')
+        return crc_of_file(path) == mark['file_crc32']
     except (OSError, ValueError):
         return False
 

@@ -20,12 +20,12 @@ from miqa.outside.addresses import redact_address
 from miqa.outside.checkpoint_files import CheckpointError, read_torch_file, state_dict_of
 
 
-def load_checkpoint(network: torch.nn.Module, place: str) -> dict:
+def load_checkpoint(network: torch.nn.Module, checkpoint: str) -> dict:
     """Load a checkpoint into a network.
 
     Args:
         network: as its config builds it.
-        place: path, or an address of the model zoo; what is fetched stays in PyTorch's hub folder.
+        checkpoint: path, or an address of the model zoo; what is fetched stays in PyTorch's hub folder.
 
     Returns:
         What the checkpoint says of the data that it was trained on: ``classes``, in lower-case keys; may be empty.
@@ -34,7 +34,7 @@ def load_checkpoint(network: torch.nn.Module, place: str) -> dict:
         CheckpointError: the file is damaged, unsafe to read, or of another network.
         ConnectionError: it cannot be fetched.
     """
-    path = fetched(place) if '://' in place else Path(place)
+    path = fetched(checkpoint) if '://' in checkpoint else Path(checkpoint)
     content = read_torch_file(path)
     state = state_dict_of(content, path)
     # Modules rename the tensors of their earlier versions by what is noted beside them.

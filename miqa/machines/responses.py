@@ -221,7 +221,7 @@ class ResponseFolder:
             ValueError: one is another picture now.
         """
         names: set[str] = set()
-        written = {part: part.stat().st_mtime_ns for part in self.parts()}
+        written = {part: last_change(part) for part in self.parts()}  # later in a copy, as that of its pictures
         first = min(written.values(), default=None)
         newer = {path.name: path for path in images if first is not None and last_change(path) >= first}
         for part in written:

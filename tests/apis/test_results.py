@@ -11,6 +11,7 @@ import pytest
 from helpers_refusals import refused
 
 from miqa.apis.results import COLUMNS, ResultFile, read_rows, try_out
+from miqa.keeping.files import has_mark, mark_of_file
 from miqa.reports.score_summary import Summary
 
 SUFFIXES = ['.csv', '.json', '.jsonl', '.parquet']
@@ -115,6 +116,14 @@ def test_a_picture_replaced_with_equal_size_and_time_is_done_again_and_a_linked_
     again = ResultFile(tmp_path / 'out.csv', 'm')
     assert again.has(images[0]) == (how == 'linked')
     again.close()
+
+
+def test_of_a_large_file_the_time_of_change_decides_and_it_is_not_read(tmp_path):
+    (tmp_path / 'drive.mp4').touch()
+    os.truncate(tmp_path / 'drive.mp4', 65 * 1024**2)
+    mark = mark_of_file(tmp_path / 'drive.mp4')
+    assert mark['file_crc32'] is None and has_mark(tmp_path / 'drive.mp4', mark)
+    assert not has_mark(tmp_path / 'drive.mp4', mark | {'changed_ns': mark['changed_ns'] - 1})
 
 
 def test_a_score_that_was_deleted_is_made_again(tmp_path, images):

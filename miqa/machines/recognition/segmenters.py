@@ -52,21 +52,20 @@ def map_of_classes(observed: Observed) -> MapOutput:
 
 def _read(name: str, observed: Observed) -> MapOutput | None:
     last = observed.network.input.channels_last
-    maps = [map_of_pixels(values, observed.size, last) for values in observed.raw(name)]
-    if any(values is None for values in maps):
+    outputs = observed.raw(name)
+    maps = [array for values in outputs if (array := map_of_pixels(values, observed.size, last)) is not None]
+    if len(maps) < len(outputs) or len({len(array) for array in maps}) > 1:
         return None
-    values = np.concatenate([array.reshape(len(array), -1) for array in maps if array is not None], 1)
-    first = maps[0]
-    if first is None:
-        return None
+    height, width = maps[0].shape[1:]
     # Places of detectors are one long axis: a map has the proportions of the picture.
-    if abs(first.shape[1] * observed.size[1] / (first.shape[2] * observed.size[0]) - 1) > 0.25 or any(
-        side * _LEAST_SIDE < whole for side, whole in zip(first.shape[1:], observed.size, strict=True)
+    if abs(height * observed.size[1] / (width * observed.size[0]) - 1) > 0.25 or any(
+        side * _LEAST_SIDE < whole for side, whole in zip((height, width), observed.size, strict=True)
     ):
         return None
-    if len(values) > 1:
-        known = observed.classes in (None, len(values))
-        return MapOutput(name, f'scores of {len(values)} classes') if known else None
+    channels = len(maps[0])
+    if channels > 1:
+        return MapOutput(name, f'scores of {channels} classes') if observed.classes in (None, channels) else None
+    values = np.concatenate([array.ravel() for array in maps])
     if is_whole(values):
         largest = values.max()
         if largest == 255 and not ((values > 0) & (values < 255)).any() and observed.classes in (None, 1, 2):
