@@ -32,8 +32,8 @@ class Diagnosis(NamedTuple):
             return NONE
         word = next(word for least, word in STRENGTH_WORDS if self.strength >= least)
         parts = {'whole': 'whole picture', UNKNOWN: ''}
-        location = parts.get(self.place, self.place)
-        return ', '.join(filter(None, (self.kind.replace('_', ' '), word, location.replace('_', ' '))))
+        suffering = parts.get(self.place, self.place)
+        return ', '.join(filter(None, (self.kind.replace('_', ' '), word, suffering.replace('_', ' '))))
 
 
 class _Name:
@@ -83,8 +83,8 @@ class DiagnosisWords(NamedTuple):
             strength: in levels.
             place: probabilities of the places, (P,).
         """
-        best, location = int(damage.argmax()), int(place.argmax())
+        best, index = int(damage.argmax()), int(place.argmax())
         sure = damage[best] >= self.least_kind
         kind = self.kinds[best] if sure else UNKNOWN
-        name = self.places[location] if place[location] >= self.least_place and kind != NONE else UNKNOWN
+        name = self.places[index] if place[index] >= self.least_place and kind != NONE else UNKNOWN
         return Diagnosis(kind, round(float(strength), 3), name, round(float(damage[best]), 4), self.kinds[best])

@@ -88,7 +88,7 @@ def open_state(
 
     from .runtimes.torch_runtime import TorchRuntime, faster_precisions, settings_of, usable_device
 
-    target = usable_device(None if device is None else str(device))
+    torch_device = usable_device(None if device is None else str(device))
     with default_settings():
         assessor = spec.build(state, source)
 
@@ -99,15 +99,15 @@ def open_state(
 
     @functools.cache
     def in_torch(number_format: str) -> Runtime:
-        return TorchRuntime(assessor, target, number_format, channels_last, compile)
+        return TorchRuntime(assessor, torch_device, number_format, channels_last, compile)
 
     requested = default_precision(precision)
     if requested != AUTO:
         return in_torch(requested)
-    candidates = faster_precisions(target)
-    about = (*settings_of(target), str(channels_last), str(compile))
+    candidates = faster_precisions(torch_device)
+    about = (*settings_of(torch_device), str(channels_last), str(compile))
     export = KeptExport(spec, lambda: in_torch('fp32'), digest)
-    exported = () if compile else export.candidates(candidates, target.type)
+    exported = () if compile else export.candidates(candidates, torch_device.type)
     return choose_runtime(
         lambda way: export.open(way) if way in exported else in_torch(way),
         (*candidates, *exported),

@@ -184,15 +184,15 @@ def checked_views(views: object, source: str) -> dict:
         raise ValueError(f'{source}: views must be a dict of image, region or both, not {shown(views)}.')
     checked = {}
     for name, view in views.items():
-        place = f'{source}: views.{name}'
-        checked[name] = checked_mapping(view, _VIEW, place)
+        location = f'{source}: views.{name}'
+        checked[name] = checked_mapping(view, _VIEW, location)
         if set(checked[name]) != set(_VIEW):
             raise ValueError(
-                f'{place} must have the keys size, mean and std, not {", ".join(checked[name]) or "none"}.'
+                f'{location} must have the keys size, mean and std, not {", ".join(checked[name]) or "none"}.'
             )
         for key in ('mean', 'std'):
             if len(checked[name][key]) != 3:
-                raise ValueError(f'{place}.{key} must be three numbers, for red, green and blue.')
+                raise ValueError(f'{location}.{key} must be three numbers, for red, green and blue.')
     return checked
 
 

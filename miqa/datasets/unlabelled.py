@@ -77,8 +77,8 @@ class UnlabelledPictures(QualityDataset):
             paths = [path for path in paths if _stem(path) in chosen]
         #: Paths below :attr:`root`, sorted.
         self.paths = paths
-        place = f' ({part})' if part else ''
-        log(f'{len(paths)} unlabelled pictures of {self.root}{place}, {versions} versions each.')
+        suffix = f' ({part})' if part else ''
+        log(f'{len(paths)} unlabelled pictures of {self.root}{suffix}, {versions} versions each.')
 
     @property
     def metainfo(self) -> dict:

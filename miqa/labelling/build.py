@@ -92,7 +92,7 @@ def label_database(
         )  # fmt: skip
 
 
-def _label(data_root, task, folder, ground_truth, weights, options, labels, place, overwrite, progress) -> dict:
+def _label(data_root, task, folder, ground_truth, weights, options, labels, pool, overwrite, progress) -> dict:
     machines = _machines(data_root, task, weights)
     sources = [source for source in list_sources(data_root, task) if source.versions]
     if not sources:
@@ -113,7 +113,7 @@ def _label(data_root, task, folder, ground_truth, weights, options, labels, plac
     }
     _claim(folder, manifest, overwrite)
     digest = manifest['ground_truth']['sha256'] if truth is not None else 'none'
-    _make_scores(data_root, task, machines, scorer_for, options, digest, place, progress)
+    _make_scores(data_root, task, machines, scorer_for, options, digest, pool, progress)
     summaries, notes = _aggregate(data_root, task, machines, sources)
     manifest.update(_write_labels(folder, task, labels, sources, summaries, notes, progress), complete=True)
     write_sealed_json(folder / MANIFEST, manifest)
@@ -176,7 +176,7 @@ def _claim(folder: Path, manifest: dict, overwrite: bool) -> None:
     write_sealed_json(path, {**manifest, 'complete': False})
 
 
-def _make_scores(data_root, task, machines, scorer_for, options, truth_sha256, place, progress) -> None:
+def _make_scores(data_root, task, machines, scorer_for, options, truth_sha256, pool, progress) -> None:
     todo = []
     for machine, _ in machines:
         manifest = machine.manifest
@@ -191,7 +191,7 @@ def _make_scores(data_root, task, machines, scorer_for, options, truth_sha256, p
             digest = listed[name]['sha256'] if name in listed else machine.checksum(name)
             if not scores.has(name, digest):
                 todo.append(delayed(score_part)(machine.folder, name, scores.folder, scorer))
-    for _ in bar_over(run_parallel(todo, *place), progress, total=len(todo), desc='scores', unit='part'):
+    for _ in bar_over(run_parallel(todo, *pool), progress, total=len(todo), desc='scores', unit='part'):
         pass
 
 

@@ -158,7 +158,7 @@ class OnnxSession:
         return _opened_again, (self._options, self._state)
 
 
-def _opened_again(options: tuple, state: tuple[int, int] | None) -> OnnxSession:
+def _opened_again(options: tuple, state: tuple[int, int, int] | None) -> OnnxSession:
     if state_of_file(options[0]) != state:
         raise CheckpointError(f'{options[0]} has changed since it was opened. Open the model in this process.')
     return open_onnx(*options)[0]

@@ -108,9 +108,9 @@ def interval_figures(cells: pd.DataFrame) -> dict[str, tuple[Figure, str]]:
         if part.SRCC.notna().any():
             apart = labels_from != ALL_MACHINES
             title = f'{task}, {label}' + (' (other machines)' if apart else '')
-            location = f' Labels from {labels_from}.' if apart else ''
+            note = f' Labels from {labels_from}.' if apart else ''
             name = f'intervals_{task}_{label}' + (f'_{len(figures)}' if apart else '')
-            caption = f'Grey: human vision; orange: confidence; blue: others.{location}'
+            caption = f'Grey: human vision; orange: confidence; blue: others.{note}'
             figures[name] = (interval_plot(part, title), caption)
     return figures
 

@@ -35,16 +35,16 @@ def score_tables(benchmark: Benchmark) -> list[ScoreTable]:
     for number, labels_from in enumerate(dict.fromkeys(benchmark.cells.labels_from)):
         part = benchmark.cells[benchmark.cells.labels_from == labels_from]
         letter = '' if labels_from == ALL_MACHINES else f' ({chr(96 + number)})'
-        place = '' if labels_from == ALL_MACHINES else f', labels from {labels_from}'
+        suffix = '' if labels_from == ALL_MACHINES else f', labels from {labels_from}'
         tasks = list(dict.fromkeys(part.task))
         if 'composite' in set(part.label):
             blocks = [(task, 'composite') for task in tasks]
-            title = f'Table 1{letter}. Composite labels{place}'
+            title = f'Table 1{letter}. Composite labels{suffix}'
             tables.append(_table(benchmark, title, labels_from, blocks, SCORES, [TASK_NAMES[task] for task in tasks]))
         for task in tasks:
             other_labels = [label for label in ('consistency', 'accuracy') if label in set(part.label)]
             if other_labels:
-                title = f'Table 2{letter}, {TASK_NAMES[task]}. Consistency and accuracy labels{place}'
+                title = f'Table 2{letter}, {TASK_NAMES[task]}. Consistency and accuracy labels{suffix}'
                 blocks = [(task, label) for label in other_labels]
                 tables.append(_table(benchmark, title, labels_from, blocks, TABLE_2_SCORES, other_labels))
     return tables

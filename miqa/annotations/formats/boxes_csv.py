@@ -54,18 +54,18 @@ def read_boxes_csv(request: Request) -> ReadObjects:
     read = ReadObjects({}, [])
     called_before: dict[str, str] = {}
     for line, row in zip(table.lines, table.rows, strict=True):
-        place = f'{path}, line {line}'
-        name = find(id_of(row['filename'], f'{place}: the file name'), place)
+        location = f'{path}, line {line}'
+        name = find(id_of(row['filename'], f'{location}: the file name'), location)
         if name is None:
-            raise ValueError(f'{place}: there is no picture {row["filename"]!r}.')
+            raise ValueError(f'{location}: there is no picture {row["filename"]!r}.')
         called = row['filename'].replace('\\', '/').removeprefix('./')
         if called_before.setdefault(name, called) != called:
             raise ValueError(
-                f'{place} calls the picture {name} {row["filename"]!r}, and an earlier line {called_before[name]!r}: '
-                'if both mean it, write it alike, else leave out the lines of the other.'
+                f'{location} calls the picture {name} {row["filename"]!r}, and an earlier line {called_before[name]!r}:'
+                ' if both mean it, write it alike, else leave out the lines of the other.'
             )
         things = read.objects.setdefault(name, [])
-        _check_optional(row, by_name[name], table.decimal_comma, place)
+        _check_optional(row, by_name[name], table.decimal_comma, location)
         corners = [row[side] for side in _SIDES]
         if not any(corners) and not row['class']:
             continue
@@ -74,18 +74,18 @@ def read_boxes_csv(request: Request) -> ReadObjects:
         except ValueError:
             values = [math.nan]
         if not all(map(math.isfinite, values)):
-            raise ValueError(f'{place}: the box {corners} is not made of numbers.')
+            raise ValueError(f'{location}: the box {corners} is not made of numbers.')
         if not row['class']:
-            raise ValueError(f'{place} names no class.')
-        box = inside(values, by_name[name].size, place)
-        crowd = flag(row.get('iscrowd'), 'iscrowd', place)
+            raise ValueError(f'{location} names no class.')
+        box = inside(values, by_name[name].size, location)
+        crowd = flag(row.get('iscrowd'), 'iscrowd', location)
         read.remarks.add(
-            '{} object{s} {are} marked as crowd: {they} {count} neither for nor against', place, int(crowd)
+            '{} object{s} {are} marked as crowd: {they} {count} neither for nor against', location, int(crowd)
         )
         if box:
             things.append(LabelledBox(row['class'], box, crowd=crowd))
         else:
-            read.remarks.add('{} object{s} {have} no area and {are} skipped', place)
+            read.remarks.add('{} object{s} {have} no area and {are} skipped', location)
     without = [picture.name for picture in pictures if picture.name not in read.objects]
     read.remarks.add('{} picture{s} {have} no line, and {count} as without objects',
                      without[0] if without else '', len(without))  # fmt: skip
@@ -93,7 +93,7 @@ def read_boxes_csv(request: Request) -> ReadObjects:
     return read
 
 
-def _check_optional(row: dict[str, str], picture: Picture, decimal_comma: bool, place: str) -> None:
+def _check_optional(row: dict[str, str], picture: Picture, decimal_comma: bool, location: str) -> None:
     """Raise a ValueError where a line gives another size of the picture, a turned box, or a prediction."""
     numbers = {}
     for column in ('width', 'height', 'rotation', 'score'):
@@ -101,21 +101,21 @@ def _check_optional(row: dict[str, str], picture: Picture, decimal_comma: bool, 
             try:
                 numbers[column] = number_of(row[column], decimal_comma)
             except ValueError:
-                raise ValueError(f'{place}: {column} is {row[column]!r}, not a number.') from None
+                raise ValueError(f'{location}: {column} is {row[column]!r}, not a number.') from None
     if numbers.get('rotation'):
         raise ValueError(
-            f'{place} is a box that is turned by {row["rotation"]}: give the axis-aligned box around the object, and '
-            'leave the column out.'
+            f'{location} is a box that is turned by {row["rotation"]}: give the axis-aligned box around the object, '
+            'and leave the column out.'
         )
     if numbers.get('score', 1) != 1:
         raise ValueError(
-            f'{place} has the score {row["score"]}: is it a prediction? Give annotations made by people, or leave the '
-            'column out.'
+            f'{location} has the score {row["score"]}: is it a prediction? Give annotations made by people, or leave '
+            'the column out.'
         )
     for column, side in zip(('width', 'height'), picture.size, strict=True):
         if column in numbers and numbers[column] != side:
             raise ValueError(
-                f'{place}: {column} is {row[column]}, but the picture is {picture.size[0]}x{picture.size[1]}: leave '
+                f'{location}: {column} is {row[column]}, but the picture is {picture.size[0]}x{picture.size[1]}: leave '
                 'the column out if it means the box.'
             )
 
@@ -134,7 +134,7 @@ def picture_finder(names: Sequence[str], folder: Path) -> Callable[[str, str], s
         for key in dict.fromkeys((path.name, path.stem, plain(path.name), plain(path.stem))):
             files.setdefault(key, []).append(name)
 
-    def find(called: str, place: str) -> str | None:
+    def find(called: str, location: str) -> str | None:
         called = called.replace('\\', '/').removeprefix('./')
         if called in whole:
             return called
@@ -143,7 +143,7 @@ def picture_finder(names: Sequence[str], folder: Path) -> Callable[[str, str], s
         matches = next((files[key] for key in keys if key in files), [])
         matches = [name for name in dict.fromkeys(matches) if may_be_called(folder / name, name, called)]
         if len(matches) > 1:
-            raise ValueError(f'{place}: {called!r} may be {matches[0]} or {matches[1]}; write it with its folders.')
+            raise ValueError(f'{location}: {called!r} may be {matches[0]} or {matches[1]}; write it with its folders.')
         return matches[0] if matches else None
 
     return find

@@ -129,12 +129,12 @@ def coco_content(
 
 
 def outlined(
-    category: str, polygons: list[list[float]], size: tuple[int, int], place: str, slack: float = 1.0
+    category: str, polygons: list[list[float]], size: tuple[int, int], location: str, slack: float = 1.0
 ) -> LabelledBox | None:
     """Return an object of its outlines, each x1, y1, x2, y2, ...; None where it has no area. See :func:`inside`."""
     xs = [value for polygon in polygons for value in polygon[::2]]
     ys = [value for polygon in polygons for value in polygon[1::2]]
-    box = inside((min(xs), min(ys), max(xs), max(ys)), size, place, slack)
+    box = inside((min(xs), min(ys), max(xs), max(ys)), size, location, slack)
     return LabelledBox(category, box, polygons) if box else None
 
 
@@ -164,7 +164,7 @@ def _turned(points: Sequence[tuple[float, float]], middle: tuple[float, float], 
 
 
 def masked(
-    category: str, mask: np.ndarray, corner: tuple[int, int], size: tuple[int, int], place: str
+    category: str, mask: np.ndarray, corner: tuple[int, int], size: tuple[int, int], location: str
 ) -> LabelledBox | None:
     """Return an object of its pixels; None where there are none.
 
@@ -173,7 +173,7 @@ def masked(
         mask: bool (H, W), a part of the picture.
         corner: column and row of the picture where the part begins.
         size: width and height of the picture.
-        place: the object, for an error.
+        location: the object, for an error.
 
     Raises:
         ValueError: the part is not inside the picture.
@@ -182,7 +182,7 @@ def masked(
     height, width = mask.shape
     if left < 0 or top < 0 or left + width > size[0] or top + height > size[1]:
         raise ValueError(
-            f'{place}: a mask of {width}x{height} pixels at {left}, {top} is not inside the picture of '
+            f'{location}: a mask of {width}x{height} pixels at {left}, {top} is not inside the picture of '
             f'{size[0]}x{size[1]} pixels.'
         )
     columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
@@ -201,7 +201,7 @@ def masked(
 
 
 def inside(
-    box: Sequence[float], size: tuple[int, int], place: str, slack: float = 1.0
+    box: Sequence[float], size: tuple[int, int], location: str, slack: float = 1.0
 ) -> tuple[float, float, float, float] | None:
     """Cut a box (left, top, right, bottom) at the picture's border; None where it has no area.
 
@@ -213,11 +213,11 @@ def inside(
     left, top, right, bottom = map(float, box)
     width, height = size
     if left > right or top > bottom:
-        raise ValueError(f'{place}: the box {list(box)} ends before it begins.')
+        raise ValueError(f'{location}: the box {list(box)} ends before it begins.')
     if min(left, top) < -slack or right > width + slack or bottom > height + slack:
         raise ValueError(
-            f'{place}: the box {[round(value, 2) for value in (left, top, right, bottom)]} is not inside the picture '
-            f'of {width}x{height} pixels. Are the annotations those of this picture, as it is shown?'
+            f'{location}: the box {[round(value, 2) for value in (left, top, right, bottom)]} is not inside the '
+            f'picture of {width}x{height} pixels. Are the annotations those of this picture, as it is shown?'
         )
     left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
     return (left, top, right, bottom) if right > left and bottom > top else None

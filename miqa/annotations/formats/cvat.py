@@ -84,26 +84,28 @@ def read_cvat(request: Request) -> ReadObjects:
 def _objects(entry: ElementTree.Element, picture: Picture, location: str, read: ReadObjects) -> list[LabelledBox]:
     things = []
     for number, shape in enumerate(entry, 1):
-        place = f'{location}, shape {number}'
+        entry_location = f'{location}, shape {number}'
         if shape.tag in _WITHOUT_AREA:
-            read.remarks.add(f'{{}} shape{{s}} of the kind {shape.tag} {{have}} no area and {{are}} skipped', place)
+            read.remarks.add(
+                f'{{}} shape{{s}} of the kind {shape.tag} {{have}} no area and {{are}} skipped', entry_location
+            )
             continue
         label = shape.get('label', '').strip()
         if not label:
-            raise ValueError(f'{place} has no label.')
+            raise ValueError(f'{entry_location} has no label.')
         if shape.get('group_id', '0') not in ('', '0'):
-            read.remarks.add('{} shape{s} {belong} to groups (group_id); each is an object of its own', place)
-        thing = _READERS[shape.tag](shape, label, picture, place)
+            read.remarks.add('{} shape{s} {belong} to groups (group_id); each is an object of its own', entry_location)
+        thing = _READERS[shape.tag](shape, label, picture, entry_location)
         crowd = any(
-            flag(attribute.text, attribute.get('name', ''), place)
+            flag(attribute.text, attribute.get('name', ''), entry_location)
             for attribute in shape.iterfind('attribute')
             if attribute.get('name', '').lower() in _CROWD
         )
         read.remarks.add(
-            '{} object{s} {are} marked as crowd: {they} {count} neither for nor against', place, int(crowd)
+            '{} object{s} {are} marked as crowd: {they} {count} neither for nor against', entry_location, int(crowd)
         )
         if thing is None:
-            read.remarks.add('{} object{s} {have} no area and {are} skipped', place)
+            read.remarks.add('{} object{s} {have} no area and {are} skipped', entry_location)
         else:
             things.append(replace(thing, crowd=crowd))
     return things

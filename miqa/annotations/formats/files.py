@@ -113,26 +113,28 @@ def _finder(pictures: Sequence[Picture]) -> Callable[[tuple[str, ...] | None, st
     return lambda folder, stem: exact.get((folder, stem)) or alike.get((folder, plain(stem)), [])
 
 
-def check_called(called: str, picture: Picture, pictures: Sequence[Picture], place: object) -> None:
+def check_called(called: str, picture: Picture, pictures: Sequence[Picture], location: object) -> None:
     """Check what an annotation calls its picture, where its file has another name: it may be an old name.
 
     Raises:
         ValueError: it is the name of another one of the pictures.
     """
     called = called.replace('\\', '/')
-    other_file = Path(str(place)).parent / called
+    other_file = Path(str(location)).parent / called
     if os.path.isfile(other_file) and not filecmp.cmp(other_file, picture.path, shallow=False):  # noqa: PTH113
-        raise ValueError(f'{place} is of {other_file}, which is not the picture {picture.name}: correct one of them.')
+        raise ValueError(
+            f'{location} is of {other_file}, which is not the picture {picture.name}: correct one of them.'
+        )
     stem = plain(PurePosixPath(called).stem)
     if stem and stem != plain(picture.stem) and (
         other := next((each.name for each in pictures if plain(each.stem) == stem), None)
     ):  # fmt: skip
         raise ValueError(
-            f'{place} is named after the picture {picture.name}, but names {other} inside: correct one of them.'
+            f'{location} is named after the picture {picture.name}, but names {other} inside: correct one of them.'
         )
 
 
-def flag(value: object, name: str, place: object) -> bool:
+def flag(value: object, name: str, location: object) -> bool:
     """Return what a field says that is 1 or 0, true or false, in any writing; False where it is missing.
 
     Raises:
@@ -143,7 +145,7 @@ def flag(value: object, name: str, place: object) -> bool:
         return False
     if text in ('1', '1.0', 'true', 'yes'):
         return True
-    raise ValueError(f'{place}: {name} is {text[:60]!r}; it must be 1 or 0.')
+    raise ValueError(f'{location}: {name} is {text[:60]!r}; it must be 1 or 0.')
 
 
 class _DeclaresEntities(Exception):

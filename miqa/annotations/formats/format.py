@@ -29,18 +29,18 @@ class Remarks:
         self._counts: dict[str, int] = {}
         self._first: dict[str, str] = {}
 
-    def add(self, sentence: str, place: str = '', count: int = 1) -> None:
+    def add(self, sentence: str, location: str = '', count: int = 1) -> None:
         """Count one entry.
 
         Args:
             sentence: what was done, with ``{}`` for the number of such entries, and in braces what depends on it, as
-                it is in the plural: ``{} object{s} {have} no area``. Names of the user's belong into ``place``.
-            place: the entry; the first one is named.
+                it is in the plural: ``{} object{s} {have} no area``. Names of the user's belong into ``location``.
+            location: the entry; the first one is named.
             count: of entries.
         """
         if count:
             self._counts[sentence] = self._counts.get(sentence, 0) + count
-            self._first.setdefault(sentence, place)
+            self._first.setdefault(sentence, location)
 
     def lines(self) -> list[str]:
         """Return a sentence for each kind of entry."""

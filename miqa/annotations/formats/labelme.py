@@ -80,26 +80,26 @@ def _read(
     wide: set[tuple] = set()
     things: list[LabelledBox | None] = []
     for number, shape in enumerate(content['shapes'], 1):
-        place = f'{path}, shape {number}'
+        location = f'{path}, shape {number}'
         if not isinstance(shape, dict) or not isinstance(shape.get('label'), str) or not shape['label'].strip():
-            raise ValueError(f'{place} has no label.')
+            raise ValueError(f'{location} has no label.')
         label, group, kind = shape['label'].strip(), shape.get('group_id'), shape.get('shape_type') or 'polygon'
-        points, difficult = _points(shape, place), _is_difficult(shape, place) or label == _IGNORED
+        points, difficult = _points(shape, location), _is_difficult(shape, location) or label == _IGNORED
         if kind in _WITHOUT_AREA:
-            remarks.add(f'{{}} shape{{s}} of the kind {kind} {{have}} no area and {{are}} skipped', place)
+            remarks.add(f'{{}} shape{{s}} of the kind {kind} {{have}} no area and {{are}} skipped', location)
             continue
         if kind == 'mask':
             if group is not None:
-                remarks.add('{} mask{s} {have} a group_id; each is an object of its own', place)
-            mask = _mask(shape, label, points, picture, place)
+                remarks.add('{} mask{s} {have} a group_id; each is an object of its own', location)
+            mask = _mask(shape, label, points, picture, location)
             things.append(replace(mask, crowd=difficult) if mask else None)
-            remarks.add(_DIFFICULT, place, int(difficult))
+            remarks.add(_DIFFICULT, location, int(difficult))
             continue
         key = (label, number if group is None else f'group {group}')
-        outlines.setdefault(key, []).append(_outline(kind, points, place))
+        outlines.setdefault(key, []).append(_outline(kind, points, location))
         if difficult:
             crowds.add(key)
-        remarks.add(_DIFFICULT, place, int(difficult))
+        remarks.add(_DIFFICULT, location, int(difficult))
         if kind == 'circle' or kind in _TURNED:
             wide.add(key)  # it may reach over the border of the picture
     for key, polygons in outlines.items():
@@ -110,22 +110,22 @@ def _read(
     return [thing for thing in things if thing is not None], picture.size if sized else None
 
 
-def _is_difficult(shape: dict, place: str) -> bool:
+def _is_difficult(shape: dict, location: str) -> bool:
     """Return True if a shape is marked as difficult, as a field (X-AnyLabeling) or among its flags."""
     flags = shape.get('flags')
     flags = flags if isinstance(flags, dict) else {}
-    return any(flag(each.get(name), name, place) for each in (shape, flags) for name in ('difficult', 'ignore'))
+    return any(flag(each.get(name), name, location) for each in (shape, flags) for name in ('difficult', 'ignore'))
 
 
-def _points(shape: dict, place: str) -> list[list[float]]:
+def _points(shape: dict, location: str) -> list[list[float]]:
     listed = shape.get('points')
     points: list = listed if isinstance(listed, list) else [None]
     if not all(isinstance(point, list) and len(point) == 2 and all(map(_is_coordinate, point)) for point in points):
-        raise ValueError(f'{place}: points must be a list of pairs of numbers.')
+        raise ValueError(f'{location}: points must be a list of pairs of numbers.')
     return points
 
 
-def _outline(kind: object, points: list[list[float]], place: str) -> list[float]:
+def _outline(kind: object, points: list[list[float]], location: str) -> list[float]:
     """Return the corners of a shape, x1, y1, x2, y2, ..."""
     if kind == 'rectangle' and len(points) in (2, 4):
         xs, ys = zip(*points, strict=True)
@@ -139,12 +139,12 @@ def _outline(kind: object, points: list[list[float]], place: str) -> list[float]
     if (kind == 'polygon' and len(points) >= 3) or (kind in _TURNED and len(points) == 4):
         return [float(value) for point in points for value in point]
     raise ValueError(
-        f'{place} is a {str(kind)[:60]} of {len(points)} points: save it as a polygon (3 points or more), rectangle, '
-        'circle or mask.'
+        f'{location} is a {str(kind)[:60]} of {len(points)} points: save it as a polygon (3 points or more), '
+        'rectangle, circle or mask.'
     )
 
 
-def _mask(shape: dict, label: str, points: list[list[float]], picture: Picture, place: str) -> LabelledBox | None:
+def _mask(shape: dict, label: str, points: list[list[float]], picture: Picture, location: str) -> LabelledBox | None:
     """Read a mask: a PNG file in base64, of the pixels from the first point to the second one."""
     try:
         data = base64.b64decode(shape.get('mask') or '', validate=True)
@@ -155,18 +155,18 @@ def _mask(shape: dict, label: str, points: list[list[float]], picture: Picture, 
             raise ValueError(f'it has {image.width}x{image.height} pixels, more than its picture')
         pixels = np.asarray(image.convert('L')) > 0
     except UnidentifiedImageError:
-        raise ValueError(f'{place}: the mask is not a PNG file in base64.') from None
+        raise ValueError(f'{location}: the mask is not a PNG file in base64.') from None
     except (binascii.Error, TypeError, ValueError, OSError, SyntaxError) as error:
-        raise ValueError(f'{place}: the mask is not a PNG file in base64: {str(error)[:200]}.') from None
+        raise ValueError(f'{location}: the mask is not a PNG file in base64: {str(error)[:200]}.') from None
     if len(points) != 2 or any(value != int(value) for point in points for value in point):
-        raise ValueError(f'{place}: a mask has two points of whole numbers, its first and its last pixel.')
+        raise ValueError(f'{location}: a mask has two points of whole numbers, its first and its last pixel.')
     (left, top), (right, bottom) = points
     if pixels.shape != (bottom - top + 1, right - left + 1):
         raise ValueError(
-            f'{place}: the mask has {pixels.shape[1]}x{pixels.shape[0]} pixels, its points say '
+            f'{location}: the mask has {pixels.shape[1]}x{pixels.shape[0]} pixels, its points say '
             f'{right - left + 1:g}x{bottom - top + 1:g}.'
         )
-    return masked(label, pixels, (int(left), int(top)), picture.size, place)
+    return masked(label, pixels, (int(left), int(top)), picture.size, location)
 
 
 def _is_coordinate(value: object) -> bool:

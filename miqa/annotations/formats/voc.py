@@ -41,7 +41,7 @@ def read_voc(request: Request) -> ReadObjects:
         check_called((root.findtext('filename') or '').strip(), picture, pictures, files[picture.name])
         entries[picture.name], read.sizes[picture.name] = _read(root, files[picture.name], picture, read.remarks)
     starts = [(min(entry[1][:2]), entry[3]) for listed in entries.values() for entry in listed]
-    from_zero = [place for start, place in starts if start < 0.5]
+    from_zero = [location for start, location in starts if start < 0.5]
     read.remarks.add(
         '{} box{es} {begin} at pixel 0, where VOC counts from 1: all corners are taken as counted from 0',
         from_zero[0] if from_zero else '', len(from_zero),
@@ -49,12 +49,12 @@ def read_voc(request: Request) -> ReadObjects:
     first = 0 if from_zero else 1
     for picture in pictures:
         read.objects[picture.name] = []
-        for name, (left, top, right, bottom), crowd, place in entries[picture.name]:
-            box = inside((left - first, top - first, right, bottom), picture.size, place)
+        for name, (left, top, right, bottom), crowd, location in entries[picture.name]:
+            box = inside((left - first, top - first, right, bottom), picture.size, location)
             if box:
                 read.objects[picture.name].append(LabelledBox(name, box, crowd=crowd))
             else:
-                read.remarks.add('{} object{s} {have} no area and {are} skipped', place)
+                read.remarks.add('{} object{s} {have} no area and {are} skipped', location)
     read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
     return read
 
@@ -62,31 +62,31 @@ def read_voc(request: Request) -> ReadObjects:
 def _read(
     root: ElementTree.Element, path: Path, picture: Picture, remarks: Remarks
 ) -> tuple[list[tuple], tuple[int, int] | None]:
-    """Return class, corners, difficulty and place of each object, and the picture's size if the file gives it."""
+    """Return class, corners, difficulty and location of each object, and the picture's size if the file gives it."""
     if root.tag != 'annotation':
         raise ValueError(f'{path} is not a file of Pascal VOC: it is a {root.tag!r}, not an annotation.')
     stated = tuple(_number(root, f'size/{side}', path, default=0) for side in ('width', 'height'))
     sized = check_size(stated, picture, path)
     things = []
     for number, entry in enumerate(root.iter('object'), 1):
-        place = f'{path}, object {number}'
+        location = f'{path}, object {number}'
         name = (entry.findtext('name') or '').strip()
         if not name:
-            raise ValueError(f'{place} has no name.')
-        if flag(entry.findtext('deleted'), 'deleted', place):
-            remarks.add('{} object{s} {are} marked as deleted and {are} skipped', place)
+            raise ValueError(f'{location} has no name.')
+        if flag(entry.findtext('deleted'), 'deleted', location):
+            remarks.add('{} object{s} {are} marked as deleted and {are} skipped', location)
             continue
         boxes = len(entry.findall('bndbox'))
         if boxes != 1:
-            raise ValueError(f'{place} has {boxes or "no"} bndbox, which is one box along the sides of the picture.')
+            raise ValueError(f'{location} has {boxes or "no"} bndbox, which is one box along the sides of the picture.')
         if _is_turned(entry):
             raise ValueError(
-                f'{place} is turned, and its bndbox is not: export COCO outlines, or boxes without rotation.'
+                f'{location} is turned, and its bndbox is not: export COCO outlines, or boxes without rotation.'
             )
-        corners = [_number(entry, f'bndbox/{side}', place) for side in ('xmin', 'ymin', 'xmax', 'ymax')]
-        crowd = any(flag(entry.findtext(name), name, place) for name in ('difficult', 'ignore', 'iscrowd'))
-        remarks.add('{} object{s} {are} marked difficult: {they} {count} neither for nor against', place, int(crowd))
-        things.append((name, corners, crowd, place))
+        corners = [_number(entry, f'bndbox/{side}', location) for side in ('xmin', 'ymin', 'xmax', 'ymax')]
+        crowd = any(flag(entry.findtext(name), name, location) for name in ('difficult', 'ignore', 'iscrowd'))
+        remarks.add('{} object{s} {are} marked difficult: {they} {count} neither for nor against', location, int(crowd))
+        things.append((name, corners, crowd, location))
     return things, picture.size if sized else None
 
 
@@ -107,7 +107,7 @@ def _number_or_zero(text: str) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def _number(element: ElementTree.Element, name: str, place, default: float | None = None) -> float:
+def _number(element: ElementTree.Element, name: str, location, default: float | None = None) -> float:
     text = (element.findtext(name) or '').strip()
     if not text and default is not None:
         return default
@@ -117,7 +117,7 @@ def _number(element: ElementTree.Element, name: str, place, default: float | Non
             raise ValueError
         return value
     except ValueError:
-        raise ValueError(f'{place}: {name} is {text!r}, not a number.') from None
+        raise ValueError(f'{location}: {name} is {text!r}, not a number.') from None
 
 
 FORMAT = AnnotationFormat(
