@@ -26,8 +26,9 @@ class Named(Protocol):
 
 
 def unknown_classes(
-    machines: Iterable[Named], data_root: str | os.PathLike, task: str, annotations: Annotations | None = None
-) -> list[str]:
+    machines: Iterable[Named], data_root: str | os.PathLike, task: str, annotations: Annotations | None = None,
+    numbered: bool = False,
+) -> list[str]:  # fmt: skip
     """Return a sentence for each machine that does not know all annotated classes.
 
     Args:
@@ -35,9 +36,11 @@ def unknown_classes(
         data_root: the database, with its ground truth.
         task: det, ins or seg; classes of ``cls`` are matched when their table is made.
         annotations: the ground truth of det and ins, where it was read already; it is remembered for the scores.
+        numbered: the categories have no ids but those that the database gave them.
 
     Raises:
-        ValueError: not one class of a machine is annotated, or an object lacks the shape that ins needs.
+        ValueError: not one class of a machine is annotated, an object lacks the shape that ins needs, or nothing tells
+            which category a label of a machine is.
     """
     truth = ground_truth_path(data_root, task)
     if task == 'cls':
@@ -57,6 +60,12 @@ def unknown_classes(
             map_classes(about, annotated or None, truth)
         elif machine.classes is not None and annotations is not None:
             match_categories(about, annotations.categories, truth)
+        elif numbered:
+            raise ValueError(
+                f'{machine.name} names no classes, and the annotations name theirs without ids: nothing tells which '
+                f'class its label 0 is. Write classes=[{", ".join(map(repr, annotated[:_NAMED]))}'
+                f'{", ..." * (len(annotated) > _NAMED)}] into its config, in the order in which its labels count.'
+            )
         missing = [name for name in annotated if machine.classes and name not in machine.classes]
         if missing:
             notes.append(_note(machine, missing, len(annotated)))

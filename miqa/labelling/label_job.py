@@ -134,7 +134,7 @@ def prepare(job: LabelJob, machines: Sequence[Machine], skipped: SkippedFiles) -
     check_enough(len(own.sources), _LEAST_OF_PAIRS if few else job.least_sources, job.images)
     if own.annotated:
         try:
-            own.notes += unknown_classes(machines, job.root, job.task, own.annotations)
+            own.notes += unknown_classes(machines, job.root, job.task, own.annotations, own.numbered)
         except ValueError:
             # Corrected annotations must not be other ones than those of a database.
             if not known_before and truth.is_dir():

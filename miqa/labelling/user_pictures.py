@@ -53,6 +53,7 @@ class PreparedPictures:
     annotated: bool  # there is ground truth
     notes: list[str] = field(default_factory=list)  # sentences about what was found
     annotations: Annotations | None = None  # what the ground truth of det and ins says, so that it is read only once
+    numbered: bool = False  # the annotations have classes without ids, so that the database counts them
 
 
 def pictures_below(folder: str | os.PathLike, skipped: SkippedFiles | None = None) -> list[str]:
@@ -191,7 +192,7 @@ def _store_objects(read: ReadObjects, request: Request, root, task: str) -> Prep
     for sentence, count in annotations.remarks.items():
         read.remarks.add(sentence, count=count)
     own.notes += read.remarks.lines()
-    own.annotations = annotations
+    own.annotations, own.numbered = annotations, True
     return own
 
 

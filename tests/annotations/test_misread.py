@@ -156,6 +156,7 @@ def test_folders_of_other_programs_are_no_classes(prepare):
     ('filename,class_index,class\na.png,0,cat\nb.png,1,cat\n', "'cat' has the class_index 0"),
     ('filename,class_index,class\na.png,0,cat\nb.png,0,dog\n', "the class_index 0 is 'cat'"),
     ('filename,class_index\na.png,99999999999999999999\nb.png,0\n', 'line 2: class_index is'),
+    ('index,filename\n0,a.png\n1,b.png\n', 'index counts the rows'),
     ('filename\tclass\na.png\tcat\nb.png\tdog\n', None),
 ])  # fmt: skip
 def test_tables_of_classes_that_contradict_themselves_are_refused(prepare, text, message):

@@ -316,15 +316,17 @@ def test_a_machine_that_knows_no_annotated_class_is_told_so(shots):
     assert set(manifest['excluded'].values()) == {'no machine knows a class that is annotated in the image'}
 
 
-@pytest.mark.parametrize(('task', 'known', 'message'), [
-    ('det', 'circle', 'No class of eyes .* written alike'), ('ins', 'square', 'no segmentation, which ins needs'),
+@pytest.mark.parametrize(('task', 'known', 'annotations', 'message'), [
+    ('det', 'circle', 'coco.json', 'No class of eyes .* written alike'),
+    ('det', '', 'boxes.csv', r"eyes names no classes, .* Write classes=\['square'\]"),
+    ('ins', 'square', 'coco.json', 'no segmentation, which ins needs'),
 ])  # fmt: skip
-def test_what_cannot_be_compared_is_said_before_any_machine_runs(shots, capsys, task, known, message):
-    write(shots / 'mine.py', machine_of(known, task=task))
-    assert re.search(message, refused(capsys, shots, task=task))
+def test_what_cannot_be_compared_is_said_before_any_machine_runs(shots, capsys, task, known, annotations, message):
+    write(shots / 'mine.py', machine_of(known, task=task).replace("['']", 'None'))
+    assert re.search(message, refused(capsys, shots, task=task, annotations=annotations))
     assert not (shots / 'out/miqa_det/images').exists() and not list((shots / 'out').rglob('*.parquet'))
     # The mistake is mended in the annotations, which are no other ground truth then.
-    if task == 'det':
+    if known == 'circle':
         with changed_annotations(shots) as content:
             content['categories'][0]['name'] = 'circle'
         assert labels_in(label(shots, 'out'))

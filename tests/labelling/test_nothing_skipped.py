@@ -211,6 +211,7 @@ def test_columns_of_boxes_beside_the_wanted_ones_are_not_passed_over(tmp_path, s
 @pytest.mark.parametrize(('folders', 'asks'), [
     ([str(i) for i in range(12)], 'by number.*0 1 2 3 .*by text .0 1 10 11 2'),
     ([f'class_{i}' for i in (1, 2, 10)], 'class_1 class_2 class_10'),
+    (list('٠١٢') + ['١٠'], 'by number.*٢ ١٠'),
     (['1', '2', '3'], 'indices of the machines or names'),
     ([str(i) for i in range(10)], None),
     ([f'{i:02d}' for i in range(12)], None),

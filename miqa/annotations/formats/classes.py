@@ -117,6 +117,8 @@ def read_class_table(
             f'{path} {problem} {" or ".join(map(repr, _ALSO))}; its columns are {", ".join(table.columns)}.'
         )
     indexed = column == 'class_index'
+    if indexed and column not in map(str.lower, table.columns):
+        _check_counted([row[column] for row in table.rows], path)
     find = picture_finder(names, folder)
     class_of: dict[str, str] = {}
     named: dict[int, str] = {}
@@ -145,7 +147,7 @@ def read_class_table(
                 'classes, from 0.'
             )
         return ReadClasses({name: int(text) for name, text in class_of.items()}, remarks)
-    if class_names is None and all(text.isascii() and text.isdigit() for text in class_of.values()):
+    if class_names is None and all(map(_is_number, class_of.values())):
         raise ValueError(
             f'{path}: the classes are whole numbers. If they say what the machines count, from 0, call the column '
             f'class_index; if they are names, say in which order the machines count them: --classes '
@@ -155,6 +157,15 @@ def read_class_table(
     read = ReadClasses(indices, remarks)
     _say_order(read, class_of, class_names)
     return read
+
+
+def _check_counted(values: Sequence[str], path: Path) -> None:
+    """Raise a ValueError if a column ``index`` counts the rows, as that of a saved data frame does."""
+    if len(values) > 1 and any(values == [str(row + first) for row in range(len(values))] for first in (0, 1)):
+        raise ValueError(
+            f'{path}: the column index counts the rows. If it is the class of each picture, call it class_index, else '
+            'leave it out.'
+        )
 
 
 def _check_named(
@@ -238,12 +249,12 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdigit()
+    return name.isdecimal()  # in the digits of any script
 
 
 def _natural(name: str) -> list[tuple]:
     """Return by what names are sorted as people do: numbers in them by their value."""
-    parts = re.split(r'([0-9]+)', name)
+    parts = re.split(r'(\d+)', name)
     return [(int(part), part) if place % 2 else (part,) for place, part in enumerate(parts)]
 
 
