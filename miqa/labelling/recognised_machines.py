@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 from miqa.annotations.class_names import read_class_names
 from miqa.annotations.coco import read_coco
+from miqa.annotations.formats.coco_writing import Picture
+from miqa.annotations.formats.detect import format_of
+from miqa.annotations.formats.format import Request
 from miqa.keeping import atomic_write, sha256_of_file
 from miqa.layout import ground_truth_path, task_folder
 from miqa.machines.configs import RECOGNISED, recognised_configs
@@ -53,11 +56,29 @@ def trial_of_folder(
     """Return pictures of a folder, evenly spread, with what their annotations say; see :func:`prepare_pictures`."""
     names = list(read_pairs(pairs, folder)) if pairs else pictures_below(folder)
     chosen = _spread(names, _LOOKED_THROUGH)
+    if annotations is not None and task == 'cls':
+        return _with_classes(Path(folder), annotations, classes, chosen)
     if annotations is None or task not in ('det', 'ins'):
         return Trial([TrialPicture(path) for path in _readable(Path(folder) / name for name in chosen)], None)
     with temporary_root() as root:
         own = prepare_pictures(folder, root, task, annotations, classes, only=chosen)
         return _annotated({source.image_id: Path(source.path) for source in own.sources}, root, task)
+
+
+def _with_classes(
+    folder: Path, annotations: str | os.PathLike, classes: Sequence[str] | None, names: Sequence[str]
+) -> Trial:
+    """Return pictures with their classes, where the annotations count them as networks do and not by their names."""
+    pictures = [Picture(folder / name, name, (1, 1)) for name in names]
+    try:
+        request = Request(Path(annotations), pictures, folder, classes)
+        read = format_of(annotations, folder, 'cls').read(request)
+        indices = {} if read.by_order else read.indices
+    except ValueError:  # is raised again where all pictures are read
+        indices = {}
+    readable = {str(path) for path in _readable(folder / name for name in names)}
+    paths = {name: folder / name for name in names if str(folder / name) in readable}
+    return Trial([TrialPicture(path, class_index=indices.get(name)) for name, path in paths.items()], None)
 
 
 def trial_of_database(data_root: str | os.PathLike, task: str, sources: Sequence[SourceImages]) -> Trial:

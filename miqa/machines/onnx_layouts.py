@@ -53,7 +53,7 @@ class LayoutOptions:
         strides: ``places``: pixels of the input for a cell of each grid, for the box formats of cells.
         point: ``places``: where a cell's point lies, see :data:`miqa.machines.onnx_places.CELL_POINTS`.
         background: ``places``: ``first`` or ``last`` where a class of that place means no object; ``detr`` with
-            ``sigmoid``: the same, left out.
+            ``sigmoid``: the same, left out; cls: ``first`` leaves out class 0 (TensorFlow's 1,001 classes).
         powers: ``places``: exponents of objectness and class in the score.
         parts: ``places`` with all values of a place in one output: their order, such as ``('boxes', 'objectness',
             'scores')``.

@@ -32,10 +32,10 @@ class OnnxMachine(Machine):
     """A classifier, detector or segmenter in an ONNX file, run by onnxruntime.
 
     The input is float32, float16 or uint8 (pixels as they are), (B, 3, h, w) or (B, h, w, 3), RGB. Outputs by ``task``:
-    cls: the first output, (B, K) ``logits`` or ``probabilities``; seg: the first output, (1, K, h, w) logits (or
-    (1, h, w, K)), whole numbers (1, h, w), the class of each pixel, or one channel of the object's logits, or with
-    ``outputs='scores'`` of its probability: class 1 above 0 or 0.5, else 0; det and ins: by ``layout``,
-    one image at a time:
+    cls: the first output, (B, K) ``logits`` or ``probabilities``, with any axes of length 1, or one number for two
+    classes; seg: the first output, (1, K, h, w) logits (or (1, h, w, K)), whole numbers (1, h, w), the class of each
+    pixel, or one channel of the object's logits, or with ``outputs='scores'`` of its probability: class 1 above 0 or
+    0.5, else 0; det and ins: by ``layout``, one image at a time:
 
     - ``boxes_scores_labels``: finished detections, such as torchvision's exports (mean=(0, 0, 0), std=(1, 1, 1), and
       size=None if the export takes any size) or MMDeploy's (boxes_name='dets');
@@ -178,7 +178,10 @@ class OnnxMachine(Machine):
             return self.options.classes
         shape = next(output.shape for output in self.network.outputs if output.name == self.output)
         if self.task == 'cls':
-            return shape[1] if len(shape) == 2 or shape[2:] == (1, 1) else None
+            sides = [side for side in (shape[1:] if len(shape) > 1 else shape) if side != 1]
+            if len(sides) > 1 or None in sides:
+                return None
+            return (sides[0] or 0) - self._without_first if sides else 2
         count = shape[-1 if self.input.channels_last else 1] if len(shape) == 4 else None
         return None if count == 1 else count
 
@@ -220,16 +223,34 @@ class OnnxMachine(Machine):
         """Return predictions for prepared images."""
         if self.task == 'cls':
             images = [image for image, _ in batch]
-            groups = [[image] for image in images] if self.input.one else [images]
+            one = self.input.one or self._squeezed
+            groups = [[image] for image in images] if one else [images]
             return [self._classes(row) for group in groups for row in self._first(np.stack(group))]
         return [self._finish(image, place) for image, place in batch]
 
     def _first(self, images: np.ndarray) -> np.ndarray:
         output = self.network.run(images, names=[self.output])[self.output].astype(np.float64)
-        # Networks that end with a convolution give (B, K, 1, 1).
-        return output.reshape(output.shape[:2]) if output.shape[2:] == (1, 1) else output
+        # Networks that end with a convolution give (B, K, 1, 1) or (B, 1, 1, K), some no batch axis.
+        values = output if output.shape[:1] == (len(images),) and output.ndim > 1 else output[None]
+        classes = [side for side in values.shape[1:] if side != 1]
+        return values.reshape(len(values), -1) if len(classes) < 2 else values
+
+    @property
+    def _squeezed(self) -> bool:
+        """The output has no batch axis."""
+        return any(output.name == self.output and len(output.shape) == 1 for output in self.network.outputs)
+
+    @property
+    def _without_first(self) -> bool:
+        return self.options.background == 'first'
 
     def _classes(self, row: np.ndarray) -> ClassPrediction:
+        row = row[1:] if self._without_first else row
+        if len(row) == 1 and self.outputs != 'probabilities':
+            # One number is of two classes: the probability of the second, or its logit before the first.
+            row = np.concatenate([1 - row if self.outputs == 'scores' else 0 * row, row])
+        elif self._without_first and self.outputs == 'probabilities':
+            row = row / max(1e-12, float(row.sum()))
         if self.outputs == 'probabilities':
             return ClassPrediction(row.astype(np.float32))
         if self.outputs == 'scores':

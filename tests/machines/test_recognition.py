@@ -255,11 +255,49 @@ def test_a_classifier_is_told_from_a_detector_and_its_outputs_from_logits(tmp_pa
         found = machine_from_file(path)
         assert found.config['task'] == 'cls' and found.config['outputs'] == kind
         assert build_machine(found.config).predict([image])[0].probabilities.argmax() == 1
-    embedding = np.ones((1, 8), np.float32)
-    path = write(tmp_path / 'net.onnx', {'embedding': embedding, 'logits': embedding[:, :3]})
-    assert machine_from_file(path, 'cls').config['logits_name'] == 'logits'
-    with pytest.raises(UnclearLayout, match='called an embedding'):
-        machine_from_file(write(tmp_path / 'net.onnx', {'embedding': embedding}), 'cls')
+
+
+ROW = np.array([[-3.0, 4.0, 0.5]], np.float32)
+SOFTMAX = np.exp(ROW) / np.exp(ROW).sum()
+
+
+@pytest.mark.parametrize(('outputs', 'expected'), [
+    ({'a': ROW[0]}, SOFTMAX), ({'a': ROW[:, None, None]}, SOFTMAX), ({'a': ROW[..., None, None]}, SOFTMAX),
+    ({'p': SOFTMAX, 'a': ROW}, SOFTMAX), ({'aux': -ROW, 'a': ROW}, SOFTMAX), ({'a': ROW, 'b': 2 * ROW - 1}, SOFTMAX),
+    ({'embedding': np.ones((1, 8), np.float32), 'logits': ROW}, SOFTMAX), ({'pooler': 9 * ROW, 'a': ROW}, SOFTMAX),
+    ({'label': np.array([1]), 'p': SOFTMAX}, SOFTMAX), ({'a': 0 * ROW[:, :1] + 0.8}, [[0.2, 0.8]]),
+    ({'a': ROW[:, :1]}, 1 / (1 + np.exp([[-3.0, 3.0]]))), ({'a': np.pad(SOFTMAX, ((0, 0), (1, 997)))}, SOFTMAX),
+    ({'a': ROW, 'b': -ROW}, 'several outputs .* output=a or output=b'), ({'embedding': ROW}, 'called an embedding'),
+    ({'a': ROW, 'b': ROW[:, :2]}, 'output=a or output=b'), ({'a': np.ones((1, 3, 5))}, 'a vector of classes'),
+])  # fmt: skip
+def test_of_the_outputs_of_a_classifier_its_classes_are_read_or_a_question_lists_them(tmp_path, outputs, expected):
+    path = write(tmp_path / 'net.onnx', outputs)
+    if isinstance(expected, str):
+        with pytest.raises(UnclearLayout, match=expected):
+            machine_from_file(path, 'cls')
+        return
+    machine = build_machine(machine_from_file(path, 'cls').config)
+    answers = machine.predict([np.zeros((*SIZE, 3), np.uint8)] * 2)
+    for answer in answers:
+        probabilities = answer.probabilities[: len(expected[0])]
+        np.testing.assert_allclose(probabilities, expected[0], atol=1e-5)
+        assert machine.class_count == len(answer.probabilities)
+    stated = list(outputs)[-1]
+    assert machine_from_file(path, 'cls', options={'output': stated}).config.get('logits_name', stated) == stated
+
+
+def test_where_classes_of_pictures_are_counted_from_another_number_it_is_found_out_or_asked(tmp_path):
+    def used(width, index, count=4):
+        path = write(tmp_path / 'net.onnx', {'a': np.eye(width, dtype=np.float32)[None, 7]})
+        pictures = [TrialPicture(np.zeros((*SIZE, 3), np.uint8), class_index=index)] * count
+        return machine_from_file(path, 'cls', pictures).config.get('layout_options')
+
+    # TensorFlow's networks have a background before the 1,000 classes; truth may count it, too.
+    assert used(1001, 6) == {'background': 'first'} and used(1001, 7) is None and used(10, 7) is None
+    for index, message in ((8, 'subtract 1'), (6, 'add 1')):
+        with pytest.raises(UnclearLayout, match=message):
+            used(10, index)
+        assert used(10, index, count=2) is None
 
 
 def test_a_missing_file_is_said_before_anything_is_asked(tmp_path):

@@ -99,10 +99,17 @@ class ReadObjects:
 
 @dataclass
 class ReadClasses:
-    """What a reader of classes returns: name of a picture -> index of its class; and remarks."""
+    """What a reader of classes returns.
+
+    Attributes:
+        indices: name of a picture -> index of its class.
+        remarks: what was skipped, or read in a way that the user should know.
+        by_order: the order of the names alone says how the classes are counted.
+    """
 
     indices: dict[str, int]
     remarks: Remarks = field(default_factory=Remarks)
+    by_order: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,20 @@ from .conventions import CONVENTIONS, Convention
 from .file_metadata import FileMetadata
 from .readings import UnclearLayout, has_word
 from .trials import ROUNDS, Evidence, TrialPicture
+
+_IMAGENET = 1000  # TensorFlow's classifiers of these classes have one more, the background, before them
+_NO_CLASSES = ('embed', 'feature', 'pool', 'hidden')  # What vectors are called that are no classes
+_CLASSES = ('logit', 'prob', 'score', 'class', 'cls', 'pred', 'softmax')  # What vectors of classes are called
+_ALIKE = 0.5  # Heads of the same classes correlate at least so much over the classes
+_LEAST_PICTURES = 4  # From so many pictures a shift of their classes is concluded
+
+
+class _Output(NamedTuple):
+    """The output of classes: its name, its values for some pictures (N, K), and what is to be said of the others."""
+
+    name: str
+    rows: np.ndarray
+    note: str = ''
 
 
 def classifier_arguments(
@@ -27,12 +42,12 @@ def classifier_arguments(
     """Return the arguments of the machine, what is to be said, and whether nothing was guessed.
 
     Raises:
-        UnclearLayout: no output, or several, are a vector of classes.
+        UnclearLayout: no output, or several, are a vector of classes; or the pictures' classes are counted otherwise.
     """
-    output = _vector(network, names)
     labelled = [picture for picture in pictures if picture.class_index is not None] or list(pictures)
     has_classes = bool(labelled) and labelled[0].class_index is not None
     images = [picture.pixels() for picture in labelled[: ROUNDS[1][0]]]
+    truth = [int(picture.class_index or 0) for picture in labelled[: len(images)]] if has_classes else None
     fixed = {key: settings[key] for key in ('values', 'channels', 'resize') if key in settings}
     usual = replace(CONVENTIONS['classifier'], **fixed)
     if metadata.from_ultralytics:
@@ -43,86 +58,217 @@ def classifier_arguments(
         conventions += [one for one in usual.other_values() if all(getattr(one, k) == v for k, v in fixed.items())]
     if whole:
         conventions = [replace(one, values='byte') for one in conventions]
-    kind = _kind(network, output, usual, size, images)
-    evidence = {
-        one: _evidence(network, output, one, size, images, labelled if has_classes else None, kind)
-        for one in dict.fromkeys(conventions)
-    }
-    first = conventions[0]
-    best = max(evidence, key=lambda one: evidence[one].value()) if images else first
+    samples = images or [np.full((64, 64, 3), 127, np.uint8)]
+    output = _class_output(network, names, settings.get('output'), _outputs_of(network, usual, size, samples))
+    kind, count = _kind(output.rows), output.rows.shape[1]
+    with_background = count == _IMAGENET + 1 and (names is None or len(names) == _IMAGENET)
+    evidence: dict[tuple[Convention, int], Evidence] = {}
+    for one in dict.fromkeys(conventions):
+        answers = _answers(network, output.name, one, size, images, kind, mirrored=truth is None)
+        shifts = (1, 0) if names is None else (1,)
+        for shift in shifts if with_background and truth else (0,):
+            evidence[one, shift] = _evidence(answers, truth, shift)
+    first = next(iter(evidence))
+    best = max(evidence, key=lambda each: evidence[each].value()) if images else first
     if best != first and not evidence[best].better_than(evidence[first]):
         best = first
+    convention, shift = best
+    with_background &= truth is None or shift == 1
+    if truth is not None:
+        _check_counting(network, output.name, convention, size, images, kind, truth, int(with_background))
     config: dict[str, Any] = {'outputs': kind}
-    config |= {} if output == network.output_names[0] else {'logits_name': output}
-    config |= best.arguments(size, whole)
-    config |= {} if names is None else {'classes': list(names)}
+    config |= {} if output.name == network.output_names[0] else {'logits_name': output.name}
+    config |= {'layout_options': {'background': 'first'}} if with_background else {}
+    config |= convention.arguments(size, whole)
+    config |= {} if names is None else {'classes': _two_names(names) if count == 1 else list(names)}
     how = 'the file says so' if metadata.from_ultralytics else 'a guess, the usual way'
     if images and not metadata.from_ultralytics:
         how = f'of the usual ways it fits {"the classes" if has_classes else "itself"} best in {len(images)} pictures'
         how += '' if has_classes else ', which is a guess'
-    notes = [f'{network.file.name}: a classifier, {config["outputs"]}. Pictures: {best.words(size)}; {how}.']
+    told = kind
+    if count == 1:
+        told = f'one {"probability" if kind == "scores" else "logit"}, that of class 1 of two'
+    told += f', output {output.name}' if len(network.outputs) > 1 else ''
+    notes = [f'{network.file.name}: a classifier, {told}. Pictures: {convention.words(size)}; {how}.']
+    notes += [output.note] if output.note else []
+    if with_background:
+        agree = 'the classes of the pictures agree' if has_classes else 'a guess, as there are 1,001'
+        notes += [
+            f"Its class 0 is TensorFlow's background and left out: ImageNet's 1,000 are counted from 0 ({agree}).",
+        ]
     return config, notes, has_classes or metadata.from_ultralytics
 
 
-def _vector(network: ExportedNetwork, names: Sequence[str] | None) -> str:
-    """Return the output (B, K) of classes."""
-    vectors = [
-        output for output in network.outputs
-        if len([side for side in output.shape[1:] if side != 1]) == 1 or len(output.shape) == 2
-    ]  # fmt: skip
-    fitting = [output for output in vectors if names is None or output.shape[1] in (None, len(names))]
-    fitting = [output for output in fitting if (output.shape[1] or 2) > 1]
-    if len(fitting) > 1:  # an embedding beside the classes
-        fitting = [output for output in fitting if has_word(output.name, 'logit', 'prob', 'score')] or fitting
-    if len(fitting) == 1 and has_word(fitting[0].name, 'embed', 'feature'):
-        raise UnclearLayout(
-            f'{network.file}: its output {fitting[0].name} {fitting[0].shape} is called an embedding, and no other is '
-            'a vector of classes. Expected is one number for each class; export the network with its classifier.'
+def _two_names(names: Sequence[str]) -> list[str]:
+    return list(names) if len(names) > 1 else [f'not {names[0]}', names[0]]
+
+
+def _outputs_of(network: ExportedNetwork, convention: Convention, size, images) -> dict[str, np.ndarray]:
+    """Return the values of the outputs that are vectors, float64 (N, K), for pictures."""
+    answers = [network.run(convention.preparation(size)(image)[0][None]) for image in images]
+    return {
+        name: np.stack([answer[name].reshape(-1).astype(np.float64) for answer in answers])
+        for name, first in answers[0].items()
+        if first.size and first.size == max(first.shape, default=1) and (first.size > 1 or first.dtype.kind == 'f')
+        and len({answer[name].size for answer in answers}) == 1
+    }  # fmt: skip
+
+
+def _class_output(
+    network: ExportedNetwork, names: Sequence[str] | None, stated: str | None, vectors: Mapping[str, np.ndarray]
+) -> _Output:
+    """Return the output of classes.
+
+    Args:
+        network: the network.
+        names: of its classes, if known.
+        stated: name of the output, by the user.
+        vectors: see :func:`_outputs_of`.
+
+    Raises:
+        UnclearLayout: none is, or several are.
+    """
+    if stated is not None and stated in vectors:
+        return _Output(stated, vectors[stated])
+    listed = ', '.join(f'{output.name} {_shape(output.shape)}' for output in network.outputs)
+    counts = {_IMAGENET + 1, _IMAGENET} if names is not None and len(names) == _IMAGENET else set()
+    counts |= set() if names is None else {len(names)} | ({1} if len(names) <= 2 else set())
+    fitting = [name for name, rows in vectors.items() if not counts or rows.shape[1] in counts]
+    # One number is two classes; beside a vector it is the number of the best, or how sure the network is.
+    wide = [name for name in fitting if vectors[name].shape[1] > 1]
+    fitting = wide or fitting
+    note = ''
+    if len(fitting) > 1:  # an embedding beside the classes, heads that helped in training
+        same = _copies(fitting, vectors)
+        fitting = [name for name in fitting if name not in same]
+        for wanted in (_main, _no_embedding, _called_classes):
+            fitting = [name for name in fitting if wanted(name)] or fitting
+    if len(fitting) > 1 and len({vectors[name].shape[1] for name in fitting}) == 1 and _agree(fitting, vectors):
+        others = ', '.join(fitting[1:])
+        note = (
+            f'Its output {fitting[0]} is read; {others} of as many classes agree with it and are taken for heads that '
+            f'helped in training (GoogLeNet, Inception). --machine-options output={fitting[1]} reads another.'
         )
-    if len(fitting) == 1 or (fitting and len({output.shape for output in fitting}) > 1 and names is not None):
-        return fitting[0].name
-    listed = ', '.join(f'{output.name} {output.shape}' for output in network.outputs)
+        fitting = fitting[:1]
+    if len(fitting) == 1 and not _no_embedding(fitting[0]):
+        raise UnclearLayout(
+            f'{network.file}: its output {fitting[0]} {vectors[fitting[0]].shape[1:]} is called an embedding, and no '
+            'other is a vector of classes. Expected is one number for each class; export the network with its '
+            'classifier.'
+        )
+    if len(fitting) == 1:
+        return _Output(fitting[0], vectors[fitting[0]], note)
     if not fitting:
         raise UnclearLayout(
             f'{network.file}: none of its outputs is a vector of {len(names) if names else "classes"}: {listed}. Is it '
             'a detector? --task det; or are there other classes? --classes FILE'
         )
     raise UnclearLayout(
-        f'{network.file}: several outputs could be the classes: {listed}. Which one? Say logits_name=... in a config, '
-        'see docs/your_own_models.md.'
+        f'{network.file}: several outputs could be the classes: {listed}. Which one? --machine-options '
+        f'output={" or output=".join(fitting)}'
     )
 
 
-def _row(network: ExportedNetwork, output: str, convention: Convention, size, image: np.ndarray) -> np.ndarray:
-    prepared, _ = convention.preparation(size)(image)
-    return network.run(prepared[None], names=[output])[output].reshape(-1).astype(np.float64)
+def _shape(shape: Sequence[int | None]) -> str:
+    return f'({", ".join("?" if side is None else str(side) for side in shape)})'
 
 
-def _kind(network, output: str, convention: Convention, size, images) -> str:
-    """Return whether an output is ``probabilities``, ``scores`` of a sigmoid, or ``logits``."""
-    rows = [
-        _row(network, output, convention, size, image) for image in images[:3] or [np.full((64, 64, 3), 127, np.uint8)]
-    ]
-    if not all(row.min() >= 0 and row.max() <= 1 + 1e-2 for row in rows):
-        return 'logits'
-    return 'probabilities' if all(abs(float(row.sum()) - 1) < 1e-2 for row in rows) else 'scores'
+def _main(name: str) -> bool:
+    return not has_word(name, 'aux')
 
 
-def _evidence(network, output, convention, size, images, labelled, kind: str) -> Evidence:
-    """Return per picture: the probability of its class, or how sure and alike the answers to it and its mirror are."""
-    values = []
-    for number, image in enumerate(images):
-        rows = [_row(network, output, convention, size, image)]
-        if labelled is None:
-            rows.append(_row(network, output, convention, size, np.ascontiguousarray(image[:, ::-1])))
-        if not all(np.isfinite(row).all() for row in rows):
-            values.append(0.0)
+def _no_embedding(name: str) -> bool:
+    return not has_word(name, *_NO_CLASSES)
+
+
+def _called_classes(name: str) -> bool:
+    return has_word(name, *_CLASSES)
+
+
+def _copies(names: Sequence[str], vectors: Mapping[str, np.ndarray]) -> set[str]:
+    """Return the outputs that another one says, too: it is the same, or its softmax; or this one's sigmoid."""
+    found: set[str] = set()
+    for one, other in itertools.permutations(names, 2):
+        first, second = vectors[one], vectors[other]
+        if found & {one, other} or first.shape != second.shape:
             continue
-        rows = [row / max(1e-9, row.sum()) for row in rows] if kind == 'scores' else rows
-        rows = rows if kind != 'logits' else [np.exp(row - np.logaddexp.reduce(row)) for row in rows]
-        if labelled is None:
-            values.append(float(np.minimum(*rows).max()))
-        else:
-            index = labelled[number].class_index
-            values.append(float(rows[0][index]) if 0 <= index < len(rows[0]) else 0.0)
-    return Evidence(values)
+        if np.allclose(first, second, atol=1e-6) or np.allclose(_softmax(first), second, atol=1e-3):
+            found.add(other)
+        elif np.allclose(_sigmoid(first), second, atol=1e-3):
+            found.add(one)
+    return found
+
+
+def _agree(names: Sequence[str], vectors: Mapping[str, np.ndarray]) -> bool:
+    """Return True if the others say the same classes as the first: their values correlate over the classes."""
+    first = vectors[names[0]]
+    for name in names[1:]:
+        pairs = zip(first, vectors[name], strict=True)
+        alike = [np.corrcoef(a, b)[0, 1] if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0 for a, b in pairs]
+        if np.mean(alike) < _ALIKE:
+            return False
+    return True
+
+
+def _softmax(rows: np.ndarray) -> np.ndarray:
+    return np.exp(rows - np.logaddexp.reduce(rows, -1, keepdims=True))
+
+
+def _sigmoid(rows: np.ndarray) -> np.ndarray:
+    return 0.5 + 0.5 * np.tanh(rows / 2)
+
+
+def _kind(rows: np.ndarray) -> str:
+    """Return whether values (N, K) are ``probabilities``, ``scores`` of a sigmoid, or ``logits``."""
+    if rows.min() < 0 or rows.max() > 1 + 1e-2:
+        return 'logits'
+    return 'probabilities' if rows.shape[1] > 1 and np.abs(rows.sum(1) - 1).max() < 1e-2 else 'scores'
+
+
+def _probabilities(row: np.ndarray, kind: str) -> np.ndarray:
+    """Return the probability of each class, of at least two; zeros where the numbers are not finite."""
+    if not np.isfinite(row).all():
+        return np.zeros(max(2, len(row)))
+    if len(row) == 1:
+        chance = row if kind == 'scores' else _sigmoid(row)
+        return np.concatenate([1 - chance, chance])
+    if kind == 'logits':
+        return _softmax(row)
+    return row / max(1e-9, row.sum()) if kind == 'scores' else row
+
+
+def _answers(network, output: str, convention: Convention, size, images, kind: str, mirrored: bool) -> list:
+    """Return the probabilities for each picture, and those for its mirror image."""
+    answers = []
+    for image in images:
+        views = [image, np.ascontiguousarray(image[:, ::-1])] if mirrored else [image]
+        prepared = [convention.preparation(size)(view)[0] for view in views]
+        rows = [network.run(view[None], names=[output])[output].reshape(-1).astype(np.float64) for view in prepared]
+        answers.append([_probabilities(row, kind) for row in rows])
+    return answers
+
+
+def _evidence(answers: Sequence[Sequence[np.ndarray]], truth: Sequence[int] | None, shift: int) -> Evidence:
+    """Return per picture: the probability of its class, or how sure and alike the answers to it and its mirror are."""
+    if truth is None:
+        return Evidence([float(np.minimum(*rows).max()) for rows in answers])
+    places = [index + shift for index in truth]
+    return Evidence(
+        [float(row[place]) if 0 <= place < len(row) else 0.0 for (row, *_), place in zip(answers, places, strict=True)]
+    )
+
+
+def _check_counting(
+    network, output: str, convention: Convention, size, images, kind: str, truth: Sequence[int], background: int
+) -> None:
+    """Raise an UnclearLayout where the classes of the pictures are counted from another number than the network's."""
+    answers = _answers(network, output, convention, size, images, kind, False)
+    usual = _evidence(answers, truth, background).value()
+    for shift, advice in ((-1, 'count from 1: subtract 1 from each'), (1, 'lack its first class: add 1 to each')):
+        value = _evidence(answers, truth, background + shift).value()
+        if len(truth) >= _LEAST_PICTURES and value > 0.25 and value > 3 * usual:
+            raise UnclearLayout(
+                f'{network.file}: in {len(truth)} pictures it gives their class_index a probability of {usual:.2f}, '
+                f'but the {"one before" if shift < 0 else "next one"} {value:.2f}. Do the annotations {advice}? Or has '
+                'the network another order of classes? --classes FILE'
+            )

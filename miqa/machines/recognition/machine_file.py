@@ -117,7 +117,7 @@ def machine_from_file(
         device: where it is tried.
         options: what is known already, see :data:`FILE_OPTIONS`: ``size`` ((height, width) or a number), ``layout``,
             ``values`` (key of :data:`miqa.machines.recognition.conventions.VALUE_RANGES`), ``channels``, ``resize``,
-            ``border``, ``name``, ``weight``.
+            ``border``, ``output`` (cls, seg: name of the output of classes), ``name``, ``weight``.
         progress: called with a sentence when something takes long.
 
     Raises:
@@ -136,6 +136,11 @@ def machine_from_file(
         raise UnclearLayout(f'{file}: its metadata says obb. {ROTATED}')
     trial_pictures = [picture if isinstance(picture, TrialPicture) else TrialPicture(picture) for picture in pictures]
     task = task or metadata.task or _task_of(network)
+    if 'output' in settings and (task not in ('cls', 'seg') or settings['output'] not in network.output_names):
+        raise ValueError(
+            f'output={settings["output"]} must be an output of a classifier or segmenter; {file}, used for {task}, has '
+            f'{", ".join(network.output_names)}.'
+        )
     recognise = {'cls': _classifier, 'seg': _segmenter}.get(task, _detector)
     recognised = recognise(network, metadata, task, trial_pictures, classes, categories, settings, progress)
     recognised.beside = {name: digest for name, digest in network.files.items() if name != file.name}
@@ -169,7 +174,7 @@ def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def _task_of(network: ExportedNetwork) -> str:
     """Return the task that the shapes of outputs say: one vector is a classifier's."""
     shapes = [[side for side in output.shape[1:] if side != 1] for output in network.outputs]
-    return 'cls' if len(shapes) == 1 and len(shapes[0]) == 1 and len(network.outputs[0].shape) == 2 else 'det'
+    return 'cls' if len(shapes) == 1 and len(shapes[0]) <= 1 and len(network.outputs[0].shape) in (2, 4) else 'det'
 
 
 def _detector(

@@ -7,7 +7,7 @@ from typing import Any
 from miqa.taxonomy import check_choice
 
 #: What a user may say of a file beforehand.
-FILE_OPTIONS = ('size', 'layout', 'values', 'channels', 'resize', 'border', 'name', 'weight')
+FILE_OPTIONS = ('size', 'layout', 'values', 'channels', 'resize', 'border', 'output', 'name', 'weight')
 
 
 def file_option(text: str) -> tuple[str, Any]:
