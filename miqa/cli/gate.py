@@ -129,7 +129,7 @@ def run_make(args: argparse.Namespace) -> int:
 
     folder = Path(args.out)
     job = GateJob(
-        label_job(args, folder / 'data', folder / 'data', versions_each=args.versions, options=ScoreOptions('soft')),
+        label_job(args, folder / 'data', folder, versions_each=args.versions, options=ScoreOptions('soft')),
         folder,
         args.label,
         args.evidence,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -49,8 +50,9 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
         from miqa.running.devices import usable_device
 
         configs = complete_configs(
-            machine_configs_of([named], folder.task), lambda: _unknown(named, args.gate), root=folder.folder / 'data'
-        )
+            machine_configs_of([named], folder.task), lambda: _unknown(named, args.gate, folder.task),
+            root=folder.folder, of_any_options=True,
+        )  # fmt: skip
         names = [config.get('name') for config in configs]
         if len(configs) > 1 and folder.machine.name not in names:
             raise ValueError(f"{named} lists {len(configs)} machines, and none is {folder.machine.name}, the gate's.")
@@ -60,9 +62,10 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
     return folder.threshold(machine), lambda: folder.model(machine, args.batch_size, args.workers)
 
 
-def _unknown(file: str, gate: str) -> Trial:
+def _unknown(file: str, gate: str, task: str) -> Trial:
     """Say that the gate has not found out how this network is used; a guess from unmarked pictures might be another."""
     raise ValueError(
-        f'How {file} is used is not kept in {gate}: the gate was made with another file, with --classes or with '
-        '--machine-options. Name a config of it (.py): `miqa label --write-config FILE` writes one.'
+        f'How {file} is used is not kept in {gate}: the gate was made with another file. Name a config (.py) of this '
+        f'one; this command writes it and makes nothing else: miqa label PICTURES --task {task} --machine '
+        f'{shlex.quote(file)} --annotations ANNOTATIONS --out NEW --plan --write-config mine.py'
     )

@@ -74,12 +74,15 @@ def run(args: argparse.Namespace) -> int:
 
     from miqa.apis.drawings.drawn_pictures import DrawnPictures
     from miqa.apis.results import RESULT_SUFFIXES, ResultFile, try_out
+    from miqa.apis.video.containers import VIDEO_SUFFIXES
     from miqa.outside.walking import check_target
-    from miqa.pictures.finding import SkippedFiles, find_images
+    from miqa.pictures.finding import Others, SkippedFiles, find_images
     from miqa.reports.score_summary import Summary
 
     skipped = SkippedFiles()
-    images: Iterator[str] | list[str] = find_images(args.paths, skipped=skipped)
+    images: Iterator[str] | list[str] = find_images(
+        args.paths, skipped=skipped, others=Others(VIDEO_SUFFIXES, 'videos', 'video')
+    )
     number, count = args.shard
     images = itertools.islice(images, number - 1, None, count)
     if '-' not in args.paths:

@@ -20,7 +20,7 @@ from miqa.outside.addresses import is_web_address
 from miqa.outside.json_text import parse_json
 from miqa.outside.names import fitting_name, place_of, printable, write_name
 from miqa.outside.remote_files import RemoteFile, RemoteFiles, add_download_option
-from miqa.pictures.finding import SkippedFiles, find_files
+from miqa.pictures.finding import IMAGE_SUFFIXES, Others, SkippedFiles, find_files
 from miqa.taxonomy import counted
 
 if TYPE_CHECKING:
@@ -166,7 +166,8 @@ def find_videos(paths: list[str], skipped: SkippedFiles | None = None) -> list[P
     """
     from miqa.apis.video.reading import VIDEO_SUFFIXES
 
-    return [Path(path) for path in find_files(paths, VIDEO_SUFFIXES, 'videos', skipped=skipped)]
+    others = Others(IMAGE_SUFFIXES, 'images', 'image')
+    return [Path(path) for path in find_files(paths, VIDEO_SUFFIXES, 'videos', skipped=skipped, others=others)]
 
 
 def check_report_names(videos: list[Path]) -> None:

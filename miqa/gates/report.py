@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from miqa.keeping import atomic_write
 from miqa.pictures import UnreadableImage
 from miqa.reports.escaped_html import render
 from miqa.reports.report_page import Page, data_table, paragraph, pictures
+from miqa.taxonomy import DISTORTION_FAMILIES
 
 from .make import LAPLACIAN, OWN, BuiltGate, verdict
 from .worth import HEADLINE, RANDOM, REMOVED, Worth, difference
 
 SHOWN = 5  # Pictures of the best and of the worst
 _THUMBNAIL_PIXELS = 60_000
-_LEAST_OF_KIND = 10  # Kinds with fewer pictures are not shown apart
+_LEAST_OF_KIND = 10  # Kinds with fewer pictures are shown together, as far as they are of one module
 
 _OUTCOMES = {
     ('det', 'accuracy'): 'the average precision of a picture (AP .50 to .95)',
@@ -84,8 +86,12 @@ def write_gate_report(gate: BuiltGate, path: str | os.PathLike) -> Path:
     page.add_section('Thresholds', *_thresholds(gate))
     page.add_section('By kind of damage', data_table(kinds_table(gate), digits=3, caption=_KINDS))
     order = np.argsort(-gate.scores[AFTER], kind='stable')
-    page.add_section('The five best by the gate after', _thumbnails(gate, order[:SHOWN]))
-    page.add_section('The five worst by the gate after', _thumbnails(gate, order[::-1][:SHOWN]))
+    for word, ranked in (('best', order), ('worst', order[::-1])):
+        # One version of each photograph: the others look alike.
+        _, firsts = np.unique(samples.sources[ranked], return_index=True)
+        page.add_section(
+            f'The five {word} photographs by the gate after', _thumbnails(gate, ranked[np.sort(firsts)[:SHOWN]])
+        )
     with atomic_write(path) as temporary:
         temporary.write_text(page.html(), encoding='utf-8')
     return Path(path)
@@ -126,14 +132,14 @@ def worth_table(gate: BuiltGate) -> pd.DataFrame:
 
 
 def kinds_table(gate: BuiltGate) -> pd.DataFrame:
-    """Return one row for each kind of damage."""
+    """Return one row for each kind of damage; rare kinds that one module makes are taken together, then all others."""
     from scipy.stats import spearmanr
 
     from .worth import kept_weights
 
     samples, rows = gate.samples, {}
-    for kind in sorted(set(samples.kinds.tolist())):
-        mine = samples.kinds == kind
+    for kinds in _groups(samples.kinds.tolist()):
+        mine = np.isin(samples.kinds, kinds)
         if mine.sum() < _LEAST_OF_KIND or np.ptp(samples.outcomes[mine]) == 0:
             continue
         outcomes, ones = samples.outcomes[mine], np.ones(int(mine.sum()))
@@ -144,10 +150,21 @@ def kinds_table(gate: BuiltGate) -> pd.DataFrame:
             row[f'SRCC {name}'] = float('nan') if flat else float(spearmanr(values, outcomes).statistic)
             weights = kept_weights(values, ones, HEADLINE)
             row[f'gain {name}'] = float(weights @ outcomes / weights.sum() - outcomes.mean())
-        rows[kind] = row
+        rows[', '.join(kind.replace('_', ' ') for kind in kinds)] = row
     table = pd.DataFrame.from_dict(rows, orient='index')
     table.index.name = 'damage'
     return table
+
+
+def _groups(kinds: Sequence[str]) -> list[list[str]]:
+    """Return names of kinds in groups of at least :data:`_LEAST_OF_KIND` pictures, of which the last may be smaller."""
+    modules = {name: module for family in DISTORTION_FAMILIES.values() for name, module in family.items()}
+    counts = Counter(kinds)
+    groups: dict[str, list[str]] = {}
+    for kind in sorted(counts):
+        groups.setdefault(kind if counts[kind] >= _LEAST_OF_KIND else modules.get(kind, ''), []).append(kind)
+    rare = [group for group in groups.values() if sum(counts[kind] for kind in group) < _LEAST_OF_KIND]
+    return [*(group for group in groups.values() if group not in rare), *([sorted(sum(rare, []))] if rare else [])]
 
 
 def _thresholds(gate: BuiltGate) -> list[str]:

@@ -157,6 +157,7 @@ def complete_configs(
     write_config: str | os.PathLike | None = None,
     report: Callable[[str], None] = print,
     keep: bool = True,
+    of_any_options: bool = False,
 ) -> list[dict]:
     """Find out how the files among machines are used, and report it.
 
@@ -170,6 +171,7 @@ def complete_configs(
         write_config: further file for the config of the one file among the machines.
         report: called with each sentence.
         keep: write the configs there; False: only look for them.
+        of_any_options: take what is kept there of these files whatever classes and options it was found out with.
 
     Raises:
         UnclearLayout: see :func:`miqa.machines.machine_from_file`.
@@ -183,13 +185,9 @@ def complete_configs(
     trials: list[Trial] = []
 
     def recognise(file: str, task: str) -> RecognisedMachine:
-        key = {
-            'sha256': sha256_of_file(file),
-            'task': task,
-            'classes': list(classes or ()),
-            'options': dict(options or {}),
-        }
-        key = json.loads(json.dumps(key))
+        key = {'sha256': sha256_of_file(file), 'task': task}
+        if not of_any_options:
+            key |= json.loads(json.dumps({'classes': list(classes or ()), 'options': dict(options or {})}))
         path = None if root is None else task_folder(root, task) / 'machines' / f'{Path(file).stem}.json'
         settings = _kept(path, key, Path(file).parent) if path is not None and path.is_file() else None
         if settings is not None:

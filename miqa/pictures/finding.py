@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import shlex
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
 
 from miqa.outside.addresses import is_web_address
 from miqa.outside.names import PREFIX, printable, read_name
@@ -22,11 +24,20 @@ _BLOCK = 1 << 16
 _MARK_BYTES = 8  # So many bytes tell the encoding of a list
 
 
+class Others(NamedTuple):
+    """Files of another kind: their endings, what they are called, and the command that takes them."""
+
+    suffixes: Collection[str]
+    kind: str
+    command: str
+
+
 def find_images(
-    paths: Iterable[str], stdin: Iterable[str] | io.BufferedIOBase | None = None, skipped: SkippedFiles | None = None
-) -> Iterator[str]:
+    paths: Iterable[str], stdin: Iterable[str] | io.BufferedIOBase | None = None, skipped: SkippedFiles | None = None,
+    others: Others | None = None,
+) -> Iterator[str]:  # fmt: skip
     """Yield the image files that ``paths`` mean, each once, folders in sorted order: see :func:`find_files`."""
-    return find_files(paths, _FOUND, 'images', stdin, skipped)
+    return find_files(paths, _FOUND, 'images', stdin, skipped, others)
 
 
 def find_files(
@@ -35,6 +46,7 @@ def find_files(
     kind: str,
     stdin: Iterable[str] | io.BufferedIOBase | None = None,
     skipped: SkippedFiles | None = None,
+    others: Others | None = None,
 ) -> Iterator[str]:
     """Yield the files that ``paths`` mean, each once, folders in sorted order.
 
@@ -49,6 +61,7 @@ def find_files(
         stdin: lines, or a binary stream, instead of ``sys.stdin``.
         skipped: collects the folders that cannot be read, and, among several paths, folders and patterns without
             such files. Without it the first of them is raised.
+        others: files that another command takes; the error of a folder that holds only these names it.
 
     Raises:
         FileNotFoundError: a path is not there, or a folder or pattern has no such file.
@@ -64,14 +77,15 @@ def find_files(
     paths = [paths] if isinstance(paths, str) else list(paths)
     alone = skipped is None or len(paths) == 1
     for path in paths:
-        for candidate in _expanded(os.fspath(path), stdin, walker, skipped, alone, suffixes, kind):
+        for candidate in _expanded(os.fspath(path), stdin, walker, skipped, alone, suffixes, kind, others):
             if walker.is_new(candidate):
                 yield candidate
 
 
 def _expanded(
-    path: str, stdin, walker: Walker, skipped: SkippedFiles | None, alone: bool, suffixes: Collection[str], kind: str
-) -> Iterator[str]:
+    path: str, stdin, walker: Walker, skipped: SkippedFiles | None, alone: bool, suffixes: Collection[str], kind: str,
+    others: Others | None,
+) -> Iterator[str]:  # fmt: skip
     if path == '-':
         yield from _listed(stdin)
         return
@@ -87,7 +101,10 @@ def _expanded(
             is_found = True
             yield image
         if not is_found and walker.problems == before:
-            _nothing(f'There are no {kind} in the folder {printable(path)} or below it.', skipped, alone)
+            hint = ''
+            if others is not None and any(Walker(lambda *_: None).below(path, others.suffixes)):
+                hint = f' For its {others.kind} run: miqa {others.command} {shlex.quote(path)}'
+            _nothing(f'There are no {kind} in the folder {printable(path)} or below it.{hint}', skipped, alone)
     elif not is_pattern(path) or os.path.lexists(path):
         # A file that is not there is reported with the others that cannot be read.
         yield path

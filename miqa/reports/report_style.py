@@ -10,7 +10,7 @@ STYLE = """
   --card: #1a212a; --accent: #6cb6ff; --best: #5fd39a; --fail: #ff8a80; --stripe: #1f2731; }
 :root[data-theme=light] { color-scheme: light; }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.55 machine-ui, -apple-machine, "Segoe UI",
+body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.55 system-ui, -apple-system, "Segoe UI",
   Roboto, "Helvetica Neue", Arial, sans-serif; }
 .layout { display: grid; grid-template-columns: 230px minmax(0, 1fr); max-width: 1380px; margin: 0 auto; gap: 36px;
   padding: 0 28px 60px; }
@@ -33,6 +33,7 @@ button { font: inherit; color: var(--ink); background: var(--card); border: 1px 
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13.5px; min-width: 40%; }
 th, td { padding: 6px 9px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
+thead th, tbody th { white-space: normal; }
 th.group { text-align: center; color: var(--ink); }
 tbody th, thead th:first-child { text-align: left; font-weight: 600; }
 tbody tr:nth-child(even) { background: var(--stripe); }
@@ -49,6 +50,7 @@ figcaption { font-size: 13px; margin-top: 6px; }
   100%; }
 .pictures img { display: block; max-width: 100%; height: auto; }
 .pictures figcaption { color: #4a5563; max-width: 48ch; }
+.thumbnails figure { width: min-content; overflow-wrap: anywhere; }
 .tiles { display: flex; flex-wrap: wrap; gap: 12px; margin: 6px 0 18px; }
 .tile { border: 1px solid var(--line); border-radius: 10px; padding: 10px 18px; }
 .tile b { display: block; font-size: 23px; font-variant-numeric: tabular-nums; }

@@ -19,7 +19,7 @@ class OneLine:
 
     def __init__(self, stages: int, disable: bool = False):
         self.stages, self.number, self.name = stages, 0, ''
-        self._bar = tqdm(total=0, disable=disable, dynamic_ncols=True)
+        self._bar = tqdm(total=0, disable=disable, dynamic_ncols=True, bar_format='{desc}')
 
     def stage(self, name: str) -> None:
         """Begin the next stage."""
@@ -29,7 +29,9 @@ class OneLine:
 
     def begin(self, total: int | None, initial: int, unit: str, desc: str = '') -> None:
         """Begin a bar within the stage."""
-        self._bar.reset(total=total)
+        self._bar.reset()
+        self._bar.total = total
+        self._bar.bar_format = None if total else '{desc}{elapsed}'  # no numbers of the stage before
         self._bar.unit = f' {unit}s' if unit else 'it'
         self._bar.initial = self._bar.n = initial
         detail = f': {desc}' if desc and desc != self.name else ''

@@ -109,16 +109,16 @@ def renew_splits(
     new = sorted(set(_labelled(data_root, task)) - set(named))
     listed = ', '.join(str(path) for path in earlier)
     if not new:
-        return {}, f'kept the split files {listed}'
+        return {}, ''
     before = _divide(sorted(named), task, val_share, seed) if len(named) > 1 else {}
     if not before or any(read_split(data_root, task, split) != names for split, names in before.items()):
         return {}, (
-            f'kept the split files {listed}, which name none of {len(new)} sources with labels, for example {new[0]}: '
+            f'Kept the split files {listed}, which name none of {len(new)} sources with labels, for example {new[0]}: '
             'these are used by nothing. Add them, or move the files away to make new ones.'
         )
     previous = [keep_previous(path) for path in earlier]
     return make_splits(data_root, task, val_share, seed), (
-        f'made the split files anew, with {len(new)} more sources, for example {new[0]}; the earlier ones are now '
+        f'Made the split files anew, with {len(new)} more sources, for example {new[0]}; the earlier ones are now '
         f'{", ".join(map(str, previous))}'
     )
 

@@ -24,7 +24,9 @@ from miqa.taxonomy import did_you_mean
 def write_place(folder):
     (folder / 'shots').mkdir()
     Image.new('RGB', (40, 30), 'grey').save(folder / 'shots/a.png')
-    (folder / 'drive.mp4').write_bytes(b'x')
+    (folder / 'films').mkdir()
+    for name in ('drive.mp4', 'films/drive.mp4'):
+        (folder / name).write_bytes(b'x')
     (folder / 'file').touch()
     return folder
 
@@ -57,6 +59,8 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
     ('image shots/a.png --model ra-miqua', "Did you mean 'ra_miqa'"),
     ('image drive.mp4', 'miqa video drive.mp4'),
     ('video shots/a.png', 'miqa image shots/a.png'),
+    ('image films', 'For its videos run: miqa video films'),
+    ('video shots', 'For its images run: miqa image shots'),
     ('video gone.mp4', 'There is no video file gone.mp4'),
     ('image shots --out file/x.csv', 'cannot be written'),
     ('image shots --heatmaps file', 'is not a folder'),

@@ -23,13 +23,16 @@ from miqa.apis.picture_features import PictureFeatures
 from miqa.cli.main import main
 from miqa.errors import CheckpointError
 from miqa.gates.heads import Columns, cross_validate
+from miqa.gates.report import _groups
 from miqa.gates.samples import _numbers_of
 from miqa.gates.worth import Interval
 from miqa.integrations.frames import FrameFilter
+from miqa.keeping import sha256_of_file
 from miqa.machines import build_machine, load_machine_configs
 from miqa.machines.base import DetectionPrediction
 from miqa.machines.image_list import SourceImages
 from miqa.networks.onnx_session import open_onnx
+from miqa.running.progress import OneLine, open_bar
 
 SIZE = (96, 64)
 SOURCES = 8
@@ -117,6 +120,14 @@ def test_the_report_stands_alone_and_says_what_each_score_is_worth(gate):
     assert 'Of 100 pictures like yours' in page and 'own confidence' in page
     assert not re.search(r'(src|href)="(https?:|//)', page)
     assert page.count('data:image/jpeg;base64,') == 10
+    for word in ('best', 'worst'):  # five photographs, not five versions of one
+        shown = re.findall(r'alt="(\d+)_', page.partition(f'five {word} photographs')[2])[:5]
+        assert len(set(shown)) == 5
+
+
+def test_every_kind_of_damage_is_in_the_table_rare_ones_together():
+    kinds = ['contrast'] * 10 + ['fog', 'snow'] * 5 + ['h264'] * 3 + ['darkness'] * 4
+    assert _groups(kinds) == [['contrast'], ['fog', 'snow'], ['darkness', 'h264']]
 
 
 def test_the_same_command_again_makes_nothing_twice_and_gives_the_same_gate(gate, shots):
@@ -280,6 +291,32 @@ def test_a_machine_that_the_gate_never_saw_is_scored_and_the_guarantee_is_not_ex
     assert 'its guarantee holds for eyes alone' in notes['others'] and 'guarantee' not in notes['eyes']
     kept = {name: sorted(path.name for path in (tmp_path / name).rglob('*.png')) for name in notes}
     assert kept['others'] == kept['eyes'] != []  # the same function under another name has the same scores
+
+
+def test_a_gate_without_its_database_still_knows_how_the_file_of_its_machine_is_used(gate, tmp_path, capsys):
+    copy = shutil.copytree(gate, tmp_path / 'copy', ignore=shutil.ignore_patterns('data', 'features'))
+    net = tmp_path / 'net.onnx'
+    net.write_bytes(b'x')
+    words = ['filter', str(gate / 'data'), '--gate', str(copy), '--machine', str(net), '--to', str(tmp_path / 'good')]
+    refused(SystemExit, '1', main, words)
+    assert f'miqa label PICTURES --task det --machine {net} ' in capsys.readouterr().err
+    (copy / 'miqa_det/machines').mkdir(parents=True)
+    record = {'sha256': sha256_of_file(net), 'task': 'det', 'classes': ['square'], 'options': {'border': 1}}
+    record['config'] = {'type': 'OnnxMachine', 'task': 'det', 'layout': 'yolo', 'classes': ['square']}
+    (copy / 'miqa_det/machines/net.json').write_text(json.dumps(record))
+    refused(SystemExit, '1', main, words)
+    captured = capsys.readouterr()
+    assert 'is used as detected before' in captured.out and 'not a whole ONNX' in captured.err
+
+
+def test_a_stage_shows_no_counts_of_the_one_before(capsys):
+    line = OneLine(2)
+    line.stage('count')
+    with open_bar(line, 4) as bar:
+        bar.update(4)
+    line.stage('think')
+    line.close()
+    assert '/4' not in capsys.readouterr().err.rpartition('think')[2]
 
 
 @pytest.mark.parametrize('name', ['gate.json', 'before.onnx', 'picture.onnx'])

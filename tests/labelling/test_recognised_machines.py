@@ -54,6 +54,9 @@ def test_a_file_is_recognised_once_and_its_config_can_be_kept(own):
 
     (again,) = complete_configs(configs, never, root=own / 'data', report=said.append, keep=False)
     assert len(said) == 1 and 'detected before' in said[0]
+    for options in ({'classes': ['a', 'b', 'c']}, {'options': {'border': 0}}):  # as a gate takes what it was made with
+        (kept,) = complete_configs(configs, never, root=own / 'data', of_any_options=True, keep=False, **options)
+        assert kept == again
     (written,) = load_machine_configs(own / 'net.py')
     image = np.asarray(Image.open(own / 'shots' / '000000000001.png'))
     for one in (config, again, written):

@@ -226,7 +226,7 @@ def test_splits_that_were_made_of_fewer_sources_are_made_anew_and_own_ones_stay(
     for path, text in texts.items():
         path.write_bytes(text)
     made, note = renew_splits(root, 'cls', 0.3, 5)
-    assert made == whole and 'made the split files anew, with 1 more sources' in note
+    assert made == whole and 'Made the split files anew, with 1 more sources' in note
     assert {path.name.replace('.1.', '.'): path.read_bytes() for path in folder.glob('*.1.csv')} == earlier
     own = folder / 'miqa_cls_train.csv'
     own.write_text('\n'.join(own.read_text().splitlines()[:3]) + '\n')
