@@ -87,7 +87,9 @@ def _git_state(folder: Path) -> dict | None:
     """Commit and changed files of the source tree; None where it is not a git checkout."""
 
     def ask(*arguments):
-        return subprocess.run(['git', *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            ['git', '--no-optional-locks', *arguments], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout
 
     try:
         return {'commit': ask('rev-parse', 'HEAD').strip(), 'changed': ask('status', '--porcelain').splitlines()}

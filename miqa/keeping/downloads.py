@@ -8,6 +8,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from http.client import HTTPException, InvalidURL
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from tqdm import tqdm
 
 from miqa.errors import MIQAError
 from miqa.outside.addresses import is_web_address, redact_address
-from miqa.outside.fetching import FetchError, content_length, open_address, reason_of
+from miqa.outside.fetching import FetchError, content_length, open_address, packed, reason_of
+from miqa.outside.names import printable
 from miqa.outside.regular_files import open_regular
 
 from .files import sha256_of_file
@@ -27,6 +29,7 @@ _ATTEMPTS = 5
 #: How files of weights begin: a zip file, or a pickle of protocol 2 and later (PyTorch before 1.6).
 _PICKLES = (b'PK\x03\x04', b'\x80')
 _BEGINNINGS = {'.pth': _PICKLES, '.pt': _PICKLES, '.tar': _PICKLES, '.zip': (b'PK',), '.onnx': (b'\x08',)}
+_TEXTS = ('.csv', '.json', '.md', '.txt', '.yaml', '.yml')
 
 
 class DownloadError(MIQAError, OSError):
@@ -99,7 +102,23 @@ def _not_a_file_of(part: Path, path: Path) -> str | None:
     beginnings = _BEGINNINGS.get(path.suffix.lower())
     if beginnings and not begin.startswith(beginnings) and begin[257:262] != b'ustar':
         return f'what came does not begin as a {path.suffix} file does'
+    if beginnings and begin.startswith(b'PK') and not zipfile.is_zipfile(part):
+        return 'it ended early'
+    if path.suffix.lower() == '.safetensors':
+        return _not_safetensors(part)
+    if path.suffix.lower() not in _TEXTS and not re.search(rb'[^\t\n\r -~\x80-\xff]', begin):
+        return f'a text came instead of the file ({printable(begin[:60].decode(errors="replace"))})'
     return None
+
+
+def _not_safetensors(part: Path) -> str | None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(part, 'np'):
+            return None
+    except (SafetensorError, OSError) as error:
+        return f'what came is no whole safetensors file: {printable(str(error))[:200]}'
 
 
 def _fetch_with_retries(url: str, part: Path, path: Path, sha256: str | None, progress: bool) -> None:
@@ -111,7 +130,9 @@ def _fetch_with_retries(url: str, part: Path, path: Path, sha256: str | None, pr
             reason = 'the connection ended early'
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code not in (408, 429):
-                raise _unreachable(url, path, sha256, f'the server answers {error.code} {error.reason}') from None
+                raise _unreachable(
+                    url, path, sha256, f'the server answers {error.code} {_line(error.reason)}'
+                ) from None
             reason = f'the server answers {error.code} {error.reason}'
         except urllib.error.URLError as error:
             if isinstance(error.reason, str | socket.gaierror | ConnectionRefusedError) or url.startswith('file:'):
@@ -151,6 +172,8 @@ def _fetch(url: str, part: Path, name: str, progress: bool) -> bool:
         if answer.headers.get_content_type() == 'text/html':
             # A quota or log-in page: Google Drive and hotel networks answer with one.
             raise _WebPage
+        if coding := packed(answer):
+            raise FetchError(coding)
         resumed = getattr(answer, 'status', None) == 206
         if resumed and not answer.headers.get('Content-Range', f'bytes {have}-').startswith(f'bytes {have}-'):
             # Another part than the one that was asked for.
@@ -171,6 +194,10 @@ def _fetch(url: str, part: Path, name: str, progress: bool) -> bool:
                 bar.update(len(block))
                 have += len(block)
     return total is None or have == total
+
+
+def _line(reason: object) -> str:
+    return (str(reason).splitlines() or [''])[0].rstrip('.')
 
 
 class _WebPage(Exception):

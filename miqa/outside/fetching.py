@@ -112,6 +112,11 @@ def _not_the_file(answer) -> str | None:
     """Say why an answer is not the bytes of the file, or None."""
     if answer.status not in (200, 203):
         return f'the server answers {answer.status}, which is not the whole file'
+    return packed(answer)
+
+
+def packed(answer) -> str | None:
+    """Say that an answer is the file as a web server packs it (gzip), where it is; None where it is the file."""
     coding = answer.headers.get('Content-Encoding', 'identity').strip().lower()
     return None if coding in ('', 'identity') else f'the server sends it packed ({coding[:20]}), unasked'
 

@@ -142,17 +142,21 @@ def test_of_several_callers_one_fetches(server, tmp_path):
 
 
 NO_WEIGHTS = {
-    'empty': b'', 'page': b'  <!DOCTYPE html><p>log in</p>', 'page with a mark': b'\xef\xbb\xbf<HTML>quota</HTML>',
-    'JSON': b'{"error": "not found"}', 'XML': b'\n\n<?xml version="1.0"?>',
+    'empty': ('best.pth', b''), 'page': ('best.pth', b'  <!DOCTYPE html><p>log in</p>'),
+    'page with a mark': ('best.pth', b'\xef\xbb\xbf<HTML>quota</HTML>'),
+    'JSON': ('best.pth', b'{"error": "not found"}'),
+    'XML': ('best.pth', b'\n\n<?xml version="1.0"?>'), 'half a zip': ('best.pth', b'PK\x03\x04' + CONTENT),
+    'text': ('net.bin', b'Rate limit exceeded'), 'other text': ('net.safetensors', b'version https://git-lfs'),
+    'half a safetensors': ('net.safetensors', b'\x20\0\0\0\0\0\0\0{"a":'),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize('content', NO_WEIGHTS.values(), ids=NO_WEIGHTS)
-def test_what_is_no_weights_file_is_not_kept_whatever_type_the_server_says(server, fetch, tmp_path, content):
+@pytest.mark.parametrize(('name', 'content'), NO_WEIGHTS.values(), ids=NO_WEIGHTS)
+def test_what_is_no_weights_file_is_not_kept_whatever_type_the_server_says(server, fetch, tmp_path, name, content):
     server.content = content
-    refused(DownloadError, 'discarded', download, server.url, tmp_path / 'best.pth', progress=False)
+    refused(DownloadError, 'discarded', download, server.url, tmp_path / name, progress=False)
     assert names_in(tmp_path) == []
-    server.content = b'PK\x03\x04' + CONTENT
+    server.content = b'\x80' + CONTENT
     fetch(None, 'best.pth')
 
 

@@ -134,10 +134,10 @@ def test_addresses_that_are_wrong_are_named_without_their_secrets(tmp_path, url)
 
 
 def test_spaces_and_letters_of_other_languages_in_addresses_are_understood(tmp_path):
-    with web_server(files({'/a%20b/%C3%BC.bin': b'abc'})) as (host, _):
-        assert fetch(f'http://{host}/a b/ü.bin', tmp_path / 'a', max_bytes=9).read_bytes() == b'abc'
+    with web_server(files({'/a%20b/%C3%BC.bin': b'abc\0'})) as (host, _):
+        assert fetch(f'http://{host}/a b/ü.bin', tmp_path / 'a', max_bytes=9).read_bytes() == b'abc\0'
         # Downloads of weights send the name and password too.
-        assert download(f'http://me:hunter2@{host}/a b/ü.bin', tmp_path / 'b', progress=False).read_bytes() == b'abc'
+        assert download(f'http://me:hunter2@{host}/a b/ü.bin', tmp_path / 'b', progress=False).read_bytes() == b'abc\0'
 
 
 def test_only_addresses_on_the_list_are_asked_for_others():
