@@ -359,7 +359,11 @@ def _add_errors(app: FastAPI, metrics: Metrics) -> None:
 
     @app.exception_handler(HTTPException)
     async def usual(request, error):
-        return JSONResponse({'detail': str(error.detail)}, error.status_code, error.headers)
+        detail, method = str(error.detail), request.method
+        if error.status_code == 405:
+            allowed = (error.headers or {}).get('Allow', 'POST')
+            detail = f'{request.url.path} does not answer {method}, only {allowed}; see /docs.'
+        return JSONResponse({'detail': detail}, error.status_code, error.headers)
 
     @app.exception_handler(Exception)
     async def unexpected(request, error):

@@ -16,7 +16,7 @@ from miqa.apis.inputs import Preparation
 from miqa.apis.model import MIQAModel, ViewAnswers
 from miqa.apis.stream import PICTURE_ERRORS, default_workers
 from miqa.apis.video.assess import VideoMIQA
-from miqa.apis.video.reading import open_video
+from miqa.apis.video.reading import UnreadableVideo, container_of, open_video
 from miqa.pictures.reading import picture_size
 
 from .batching import Batcher
@@ -52,9 +52,18 @@ def _views(item: Item, model: MIQAModel, limits: Limits) -> Any:
         _check_pixels(path, item.name, limits)
         return model.prepare.views(path, item.name)
     except PICTURE_ERRORS as error:
-        raise Refused(422, str(error).replace(str(path), item.name), 'unreadable') from None
+        hint = ' It is a video: score it with POST /video.' if _is_video(path) else ''
+        raise Refused(422, str(error).replace(str(path), item.name) + hint, 'unreadable') from None
     finally:
         path.unlink(missing_ok=True)
+
+
+def _is_video(path: Path) -> bool:
+    try:
+        container_of(path)
+    except (UnreadableVideo, OSError):
+        return False
+    return True
 
 
 def _check_pixels(path: Path, name: str, limits: Limits) -> None:

@@ -126,7 +126,8 @@ def test_what_is_wrong_gets_its_status_and_a_sentence(url):
         (b'--x', 'multipart/form-data; boundary=y', 400),
     ):  # fmt: skip
         assert ask(f'{url}/score', body, {'Content-Type': kind})[0] == expected
-    assert ask(f'{url}/score')[0] == 405
+    assert ask(f'{url}/score') == (405, {'detail': '/score does not answer GET, only POST; see /docs.'})
+    assert 'POST /video' in score(url, ('v.mp4', b'\0\0\0\x18ftypisom' + bytes(99)))[1]['detail']
     assert ask(f'{url}/nothing')[0] == 404
     assert ask(f'{url}/nothing', bytes(1_000_000))[0] == 404
     assert ask(f'{url}/health', headers={'Host': 'evil.example'})[0] == 403
