@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             if log is not None:
                 log.add(result)
             if printing:
-                damage = '' if result.damage is None else f'  {result.damage}'
+                damage = '' if result.damage is None else f'  damage: {result.damage}'
                 mark = ('  ALERT' if result.alert else '') + ('  stopped' if result.passed is False else '')
                 print(
                     f'{result.seconds:8.2f} s  frame {result.index:>6}  {result.score:.4f}  '

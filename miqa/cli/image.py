@@ -155,7 +155,7 @@ def run(args: argparse.Namespace) -> int:
                 elif args.json:
                     print(_json_line(assessment))
                 elif assessment.score is not None:
-                    damage = '' if assessment.damage is None else f'  {assessment.damage}'
+                    damage = '' if assessment.damage is None else f'  damage: {assessment.damage}'
                     name = write_name(assessment.name, sys.stdout.encoding)
                     print(f'{assessment.score:.4f}  {assessment.quality:<6}  {name}{damage}')
         except BaseException:

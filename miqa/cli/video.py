@@ -259,7 +259,7 @@ def _assess_alone(
         print(json.dumps(result, allow_nan=False))
     else:
         worst = result['worst_segments'][0]
-        damage = f': {worst["damage"]}' if worst.get('damage') else ''
+        damage = f'; damage: {worst["damage"]}' if worst.get('damage') else ''
         name = address or write_name(str(video), sys.stdout.encoding)
         # A report of 0.2 does not say how.
         shortfall = '' if result['complete'] else f', {result.get("shortfall") or "incomplete"}'

@@ -133,7 +133,7 @@ def test_the_log_says_what_is_wrong_with_each_frame_as_the_results_of_a_video_do
     np.testing.assert_allclose(
         [float(row['damage_strength']) for row in rows], [frame['damage_strength'] for frame in frames], atol=0.002
     )
-    assert all(row['damage'] in line for row, line in zip(rows, printed.splitlines(), strict=True))
+    assert all(f'damage: {row["damage"]}' in line for row, line in zip(rows, printed.splitlines(), strict=True))
 
 
 def test_a_camera_that_is_not_there_ends_the_command_with_a_sentence(miqa, monkeypatch):
