@@ -109,6 +109,31 @@ def best_classes(logits: torch.Tensor) -> torch.Tensor:
     return logits.argmax(0)
 
 
+def scores_of_queries(logits: torch.Tensor, masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return the scores of K classes in each pixel of an input of ``size`` (h, w), float (K, h, w).
+
+    Formula: s_k(x) = sum_q softmax(logits_q)_k sigmoid(masks_q(x)), without the last class, which is no object; masks
+    are enlarged bilinearly before (Cheng et al., NeurIPS 2021 and CVPR 2022, ``semantic_inference``; transformers,
+    ``post_process_semantic_segmentation``).
+
+    Args:
+        logits: (1, Q, K + 1), of the classes of queries.
+        masks: (1, Q, h', w'), logits of their masks.
+        size: (height, width).
+
+    Raises:
+        ValueError: they are of other shapes.
+    """
+    if logits.ndim != 3 or masks.ndim != 4 or logits.shape[:2] != masks.shape[:2] or logits.shape[2] < 2:
+        raise ValueError(
+            f'Classes of queries are (1, Q, K + 1) and their masks (1, Q, h, w), not {tuple(logits.shape)} and '
+            f'{tuple(masks.shape)}.'
+        )
+    chances = logits[0].softmax(1)[:, :-1]
+    whole = functional.interpolate(masks[:1], size, mode='bilinear', align_corners=False)[0].sigmoid()
+    return torch.einsum('qk,qhw->khw', chances, whole)
+
+
 def small_integers(labels: np.ndarray) -> np.ndarray:
     """Store a map of class indices, (H, W), as uint8 where that suffices, else as uint16.
 

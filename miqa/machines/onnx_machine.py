@@ -14,7 +14,7 @@ import torch
 from miqa.registry import MACHINES
 from miqa.taxonomy import DATABASE_TASKS, check_choice
 
-from .answers import best_classes, digest_of, small_integers
+from .answers import best_classes, digest_of, scores_of_queries, small_integers
 from .base import ClassPrediction, DetectionPrediction, Machine, Prediction, SegmentationPrediction
 from .exported_networks import ImageInput
 from .network_files import open_network
@@ -22,6 +22,7 @@ from .onnx_layouts import CORNERS, LAYOUTS, LayoutOptions
 from .onnx_preparation import BORDER, OnnxPreparation, Placement, map_of_pixels
 from .value_checks import is_share, is_whole
 
+_WHITE = 255  # Grey where the object is certain
 _USUAL_SIZE = (224, 224)  # Sides of pictures for a network that says none
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -35,7 +36,8 @@ class OnnxMachine(Machine):
     cls: the first output, (B, K) ``logits`` or ``probabilities``, with any axes of length 1, or one number for two
     classes; seg: the first output, (1, K, h, w) logits (or (1, h, w, K)), whole numbers (1, h, w), the class of each
     pixel, or one channel of the object's logits, or with ``outputs='scores'`` of its probability: class 1 above 0 or
-    0.5, else 0; det and ins: by ``layout``, one image at a time:
+    0.5, else 0, or with ``outputs='grey'`` of the same times 255; or queries' logits (1, Q, K + 1) with ``masks_name``
+    (1, Q, h, w), as of MaskFormer and Mask2Former; det and ins: by ``layout``, one image at a time:
 
     - ``boxes_scores_labels``: finished detections, such as torchvision's exports (mean=(0, 0, 0), std=(1, 1, 1), and
       size=None if the export takes any size) or MMDeploy's (boxes_name='dets');
@@ -115,7 +117,7 @@ class OnnxMachine(Machine):
         layout_options: dict | None = None,
     ):
         check_choice(task, DATABASE_TASKS, 'task of an ONNX file')
-        check_choice(outputs, ('logits', 'probabilities', 'scores'), 'kind of outputs')
+        check_choice(outputs, ('logits', 'probabilities', 'scores', 'grey'), 'kind of outputs')
         check_choice(layout, LAYOUTS, 'layout of outputs')
         super().__init__(name or Path(file).stem, task, weight, classes)
         if device_id is not None and device == 'cuda':
@@ -143,6 +145,8 @@ class OnnxMachine(Machine):
         self._check_outputs(names, logits_name)
         #: cls, seg: the output that is read.
         self.output = logits_name or self.network.output_names[0]
+        #: seg: the output of masks, where the one that is read has the classes of queries.
+        self.masks_output = masks_name if task == 'seg' else None
         self.class_count = self._count_classes()
         plain = ((0.0,) * 3, (1.0,) * 3) if task in ('det', 'ins') and layout in ('yolo', 'places') else IMAGENET
         if self.input.type is np.uint8:
@@ -182,6 +186,8 @@ class OnnxMachine(Machine):
             if len(sides) > 1 or None in sides:
                 return None
             return (sides[0] or 0) - self._without_first if sides else 2
+        if self.masks_output is not None:
+            return shape[2] - 1 if len(shape) == 3 and shape[2] else None
         count = shape[-1 if self.input.channels_last else 1] if len(shape) == 4 else None
         return None if count == 1 else count
 
@@ -203,8 +209,10 @@ class OnnxMachine(Machine):
         needed = {name for group in read for name in ([group] if isinstance(group, str) else group)}
         missing = sorted(needed - set(output_names))
         if self.task in ('cls', 'seg'):
-            if logits_name is not None and logits_name not in output_names:
-                raise ValueError(f'{self.file} has no output {logits_name!r}; it has {", ".join(output_names)}.')
+            stated = [logits_name, names.get('masks') if names.get('masks') != 'masks' else None]
+            for name in stated if self.task == 'seg' else stated[:1]:
+                if name is not None and name not in output_names:
+                    raise ValueError(f'{self.file} has no output {name!r}; it has {", ".join(output_names)}.')
             needed = {logits_name or output_names[0]} if self.task == 'cls' else set()
         elif missing:
             raise ValueError(
@@ -268,6 +276,11 @@ class OnnxMachine(Machine):
     def _finish(self, image: np.ndarray, place: Placement) -> DetectionPrediction | SegmentationPrediction:
         values = self.network.run(image[None], place)
         if self.task == 'seg':
+            if self.masks_output is not None:
+                logits, masks = (torch.from_numpy(values[name].astype(np.float32))
+                                 for name in (self.output, self.masks_output))  # fmt: skip
+                scores = place.maps_to_image(scores_of_queries(logits, masks, place.canvas))
+                return SegmentationPrediction(small_integers(best_classes(scores).numpy()))
             return SegmentationPrediction(small_integers(self._map(values[self.output], place)))
         for name, value in values.items():
             if value.dtype.kind == 'f' and np.isnan(value).any():  # no score of NaN reaches a threshold
@@ -281,16 +294,20 @@ class OnnxMachine(Machine):
             raise ValueError(f'Output {self.output} of {self.file} holds NaN or infinite numbers.')
         if values is not None and len(values) > 1:
             return best_classes(place.maps_to_image(torch.from_numpy(values.astype(np.float32)))).numpy()
-        if values is not None and is_whole(values):
+        if self.outputs == 'grey' and values is not None and values.min() >= 0 and values.max() <= _WHITE:
+            grey = place.maps_to_image(torch.from_numpy(values.astype(np.float32)))[0]
+            return (grey > _WHITE / 2).numpy().astype(np.int64)
+        if values is not None and is_whole(values) and self.outputs != 'grey':
             labels = place.maps_to_image(torch.from_numpy(values.astype(np.float32)), 'nearest-exact')
             return labels[0].numpy().astype(np.int64)
-        if values is not None and is_share(values) == (self.outputs != 'logits'):
+        if values is not None and self.outputs != 'grey' and is_share(values) == (self.outputs != 'logits'):
             scores = place.maps_to_image(torch.from_numpy(values.astype(np.float32)))[0]
             return (scores > (0.0 if self.outputs == 'logits' else 0.5)).numpy().astype(np.int64)
         raise ValueError(
             f'Output {self.output} of {self.file} is {output.dtype} {output.shape}; a map of classes is read from '
             'logits (1, K, h, w) of at least two classes, from whole numbers (1, h, w), or from one channel of logits, '
-            "or of values from 0 to 1 with outputs='scores'. Another output? Say logits_name=..."
+            "or of values from 0 to 1 with outputs='scores', or to 255 with outputs='grey'. Another output? Say "
+            'logits_name=...'
         )
 
     @property
@@ -302,6 +319,7 @@ class OnnxMachine(Machine):
         more += self.options.further()
         more += [self.options.corners] if self.options.corners != CORNERS[0] else []
         more += [self.output] if self.task in ('cls', 'seg') and self.output != self.network.output_names[0] else []
+        more += [self.masks_output] if self.masks_output is not None else []
         return digest_of(*self.network.files.values(), prepared, self.outputs, self.layout, str(self.options), *more)
 
     def describe(self) -> dict:

@@ -1,5 +1,7 @@
 """Exports of the libraries that people use give, as machines, what the libraries themselves give."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torchvision import models
 from torchvision.ops import box_convert
 
 from miqa.machines import OnnxMachine, UltralyticsMachine
+from miqa.machines.answers import scores_of_queries
 from miqa.machines.masks import encode_masks
 from miqa.machines.onnx_layouts import LayoutOptions, yolo
 from miqa.machines.onnx_preparation import OnnxPreparation
@@ -116,6 +119,17 @@ def test_detr_gives_the_boxes_of_transformers(tmp_path):
         inside = truth['boxes'][order].clamp(torch.zeros(4), edges)
         np.testing.assert_allclose(answer.boxes, inside.numpy(), atol=1e-2)
         np.testing.assert_array_equal(answer.labels, truth['labels'][order].numpy())
+
+
+def test_queries_of_classes_and_masks_give_the_map_of_transformers():
+    transformers = pytest.importorskip('transformers', reason="pip install -e '.[transformers]'")
+    torch.manual_seed(0)
+    logits, masks = 3 * torch.randn(1, 20, 7), 3 * torch.randn(1, 20, 12, 12)
+    outputs = SimpleNamespace(class_queries_logits=logits, masks_queries_logits=masks)
+    # It enlarges masks to the input of its networks, which is 384 pixels.
+    (truth,) = transformers.Mask2FormerImageProcessor().post_process_semantic_segmentation(outputs)
+    assert torch.equal(scores_of_queries(logits, masks, (384, 384)).argmax(0), truth)
+    refused(ValueError, r'\(1, Q, K \+ 1\)', scores_of_queries, logits, masks[:, 1:], (8, 8))
 
 
 def test_sigmoid_queries_are_the_best_pairs_of_query_and_class():

@@ -372,7 +372,26 @@ def test_of_a_segmenter_the_output_that_is_a_map_of_classes_is_read_or_it_is_ref
              {'o': scores.transpose(0, 2, 3, 1)}, {'o': best[0]},
              {'o': best[..., None].astype(np.float32)})  # fmt: skip
     one = scores[:, :1]
-    objects = ({'o': one}, {'o': 1 / (1 + np.exp(-one))}, {'o': one[0, 0]}, {'o': one.transpose(0, 2, 3, 1)})
+    share, grey = 1 / (1 + np.exp(-one)), (128 + 30 * one).clip(0, 255).astype(np.int64)
+    objects = (
+        {'o': one},
+        {'o': share},
+        {'o': one[0, 0]},
+        {'o': one.transpose(0, 2, 3, 1)},
+        {'o': 255 * (one > 0)},
+        {'o': grey},
+        {'o': 255 * (1 / (1 + np.exp(-9 * one)))},
+        {f'd{i}': share ** (1 + i) for i in range(3)},
+    )
+    queries = np.pad(40 * np.eye(5, dtype=np.float32), ((0, 8), (0, 1)))[None]
+    queries[0, 5:, 5] = 40
+    masks = np.pad(scores, ((0, 0), (0, 8), (0, 0), (0, 0)))
+    cases += (
+        {'class_queries_logits': queries, 'masks_queries_logits': masks, 'hidden_state': queries[..., :4]},
+        {'1': queries, '2': masks},
+        {'labels': best, 'scores': share[0]},
+        {'a': scores, 'b': best},
+    )
     for outputs, truth in [*((case, best[0]) for case in cases), *((case, one[0, 0] > 0) for case in objects)]:
         found = machine_from_file(write(tmp_path / 'net.onnx', outputs), 'seg')
         (answer,) = build_machine(found.config).predict([image])
@@ -385,8 +404,9 @@ def test_of_a_segmenter_the_output_that_is_a_map_of_classes_is_read_or_it_is_ref
     with pytest.raises(ValueError, match="outputs='scores'"):
         build_machine({'type': 'OnnxMachine', 'file': str(sigmoid), 'task': 'seg'}).predict([image])
     for outputs, message in (
-        ({'o': 255 * (one > 0)}, '0 and 255 alone'), ({'o': abs(one) + 1}, 'one channel'),
-        ({'a': scores, 'b': -scores}, 'Which one'),
+        ({'o': abs(one) + 1}, 'one channel'), ({'depth': share}, 'one channel'),
+        ({'a': scores, 'b': -scores}, 'Which one.*output=a or output=b'),
+        ({'dets': queries[..., :4], 'labels': queries, 'masks': masks}, '--task ins'),
         (FAMILIES['v8'], '--task det'),
     ):  # fmt: skip
         with pytest.raises(UnclearLayout, match=message):

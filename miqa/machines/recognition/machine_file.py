@@ -413,11 +413,12 @@ def _segmenter(network, metadata, task, pictures, classes, categories, settings,
             f'A map of classes tells at least two apart, the background too: --classes background {classes[0]}'
         )
     observed = _observed_at(sizes, network, metadata, pictures, names)
-    output = map_of_classes(observed)
+    output = map_of_classes(observed, settings.get('output'))
     if network.input.type is np.uint8:
         convention = replace(convention, values='byte')
     config = convention.arguments(observed.size, network.input.type is np.uint8)
     config |= {} if output.name == network.output_names[0] else {'logits_name': output.name}
+    config |= {} if output.masks is None else {'masks_name': output.masks}
     config |= {} if output.outputs == 'logits' else {'outputs': output.outputs}
     if names is not None:
         # Files of one channel name the object alone.
@@ -426,6 +427,7 @@ def _segmenter(network, metadata, task, pictures, classes, categories, settings,
         f'{network.file.name}: output {output.name}, {output.words}.',
         f'Pictures: {convention.words(observed.size)}. A guess, the usual way.',
     ]
+    notes += [output.note] if output.note else []
     notes += [] if known else [_size_note(observed.size)]
     return RecognisedMachine(config, notes, False)
 

@@ -12,34 +12,68 @@ from miqa.machines.value_checks import is_share, is_whole
 from .readings import Observed, UnclearLayout, has_word
 
 _LEAST_SIDE = 32  # A map of classes has at least one place for so many pixels of the input
+_NO_CLASSES = ('depth', 'dispar')  # What maps of pixels are called that are no classes
+_GREY_VALUES = 32  # A grey map has at least so many values, and
+_MOST_CLASSES = 182  # one above the classes of any usual set (COCO-Stuff)
+_ALIKE = 0.5  # Sides and auxiliary heads agree so far with the main one, see `_agreement`
+_OBJECT = 'of the object (1) before the background (0) in each pixel'
 
 
 class MapOutput(NamedTuple):
-    """An output that is a map of classes: its name, what it is, in words, and ``outputs`` of the machine."""
+    """An output that is a map of classes.
+
+    Attributes:
+        name: of the output.
+        words: what it is.
+        outputs: argument of the machine.
+        seen: of each pixel in each sample its class, or how much it is the object, (N, h, w).
+        masks: the output of masks, where ``name`` has the classes of queries.
+        note: what is to be said of others.
+    """
 
     name: str
     words: str
-    outputs: str = 'logits'
+    outputs: str
+    seen: np.ndarray
+    masks: str | None = None
+    note: str = ''
 
 
-def map_of_classes(observed: Observed) -> MapOutput:
+def map_of_classes(observed: Observed, stated: str | None = None) -> MapOutput:
     """Return the output that is a map of classes.
+
+    Args:
+        observed: the outputs.
+        stated: name of the output, by the user.
 
     Raises:
         UnclearLayout: none is, or several are; the message says what the outputs are and what to give.
     """
-    maps = [output for name in observed.names if (output := _read(name, observed))]
+    if stated is None and (queries := _queries(observed)):
+        return queries
+    names = [stated] if stated else [name for name in observed.names if not has_word(name, *_NO_CLASSES)]
+    maps = [output for name in names if (output := _read(name, observed))]
     main = [output for output in maps if not has_word(output.name, 'aux')] or maps
-    largest = max((observed.samples[0][output.name].size for output in main), default=0)
     # Auxiliary heads are coarser, where they have no such name.
-    finest = [output for output in main if observed.samples[0][output.name].size == largest]
+    largest = max((output.seen.size for output in main), default=0)
+    finest = [output for output in main if output.seen.size == largest]
     chosen = finest if len({output.words for output in main}) == 1 else main
+    # How sure a network is lies beside its classes.
+    numbered = [output for output in chosen if _OBJECT not in output.words and output.seen.max() > 1]
+    chosen = numbered or chosen
+    if len(chosen) > 1 and all(_agreement(chosen[0], other) >= _ALIKE for other in chosen[1:]):
+        others = ', '.join(output.name for output in chosen[1:])
+        note = (
+            f'Its output {chosen[0].name} is read, the first; {others} show the same (sides, as of U2-Net, or heads).'
+        )
+        chosen = [chosen[0]._replace(note=f'{note} --machine-options output={chosen[1].name} reads another.')]
     if len(chosen) == 1:
         return chosen[0]
     if chosen:
+        choices = ' or '.join(f'output={output.name}' for output in chosen)
         raise UnclearLayout(
-            f'{observed.network.file}: several outputs can be the map of classes: {observed.shapes()}. Which one? Say '
-            'logits_name=... in a config, see docs/your_own_models.md, or export that output alone.'
+            f'{observed.network.file}: several outputs can be the map of classes: {observed.shapes()}. Which one? '
+            f'--machine-options {choices}'
         )
     classes = 'two or more' if observed.classes is None else str(observed.classes)
     raise UnclearLayout(
@@ -48,6 +82,47 @@ def map_of_classes(observed: Observed) -> MapOutput:
         'or one channel, the logit or probability of the object. Is it a detector? --task det. Other classes? '
         '--classes FILE.'
     )
+
+
+def _queries(observed: Observed) -> MapOutput | None:
+    """Return MaskFormer's and Mask2Former's classes of queries (1, Q, K + 1) and masks (1, Q, h, w), if they are there.
+
+    Each other output is a hidden state; the last class is no object, and of most queries it is the likeliest.
+    """
+    shapes = {name: observed.samples[0][name].shape for name in observed.names}
+    pairs = [
+        (classes, masks)
+        for classes, logits in shapes.items()
+        for masks, maps in shapes.items()
+        if len(logits) == 3 and len(maps) == 4 and logits[:2] == maps[:2] and logits[1] > 1 and logits[2] > 1
+        and not has_word(classes, 'hidden') and observed.classes in (None, logits[2] - 1)
+    ]  # fmt: skip
+    pairs = [pair for pair in pairs if has_word(pair[0], 'logit', 'class', 'cls')] or pairs
+    if len(pairs) > 1:
+        raise UnclearLayout(
+            f'{observed.network.file}: its outputs {observed.shapes()} are boxes, classes and masks of queries, as of '
+            'an instance segmenter (RF-DETR): --task ins, or det for its boxes.'
+        )
+    if not pairs:
+        return None
+    classes, masks = pairs[0]
+    empty = np.mean([(sample[classes][0].argmax(1) == shapes[classes][2] - 1).mean() for sample in observed.samples])
+    if not has_word(masks, 'mask') and empty < 0.5:
+        return None
+    words = f'classes of {shapes[classes][1]} queries and their masks ({masks}; MaskFormer, Mask2Former)'
+    return MapOutput(classes, words, 'logits', np.zeros((0, 0, 0)), masks)
+
+
+def _agreement(first: MapOutput, second: MapOutput) -> float:
+    """Return how far two maps agree: the share of pixels of one class, but for the usual one, or the correlation."""
+    if first.seen.shape != second.seen.shape:
+        return 0.0
+    if _OBJECT in first.words and _OBJECT in second.words:
+        pairs = np.stack([first.seen.ravel(), second.seen.ravel()]).astype(np.float64)
+        return float(np.corrcoef(pairs)[0, 1]) if np.ptp(pairs, axis=1).all() else 0.0
+    usual = np.bincount(first.seen.ravel().astype(np.int64)).argmax()
+    told = (first.seen != usual) | (second.seen != usual)
+    return float((first.seen == second.seen)[told].mean()) if told.any() else 1.0
 
 
 def _read(name: str, observed: Observed) -> MapOutput | None:
@@ -64,22 +139,36 @@ def _read(name: str, observed: Observed) -> MapOutput | None:
         return None
     channels = len(maps[0])
     if channels > 1:
-        return MapOutput(name, f'scores of {channels} classes') if observed.classes in (None, channels) else None
-    values = np.concatenate([array.ravel() for array in maps])
+        classes = np.stack([array.argmax(0) for array in maps])
+        fits = observed.classes in (None, channels)
+        return MapOutput(name, f'scores of {channels} classes', 'logits', classes) if fits else None
+    values = np.concatenate(maps)
+    one_object = observed.classes in (None, 1, 2)
+    if one_object and _is_grey(values):
+        return MapOutput(name, f'grey from 0 to 255, the probability {_OBJECT}', 'grey', values)
     if is_whole(values):
-        largest = values.max()
-        if largest == 255 and not ((values > 0) & (values < 255)).any() and observed.classes in (None, 1, 2):
-            raise UnclearLayout(
-                f'{observed.network.file}: output {name} gives 0 and 255 alone. A map of classes holds their numbers: '
-                'export it divided by 255, as 0 and 1.'
-            )
-        if values.min() < 0 or (observed.classes is not None and largest >= max(2, observed.classes)):
+        if values.min() < 0 or (observed.classes is not None and values.max() >= max(2, observed.classes)):
             return None
-        return MapOutput(name, 'the class of each pixel')
-    if observed.classes not in (None, 1, 2):
+        return MapOutput(name, 'the class of each pixel', 'logits', values)
+    if not one_object:
         return None
     if is_share(values):
-        return MapOutput(name, 'the probability of the object (1) before the background (0) in each pixel', 'scores')
+        return MapOutput(name, f'the probability {_OBJECT}', 'scores', values)
     if values.min() < 0:
-        return MapOutput(name, 'the logit of the object (1) before the background (0) in each pixel')
+        return MapOutput(name, f'the logit {_OBJECT}', 'logits', values)
     return None
+
+
+def _is_grey(values: np.ndarray) -> bool:
+    """Return True for numbers from 0 to 255 that say how likely the object is, and are no classes."""
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > 255:
+        return False
+    if is_whole(values):
+        found, steps = np.unique(values), np.abs(np.diff(values.astype(np.int64)))
+        gradual = len(found) >= _GREY_VALUES and float((steps[steps > 0] <= 2).mean()) > 0.5
+        if gradual or high <= _MOST_CLASSES:
+            return gradual
+        return len(found) >= _GREY_VALUES or set(found.tolist()) <= {0, 255}
+    # Depth and other quantities are not near both ends almost everywhere.
+    return high > 250 and float(((values < 25.5) | (values > 229.5)).mean()) > 0.5
