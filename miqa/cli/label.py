@@ -142,7 +142,7 @@ def _check_paths(args: argparse.Namespace) -> None:
 def _report(args: argparse.Namespace, result) -> int:
     manifest = result.manifest
     print(
-        f'{counted(manifest["images"], "labelled picture")} of {counted(manifest["sources"], "source")}, '
+        f'{counted(manifest["images"], "labelled picture")}; {counted(manifest["sources"], "source")} in all, '
         f'{counted(len(manifest["machines"]), "machine")}'
     )
     for label, values in manifest['statistics'].items():

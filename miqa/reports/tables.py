@@ -41,23 +41,26 @@ def _score(members: pd.DataFrame, mapping: str | None) -> dict:
 
 
 def print_scores(scores: pd.DataFrame, title: str) -> None:
-    """Print what :func:`score_parts` returns as a table; undefined scores show as a dash with their reason below."""
+    """Print what :func:`score_parts` returns as a table; undefined scores show as a dash, each reason once below."""
     table = Table(title=title, title_justify='left')
     table.add_column('')
     for column in ('n', *SCORES):
         table.add_column(column, justify='right')
-    group = None
+    group: str | None = None
+    names_of_note: dict[str, list[str]] = {}
     for row in scores.itertuples(index=False):
         if row.group != group:
             group = row.group
             table.add_section()
         name = 'all' if group == 'overall' else f'level {row.part}' if group == 'level' else row.part
         numbers = (getattr(row, score) for score in SCORES)
+        if row.note:
+            names_of_note.setdefault(row.note, []).append(name)
         table.add_row(name, str(row.n), *('-' if number != number else f'{number:.4f}' for number in numbers))
     console = Console(width=None if Console().is_terminal else 100)
     console.print(table)
-    for row in scores[scores.note != ''].itertuples(index=False):
-        console.print(f'{row.part}: {row.note}', style='dim')
+    for note, names in names_of_note.items():
+        console.print(f'{", ".join(names)}: {note}', style='dim')
 
 
 def scores_as_json(scores: pd.DataFrame) -> dict:

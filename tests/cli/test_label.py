@@ -130,7 +130,7 @@ def order_for(shots, out, **more) -> LabelJob:
 def test_a_folder_and_a_detector_become_a_database_that_trains(shots, capsys):
     root = label(shots, 'out')
     said = capsys.readouterr().out
-    assert '30 labelled pictures of 3 sources' in said and 'PROBLEM' not in said
+    assert '30 labelled pictures; 3 sources in all' in said and 'PROBLEM' not in said
     assert f'miqa train ra_miqa_det --data-root {root}' in said
     assert verify_database(root, 'det', decode=True, progress=False).problems == []
     data = MIQDDataset(root, 'det', 'composite', 'train')

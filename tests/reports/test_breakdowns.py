@@ -25,6 +25,7 @@ from miqa.reports.breakdowns import level_grid, residuals, score_groups, score_m
 from miqa.reports.html_report import write_report
 from miqa.reports.run_folder import RunFolder
 from miqa.reports.run_sections import run_sections, source_categories
+from miqa.reports.tables import print_scores, score_parts
 from miqa.test import warnings_of
 from miqa.train import closing_sentences
 
@@ -216,3 +217,10 @@ def test_a_table_that_is_none_is_refused_in_our_words(content, tmp_path):
         else:
             break
         refused(ValueError, rf'{name}.*(Run .* again|has no column|empty|UTF|is a folder)', read)
+
+
+def test_a_reason_without_scores_is_printed_once_with_the_parts_that_it_is_of(capsys):
+    numbers = {'prediction': [0.1, 0.2, 0.3, 0.4], 'ground_truth': [0.1, 0.3, 0.2, 0.4], 'fg_level': [1, 1, 2, 2]}
+    table = pd.DataFrame({**numbers, 'distortion': ['a', 'a', 'b', 'b'], 'region_pattern': 'uniform'})
+    print_scores(score_parts(table), 'title')
+    assert 'a, b, level 1, level 2: Correlations need at least 3 pairs; there are 2.' in capsys.readouterr().out

@@ -66,7 +66,7 @@ def test_the_five_lines_lead_from_a_folder_to_a_gate_and_its_curve(warm, tmp_pat
         said.append(done.stdout)
         if line != five_lines()[-1]:
             assert done.returncode == 0, (line, done.stdout[-2000:], done.stderr[-3000:])
-    assert f'{51 * PICTURES - PICTURES} labelled pictures of {PICTURES} sources' in said[0]
+    assert f'{51 * PICTURES - PICTURES} labelled pictures; {PICTURES} sources in all' in said[0]
     curve = tmp_path / 'work_dirs/mine/curve'
     assert Image.open(curve / 'filter_curve.png').size[0] > 300
     (row,) = csv.DictReader((curve / 'comparison.csv').open())
