@@ -138,7 +138,7 @@ class Gate:
         if self.model != identity:
             raise ValueError(
                 f'The gate was fitted to scores of the model {self.model}, and these are of {identity}: its promise '
-                'does not hold for them. Fit a gate to scores of this model with `miqa gate fit`.'
+                'does not hold for them. Choose its model (--model), or fit one to these scores with `miqa gate fit`.'
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import sys
 
@@ -154,7 +155,9 @@ def run_make(args: argparse.Namespace) -> int:
         print(f'Skipped: {sentence}', file=sys.stderr)
     quoted = shlex.quote(str(folder))
     print(f'Report: {report}', file=sys.stderr)
-    print(f'Use it: miqa filter FOLDER --gate {quoted} --to GOOD', file=sys.stderr)
+    machine = shlex.quote(args.machine[0]) if args.evidence is None or len(args.machine) == 1 else 'MACHINE'
+    print(f'Before the machine runs: miqa filter FOLDER --gate {quoted} --to GOOD', file=sys.stderr)
+    print(f'With its answers: miqa filter FOLDER --gate {quoted} --machine {machine} --to GOOD', file=sys.stderr)
     return _NO_GATE if result.promises or result.database.skipped.count or result.samples.skipped else 0
 
 
@@ -215,16 +218,27 @@ def run_fit(args: argparse.Namespace) -> int:
         gate.save(args.out)
         print(
             f'Written to {args.out} for the model {model}. Use it: miqa filter FOLDER --gate {shlex.quote(args.out)} '
-            f'--to GOOD{_model_option(str(model))}',
+            f'--to GOOD{_model_option(str(model), args.csv)}',
             file=sys.stderr,
         )
     return 0
 
 
-def _model_option(identity: str) -> str:
-    """Return the options that choose the model of an identity, as far as it names method, task and label."""
+def _model_option(identity: str, csv: str) -> str:
+    """Return the options that choose the model of an identity: the file that was tested, or a name with its purpose."""
+    from pathlib import Path
+
+    from miqa.apis.methods import is_method_name
+    from miqa.outside.json_text import read_settings
+
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # not predictions of `miqa test`
+        tested = read_settings(Path(csv).parent / 'metrics.json')['checkpoint']
+        if Path(csv).name == 'predictions.csv' and Path(tested).exists():
+            return f' --model {shlex.quote(tested)}'
     method, *purpose = identity.split('@')[0].split('/')
-    options = ' --model NAME|FILE' if not purpose else f' --model {shlex.quote(method)}'
+    if not purpose or not is_method_name(method):
+        return ' --model NAME|FILE' if not purpose else ' --model FILE'
+    options = f' --model {shlex.quote(method)}'
     for name, value in zip(('task', 'label'), purpose, strict=False):
         options += '' if value == 'unknown' else f' --{name} {shlex.quote(value)}'
     return options

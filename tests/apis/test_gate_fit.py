@@ -243,6 +243,12 @@ def test_the_columns_of_a_tests_predictions_need_no_names(tmp_path, capsys):
     main(['gate', 'fit', str(tmp_path / 'predictions.csv'), '--target', '0.8', '--out', str(tmp_path / 'gate.json')])
     gate = Gate.load(tmp_path / 'gate.json')
     assert (gate.model, gate.groups, gate.pictures) == ('m/det/accuracy@1', 60, 600)
+    # Its model has no published name; beside what `miqa test` writes, the advice has the file that was tested.
+    assert '--to GOOD --model FILE\n' in capsys.readouterr().err
+    (tmp_path / 'metrics.json').write_text(json.dumps({'checkpoint': str(tmp_path / 'c.pth')}))
+    (tmp_path / 'c.pth').touch()
+    assert status_of('gate', 'fit', tmp_path / 'predictions.csv', '--target', '0.8', '--out', tmp_path / 'g.json') == 0
+    assert f'--model {tmp_path / "c.pth"}\n' in capsys.readouterr().err
     # A table that lists each picture twice says no more than one that lists it once.
     rows = '\n'.join(f'{i}.png,{o},{p},m' for i, (o, p) in enumerate(zip(outcomes, scores, strict=True)))
     assert fit(tmp_path, f'image,outcome,score,model\n{rows}\n{rows}\n', '--target', '0.8', '--overwrite') == 0
