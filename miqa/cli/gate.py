@@ -231,9 +231,10 @@ def _model_option(identity: str, csv: str) -> str:
     from miqa.apis.methods import is_method_name
     from miqa.outside.json_text import read_settings
 
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # not predictions of `miqa test`
-        tested = read_settings(Path(csv).parent / 'metrics.json')['checkpoint']
-        if Path(csv).name == 'predictions.csv' and Path(tested).exists():
+    with contextlib.suppress(OSError, ValueError):  # not predictions of `miqa test`
+        metrics = read_settings(Path(csv).parent / 'metrics.json')
+        tested = metrics.get('checkpoint') if isinstance(metrics, dict) else None
+        if Path(csv).name == 'predictions.csv' and isinstance(tested, str) and Path(tested).exists():
             return f' --model {shlex.quote(tested)}'
     method, *purpose = identity.split('@')[0].split('/')
     if not purpose or not is_method_name(method):
