@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -163,7 +164,15 @@ class OnnxNetwork(ExportedNetwork):
         if place is not None:
             feeds |= {name: _EXTRA_INPUTS[name](place) for name in self.extra_inputs}
         outputs = list(names) if names is not None else self.output_names
-        return dict(zip(outputs, self.session.run(outputs, feeds), strict=True))
+        try:
+            return dict(zip(outputs, self.session.run(outputs, feeds), strict=True))
+        except CheckpointError:
+            raise
+        except Exception as error:  # ONNX Runtime's errors share no base class but this one
+            shape = 'x'.join(map(str, images.shape))
+            # What follows the place in ONNX Runtime's source.
+            reason = re.split(r'Status Message: (?:\S+:\d+ .*?\) )?', ' '.join(str(error).split()))[-1][:300]
+            raise ValueError(f'{self.file} cannot be run on pixels of {shape}: {reason}') from error
 
 
 def image_input(file: Path, name: str, kind: type, shape: Sequence) -> ImageInput:

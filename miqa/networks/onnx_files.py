@@ -92,7 +92,9 @@ def read_onnx(path: str | os.PathLike, *, plain: bool) -> OnnxFile:
         whose = 'no quality model that `miqa export` writes does' if plain else 'no vision network needs'
         raise CheckpointError(f'{path} is not run: it holds {error}, which {whose}.') from None
     except ValueError as error:
-        raise CheckpointError(f'{path} is not a whole ONNX file: {error}. Export the model again.') from None
+        raise CheckpointError(
+            f'{path} is not a whole ONNX file: {str(error).rstrip(".")}. Export the model again.'
+        ) from None
 
 
 def _beside(path: str | os.PathLike, name: str) -> bytes:
@@ -188,8 +190,17 @@ class _Check:
             raise _Refused('two functions of one name')
         if self._model.training_info:
             raise _Refused('instructions for training')
-        if self._graph(self._model.graph, ChainMap()) > _MOST_NODES:
-            raise _Refused(f'more than {_MOST_NODES:,} nodes')
+        try:
+            if self._graph(self._model.graph, ChainMap()) > _MOST_NODES:
+                raise _Refused(f'more than {_MOST_NODES:,} nodes')
+        except RecursionError:
+            raise _Refused('functions or graphs that are nested too deep') from None
+        # What was not called was not looked at.
+        called = [each for each in self._model.functions if (each.domain, each.name) in self._sizes]
+        if len(called) < len(self._model.functions):
+            called = [type(each).FromString(each.SerializeToString()) for each in called]
+            del self._model.functions[:]
+            self._model.functions.extend(called)
 
     def _graph(self, graph: GraphProto, outer: ChainMap[str, TensorProto]) -> int:
         if graph.sparse_initializer:

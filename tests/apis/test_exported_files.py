@@ -220,19 +220,28 @@ def functions(*calls):
     """Functions of one name each; ``calls`` are the names that the n-th one calls."""
     made = []
     for place, names in enumerate(calls):
-        nodes = [helper.make_node(name, ['a'], ['b'], domain='own') for name in names]
-        made.append(helper.make_function('own', f'F{place}', ['a'], ['b'], nodes, [helper.make_opsetid('own', 1)]))
+        nodes = [helper.make_node(name, ['a'], ['b'], domain='own' * (name != 'Identity')) for name in names]
+        domains = [helper.make_opsetid('own', 1), helper.make_opsetid('', 17)]
+        made.append(helper.make_function('own', f'F{place}', ['a'], ['b'], nodes, domains))
     return made
 
 
 @pytest.mark.parametrize(('calls', 'words'), [
     ([['F1'], ['F0']], 'functions that call themselves'),
     ([[f'F{place + 1}'] * 2 for place in range(40)] + [[]], 'more than 50,000 nodes'),
-], ids=['circle', 'doubling'])  # fmt: skip
+    ([[f'F{place + 1}'] for place in range(2000)] + [[]], 'functions or graphs that are nested too deep'),
+    ([['Identity'], ['F1', 'Unknown']], None),
+], ids=['circle', 'doubling', 'chain', 'uncalled'])  # fmt: skip
 def test_functions_of_a_machine_end(tmp_path, calls, words):
     call = helper.make_node('F0', ['q'], ['score'], domain='own')
     path = write(tmp_path / 'x.onnx', call, mean='q', functions=functions(*calls))
-    refused(CheckpointError, words, open_onnx, path)
+    if words is None:  # what nothing calls was not looked at, and is not handed on
+        assert [each.name for each in onnx.ModelProto.FromString(read_onnx(path, plain=False).model).functions] == [
+            'F0'
+        ]
+        open_onnx(path)
+    else:
+        refused(CheckpointError, words, open_onnx, path)
 
 
 def test_loops_of_a_machine_are_run_up_to_a_number_of_rounds(tmp_path):

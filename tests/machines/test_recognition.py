@@ -247,7 +247,7 @@ def test_one_class_and_twenty(tmp_path, count):
         np.testing.assert_allclose(answer.boxes[answer.scores > 0.3], BOXES[:few] * SCALE, atol=0.02)
 
 
-def test_a_classifier_is_told_from_a_detector_and_its_outputs_from_logits(tmp_path):
+def test_a_classifier_is_told_from_a_detector_and_its_outputs_from_logits(tmp_path, monkeypatch):
     kinds = {'probabilities': [0.1, 0.7, 0.2], 'logits': [-3.0, 4.0, 0.5], 'scores': [0.1, 0.9, 0.6]}
     image = np.zeros((*SIZE, 3), np.uint8)
     for kind, row in kinds.items():
@@ -255,6 +255,10 @@ def test_a_classifier_is_told_from_a_detector_and_its_outputs_from_logits(tmp_pa
         found = machine_from_file(path)
         assert found.config['task'] == 'cls' and found.config['outputs'] == kind
         assert build_machine(found.config).predict([image])[0].probabilities.argmax() == 1
+    # ONNX Runtime's own errors are of no type that a command knows.
+    monkeypatch.setattr('miqa.networks.onnx_session.OnnxSession.run', lambda *_: 1 / 0)
+    with pytest.raises(ValueError, match=r'net\.onnx cannot be run on pixels of 1x3x\d+x\d+: division by zero'):
+        machine_from_file(path)
 
 
 ROW = np.array([[-3.0, 4.0, 0.5]], np.float32)

@@ -320,9 +320,10 @@ def _observed(network, metadata, size, pictures: Sequence[TrialPicture], names) 
                 samples.append(outputs)
     if not samples:
         reason = 'its outputs are not finite numbers' if problem is None else ' '.join(str(problem).split())[:300]
+        begin = f'{network.file} cannot be run on '
         raise UnclearLayout(
-            f'{network.file} cannot be run on a picture of {size[1]}x{size[0]} pixels: {reason}. Which size does it '
-            'take? --machine-options size=HEIGHTxWIDTH'
+            f'{begin}a picture of {size[1]}x{size[0]} pixels: {reason.removeprefix(begin)}. Which size does it take? '
+            '--machine-options size=HEIGHTxWIDTH'
         )
     count = len(names) if names is not None else None
     return Observed(network, metadata, size, samples, count)
