@@ -23,6 +23,9 @@ COMPONENTS, MEMBERS, WIDTH = 160, 8, 64
 #: The second look: pictures whose mean is below ``DARK`` of full scale are seen once more to the power ``BRIGHTER``.
 #: Of dark versions of photographs set apart the logit of the overlap is ``USUAL`` in the median.
 DARK, BRIGHTER, USUAL = 0.2, 0.6, 2.0
+#: The diagnosis as evidence: this share of the logit of "no damage", from ``LEAST`` on, counts for both qualities. In
+#: the median of the versions set apart the logit is ``TYPICAL``.
+EVIDENCE, LEAST, TYPICAL = 0.15, -5.0, -3.5
 _OUTPUTS = 2 + len(KINDS) + 1 + len(PLACES)  # Numbers of all heads
 
 
@@ -61,8 +64,8 @@ class BoxNetwork(nn.Module):
 
     EfficientNet-Lite0 stays as it is. Quality is read from its early stages by :class:`Reader`, the diagnosis from the
     whole response by one hidden layer. Consistency is read from three stages: with more it follows our own damage
-    better and that of cameras worse. Accuracy, which asks what is in the picture, is read from the fourth, too. Dark
-    pictures are seen twice (:meth:`second_look`).
+    better and that of cameras worse. Accuracy, which asks what is in the picture, is read from the fourth, too. The
+    probability of no damage adds to both (:meth:`evidence`). Dark pictures are seen twice (:meth:`second_look`).
     """
 
     mean: torch.Tensor
@@ -126,6 +129,16 @@ class BoxNetwork(nn.Module):
         # It only lowers: what is black stays black when brightened, and keeps its classes without showing anything.
         return torch.zeros_like(dark).scatter(0, rows, dark[rows] * (overlap.logit() - USUAL).clamp(max=0))
 
+    @staticmethod
+    def evidence(damage: torch.Tensor) -> torch.Tensor:
+        """Return what the raw diagnosis (B, K) adds to the logits of both qualities, (B,).
+
+        The readers of quality are asked how much machines lose, the diagnosis whether anything happened to the
+        picture: of two pictures of which classifiers are equally unsure it tells the difficult one from the damaged.
+        """
+        undamaged = damage[:, 0] - damage[:, 1:].logsumexp(1)
+        return EVIDENCE * (undamaged.clamp(min=LEAST) - TYPICAL)
+
     def quality(self, response: torch.Tensor, added: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return consistency and accuracy (B,), in [0, 1], of a response (B, C), ``added`` (B,) to their logits."""
         logits = [reader(reader.projection(response[:, : reader.length])).mean(0) for reader in self.readers]
@@ -136,7 +149,8 @@ class BoxNetwork(nn.Module):
         """Return consistency, accuracy, composite (B,), damage (B, K), strength (B,), place (B, P), features (B, D)."""
         response, logits = self.response(pixels)
         raw = self.heads(response)
-        consistency, accuracy = self.quality(response, self.second_look(pixels, logits))
+        added = self.second_look(pixels, logits) + self.evidence(raw['damage'])
+        consistency, accuracy = self.quality(response, added)
         return (
             consistency, accuracy, (consistency + accuracy) / 2, raw['damage'].softmax(1),
             _STRONGEST * raw['strength'].sigmoid(), raw['place'].softmax(1), raw['features'],
