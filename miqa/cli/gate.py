@@ -120,11 +120,12 @@ def run_make(args: argparse.Namespace) -> int:
     from miqa.machines.library_names import check_machine_names
 
     check_sources(args.images, args.annotations, args.pairs)
+    check_machine_names(args.machine, args.task)
     if not args.plan:
         try_folder(args.out)
-    check_machine_names(args.machine, args.task)
     for package in ('torch',) if args.plan else ('torch', 'sklearn', 'onnx'):
         require(package, 'Making a gate')
+    from miqa.apis.gate_model import AFTER, BEFORE
     from miqa.gates.make import REPORT, GateJob, begun, make_gate, packaged_network, plan_gate
     from miqa.labelling import ScoreOptions
 
@@ -156,8 +157,12 @@ def run_make(args: argparse.Namespace) -> int:
     quoted = shlex.quote(str(folder))
     print(f'Report: {report}', file=sys.stderr)
     machine = shlex.quote(args.machine[0]) if args.evidence is None or len(args.machine) == 1 else 'MACHINE'
-    print(f'Before the machine runs: miqa filter FOLDER --gate {quoted} --to GOOD', file=sys.stderr)
-    print(f'With its answers: miqa filter FOLDER --gate {quoted} --machine {machine} --to GOOD', file=sys.stderr)
+    for head, when, more in (
+        (BEFORE, 'Before the machine runs', ''),
+        (AFTER, 'With its answers', f' --machine {machine}'),
+    ):
+        if result.worth[head].srcc.value >= 0:  # else it is worse than nothing
+            print(f'{when}: miqa filter FOLDER --gate {quoted}{more} --to GOOD', file=sys.stderr)
     return _NO_GATE if result.promises or result.database.skipped.count or result.samples.skipped else 0
 
 

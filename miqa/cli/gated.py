@@ -45,6 +45,9 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
             raise ValueError(f'The gate {args.gate} is for --{option} {value}, not {getattr(args, option)}.')
     machine = None
     if named is not None:
+        from miqa.machines.library_names import check_machine_names
+
+        check_machine_names([named], folder.task)
         from miqa.labelling.recognised_machines import complete_configs
         from miqa.machines import build_machine, machine_configs_of
         from miqa.running.devices import usable_device

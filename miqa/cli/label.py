@@ -132,11 +132,11 @@ def _check_paths(args: argparse.Namespace) -> None:
     from miqa.machines.library_names import check_machine_names
 
     check_sources(args.images, args.annotations, args.pairs)
+    check_machine_names(args.machine, args.task)
     if not args.plan:
         try_folder(args.out)
     if args.write_config:
         try_writing(args.write_config)
-    check_machine_names(args.machine, args.task)
 
 
 def _report(args: argparse.Namespace, result) -> int:

@@ -15,6 +15,7 @@ _REGISTERED = re.compile(r'^@register_model\b.*?^def (\w+)', re.DOTALL | re.MULT
 #: Folder of torchvision.models that has the models of a task; the others are classifiers.
 _FOLDERS = {'det': 'detection', 'ins': 'detection', 'seg': 'segmentation'}
 _FILES = ('.py', '.onnx', '.tflite', '.param')
+_WEIGHTS = ('.pt', '.engine', '.pth', '.safetensors')
 
 
 def check_machine_names(names: Iterable[str], task: str) -> None:
@@ -26,13 +27,16 @@ def check_machine_names(names: Iterable[str], task: str) -> None:
     """
     texts: list[str] | None = None
     for name in map(str, names):
+        suffix = Path(name).suffix.lower()
+        if Path(name).is_file() and suffix not in (*_FILES, *_WEIGHTS):
+            raise ValueError(f'{name} is no file of a machine. {_what_to_name(task, ())}')
+        if not Path(name).exists() and (suffix in _FILES or '/' in name and suffix in _WEIGHTS):
+            raise missing_file('file of a machine', name)
         if Path(name).exists() or '/' in name:
             continue
-        if Path(name).suffix.lower() in _FILES:
-            raise missing_file('file of a machine', name)
         texts = _sources(task) if texts is None else texts
         stem = name.partition('.')[0]
-        if texts and Path(name).suffix.lower() not in ('.pt', '.engine') and not any(stem in text for text in texts):
+        if texts and suffix not in ('.pt', '.engine') and not any(stem in text for text in texts):
             models = [model for text in texts for model in _REGISTERED.findall(text)]
             models = sorted(model for model in models if task != 'ins' or model.startswith('maskrcnn'))
             raise ValueError(unknown_machine(name, task, models))
@@ -54,7 +58,13 @@ def unknown_machine(name: str, task: str, models: Sequence[str]) -> str:
     """Say that a word names no machine for a task, what is near among ``models``, and what may be named."""
     return (
         f'{name!r} is no machine for {task}: there is no file or folder of that name, and no such model.'
-        f'{did_you_mean(name, models)} Name a model of torchvision{" or timm" * (task == "cls")} ('
-        f'{", ".join(models[:3])}, ...), a .pt or .engine of Ultralytics, a folder or OWNER/NAME of transformers, the '
-        '.onnx of a network, or a config (.py).'
+        f'{did_you_mean(name, models)} {_what_to_name(task, models)}'
+    )
+
+
+def _what_to_name(task: str, models: Sequence[str]) -> str:
+    examples = f' ({", ".join(models[:3])}, ...)' if models else ''
+    return (
+        f'Name a model of torchvision{" or timm" * (task == "cls")}{examples}, a .pt or .engine of Ultralytics, a '
+        'folder or OWNER/NAME of transformers, the .onnx of a network, or a config (.py).'
     )

@@ -78,8 +78,8 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
     ('benchmark-pairs shots shots --out file', 'is not a folder'),
     ('benchmark-pairs shots shots --model gone.onnx', 'no weights file gone.onnx'),
     ('compare shots --methods PSNR --out file', 'is not a folder'),
-    ('label shots --out file --task det --machine none_such', 'is not a folder'),
-    ('gate make shots --out file --machine none_such', 'is not a folder'),
+    ('label shots --out file --task det --machine fasterrcnn_resnet50_fpn', 'is not a folder'),
+    ('gate make shots --out file --machine fasterrcnn_resnet50_fpn', 'is not a folder'),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_before_a_model_is_loaded(command, words, capsys):
     refused(SystemExit, '1', main, command.split())
@@ -115,6 +115,8 @@ WITHOUT_PYTORCH = {
     'label shots --task det --machine fasterrcn_resnet50_fpn --out o --plan': "Did you mean 'fasterrcnn_resnet50_fpn'",
     'label shots --task cls --machine resnet5o --out o --plan': "Did you mean 'resnet50'",
     'label shots --task det --machine x.onnx --out o --plan': 'x.onnx',
+    'gate make shots --machine away/x.onnx --out o': 'There is no file of a machine away/x.onnx.',
+    'gate make shots --machine shots/a.png --out o': 'shots/a.png is no file of a machine. Name a model of torchvision',
 }
 RUN_ALL = """
 import contextlib, io, json, sys
