@@ -16,13 +16,14 @@ from miqa.taxonomy import check_choice
 from .answers import detections
 from .base import DetectionPrediction
 from .onnx_places import BOX_FORMATS, CELL_FORMATS, CELL_POINTS, class_scores, decoded_boxes, rows_of
-from .onnx_preparation import Placement
+from .onnx_preparation import Placement, masks_in_boxes
 
 COORDINATES = ('input', 'relative', 'image')
 ACTIVATIONS = ('softmax', 'sigmoid', 'none')
 CORNERS = ('xyxy', 'yxyx')
 BACKGROUNDS = ('none', 'first', 'last')
 PARTS = ('boxes', 'objectness', 'scores')
+MASK_AREAS = ('input', 'box')
 
 COLUMNS = ('left', 'top', 'right', 'bottom', 'score', 'label', 'unread')  # What a column of ``rows`` may be
 
@@ -62,6 +63,7 @@ class LayoutOptions:
         values_first: ``places``: the values are the first axis, where the shape does not say it.
         several_labels: ``places``: a place may give several classes, each above the threshold, not only its best.
         columns: ``rows``: what each column is, out of :data:`COLUMNS`.
+        mask_area: ``boxes_scores_labels``: a mask covers the ``input``, or its ``box`` alone.
         suppress: ``boxes_scores_labels``, ``rows``: the detections are those of every place, before any suppression.
     """
 
@@ -89,6 +91,7 @@ class LayoutOptions:
     several_labels: bool = field(default=False, repr=False)
     columns: Sequence[str] = field(default=('left', 'top', 'right', 'bottom', 'score', 'label'), repr=False)
     suppress: bool = field(default=False, repr=False)
+    mask_area: str = field(default='input', repr=False)
 
     def __post_init__(self):
         if self.box_format is not None:
@@ -102,6 +105,7 @@ class LayoutOptions:
         check_choice(self.coordinates, COORDINATES, 'kind of coordinates')
         check_choice(self.activation, ACTIVATIONS, 'activation')
         check_choice(self.corners, CORNERS, 'order of corners')
+        check_choice(self.mask_area, MASK_AREAS, 'area of masks')
         if not 0 <= self.iou <= 1:
             raise ValueError(f'iou must lie in [0, 1], not {self.iou}.')
 
@@ -121,7 +125,8 @@ def boxes_scores_labels(outputs: dict, place: Placement, options: LayoutOptions)
     """Read finished detections: boxes (N, 4) xyxy, scores (N,), labels (N,), and soft masks (N, h, w) of the input.
 
     Each may have leading axes of length 1. Torchvision's exports, RT-DETR's own and many with suppression inside. Boxes
-    (N, 5) end with their score, as MMDeploy's do; then no other output of scores is read.
+    (N, 5) end with their score, as MMDeploy's do; then no other output of scores is read. Masks may cover their boxes
+    alone (``mask_area``).
 
     Raises:
         ValueError: the outputs are of other shapes, or do not agree in N.
@@ -151,7 +156,11 @@ def boxes_scores_labels(outputs: dict, place: Placement, options: LayoutOptions)
     if not options.masks:
         return detections(boxes, scores[keep], labels[keep])
     maps = _tensor(outputs[options.names['masks']])
-    return _with_masks(maps.reshape(-1, *maps.shape[-2:])[keep], place, 0.5, boxes, scores[keep], labels[keep])
+    maps = maps.reshape(-1, *maps.shape[-2:])[keep]
+    if options.mask_area == 'box':
+        masks, non_empty = masks_in_boxes(maps, boxes, place.image, 0.5)
+        return detections(boxes[non_empty], scores[keep][non_empty], labels[keep][non_empty], masks)
+    return _with_masks(maps, place, 0.5, boxes, scores[keep], labels[keep])
 
 
 def yolo(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPrediction:

@@ -304,6 +304,41 @@ def test_where_classes_of_pictures_are_counted_from_another_number_it_is_found_o
         assert used(10, index, count=2) is None
 
 
+def with_masks():
+    """Outputs of instance segmenters whose masks fill their boxes."""
+    y, x = (np.arange(side)[:, None] for side in SIZE)
+    inside = [(y >= b[1]) & (y < b[3]) & ((x >= b[0]) & (x < b[2])).T for b in BOXES]
+    whole, filled = np.float32(inside)[None], np.ones((1, 4, 28, 28), np.float32)
+    queries = np.pad(9 * whole, ((0, 0), (0, 16), (0, 0), (0, 0))) - 5
+    cases = {
+        'triple': {'m': whole}, 'mmdeploy': {'masks': filled}, 'tensorflow': {'detection_masks': filled},
+        'detr': {'pred_masks': queries}, 'rt-detr': {'w': queries}, 'v8 masks': {}, 'end to end masks': {},
+    }  # fmt: skip
+    for family, masks in cases.items():
+        outputs = {name: np.array(values) for name, values in FAMILIES[family].items()} | masks
+        if not masks:
+            (outputs['a'].transpose(0, 2, 1) if family == 'v8 masks' else outputs['a'])[:, :, -32:] = 1
+            outputs['b'][:] = 1
+        yield family, outputs
+
+
+@pytest.mark.parametrize(('family', 'outputs'), with_masks())
+def test_of_an_instance_segmenter_the_masks_are_read(tmp_path, family, outputs):
+    from pycocotools import mask
+
+    image = np.random.default_rng(0).integers(0, 255, (SIZE[0] * SCALE, SIZE[1] * SCALE, 3), np.uint8)
+    truth = TrialPicture(image, BOXES * SCALE, [NAMES[i] for i in LABELS])
+    config = machine_from_file(write(tmp_path / 'net.onnx', outputs), 'ins', [truth], NAMES).config
+    (answer,) = build_machine(config).predict([image])
+    check(answer.above(0.3), scores=None)
+    found = answer.above(0.3).masks
+    sides = (BOXES[:, 2:] - BOXES[:, :2]) * SCALE
+    np.testing.assert_allclose(mask.toBbox(found), np.concatenate([BOXES[:, :2] * SCALE, sides], 1), atol=2)
+    np.testing.assert_allclose(mask.area(found), sides.prod(1), rtol=0.03)
+    with pytest.raises(UnclearLayout, match='no masks of instances'):
+        machine_from_file(write(tmp_path / 'net.onnx', FAMILIES['v8']), 'ins', [truth], NAMES)
+
+
 def test_a_missing_file_is_said_before_anything_is_asked(tmp_path):
     from miqa.machines import machine_configs_of
 

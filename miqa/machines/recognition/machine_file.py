@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from miqa.keeping import atomic_write
-from miqa.machines.coco_classes import COCO_80
 from miqa.machines.exported_networks import ExportedNetwork
 from miqa.machines.network_files import open_network
 from miqa.machines.onnx_layouts import LAYOUTS
@@ -27,6 +26,7 @@ from .conventions import CONVENTIONS, VALUE_RANGES, Convention
 from .detectors import ROTATED, detector_readings
 from .file_metadata import FileMetadata, metadata_of
 from .input_sizes import best_size, input_sizes, size_of_places
+from .instances import readings_with_masks
 from .options import FILE_OPTIONS
 from .readings import Observed, Reading, UnclearLayout
 from .segmenters import map_of_classes
@@ -204,7 +204,7 @@ def _detector(
         foreign = f'The {len(names)} names {whose} are not its own: it tells {counts or "others"} classes apart.'
         names = None
     if task == 'ins':
-        return _instance_segmenter(observed, readings, sizes[0], names)
+        readings = readings_with_masks(readings, observed)
     if 'layout' in settings:
         fitting = [reading for reading in readings if reading.layout == settings['layout']]
         if not fitting:
@@ -370,28 +370,6 @@ def _say(recognised, network, metadata, chosen, readings, size, known, trials: T
     if alternatives and not trials.pictures:
         recognised.certain = False
         say(f'It could also be: {"; ".join(reading.words for reading in alternatives[:3])}.')
-
-
-def _instance_segmenter(observed: Observed, readings, size, names) -> RecognisedMachine:
-    """Return YOLO's head with prototypes of masks."""
-    network = observed.network
-    with_masks = [reading for reading in readings if reading.options.get('unread')]
-    rows = [len(shape) for shape in (output.shape for output in network.outputs)]
-    if not with_masks or 4 not in rows:
-        raise UnclearLayout(
-            f'{network.file}: of instance segmenters, YOLO heads with prototypes of masks are recognised; its outputs '
-            f'are {observed.shapes()}. Describe it in a config (docs/your_own_models.md), or make labels for det.'
-        )
-    reading = with_masks[0]
-    options: dict[str, Any] = {'objectness': 'objectness' in reading.options['parts']}
-    config = {'layout': 'yolo', 'layout_options': options, **CONVENTIONS['yolo'].arguments(size, False)}
-    recognised = RecognisedMachine(config, [f'{network.file.name}: {reading.words}, with prototypes of masks.'])
-    names = names or (COCO_80 if reading.classes == len(COCO_80) else None)
-    if names is not None:
-        config['classes'] = list(names)
-    else:
-        options['classes'] = reading.classes
-    return recognised
 
 
 def _classifier(network, metadata, task, pictures, classes, categories, settings, progress) -> RecognisedMachine:

@@ -161,9 +161,11 @@ def _of_four(
         softmax = base['activation'] == 'softmax'
         options = {'activation': base['activation']}
         # The class for no object is the last, and not among those that are counted.
-        words = f'queries: logits and boxes ({"DETR" if softmax else "RT-DETR"}, {base["activation"]})'
         roles = {'logits': names['scores'], 'boxes': names['boxes']}
-        convention = CONVENTIONS['detr' if softmax else 'rtdetr']
+        roboflow = (names['boxes'], names['scores']) == ('dets', 'labels')  # as RF-DETR's export names them
+        family = 'DETR' if softmax else 'RF-DETR' if roboflow else 'RT-DETR'
+        words = f'queries: logits and boxes ({family}, {base["activation"]})'
+        convention = CONVENTIONS['detr' if softmax or roboflow else 'rtdetr']
         if observed.classes == classes - 1:  # RF-DETR has a class that is not used
             idle = scores.max(0)[[0, -1]]
             for unused in ('first', 'last') if idle[0] < idle[1] else ('last', 'first'):

@@ -49,7 +49,7 @@ def map_of_classes(observed: Observed, stated: str | None = None) -> MapOutput:
     Raises:
         UnclearLayout: none is, or several are; the message says what the outputs are and what to give.
     """
-    if stated is None and (queries := _queries(observed)):
+    if stated is None and (queries := masks_of_queries(observed)):
         return queries
     names = [stated] if stated else [name for name in observed.names if not has_word(name, *_NO_CLASSES)]
     maps = [output for name in names if (output := _read(name, observed))]
@@ -84,7 +84,7 @@ def map_of_classes(observed: Observed, stated: str | None = None) -> MapOutput:
     )
 
 
-def _queries(observed: Observed) -> MapOutput | None:
+def masks_of_queries(observed: Observed) -> MapOutput | None:
     """Return MaskFormer's and Mask2Former's classes of queries (1, Q, K + 1) and masks (1, Q, h, w), if they are there.
 
     Each other output is a hidden state; the last class is no object, and of most queries it is the likeliest.
