@@ -63,5 +63,5 @@ def run(args: argparse.Namespace) -> int:
         print(f"{saved}: {model.spec.method} in the authors' format, as it was.")
         return 0
     size = model.spec.view_size
-    print(f'{saved}: pixels uint8 (batch, 3, {size}, {size}) RGB -> score, {difference:.2g} or less from PyTorch.')
+    print(f'{saved}: pixels uint8 (batch, 3, {size}, {size}) RGB -> score, within {difference:.1g} of PyTorch.')
     return 0

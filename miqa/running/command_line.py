@@ -356,8 +356,9 @@ def _ending_together() -> Iterator[None]:
         # A second Ctrl-C does not wait for anything.
         for each in before:
             signal.signal(each, lambda signal_number, _: os._exit(128 + signal_number))
-        # PyTorch's loaders would raise their own error for every worker that ends.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # PyTorch's loaders would raise their own error for every worker that ends. (Without a handler, Python complains
+        # of a worker that ended at this very moment.)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
         last = threading.Timer(_SECONDS_FOR_ALL, os._exit, (128 + number,))
         last.daemon = True
         last.start()

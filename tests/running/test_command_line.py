@@ -25,8 +25,13 @@ from miqa.running.command_line import SAME_AGAIN, run_command
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored by what nohup starts, this test included
 
 def main():
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # as PyTorch's loaders have one
+    both = [{number}, signal.SIGCHLD]  # a worker ends at the same moment
     try:
-        os.kill(os.getpid(), {number})
+        signal.pthread_sigmask(signal.SIG_BLOCK, both)
+        for each in both:
+            os.kill(os.getpid(), each)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
         time.sleep(60)
     except:
         {reaction}

@@ -75,7 +75,8 @@ def export_model(
     if int8 and (chosen.quantise is None or pixels is None):
         raise ValueError('8-bit numbers need pictures to fit them to (--calibrate FOLDER), and .onnx or .xml.')
     if runtime.module is None:
-        raise ValueError('This is an exported model already; export the checkpoint it was made from.')
+        name = spec.method.replace('_', '-')
+        raise ValueError(f'{name} is an exported model already. Name the checkpoint of another: --model CHECKPOINT')
     path.parent.mkdir(parents=True, exist_ok=True)
     # The writers of these formats take only paths that are Unicode: the name is given at the end.
     with temporary_folder(path.with_name('export')) as folder:
