@@ -32,6 +32,9 @@ _EXTRA_INPUTS = {
     'scale_factor': lambda place: np.array([place.scale], np.float32),
 }
 
+#: Parts of the names of inputs for words.
+_WORDS = ('text', 'txt', 'token', 'input_ids', 'attention_mask', 'prompt', 'caption', 'position_ids')
+
 #: Inputs that tell a network the size of the picture: it then answers in pixels of the picture.
 SIZE_INPUTS = frozenset(_EXTRA_INPUTS) - {MASK_INPUT, 'im_shape'}
 
@@ -148,6 +151,13 @@ class OnnxNetwork(ExportedNetwork):
         inputs = {item.name: item for item in self.session.get_inputs()}
         images = [item for item in inputs.values() if len(item.shape or ()) == 4 and item.name != MASK_INPUT]
         extra = sorted(set(inputs) - {item.name for item in images[:1]})
+        if words := [name for name in extra if any(part in name.casefold() for part in _WORDS)]:
+            raise ValueError(
+                f'{self.file} takes words beside the picture ({", ".join(words)}), what to look for (YOLO-World, '
+                'Grounding DINO, OWL-ViT, CLIP). There is nothing here that gives it words: export it with its classes '
+                'fixed (Ultralytics: model.set_classes([...]) before model.export), or use it by a function of yours '
+                '(CallableMachine, docs/your_own_models.md).'
+            )
         if len(images) != 1 or set(extra) - set(_EXTRA_INPUTS) or images[0].type not in _TYPES:
             listed = ', '.join(f'{item.name} {item.type}{item.shape}' for item in inputs.values())
             raise ValueError(

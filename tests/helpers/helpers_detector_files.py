@@ -99,7 +99,7 @@ def maps(values: np.ndarray, strides=STRIDES, last: bool = False) -> list[np.nda
 
 def write(
     path: Path, outputs: dict[str, np.ndarray], kind: str = 'float', last: bool = False, free: bool = False,
-    metadata: dict[str, str] | None = None, opset: int = 13,
+    metadata: dict[str, str] | None = None, opset: int = 13, scaled: tuple[str, ...] | None = None,
 ) -> Path:  # fmt: skip
     """Write a file whose outputs are always these arrays; they depend on the picture by 0 times its mean.
 
@@ -111,6 +111,7 @@ def write(
         free: height, width and batch are not fixed.
         metadata: what the file says about itself.
         opset: version of the operators.
+        scaled: outputs of boxes that are divided by the scale, which is a further input; None: there is no such input.
     """
     pytest.importorskip('onnx', reason="onnx is missing: pip install -e '.[export]'")
     from onnx import TensorProto, helper, numpy_helper, save
@@ -127,6 +128,11 @@ def write(
     constants, described = [numpy_helper.from_array(np.float32(0), 'zero')], []
     for number, (name, array) in enumerate(outputs.items()):
         constants.append(numpy_helper.from_array(np.asarray(array, np.float32), f'constant{number}'))
+        if name in (scaled or ()):
+            nodes.append(helper.make_node('Add', [f'constant{number}', 'nothing'], [f'o{number}']))
+            nodes.append(helper.make_node('Div', [f'o{number}', 'scales'], [name]))
+            described.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape))
+            continue
         whole = np.issubdtype(array.dtype, np.integer)
         nodes.append(helper.make_node('Add', [f'constant{number}', 'nothing'], [f'o{number}' if whole else name]))
         if whole:
@@ -134,8 +140,13 @@ def write(
         described.append(
             helper.make_tensor_value_info(name, TensorProto.INT64 if whole else TensorProto.FLOAT, array.shape)
         )
+    inputs = [image]
+    if scaled is not None:
+        inputs.append(helper.make_tensor_value_info('scale_factor', TensorProto.FLOAT, [1, 2]))
+        constants.append(numpy_helper.from_array(np.array([1, 0, 1, 0]), 'order'))
+        nodes.insert(0, helper.make_node('Gather', ['scale_factor', 'order'], ['scales'], axis=1))
     model = helper.make_model(
-        helper.make_graph(nodes, 'g', [image], described, constants),
+        helper.make_graph(nodes, 'g', inputs, described, constants),
         opset_imports=[helper.make_opsetid('', opset)], ir_version=8,
     )  # fmt: skip
     if metadata:

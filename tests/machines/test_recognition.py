@@ -182,6 +182,28 @@ def test_inputs_of_other_types_and_orders_are_fed_as_the_file_takes_them(tmp_pat
     check(recognised(tmp_path, FAMILIES['v8'], **options)[1])
 
 
+@pytest.mark.parametrize('name', ['txt_feats', 'input_ids', 'text_token_mask'])
+def test_a_network_that_takes_words_is_refused_with_what_to_do(tmp_path, name):
+    import onnx
+
+    path = write(tmp_path / 'net.onnx', FAMILIES['v8'])
+    model = onnx.load(path)
+    model.graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 80, 512]))
+    onnx.save(model, path)
+    with pytest.raises(ValueError, match=rf'words beside the picture \({name}\).*classes fixed'):
+        machine_from_file(path, 'det')
+
+
+def test_boxes_of_paddle_are_of_the_picture_only_where_the_scale_changes_them(tmp_path):
+    # ppdet/modeling/heads/ppyoloe_head.py, post_process: exclude_nms divides by scale_factor, exclude_post_process does
+    # not, and joins boxes and scores.
+    scores, boxes = anchors()
+    raw = {'b': boxes[None], 's': scores.T[None]}
+    done = {'a': rows(LABELS, SCORES, *BOXES.T)}
+    for outputs, scaled in ((raw, ('b',)), (raw, ()), ({'a': joined(boxes, scores)}, ()), (done, ())):
+        check(recognised(tmp_path, outputs, scaled=scaled)[1])
+
+
 @pytest.mark.parametrize(
     'family', ['v8', 'v5', 'yolox before grid and strides', 'nanodet', 'end to end', 'boxes and scores']
 )

@@ -216,7 +216,9 @@ def _with_boxes(
     for box_format in formats:
         options = base | {'coordinates': unit, 'iou': 1.0 if queries and unit == 'relative' else 0.7}
         options |= {} if box_format == 'cxcywh' else {'box_format': box_format}
-        convention = CONVENTIONS['rtdetr' if queries and unit == 'relative' else 'yolo']
+        # PaddleDetection stretches pictures and tells the network the scale.
+        stretched = (queries and unit == 'relative') or 'scale_factor' in observed.network.extra_inputs
+        convention = CONVENTIONS['rtdetr' if stretched else 'yolo']
         family = 'YOLOv5, YOLOv7, YOLOX with grid' if with_objectness else 'YOLOv8 to YOLO12'
         words = f'{title} at each place, {box_format} in {"pixels" if unit == "input" else unit + " units"} ({family})'
         yield Reading('places', words, convention, options, names, classes)

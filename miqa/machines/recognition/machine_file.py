@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from miqa.keeping import atomic_write
-from miqa.machines.exported_networks import ExportedNetwork
+from miqa.machines.exported_networks import SIZE_INPUTS, ExportedNetwork
 from miqa.machines.network_files import open_network
 from miqa.machines.onnx_layouts import LAYOUTS
 from miqa.machines.onnx_places import CELL_FORMATS
@@ -326,7 +326,26 @@ def _observed(network, metadata, size, pictures: Sequence[TrialPicture], names) 
             '--machine-options size=HEIGHTxWIDTH'
         )
     count = len(names) if names is not None else None
-    return Observed(network, metadata, size, samples, count)
+    return Observed(network, metadata, size, samples, count, _same_for_all_sizes(network, images, size))
+
+
+def _same_for_all_sizes(network: ExportedNetwork, images: Sequence[np.ndarray], size: tuple[int, int]) -> bool:
+    """Return True if a network that is told the size of the picture finds the same for twice that size.
+
+    PaddleDetection's exports without post-processing keep the input and give boxes in pixels of the network.
+    """
+    if not SIZE_INPUTS & set(network.extra_inputs):
+        return False
+    found = False
+    for image in images:
+        prepared, place = Convention('unit').preparation(size)(image)
+        (height, width), (vertical, horizontal) = place.image, place.scale
+        larger = place._replace(image=(2 * height, 2 * width), scale=(vertical / 2, horizontal / 2))
+        first, second = network.run(prepared[None], place), network.run(prepared[None], larger)
+        if not all(np.array_equal(first[name], second[name]) for name in first):
+            return False
+        found |= any(values.dtype.kind == 'f' and values.size and np.abs(values).max() > 2 for values in first.values())
+    return found
 
 
 def _scene() -> np.ndarray:

@@ -181,7 +181,8 @@ def _of_four(
     for box_format in formats:
         options = base | {'coordinates': unit, 'box_format': box_format, 'iou': 1.0 if queries else 0.7}
         convention = CONVENTIONS['yolo'] if unit == 'input' else CONVENTIONS['ssd' if places > 1000 else 'rtdetr']
-        convention = CONVENTIONS['yolo' if box_format == 'yxyx' else 'rtdetr'] if unit == 'image' else convention
+        told = unit == 'image' or 'scale_factor' in observed.network.extra_inputs
+        convention = CONVENTIONS['yolo' if box_format == 'yxyx' else 'rtdetr'] if told else convention
         yield Reading(
             'places', f'boxes ({box_format}, {unit}) and scores of each class', convention, options, names, classes
         )

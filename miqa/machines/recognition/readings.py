@@ -64,6 +64,7 @@ class Observed:
         size: (height, width) of the pictures that were tried.
         samples: outputs by name, for each picture and range of values that was tried; finite numbers alone.
         classes: number of classes, if the user or the file states it.
+        same_for_all_sizes: what the network is told of the size of the picture changes nothing that it finds.
     """
 
     network: ExportedNetwork
@@ -71,6 +72,7 @@ class Observed:
     size: tuple[int, int]
     samples: Sequence[Mapping[str, np.ndarray]]
     classes: int | None = None
+    same_for_all_sizes: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -91,8 +93,8 @@ class Observed:
 
     @property
     def knows_the_picture(self) -> bool:
-        """The network is given the size of the picture, and so answers in pixels of it."""
-        return bool(SIZE_INPUTS & set(self.network.extra_inputs))
+        """The network is given the size of the picture, and answers in pixels of it."""
+        return bool(SIZE_INPUTS & set(self.network.extra_inputs)) and not self.same_for_all_sizes
 
     @property
     def free_size(self) -> bool:
