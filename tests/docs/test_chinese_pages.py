@@ -1,7 +1,9 @@
 """Chinese pages that follow an English one have its commands, its code and its figures."""
 
 import re
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers_pages import blocks_in, without_comments
@@ -40,3 +42,11 @@ def test_a_chinese_page_has_the_figures_of_the_english_tables(name):
 def test_every_chinese_page_is_in_the_navigation():
     nav = (DOCS.parent / 'mkdocs.yml').read_text(encoding='utf-8')
     assert [page.name for page in sorted((DOCS / 'zh').glob('*.md')) if f'zh/{page.name}' not in nav] == []
+
+
+@pytest.mark.parametrize(('address', 'titles'), [('limits/', ['Start', 'Use']), ('zh/limits/', ['中文'])])
+def test_the_site_shows_the_pages_of_one_language(address, titles):
+    hooks = runpy.run_path(str(DOCS / 'hooks.py'))
+    nav = SimpleNamespace(items=[SimpleNamespace(title=title) for title in ('Start', 'Use', '中文')])
+    shown = hooks['on_page_context']({}, page=SimpleNamespace(url=address), nav=nav)['nav']
+    assert [item.title for item in shown.items] == titles and len(nav.items) == 3
