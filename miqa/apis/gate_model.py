@@ -31,6 +31,7 @@ from .gate_threshold import ABOUT, BEFORE, KEYS, Gate, digest_of
 from .inputs import Picture, to_rgb
 from .model import MIQAModel, ViewAnswers
 from .picture_features import PictureFeatures, PictureView
+from .quality import Thresholds
 from .runtimes.base import Runtime
 from .spec import ModelSpec
 
@@ -304,7 +305,7 @@ class GateModel(MIQAModel):
         batch_size, workers: as for :class:`miqa.apis.model.MIQAModel`.
 
     Attributes:
-        gate: threshold and promise of the head that is used.
+        gate: threshold and promise of the head that is used; quality is ``high`` for what passes, ``low`` for the rest.
 
     Raises:
         ValueError: the machine has other classes or another task than the gate's.
@@ -336,9 +337,10 @@ class GateModel(MIQAModel):
         spec = ModelSpec(
             'gate', own.task, own.label, {}, {'image': {'size': side, 'mean': [0.0] * 3, 'std': [1.0] * 3}}, side
         )
-        self._set(spec, _Heads(path, count), str(path), batch_size=batch_size, workers=workers)
-        self.prepare = _GatePreparation(self._features, machine is not None)  # type: ignore[assignment]
         self.gate = own.thresholds[head]
+        words = Thresholds(self.gate.threshold, self.gate.threshold)
+        self._set(spec, _Heads(path, count), str(path), batch_size=batch_size, workers=workers, thresholds=words)
+        self.prepare = _GatePreparation(self._features, machine is not None)  # type: ignore[assignment]
 
     def answer_prepared(self, pictures: list) -> list[ViewAnswers]:
         """Score what ``prepare.views`` gave for each picture of a batch."""

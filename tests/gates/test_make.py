@@ -209,6 +209,7 @@ def test_the_server_says_whether_a_picture_passes_the_folder(gate):
     rows = [answer['results'][0] for _, answer in answers]
     np.testing.assert_allclose([row['score'] for row in rows], model.assess(list(map(str, pictures))), atol=1e-5)
     assert [row['passed'] for row in rows] == [row['score'] >= folder.threshold().threshold for row in rows]
+    assert [row['quality'] for row in rows] == ['high' if row['passed'] else 'low' for row in rows]  # no other words
 
 
 def test_frames_of_a_camera_pass_or_not_by_the_folder_alone(gate):
