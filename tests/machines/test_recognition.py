@@ -21,6 +21,7 @@ from helpers_detector_files import (
 )  # fmt: skip
 
 from miqa.machines import TrialPicture, UnclearLayout, build_machine, machine_from_file
+from miqa.machines.exported_networks import OnnxNetwork
 from miqa.machines.recognition import FileMetadata, metadata_of
 
 pytest.importorskip('onnx', reason="onnx is missing: pip install -e '.[export]'")
@@ -180,6 +181,18 @@ def test_a_file_gives_its_boxes_in_pixels_of_the_picture(tmp_path, family):
 )
 def test_inputs_of_other_types_and_orders_are_fed_as_the_file_takes_them(tmp_path, options):
     check(recognised(tmp_path, FAMILIES['v8'], **options)[1])
+
+
+def test_a_range_of_values_with_which_a_network_cannot_be_run_is_not_its_own(tmp_path, monkeypatch):
+    run = OnnxNetwork.run
+
+    def fails(self, images, *more, **options):
+        if images.max() > 2:  # as where no proposal is left
+            raise RuntimeError('Reshape')
+        return run(self, images, *more, **options)
+
+    monkeypatch.setattr(OnnxNetwork, 'run', fails)
+    check(recognised(tmp_path, FAMILIES['v8'])[1])
 
 
 @pytest.mark.parametrize('name', ['txt_feats', 'input_ids', 'text_token_mask'])

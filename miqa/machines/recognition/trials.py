@@ -48,6 +48,9 @@ class TrialPicture:
         return self.image if isinstance(self.image, np.ndarray) else read_image(self.image)
 
 
+_NOTHING = DetectionPrediction(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+
+
 class Candidate(NamedTuple):
     """A reading with a convention, and the names of the classes that its labels count (None: not compared)."""
 
@@ -208,12 +211,16 @@ class Trials:
     def _add(
         self, picture: TrialPicture, image: np.ndarray, convention: Convention, group: Sequence[Candidate]
     ) -> None:
-        runs = [self.outputs(image, convention)]
-        if not self.annotated:
-            runs.append(self.outputs(np.ascontiguousarray(image[:, ::-1]), convention))
+        views = [image] if self.annotated else [image, np.ascontiguousarray(image[:, ::-1])]
+        runs: list[tuple | None] = []
+        for view in views:
+            try:
+                runs.append(self.outputs(view, convention))
+            except Exception:  # noqa: BLE001, PERF203  of any runtime: numbers of a range that is not the network's
+                runs.append(None)
         for candidate in group:
             evidence = self._evidence[candidate]
-            answers = [_read(candidate.reading, *run) for run in runs]
+            answers = [_read(candidate.reading, *run) if run is not None else _NOTHING for run in runs]
             evidence.found += int((answers[0].scores > 0.25).sum())
             if self.annotated:
                 evidence.pictures.append(compared(answers[0], picture, candidate.names))
@@ -245,10 +252,9 @@ class Trials:
 
 def _read(reading: Reading, outputs: Mapping[str, np.ndarray], place) -> DetectionPrediction:
     """Return what a reading makes of outputs; nothing where the numbers cannot be boxes."""
-    nothing = DetectionPrediction(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
     if not all(np.isfinite(value).all() for value in outputs.values() if value.dtype.kind == 'f'):
-        return nothing
+        return _NOTHING
     answer = reading.read(outputs, place)
     if not len(answer.scores) or float(answer.scores.max()) > 1.01:
-        return nothing
+        return _NOTHING
     return answer
