@@ -109,7 +109,8 @@ def check_layout(data_root: str | os.PathLike, task: str, split: str | None = No
 def _sign(data_root: Path, task: str, split: str, sources: list[str]) -> tuple[str, list[str]]:
     """Return a digest of what an index is built from, and the sources that have no label file.
 
-    Split files enter with their text, label files with name, size and modification time.
+    Split files enter with their text, label files with name, size and the times of writing and of
+    change, as copies may keep the former.
     """
     splits = [split_path(data_root, task, each) for each in SPLITS]
     texts = [sha256_of_file(path) if path.is_file() else None for path in splits]
@@ -131,9 +132,9 @@ def _label_files(data_root: Path, task: str, sources: list[str]) -> list[tuple[s
     ]
 
 
-def _stat_all(paths: list[tuple[str, ...]]) -> list[list[tuple[int, int] | None]]:
+def _stat_all(paths: list[tuple[str, ...]]) -> list[list[tuple[int, int, int] | None]]:
     def stat(part):
-        return [[_size_and_time(path) for path in entry] for entry in part]
+        return [[_state(path) for path in entry] for entry in part]
 
     # On a network file system each answer takes a round trip, so that many are asked for at once.
     parts = [paths[start : start + 250] for start in range(0, len(paths), 250)]
@@ -141,12 +142,12 @@ def _stat_all(paths: list[tuple[str, ...]]) -> list[list[tuple[int, int] | None]
         return [entry for part in pool.map(stat, parts) for entry in part]
 
 
-def _size_and_time(path: str) -> tuple[int, int] | None:
+def _state(path: str) -> tuple[int, int, int] | None:
     try:
         status = os.stat(path)  # noqa: PTH116  (strings are faster for thousands of files)
     except FileNotFoundError:
         return None
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _folders(data_root: Path) -> tuple[Path, Path]:

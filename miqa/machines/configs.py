@@ -96,12 +96,23 @@ def machine_configs_of(names: Iterable[str], task: str) -> list[dict]:
             )
         elif name in torchvision_models():
             collected.append({'type': 'TorchvisionMachine', 'model': name, 'task': task})
-        elif Path(name).is_dir() or re.fullmatch(r'[\w.-]+/[\w.-]+', name):
+        elif Path(name).is_dir() and not (Path(name) / 'config.json').is_file():
+            raise ValueError(
+                f'{name} is a folder without a config.json, so it is no model of transformers: name the file of the '
+                'network in it, or a config (.py).'
+            )
+        elif Path(name).is_dir() or (re.fullmatch(r'[\w.-]+/[\w.-]+', name) and not Path(name).exists()):
             collected.append({'type': 'TransformersMachine', 'model': name, 'task': task})
         elif task == 'cls' and is_timm_model(name):
             weights = 'packaged' if name in PACKAGED_LITES else 'pretrained'
             collected.append({'type': 'TimmClassifier', 'model': name, 'weights': weights})
         else:
+            if Path(name).exists():
+                check_regular(name, kind='file of a network')
+                raise ValueError(
+                    f'{name} is no file of a machine: name a .pt or .engine of Ultralytics, an exported network '
+                    '(.onnx, .tflite, .param), a folder of transformers, or a config (.py).'
+                )
             raise ValueError(_unknown(name, task))
     config_names = [machine_name(config) for config in collected]
     twice = sorted({name for name in config_names if config_names.count(name) > 1})

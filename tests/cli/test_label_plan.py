@@ -1,5 +1,7 @@
 """Every name of a library is known, and large pictures are planned by a part of them."""
 
+import os
+
 import numpy as np
 import pytest
 from helpers_refusals import refused
@@ -14,13 +16,21 @@ from miqa.machines.configs import machine_configs_of
 from miqa.machines.library_names import check_machine_names
 
 
-def test_every_model_of_torchvision_and_timm_is_a_name():
+def test_every_model_of_torchvision_and_timm_is_a_name(tmp_path, monkeypatch):
     timm = pytest.importorskip('timm')
     for task in ('cls', 'det', 'ins', 'seg'):
         check_machine_names([name for name, of in torchvision_models().items() if of == task], task)
     check_machine_names(timm.list_models(pretrained=True), 'cls')
     for function in (machine_configs_of, check_machine_names):
         refused(ValueError, r'is no machine for ins.*\(maskrcnn', function, ['nothing_of_the_kind'], 'ins')
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'weights').mkdir()
+    (tmp_path / 'weights/a.jpg').touch()
+    os.mkfifo('pipe')
+    for name, message in (
+        ('weights', 'folder without a config.json'), ('weights/a.jpg', 'no file of a machine'), ('pipe', 'named pipe'),
+    ):  # fmt: skip
+        refused(ValueError, message, machine_configs_of, [name], 'cls')
 
 
 def test_a_large_picture_is_planned_by_its_middle(tmp_path):

@@ -11,6 +11,7 @@ from miqa.apis.exports.formats import FORMATS
 from miqa.apis.methods import DEMOS, LITE, METHODS, SHORT_SIDE, is_method_name, labels_of_network, method_name
 from miqa.apis.spec import ModelSpec
 from miqa.errors import CheckpointError
+from miqa.outside import check_regular
 from miqa.outside.config_text import read_config_text
 from miqa.outside.walking import suffix_of
 from miqa.pictures.suffixes import IMAGE_SUFFIXES
@@ -81,7 +82,7 @@ def locate(name: str | None, task: str | None, label: str | None, weights: str |
             raise FileNotFoundError(f'{path} is a folder; name the weights file in it, such as {path / "best.pth"}.')
         if not path.exists():
             raise FileNotFoundError(f'There is no weights file {path}.')
-        return path
+        return path if path.is_dir() else check_regular(path, kind='checkpoint file')
     method = method_name(name or DEFAULT_METHODS.get(task or DEFAULT_TASK, OTHER_METHOD))
     if method in DEMOS:
         return demo_weights(method, task)
