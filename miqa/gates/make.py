@@ -24,7 +24,7 @@ from miqa.apis.picture_features import STATISTICS, PictureFeatures
 from miqa.distortions.few_versions import check_count
 from miqa.keeping import atomic_write, sha256_of_file, write_json
 from miqa.labelling.label_job import BuiltDatabase, LabelJob, build_machines, make_database, make_plan, stages_of
-from miqa.layout import build_settings_path, image_task_folder
+from miqa.layout import TASK_FOLDERS, build_settings_path, image_task_folder
 from miqa.machines import Machine
 from miqa.outside.json_text import read_settings
 from miqa.running.progress import OneLine
@@ -36,6 +36,7 @@ from .samples import Samples, collect, labelled_sources, read_outcomes
 from .worth import HEADLINE, Measure, Worth, difference, worth_of
 
 REPORT = 'report.html'  # File name of the report in the gate's folder
+_FEATURES = 'features'  # Folder of the numbers of pictures in it
 VERSIONS = 12  # Default versions of each photograph
 #: What the gates are compared with, as reports name it.
 OWN, LAPLACIAN = 'own confidence', 'Laplacian variance'
@@ -84,13 +85,14 @@ class GateJob:
             raise ValueError(f'--confidence must lie between 0 and 1, not {self.confidence}.')
         if self.database.versions_each is not None:
             check_count(self.database.versions_each)
-        if not begun(self) and not _holds_a_gate(self.folder):
-            for name in (ABOUT, f'{BEFORE}.onnx', f'{AFTER}.onnx', PICTURE_NETWORK, REPORT):
-                if os.path.lexists(self.folder / name):
-                    raise FileExistsError(
-                        f'{self.folder / name} is not of `miqa gate make`, which would replace it. Name another folder '
-                        'for the gate: --out GATE.'
-                    )
+        if self.folder.is_dir() and not begun(self) and not _holds_a_gate(self.folder):
+            ours = {Path(self.database.root).name, _FEATURES, *TASK_FOLDERS.values()}
+            names = {path.name for path in self.folder.iterdir() if not path.name.startswith('.')}
+            if others := sorted(names - ours):
+                raise FileExistsError(
+                    f'{self.folder / others[0]} is not of `miqa gate make`, which would write beside it. Name a '
+                    'new folder for the gate: --out GATE.'
+                )
 
 
 def _holds_a_gate(folder: Path) -> bool:
@@ -157,7 +159,7 @@ def make_gate(job: GateJob, progress: bool = True) -> BuiltGate:
             database.root, database.task, outcome, {machine.name: machine.weight for machine in machines}
         )
         stamp = f'{_NUMBERS_FORMAT} {"none" if job.network is None else sha256_of_file(job.network)}'
-        cache = job.folder / 'features'
+        cache = job.folder / _FEATURES
         samples = collect(database.root, database.task, outcomes, evidence.name, features, cache, stamp, line)
         sources = labelled_sources(samples)
         least = 2 if len(samples.names) > 2 else 3  # noqa: PLR2004  a penalty is chosen on two samples, tried on one

@@ -15,7 +15,7 @@ from helpers_videos import write_video
 from onnx import TensorProto, helper
 from scipy.stats import spearmanr
 
-from miqa.apis import RealTimeIQA
+from miqa.apis import MIQAModel, RealTimeIQA
 from miqa.apis.gate_model import AFTER, GateFolder, assess_answers
 from miqa.apis.gate_threshold import BEFORE
 from miqa.apis.inputs import to_rgb
@@ -139,7 +139,7 @@ def test_the_same_command_again_makes_nothing_twice_and_gives_the_same_gate(gate
     assert (gate / 'gate.json').read_bytes() == before
 
 
-@pytest.mark.parametrize('name', ['before.onnx', 'gate.json', 'report.html'])
+@pytest.mark.parametrize('name', ['before.onnx', 'gate.json', 'report.html', 'holiday.jpg'])
 def test_a_file_of_somebody_else_is_not_replaced(shots, tmp_path, capsys, name):
     (tmp_path / name).write_text('{"mine": 1}')
     assert status_of(*command(shots), '--out', str(tmp_path))
@@ -263,6 +263,8 @@ def test_the_file_of_a_gate_without_its_heads_is_not_one_of_gate_fit(gate, tmp_p
     (tmp_path / 'copy.json').write_bytes((gate / 'gate.json').read_bytes())
     refused(SystemExit, '1', main, ['gate', 'show', str(tmp_path / 'copy.json')])
     assert 'name the folder' in capsys.readouterr().err
+    for place in (gate, gate / 'gate.json'):
+        refused(ValueError, f'is a gate, not a model.* --gate {gate} --to', MIQAModel, str(place))
 
 
 @pytest.mark.parametrize('more', [['--plan'], [], ['--pairs', 'pairs.csv']])

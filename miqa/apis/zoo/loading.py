@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miqa.apis.exports.formats import FORMATS
+from miqa.apis.gate_threshold import ABOUT
 from miqa.apis.methods import DEMOS, LITE, METHODS, SHORT_SIDE, is_method_name, labels_of_network, method_name
 from miqa.apis.spec import ModelSpec
 from miqa.errors import CheckpointError
@@ -78,6 +80,12 @@ def locate(name: str | None, task: str | None, label: str | None, weights: str |
             check_choice(value, allowed, kind)
     if weights is not None:
         path = Path(weights).expanduser()
+        gate = path.parent if path.name == ABOUT else path
+        if (gate / ABOUT).is_file():
+            raise ValueError(
+                f'{path} is a gate, not a model. Filter by it, or serve it: miqa filter FOLDER '
+                f'--gate {shlex.quote(str(gate))} --to GOOD'
+            )
         if path.is_dir() and not (path / 'config.json').is_file():
             raise FileNotFoundError(f'{path} is a folder; name the weights file in it, such as {path / "best.pth"}.')
         if not path.exists():
