@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +42,10 @@ _MOST_BYTES = 4 << 20  # A kept record is small
 
 
 class Trial(NamedTuple):
-    """Pictures on which files of networks are tried, and the names of annotated classes in the order of their ids."""
+    """Pictures on which files of networks are tried, and the names of annotated classes in the order of their ids.
+
+    cls: names of the classes that ``class_index`` counts, empty where only their number is known.
+    """
 
     pictures: list[TrialPicture]
     categories: list[str] | None
@@ -57,7 +62,7 @@ def trial_of_folder(
     names = list(read_pairs(pairs, folder)) if pairs else pictures_below(folder)
     chosen = _spread(names, _LOOKED_THROUGH)
     if annotations is not None and task == 'cls':
-        return _with_classes(Path(folder), annotations, classes, chosen)
+        return _with_classes(Path(folder), annotations, classes, names, chosen)
     if annotations is None or task not in ('det', 'ins'):
         return Trial([TrialPicture(path) for path in _readable(Path(folder) / name for name in chosen)], None)
     with temporary_root() as root:
@@ -66,19 +71,28 @@ def trial_of_folder(
 
 
 def _with_classes(
-    folder: Path, annotations: str | os.PathLike, classes: Sequence[str] | None, names: Sequence[str]
-) -> Trial:
-    """Return pictures with their classes, where the annotations count them as networks do and not by their names."""
-    pictures = [Picture(folder / name, name, (1, 1)) for name in names]
+    folder: Path, annotations: str | os.PathLike, classes: Sequence[str] | None, names: Sequence[str],
+    chosen: Sequence[str],
+) -> Trial:  # fmt: skip
+    """Return chosen pictures with their classes, and the names of these in the order in which they are counted.
+
+    ImageNet's folders are counted as its networks do; then, or where the annotations have indices, there are no names.
+    """
+    request = Request(Path(annotations), [Picture(folder / name, name, (1, 1)) for name in names], folder, classes)
+    indices, order = {}, None
     try:
-        request = Request(Path(annotations), pictures, folder, classes)
-        read = format_of(annotations, folder, 'cls').read(request)
-        indices = {} if read.by_order else read.indices
+        reader = format_of(annotations, folder, 'cls')
+        read = reader.read(request)
+        if read.order and all(re.fullmatch(r'n\d{8}', name) for name in read.order):
+            order, read = [''] * 1000, reader.read(replace(request, class_count=1000))
+        indices, order = read.indices, order or read.order
     except ValueError:  # is raised again where all pictures are read
-        indices = {}
-    readable = {str(path) for path in _readable(folder / name for name in names)}
-    paths = {name: folder / name for name in names if str(folder / name) in readable}
-    return Trial([TrialPicture(path, class_index=indices.get(name)) for name, path in paths.items()], None)
+        pass
+    readable = set(_readable(folder / name for name in chosen))
+    return Trial(
+        [TrialPicture(folder / name, class_index=indices.get(name)) for name in chosen if folder / name in readable],
+        order,
+    )
 
 
 def trial_of_database(data_root: str | os.PathLike, task: str, sources: Sequence[SourceImages]) -> Trial:

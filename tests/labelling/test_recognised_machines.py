@@ -103,3 +103,19 @@ def test_names_of_classes_are_words_or_one_file(tmp_path):
     (tmp_path / 'names.txt').write_text('car\nbus\n')
     assert given_classes([str(tmp_path / 'names.txt')]) == ['car', 'bus'] == given_classes(['car', 'bus'])
     assert given_classes(None) is None
+
+
+@pytest.mark.parametrize(('folders', 'annotations', 'indices', 'order'), [
+    (('a', 'b'), 'shots', [0, 1], ['a', 'b']), (('n01440764', 'n01484850'), 'shots', [0, 2], [''] * 1000),
+    (('a', 'b'), 'filename,class_index\na/1.png,7\nb/1.png,9\n', [7, 9], None),
+    (('a', 'b'), 'filename,class\na/1.png,z\nb/1.png,y\n', [1, 0], ['y', 'z']), (('a', '.'), 'shots', [None] * 2, None),
+])  # fmt: skip
+def test_files_of_classifiers_are_tried_on_pictures_with_their_classes(tmp_path, folders, annotations, indices, order):
+    for name in folders:
+        (tmp_path / 'shots' / name).mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', (8, 8)).save(tmp_path / 'shots' / name / '1.png')
+    if annotations != 'shots':
+        (tmp_path / 'c.csv').write_text(annotations)
+    path = tmp_path / ('shots' if annotations == 'shots' else 'c.csv')
+    trial = trial_of_folder(tmp_path / 'shots', 'cls', path)
+    assert ([picture.class_index for picture in trial.pictures], trial.categories) == (indices, order)

@@ -326,10 +326,18 @@ def test_of_the_outputs_of_a_classifier_its_classes_are_read_or_a_question_lists
 
 
 def test_where_classes_of_pictures_are_counted_from_another_number_it_is_found_out_or_asked(tmp_path):
-    def used(width, index, count=4):
+    def found(width, index, count=4, **more):
         path = write(tmp_path / 'net.onnx', {'a': np.eye(width, dtype=np.float32)[None, 7]})
         pictures = [TrialPicture(np.zeros((*SIZE, 3), np.uint8), class_index=index)] * count
-        return machine_from_file(path, 'cls', pictures).config.get('layout_options')
+        return machine_from_file(path, 'cls', pictures, **more)
+
+    def used(*args, **more):
+        return found(*args, **more).config.get('layout_options')
+
+    # Classes that their names alone count are of use for as many classes, or where the network names its own.
+    letters = list('abcdefghij')
+    for categories, classes, known in ((letters, None, True), (letters[:9], None, False), ('xxxxxxxxh', letters, True)):
+        assert found(10, 8, categories=categories, classes=classes).certain is known
 
     # TensorFlow's networks have a background before the 1,000 classes; truth may count it, too.
     assert used(1001, 6) == {'background': 'first'} and used(1001, 7) is None and used(10, 7) is None

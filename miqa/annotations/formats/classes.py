@@ -44,9 +44,9 @@ def read_table_of_classes(request: Request) -> ReadClasses:
 
 def _say_order(read: ReadClasses, called: Mapping[str, str], class_names: Sequence[str] | None) -> None:
     """Say how classes are counted where nobody but the order of their names says it."""
-    read.by_order = class_names is None
-    if read.by_order:
+    if class_names is None:
         order = {called[name]: index for name, index in read.indices.items()}
+        read.order = sorted(order, key=order.__getitem__)
         first = ', '.join(f'{index} {name}' for name, index in sorted(order.items(), key=lambda item: item[1])[:3])
         read.remarks.add(
             '{} class{es} {are} counted in the order of the names, where --classes does not say another', first,

@@ -104,12 +104,12 @@ class ReadClasses:
     Attributes:
         indices: name of a picture -> index of its class.
         remarks: what was skipped, or read in a way that the user should know.
-        by_order: the order of the names alone says how the classes are counted.
+        order: names of the classes as they are counted, where nothing but the order of the names says it.
     """
 
     indices: dict[str, int]
     remarks: Remarks = field(default_factory=Remarks)
-    by_order: bool = False
+    order: list[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from miqa.annotations.class_names import plain_name
 from miqa.machines.exported_networks import ExportedNetwork
 
 from .conventions import CONVENTIONS, Convention
@@ -38,6 +39,7 @@ def classifier_arguments(
     pictures: Sequence[TrialPicture],
     names: Sequence[str] | None,
     settings: Mapping[str, Any],
+    categories: Sequence[str] | None = None,
 ) -> tuple[dict, list[str], bool]:
     """Return the arguments of the machine, what is to be said, and whether nothing was guessed.
 
@@ -47,7 +49,6 @@ def classifier_arguments(
     labelled = [picture for picture in pictures if picture.class_index is not None] or list(pictures)
     has_classes = bool(labelled) and labelled[0].class_index is not None
     images = [picture.pixels() for picture in labelled[: ROUNDS[1][0]]]
-    truth = [int(picture.class_index or 0) for picture in labelled[: len(images)]] if has_classes else None
     fixed = {key: settings[key] for key in ('values', 'channels', 'resize') if key in settings}
     usual = replace(CONVENTIONS['classifier'], **fixed)
     if metadata.from_ultralytics:
@@ -62,10 +63,13 @@ def classifier_arguments(
     output = _class_output(network, names, settings.get('output'), _outputs_of(network, usual, size, samples))
     kind, count = _kind(output.rows), output.rows.shape[1]
     with_background = count == _IMAGENET + 1 and (names is None or len(names) == _IMAGENET)
+    truth = [int(picture.class_index or 0) for picture in labelled[: len(images)]] if has_classes else None
+    truth = _counted(truth, categories, names, count - 1 if with_background else max(2, count))
+    has_classes = truth is not None
     evidence: dict[tuple[Convention, int], Evidence] = {}
     for one in dict.fromkeys(conventions):
         answers = _answers(network, output.name, one, size, images, kind, mirrored=truth is None)
-        shifts = (1, 0) if names is None else (1,)
+        shifts = (1, 0) if names is None and categories is None else (1,)
         for shift in shifts if with_background and truth else (0,):
             evidence[one, shift] = _evidence(answers, truth, shift)
     first = next(iter(evidence))
@@ -74,7 +78,7 @@ def classifier_arguments(
         best = first
     convention, shift = best
     with_background &= truth is None or shift == 1
-    if truth is not None:
+    if truth is not None and categories is None:
         _check_counting(network, output.name, convention, size, images, kind, truth, int(with_background))
     config: dict[str, Any] = {'outputs': kind}
     config |= {} if output.name == network.output_names[0] else {'logits_name': output.name}
@@ -97,6 +101,26 @@ def classifier_arguments(
             f"Its class 0 is TensorFlow's background and left out: ImageNet's 1,000 are counted from 0 ({agree}).",
         ]
     return config, notes, has_classes or metadata.from_ultralytics
+
+
+def _counted(
+    truth: Sequence[int] | None, categories: Sequence[str] | None, names: Sequence[str] | None, count: int
+) -> list[int] | None:
+    """Return the classes of pictures as the network counts them; None where that is not known.
+
+    Args:
+        truth: the classes by index, among ``categories`` if there are any.
+        categories: names of annotated classes in the order of their index.
+        names: of the network's, if known.
+        count: number of its classes.
+    """
+    if truth is None or categories is None:
+        return None if truth is None else list(truth)
+    if names is not None and all(categories):
+        places = {plain_name(name): index for index, name in enumerate(names)}
+        found = [places.get(plain_name(categories[index])) for index in truth]
+        return None if None in found else [index for index in found if index is not None]
+    return list(truth) if len(categories) == count else None
 
 
 def _two_names(names: Sequence[str]) -> list[str]:

@@ -113,7 +113,7 @@ def machine_from_file(
         pictures: to try it on: pictures with annotations, uint8 RGB arrays or paths. 16 to 48 are enough.
         classes: names of the classes in the order of their index; None: the file's, or COCO's where there are 80.
         categories: names of annotated classes in the order of their ids, taken for a file without names where they are
-            as many and agree.
+            as many and agree; cls: of the classes that ``class_index`` counts, which is of no use for another number.
         device: where it is tried.
         options: what is known already, see :data:`FILE_OPTIONS`: ``size`` ((height, width) or a number), ``layout``,
             ``values`` (key of :data:`miqa.machines.recognition.conventions.VALUE_RANGES`), ``channels``, ``resize``,
@@ -396,7 +396,7 @@ def _classifier(network, metadata, task, pictures, classes, categories, settings
     height, width = network.input.size
     size = sizes[0] if known else (height or _CLASSIFIER_SIDE, width or _CLASSIFIER_SIDE)
     config, notes, certain = classifier_arguments(
-        network, metadata, size, pictures, names_for(classes, metadata), settings
+        network, metadata, size, pictures, names_for(classes, metadata), settings, categories
     )
     return RecognisedMachine(config, notes, certain and known)
 
