@@ -17,6 +17,12 @@ from miqa.pictures.reading import picture_sizes
 
 from .objects import AnnotationError
 
+#: What to do about a size before the rotation.
+IF_STORED = (
+    'If annotations fit the stored pixels, remove the orientation (exiftool -Orientation= -overwrite_original FILES); '
+    'else swap width and height.'
+)
+
 
 class TurnedPictures(UserWarning):
     """Pictures are turned by EXIF, and nothing tells whether their annotations are, too."""
@@ -93,8 +99,7 @@ def check_turned(
     if as_stored:
         raise AnnotationError(
             f'{origin} gives the size of {len(as_stored)} pictures before EXIF rotation, for example {as_stored[0]}. '
-            'If annotations fit the stored pixels, remove the orientation (exiftool -Orientation= -overwrite_original '
-            'FILES); else swap width and height.'
+            f'{IF_STORED}'
         )
     if unclear:
         about = (

@@ -50,7 +50,9 @@ def test_annotations_that_give_no_size_are_warned_of(tmp_path, kind, size):
 
 def test_boxes_of_voc_must_be_of_the_picture_as_shown(tmp_path):
     shots = picture(tmp_path / 'in')
-    with pytest.raises(ValueError, match='says 40x20 pixels, but .*7.jpg has 20x40.'):
+    with pytest.raises(
+        ValueError, match='says 40x20 pixels, but .*7.jpg has 20x40.*before the EXIF rotation.*exiftool'
+    ):
         prepare_pictures(shots, tmp_path / 'out', 'det', annotated(tmp_path, 'voc'))
     (tmp_path / 'voc' / '7.xml').write_text(VOC.format(20, 40))
     with warnings.catch_warnings():

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 from xml.etree import ElementTree
 
+from miqa.annotations.sizes import IF_STORED
 from miqa.outside.names import plain
 from miqa.outside.regular_files import NotARegularFile, read_regular
 from miqa.outside.walking import Walker, raise_problem
@@ -183,8 +184,11 @@ def check_size(stated: tuple[float, ...], picture: Picture, path: Path) -> bool:
     if not all(stated):
         return False
     if stated != picture.size:
+        advice = 'Are the annotations those of this picture?'
+        if picture.orientation != 1 and stated == picture.stored:
+            advice = f'That is its size before the EXIF rotation. {IF_STORED}'
         raise ValueError(
             f'{path} says {stated[0]:g}x{stated[1]:g} pixels, but {picture.path} has '
-            f'{picture.size[0]}x{picture.size[1]}. Are the annotations those of this picture?'
+            f'{picture.size[0]}x{picture.size[1]}. {advice}'
         )
     return True
