@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ from miqa.layout import (
 from miqa.outside import read_regular, read_regular_text
 from miqa.outside.addresses import address_in_path
 from miqa.outside.json_text import parse_json
+from miqa.outside.names import printable
 from miqa.outside.tables import id_of, read_table
 from miqa.outside.walking import SkippedFiles, Walker, check_target, raise_problem
 from miqa.pictures import UnreadableImage
@@ -42,6 +44,7 @@ from miqa.taxonomy import IMAGE_TASKS, counted
 
 #: Which number each picture of a detection database has, beside its images, so that later runs give the same.
 NUMBERS_FILE = 'numbers.json'
+_CONTROL = re.compile('[\x00-\x1f\x7f]')
 
 
 @dataclass
@@ -251,6 +254,8 @@ def _sized(folder: Path, names: Sequence[str], skipped: SkippedFiles) -> list[Pi
     pictures = []
     for name in names:
         try:
+            if _CONTROL.search(name):
+                raise UnreadableImage(f'{printable(name)}: a database has no name with a line break or tab: rename it.')
             size, stored, orientation = picture_sizes(folder / name)
         except UnreadableImage as error:
             problem = str(error)

@@ -439,6 +439,9 @@ def test_names_in_remarks_send_a_terminal_nothing_to_obey(tmp_path):
     skipped = SkippedFiles()
     skipped.note(f'{name} cannot be read.')
     assert skipped.lines() == [r'\x1b[31m\u202e.txt cannot be read.']
+    picture(tmp_path / 'in', 'a\nb.png')  # lines of the database's tables would end in it
+    own = prepare_pictures(tmp_path / 'in', tmp_path / 'out', 'cls', skipped=skipped)
+    assert len(own.sources) == 1 and r'a\nb.png: a database has no name' in skipped.lines()[1]
 
 
 def test_maps_of_classes_may_lie_in_the_folders_of_their_pictures(tmp_path):
