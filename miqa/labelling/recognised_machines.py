@@ -10,8 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from miqa.annotations.class_names import read_class_names
 from miqa.annotations.coco import read_coco
+from miqa.annotations.formats.class_map import class_names
 from miqa.annotations.formats.coco_writing import Picture
 from miqa.annotations.formats.detect import format_of
 from miqa.annotations.formats.format import Request
@@ -31,6 +34,7 @@ from miqa.outside import read_regular_text
 from miqa.outside.json_text import parse_json
 from miqa.pictures.reading import UnreadableImage, read_image
 
+from .class_maps import class_map_path, known_maps, read_class_map
 from .coco_objects import objects_of
 from .ground_truth import read_classes
 from .plan import temporary_root
@@ -38,6 +42,7 @@ from .user_pictures import pictures_below, prepare_pictures, read_pairs
 
 #: So many pictures are looked through for annotated objects, and so many of them tried.
 _LOOKED_THROUGH, _TRIED = 200, 48
+_WITH_MAPS = 16  # Pictures with maps of classes, which are held in memory
 _MOST_BYTES = 4 << 20  # A kept record is small
 
 
@@ -63,6 +68,8 @@ def trial_of_folder(
     chosen = _spread(names, _LOOKED_THROUGH)
     if annotations is not None and task == 'cls':
         return _with_classes(Path(folder), annotations, classes, names, chosen)
+    if annotations is not None and task == 'seg':
+        return _with_maps(Path(folder), annotations, classes, chosen)
     if annotations is None or task not in ('det', 'ins'):
         return Trial([TrialPicture(path) for path in _readable(Path(folder) / name for name in chosen)], None)
     with temporary_root() as root:
@@ -95,6 +102,32 @@ def _with_classes(
     )
 
 
+def _with_maps(
+    folder: Path, annotations: str | os.PathLike, classes: Sequence[str] | None, chosen: Sequence[str]
+) -> Trial:
+    """Return chosen pictures with their maps of classes, and the names of these if they are known."""
+    readable = _spread(_readable(folder / name for name in chosen), _WITH_MAPS)
+    paths = {path.relative_to(folder).as_posix(): path for path in readable}
+    with temporary_root() as root:
+        try:
+            own = prepare_pictures(folder, root, 'seg', annotations, classes, only=list(paths))
+        except ValueError:  # is raised again where all pictures are read
+            return Trial([TrialPicture(path) for path in paths.values()], None)
+        truth = ground_truth_path(root, 'seg')
+        return _mapped({source: paths[name] for source, name in own.names.items()}, truth)
+
+
+def _mapped(paths: Mapping[str, Path], truth: Path) -> Trial:
+    """Return the pictures of sources with their maps below a folder of ground truth."""
+    maps = {source: read_class_map(class_map_path(truth, source)) for source in paths}
+    names = class_names(truth)
+    pictures = [
+        TrialPicture(path, class_map=maps[source].astype(np.uint8 if maps[source].max() < 256 else np.uint16))
+        for source, path in paths.items()
+    ]
+    return Trial(pictures, list(names) if names else None)
+
+
 def trial_of_database(data_root: str | os.PathLike, task: str, sources: Sequence[SourceImages]) -> Trial:
     """Return clean pictures of a database, evenly spread, with what its ground truth says of them."""
     paths = {source.source: source.clean for source in _spread(sources, _LOOKED_THROUGH)}
@@ -109,6 +142,10 @@ def trial_of_database(data_root: str | os.PathLike, task: str, sources: Sequence
             ],
             None,
         )
+    if task == 'seg' and truth.is_dir():
+        known = known_maps(truth)
+        with_maps = [(name, path) for name, path in paths.items() if name in known]
+        return _mapped({name: path for name, path in _spread(with_maps, _WITH_MAPS) if _readable([path])}, truth)
     if task not in ('det', 'ins') or not truth.is_file():
         return Trial([TrialPicture(path) for path in _readable(paths.values())], None)
     return _annotated(paths, data_root, task)

@@ -119,3 +119,14 @@ def test_files_of_classifiers_are_tried_on_pictures_with_their_classes(tmp_path,
     path = tmp_path / ('shots' if annotations == 'shots' else 'c.csv')
     trial = trial_of_folder(tmp_path / 'shots', 'cls', path)
     assert ([picture.class_index for picture in trial.pictures], trial.categories) == (indices, order)
+
+
+@pytest.mark.parametrize('named', [True, False])
+def test_files_of_segmenters_are_tried_on_pictures_with_their_maps(tmp_path, named):
+    for folder, value in (('shots', 9), ('maps', 1)):
+        (tmp_path / folder).mkdir()
+        Image.new('L', (8, 8), value).save(tmp_path / folder / '1.png')
+    if named:
+        (tmp_path / 'maps/classes.txt').write_text('a\nb\n')
+    (picture,), names = trial_of_folder(tmp_path / 'shots', 'seg', tmp_path / 'maps')
+    assert picture.class_map.tolist() == [[1] * 8] * 8 and names == (['a', 'b'] if named else None)

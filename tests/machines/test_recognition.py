@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from helpers_detector_files import (
     BOXES,
     LABELS,
@@ -19,6 +20,7 @@ from helpers_detector_files import (
     offsets,
     write,
 )  # fmt: skip
+from helpers_onnx import export
 
 from miqa.machines import TrialPicture, UnclearLayout, build_machine, machine_from_file
 from miqa.machines.exported_networks import OnnxNetwork
@@ -380,6 +382,22 @@ def test_of_an_instance_segmenter_the_masks_are_read(tmp_path, family, outputs):
     np.testing.assert_allclose(mask.area(found), sides.prod(1), rtol=0.03)
     with pytest.raises(UnclearLayout, match='no masks of instances'):
         machine_from_file(write(tmp_path / 'net.onnx', FAMILIES['v8']), 'ins', [truth], NAMES)
+
+
+def test_the_values_of_a_segmenter_are_those_whose_maps_agree_with_annotated_ones(tmp_path):
+    def bright(x):
+        return torch.stack([0.2 - x.mean(1), x.mean(1) - 0.2], 1)
+
+    path = export(bright, torch.rand(1, 3, 32, 32), tmp_path / 's.onnx')
+    image = np.full((32, 32, 3), 30, np.uint8)
+    image[:, 16:] = 80
+    right = (image[..., 0] > 50).astype(np.uint8)
+    for truth, categories, warned in ((right, 'ab', False), (1 - right, 'ba', False), (right, 'xy', True)):
+        pictures = [TrialPicture(image, class_map=truth)] * 3
+        found = machine_from_file(path, 'seg', pictures, ['a', 'b'], categories)
+        assert found.certain and (found.config['std'] == (1, 1, 1)) is not warned
+        assert any('hardly a pixel' in note for note in found.notes) is warned
+    assert not machine_from_file(path, 'seg', [image]).certain
 
 
 def test_a_missing_file_is_said_before_anything_is_asked(tmp_path):

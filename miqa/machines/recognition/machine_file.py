@@ -15,6 +15,7 @@ from miqa.keeping import atomic_write
 from miqa.machines.exported_networks import SIZE_INPUTS, ExportedNetwork
 from miqa.machines.network_files import open_network
 from miqa.machines.onnx_layouts import LAYOUTS
+from miqa.machines.onnx_machine import OnnxMachine
 from miqa.machines.onnx_places import CELL_FORMATS
 from miqa.machines.onnx_preparation import CHANNELS, RESIZES
 from miqa.outside import check_regular
@@ -29,13 +30,14 @@ from .input_sizes import best_size, input_sizes, size_of_places
 from .instances import readings_with_masks
 from .options import FILE_OPTIONS
 from .readings import Observed, Reading, UnclearLayout
-from .segmenters import map_of_classes
+from .segmenters import best_on_maps, map_of_classes
 from .trials import ROUNDS, Candidate, TrialPicture, Trials
 
 #: Endings of files of networks -> type of the machine.
 MACHINE_FILES = {'.onnx': 'OnnxMachine', '.tflite': 'TfliteMachine', '.param': 'NcnnMachine'}
 
 _CLASSIFIER_SIDE = 224
+_LEAST_OVERLAP = 0.05  # Mean intersection over union of a segmenter that was read well
 _SAMPLES = 3  # Pictures whose outputs are inspected first
 #: The same without annotations: less than one object a picture, found with a score of 0.22 in it and in its mirror.
 _LEAST_CONSISTENCY = 0.005
@@ -414,20 +416,39 @@ def _segmenter(network, metadata, task, pictures, classes, categories, settings,
     output = map_of_classes(observed, settings.get('output'))
     if network.input.type is np.uint8:
         convention = replace(convention, values='byte')
-    config = convention.arguments(observed.size, network.input.type is np.uint8)
+    config: dict[str, Any] = {}
     config |= {} if output.name == network.output_names[0] else {'logits_name': output.name}
     config |= {} if output.masks is None else {'masks_name': output.masks}
     config |= {} if output.outputs == 'logits' else {'outputs': output.outputs}
     if names is not None:
         # Files of one channel name the object alone.
         config['classes'] = list(names) if len(names) > 1 else ['background', *names]
+    whole = network.input.type is np.uint8
+    annotated = [picture for picture in pictures if picture.class_map is not None]
+    how = ['A guess, the usual way.']
+    if annotated:
+        if progress:
+            progress(f'{network.file.name}: trying the usual ways to use it on pictures with maps')
+        arguments = {**config, **convention.arguments(observed.size, whole), 'device': str(network.device)}
+        ways = [one for one in convention.other_values() if not whole or one.values == 'byte']
+        ways = [convention, *(one for one in _allowed(ways, settings) if one != convention)]
+        machine = OnnxMachine(network.file, 'seg', **arguments)
+        convention, value = best_on_maps(machine, ways, observed.size, annotated, categories)
+        how = [f'Of the usual values it agrees best with the maps of pictures (mean IoU {value:.3f}).']
+        if value < _LEAST_OVERLAP:
+            how += [
+                'WARNING: hardly a pixel agrees. Do the maps count the classes as the network does? --classes names '
+                'those of the network.'
+            ]
+    config |= convention.arguments(observed.size, whole)
     notes = [
         f'{network.file.name}: output {output.name}, {output.words}.',
-        f'Pictures: {convention.words(observed.size)}. A guess, the usual way.',
+        f'Pictures: {convention.words(observed.size)}. {how[0]}',
+        *how[1:],
     ]
     notes += [output.note] if output.note else []
     notes += [] if known else [_size_note(observed.size)]
-    return RecognisedMachine(config, notes, False)
+    return RecognisedMachine(config, notes, bool(annotated) and known)
 
 
 def _size_note(size: tuple[int, int]) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from miqa.annotations.class_names import plain_name
+from miqa.annotations.formats.class_map import IGNORED
+from miqa.machines.onnx_machine import OnnxMachine
 from miqa.machines.onnx_preparation import map_of_pixels
 from miqa.machines.value_checks import is_share, is_whole
 
+from .conventions import Convention
 from .readings import Observed, UnclearLayout, has_word
+from .trials import ROUNDS, Evidence, TrialPicture
 
 _LEAST_SIDE = 32  # A map of classes has at least one place for so many pixels of the input
 _NO_CLASSES = ('depth', 'dispar')  # What maps of pixels are called that are no classes
@@ -166,9 +172,58 @@ def _is_grey(values: np.ndarray) -> bool:
         return False
     if is_whole(values):
         found, steps = np.unique(values), np.abs(np.diff(values.astype(np.int64)))
-        gradual = len(found) >= _GREY_VALUES and float((steps[steps > 0] <= 2).mean()) > 0.5
+        # Grey has almost every value up to its highest, and changes by little from pixel to pixel.
+        every = len(found) >= max(_GREY_VALUES, 0.8 * high)
+        gradual = every and float((steps[steps > 0] <= 2).mean()) > 0.5
         if gradual or high <= _MOST_CLASSES:
             return gradual
         return len(found) >= _GREY_VALUES or set(found.tolist()) <= {0, 255}
     # Depth and other quantities are not near both ends almost everywhere.
     return high > 250 and float(((values < 25.5) | (values > 229.5)).mean()) > 0.5
+
+
+def best_on_maps(
+    machine: OnnxMachine,
+    conventions: Sequence[Convention],
+    size: tuple[int, int],
+    pictures: Sequence[TrialPicture],
+    categories: Sequence[str] | None,
+) -> tuple[Convention, float]:
+    """Return the convention whose maps agree best with annotated ones, and their mean intersection over union.
+
+    Args:
+        machine: of the network; its preparation is changed.
+        conventions: to try, the usual one first: another must be better by more than chance.
+        size: (height, width) of the input.
+        pictures: with maps of classes.
+        categories: names of the annotated classes, matched with those of the machine where both are known.
+    """
+
+    def evidence(convention: Convention, count: int) -> Evidence:
+        machine.prepare = convention.preparation(size)
+        return Evidence([_agreement_with(machine, picture, categories) for picture in pictures[:count]])
+
+    few, many = ROUNDS[0][0], ROUNDS[1][0]
+    best = max(conventions, key=lambda convention: evidence(convention, few).value())
+    usual, found = evidence(conventions[0], many), evidence(best, many)
+    return (best, found.value()) if found.better_than(usual) else (conventions[0], usual.value())
+
+
+def _agreement_with(machine: OnnxMachine, picture: TrialPicture, categories: Sequence[str] | None) -> float:
+    """Return the mean intersection over union of the annotated classes of a picture."""
+    truth = np.asarray(picture.class_map)
+    try:
+        (answer,) = machine.predict([picture.pixels()])
+    except Exception:  # noqa: BLE001  of any runtime: numbers of a range that is not the network's
+        return 0.0
+    labels = answer.labels  # type: ignore[union-attr]
+    counted, overlaps = truth != IGNORED, []
+    for index in np.unique(truth[counted]):
+        place = int(index)
+        if machine.classes and categories:
+            called = [plain_name(name) for name in machine.classes]
+            name = plain_name(categories[place]) if place < len(categories) else ''
+            place = called.index(name) if name in called else -1
+        own, true = (labels == place) & counted, truth == index
+        overlaps.append(float((own & true).sum() / (own | true).sum()))
+    return float(np.mean(overlaps)) if overlaps else 0.0

@@ -35,6 +35,7 @@ class TrialPicture:
         labels: names of their classes.
         crowd: which of them are regions of many objects, where detections do not count.
         class_index: cls: index of its class.
+        class_map: seg: int (H, W), the class of each pixel, 255 where it does not count.
     """
 
     image: np.ndarray | str | os.PathLike
@@ -42,6 +43,7 @@ class TrialPicture:
     labels: Sequence[str] = ()
     crowd: Sequence[bool] | np.ndarray = ()
     class_index: int | None = None
+    class_map: np.ndarray | None = None
 
     def pixels(self) -> np.ndarray:
         """Return uint8 RGB (H, W, 3)."""
