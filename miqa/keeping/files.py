@@ -49,6 +49,8 @@ def atomic_write(
             _to_disk(temporary)
         temporary.replace(named(temporary) if named else path)
     except OSError as error:
+        if path.is_dir():
+            raise IsADirectoryError(f'{path} is a folder, where a file is to be written: move it away.') from None
         if error.errno not in FULL or error.filename is not None or error.args[1:] == ():
             raise
         reason = os.strerror(error.errno or 0)
