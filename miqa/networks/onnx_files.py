@@ -40,6 +40,10 @@ class _Refused(ValueError):
     """The file holds what it must not; the message is the reason."""
 
 
+class _UnknownOperator(_Refused):
+    """The file holds an operator that ONNX has not."""
+
+
 @dataclass(frozen=True)
 class OnnxFile:
     """A model as ONNX Runtime gets it."""
@@ -90,6 +94,11 @@ def read_onnx(path: str | os.PathLike, *, plain: bool) -> OnnxFile:
         return OnnxFile(written, numbers, foldable, digests)
     except (_Refused, TooCostly) as error:
         whose = 'no quality model that `miqa export` writes does' if plain else 'no vision network needs'
+        if isinstance(error, _UnknownOperator) and not plain:
+            whose = (
+                'ONNX Runtime does not have: is it a plugin of TensorRT or MMDeploy? Export the network without it, '
+                "with ONNX's NonMaxSuppression or with its boxes before any suppression"
+            )
         raise CheckpointError(f'{path} is not run: it holds {error}, which {whose}.') from None
     except ValueError as error:
         raise CheckpointError(
@@ -246,7 +255,7 @@ class _Check:
         else:
             is_known = domain == 'com.microsoft' and not self._plain and name in MICROSOFT
         if not is_known:
-            raise _Refused(f'the operator {".".join(filter(None, (domain, name)))[:80]!r}')
+            raise _UnknownOperator(f'the operator {".".join(filter(None, (domain, name)))[:80]!r}')
         return 0
 
     @staticmethod

@@ -96,7 +96,13 @@ def open_onnx(
             )
         session = onnxruntime.InferenceSession(file.model, options, providers=providers)
     except Exception as error:  # ONNX Runtime's errors share no base class but this one
-        raise CheckpointError(f'{path} is not a whole ONNX file: {_first_line(error)}') from error
+        text = _first_line(error)
+        if any(sign in text for sign in _LACKING):
+            raise CheckpointError(
+                f'{path} holds what ONNX Runtime {onnxruntime.__version__} cannot compute: {text}. Export it with a '
+                'lower opset (17) and in float32, or update onnxruntime.'
+            ) from error
+        raise CheckpointError(f'{path} is not a whole ONNX file: {text}') from error
     used = _device_in_use(session.get_providers(), requested)
     return OnnxSession(session, (os.fspath(path), device, threads, limited, sha256)), used
 
@@ -167,6 +173,10 @@ def _opened_again(options: tuple, state: tuple[int, int, int] | None) -> OnnxSes
 def _shipped(path: str | os.PathLike, sha256: str | None) -> OnnxFile | None:
     data = None if sha256 is None else read_regular(path, ONNX_BYTES, kind='ONNX file')
     return OnnxFile(data) if data is not None and hashlib.sha256(data).hexdigest() == sha256 else None
+
+
+#: What ONNX Runtime says of operators that it lacks, and of versions after its own.
+_LACKING = ('NOT_IMPLEMENTED', 'is not a registered function/op', 'ValidateOpset', 'Unsupported model IR version')
 
 
 def _first_line(error: Exception) -> str:

@@ -8,6 +8,7 @@ from helpers_refusals import refused
 from helpers_sized_pictures import pictures
 from PIL import Image
 
+from miqa.errors import CheckpointError
 from miqa.machines import OnnxMachine
 
 # Exporters warn of each branch that they cannot follow.
@@ -170,3 +171,17 @@ def test_what_machines_were_called_before_by_their_fingerprint_stays():
     from miqa.machines.onnx_layouts import LayoutOptions
 
     assert 'corners' not in str(LayoutOptions({}))
+
+
+@pytest.mark.parametrize(('operator', 'opset', 'message'), [
+    ('EfficientNMS_TRT', 13, "the operator 'EfficientNMS_TRT', which ONNX Runtime does not have.*without it"),
+    ('Relu', 99, 'cannot compute: .*lower opset'), ('Det', 13, 'cannot compute: .*lower opset'),
+])  # fmt: skip
+def test_an_operator_that_the_runtime_lacks_is_no_damage(tmp_path, operator, opset, message):
+    from onnx import TensorProto, helper, save
+
+    kind = TensorProto.DOUBLE if operator == 'Det' else TensorProto.FLOAT
+    tensors = [helper.make_tensor_value_info(name, kind, [1, 3, 8, 8]) for name in 'xy']
+    graph = helper.make_graph([helper.make_node(operator, ['x'], ['y'])], 'g', tensors[:1], tensors[1:])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', opset)], ir_version=8), tmp_path / 'x.onnx')
+    refused(CheckpointError, message, OnnxMachine, tmp_path / 'x.onnx')
