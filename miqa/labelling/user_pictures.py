@@ -73,17 +73,24 @@ def pictures_below(folder: str | os.PathLike, skipped: SkippedFiles | None = Non
     if not folder.is_dir():
         raise FileNotFoundError(f'There is no folder of pictures {address_in_path(str(folder)) or folder}.')
     skipped = SkippedFiles() if skipped is None else skipped
-    names = []
+    names, others = [], []
     for path in Walker(skipped.add).below(str(folder), IMAGE_SUFFIXES | UNREAD_SUFFIXES):
         name = Path(path).relative_to(folder).as_posix()
         if Path(name).suffix.lower() not in PICTURE_SUFFIXES:
+            others.append(name)
             skipped.note(f'{name}: databases are made of {", ".join(PICTURE_SUFFIXES)}. Convert it.')
         elif not Path(path).is_file():
             skipped.note(f'{name} is no file.')
         else:
             names.append(name)
     if not names:
-        raise FileNotFoundError(f'There is no picture in {folder}; known endings are {", ".join(PICTURE_SUFFIXES)}.')
+        known = f'known endings are {", ".join(PICTURE_SUFFIXES)}'
+        if others:
+            raise FileNotFoundError(
+                f'No database is made of the {counted(len(others), "picture")} in {folder}, such as '
+                f'{printable(others[0])}; {known}. Convert them.'
+            )
+        raise FileNotFoundError(f'There is no picture in {folder}; {known}.')
     return sorted(names)
 
 

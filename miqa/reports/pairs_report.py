@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from miqa.benchmark.pairs import CONFIDENCE, LIMIT, PairScores
 from miqa.keeping import atomic_write
+from miqa.outside.tables import csv_cell
 
 from .plots import save_figure
 from .report_page import Page, data_table, pictures
@@ -78,7 +79,7 @@ def write_pairs_report(folder: Path, scores: PairScores, summary: pd.DataFrame, 
     folder.mkdir(parents=True, exist_ok=True)
     for name, table, index in (('pairs.csv', scores.table, False), ('summary.csv', summary, True)):
         with atomic_write(folder / name) as temporary:
-            table.to_csv(temporary, index=index, lineterminator='\n')
+            table.map(csv_cell).to_csv(temporary, index=index, lineterminator='\n')
     content = {
         **names,
         'pairs': len(scores.table),

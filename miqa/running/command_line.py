@@ -219,6 +219,8 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
     """
     open_streams()
     warnings.formatwarning = _as_sentence
+    # Pillow's, about pictures below the limit that was asked before.
+    warnings.filterwarnings('ignore', r'Image size \(\d+ pixels\) exceeds limit')
     if getattr(sys.stdout, 'errors', '') == 'strict' and hasattr(sys.stdout, 'reconfigure'):
         # A name that the terminal's encoding lacks ends no command.
         sys.stdout.reconfigure(errors='backslashreplace')

@@ -215,6 +215,8 @@ def test_other_files_are_found_in_the_same_way_and_what_is_left_out_is_named(loc
         problems += ['d.png', 'e.heic']
     assert found == [f'a.{suffix}', f'linked/b.{suffix}'] and skipped.count == len(problems)
     assert all(name in ' '.join(skipped.sentences) for name in problems)
+    put('phone/f.heic')
+    refused(FileNotFoundError, r'made of the 1 picture in phone, such as f\.heic; .* Convert', pictures_below, 'phone')
 
 
 def test_a_database_never_lies_among_its_own_sources():

@@ -121,6 +121,7 @@ def test_warnings_of_this_project_are_a_sentence_and_those_of_others_are_as_pyth
         'from miqa.running.command_line import run_command\n'
         'def main():\n    warnings.warn("Two pictures are turned.", TurnedPictures)\n'
         '    warnings.warn("old", FutureWarning)\n'
+        '    warnings.warn("Image size (9 pixels) exceeds limit of 8 pixels, ...")\n'
         'run_command(main)'
     )
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
