@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from miqa.outside import check_regular
-from miqa.outside.checkpoint_files import CheckpointError, fit_state, read_torch_file, state_dict_of
+from miqa.outside.checkpoint_files import CheckpointError, check_safetensors, fit_state, read_torch_file, state_dict_of
 from miqa.outside.regular_files import WEIGHTS_BYTES
 
 #: Heads that a network has while it is trained; what they add is not used for predictions.
@@ -30,7 +30,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     if Path(path).suffix != '.safetensors':
         return state_dict_of(read_torch_file(path), path)
     try:
-        return load_file(path)
+        return load_file(check_safetensors(path))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f'{path} is not a whole safetensors file: {error}. Fetch it again.') from error
 

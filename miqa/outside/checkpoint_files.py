@@ -15,6 +15,9 @@ from .checkpoint_reading import UnsafeFile, read_torch_stream
 from .regular_files import WEIGHTS_BYTES, open_regular
 from .user_folders import user_cache
 
+#: Bytes of a safetensors file's list of tensors; that of 10,000 tensors has about 1.5 million.
+_MOST_LISTED = 16 << 20
+
 
 def read_torch_file(path: str | os.PathLike) -> object:
     """Read a file of ``torch.save``: only data is restored, on the CPU, and no code of the file runs.
@@ -44,6 +47,20 @@ def read_torch_file(path: str | os.PathLike) -> object:
             raise CheckpointError(
                 f'{path} ({size} bytes) is not a whole PyTorch checkpoint: {_first(error)}. {_again(path)}'
             ) from error
+
+
+def check_safetensors(path: str | os.PathLike) -> Path:
+    """Return the path of a safetensors file whose list of tensors is no longer than that of any network.
+
+    Raises:
+        FileNotFoundError, NotARegularFile: there is no such file, or it is something else.
+        CheckpointError: the list takes minutes and gigabytes to read.
+    """
+    with open_regular(path, WEIGHTS_BYTES, kind='checkpoint') as stream:
+        length = int.from_bytes(stream.read(8), 'little')
+    if length > _MOST_LISTED:
+        raise CheckpointError(f'{path} is not a whole safetensors file: its list of tensors has {length:,} bytes.')
+    return Path(path)
 
 
 def _unsafe(path: Path, reason: str) -> str:

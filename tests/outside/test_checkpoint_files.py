@@ -17,6 +17,7 @@ from helpers_models import released_tensors
 from helpers_refusals import refused
 
 from machine_iqa import MIQAModel
+from miqa.machines.weights import read_weights
 from miqa.models import CheckpointError, read_checkpoint
 from miqa.outside.checkpoint_files import read_torch_file, state_dict_of
 
@@ -286,3 +287,5 @@ def test_a_safetensors_file_is_not_called_a_damaged_checkpoint(tmp_path):
     path = tmp_path / 'model.safetensors'
     path.write_bytes(b'\x02\0\0\0\0\0\0\0{}')
     refused(CheckpointError, 'is a safetensors file, and files of torch.save are read here', read_torch_file, path)
+    path.write_bytes((17 << 20).to_bytes(8, 'little') + b'{' + b' ' * (17 << 20))  # a million tensors took minutes
+    refused(CheckpointError, 'its list of tensors has 17,825,792 bytes', read_weights, path)

@@ -18,8 +18,8 @@ from miqa.apis.quality import DEFAULT_THRESHOLDS, Thresholds
 from miqa.apis.spec import ModelSpec
 from miqa.errors import CheckpointError, WeightsUnavailable
 from miqa.keeping import atomic_write, write_json
-from miqa.outside import check_regular
 from miqa.outside.checked_values import Real, checked_mapping
+from miqa.outside.checkpoint_files import check_safetensors
 from miqa.outside.hub import hub_or_cache
 from miqa.outside.json_text import read_settings
 
@@ -160,7 +160,7 @@ def read_pretrained(
     stored_thresholds = checked_mapping(config.get('thresholds', {}), _THRESHOLDS, f'{name}: thresholds')
     thresholds = Thresholds(**stored_thresholds).checked()
     try:
-        state = load_file(check_regular(folder / WEIGHTS_FILE))
+        state = load_file(check_safetensors(folder / WEIGHTS_FILE))
     except SafetensorError as error:
         raise CheckpointError(f'{WEIGHTS_FILE} of {repo_id} is damaged: {error}. Fetch it again.') from error
     return spec, state, thresholds, str(folder)

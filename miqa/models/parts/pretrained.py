@@ -11,8 +11,7 @@ import torch
 import torchvision
 from torch import nn
 
-from miqa.outside import check_regular
-from miqa.outside.checkpoint_files import CheckpointError, fit_state, read_torch_file, state_dict_of
+from miqa.outside.checkpoint_files import CheckpointError, check_safetensors, fit_state, read_torch_file, state_dict_of
 from miqa.outside.hub import hub_or_cache
 
 from .weight_files import WeightsUnavailable, weight_file
@@ -70,7 +69,7 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix != '.safetensors':
         return state_dict_of(read_torch_file(path), path)
     try:
-        return safetensors.torch.load_file(check_regular(path))
+        return safetensors.torch.load_file(check_safetensors(path))
     except safetensors.SafetensorError as error:
         raise CheckpointError(f'{path} is not a whole safetensors file ({error}). Fetch it again.') from error
 
