@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from miqa.outside.addresses import address_in_path, is_web_address
 from miqa.outside.names import printable
-from miqa.outside.regular_files import missing_file
+from miqa.outside.regular_files import check_regular, missing_file
 from miqa.outside.walking import suffix_of
 from miqa.pictures.suffixes import IMAGE_SUFFIXES
 from miqa.running.command_line import sentence
@@ -164,12 +164,15 @@ def check_sources(images: str, annotations: str | None, pairs: str | None) -> No
 
     Raises:
         FileNotFoundError: one is not.
+        NotARegularFile: annotations or pairs are a pipe or a device.
     """
     if not os.path.isdir(images):  # noqa: PTH112
         raise FileNotFoundError(f'There is no folder of pictures {address_in_path(images) or images}.')
     for path, kind in ((annotations, 'annotations'), (pairs, 'pairs')):
         if path is not None and not os.path.exists(path):  # noqa: PTH110
             raise FileNotFoundError(f'There are no {kind} {path}.')
+        if path is not None and not os.path.isdir(path):  # noqa: PTH112
+            check_regular(path, kind=f'file of {kind}')
 
 
 def _video_suffixes() -> frozenset[str]:

@@ -39,8 +39,9 @@ def load_machine_configs(path: str | os.PathLike, names: Iterable[str] | None = 
         FileNotFoundError: there is no such file.
         ValueError: it has no ``machines``, two machines share a name, or one of ``names`` is missing.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise FileNotFoundError(f'There is no config of machines {path}. See configs/machines/.')
+    check_regular(path, kind='config of machines')
     machines = read_config_file(path).get('machines')
     if not machines or not isinstance(machines, list) or not all(isinstance(item, Mapping) for item in machines):
         raise ValueError(f'{path} lists no machines. It must define machines = [dict(type=..., ...), ...].')

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
@@ -238,7 +239,9 @@ def _checked_header(stream: BinaryIO, name: str) -> Header:
         raise UnreadableImage(f'The image file {name} is empty (0 bytes). Fetch or write it again.')
     header = read_header(stream)
     if header is None:
-        raise UnreadableImage(f'{name} is not an image in a supported format ({size} bytes).')
+        stream.seek(0)
+        page = ': it is a web page, such as a log-in' * bool(re.match(rb'(?i)\s*<(!doctype )?html', stream.read(256)))
+        raise UnreadableImage(f'{name} is not an image in a supported format ({size} bytes){page}.')
     pixels, most = header.width * header.height, _MOST_PIXELS_OF.get(header.kind, MOST_PIXELS)
     if pixels > most:
         of_kind = '' if most == MOST_PIXELS else f' of {header.kind} pictures'

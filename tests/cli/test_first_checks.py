@@ -103,6 +103,7 @@ def test_wrong_usage_takes_a_few_lines_and_names_what_was_meant(command, words, 
 WITHOUT_PYTORCH = {
     'label nowhere --task det --machine x --out o': 'There is no folder of pictures nowhere.',
     'label shots --task det --machine x --out o --annotations gone': 'There are no annotations gone.',
+    'label shots --task det --machine x --out o --annotations /dev/null': '/dev/null is a device, not a file of annot',
     'gate make nowhere --task cls --machine x --out g': 'There is no folder of pictures nowhere.',
     'benchmark-pairs shots nowhere': 'nowhere is not a folder of pictures.',
     'export out.xyz --model miqa-lite': "Unknown export suffix '.xyz'.",

@@ -143,7 +143,7 @@ def break_images(root):
 @pytest.mark.parametrize('position, kind, words', [
     (0, UnreadableImage, 'is damaged or truncated'),
     (1, UnreadableImage, r'is empty \(0 bytes\)'),
-    (2, UnreadableImage, 'not an image in a supported format'),
+    (2, UnreadableImage, 'not an image in a supported format .*: it is a web page'),
     (3, FileNotFoundError, 'There is no image file'),
 ])  # fmt: skip
 def test_a_broken_image_raises_an_error_that_names_the_file(root, position, kind, words):
