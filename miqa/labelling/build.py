@@ -154,6 +154,9 @@ def _scorers(task: str, truth: Path | None, sources: list[str], options: ScoreOp
     return detection_scorers(task, truth, sources, options)
 
 
+_REPLACE = 'tools/data/make_labels.py replaces labels where it is run with --overwrite.'
+
+
 def _claim(folder: Path, manifest: dict, overwrite: bool) -> None:
     """Make sure that the label files in ``folder`` may be (re)written, and note what is about to make them."""
     path = folder / MANIFEST
@@ -165,13 +168,13 @@ def _claim(folder: Path, manifest: dict, overwrite: bool) -> None:
             changed = [key for key in same if old.get(key) != manifest[key]]
             if changed:
                 raise FileExistsError(
-                    f'{folder} holds labels made with other {" and ".join(changed)}: move that folder away, or replace '
-                    'them: python tools/data/make_labels.py ... --overwrite.'
+                    f'{folder} holds labels made with other {" and ".join(changed)}: move that folder away and run '
+                    f'the same command again, or write to another folder. ({_REPLACE})'
                 )
         elif any(folder.glob('*.csv')):
             raise FileExistsError(
-                f'{folder} holds label files without {MANIFEST}, not made here: move that folder away, or replace '
-                'them: python tools/data/make_labels.py ... --overwrite.'
+                f'{folder} holds label files without {MANIFEST}, not made here: move that folder away and run the '
+                f'same command again, or write to another folder. ({_REPLACE})'
             )
     write_sealed_json(path, {**manifest, 'complete': False})
 

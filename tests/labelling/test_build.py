@@ -198,7 +198,7 @@ def test_labels_that_were_not_made_here_are_not_overwritten(tmp_path):
     official = tmp_path / 'miqa_cls/labels/s0_mmos.csv'
     official.parent.mkdir()
     official.write_text('dist_images,weighted_consistency,weighted_accuracy\n')
-    refused(FileExistsError, 'not made here', label, tmp_path, 'cls')
+    refused(FileExistsError, 'not made here: .* run the same command again', label, tmp_path, 'cls')
     assert official.read_text().count('\n') == 1
     label(tmp_path, 'cls', overwrite=True)
     assert len(pd.read_csv(official)) == 3
