@@ -55,6 +55,15 @@ class Trial(NamedTuple):
     pictures: list[TrialPicture]
     categories: list[str] | None
 
+    @property
+    def annotated(self) -> bool:
+        """Return True if anything is known of what is in a picture."""
+        return any(
+            truth is not None
+            for picture in self.pictures
+            for truth in (picture.boxes, picture.class_index, picture.class_map)
+        )
+
 
 def trial_of_folder(
     folder: str | os.PathLike,
@@ -240,17 +249,21 @@ def complete_configs(
         if not of_any_options:
             key |= json.loads(json.dumps({'classes': list(classes or ()), 'options': dict(options or {})}))
         path = None if root is None else task_folder(root, task) / 'machines' / f'{Path(file).stem}.json'
-        settings = _kept(path, key, Path(file).parent) if path is not None and path.is_file() else None
-        if settings is not None:
+        kept = _kept(path, key, Path(file).parent) if path is not None and path.is_file() else None
+        if kept is not None and not kept[1] and not of_any_options:  # a guess, unless there are still no annotations
+            trials.append(trials[0] if trials else trial())
+            kept = None if trials[0].annotated else kept
+        if kept is not None:
             report(f'{Path(file).name} is used as detected before: {path}')
-            return RecognisedMachine({**settings, 'file': file})
+            return RecognisedMachine({**kept[0], 'file': file})
         trials.append(trials[0] if trials else trial())
         pictures, categories = trials[0]
         recognised = machine_from_file(file, task, pictures, classes, categories, device, options, report)
         for note in recognised.notes:
             report(note)
         if path is not None and keep:
-            record = {**key, 'beside': recognised.beside, 'config': recognised.config, 'notes': recognised.notes}
+            record = {**key, 'annotated': trials[0].annotated, 'beside': recognised.beside}
+            record |= {'config': recognised.config, 'notes': recognised.notes}
             with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding='utf-8')
             report(f'Kept in {path}; delete it to detect it again.')
@@ -263,8 +276,11 @@ def complete_configs(
     return complete
 
 
-def _kept(path: Path, key: Mapping, folder: Path) -> dict | None:
-    """Return the config of a kept record where it is for this file with those beside it, task, classes and options."""
+def _kept(path: Path, key: Mapping, folder: Path) -> tuple[dict, bool] | None:
+    """Return the config of a kept record, and whether annotations proved it.
+
+    None where it is not for this file with those beside it, task, classes and options.
+    """
     record = parse_json(read_regular_text(path, _MOST_BYTES), str(path))
     if not isinstance(record, dict) or any(record.get(name) != value for name, value in key.items()):
         return None
@@ -273,7 +289,9 @@ def _kept(path: Path, key: Mapping, folder: Path) -> dict | None:
         return None
     config = record.get('config')
     # What a stranger's database says is data: of one of these types, never another.
-    return config if isinstance(config, dict) and config.get('type') in MACHINE_FILES.values() else None
+    if not isinstance(config, dict) or config.get('type') not in MACHINE_FILES.values():
+        return None
+    return config, record.get('annotated') is True
 
 
 __all__ = ['Trial', 'UnclearLayout', 'complete_configs', 'trial_of_database', 'trial_of_folder']

@@ -94,6 +94,16 @@ def test_a_kept_record_that_names_another_type_of_machine_is_not_used(own):
     assert config['type'] == 'OnnxMachine'
 
 
+def test_what_was_found_out_without_annotations_is_found_out_again_with_them(own):
+    configs, notes = machine_configs_of([str(own / 'net.onnx')], 'det'), []
+    for annotations in (None, None, own / 'shots.json', own / 'shots.json', None):
+        pictures = trial_of_folder(own / 'shots', 'det', annotations)
+        complete_configs(configs, lambda pictures=pictures: pictures, root=own / 'data', report=notes.append)
+        notes.append('')
+    runs = '\n'.join(notes).split('\n\n')
+    assert ['detected before' in run for run in runs[:5]] == [False, True, False, True, True]
+
+
 def test_options_for_files_need_one_file(own):
     with pytest.raises(ValueError, match='one network file, but --machine names 0'):
         complete_configs([], lambda: None, write_config=own / 'x.py')
