@@ -180,7 +180,9 @@ def make_gate(job: GateJob, progress: bool = True) -> BuiltGate:
         seconds = _seconds(samples, features, evidence)
     finally:
         line.close()
-    notes = [*labelled_database.notes, *_warnings(sources, samples, worth)]
+    # A gate is cross-validated: what `miqa label` says of the split into train and val does not concern it.
+    about_data = [note for note in labelled_database.notes if 'split files' not in note]
+    notes = [*about_data, *_warnings(sources, samples, worth)]
     return BuiltGate(folder, labelled_database, samples, scores, worth, pooled, promises, seconds, notes, job)
 
 

@@ -30,6 +30,7 @@ from .worth import HEADLINE, RANDOM, REMOVED, Worth, difference
 
 SHOWN = 5  # Pictures of the best and of the worst
 _THUMBNAIL_PIXELS = 60_000
+_MOST_NAMED = 6  # Kinds of one row that are named
 _LEAST_OF_KIND = 10  # Kinds with fewer pictures are shown together, as far as they are of one module
 
 _OUTCOMES = {
@@ -150,7 +151,8 @@ def kinds_table(gate: BuiltGate) -> pd.DataFrame:
             row[f'SRCC {name}'] = float('nan') if flat else float(spearmanr(values, outcomes).statistic)
             weights = kept_weights(values, ones, HEADLINE)
             row[f'gain {name}'] = float(weights @ outcomes / weights.sum() - outcomes.mean())
-        rows[', '.join(kind.replace('_', ' ') for kind in kinds)] = row
+        name = f'{len(kinds)} other kinds' if len(kinds) > _MOST_NAMED else ', '.join(kinds).replace('_', ' ')
+        rows[name] = row
     table = pd.DataFrame.from_dict(rows, orient='index')
     table.index.name = 'damage'
     return table

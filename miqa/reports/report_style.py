@@ -50,7 +50,7 @@ figcaption { font-size: 13px; margin-top: 6px; }
   100%; }
 .pictures img { display: block; max-width: 100%; height: auto; }
 .pictures figcaption { color: #4a5563; max-width: 48ch; }
-.thumbnails figure { width: min-content; overflow-wrap: anywhere; }
+.thumbnails figure { overflow-wrap: anywhere; }
 .tiles { display: flex; flex-wrap: wrap; gap: 12px; margin: 6px 0 18px; }
 .tile { border: 1px solid var(--line); border-radius: 10px; padding: 10px 18px; }
 .tile b { display: block; font-size: 23px; font-variant-numeric: tabular-nums; }

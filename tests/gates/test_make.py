@@ -120,6 +120,7 @@ def test_the_report_stands_alone_and_says_what_each_score_is_worth(gate):
     assert 'Of 100 pictures like yours' in page and 'own confidence' in page
     assert not re.search(r'(src|href)="(https?:|//)', page)
     assert page.count('data:image/jpeg;base64,') == 10
+    assert len(re.findall(r'<figure style="width:2\d\dpx">', page)) == 10  # as wide as its picture
     for word in ('best', 'worst'):  # five photographs, not five versions of one
         shown = re.findall(r'alt="(\d+)_', page.partition(f'five {word} photographs')[2])[:5]
         assert len(set(shown)) == 5
