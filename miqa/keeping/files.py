@@ -20,6 +20,7 @@ from miqa.outside.regular_files import check_regular, open_regular
 from .temporaries import make_temporary
 
 _CHEAP_BYTES = 64 * 1024**2  # Up to this size a file is read whole to tell it from another
+_TRIAL_BYTES = 1 << 14
 #: What the system says where a disk, a quota or a limit has no room left.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -73,7 +74,7 @@ def _linked(path: Path) -> Path:
 
 
 def try_writing(path: str | os.PathLike) -> None:
-    """Do once, with an empty file of another name, all that :func:`atomic_write` will do with ``path``; remove it.
+    """Do once, with a small file of another name, all that :func:`atomic_write` will do with ``path``; remove it.
 
     Commands call it before they begin hours of work, so that a disk that refuses something refuses it now. The
     parent folder is made where it is missing.
@@ -93,15 +94,17 @@ def try_writing(path: str | os.PathLike) -> None:
             open(path, 'ab').close()  # a read-only file could be replaced, but must stay
         path = _linked(path)
         trial = path.with_name(f'.{fitting_name(path.name, ".trial", 60)}{secrets.token_hex(4)}{path.suffix[:15]}')
-        with atomic_write(trial, durable=False):
-            pass
+        with atomic_write(trial, durable=False) as temporary:
+            temporary.write_bytes(bytes(_TRIAL_BYTES))  # a full disk takes empty files
         trial.unlink()
         with contextlib.suppress(FileNotFoundError):
             path.lstat()  # tells whether the name is one that the disk takes
     except OSError as error:
         if isinstance(error, (IsADirectoryError, ValueError)):
             raise
-        raise OSError(f'{path} cannot be written: {error.strerror or error}. Name another place.') from None
+        reason = error.strerror or (os.strerror(error.errno) if error.errno in FULL else str(error))
+        room = 'Make room there, or name' if error.errno in FULL else 'Name'
+        raise OSError(f'{path} cannot be written: {reason}. {room} another place.') from None
 
 
 def try_folder(folder: str | os.PathLike) -> None:

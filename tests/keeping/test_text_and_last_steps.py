@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import pytest
 from helpers_refusals import refused
@@ -53,7 +54,7 @@ def test_a_full_disk_is_not_taken_for_one_without_fsync(tmp_path, monkeypatch):
     refused(OSError, 'No space', write_json, tmp_path / 'a.json', 1)
 
 
-def test_a_full_disk_is_said_with_the_file_that_has_no_room(tmp_path):
+def test_a_full_disk_is_said_with_the_file_that_has_no_room(tmp_path, monkeypatch):
     with (
         pytest.raises(OSError, match=r'part\.csv cannot be written: No space left on device\. Make room') as full,
         atomic_write(tmp_path / 'whole.csv'),
@@ -62,6 +63,9 @@ def test_a_full_disk_is_said_with_the_file_that_has_no_room(tmp_path):
     ):
         disk.write(b'x')
     assert full.value.errno == errno.ENOSPC and not list(tmp_path.iterdir())
+    # At the start, too: a full disk takes files that are empty.
+    monkeypatch.setattr(Path, 'write_bytes', failing(errno.ENOSPC, 'No space left'))
+    refused(OSError, 'a.csv cannot be written: No space left .*Make room', try_writing, tmp_path / 'a.csv')
 
 
 @pytest.mark.parametrize('place', ['folder', 'file/below.csv', 'x' * 300 + '.csv', '/proc/no/a.csv', 'pipe'])
