@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from miqa.keeping.sealed import read_batch
+
 # Of a run's folder, what is compared; logs and curves tell of every start.
 _CHECKPOINTS = ('latest.pth', 'best.pth')
 
@@ -39,7 +41,11 @@ def contents_of(place: Path) -> dict[str, str]:
 
 
 def _bytes(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    content = path.read_bytes()
+    if path.parent.name == '.miqa_index' and path.suffix == '.arrow':  # its signature holds times of change
+        batch, about = read_batch(path, '')
+        content = repr((batch.to_pydict(), {**json.loads(about), 'signature': ''})).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _scores(path: Path) -> str:
