@@ -22,7 +22,7 @@ from miqa.outside.regular_files import PICTURE_BYTES, NotARegularFile, open_regu
 
 from .decoding import decode
 from .header import Header, OtherFormat
-from .memory import MemoryGate
+from .memory import MemoryGate, container_memory
 from .orientation import orientation_of, turned, turned_box
 from .other_formats import read_header
 from .plain_png import decode_plain_png
@@ -294,6 +294,13 @@ def _check_memory(header: Header, reduction: int, name: str, whole: bool = True)
             f'the limit of {MOST_MEMORY >> 20} MB. Save it again, without whatever else it holds.'
         )
     pixels, needed = header.width * header.height, _memory_for(header, reduction)
+    room = container_memory()
+    if room is not None and header.held + needed > room:
+        raise UnreadableImage(
+            f'The image file {name} is too large to decode here: {header.width} x {header.height} pixels of its kind '
+            f'take {(header.held + needed) >> 20} MB of memory, and the limit of this container leaves {room >> 20} '
+            'MB. Raise that limit (docker run --memory), or make the picture smaller first.'
+        )
     if whole and needed > MOST_MEMORY and needed > _ORDINARY * pixels:
         raise UnreadableImage(
             f'The image file {name} is too large to decode: {header.width} x {header.height} pixels of its kind take '

@@ -16,7 +16,7 @@ from PIL import Image
 
 from miqa.pictures import UnreadableImage, decoding, read_image
 from miqa.pictures import reading as images
-from miqa.pictures.memory import MemoryGate
+from miqa.pictures.memory import MemoryGate, container_memory
 from miqa.pictures.other_formats import read_header
 from miqa.pictures.parts import open_parts
 from miqa.pictures.reading import picture_size, read_preview, read_resized
@@ -338,3 +338,25 @@ def test_huge_files_stay_below_600_megabytes(kind, tmp_path):
     command = [sys.executable, '-c', textwrap.dedent(code), str(path)]
     megabytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert 10 < megabytes < 600
+
+
+@pytest.mark.parametrize(('files', 'membership', 'room'), [
+    ({'memory.max': '1000', 'memory.current': '700', 'memory.stat': 'anon 500\ninactive_file 200\n'}, '0::/', 500),
+    ({'memory.max': 'max', 'memory.current': '7', 'memory.stat': '', 'a/memory.max': '90', 'a/memory.current': '100',
+      'a/memory.stat': 'inactive_file 0'}, '0::/a', 0),
+    ({'memory/memory.limit_in_bytes': '1000', 'memory/memory.usage_in_bytes': '400',
+      'memory/memory.stat': 'total_inactive_file 100'}, '4:memory:/x', 700),
+    ({'memory.max': 'max', 'memory.current': '7', 'memory.stat': ''}, '0::/', None), ({}, '', None),
+])  # fmt: skip
+def test_what_a_container_leaves_of_its_memory_bounds_pictures(tmp_path, monkeypatch, files, membership, room):
+    for name, text in files.items():
+        (tmp_path / 'groups' / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'groups' / name).write_text(text)
+    (tmp_path / 'membership').write_text(membership)
+    assert container_memory(tmp_path / 'groups', tmp_path / 'membership') == room
+    monkeypatch.setattr(images, 'container_memory', lambda: room)
+    data = file_of(smooth(64, 48), 'PNG')
+    if room is None:
+        assert read_image(data).shape == (48, 64, 3)
+    else:
+        refused(UnreadableImage, f'the limit of this container leaves {room >> 20} MB', read_image, data)
