@@ -107,11 +107,15 @@ def try_writing(path: str | os.PathLike) -> None:
         raise OSError(f'{path} cannot be written: {reason}. {room} another place.') from None
 
 
+#: What names of files end in, and hardly ever those of folders.
+_FILES = {'.csv', '.json', '.jsonl', '.parquet', '.html', '.png', '.jpg', '.mp4', '.onnx', '.txt'}
+
+
 def try_folder(folder: str | os.PathLike) -> None:
     """Make a folder where it is missing, and try out whether files can be written into it as :func:`try_writing` does.
 
     Raises:
-        ValueError: it is an address.
+        ValueError: it is an address, or not there and called as a file is.
         OSError: it is something else than a folder, or nothing can be written there.
     """
     folder = Path(folder)
@@ -119,6 +123,11 @@ def try_folder(folder: str | os.PathLike) -> None:
         raise ValueError(f'Files are written to a folder of this computer, not to {address}.')
     if os.path.lexists(folder) and not folder.is_dir():
         raise NotADirectoryError(f'{folder} is not a folder, and files are to be written into one. Name another.')
+    if not folder.is_dir() and folder.suffix.lower() in _FILES:
+        raise ValueError(
+            f'{folder} would be a folder, in which files are written, but its name ends as that of a file. Name it '
+            f'{folder.stem}, or another folder.'
+        )
     try_writing(folder / 'trial')
 
 

@@ -72,6 +72,7 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
     ('filter shots --keep 0.5 --to file/good', 'cannot be written'),
     ('filter shots --keep 0.5 --scores shots', 'shots is a folder: name a file in it, such as shots/scores.csv'),
     ('video drive.mp4 --out file', 'is not a folder'),
+    ('video drive.mp4 --out v.csv', 'v.csv would be a folder, in which files are written'),
     ('camera gone.mp4', 'There is no video file gone.mp4'),
     ('camera drive.mp4 --log file/x.csv', 'cannot be written'),
     ('export file/x.onnx', 'cannot be written'),
