@@ -268,9 +268,9 @@ def check_whole_number(name: str, value: object, least: int = 1) -> None:
 _CONFIG = '.py'
 
 
-def counted(count: int, thing: str) -> str:
+def counted(count: int, instance: str) -> str:
     """Return a number and what it counts: ``1 image``, ``12 images``; ``thing`` is a noun that takes an s."""
-    return f'{count} {thing}{"" if count == 1 else "s"}'
+    return f'{count} {instance}{"" if count == 1 else "s"}'
 
 
 def did_you_mean(value, known: Iterable, write: Callable[[str], str] = str) -> str:

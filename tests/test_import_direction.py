@@ -33,36 +33,36 @@ APART['models'].add('datasets')
 
 def modules() -> dict[str, Path]:
     """Every module of the package by its dotted name."""
-    found = {}
+    results = {}
     for path in sorted(PACKAGE.rglob('*.py')):
         parts = ('miqa', *path.relative_to(PACKAGE).with_suffix('').parts)
-        found['.'.join(parts[:-1] if parts[-1] == '__init__' else parts)] = path
-    return found
+        results['.'.join(parts[:-1] if parts[-1] == '__init__' else parts)] = path
+    return results
 
 
 @cache
 def imported_names(path: Path) -> set[str]:
     """Dotted names that a module imports: ``a.b.c`` for ``from a.b import c``, which may be a module or not."""
     package = ('miqa', *path.relative_to(PACKAGE).parent.parts)
-    found = set()
+    results = set()
     for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            results.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = list(package[: len(package) - node.level + 1]) if node.level else []
             module = '.'.join(base + ([node.module] if node.module else []))
-            found.update(f'{module}.{alias.name}' for alias in node.names)
+            results.update(f'{module}.{alias.name}' for alias in node.names)
         elif isinstance(node, ast.Assign) and any(getattr(name, 'id', None) == '_HOMES' for name in node.targets):
             homes = ast.literal_eval(node.value).values()
-            found.update(home if home.startswith('miqa.') else '.'.join((*package, home)) for home in homes)
-    return found
+            results.update(home if home.startswith('miqa.') else '.'.join((*package, home)) for home in homes)
+    return results
 
 
 def imported_floors(path: Path) -> set[str]:
     """Floors of the package that a module imports from."""
     heads = {tuple(name.split('.')[:2]) for name in imported_names(path)}
-    found = {head[1] for head in heads if head[0] == 'miqa' and head[1:] and head[1] in FLOORS}
-    return found | {'apis' for head in heads if head[0] == 'machine_iqa'}
+    result = {head[1] for head in heads if head[0] == 'miqa' and head[1:] and head[1] in FLOORS}
+    return result | {'apis' for head in heads if head[0] == 'machine_iqa'}
 
 
 def imported_modules(known: dict[str, Path]) -> dict[str, set[str]]:
@@ -209,8 +209,10 @@ def other_package(tmp_path, monkeypatch):
 
 
 def test_the_rule_notices_a_backward_import(other_package):
-    found = other_package(datasets__in__bad='from ..models import heads\ndef late():\n    import miqa.reports.plots\n')
-    assert imported_floors(found['miqa.datasets.bad']) == {'models', 'reports'}
+    problems = other_package(
+        datasets__in__bad='from ..models import heads\ndef late():\n    import miqa.reports.plots\n'
+    )
+    assert imported_floors(problems['miqa.datasets.bad']) == {'models', 'reports'}
 
 
 @pytest.mark.parametrize('back', [
@@ -218,21 +220,21 @@ def test_the_rule_notices_a_backward_import(other_package):
     'from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import miqa.apis.first\n',
 ])  # fmt: skip
 def test_the_rule_notices_a_circle_wherever_the_import_stands(other_package, back):
-    found = other_package(apis__in__first='from .second import x', apis__in__second='from .third import x')
-    assert not circle_in(imported_modules(found))
+    problems = other_package(apis__in__first='from .second import x', apis__in__second='from .third import x')
+    assert not circle_in(imported_modules(problems))
     assert circle_in(imported_modules(other_package(apis__in__third=back)))
 
 
 def test_the_rule_notices_a_circle_through_lazy_names(other_package):
-    found = other_package(
+    problems = other_package(
         **{'pictures__in____init__': "_HOMES = {'name': 'first'}"},
         pictures__in__first='from miqa.pictures import other',
     )
-    assert circle_in(imported_modules(found))
+    assert circle_in(imported_modules(problems))
 
 
 def test_the_rule_notices_a_circle_of_rooms_without_a_circle_of_modules(other_package):
-    found = other_package(apis__in__one__in__a='from ..two.b import x', apis__in__two__in__c='from ..one.d import x')
-    found = other_package(apis__in__two__in__b='', apis__in__one__in__d='')
-    graph = imported_modules(found)
+    problems = other_package(apis__in__one__in__a='from ..two.b import x', apis__in__two__in__c='from ..one.d import x')
+    problems = other_package(apis__in__two__in__b='', apis__in__one__in__d='')
+    graph = imported_modules(problems)
     assert not circle_in(graph) and circle_in(rooms_of(graph, 'miqa.apis'))

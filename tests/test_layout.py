@@ -79,11 +79,11 @@ def test_no_other_module_writes_these_names_again():
     names = {'src_images', 'dist_images', 'AP_weighted_avg', 'weighted_consistency', 'Image Name', 'Image Index',
              'build.json', '_binary_mask.png', '_mmos.csv', '.miqa_index', 'packed.json', 'manifests',
              'images.arrow', 'packing.json', 'splits', 'ground_truth.csv', 'ground_truth.json'}  # fmt: skip
-    found = []
+    results = []
     for path in PACKAGE.rglob('*.py'):
         if path.name == 'layout.py':
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
             if isinstance(node, ast.Constant) and node.value in names:
-                found.append(f'{path.relative_to(PACKAGE)}:{node.lineno} {node.value!r}')
-    assert not found
+                results.append(f'{path.relative_to(PACKAGE)}:{node.lineno} {node.value!r}')
+    assert not results

@@ -231,23 +231,23 @@ class _MarkedBoxes:
         self._areas: list[float | None] = []
         self._known: set[tuple] = set()
 
-    def add(self, entry: dict, thing: AnnotatedObject, image: AnnotatedImage) -> bool:
+    def add(self, entry: dict, instance: AnnotatedObject, image: AnnotatedImage) -> bool:
         """Count an object; return False where it is not one more object."""
-        left, top, width, height = thing.box
+        left, top, width, height = instance.box
         if not (width > 0 and height > 0):
             self.counts['{} object{s} {have} a box without area and {are} skipped'] += 1
             return False
         before = len(self._known)
-        self._known.add((image.key, thing.category, thing.box, thing.crowd, _hashable(thing.segmentation)))
+        self._known.add((image.key, instance.category, instance.box, instance.crowd, _hashable(instance.segmentation)))
         if len(self._known) == before:
             self.counts['{} object{s} {are} there twice and {count} once'] += 1
             return False
         if _is_ignored(entry):
             self.counts['{} object{s} {are} marked "ignore": {they} {count} neither for nor against'] += 1
-        if entry.get('bbox') and thing.segmentation is not None and not _is_turned(entry):
+        if entry.get('bbox') and instance.segmentation is not None and not _is_turned(entry):
             self._outlined += 1
             # Readers cut boxes at the border of the picture, and leave outlines whole.
-            both = (_cut(box, image.size) for box in (thing.box, box_of(thing.segmentation)))
+            both = (_cut(box, image.size) for box in (instance.box, box_of(instance.segmentation)))
             self._apart += _overlap(*both) < _OVERLAP
         if image.size is None or min(image.size) > _SMALLEST:
             self._furthest = max(self._furthest, left + width, top + height)
@@ -256,7 +256,7 @@ class _MarkedBoxes:
                 self.counts[
                     f'{{}} box{{es}} {{reach}} over the border of a picture by more than a pixel (a bbox is {CORNER})'
                 ] += 1
-            self._boxes.append(thing.box)
+            self._boxes.append(instance.box)
             self._sizes.append(image.size)
             area = entry.get('area')
             self._areas.append(area if is_number(area) else None)

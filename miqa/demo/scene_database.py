@@ -120,7 +120,10 @@ def make_scenes(
     for split, members in (('val', range(1, tested + 1)), ('train', range(tested + 1, scenes + 1))):
         write_rows(split_path(root, 'det', split), (SPLIT_COLUMNS['det'],), [(number,) for number in members])
     parts = {
-        coco_source(number): {'background': scene.background, 'objects': [thing.source for thing in scene.objects]}
+        coco_source(number): {
+            'background': scene.background,
+            'objects': [instance.source for instance in scene.objects],
+        }
         for number, scene in composed.items()
     }
     write_json(root / 'scene_origins.json', {'held_out': sorted(p.source for p in held_out), 'scenes': parts})
@@ -147,15 +150,15 @@ def _write_truth(path: Path, scenes: dict[int, Scene]) -> None:
     for number, scene in scenes.items():
         height, width = scene.image.shape[:2]
         images.append({'id': number, 'file_name': f'{coco_source(number)}.png', 'width': width, 'height': height})
-        for thing in scene.objects:
-            shape = encode(np.asfortranarray(thing.mask.astype(np.uint8)))
-            left, top, right, bottom = thing.box
+        for instance in scene.objects:
+            shape = encode(np.asfortranarray(instance.mask.astype(np.uint8)))
+            left, top, right, bottom = instance.box
             entry = {
                 'id': len(annotations) + 1,
                 'image_id': number,
-                'category_id': CATEGORIES.index(thing.category) + 1,
+                'category_id': CATEGORIES.index(instance.category) + 1,
                 'bbox': [left, top, right - left, bottom - top],
-                'area': int(thing.mask.sum()),
+                'area': int(instance.mask.sum()),
                 'iscrowd': 0,
                 'segmentation': {'size': shape['size'], 'counts': shape['counts'].decode()},
             }
@@ -248,9 +251,9 @@ def _small(size: int, folder: Path, task: str, scenes: int, epochs: int, seed: i
             network = lite_mask_rcnn(**options)
         targets = [
             {
-                'boxes': np.array([thing.box for thing in scene.objects]),
-                'labels': np.array([CATEGORIES.index(thing.category) + 1 for thing in scene.objects]),
-                'masks': np.stack([thing.mask for thing in scene.objects]),
+                'boxes': np.array([instance.box for instance in scene.objects]),
+                'labels': np.array([CATEGORIES.index(instance.category) + 1 for instance in scene.objects]),
+                'masks': np.stack([instance.mask for instance in scene.objects]),
             }
             for scene in composed
         ]

@@ -32,7 +32,7 @@ class MaskRecipe(NamedTuple):
 
 def coco_recipe(annotations: Annotations, key: int | str) -> MaskRecipe:
     """The union of all instances of an image (crowds too); saliency if there is none with a shape."""
-    shapes = [thing.segmentation for thing in annotations.objects[key] if thing.segmentation is not None]
+    shapes = [instance.segmentation for instance in annotations.objects[key] if instance.segmentation is not None]
     return MaskRecipe('coco', (annotations.images[key].size, shapes)) if shapes else MaskRecipe('saliency')
 
 

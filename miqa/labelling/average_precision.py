@@ -93,20 +93,20 @@ def _dataset(annotations: list[dict], categories: list[int], size: tuple[int, in
     return {'images': [image], 'annotations': annotations, 'categories': [{'id': c} for c in categories]}
 
 
-def _annotations(things: Objects | DetectionPrediction, crowd: np.ndarray) -> list[dict]:
-    boxes = np.asarray(things.boxes, np.float64).copy()
+def _annotations(instances: Objects | DetectionPrediction, crowd: np.ndarray) -> list[dict]:
+    boxes = np.asarray(instances.boxes, np.float64).copy()
     boxes[:, 2:] -= boxes[:, :2]
     annotations = []
     for i, box in enumerate(boxes.tolist()):
         annotation = {
             'id': i + 1,
             'image_id': 1,
-            'category_id': int(things.labels[i]),
+            'category_id': int(instances.labels[i]),
             'bbox': box,
             'area': box[2] * box[3],
             'iscrowd': int(crowd[i]),
         }
-        if things.masks is not None:
-            annotation['segmentation'] = things.masks[i]
+        if instances.masks is not None:
+            annotation['segmentation'] = instances.masks[i]
         annotations.append(annotation)
     return annotations

@@ -64,7 +64,7 @@ def objects_of(annotations: Annotations, with_masks: bool) -> CocoObjects:
         AnnotationError: two images have one name; or masks are wanted, and an object has no shape or its image no
             size.
     """
-    objects = {key: _objects(annotations, key, things, with_masks) for key, things in annotations.objects.items()}
+    objects = {key: _objects(annotations, key, instances, with_masks) for key, instances in annotations.objects.items()}
     names = annotations.names()
     return CocoObjects(
         {name: objects[key] for name, key in names.items()},
@@ -73,34 +73,36 @@ def objects_of(annotations: Annotations, with_masks: bool) -> CocoObjects:
     )
 
 
-def _objects(annotations: Annotations, key: int | str, things: Sequence[AnnotatedObject], with_masks: bool) -> Objects:
-    boxes = np.array([thing.box for thing in things], np.float64).reshape(-1, 4)
+def _objects(
+    annotations: Annotations, key: int | str, instances: Sequence[AnnotatedObject], with_masks: bool
+) -> Objects:
+    boxes = np.array([instance.box for instance in instances], np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    masks = [_mask(annotations, key, thing) for thing in things] if with_masks else None
-    labels = np.array([thing.category for thing in things], np.int64)
-    return Objects(boxes, labels, np.array([thing.crowd for thing in things], bool), masks)
+    masks = [_mask(annotations, key, instance) for instance in instances] if with_masks else None
+    labels = np.array([instance.category for instance in instances], np.int64)
+    return Objects(boxes, labels, np.array([instance.crowd for instance in instances], bool), masks)
 
 
 def check_shapes(annotations: Annotations) -> None:
     """Raise an AnnotationError where an object has no shape, or its image no size: masks need both."""
-    for key, things in annotations.objects.items():
-        for thing in things:
-            _check_shape(annotations, key, thing)
+    for key, instances in annotations.objects.items():
+        for instance in instances:
+            _check_shape(annotations, key, instance)
 
 
-def _check_shape(annotations: Annotations, key: int | str, thing: AnnotatedObject) -> list | dict:
+def _check_shape(annotations: Annotations, key: int | str, instance: AnnotatedObject) -> list | dict:
     image = annotations.images[key]
-    if thing.segmentation is None:
+    if instance.segmentation is None:
         raise AnnotationError(
             f'{annotations.path}: an object of image {key} ({image.file_name}) has no segmentation, which ins needs: '
             'add it, or label for det.'
         )
-    if isinstance(thing.segmentation, list) and image.size is None:
+    if isinstance(instance.segmentation, list) and image.size is None:
         raise AnnotationError(
             f'{annotations.path}: image {key} ({image.file_name}) has no width and height, which masks need.'
         )
-    return thing.segmentation
+    return instance.segmentation
 
 
-def _mask(annotations: Annotations, key: int | str, thing: AnnotatedObject) -> dict:
-    return packed(_check_shape(annotations, key, thing), annotations.images[key].size)
+def _mask(annotations: Annotations, key: int | str, instance: AnnotatedObject) -> dict:
+    return packed(_check_shape(annotations, key, instance), annotations.images[key].size)

@@ -26,11 +26,11 @@ NUMBERED = [f'{i:012d}' for i in (1, 2, 3)]
 def content(**changes):
     """Three pictures of 160x120 with a square each; ``changes`` go to the annotation that is added."""
     images = [{'id': i, 'file_name': f'{i:012d}.jpg', 'width': 160, 'height': 120} for i in (1, 2, 3)]
-    thing = {'category_id': 1, 'bbox': [20, 16, 40, 30], 'area': 1200, 'iscrowd': 0, 'segmentation': POLYGON}
-    annotations = [{'id': i, 'image_id': i, **thing} for i in (1, 2, 3)]
+    instance = {'category_id': 1, 'bbox': [20, 16, 40, 30], 'area': 1200, 'iscrowd': 0, 'segmentation': POLYGON}
+    annotations = [{'id': i, 'image_id': i, **instance} for i in (1, 2, 3)]
     data = {'images': images, 'annotations': annotations, 'categories': [{'id': 1, 'name': 'sq'}]}
     if changes:
-        added = {'id': 9, 'image_id': 1, **thing, **changes}
+        added = {'id': 9, 'image_id': 1, **instance, **changes}
         annotations.append({key: value for key, value in added.items() if value != 'left out'})
     return data
 
@@ -42,26 +42,26 @@ def write(folder, data, encoding='utf-8'):
 
 
 def test_an_ordinary_file_is_read_whole(tmp_path):
-    found = coco_objects(str(write(tmp_path, content())), True)
-    assert sorted(found.objects) == NUMBERED
-    assert found.sizes['000000000002'] == (160, 120) and found.categories == {'sq': 1}
-    things = found.objects['000000000001']
-    assert things.boxes.tolist() == [[20, 16, 60, 46]]
-    assert mask_tools.decode(things.masks[0]).sum() == 40 * 30
+    result = coco_objects(str(write(tmp_path, content())), True)
+    assert sorted(result.objects) == NUMBERED
+    assert result.sizes['000000000002'] == (160, 120) and result.categories == {'sq': 1}
+    instances = result.objects['000000000001']
+    assert instances.boxes.tolist() == [[20, 16, 60, 46]]
+    assert mask_tools.decode(instances.masks[0]).sum() == 40 * 30
 
 
 @pytest.mark.parametrize('empty', [[], None, 'left out'])
 def test_a_box_that_is_missing_is_that_of_the_shape(tmp_path, empty):
     outline = [[20, 16, 70, 16, 70, 46, 20, 46]]
-    found = coco_objects(str(write(tmp_path, content(bbox=empty, segmentation=outline))), True).objects['000000000001']
-    assert found.boxes.tolist() == [[20, 16, 60, 46], [20, 16, 70, 46]]
+    result = coco_objects(str(write(tmp_path, content(bbox=empty, segmentation=outline))), True).objects['000000000001']
+    assert result.boxes.tolist() == [[20, 16, 60, 46], [20, 16, 70, 46]]
     square = np.zeros((120, 160), np.uint8)
     square[10:30, 50:80] = 1
     runs = mask_tools.encode(np.asfortranarray(square))
     shape = {'size': [120, 160], 'counts': runs['counts'].decode()}
-    found = coco_objects(str(write(tmp_path, content(bbox=empty, segmentation=shape))), True).objects['000000000001']
-    assert found.boxes[1].tolist() == [50, 10, 80, 30]
-    assert np.array_equal(mask_tools.decode(found.masks[1]), square)
+    result = coco_objects(str(write(tmp_path, content(bbox=empty, segmentation=shape))), True).objects['000000000001']
+    assert result.boxes[1].tolist() == [50, 10, 80, 30]
+    assert np.array_equal(mask_tools.decode(result.masks[1]), square)
 
 
 def test_a_box_without_area_is_left_out_and_counted(tmp_path):
@@ -72,15 +72,15 @@ def test_a_box_without_area_is_left_out_and_counted(tmp_path):
 
 def test_objects_of_one_box_are_told_apart_by_their_shapes_however_many_there_are(tmp_path):
     data = content()
-    (thing,) = data['annotations'][:1]
+    (instance,) = data['annotations'][:1]
     runs = [{'size': [120, 160], 'counts': [start, 9, 160 * 120 - start - 9]} for start in range(2)]
     shapes = [*([[20, 16, 60, 16, 60, 46, 20 + i / 1000, 46]] for i in range(20_000)), *runs, *runs, None, [[]]]
-    data['annotations'] = [{**thing, 'id': i, 'segmentation': shape} for i, shape in enumerate(shapes)]
+    data['annotations'] = [{**instance, 'id': i, 'segmentation': shape} for i, shape in enumerate(shapes)]
     data['annotations'] += [{**each, 'id': i, 'bbox': [20.0, 16, 40, 30.0]} for i, each in enumerate(
         data['annotations'][:5], len(shapes))]  # fmt: skip
-    found = read_coco(write(tmp_path, data))
-    assert len(found.objects[1]) == 20_003
-    assert found.remarks['{} object{s} {are} there twice and {count} once'] == 8
+    result = read_coco(write(tmp_path, data))
+    assert len(result.objects[1]) == 20_003
+    assert result.remarks['{} object{s} {are} there twice and {count} once'] == 8
 
 
 @pytest.mark.parametrize('shape', [[[]], [], None, 'left out'])
@@ -112,7 +112,7 @@ def doubled(what, **changes):
     return data
 
 
-@pytest.mark.parametrize(('data', 'words'), [
+@pytest.mark.parametrize(('data', 'message'), [
     (content(bbox=[], segmentation=[]), 'Annotation 9: bbox is missing or empty'),
     (content(bbox=[1, 2, -3, 4]), 'Annotation 9: bbox has the width -3'),
     (content(bbox=[1, 2, 3]), 'Annotation 9: bbox must be four numbers'),
@@ -165,14 +165,14 @@ def doubled(what, **changes):
     ('[' * 100_000, 'nested too deeply'),
     ('{"images":' * 100_000, 'nested too deeply'),
 ], ids=range(51))  # fmt: skip
-def test_what_cannot_be_meant_is_a_sentence_with_file_entry_and_field(tmp_path, data, words):
-    assert 'truth.json' in str(refused(AnnotationError, words, coco_objects, str(write(tmp_path, data)), False))
+def test_what_cannot_be_meant_is_a_sentence_with_file_entry_and_field(tmp_path, data, message):
+    assert 'truth.json' in str(refused(AnnotationError, message, coco_objects, str(write(tmp_path, data)), False))
 
 
 def test_many_problems_are_counted_and_the_first_spelled_out(tmp_path):
     data = content()
-    for thing in data['annotations']:
-        thing['category_id'] = 9
+    for instance in data['annotations']:
+        instance['category_id'] = 9
     data['images'][1]['width'] = -5
     refused(AnnotationError, r'And 1 more of such kinds\. Correct the file', read_coco, write(tmp_path, data))
 
@@ -182,8 +182,8 @@ def test_ids_may_be_texts_of_numbers_and_a_byte_order_mark_may_stand_first(tmp_p
     for kind, field in (('images', 'id'), ('annotations', 'image_id'), ('annotations', 'category_id')):
         for entry in data[kind]:
             entry[field] = str(entry[field])
-    found = coco_objects(str(write(tmp_path, data, 'utf-8-sig')), True)
-    assert {name: len(things.labels) for name, things in found.objects.items()} == dict.fromkeys(found.sizes, 1)
+    result = coco_objects(str(write(tmp_path, data, 'utf-8-sig')), True)
+    assert {name: len(instances.labels) for name, instances in result.objects.items()} == dict.fromkeys(result.sizes, 1)
 
 
 def test_file_names_may_have_folders_and_backslashes(tmp_path):
@@ -201,11 +201,11 @@ def test_numbered_names_count_more_than_ids_that_are_off_by_one(tmp_path):
     for entry in data['annotations']:
         entry['image_id'] -= 1
         entry['bbox'][0] = entry['bbox'][0] = 10 * entry['image_id'] + 10
-    found = coco_objects(str(write(tmp_path, data)), False)
-    assert sorted(found.objects) == NUMBERED
-    assert found.objects['000000000003'].boxes[0, 0] == 30
+    result = coco_objects(str(write(tmp_path, data)), False)
+    assert sorted(result.objects) == NUMBERED
+    assert result.objects['000000000003'].boxes[0, 0] == 30
     paths = pictures(tmp_path, NUMBERED)
-    assert [source.image_id for source in plan_sources(paths, 'det', tmp_path / 'truth.json')] == sorted(found.objects)
+    assert [source.image_id for source in plan_sources(paths, 'det', tmp_path / 'truth.json')] == sorted(result.objects)
 
 
 def pictures(folder, names, size=(160, 120), **options):
@@ -221,10 +221,10 @@ def test_one_file_name_in_two_folders_is_told_apart_by_them(tmp_path):
     data = content()
     for entry, name in zip(data['images'], ('a/x.jpg', 'b/x.jpg', 'y.jpg'), strict=True):
         entry['file_name'] = name
-    found = read_coco(write(tmp_path, data))
-    assert found.find('/photos/b/x.jpg') == 2 and found.find('elsewhere/y.jpg') == 3
-    refused(AnnotationError, r'2 images named x\.jpg \(a/x\.jpg, b/x\.jpg\)', found.find, '/photos/x.jpg')
-    assert found.names() == {**{name: i for i, name in enumerate(NUMBERED, 1)}, 'y': 3}
+    result = read_coco(write(tmp_path, data))
+    assert result.find('/photos/b/x.jpg') == 2 and result.find('elsewhere/y.jpg') == 3
+    refused(AnnotationError, r'2 images named x\.jpg \(a/x\.jpg, b/x\.jpg\)', result.find, '/photos/x.jpg')
+    assert result.names() == {**{name: i for i, name in enumerate(NUMBERED, 1)}, 'y': 3}
 
 
 def test_an_image_without_size_is_drawn_at_the_pictures(tmp_path):
@@ -281,8 +281,8 @@ def test_the_name_of_a_whole_set_beside_a_category_of_that_name_is_left_out(tmp_
     # As Roboflow exports a set of one class: number 0 is the set, and no object has it.
     data = content()
     data['categories'].insert(0, {'id': 0, 'name': 'sq', 'supercategory': 'none'})
-    found = coco_objects(str(write(tmp_path, data)), False)
-    assert found.categories == {'sq': 1} and found.objects['000000000001'].labels.tolist() == [1]
+    result = coco_objects(str(write(tmp_path, data)), False)
+    assert result.categories == {'sq': 1} and result.objects['000000000001'].labels.tolist() == [1]
 
 
 def test_a_name_may_be_a_number(tmp_path):

@@ -19,8 +19,8 @@ def reading(reader):
     """Call a reader of objects by path and pictures; returns its objects and categories."""
 
     def read(path, pictures, classes=None):
-        found = reader(Request(path, pictures, path, classes))
-        return found.objects, found.categories
+        result = reader(Request(path, pictures, path, classes))
+        return result.objects, result.categories
 
     return read
 
@@ -54,11 +54,11 @@ SIZE = '<size><width>200</width><height>100</height><depth>3</depth></size>'
 @pytest.mark.parametrize(('more', 'crowd'), [('', False), ('<difficult>1</difficult><truncated>1</truncated>', True)])
 @pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
 def test_voc_files_that_lack_fields_are_read(tmp_path, size, more, crowd, encoding):
-    shown = picture(tmp_path / 'in')
+    sample = picture(tmp_path / 'in')
     write(tmp_path / 'voc/a.xml', VOC.format(size=size, more=more), encoding)
-    found, classes = read_voc(tmp_path / 'voc', [shown])
-    (thing,) = found['a.png']
-    assert classes == ['traffic light'] and thing.box == (10, 20, 30.5, 40) and thing.crowd is crowd
+    result, classes = read_voc(tmp_path / 'voc', [sample])
+    (instance,) = result['a.png']
+    assert classes == ['traffic light'] and instance.box == (10, 20, 30.5, 40) and instance.crowd is crowd
 
 
 @pytest.mark.parametrize('encoding', ['utf-8', 'utf-16'])
@@ -71,22 +71,22 @@ def test_entities_in_xml_are_refused_in_every_encoding(tmp_path, encoding):
 def yolo(tmp_path, text, names='car\nbus\n', encoding='utf-8'):
     write(tmp_path / 'labels/a.txt', text, encoding)
     write(tmp_path / 'labels/classes.txt', names, encoding)
-    found, classes = read_yolo(tmp_path / 'labels', [picture(tmp_path / 'in')])
-    return found['a.png'], classes
+    result, classes = read_yolo(tmp_path / 'labels', [picture(tmp_path / 'in')])
+    return result['a.png'], classes
 
 
 @pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig'])
 @pytest.mark.parametrize('text', ['1 0.5 0.5 0.2 0.4', '\r\n1\t0.5 0.5  0.2 0.4 \r\n\r\n', '1.0 5e-1 .5 0.2 0.4'])
 def test_yolo_lines_of_every_hand_are_read(tmp_path, encoding, text):
-    (thing,), classes = yolo(tmp_path, text, encoding=encoding)
-    assert classes == ['car', 'bus'] and thing.category == 'bus'
-    assert thing.box == pytest.approx((80, 30, 120, 70))
+    (instance,), classes = yolo(tmp_path, text, encoding=encoding)
+    assert classes == ['car', 'bus'] and instance.category == 'bus'
+    assert instance.box == pytest.approx((80, 30, 120, 70))
 
 
 def test_outlines_and_values_that_rounding_put_over_the_border_are_cut(tmp_path):
-    things, _ = yolo(tmp_path, '0 1.0000001 0.5 0.5 1.004\n1 -0.001 0 1.0005 0 1 1.002 0 1\n')
-    assert things[0].box == pytest.approx((150, 0, 200, 100), abs=1e-4)
-    assert things[1].box == (0, 0, 200, 100) and len(things[1].polygons[0]) == 8
+    instances, _ = yolo(tmp_path, '0 1.0000001 0.5 0.5 1.004\n1 -0.001 0 1.0005 0 1 1.002 0 1\n')
+    assert instances[0].box == pytest.approx((150, 0, 200, 100), abs=1e-4)
+    assert instances[1].box == (0, 0, 200, 100) and len(instances[1].polygons[0]) == 8
 
 
 @pytest.mark.parametrize('text', ['', '\n \n'])
@@ -102,11 +102,11 @@ def test_the_labels_of_a_data_set_in_parts_are_found_below_its_data_yaml(tmp_pat
     write(tmp_path / 'train/labels/z.txt', '')
     write(tmp_path / 'valid/labels/z.txt', '')
     description = write(tmp_path / 'data.yaml', '\ufefftrain: ../train/images\nnc: 2\nnames: {0: car, 1: bus}\n')
-    found, _ = read_yolo(description, shown)
-    assert [found[name][0].category for name in ('a.png', 'b.png')] == ['car', 'bus']
+    result, _ = read_yolo(description, shown)
+    assert [result[name][0].category for name in ('a.png', 'b.png')] == ['car', 'bus']
     # The folder of one part finds the names two folders above.
-    found, _ = read_yolo(tmp_path / 'train/labels', shown[:1])
-    assert found['a.png'][0].category == 'car'
+    result, _ = read_yolo(tmp_path / 'train/labels', shown[:1])
+    assert result['a.png'][0].category == 'car'
     write(tmp_path / 'valid/labels/a.txt', '')
     refused(ValueError, 'both annotate the picture a.png', read_yolo, description, shown)
 
@@ -153,8 +153,8 @@ def test_maps_of_classes_are_found_whatever_the_case_of_their_ending(tmp_path):
 @pytest.mark.parametrize(('text', 'crowd'), [('Unspecified', False), ('true', True), ('FALSE', False), ('0', False)])
 def test_voc_says_in_words_what_is_difficult(tmp_path, text, crowd):
     write(tmp_path / 'voc/a.xml', VOC.format(size='', more=f'<difficult>{text}</difficult>'))
-    found, _ = read_voc(tmp_path / 'voc', [picture(tmp_path / 'in')])
-    assert found['a.png'][0].crowd is crowd
+    result, _ = read_voc(tmp_path / 'voc', [picture(tmp_path / 'in')])
+    assert result['a.png'][0].crowd is crowd
 
 
 def test_a_turned_box_of_voc_is_no_box_along_the_sides(tmp_path):
@@ -164,13 +164,13 @@ def test_a_turned_box_of_voc_is_no_box_along_the_sides(tmp_path):
 
 @pytest.mark.parametrize('points', [(4, 3), (17, 3), (5, 2)])
 def test_a_pose_of_yolo_is_its_box(tmp_path, points):
-    shown = picture(tmp_path / 'in')
+    sample = picture(tmp_path / 'in')
     numbers = ' '.join(['0.9 0.9 1'[: 4 * points[1] - 1]] * points[0])
     write(tmp_path / 'labels/a.txt', f'0 0.5 0.5 0.2 0.4 {numbers}\n')
     write(tmp_path / 'data.yaml', f'names: [man]\nkpt_shape: [{points[0]}, {points[1]}]\n')
     for path in (tmp_path / 'labels', tmp_path / 'data.yaml'):
-        (thing,) = read_yolo(path, [shown])[0]['a.png']
-        assert thing.box == pytest.approx((80, 30, 120, 70)) and thing.polygons is None
+        (instance,) = read_yolo(path, [sample])[0]['a.png']
+        assert instance.box == pytest.approx((80, 30, 120, 70)) and instance.polygons is None
 
 
 POSES = {
@@ -183,14 +183,14 @@ POSES = {
 
 @pytest.mark.parametrize(('line', 'message'), POSES.values(), ids=POSES)
 def test_poses_that_nothing_speaks_of_are_no_outlines(tmp_path, line, message):
-    shown = picture(tmp_path / 'in')
+    sample = picture(tmp_path / 'in')
     write(tmp_path / 'labels/a.txt', f'{line}\n' * 2)
     write(tmp_path / 'labels/classes.txt', 'man\n')
-    error = refused(ValueError, message, read_yolo, tmp_path / 'labels', [shown])
+    error = refused(ValueError, message, read_yolo, tmp_path / 'labels', [sample])
     shape = re.search(r'kpt_shape: \[\d, \d\]', str(error))[0]
     write(tmp_path / 'labels/data.yaml', f'names: [man]\n{shape}\n')
-    found = read_yolo(tmp_path / 'labels', [shown])[0]['a.png']
-    assert [thing.box for thing in found] == [pytest.approx((80, 30, 120, 70))] * 2
+    result = read_yolo(tmp_path / 'labels', [sample])[0]['a.png']
+    assert [instance.box for instance in result] == [pytest.approx((80, 30, 120, 70))] * 2
 
 
 @pytest.mark.parametrize('line', [
@@ -202,26 +202,26 @@ def test_poses_that_nothing_speaks_of_are_no_outlines(tmp_path, line, message):
 def test_outlines_of_as_many_corners_are_no_poses(tmp_path, line):
     write(tmp_path / 'labels/a.txt', f'{line}\n')
     write(tmp_path / 'labels/classes.txt', 'man\n')
-    (thing,) = read_yolo(tmp_path / 'labels', [picture(tmp_path / 'in')])[0]['a.png']
-    assert len(thing.polygons[0]) == len(line.split()) - 1
+    (instance,) = read_yolo(tmp_path / 'labels', [picture(tmp_path / 'in')])[0]['a.png']
+    assert len(instance.polygons[0]) == len(line.split()) - 1
 
 
 def test_a_strange_yaml_file_nearby_is_nobodys_concern_where_classes_are_named(tmp_path):
-    shown = picture(tmp_path / 'in')
+    sample = picture(tmp_path / 'in')
     write(tmp_path / 'labels/a.txt', '0 0.5 0.5 0.2 0.4\n')
     write(tmp_path / 'labels/classes.txt', 'car\n')
     write(tmp_path / 'mkdocs.yml', 'theme: !!python/name:pymdownx.x ""\n')
-    assert read_yolo(tmp_path / 'labels', [shown])[1] == ['car']
+    assert read_yolo(tmp_path / 'labels', [sample])[1] == ['car']
 
 
 @pytest.mark.parametrize('path', ['..', 'ABSOLUTE'])
 def test_data_yaml_may_say_where_its_data_set_is(tmp_path, path):
-    shown = picture(tmp_path / 'in')
+    sample = picture(tmp_path / 'in')
     write(tmp_path / 'labels/train/a.txt', '0 0.5 0.5 0.2 0.4\n')
     root = path.replace('ABSOLUTE', str(tmp_path))
     written = write(tmp_path / 'configs/mine.yaml', f'path: {root}\ntrain: images/train\nnames: {{0: car}}\n')
-    found, classes = read_yolo(written, [shown])
-    assert classes == ['car'] and found['a.png'][0].box == pytest.approx((80, 30, 120, 70))
+    result, classes = read_yolo(written, [sample])
+    assert classes == ['car'] and result['a.png'][0].box == pytest.approx((80, 30, 120, 70))
 
 
 def test_a_table_of_shares_is_not_taken_for_pixels(tmp_path):
@@ -280,9 +280,9 @@ def test_labelme_shapes_become_objects_with_outlines(tmp_path):
         ('road', 'linestrip', [[5, 5], [9, 9]]),
     )
     write(tmp_path / 'in/a.json', text)
-    found, classes = read_labelme(tmp_path / 'in', shown)
-    assert classes == ['car', 'sun'] and list(found) == ['a.png']
-    box, both, sun, corner = found['a.png']
+    result, classes = read_labelme(tmp_path / 'in', shown)
+    assert classes == ['car', 'sun'] and list(result) == ['a.png']
+    box, both, sun, corner = result['a.png']
     # An outline that mostly lies outside the picture is not elsewhere than its box.
     remarks = prepare_pictures(tmp_path / 'in', tmp_path / 'out', 'det', tmp_path / 'in').annotations.remarks
     assert corner.box == pytest.approx((0, 0, 33, 33), abs=0.1) and not any('elsewhere' in words for words in remarks)
@@ -295,15 +295,15 @@ def test_labelme_shapes_become_objects_with_outlines(tmp_path):
 
 
 def test_what_labelme_ignores_counts_for_no_class(tmp_path):
-    shown = picture(tmp_path / 'in')
+    sample = picture(tmp_path / 'in')
     region = [[100, 10], [140, 10], [120, 50]]
     text = labelme(
         ('car', 'rectangle', [[60, 50], [20, 10]]), ('__ignore__', 'polygon', region), ('sun', 'polygon', region),
     )  # fmt: skip
     write(tmp_path / 'in/a.json', text)
-    found, classes = read_labelme(tmp_path / 'in', [shown])
+    result, classes = read_labelme(tmp_path / 'in', [sample])
     assert classes == ['car', 'sun']
-    objects = sorted((thing.category, thing.crowd, thing.box[0]) for thing in found['a.png'])
+    objects = sorted((instance.category, instance.crowd, instance.box[0]) for instance in result['a.png'])
     assert objects == [('car', False, 20), ('car', True, 100), ('sun', False, 100), ('sun', True, 100)]
 
 
@@ -334,8 +334,8 @@ BOX = '<box label="car" source="manual" xtl="20.5" ytl="10" xbr="60" ybr="50" z_
 def test_cvat_boxes_and_polygons_become_objects(tmp_path):
     bus = '<polygon label="bus" points="100.0,10.0;140,10;120,50"/>'
     text = CVAT.format(f'{BOX}{bus}<points label="nose" points="1,2"/><tag label="t"/>')
-    found, classes = read_cvat(write(tmp_path / 'a.xml', text), [picture(tmp_path / 'in')])
-    car, bus = found['a.png']
+    result, classes = read_cvat(write(tmp_path / 'a.xml', text), [picture(tmp_path / 'in')])
+    car, bus = result['a.png']
     assert classes == ['bus', 'car'] and car.box == (20.5, 10, 60, 50) and car.polygons is None
     assert bus.box == (100, 10, 140, 50) and bus.polygons == [[100, 10, 140, 10, 120, 50]]
 
@@ -385,13 +385,13 @@ def test_pictures_of_one_stem_have_the_labels_of_the_folders_that_mirror_theirs(
     shown = [picture(tmp_path / 'in', f'{below}{folder}/1.png') for folder in 'ab']
     for value, folder in enumerate('ab'):
         read = mirrored(tmp_path, kind, folder, value)
-    found, _ = read(tmp_path / 'labels', shown)
-    assert {name: thing.category for name, (thing,) in found.items()} == {
+    result, _ = read(tmp_path / 'labels', shown)
+    assert {name: instance.category for name, (instance,) in result.items()} == {
         f'{below}a/1.png': 'c0', f'{below}b/1.png': 'c1',
     }  # fmt: skip
     # One of them alone, too.
-    found, _ = read(tmp_path / 'labels', shown[1:])
-    assert [thing.category for (thing,) in found.values()] == ['c1']
+    result, _ = read(tmp_path / 'labels', shown[1:])
+    assert [instance.category for (instance,) in result.values()] == ['c1']
 
 
 @pytest.mark.parametrize('kind', ['yolo', 'voc', 'labelme'])

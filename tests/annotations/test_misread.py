@@ -30,13 +30,15 @@ def prepare(tmp_path):
 
 
 def boxes_of(own):
-    return {name: [thing.box for thing in own.annotations.objects[int(source)]] for source, name in own.names.items()}
+    return {
+        name: [instance.box for instance in own.annotations.objects[int(source)]] for source, name in own.names.items()
+    }
 
 
 def coco(*boxes, **fields):
-    things = [{'id': i, 'image_id': 1, 'category_id': 1, 'bbox': box, **fields} for i, box in enumerate(boxes, 1)]
+    instances = [{'id': i, 'image_id': 1, 'category_id': 1, 'bbox': box, **fields} for i, box in enumerate(boxes, 1)]
     images = [{'id': i, 'file_name': f'{name}.png', 'width': 200, 'height': 100} for i, name in enumerate('ab', 1)]
-    return json.dumps({'images': images, 'annotations': things, 'categories': [{'id': 1, 'name': 'car'}]})
+    return json.dumps({'images': images, 'annotations': instances, 'categories': [{'id': 1, 'name': 'car'}]})
 
 
 @pytest.mark.parametrize(('boxes', 'fields', 'message'), [
@@ -54,17 +56,20 @@ def test_boxes_of_coco_that_mean_something_else_are_refused(prepare, boxes, fiel
         refused(ValueError, message, prepare, {'c.json': coco(*boxes, **fields)}, at='c.json')
         return
     own = prepare({'c.json': coco(*boxes, **fields)}, at='c.json')
-    assert [len(things) for things in boxes_of(own).values()] == [1, 0] and '1 object is there twice' in own.notes[0]
+    assert [len(instances) for instances in boxes_of(own).values()] == [
+        1,
+        0,
+    ] and '1 object is there twice' in own.notes[0]
 
 
 def test_a_box_at_the_border_and_one_outline_elsewhere_are_counted(tmp_path):
     path = tmp_path / 'c.json'
-    things = json.loads(coco([150, 10, 80, 20], [10, 10, 50, 40], [20, 10, 50, 40], [30, 10, 50, 40]))
-    for thing in things['annotations']:
-        left, top, width, height = thing['bbox']
-        thing['segmentation'] = [[left, top, left + width, top, left + width, top + height, left, top + height]]
-    things['annotations'][1]['segmentation'] = [[100, 50, 150, 50, 150, 90]]
-    path.write_text(json.dumps(things))
+    instances = json.loads(coco([150, 10, 80, 20], [10, 10, 50, 40], [20, 10, 50, 40], [30, 10, 50, 40]))
+    for instance in instances['annotations']:
+        left, top, width, height = instance['bbox']
+        instance['segmentation'] = [[left, top, left + width, top, left + width, top + height, left, top + height]]
+    instances['annotations'][1]['segmentation'] = [[100, 50, 150, 50, 150, 90]]
+    path.write_text(json.dumps(instances))
     assert sorted(read_coco(path).remarks.values()) == [1, 1]
 
 
@@ -130,7 +135,7 @@ def test_marks_of_what_does_not_count_are_understood_in_every_format(prepare, tm
     for files in formats:
         own = prepare(files, at=next(iter(files)).partition('/')[0])
         (tmp_path / 'out/miqa_det/ground_truth.json').unlink()
-        assert [thing.crowd for things in own.annotations.objects.values() for thing in things] == [True]
+        assert [instance.crowd for instances in own.annotations.objects.values() for instance in instances] == [True]
 
 
 @pytest.mark.parametrize(('folders', 'message'), [

@@ -59,16 +59,18 @@ def test_neighbouring_squares_overlap_by_an_eighth_for_any_shape(whole, ratio):
 def test_one_square_and_the_paper_s_score_for_the_centre(center, wide):
     assert center.prepare.views(wide).shape == (1, 1, 3, 64, 64)
     np.testing.assert_array_equal(center.prepare.views(wide)[0, 0], center.prepare(wide))
-    [found] = center.assess_all([wide])
-    assert found.views is None and found.minimum == found.score and found.extra == {}
+    [result] = center.assess_all([wide])
+    assert result.views is None and result.minimum == result.score and result.extra == {}
 
 
 def test_the_score_is_the_mean_of_the_squares_and_the_minimum_their_lowest(whole, center, wide):
-    [found] = whole.assess_all([wide])
+    [result] = whole.assess_all([wide])
     each = center.score_pixels(whole.prepare.views(wide).reshape(-1, 3, 64, 64))
-    assert found.views.ravel() == pytest.approx(each, abs=1e-6)
-    assert found.score == pytest.approx(each.mean(), abs=1e-6) and found.minimum == pytest.approx(each.min(), abs=1e-6)
-    assert whole.assess(wide) == pytest.approx(found.score, abs=1e-6)
+    assert result.views.ravel() == pytest.approx(each, abs=1e-6)
+    assert result.score == pytest.approx(each.mean(), abs=1e-6) and result.minimum == pytest.approx(
+        each.min(), abs=1e-6
+    )
+    assert whole.assess(wide) == pytest.approx(result.score, abs=1e-6)
     shapes = [wide, wide[:, :180], np.ascontiguousarray(wide.transpose(1, 0, 2))]
     assert whole.assess(shapes) == pytest.approx([whole.assess(one) for one in shapes], abs=1e-5)
 
@@ -86,10 +88,10 @@ def test_damage_at_the_side_moves_the_whole_score_and_not_that_of_the_centre(who
 
 
 def test_the_map_by_view_covers_the_picture_and_other_maps_are_refused(whole, center, wide):
-    found = whole.assess(wide, heatmap=True)
-    assert found.method == 'views' and found.values.shape == (2, 3) and found.box == (0, 0, 320, 180)
-    assert found.values == pytest.approx(found.score - next(whole.assess_all([wide])).views, abs=1e-6)
-    assert found.overlay().size == (320, 180)
+    result = whole.assess(wide, heatmap=True)
+    assert result.method == 'views' and result.values.shape == (2, 3) and result.box == (0, 0, 320, 180)
+    assert result.values == pytest.approx(result.score - next(whole.assess_all([wide])).views, abs=1e-6)
+    assert result.overlay().size == (320, 180)
     refused(ValueError, "make the model with coverage='center'", whole.assess, wide, heatmap='occlusion')
     refused(ValueError, "make the model with coverage='whole'", center.assess, wide, heatmap='views')
 
@@ -102,9 +104,9 @@ def test_two_views_a_model_are_cut_from_each_square(ra_miqa_file, wide):
 
 def test_a_strip_that_would_take_too_many_squares_is_refused_and_the_rest_goes_on(whole, wide):
     strip = np.zeros((4, 4 * MAX_VIEWS, 3), np.uint8)
-    found = list(whole.assess_all([strip, wide]))
-    assert isinstance(found[0].error, UnreadableImage) and f'at most {MAX_VIEWS}' in str(found[0].error)
-    assert found[1].error is None
+    result = list(whole.assess_all([strip, wide]))
+    assert isinstance(result[0].error, UnreadableImage) and f'at most {MAX_VIEWS}' in str(result[0].error)
+    assert result[1].error is None
 
 
 def test_the_command_writes_the_minimum_and_does_not_mix_the_two_kinds_of_scores(tmp_path, vit_file, wide, capsys):
@@ -115,9 +117,9 @@ def test_the_command_writes_the_minimum_and_does_not_mix_the_two_kinds_of_scores
     with open(out, newline='') as stream:
         [row] = csv.DictReader(stream)
     model = MIQAModel(vit_file, device='cpu', coverage='whole')
-    [found] = model.assess_all([str(tmp_path / 'a.png')])
-    assert float(row['score']) == pytest.approx(found.score, abs=1e-6)
-    assert float(row['minimum']) == pytest.approx(found.minimum, abs=1e-6)
+    [result] = model.assess_all([str(tmp_path / 'a.png')])
+    assert float(row['score']) == pytest.approx(result.score, abs=1e-6)
+    assert float(row['minimum']) == pytest.approx(result.minimum, abs=1e-6)
     assert row['model'].endswith('coverage=whole')
     main([*arguments, '--coverage', 'whole'])
     refused(SystemExit, '', main, arguments)

@@ -49,15 +49,15 @@ def test_the_file_tells_a_stranger_how_to_use_it(onnx_export):
 
 def test_an_onnx_model_has_the_names_of_what_it_was_made_from(onnx_export):
     model, path = onnx_export
-    again = MIQAModel('ra-miqa', weights=path, task='det')
-    assert again.spec == model.spec
-    assert again.identity.startswith('ra_miqa/det/accuracy@')
+    second = MIQAModel('ra-miqa', weights=path, task='det')
+    assert second.spec == model.spec
+    assert second.identity.startswith('ra_miqa/det/accuracy@')
     refused(ValueError, 'task det, not cls', MIQAModel, weights=path, task='cls')
     refused(ValueError, 'as it was exported', MIQAModel, weights=path, precision='bf16')
-    refused(ValueError, 'ra-miqa is an exported model already', again.export, path.with_name('again.onnx'))
-    refused(ValueError, 'exported model', again.save_pretrained, path.with_name('saved'))
-    refused(ValueError, 'not an exported file', again.assess, photo(), heatmap='rollout')
-    assert again.assess(photo(), heatmap=True).values.shape == (9, 9)
+    refused(ValueError, 'ra-miqa is an exported model already', second.export, path.with_name('again.onnx'))
+    refused(ValueError, 'exported model', second.save_pretrained, path.with_name('saved'))
+    refused(ValueError, 'not an exported file', second.assess, photo(), heatmap='rollout')
+    assert second.assess(photo(), heatmap=True).values.shape == (9, 9)
 
 
 def test_a_torch_export_file_gives_the_scores_at_any_batch_size(onnx_export, tmp_path):
@@ -68,8 +68,8 @@ def test_a_torch_export_file_gives_the_scores_at_any_batch_size(onnx_export, tmp
     assert json.loads(extra['miqa.json'])['input']['resize_short_side'] == 48
     pixels = np.stack([model.prepare(photo(seed=seed)) for seed in range(5)])
     for count in (1, 5):
-        found = module(torch.from_numpy(pixels[:count])).detach().numpy()
-        assert found == pytest.approx(model.score_pixels(pixels[:count]), abs=1e-4)
+        result = module(torch.from_numpy(pixels[:count])).detach().numpy()
+        assert result == pytest.approx(model.score_pixels(pixels[:count]), abs=1e-4)
 
 
 def test_a_torch_export_file_as_a_model_is_told_what_it_is_for_and_which_exports_can_be_scored(tmp_path):

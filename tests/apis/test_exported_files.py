@@ -203,17 +203,17 @@ def test_onnx_runtime_gets_what_was_checked_and_neither_path_nor_bytes_of_the_fi
     assert given == [model.SerializeToString(deterministic=True)] and b'unknown' not in given[0]
 
 
-@pytest.mark.parametrize(('node', 'words'), [
+@pytest.mark.parametrize(('node', 'message'), [
     (('EPContext', 'com.microsoft'), 'EPContext'),
     (('RandomUniformLike', ''), 'RandomUniformLike'),
     (('SequenceConstruct', ''), 'SequenceConstruct'),
     (('Mine', 'own'), 'own.Mine'),
 ], ids=lambda each: each[0] if isinstance(each, tuple) else '')  # fmt: skip
-def test_operators_beyond_the_list_are_not_run(tmp_path, node, words):
+def test_operators_beyond_the_list_are_not_run(tmp_path, node, message):
     kind, domain = node
     more = {'ep_cache_context': 'secret'} if kind == 'EPContext' else {}
     node = helper.make_node(kind, ['q'], ['score'], domain=domain, **more)
-    refused(CheckpointError, words, MIQAModel, write(tmp_path / 'x.onnx', node, mean='q'))
+    refused(CheckpointError, message, MIQAModel, write(tmp_path / 'x.onnx', node, mean='q'))
 
 
 def functions(*calls):
@@ -226,22 +226,22 @@ def functions(*calls):
     return made
 
 
-@pytest.mark.parametrize(('calls', 'words'), [
+@pytest.mark.parametrize(('calls', 'message'), [
     ([['F1'], ['F0']], 'functions that call themselves'),
     ([[f'F{place + 1}'] * 2 for place in range(40)] + [[]], 'more than 50,000 nodes'),
     ([[f'F{place + 1}'] for place in range(2000)] + [[]], 'functions or graphs that are nested too deep'),
     ([['Identity'], ['F1', 'Unknown']], None),
 ], ids=['circle', 'doubling', 'chain', 'uncalled'])  # fmt: skip
-def test_functions_of_a_machine_end(tmp_path, calls, words):
+def test_functions_of_a_machine_end(tmp_path, calls, message):
     call = helper.make_node('F0', ['q'], ['score'], domain='own')
     path = write(tmp_path / 'x.onnx', call, mean='q', functions=functions(*calls))
-    if words is None:  # what nothing calls was not looked at, and is not handed on
+    if message is None:  # what nothing calls was not looked at, and is not handed on
         assert [each.name for each in onnx.ModelProto.FromString(read_onnx(path, plain=False).model).functions] == [
             'F0'
         ]
         open_onnx(path)
     else:
-        refused(CheckpointError, words, open_onnx, path)
+        refused(CheckpointError, message, open_onnx, path)
 
 
 def test_loops_of_a_machine_are_run_up_to_a_number_of_rounds(tmp_path):
@@ -322,7 +322,7 @@ def openvino_file(tmp_path_factory):
     return folder / 'x.xml'
 
 
-@pytest.mark.parametrize(('old', 'new', 'words'), [
+@pytest.mark.parametrize(('old', 'new', 'message'), [
     ('shape="?,3,64,64"', 'shape="?,3,32,32"', 'does not take pixels'),
     ('element_type="u8"', 'element_type="f32"', 'does not take pixels'),
     ('<net ', '<not ', 'does not begin as one'),
@@ -337,12 +337,12 @@ def openvino_file(tmp_path_factory):
     ('</net>', '', 'not a whole OpenVINO model'),
     ('<?xml version="1.0"?>', '<?xml version="1.0" encoding="x"?>', 'not a whole OpenVINO model'),
 ])  # fmt: skip
-def test_an_openvino_file_of_another_kind_is_refused_by_name(openvino_file, tmp_path, old, new, words):
+def test_an_openvino_file_of_another_kind_is_refused_by_name(openvino_file, tmp_path, old, new, message):
     text = openvino_file.read_text()
     assert old in text
     (tmp_path / 'x.xml').write_text(text.replace(old, new))
     (tmp_path / 'x.bin').write_bytes(openvino_file.with_suffix('.bin').read_bytes())
-    refused(CheckpointError, rf'x\.xml .*{words}', MIQAModel, tmp_path / 'x.xml')
+    refused(CheckpointError, rf'x\.xml .*{message}', MIQAModel, tmp_path / 'x.xml')
 
 
 def test_openvino_gets_what_was_checked_and_neither_path_nor_text_of_the_file(openvino_file, tmp_path, monkeypatch):

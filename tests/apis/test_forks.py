@@ -58,10 +58,10 @@ def test_a_checkpoint_opened_in_the_parent_computes_in_a_forked_child_and_says_h
         # The parent's pool of threads exists once it has computed with several.
         torch.randn(512, 512) @ torch.randn(512, 512)
         expected = model.assess(PICTURE)
-        found, messages = scored_in_child(model)
+        result, messages = scored_in_child(model)
     finally:
         torch.set_num_threads(before)
-    assert found == pytest.approx(expected, abs=1e-6)
+    assert result == pytest.approx(expected, abs=1e-6)
     assert any('opened before the process was forked' in message for message in messages)
 
 
@@ -77,12 +77,12 @@ def test_a_model_is_loaded_under_our_own_defaults_of_pytorch(path, model):
     torch.set_default_dtype(torch.float64)
     torch.set_default_device('meta')
     try:
-        found = MIQAModel(path, device='cpu').assess(PICTURE)
+        result = MIQAModel(path, device='cpu').assess(PICTURE)
         kept = torch.get_default_dtype(), str(torch.get_default_device())
     finally:
         torch.set_default_dtype(torch.float32)
         forget_default_device()
-    assert found == pytest.approx(expected, abs=1e-6) and kept == (torch.float64, 'meta')
+    assert result == pytest.approx(expected, abs=1e-6) and kept == (torch.float64, 'meta')
     torch.set_default_device(None)
     try:
         assert MIQAModel(path, device='cpu').assess(PICTURE) == pytest.approx(expected, abs=1e-6)

@@ -188,12 +188,12 @@ def test_the_command_fits_and_shows_a_gate(tmp_path, capsys, separator, begin):
     write_csv(tmp_path / 'c.csv', separator, begin)
     model = ['--model-identity', 'demo/det/accuracy@12']
     main(['gate', 'fit', str(tmp_path / 'c.csv'), '--target', '0.9', '--out', str(tmp_path / 'gate.json'), *model])
-    said = capsys.readouterr()
-    assert 'miqa filter FOLDER --gate ' in said.err and '--model demo --task det --label accuracy' in said.err
-    assert 'Skipped, without a score or an outcome: 1 row.' in said.err
-    assert 'With 95 % confidence, the mean outcome of what passes is at least 0.9.' in said.out
+    output = capsys.readouterr()
+    assert 'miqa filter FOLDER --gate ' in output.err and '--model demo --task det --label accuracy' in output.err
+    assert 'Skipped, without a score or an outcome: 1 row.' in output.err
+    assert 'With 95 % confidence, the mean outcome of what passes is at least 0.9.' in output.out
     main(['gate', 'show', str(tmp_path / 'gate.json')])
-    assert capsys.readouterr().out == said.out
+    assert capsys.readouterr().out == output.out
     assert status_of('gate', 'fit', tmp_path / 'c.csv', '--out', tmp_path / 'gate.json') == 1
     assert 'is there already' in capsys.readouterr().err
 
@@ -209,8 +209,8 @@ def test_a_gate_that_keeps_its_promise_with_falling_scores_is_called_worse_than_
 def test_a_promise_that_nothing_can_keep_is_no_mistake_of_the_callers_and_leaves_no_file(tmp_path, capsys):
     assert fit(tmp_path, 'score,outcome,model\n' + '0.5,1,m\n0.4,0,m\n' * 5) == 3
     assert not (tmp_path / 'gate.json').exists()
-    said = capsys.readouterr()
-    assert said.err.startswith('Error: No threshold can promise') and not said.out
+    output = capsys.readouterr()
+    assert output.err.startswith('Error: No threshold can promise') and not output.out
 
 
 @pytest.mark.parametrize(('text', 'message'), [

@@ -33,14 +33,14 @@ def test_occlusion_is_red_where_hiding_helps_and_blue_where_it_hurts():
     picture = np.full((64, 96, 3), 255, np.uint8)
     picture[8:24, 24:40] = 0
     picture[40:56, 56:72] = 0
-    found = quadrant_model().assess(picture, heatmap=True)
-    values = found.values
+    result = quadrant_model().assess(picture, heatmap=True)
+    values = result.values
     assert values.shape == (9, 9)
     assert np.unravel_index(values.argmin(), values.shape) in [(row, column) for row in (1, 2) for column in (1, 2)]
     assert np.unravel_index(values.argmax(), values.shape) in [(row, column) for row in (6, 7) for column in (6, 7)]
     assert values.min() < 0 < values.max()
     assert np.abs(values[1:3, 6:8]).max() < 0.05 * values.max(), 'a white corner hidden under grey changes nothing'
-    drawn = np.asarray(found.overlay()).astype(int)
+    drawn = np.asarray(result.overlay()).astype(int)
     assert drawn.shape == (64, 96, 3)
     assert drawn[16, 32, 2] > drawn[16, 32, 0] + 30, 'blue where it helps'
     assert drawn[48, 64, 0] > drawn[48, 64, 2] + 30, 'red where it hurts'
@@ -59,7 +59,7 @@ def test_rollout_is_what_the_unfused_attention_of_timm_gives(tmp_path, kind):
     for block in transformer.blocks:
         block.attn.fused_attn = False
         block.attn.attn_drop.register_forward_hook(lambda module, inputs, output: taken.append(output))
-    found = rollout(network, views)
+    result = rollout(network, views)
     flow = torch.eye(taken[0].shape[-1])[None]
     for attention in taken:
         flow = (0.5 * attention.mean(1) + 0.5 * torch.eye(attention.shape[-1])) @ flow
@@ -70,9 +70,9 @@ def test_rollout_is_what_the_unfused_attention_of_timm_gives(tmp_path, kind):
     else:
         expected = flow[:, transformer.num_prefix_tokens :, transformer.num_prefix_tokens :].mean(1)
     expected = expected / expected.sum()
-    assert found.sum().item() == pytest.approx(1, abs=1e-5)
-    assert torch.allclose(found.flatten(), expected.flatten(), atol=1e-6)
-    assert found.std() > 0
+    assert result.sum().item() == pytest.approx(1, abs=1e-5)
+    assert torch.allclose(result.flatten(), expected.flatten(), atol=1e-6)
+    assert result.std() > 0
 
 
 def test_a_map_carries_the_score_and_a_list_gives_a_list(tmp_path):
@@ -80,9 +80,9 @@ def test_a_map_carries_the_score_and_a_list_gives_a_list(tmp_path):
     model = MIQAModel(weights=tmp_path / 'best.pth')
     paths = write_photos(tmp_path / 'photos', 2)
     for method in (True, 'rollout'):
-        found = model.assess(paths, heatmap=method)
-        assert [item.score for item in found] == pytest.approx(model.assess(paths), abs=1e-5)
-        assert [item.overlay().size for item in found] == [Image.open(path).size for path in paths]
+        result = model.assess(paths, heatmap=method)
+        assert [item.score for item in result] == pytest.approx(model.assess(paths), abs=1e-5)
+        assert [item.overlay().size for item in result] == [Image.open(path).size for path in paths]
     left, top, right, bottom = model.assess(paths[0], heatmap='rollout').box
     assert (right - left, bottom - top) == pytest.approx((60, 60), abs=1)  # 32 of 48 pixels, of a short side of 90
     with pytest.raises(ValueError, match='Unknown heat map method'):

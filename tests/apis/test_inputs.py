@@ -71,7 +71,7 @@ def test_floats_in_0_to_1_are_rounded_to_the_nearest_byte(kind):
     assert np.array_equal(to_rgb(torch.from_numpy((RGB / 255).astype(kind)).permute(2, 0, 1)), RGB)
 
 
-@pytest.mark.parametrize(('form', 'error', 'words'), [
+@pytest.mark.parametrize(('form', 'error', 'message'), [
     (RGB.astype(np.float32), ValueError, r'must lie in \[0, 1\]'),
     (np.full((4, 4, 3), np.nan), ValueError, r'must lie in \[0, 1\]'),
     (RGB.astype(np.int32), TypeError, 'the picture has int32'),
@@ -85,8 +85,8 @@ def test_floats_in_0_to_1_are_rounded_to_the_nearest_byte(kind):
     (b'', UnreadableImage, 'empty'),
     (b'hello', UnreadableImage, 'not an image'),
 ])  # fmt: skip
-def test_what_is_no_picture_is_refused_with_a_sentence(form, error, words):
-    refused(error, words, to_rgb, form)
+def test_what_is_no_picture_is_refused_with_a_sentence(form, error, message):
+    refused(error, message, to_rgb, form)
 
 
 def test_a_renamed_file_is_read_for_what_it_is(tmp_path):

@@ -37,9 +37,9 @@ def openvino():
 def test_ra_miqa_is_exported_once_and_gives_the_scores_of_pytorch(checkpoint, openvino, tmp_path, monkeypatch, capsys):
     with export_once():
         model = MIQAModel(checkpoint, device='cpu')
-        again = model.export(tmp_path / 'again.onnx')
-    said = capsys.readouterr().err
-    assert said.startswith('precision=auto: fp32 with OpenVINO for best.pth (') and said.count('\n') == 1
+        second = model.export(tmp_path / 'again.onnx')
+    output = capsys.readouterr().err
+    assert output.startswith('precision=auto: fp32 with OpenVINO for best.pth (') and output.count('\n') == 1
     assert (model.runtime.name, exports(checkpoint)) == ('OpenVINO', ['.bin', '.xml'])
     plain = MIQAModel(checkpoint, device='cpu', precision='fp32')
     assert plain.runtime.name == 'PyTorch'
@@ -47,14 +47,14 @@ def test_ra_miqa_is_exported_once_and_gives_the_scores_of_pytorch(checkpoint, op
     assert model.assess(paths) == pytest.approx(plain.assess(paths), abs=1e-4)
     # What needs the network itself has it.
     assert np.isfinite(model.assess(photo(), heatmap='rollout').values).all()
-    assert again.exists()
+    assert second.exists()
     tasks = MultiTaskModel({'det': model, 'cls': plain}).assess(paths[0])
     assert tasks['det'] == pytest.approx(tasks['cls'], abs=1e-4)
 
     monkeypatch.setattr('miqa.apis.exports.export.export_model', None)  # not called again
-    again = MIQAModel(checkpoint, device='cpu')
-    assert again.runtime.name == 'OpenVINO' and capsys.readouterr().err == ''
-    assert again.assess(paths) == pytest.approx(model.assess(paths), abs=1e-6)
+    second = MIQAModel(checkpoint, device='cpu')
+    assert second.runtime.name == 'OpenVINO' and capsys.readouterr().err == ''
+    assert second.assess(paths) == pytest.approx(model.assess(paths), abs=1e-6)
 
 
 def test_what_the_environment_says_keeps_it_with_pytorch(checkpoint, monkeypatch, capsys):

@@ -49,10 +49,10 @@ def test_processes_that_start_together_and_measure_differently_use_one_format(we
     ]
     for worker in workers:
         worker.start()
-    found = {queue.get(timeout=60) for _ in workers}
+    result = {queue.get(timeout=60) for _ in workers}
     for worker in workers:
         worker.join()
-    assert len(found) == 1
+    assert len(result) == 1
 
 
 @pytest.mark.parametrize('ratio', [0.5, 2.0])
@@ -63,8 +63,8 @@ def test_where_nothing_can_be_kept_the_format_is_float32_and_the_remedy_is_named
     monkeypatch.setenv('MIQA_HOME', str(tmp_path / 'file' / 'home'))
     monkeypatch.setattr(module, '_seconds', lambda runtimes, pixels: [ratio, 1.0])
     assert choose_runtime(Steady, ('bf16',), 32, weights, ()).precision == 'fp32'
-    said = capsys.readouterr().err
-    assert 'MIQA_HOME' in said and 'precision=bf16' in said
+    output = capsys.readouterr().err
+    assert 'MIQA_HOME' in output and 'precision=bf16' in output
 
 
 def test_weights_that_are_no_file_are_known_by_their_numbers(weights, monkeypatch):
@@ -94,9 +94,9 @@ def test_a_model_opened_again_computes_in_the_format_of_the_first_time(tmp_path,
     monkeypatch.setattr(module, 'LARGEST_DIFFERENCE', np.inf)
     monkeypatch.setattr(module, 'LARGEST_LOSS_OF_ORDER', np.inf)
     write_run(tmp_path / 'best.pth')
-    found = []
+    results = []
     for ratio in (2.0, 0.5, 0.5):
         monkeypatch.setattr(module, '_seconds', lambda runtimes, pixels, ratio=ratio: [ratio, 1.0])
-        found.append(opening.open_model(tmp_path / 'best.pth', precision='auto', device='cpu')[1].precision)
-    assert found == ['bf16'] * 3
+        results.append(opening.open_model(tmp_path / 'best.pth', precision='auto', device='cpu')[1].precision)
+    assert results == ['bf16'] * 3
     assert os.listdir(tmp_path / 'home')  # noqa: PTH208

@@ -86,9 +86,9 @@ def test_pictures_are_decoded_once_for_models_that_prepare_alike(tmp_path, weigh
 def test_a_broken_picture_among_many_is_an_error_of_its_own(weights, pictures, tmp_path):
     (tmp_path / 'broken.jpg').write_bytes(b'no picture')
     model = MIQAModel(task=TASKS, weights=weights, device='cpu')
-    found = list(model.assess_all([pictures[0], str(tmp_path / 'broken.jpg'), pictures[1]]))
-    assert found[1].scores is None and 'broken.jpg' in str(found[1].error)
-    assert [one.error for one in (found[0], found[2])] == [None, None]
+    result = list(model.assess_all([pictures[0], str(tmp_path / 'broken.jpg'), pictures[1]]))
+    assert result[1].scores is None and 'broken.jpg' in str(result[1].error)
+    assert [one.error for one in (result[0], result[2])] == [None, None]
 
 
 def test_weights_that_do_not_fit_the_tasks_are_refused(weights):

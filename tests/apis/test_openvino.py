@@ -30,11 +30,11 @@ def test_openvino_gives_the_scores_of_pytorch_at_any_batch_size(xml_export, tmp_
     paths = write_photos(tmp_path, 7)
     expected = model.assess(paths)
     for batch_size in (1, 3, 7):
-        again = MIQAModel(path, batch_size=batch_size, precision='fp32')
-        assert again.assess(paths) == pytest.approx(expected, abs=1e-4)
+        second = MIQAModel(path, batch_size=batch_size, precision='fp32')
+        assert second.assess(paths) == pytest.approx(expected, abs=1e-4)
     assert np.ptp(expected) > 1e-3
-    assert (again.spec, again.precision, str(again.device)) == (model.spec, 'fp32', 'cpu')
-    assert again.runtime.name == 'OpenVINO' and again.identity.startswith('ra_miqa/det/accuracy@')
+    assert (second.spec, second.precision, str(second.device)) == (model.spec, 'fp32', 'cpu')
+    assert second.runtime.name == 'OpenVINO' and second.identity.startswith('ra_miqa/det/accuracy@')
 
 
 def test_the_file_tells_a_stranger_how_to_use_it(xml_export):

@@ -70,9 +70,9 @@ def test_darkness_and_noise_are_named_or_unknown(model, photograph):
     dark = Image.fromarray((pixels * 0.15).astype(np.uint8))
     noise = np.random.default_rng(0).normal(0, 60, pixels.shape)
     noisy = Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
-    found = model.assess([dark, noisy], diagnose=True)
-    assert [one.damage.likeliest for one in found] == ['darkness', 'noise']
-    assert all(one.damage.strength > 1 for one in found)
+    result = model.assess([dark, noisy], diagnose=True)
+    assert [one.damage.likeliest for one in result] == ['darkness', 'noise']
+    assert all(one.damage.strength > 1 for one in result)
 
 
 def test_the_card_names_what_the_file_says(model):

@@ -23,10 +23,10 @@ def test_fitted_thresholds_keep_the_wanted_share_of_accuracy(seed):
     scores = rng.random(300).round(2)
     accuracy = (rng.random(300) < scores).astype(float)
     clean = accuracy[scores > 0.9].mean()
-    found = fit_thresholds(scores, accuracy, high=0.9, medium=0.6, clean_accuracy=clean)
-    assert found.high == brute_force(scores, accuracy, 0.9 * clean)
-    assert found.medium == brute_force(scores, accuracy, 0.6 * clean)
-    assert accuracy[scores >= found.high].mean() >= 0.9 * clean
+    result = fit_thresholds(scores, accuracy, high=0.9, medium=0.6, clean_accuracy=clean)
+    assert result.high == brute_force(scores, accuracy, 0.9 * clean)
+    assert result.medium == brute_force(scores, accuracy, 0.6 * clean)
+    assert accuracy[scores >= result.high].mean() >= 0.9 * clean
 
 
 def test_thresholds_that_cannot_be_reached_are_refused():
@@ -61,11 +61,11 @@ def test_delivery_keeps_names_and_repeats_harmlessly(tmp_path, mode):
     before = {path: path.read_bytes() for path in (tmp_path / 'in').rglob('*.png')}
     assert deliver(images, tmp_path / 'in', tmp_path / 'out', mode) == 3
     assert deliver(images, tmp_path / 'in', tmp_path / 'out', mode) == 0
-    found = {path.relative_to(tmp_path / 'out').as_posix(): path for path in (tmp_path / 'out').rglob('*.png')}
-    assert sorted(found) == ['a/000.png', 'a/001.png', 'b/000.png']
-    assert all(path.is_symlink() == (mode == 'link') for path in found.values())
+    result = {path.relative_to(tmp_path / 'out').as_posix(): path for path in (tmp_path / 'out').rglob('*.png')}
+    assert sorted(result) == ['a/000.png', 'a/001.png', 'b/000.png']
+    assert all(path.is_symlink() == (mode == 'link') for path in result.values())
     assert {path: path.read_bytes() for path in (tmp_path / 'in').rglob('*.png')} == before
-    assert found['a/001.png'].read_bytes() == before[tmp_path / 'in' / 'a' / '001.png']
+    assert result['a/001.png'].read_bytes() == before[tmp_path / 'in' / 'a' / '001.png']
 
 
 def test_delivery_overwrites_nothing_and_never_into_its_own_source(tmp_path):

@@ -53,10 +53,10 @@ def test_a_file_whose_scores_move_too_far_is_not_kept(model, shots, tmp_path):
 
 def test_an_exported_file_can_be_quantised_without_its_checkpoint(model, shots, tmp_path):
     plain = model.export(tmp_path / 'plain.onnx')
-    again = MIQAModel(plain).export(tmp_path / 'small.onnx', int8=True, calibrate=shots, tolerance=1.0)
-    assert MIQAModel(again).precision == 'int8'
+    second = MIQAModel(plain).export(tmp_path / 'small.onnx', int8=True, calibrate=shots, tolerance=1.0)
+    assert MIQAModel(second).precision == 'int8'
     with pytest.raises(ValueError, match='32-bit numbers'):
-        MIQAModel(again).export(tmp_path / 'smaller.onnx', int8=True, calibrate=shots)
+        MIQAModel(second).export(tmp_path / 'smaller.onnx', int8=True, calibrate=shots)
 
 
 def test_pictures_to_fit_to_are_asked_for_and_counted(model, tmp_path):

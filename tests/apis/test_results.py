@@ -74,10 +74,10 @@ def test_a_killed_run_loses_nothing_but_its_torn_line(tmp_path, images, suffix):
     killed.close()
     journal = out if suffix == '.jsonl' else tmp_path / f'out{suffix}.part.jsonl'
     journal.write_bytes(journal.read_bytes()[:-25])
-    again = ResultFile(out, 'm')
-    assert [again.has(image) for image in images] == [True, True, False]
-    again.add(images[2], 0.25, 'low', None)
-    again.finish()
+    repeated = ResultFile(out, 'm')
+    assert [repeated.has(image) for image in images] == [True, True, False]
+    repeated.add(images[2], 0.25, 'low', None)
+    repeated.finish()
     assert [row['image'] for row in read_rows(out)] == images
 
 
@@ -89,13 +89,13 @@ def test_a_changed_or_repaired_picture_is_done_again(tmp_path, images):
     results.finish()
     status = Path(images[0]).stat()
     os.utime(images[0], ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    again = ResultFile(out, 'm')
-    assert [again.has(image) for image in images[:2]] == [False, False]
-    again.add(images[0], 0.5, 'medium', None)
-    again.add(images[1], 0.75, 'medium', None)
-    again.finish()
-    found = [(row['image'], row['score'], row['error']) for row in read_rows(out)]
-    assert found == [(images[0], 0.5, None), (images[1], 0.75, None)]
+    repeated = ResultFile(out, 'm')
+    assert [repeated.has(image) for image in images[:2]] == [False, False]
+    repeated.add(images[0], 0.5, 'medium', None)
+    repeated.add(images[1], 0.75, 'medium', None)
+    repeated.finish()
+    result = [(row['image'], row['score'], row['error']) for row in read_rows(out)]
+    assert result == [(images[0], 0.5, None), (images[1], 0.75, None)]
 
 
 @pytest.mark.parametrize('how', ['replaced', 'replaced while it was scored', 'linked'])
@@ -113,9 +113,9 @@ def test_a_picture_replaced_with_equal_size_and_time_is_done_again_and_a_linked_
     results.finish()
     if how != 'replaced while it was scored':
         replace()
-    again = ResultFile(tmp_path / 'out.csv', 'm')
-    assert again.has(images[0]) == (how == 'linked')
-    again.close()
+    repeated = ResultFile(tmp_path / 'out.csv', 'm')
+    assert repeated.has(images[0]) == (how == 'linked')
+    repeated.close()
 
 
 def test_of_a_large_file_the_time_of_change_decides_and_it_is_not_read(tmp_path):
@@ -131,9 +131,9 @@ def test_a_score_that_was_deleted_is_made_again(tmp_path, images):
     results.add(images[0], 0.75, 'high', None)
     results.finish()
     (tmp_path / 'out.csv').write_text((tmp_path / 'out.csv').read_text().replace('0.75', ''))
-    again = ResultFile(tmp_path / 'out.csv', 'm')
-    assert not again.has(images[0])
-    again.close()
+    repeated = ResultFile(tmp_path / 'out.csv', 'm')
+    assert not repeated.has(images[0])
+    repeated.close()
 
 
 def test_results_of_another_model_are_not_mixed_in(tmp_path, images):

@@ -78,8 +78,8 @@ def test_a_generator_of_paths_is_scored_and_reported(tmp_path):
     (tmp_path / 'broken.jpg').write_text('broken')
     counts = []
     model = MIQAModel(weights=tmp_path / 'best.pth', batch_size=2)
-    found = list(model.assess_all(iter([*paths[:2], str(tmp_path / 'broken.jpg'), *paths[2:]]), counts.append))
-    assert [item.error is None for item in found] == [True, True, False, True, True, True]
+    result = list(model.assess_all(iter([*paths[:2], str(tmp_path / 'broken.jpg'), *paths[2:]]), counts.append))
+    assert [item.error is None for item in result] == [True, True, False, True, True, True]
     assert sum(counts) == 6
-    assert 'broken.jpg' in str(found[2].error) and found[2].score is None and found[2].quality is None
-    assert [item.score for item in found if item.error is None] == pytest.approx(model.assess(paths), abs=1e-5)
+    assert 'broken.jpg' in str(result[2].error) and result[2].score is None and result[2].quality is None
+    assert [item.score for item in result if item.error is None] == pytest.approx(model.assess(paths), abs=1e-5)

@@ -263,18 +263,18 @@ def test_a_model_that_gives_no_scores_is_found_out(ramp, answer, sentence):
 
 def test_overall_statistics_are_those_of_numpy():
     scores = np.random.default_rng(0).random(101)
-    found = overall_statistics(scores)
-    assert found['std'] == pytest.approx(scores.std()) and found['median'] == pytest.approx(np.median(scores))
-    assert found['p05'] == pytest.approx(np.percentile(scores, 5))
+    actual = overall_statistics(scores)
+    assert actual['std'] == pytest.approx(scores.std()) and actual['median'] == pytest.approx(np.median(scores))
+    assert actual['p05'] == pytest.approx(np.percentile(scores, 5))
 
 
 def test_temporal_consistency_sees_the_largest_changes_and_when_they_were():
-    found = temporal_consistency(results([0.5, 0.6, 0.2, 0.4]))
-    assert found['mean_absolute_change'] == pytest.approx(0.7 / 3)
-    assert found['score'] == pytest.approx(1 - 0.7 / 3)
-    assert (found['largest_drop'], found['largest_drop_at']) == (pytest.approx(0.4), 1.0)
-    assert (found['largest_rise'], found['largest_rise_at']) == (pytest.approx(0.2), 1.5)
-    assert found['lag1_autocorrelation'] == pytest.approx(np.corrcoef([0.5, 0.6, 0.2], [0.6, 0.2, 0.4])[0, 1])
+    actual = temporal_consistency(results([0.5, 0.6, 0.2, 0.4]))
+    assert actual['mean_absolute_change'] == pytest.approx(0.7 / 3)
+    assert actual['score'] == pytest.approx(1 - 0.7 / 3)
+    assert (actual['largest_drop'], actual['largest_drop_at']) == (pytest.approx(0.4), 1.0)
+    assert (actual['largest_rise'], actual['largest_rise_at']) == (pytest.approx(0.2), 1.5)
+    assert actual['lag1_autocorrelation'] == pytest.approx(np.corrcoef([0.5, 0.6, 0.2], [0.6, 0.2, 0.4])[0, 1])
 
 
 def test_a_steady_video_is_perfectly_consistent_and_a_single_frame_has_no_consistency():
@@ -305,5 +305,5 @@ def test_a_video_shorter_than_a_segment_is_one_segment():
 
 
 def test_seconds_without_a_scored_frame_are_left_out():
-    found = per_second(results([0.1, 0.2, 0.3], interval=1.5))
-    assert [second['second'] for second in found] == [0, 1, 3]
+    actual = per_second(results([0.1, 0.2, 0.3], interval=1.5))
+    assert [second['second'] for second in actual] == [0, 1, 3]

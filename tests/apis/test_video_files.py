@@ -88,9 +88,9 @@ def test_a_cut_file_is_not_complete_and_says_how_much_is_missing(tmp_path, suffi
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     result = assess(path)
-    found = result['metadata']
+    actual = result['metadata']
     assert not result['complete'] and result['num_frames_analyzed'] == 30
-    assert 40 <= found['frames_read'] <= 55 and abs(found['frames_read'] + found['frames_missing'] - 100) <= 1
+    assert 40 <= actual['frames_read'] <= 55 and abs(actual['frames_read'] + actual['frames_missing'] - 100) <= 1
     assert 'could be read' in result['warnings'][0]
 
 
@@ -305,8 +305,8 @@ def test_frames_of_another_size_are_scored(tmp_path, size, share):
     result = assess(tmp_path / 'joined.ts', sampling='every')
     assert result['complete'] == (share == 1) and result['num_frames_analyzed'] >= 20
     assert all(frame['score'] == pytest.approx(0.3, abs=0.02) for frame in result['frame_results'][-18:])
-    said = f'changes the size of its frames from 160x120 to {size[0]}x{size[1]} at'
-    assert any(said in warning for warning in result['warnings'])
+    expected = f'changes the size of its frames from 160x120 to {size[0]}x{size[1]} at'
+    assert any(expected in warning for warning in result['warnings'])
 
 
 def test_a_file_whose_size_changes_is_said_by_the_camera_and_not_annotated(tmp_path, caplog):

@@ -29,8 +29,8 @@ def test_a_model_is_a_path_wherever_it_may_be_a_name(weights):
 
 def test_a_model_is_an_object_wherever_it_may_be_a_name(weights):
     model = MIQAModel(weights)
-    again = MIQAModel(model, thresholds=(0.9, 0.1), batch_size=3)
-    assert again.runtime is model.runtime and again.thresholds.high == 0.9 and again.batch_size == 3
+    second = MIQAModel(model, thresholds=(0.9, 0.1), batch_size=3)
+    assert second.runtime is model.runtime and second.thresholds.high == 0.9 and second.batch_size == 3
     assert batch_assess([photo()], model) == [model.assess(photo())]
     assert RealTimeIQA(model).model is model and VideoMIQA(model).model is model
     assert VideoMIQA(model=model).model is model
@@ -74,8 +74,8 @@ def test_a_known_name_stays_a_name_beside_a_file_that_is_called_so(weights, tmp_
 def test_a_folder_that_save_pretrained_wrote_is_a_model(weights, tmp_path):
     model = MIQAModel(weights, thresholds=(0.8, 0.4))
     folder = model.save_pretrained(tmp_path / 'saved')
-    again = MIQAModel(folder)
-    assert again.assess(photo()) == model.assess(photo()) and tuple(again.thresholds) == (0.8, 0.4)
+    second = MIQAModel(folder)
+    assert second.assess(photo()) == model.assess(photo()) and tuple(second.thresholds) == (0.8, 0.4)
     assert MIQAModel(folder, thresholds=(0.7, 0.3)).thresholds.high == 0.7
 
 

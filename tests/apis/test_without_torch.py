@@ -47,8 +47,8 @@ def test_python_and_the_command_score_an_exported_file_without_torch(exported, s
     done = without_torch(code, files[suffix], *paths)
     assert done.returncode == 0, done.stderr[-3000:]
     first, *lines = map(json.loads, done.stdout.splitlines())
-    scores, again, device, has_torch = first
-    assert scores == pytest.approx(model.assess(paths), abs=1e-4) and again == scores
+    scores, second, device, has_torch = first
+    assert scores == pytest.approx(model.assess(paths), abs=1e-4) and second == scores
     assert device == 'cpu' and not has_torch
     assert [line['score'] for line in lines] == pytest.approx(scores, abs=1e-6)
 
@@ -75,19 +75,19 @@ def test_what_videos_and_cameras_need_is_a_sentence_with_the_line_to_paste(use, 
     assert 'MissingPackage' in last and "[video]'" in last, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize('words', [
+@pytest.mark.parametrize('message', [
     'image a.png --model ra-miqa', 'gate make shots --machine net.onnx --out gate', 'train ra_miqa_cls',
     'label shots --machine net.onnx --out data --task det', 'gate fit fit.csv --out gate.json',
     'test ra_miqa_cls best.pth', 'benchmark-pairs shots shots', 'export m.onnx --model ra-miqa',
 ])  # fmt: skip
-def test_a_command_that_needs_more_names_the_extra_that_brings_all_of_it(words, tmp_path):
+def test_a_command_that_needs_more_names_the_extra_that_brings_all_of_it(message, tmp_path):
     write_photos(tmp_path / 'shots', 2)
     write_photos(tmp_path, 1)
     (tmp_path / 'fit.csv').write_text('score,outcome,group,model\n0.1,0.2,a,m\n0.9,0.8,b,m\n')
     for name in ('net.onnx', 'best.pth', 'a.png'):
         (tmp_path / name).touch()
     code = 'import os; from miqa.cli.main import main; os.environ.pop("MIQA_TRACEBACK"); os.chdir(sys.argv[1]); '
-    done = without_torch(code + 'main(sys.argv[2:])', tmp_path, *words.split())
+    done = without_torch(code + 'main(sys.argv[2:])', tmp_path, *message.split())
     assert done.returncode == 1 and "[train]'" in done.stderr.splitlines()[0], done.stderr[-2000:]
 
 

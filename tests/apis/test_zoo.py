@@ -50,9 +50,9 @@ def test_published_figures_are_those_of_the_papers_tables():
 
 
 def test_the_list_can_be_narrowed_and_is_best_first():
-    found = list_models(task='det', label='composite')
-    assert [entry.method for entry in found][:2] == ['ra_miqa', 'vit_small']
-    assert [entry.srcc for entry in found] == sorted((entry.srcc for entry in found), reverse=True)
+    result = list_models(task='det', label='composite')
+    assert [entry.method for entry in result][:2] == ['ra_miqa', 'vit_small']
+    assert [entry.srcc for entry in result] == sorted((entry.srcc for entry in result), reverse=True)
     assert {entry.method for entry in list_models(method='ResNet-50')} == {'resnet50'}
     refused(ValueError, "Unknown task 'seg'", list_models, task='seg')
     with pytest.raises(ValueError, match='no released weights of resnet18 for det/accuracy; there are cls/composite'):
@@ -128,9 +128,9 @@ def test_a_mirror_is_used_once_and_then_no_more(monkeypatch, tmp_path, as_url):
     first = MIQAModel('resnet18', label='consistency')
     assert (first.spec.method, first.spec.task, first.spec.label) == ('resnet18', 'cls', 'consistency')
     file.unlink()
-    again = MIQAModel('resnet-18', label='consistency')
-    assert again.assess(photo()) == first.assess(photo())
-    assert hashlib.sha256(Path(again.source).read_bytes()).hexdigest()[:12] in again.identity
+    second = MIQAModel('resnet-18', label='consistency')
+    assert second.assess(photo()) == first.assess(photo())
+    assert hashlib.sha256(Path(second.source).read_bytes()).hexdigest()[:12] in second.identity
 
 
 def test_a_file_that_is_not_the_known_one_is_not_kept(monkeypatch, tmp_path):

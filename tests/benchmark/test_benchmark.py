@@ -185,12 +185,12 @@ def test_a_row_whose_weights_were_chosen_on_the_test_split_says_so(database, tmp
         folder.mkdir()
         save_predictions(folder / 'predictions.csv', database, 'cls', 'composite', 0.05)
         part = {} if share == 'test' else {'part': 'select', 'selection': share}
-        said = selected_on({'val_dataloader': {'dataset': {'type': 'MIQDDataset', **part}}})
-        (folder / 'metrics.json').write_text(json.dumps({'weights_chosen_on': said}))
+        message = selected_on({'val_dataloader': {'dataset': {'type': 'MIQDDataset', **part}}})
+        (folder / 'metrics.json').write_text(json.dumps({'weights_chosen_on': message}))
         texts.append(f'{name}={folder}/predictions.csv')
     methods = parse_methods(texts, database, ['cls'])
-    found = run_benchmark(database, methods, ['cls'], ['composite'], resamples=50)
-    assert cell(found, 'papers-recipe').chosen_on_test and not cell(found, 'honest').chosen_on_test
-    lines = to_markdown(score_tables(found)[0]).splitlines()
+    actual = run_benchmark(database, methods, ['cls'], ['composite'], resamples=50)
+    assert cell(actual, 'papers-recipe').chosen_on_test and not cell(actual, 'honest').chosen_on_test
+    lines = to_markdown(score_tables(actual)[0]).splitlines()
     (marked,) = [line for line in lines if 'weights chosen on the test split' in line]
     assert marked.startswith('| papers-recipe')

@@ -154,9 +154,9 @@ def test_other_maps_are_kept_from_the_whole_test_set(mapping):
     assert low < result.values['RMSE'] < high
     whole = np.ones((1, 20), int)
     bootstrap.weights = whole
-    again = bootstrap.scores(x, mapping)
+    repeated = bootstrap.scores(x, mapping)
     for name in SCORES:
-        assert again.resamples[name][0] == pytest.approx(again.values[name], abs=1e-9)
+        assert repeated.resamples[name][0] == pytest.approx(repeated.values[name], abs=1e-9)
 
 
 def test_resamples_without_a_correlation_make_the_interval_unknown_not_zero():

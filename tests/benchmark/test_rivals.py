@@ -95,11 +95,11 @@ def test_gains_are_found_where_they_are(tmp_path):
         'ours': truth + np.where(subtle, 0.5, 0.05) * rng.standard_normal(count),
         'confidence': truth + 0.5 * rng.standard_normal(count), 'bad': rng.random(count),
     })  # fmt: skip
-    found = gains(table, 'ours', ['confidence', 'bad'], resamples=200).set_index('part')
-    assert set(found.best_other) == {'confidence'}
-    strong, weak = found.loc['strong: levels 4 and 5'], found.loc['subtle: levels 1 and 2']
-    assert strong.images + weak.images == count == found.loc['all'].images
+    result = gains(table, 'ours', ['confidence', 'bad'], resamples=200).set_index('part')
+    assert set(result.best_other) == {'confidence'}
+    strong, weak = result.loc['strong: levels 4 and 5'], result.loc['subtle: levels 1 and 2']
+    assert strong.images + weak.images == count == result.loc['all'].images
     assert strong.is_difference and strong.gain > 0.3 and not weak.is_difference
-    assert 'level 1 alone' not in found.index, 'no picture has level 1 all over'
-    path = write_gains(found.reset_index().assign(label='composite', labels_from='all machines'), 'ours', tmp_path)
+    assert 'level 1 alone' not in result.index, 'no picture has level 1 all over'
+    path = write_gains(result.reset_index().assign(label='composite', labels_from='all machines'), 'ours', tmp_path)
     assert '| strong: levels 4 and 5 |' in path.read_text() and (tmp_path / 'gains.csv').is_file()

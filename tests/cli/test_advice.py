@@ -75,9 +75,9 @@ def wrong_in(text: str):
 
 
 def test_scripts_options_commands_and_extras_of_every_message_are_there():
-    found = list(messages())
-    assert len(found) > 40
-    assert [(place, wrong) for place, text in found for wrong in wrong_in(text)] == []
+    result = list(messages())
+    assert len(result) > 40
+    assert [(place, wrong) for place, text in result for wrong in wrong_in(text)] == []
 
 
 @pytest.mark.parametrize('command', COMMANDS)
@@ -115,36 +115,36 @@ def test_training_repeats_the_users_options_in_the_command_that_tests(monkeypatc
 
 
 def test_an_option_that_is_said_twice_and_differently_is_a_sentence():
-    check, said = check_conflicting_options, '--label says composite, but --cfg-options label=accuracy'
+    check, expected = check_conflicting_options, '--label says composite, but --cfg-options label=accuracy'
     check({'label': 'accuracy'}, {'label': 'accuracy', 'seed': None})
-    refused(ValueError, said, check, {'label': 'accuracy'}, {'label': 'composite'})
-    said = '--lr says 0.1, but --cfg-options schedule.lr=0.2'
-    refused(ValueError, said, check, {'schedule.lr': 0.2}, {'schedule.lr': 0.1})
+    refused(ValueError, expected, check, {'label': 'accuracy'}, {'label': 'composite'})
+    expected = '--lr says 0.1, but --cfg-options schedule.lr=0.2'
+    refused(ValueError, expected, check, {'schedule.lr': 0.2}, {'schedule.lr': 0.1})
 
 
 def test_an_unknown_key_of_a_class_is_a_sentence_with_the_nearest_one(tmp_path):
-    said = "QualityAssessor has no option 'netwrk'. Did you mean 'model.network'"
-    refused(KeyError, said, load_config, ROOT / 'configs/ra_miqa_det.py', {'model.netwrk': 3})
+    expected = "QualityAssessor has no option 'netwrk'. Did you mean 'model.network'"
+    refused(KeyError, expected, load_config, ROOT / 'configs/ra_miqa_det.py', {'model.netwrk': 3})
     load_config(ROOT / 'configs/ra_miqa_det.py', {'train_dataloader.dataset.packed': 'folder'})
     root = write_database(tmp_path / 'data', 'det', sources=4)
     path = write_tiny_config(tmp_path / 'c.py', root, more='model["netwrk"] = 3\n')
-    said = "QualityAssessor in the config has no option 'netwrk'. Did you mean"
-    refused(ValueError, said, build_runner, load_config(path), tmp_path / 'run')
+    expected = "QualityAssessor in the config has no option 'netwrk'. Did you mean"
+    refused(ValueError, expected, build_runner, load_config(path), tmp_path / 'run')
 
 
-@pytest.mark.parametrize('words', [['a.b.c'], ['=3'], ['a..b=1'], ['label', '=', 'accuracy'], ['a=[1,(2]']])
-def test_options_of_a_config_that_are_not_of_the_form_are_a_sentence(words, capsys):
+@pytest.mark.parametrize('message', [['a.b.c'], ['=3'], ['a..b=1'], ['label', '=', 'accuracy'], ['a=[1,(2]']])
+def test_options_of_a_config_that_are_not_of_the_form_are_a_sentence(message, capsys):
     parser = ToolParser(prog='x')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
-    refused(SystemExit, '2', parser.parse_args, ['--cfg-options', *words])
+    refused(SystemExit, '2', parser.parse_args, ['--cfg-options', *message])
     assert 'x: error: --cfg-options' in capsys.readouterr().err
     given = parser.parse_args(['--cfg-options', 'a.b=1', 'c=[1,2]', 'd=x=y']).cfg_options
     assert given == {'a.b': 1, 'c': [1, 2], 'd': 'x=y'}
 
 
 def test_one_value_in_place_of_a_group_of_settings_is_a_sentence_with_the_way_to_say_it():
-    said = r'model=3: model is a group of settings.*as in model\.type=\.\.\.'
-    refused(ValueError, said, load_config, ROOT / 'configs/ra_miqa_det.py', {'model': 3})
+    expected = r'model=3: model is a group of settings.*as in model\.type=\.\.\.'
+    refused(ValueError, expected, load_config, ROOT / 'configs/ra_miqa_det.py', {'model': 3})
     assert load_config(ROOT / 'configs/ra_miqa_det.py', {'model': {'type': 'X'}}).model.type == 'X'
 
 

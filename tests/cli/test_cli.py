@@ -49,8 +49,8 @@ def test_a_folder_is_scored_once_bad_files_are_counted_and_a_second_run_does_the
     Image.fromarray(photo()).save(tmp_path / 'shots' / 'loud.JPG', 'JPEG')
     command = ('image', 'shots', '--weights', weights, '--out', 'scores.csv')
     assert status_of(*command) == 3
-    said = capsys.readouterr().err
-    assert '4 images scored, 1 could not be read' in said and 'BAD.JPG is not an image' in said
+    output = capsys.readouterr().err
+    assert '4 images scored, 1 could not be read' in output and 'BAD.JPG is not an image' in output
     table = pd.read_csv('scores.csv')
     assert len(table) == 5 and table.error.notna().sum() == 1
     shutil.copy('shots/loud.JPG', 'shots/BAD.JPG')
@@ -77,8 +77,8 @@ def test_files_are_found_without_regard_to_case_and_without_others_files(tmp_pat
         (tmp_path / folder).mkdir(parents=True)
     for name in ('B.PNG', 'a.jpeg', '.hidden.png', 'x.txt', 'sub/C.TiFf', '.git/d.png'):
         (tmp_path / 'shots' / name).touch()
-    found = [Path(path).relative_to('shots').as_posix() for path in find_images(['shots', 'shots/a.jpeg'])]
-    assert found == ['B.PNG', 'a.jpeg', 'sub/C.TiFf']
+    result = [Path(path).relative_to('shots').as_posix() for path in find_images(['shots', 'shots/a.jpeg'])]
+    assert result == ['B.PNG', 'a.jpeg', 'sub/C.TiFf']
     refused(FileNotFoundError, 'no images in the folder empty', list, find_images(['empty']))
     refused(FileNotFoundError, 'No file matches', list, find_images(['shots/*.gif']))
 
@@ -129,8 +129,8 @@ def test_the_gate_copies_or_links_the_best_and_deletes_nothing(tmp_path, weights
     assert status_of(*command) == 3
     assert sorted(path.name for path in Path('good').iterdir()) == best
     assert sorted((tmp_path / 'shots').iterdir()) == before
-    said = capsys.readouterr().err
-    assert 'Kept 3 of 6 images in good (3 new)' in said and 'bad.png is not an image' in said
+    output = capsys.readouterr().err
+    assert 'Kept 3 of 6 images in good (3 new)' in output and 'bad.png is not an image' in output
     assert status_of(*command) == 3
     assert '(0 new)' in capsys.readouterr().err
     linked = [word.replace('good', 'linked') if isinstance(word, str) else word for word in command]
@@ -147,12 +147,12 @@ def test_the_gate_copies_or_links_the_best_and_deletes_nothing(tmp_path, weights
 
 def test_models_are_listed(capsys):
     assert status_of('models', '--task', 'ins', '--label', 'consistency') == 0
-    said = capsys.readouterr().out
-    assert 'RA-MIQA' in said and '0.8632' in said and 'no checksums' in said
+    output = capsys.readouterr().out
+    assert 'RA-MIQA' in output and '0.8632' in output and 'no checksums' in output
     assert status_of('models', '--method', 'ra-miqa', '--json') == 0
-    found = json.loads(capsys.readouterr().out)
-    assert len(found) == 9
-    assert found[0]['views']['image']['mean'] == [0.5, 0.5, 0.5] and found[0]['score_range'] == [0, 1]
+    result = json.loads(capsys.readouterr().out)
+    assert len(result) == 9
+    assert result[0]['views']['image']['mean'] == [0.5, 0.5, 0.5] and result[0]['score_range'] == [0, 1]
     assert status_of('models', '--task', 'det', '--label', 'accuracy', '--method', 'resnet18') == 0
 
 

@@ -21,9 +21,9 @@ FAULTS = ('kill', 'vanished', 'full disk', 'read-only')
 
 @pytest.fixture(scope='module')
 def tool(warm):
-    found = load_tool('tests/reliability/check_reliability.py')
-    found.MOST_KILLS = 1
-    return found
+    actual = load_tool('tests/reliability/check_reliability.py')
+    actual.MOST_KILLS = 1
+    return actual
 
 
 @pytest.fixture(scope='module')

@@ -48,7 +48,7 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
     assert 'MIQA_FFMPEG names no/ffmpeg, which is no program' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(('command', 'words'), [
+@pytest.mark.parametrize(('command', 'message'), [
     ('image gone.png', 'There is no image file gone.png'),
     ('image gone.png lost.png', 'nor any other of the 2'),
     ('image empty*', 'No file matches'),
@@ -82,22 +82,22 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
     ('label shots --out file --task det --machine fasterrcnn_resnet50_fpn', 'is not a folder'),
     ('gate make shots --out file --machine fasterrcnn_resnet50_fpn', 'is not a folder'),
 ])  # fmt: skip
-def test_what_is_wrong_is_said_before_a_model_is_loaded(command, words, capsys):
+def test_what_is_wrong_is_said_before_a_model_is_loaded(command, message, capsys):
     refused(SystemExit, '1', main, command.split())
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(('command', 'words'), [
+@pytest.mark.parametrize(('command', 'message'), [
     ('drive.mp4', 'name a command first: miqa video drive.mp4'),
     ('shots --out x.csv', 'name a command first: miqa image shots --out x.csv'),
     ('imge shots', "Did you mean 'image'?"),
     ('image shots --task detection', "Did you mean 'det'?"),
     ('image shots --devise cpu', "miqa image: error: unrecognized arguments: --devise cpu. Did you mean '--device'?"),
 ])  # fmt: skip
-def test_wrong_usage_takes_a_few_lines_and_names_what_was_meant(command, words, capsys):
+def test_wrong_usage_takes_a_few_lines_and_names_what_was_meant(command, message, capsys):
     refused(SystemExit, '2', main, command.split())
     text = capsys.readouterr().err
-    assert words in text and len(text.splitlines()) == 3
+    assert message in text and len(text.splitlines()) == 3
 
 
 #: Command -> how its sentence begins.
@@ -152,8 +152,8 @@ def without_pytorch(tmp_path_factory):
 @pytest.mark.parametrize('command', WITHOUT_PYTORCH)
 def test_a_wrong_path_or_name_is_said_before_pytorch_is_imported(command, without_pytorch):
     results, folder = without_pytorch
-    status, said = results[command]
-    assert status == 1 and said.startswith('Error: ') and WITHOUT_PYTORCH[command] in said
+    status, expected = results[command]
+    assert status == 1 and expected.startswith('Error: ') and WITHOUT_PYTORCH[command] in expected
     assert not (folder / 'o').exists()
 
 
@@ -227,5 +227,5 @@ def test_an_interrupted_gate_says_that_the_same_command_goes_on(verb, goes_on, m
 
 def test_a_picture_is_not_its_own_pair(tmp_path):
     (tmp_path / 'pairs.csv').write_text('clean,degraded\na.png,./a.png\n')
-    said = 'line 2: clean and degraded are the same picture, a.png'
-    refused(ValueError, said, read_pairs, tmp_path / 'pairs.csv', tmp_path / 'shots')
+    expected = 'line 2: clean and degraded are the same picture, a.png'
+    refused(ValueError, expected, read_pairs, tmp_path / 'pairs.csv', tmp_path / 'shots')

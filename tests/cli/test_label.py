@@ -129,19 +129,19 @@ def order_for(shots, out, **more) -> LabelJob:
 
 def test_a_folder_and_a_detector_become_a_database_that_trains(shots, capsys):
     root = label(shots, 'out')
-    said = capsys.readouterr().out
-    assert '30 labelled pictures; 3 sources in all' in said and 'PROBLEM' not in said
-    assert f'miqa train ra_miqa_det --data-root {root}' in said
+    output = capsys.readouterr().out
+    assert '30 labelled pictures; 3 sources in all' in output and 'PROBLEM' not in output
+    assert f'miqa train ra_miqa_det --data-root {root}' in output
     assert verify_database(root, 'det', decode=True, progress=False).problems == []
     data = MIQDDataset(root, 'det', 'composite', 'train')
     assert len(data) == 20 and np.isfinite(data.labels).all()
 
 
 def test_every_kind_of_annotations_gives_the_same_labels(shots):
-    wanted = labels_in(label(shots, 'coco'))
-    assert len(wanted) == 6
+    expected = labels_in(label(shots, 'coco'))
+    assert len(expected) == 6
     for number, kind in enumerate(('yolo/labels', 'yolo/data.yaml', 'voc', 'boxes.csv', 'labelme', 'cvat.xml')):
-        assert labels_in(label(shots, f'out{number}', annotations=kind)) == wanted, kind
+        assert labels_in(label(shots, f'out{number}', annotations=kind)) == expected, kind
 
 
 def test_without_annotations_there_is_consistency_alone(shots):
@@ -170,12 +170,12 @@ def test_pairs_of_a_clean_and_a_degraded_picture_take_the_place_of_distortions(s
 
 def test_a_picture_that_was_taken_out_of_the_folder_is_said_to_keep_its_labels(shots, capsys):
     root = label(shots, 'out')
-    wanted = labels_in(root)
+    expected = labels_in(root)
     min((shots / 'in').glob('*.png')).unlink()
     capsys.readouterr()
     label(shots, 'out')
     assert f'1 source of {root} is not in {shots / "in"} any more' in capsys.readouterr().out
-    assert labels_in(root) == wanted
+    assert labels_in(root) == expected
 
 
 def test_another_picture_of_the_same_size_does_not_keep_the_copy_of_the_former(shots, capsys):
@@ -195,15 +195,15 @@ def test_a_pair_of_two_sizes_is_refused_where_pixels_are_compared(shots):
     (shots / 'pairs/broken.png').write_bytes(b'none')
     lines = ['clean,degraded', 'clean.png,same.png', 'clean.png,broken.png', 'clean.png,small.png']
     table = write(shots / 'pairs.csv', '\n'.join(lines))
-    said = r'line 4: clean\.png has 64x48 pixels, small\.png has 32x24 \(1 such'
-    error_of(ValueError, said, read_pairs, table, shots / 'pairs', one_size=True)
+    expected = r'line 4: clean\.png has 64x48 pixels, small\.png has 32x24 \(1 such'
+    error_of(ValueError, expected, read_pairs, table, shots / 'pairs', one_size=True)
     assert read_pairs(table, shots / 'pairs') == {'clean.png': ['same.png', 'broken.png', 'small.png']}
 
 
 def test_single_pictures_with_annotations_give_accuracy_alone(shots):
     root = label(shots, 'out', '--unpaired')
-    found = labels_in(root)
-    assert len(found) == 3 and all(name.endswith('_accuracy.csv') for name in found)
+    result = labels_in(root)
+    assert len(result) == 3 and all(name.endswith('_accuracy.csv') for name in result)
     assert len(MIQDDataset(root, 'det', 'accuracy', 'train')) == 2
 
 
@@ -226,22 +226,22 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_labels(shots, wanted, monkey
     monkeypatch.setattr(label_job, stage, stopped)
     error_of(Stop, '', make_database, order_for(shots, 'out'), False)
     monkeypatch.setattr(label_job, stage, real)
-    made = make_database(order_for(shots, 'out'), False)
-    assert made_in(shots / 'out') == wanted and made.problems == []
+    database = make_database(order_for(shots, 'out'), False)
+    assert made_in(shots / 'out') == wanted and database.problems == []
 
 
 def test_two_shards_and_a_last_run_give_the_same_labels(shots, wanted):
     for number in (2, 1):
-        made = make_database(order_for(shots, 'out', shard=(number, 2)), False)
-        assert made.manifest is None and not labels_in(shots / 'out')
+        database = make_database(order_for(shots, 'out', shard=(number, 2)), False)
+        assert database.manifest is None and not labels_in(shots / 'out')
     make_database(order_for(shots, 'out'), False)
     assert made_in(shots / 'out') == wanted
 
 
 def test_a_plan_says_what_it_will_cost_and_makes_nothing(shots, capsys):
     label(shots, 'out', '--plan')
-    said = capsys.readouterr().out
-    assert '3 pictures in' in said and '33 images:' in said and 'eyes' in said and 'GB images' in said
+    output = capsys.readouterr().out
+    assert '3 pictures in' in output and '33 images:' in output and 'eyes' in output and 'GB images' in output
     assert not (shots / 'out').exists()
 
 
@@ -250,11 +250,11 @@ def test_classes_come_from_folders_or_a_table(shots):
         save(shots / 'classes' / name, np.full((30, 40, 3), value))
     write(shots / 'cls.py', machine_of('dark', 'medium', 'bright', task='cls', function='brightness_classes'))
     write(shots / 'classes.csv', 'image,class_index\ndark/1.png,0\nbright/1.png,2\n')
-    found = []
+    results = []
     for out, truth in (('cls0', 'classes'), ('cls1', 'classes.csv')):
         root = label(shots, out, annotations=truth, task='cls', folder='classes', machine='cls.py')
-        found.append(labels_in(root, 'cls'))
-    assert found[0] == found[1] and sorted(found[0]) == ['bright_1_mmos.csv', 'dark_1_mmos.csv']
+        results.append(labels_in(root, 'cls'))
+    assert results[0] == results[1] and sorted(results[0]) == ['bright_1_mmos.csv', 'dark_1_mmos.csv']
     assert (root / 'miqa_cls/ground_truth.csv').read_text() == 'filename,class_index\nbright_1.png,2\ndark_1.png,0\n'
 
 
@@ -274,8 +274,8 @@ def test_a_semantic_segmenter_gives_mean_iou(shots):
         shots / 'in', shots / 'out', 'seg', [machine], shots / 'maps', distortions=DISTORTIONS,
         level_pairs=[(1, 1), (5, 5)], jobs=1,
     )  # fmt: skip
-    made = make_database(job, False)
-    assert made.problems == [] and made.manifest['images'] == 12
+    database = make_database(job, False)
+    assert database.problems == [] and database.manifest['images'] == 12
     text = (shots / 'out/miqa_seg/labels/a_accuracy.csv').read_text().splitlines()
     assert text[0] == 'filename,mIoU_weighted_avg,mIoU_mean,mIoU_std'
     data = MIQDDataset(shots / 'out', 'seg', 'composite', 'train')

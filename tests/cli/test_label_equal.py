@@ -79,16 +79,16 @@ def test_every_way_to_share_out_the_work_gives_the_same_bytes(shots):
     pytest.importorskip('ray', reason="ray is missing: pip install -e '.[cluster]'")
     pytest.importorskip('distributed', reason="dask is missing: pip install -e '.[cluster]'")
     run(shots, 'loky', *TWO)
-    wanted = made(shots / 'loky')
-    assert sum('/labels/' in name for name in wanted) == 12 and sum('/images/' in name for name in wanted) == 60
+    expected = made(shots / 'loky')
+    assert sum('/labels/' in name for name in expected) == 12 and sum('/images/' in name for name in expected) == 60
     for backend in ('ray', 'dask'):
         run(shots, backend, '--backend', backend, *TWO, cold=True)
-        assert made(shots / backend) == wanted, backend
+        assert made(shots / backend) == expected, backend
     stopped = 0
     for number, pattern in enumerate(STAGES):
         sign = (signal.SIGKILL, signal.SIGINT)[number % 2]
         out = f'stopped_{number}_{sign.name}'
         stopped += stop_when(shots, out, pattern, sign)
         run(shots, out, '--jobs', '1')
-        assert made(shots / out) == wanted, out
+        assert made(shots / out) == expected, out
     assert stopped >= 3

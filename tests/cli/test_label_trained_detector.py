@@ -53,7 +53,7 @@ def draw_shapes(folder: Path, count: int, size=(176, 128)) -> Path:
 def label_with_trained(tmp_path, pictures: Path, annotations: Path, epochs: int, size: int, *more) -> tuple[Path, list]:
     """Train, label by the command, and return the database and the detector's class names."""
     content = read_coco(annotations)
-    used = {thing.category for things in content.objects.values() for thing in things}
+    used = {instance.category for instances in content.objects.values() for instance in instances}
     names = [name for name, number in content.categories.items() if number in used]
     numbers = {content.categories[name]: label for label, name in enumerate(names, 1)}
     network = train(small_faster_rcnn(len(names) + 1, size), content, pictures, epochs, numbers)
@@ -87,10 +87,10 @@ def as_results(boxes, scores, labels, number: int, ids: list[int]) -> list[dict]
     ]
 
 
-def as_truth(things: list[dict], images: list[dict], categories: list[dict]) -> COCO:
+def as_truth(instances: list[dict], images: list[dict], categories: list[dict]) -> COCO:
     coco = COCO()
     coco.dataset = {
-        'images': images, 'categories': categories, 'annotations': [{**t, 'id': i} for i, t in enumerate(things, 1)],
+        'images': images, 'categories': categories, 'annotations': [{**t, 'id': i} for i, t in enumerate(instances, 1)],
     }  # fmt: skip
     coco.createIndex()
     return coco
@@ -115,13 +115,13 @@ def check_against_pycocotools(root: Path, names: list[str], by_hand: bool) -> di
     rows = answers_of(root)
     clean = {row['source']: row for row in rows if row['distortion'] is None}
     rows = [row for row in rows if row['distortion'] is not None]
-    found, things, seen, images = [], [], [], []
+    actual, instances, seen, images = [], [], [], []
     for number, row in enumerate(rows, 1):
         images.append({'id': number, 'width': row['width'], 'height': row['height']})
-        found += as_results(row['boxes'], row['scores'], row['labels'], number, ids)
-        things += [
-            {**thing, 'image_id': number, 'iscrowd': thing.get('iscrowd', 0)}
-            for thing in truth['annotations'] if thing['image_id'] == int(row['source'])
+        actual += as_results(row['boxes'], row['scores'], row['labels'], number, ids)
+        instances += [
+            {**instance, 'image_id': number, 'iscrowd': instance.get('iscrowd', 0)}
+            for instance in truth['annotations'] if instance['image_id'] == int(row['source'])
         ]  # fmt: skip
         reference = clean[row['source']]
         sure = np.asarray(reference['scores']) >= 0.3
@@ -130,7 +130,7 @@ def check_against_pycocotools(root: Path, names: list[str], by_hand: bool) -> di
             {**entry, 'iscrowd': 0, 'area': entry['bbox'][2] * entry['bbox'][3]}
             for entry in as_results(boxes, np.ones(sure.sum()), np.asarray(reference['labels'])[sure], number, ids)
         ]
-    by_truth = as_truth(things, images, truth['categories'])
+    by_truth = as_truth(instances, images, truth['categories'])
     by_clean = as_truth(seen, images, truth['categories'])
     scores = {
         row['filename']: row for part in (root / 'miqa_det/scores/trained').glob('*.parquet')
@@ -140,13 +140,13 @@ def check_against_pycocotools(root: Path, names: list[str], by_hand: bool) -> di
     for label, against in (('accuracy', by_truth), ('consistency', by_clean)):
         for number, row in enumerate(rows, 1):
             mine = scores[row['filename']][label]
-            expected = precision(against, [entry for entry in found if entry['image_id'] == number], [number])
+            expected = precision(against, [entry for entry in actual if entry['image_id'] == number], [number])
             assert (mine is None or np.isnan(mine)) == np.isnan(expected), row['filename']
             if not np.isnan(expected):
                 assert mine == pytest.approx(expected, abs=1e-9), (label, row['filename'])
                 compared[label].append(expected)
     if by_hand:
-        machine_by_hand(root, rows, found, by_truth, ids)
+        machine_by_hand(root, rows, actual, by_truth, ids)
     return compared
 
 
@@ -174,8 +174,8 @@ def test_a_detector_trained_on_drawn_shapes_labels_them_as_pycocotools_says(tmp_
     root, names = label_with_trained(
         tmp_path, tmp_path / 'shots', annotations, 8, 128, '--distortions', 'motion_blur', '--jobs', '1'
     )
-    said = capsys.readouterr().out
-    assert 'PROBLEM' not in said and '10 sources' in said
+    output = capsys.readouterr().out
+    assert 'PROBLEM' not in output and '10 sources' in output
     compared = check_against_pycocotools(root, names, by_hand=True)
     # Nine pictures have objects; the detector has learnt something, and distortions cost it something.
     assert len(compared['accuracy']) == 45
@@ -188,12 +188,12 @@ def test_a_detector_trained_on_drawn_shapes_labels_them_as_pycocotools_says(tmp_
 def some_of_coco(source: Path, folder: Path) -> Path:
     """Copy eight pictures, all that have crowds and one without objects, and their annotations."""
     content = json.loads((source / 'annotations/instances_train2017.json').read_text())
-    counts = Counter(thing['image_id'] for thing in content['annotations'])
-    crowds = {thing['image_id'] for thing in content['annotations'] if thing['iscrowd']}
+    counts = Counter(instance['image_id'] for instance in content['annotations'])
+    crowds = {instance['image_id'] for instance in content['annotations'] if instance['iscrowd']}
     content['images'].sort(key=lambda image: (image['id'] not in crowds, counts[image['id']] > 0))
     del content['images'][8:]
     chosen = {image['id'] for image in content['images']}
-    content['annotations'] = [thing for thing in content['annotations'] if thing['image_id'] in chosen]
+    content['annotations'] = [instance for instance in content['annotations'] if instance['image_id'] in chosen]
     folder.mkdir()
     for image in content['images']:
         shutil.copy(source / 'train2017' / image['file_name'], folder)

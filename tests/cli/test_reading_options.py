@@ -53,8 +53,8 @@ def test_a_value_range_is_said_on_the_command_line(weights, tmp_path, capsys):
     assert twelve == pytest.approx(MIQAModel(weights=weights).assess('eight.png'), abs=1e-6)
 
 
-@pytest.mark.parametrize(('given', 'wanted'), [('white', 2), ('1,2,3', 1), ('5,5', 1), ('nan', 1)])
-def test_a_range_that_is_none_is_a_sentence(given, wanted, weights, capsys):
+@pytest.mark.parametrize(('given', 'expected'), [('white', 2), ('1,2,3', 1), ('5,5', 1), ('nan', 1)])
+def test_a_range_that_is_none_is_a_sentence(given, expected, weights, capsys):
     cv2.imwrite('eight.png', smooth())
-    assert status_of('image', 'eight.png', '--weights', weights, '--value-range', given) == wanted
+    assert status_of('image', 'eight.png', '--weights', weights, '--value-range', given) == expected
     assert 'value of white, such as 4095' in capsys.readouterr().err

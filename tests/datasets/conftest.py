@@ -19,6 +19,6 @@ def det_root(tmp_path):
 @pytest.fixture
 def log(monkeypatch):
     """What the store says in the log."""
-    said = []
-    monkeypatch.setattr(index_store, 'log', lambda text, *rest: said.append(text))
-    return said
+    messages = []
+    monkeypatch.setattr(index_store, 'log', lambda text, *rest: messages.append(text))
+    return messages

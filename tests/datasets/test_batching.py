@@ -63,14 +63,14 @@ def test_a_training_step_from_a_stacked_batch_gives_the_same_loss_and_gradients_
     torch.manual_seed(0)
     model = tiny_assessor(dropout=0.0).train()
     items = [dataset[position] for position in range(6)]
-    found = []
+    results = []
     for collate in (pseudo_collate, stack_samples):
         loss = model(**model.data_preprocessor(collate(items), True), mode='loss')['loss']
         loss.backward()
-        found.append((loss.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+        results.append((loss.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
         model.zero_grad()
-    assert torch.equal(found[0][0], found[1][0])
-    assert all(torch.equal(one, other) for one, other in zip(found[0][1], found[1][1], strict=True))
+    assert torch.equal(results[0][0], results[1][0])
+    assert all(torch.equal(one, other) for one, other in zip(results[0][1], results[1][1], strict=True))
 
 
 def test_a_test_step_gives_the_samples_of_a_stacked_batch_their_scores(dataset):
@@ -79,7 +79,7 @@ def test_a_test_step_gives_the_samples_of_a_stacked_batch_their_scores(dataset):
     items = [dataset[position] for position in range(5)]
     plain, stacked = (model.test_step(collate(items)) for collate in (pseudo_collate, stack_samples))
     assert [sample.index for sample in stacked] == [sample.index for sample in plain]
-    assert torch.equal(*(torch.stack([sample.pred_score for sample in found]) for found in (plain, stacked)))
+    assert torch.equal(*(torch.stack([sample.pred_score for sample in result]) for result in (plain, stacked)))
 
 
 def test_a_batch_of_256_crosses_to_the_main_process_in_a_few_objects(dataset):

@@ -86,8 +86,8 @@ def test_archives_in_pieces_become_the_layout_and_other_members_are_named(hub, t
     root = tmp_path / 'data'
     results = {part.name: get_part(hub, part, root, root / '.download') for part in chosen}
     assert results['miqa_det/images_part1.tar'] == (3, ['readme.txt', '/etc/passwd', '.hidden.png'])
-    found = {path.relative_to(root).as_posix() for path in root.rglob('*') if path.is_file()}
-    assert {name for name in found if not name.startswith('.download')} == {
+    result = {path.relative_to(root).as_posix() for path in root.rglob('*') if path.is_file()}
+    assert {name for name in result if not name.startswith('.download')} == {
         'miqa_det/images/000000000139/000000000139_fog_1.png',
         'miqa_det/images/000000000139/000000000139_fog_fg_stronger_fg5_bg1.png',
         'miqa_det/images/000000000139/000000000139_snow_1.png',

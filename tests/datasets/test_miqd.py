@@ -170,8 +170,8 @@ def test_in_training_a_broken_image_is_replaced_marked_and_listed(root):
         if position < 4:
             assert sample.index >= 4
             assert torch.equal(item['inputs']['region'], dataset[sample.index]['inputs']['region'])
-    again = MIQDDataset(root, 'cls', pipeline=TRAIN, bad_images='skip')
-    assert [again[i]['data_sample'].index for i in range(4)] == [item['data_sample'].index for item in items[:4]]
+    repeated = MIQDDataset(root, 'cls', pipeline=TRAIN, bad_images='skip')
+    assert [repeated[i]['data_sample'].index for i in range(4)] == [item['data_sample'].index for item in items[:4]]
 
 
 def test_at_test_a_broken_image_keeps_its_place_and_cannot_be_scored(root):

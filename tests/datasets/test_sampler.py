@@ -56,7 +56,7 @@ def test_order_depends_on_seed_and_epoch_alone():
     assert order(3, 4) == first
     orders = {tuple(order(seed, epoch)) for seed in range(4) for epoch in range(4)}
     assert len(orders) == 16
-    assert all(sorted(found) == DATA for found in orders)
+    assert all(sorted(result) == DATA for result in orders)
 
 
 def test_several_processes_split_the_order_of_one():

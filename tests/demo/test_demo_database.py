@@ -115,7 +115,7 @@ def test_processes_that_share_the_work_give_the_answers_of_one(database, photos,
     make_answers(tmp_path / 'shared', [LITE0], jobs=2, progress=False)
     assert len(list(responses_folder(tmp_path / 'shared', 'cls').rglob('*.parquet'))) == 2
     files = [responses_folder(root, 'cls').rglob('*.parquet') for root in (database, tmp_path / 'shared')]
-    tables = (pd.concat(map(pd.read_parquet, found)).sort_values(['source', 'filename']) for found in files)
+    tables = (pd.concat(map(pd.read_parquet, result)).sort_values(['source', 'filename']) for result in files)
     one, two = (table.reset_index(drop=True) for table in tables)
     assert len(one) == len(two) == 4 * 7
     assert (one[['source', 'crc32', 'top1']] == two[['source', 'crc32', 'top1']]).all(axis=None)

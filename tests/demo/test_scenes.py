@@ -67,12 +67,12 @@ def test_outlines_lie_in_their_photographs_and_enclose_something(photos):
 
 def test_objects_of_a_scene_do_not_overlap_and_the_same_numbers_make_the_same_scene(photos):
     for number in range(6):
-        scene, again = (compose_scene(photos, generator_for(number)) for _ in range(2))
-        assert np.array_equal(scene.image, again.image) and scene.image.shape == (SIDE, SIDE, 3)
-        assert 1 <= len(scene.objects) <= 4 and np.sum([thing.mask for thing in scene.objects], axis=0).max() == 1
-        for thing in scene.objects:
-            left, top, right, bottom = thing.box
-            assert thing.mask[top:bottom, left:right].sum() == thing.mask.sum() > 100
+        scene, second = (compose_scene(photos, generator_for(number)) for _ in range(2))
+        assert np.array_equal(scene.image, second.image) and scene.image.shape == (SIDE, SIDE, 3)
+        assert 1 <= len(scene.objects) <= 4 and np.sum([instance.mask for instance in scene.objects], axis=0).max() == 1
+        for instance in scene.objects:
+            left, top, right, bottom = instance.box
+            assert instance.mask[top:bottom, left:right].sum() == instance.mask.sum() > 100
 
 
 def test_the_annotations_are_coco_and_held_out_scenes_show_only_held_out_photographs(database):
@@ -113,8 +113,8 @@ def test_running_again_keeps_the_detectors_and_others_are_refused(labelled):
 
 def test_a_small_detector_finds_what_it_has_learned(photos, tmp_path):
     scene = compose_scene(photos, generator_for(3))
-    labels = [CATEGORIES.index(thing.category) + 1 for thing in scene.objects]
-    boxes, masks = (np.array([getattr(thing, name) for thing in scene.objects]) for name in ('box', 'mask'))
+    labels = [CATEGORIES.index(instance.category) + 1 for instance in scene.objects]
+    boxes, masks = (np.array([getattr(instance, name) for instance in scene.objects]) for name in ('box', 'mask'))
     target = {'boxes': boxes, 'labels': np.array(labels), 'masks': masks}
     torch.manual_seed(0)
     network = lite_mask_rcnn(0, len(CATEGORIES) + 1)
@@ -123,8 +123,8 @@ def test_a_small_detector_finds_what_it_has_learned(photos, tmp_path):
         type='TorchvisionMachine', model='miqa.machines.lite_rcnn:lite_mask_rcnn', task='ins', name='small',
         weights=str(tmp_path / 'weights.pth'), options={'num_classes': len(CATEGORIES) + 1}, classes=list(CATEGORIES),
     ))  # fmt: skip
-    (found,) = machine.predict([scene.image])
-    assert sorted(found.above(0.5).labels.tolist()) == sorted(labels)
+    (result,) = machine.predict([scene.image])
+    assert sorted(result.above(0.5).labels.tolist()) == sorted(labels)
 
 
 def test_pretrained_detectors_are_taken_where_their_weights_are_there(database, tmp_path, monkeypatch):

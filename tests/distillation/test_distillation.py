@@ -65,8 +65,8 @@ def test_what_is_no_folder_of_pictures_is_said(tmp_path):
 def test_damage_follows_the_seed_and_leaves_the_asked_for_share_alone():
     damage = DistortAtRandom(clean=0.5)
     pictures = [damage(results_of(seed))['picture'] for seed in range(60)]
-    again = [damage(results_of(seed))['picture'] for seed in range(60)]
-    assert all(np.array_equal(a, b) for a, b in zip(pictures, again, strict=True))
+    second = [damage(results_of(seed))['picture'] for seed in range(60)]
+    assert all(np.array_equal(a, b) for a, b in zip(pictures, second, strict=True))
     untouched = sum(np.array_equal(picture, photo()) for picture in pictures)
     assert 15 <= untouched <= 45  # 30 expected, three binomial deviations of 3.9 and more
     refused(ValueError, 'gaussian_blur', DistortAtRandom, distortions=['gausian_blur'])
@@ -100,8 +100,8 @@ def test_a_batch_gets_the_teachers_own_scores(tmp_path, network):
     views = np.stack([np.asarray(view) for view in batch_of(3)['inputs'][TEACHER_VIEW]])
     for label in labels:
         expected = MIQAModel(tmp_path / 'teacher.pth', label=label).score_pixels(views)
-        found = labels_of(batch['data_sample'], 'gt_scores')[:, LABELS.index(label)].tolist()
-        assert found == pytest.approx(expected.tolist(), abs=1e-5)
+        result = labels_of(batch['data_sample'], 'gt_scores')[:, LABELS.index(label)].tolist()
+        assert result == pytest.approx(expected.tolist(), abs=1e-5)
     sample = batch['data_sample'][1]
     assert sample.gt_score == sample.gt_scores[LABELS.index('composite')]
 

@@ -330,9 +330,9 @@ def test_the_bar_counts_versions_and_moves_within_a_source(photographs, tmp_path
 
 def test_threads_change_no_byte(photographs, tmp_path):
     sources = plan_sources(list_images(photographs)[:1], 'cls')
-    found = []
+    results = []
     for threads in (1, 3):
         root, what = str(tmp_path / str(threads)), (SMALL['distortions'], SMALL['pairs'], MEASURES)
         make_versions_of(sources[0], VersionPlan(root, 'cls', 7, *what, 'size', threads))
-        found.append(digests(tmp_path / str(threads)))
-    assert found[0] == found[1] and len(found[0]) > 12
+        results.append(digests(tmp_path / str(threads)))
+    assert results[0] == results[1] and len(results[0]) > 12

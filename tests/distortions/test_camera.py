@@ -27,9 +27,9 @@ def test_a_level_is_the_same_for_the_same_seed_and_the_fifth_is_farther_from_the
     photograph, name
 ):
     levels = select_levels(photograph, name, 5, 'cup')
-    again = select_levels(photograph, name, 5, 'cup')
+    second = select_levels(photograph, name, 5, 'cup')
     assert [chosen.candidate for chosen in levels] == [1, 2, 3, 4, 5]
-    assert all(np.array_equal(one.image, other.image) for one, other in zip(levels, again, strict=True))
+    assert all(np.array_equal(one.image, other.image) for one, other in zip(levels, second, strict=True))
     if name != 'camera_mixture':  # which draws other kinds with every level
         assert levels[4].psnr < levels[0].psnr - 1
 
@@ -152,8 +152,8 @@ def test_random_damage_is_in_the_cameras_order_repeatable_and_says_what_it_did(p
     regions, counts = set(), set()
     for seed in range(60):
         damaged, done = random_camera_damage(photograph, generator_for(seed))
-        again, _ = random_camera_damage(photograph, generator_for(seed))
-        assert np.array_equal(damaged, again)
+        second, _ = random_camera_damage(photograph, generator_for(seed))
+        assert np.array_equal(damaged, second)
         places = [order[name] for name, _ in done.kinds]
         assert places == sorted(places)
         stages = [distortion(name).stage for name, _ in done.kinds]

@@ -34,14 +34,14 @@ def test_psnr_is_scikit_images_and_infinite_for_equal_pictures():
 @pytest.mark.parametrize('name', DISTORTIONS)
 def test_levels_are_ranks_1_5_8_10_12_of_the_candidates_by_psnr(name):
     generators = [generator_for(7, 'cup', name, number) for number in range(1, 13)]
-    made = [distort(PHOTOGRAPH, name, *each) for each in zip(candidates(name), generators, strict=True)]
-    best_first = sorted(range(12), key=lambda index: -peak_signal_noise_ratio(PHOTOGRAPH, made[index]))
+    damaged = [distort(PHOTOGRAPH, name, *each) for each in zip(candidates(name), generators, strict=True)]
+    best_first = sorted(range(12), key=lambda index: -peak_signal_noise_ratio(PHOTOGRAPH, damaged[index]))
     levels = select_levels(PHOTOGRAPH, name, 7, 'cup')
     assert [chosen.level for chosen in levels] == [1, 2, 3, 4, 5]
     assert [chosen.candidate - 1 for chosen in levels] == [best_first[rank - 1] for rank in (1, 5, 8, 10, 12)]
     for chosen in levels:
         assert chosen.params == candidates(name)[chosen.candidate - 1]
-        assert np.array_equal(chosen.image, made[chosen.candidate - 1])
+        assert np.array_equal(chosen.image, damaged[chosen.candidate - 1])
         assert chosen.psnr == psnr(PHOTOGRAPH, chosen.image)
 
 
@@ -55,8 +55,8 @@ def test_equal_psnr_keeps_the_order_of_the_table():
 def test_a_picture_too_large_to_keep_all_candidates_gets_the_same_levels(monkeypatch):
     kept = select_levels(PHOTOGRAPH, 'snow', 1, 'cup')
     monkeypatch.setattr(select, '_KEPT_BYTES', 0)
-    again = select_levels(PHOTOGRAPH, 'snow', 1, 'cup')
-    assert all(np.array_equal(a.image, b.image) and a[:4] == b[:4] for a, b in zip(kept, again, strict=True))
+    second = select_levels(PHOTOGRAPH, 'snow', 1, 'cup')
+    assert all(np.array_equal(a.image, b.image) and a[:4] == b[:4] for a, b in zip(kept, second, strict=True))
 
 
 def test_levels_depend_on_seed_and_image_id():
@@ -224,10 +224,10 @@ def test_measures_of_many_versions_are_piqs(size, even):
     source = FidelitySource(image, SIZES[size])
     for name in ('contrast', 'glass_blur', 'darkness'):
         version = distort(image, name, candidates(name)[7], generator_for(3))
-        found = source.measure(version)
-        assert tuple(found) == SIZES[size]
-        for measure in found:
-            assert found[measure] == pytest.approx(piq_in_double_precision(image, version, measure), abs=1e-5), measure
+        result = source.measure(version)
+        assert tuple(result) == SIZES[size]
+        for measure in result:
+            assert result[measure] == pytest.approx(piq_in_double_precision(image, version, measure), abs=1e-5), measure
 
 
 def test_a_source_measures_what_a_pair_by_itself_gives_whatever_else_is_asked():

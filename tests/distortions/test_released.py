@@ -32,9 +32,9 @@ def params_of(name, number):
 def test_released_darkness_is_level_1_with_the_rest_of_the_shift_taken_away(level, number):
     first = level('darkness', 1)
     rest = params_of('darkness', number)['shift'] - params_of('darkness', 1)['shift']
-    made = distort(first, 'darkness', {'shift': rest}, RNG).astype(int)
+    damaged = distort(first, 'darkness', {'shift': rest}, RNG).astype(int)
     # Level 1 was truncated once, so it can be one too dark.
-    assert np.abs(made - level('darkness', number)).max() <= 1
+    assert np.abs(damaged - level('darkness', number)).max() <= 1
 
 
 @pytest.mark.parametrize('number', [2, 3, 4, 5])

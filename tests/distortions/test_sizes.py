@@ -19,9 +19,9 @@ def test_any_size_rgb_or_grey_comes_back_in_its_own_shape_and_the_source_stays(n
         before = image.copy()
         # Of a camera's damage the first and the last of five levels.
         for params in candidates(name)[:: 1 if name in EVERY else 4]:
-            made = distort(image, name, params, generator_for(name))
-            assert (made.shape, made.dtype) == (shape, np.uint8)
-            assert np.array_equal(image, before) and not np.shares_memory(made, image)
+            damaged = distort(image, name, params, generator_for(name))
+            assert (damaged.shape, damaged.dtype) == (shape, np.uint8)
+            assert np.array_equal(image, before) and not np.shares_memory(damaged, image)
 
 
 @pytest.mark.parametrize('name', EVERY)
@@ -43,9 +43,9 @@ def test_the_largest_picture_of_the_database_passes(name):
     image = np.zeros((2848, 4288, 3), np.uint8)
     image[::7] = 200
     image[:, ::11, 1] = 90
-    made = distort(image, name, candidates(name)[-1], generator_for(name))
-    assert made.shape == image.shape
-    assert not np.array_equal(made, image)
+    damaged = distort(image, name, candidates(name)[-1], generator_for(name))
+    assert damaged.shape == image.shape
+    assert not np.array_equal(damaged, image)
 
 
 def test_a_large_picture_is_what_its_strips_are():

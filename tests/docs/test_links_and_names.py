@@ -20,11 +20,11 @@ ROOMS = (
 def anchors(page: Path) -> set[str]:
     """Return what a link after ``#`` may name on a page, as GitHub and the site make it of headings."""
     text = re.sub(r'```.*?```', '', page.read_text(encoding='utf-8'), flags=re.S)
-    found = set(re.findall(r'(?:id|name)="([^"]+)"', text))
+    result = set(re.findall(r'(?:id|name)="([^"]+)"', text))
     for heading in re.findall(r'^#+ (.*)', text, re.M):
         plain = re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', re.sub(r'[`*]', '', heading)).strip().lower()
-        found.add(re.sub(r'[^\w\- ]', '', plain).replace(' ', '-'))
-    return found
+        result.add(re.sub(r'[^\w\- ]', '', plain).replace(' ', '-'))
+    return result
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -48,11 +48,11 @@ def test_the_reference_has_every_public_name(room):
     }  # fmt: skip
     module, missing = importlib.import_module(room), []
     for name in module.__all__:
-        thing = getattr(module, name)
-        if inspect.isclass(thing) or inspect.isroutine(thing):
-            home = thing.__module__
-            if not {home, f'{home}.{thing.__qualname__}'} & listed:
-                missing.append(f'{home}.{thing.__qualname__}')
+        instance = getattr(module, name)
+        if inspect.isclass(instance) or inspect.isroutine(instance):
+            home = instance.__module__
+            if not {home, f'{home}.{instance.__qualname__}'} & listed:
+                missing.append(f'{home}.{instance.__qualname__}')
     assert missing == []
 
 

@@ -76,8 +76,8 @@ def test_a_training_step_from_the_cache_equals_the_one_with_the_encoder(root, mo
     from_cache = dataset(root, flip, pack, {'type': 'LoadRegionFeatures', 'cache': str(filled)})
     chosen = [0, 5, 11, 28]
     expected, expected_gradients = training_step(model, [with_encoder[i] for i in chosen])
-    found, gradients = training_step(model, [from_cache[i] for i in chosen])
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+    result, gradients = training_step(model, [from_cache[i] for i in chosen])
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-7)
     for name, gradient in expected_gradients.items():
         torch.testing.assert_close(gradients[name], gradient, rtol=1e-3, atol=1e-7, msg=name)
 

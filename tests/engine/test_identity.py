@@ -28,16 +28,16 @@ def test_packages_pictures_comments_and_other_configs_change_nothing(parts, tmp_
 
 def test_a_value_of_the_config_a_label_and_a_split_change_it(parts):
     database, config = parts
-    found = [training_identity(config, database)]
+    result = [training_identity(config, database)]
     config.write_text(config.read_text() + '\nbatch_size = 9\n')
-    found.append(training_identity(config, database))
+    result.append(training_identity(config, database))
     label = sorted(label_folder(database, 'det').glob('*.csv'))[0]
     label.write_text(label.read_text() + '\n')
-    found.append(training_identity(config, database))
+    result.append(training_identity(config, database))
     split = split_path(database, 'det', 'val')
     split.write_text(split.read_text() + '\n')
-    found.append(training_identity(config, database))
-    assert len(set(found)) == 4
+    result.append(training_identity(config, database))
+    assert len(set(result)) == 4
 
 
 def test_the_command_prints_a_line_for_each_config_and_nothing_else(warm, parts, tmp_path):

@@ -101,8 +101,8 @@ def test_a_copied_run_goes_on_from_its_own_checkpoint_whatever_the_pointer_says(
         path.unlink()
     else:
         path.write_text(pointer)
-    said = train(config, run_folder, resume='auto')
-    assert f'Resumed {run_folder / "latest.pth"}: 1 epochs and 7 steps are done.' in said
+    output = train(config, run_folder, resume='auto')
+    assert f'Resumed {run_folder / "latest.pth"}: 1 epochs and 7 steps are done.' in output
     assert_same(weights(run_folder), weights(whole))
     assert_same(weights(run_folder, 'best.pth'), weights(whole, 'best.pth'))
     assert path.read_text() == str(run_folder / 'latest.pth')
@@ -110,16 +110,16 @@ def test_a_copied_run_goes_on_from_its_own_checkpoint_whatever_the_pointer_says(
 
 def test_a_run_that_begins_anew_keeps_what_was_there(run_folder, config, whole):
     before = (run_folder / 'latest.pth').read_bytes()
-    said = train(config, run_folder)
+    output = train(config, run_folder)
     assert (run_folder / 'latest.1.pth').read_bytes() == before
-    assert 'the earlier latest.pth is kept as' in said
+    assert 'the earlier latest.pth is kept as' in output
     assert_same(weights(run_folder), weights(whole))
 
 
 def test_another_batch_size_goes_on_after_the_samples_that_were_seen(run_folder, config):
     # Two steps of 8 were seen of the second epoch: it goes on at its fifth step of 4.
-    said = train(config, run_folder, resume='auto', batch_size=4)
-    assert 'Batch size or schedule changed: the run continues at step 14 of the new schedule.' in said
+    output = train(config, run_folder, resume='auto', batch_size=4)
+    assert 'Batch size or schedule changed: the run continues at step 14 of the new schedule.' in output
     checkpoint = read_checkpoint(run_folder / 'latest.pth')
     assert checkpoint['meta']['iter'] == 20
     assert checkpoint['meta']['epoch'] == 2
@@ -194,8 +194,8 @@ def test_a_state_that_cannot_be_is_a_sentence_and_stays(spoil, sentence, run_fol
 def test_after_a_whole_epoch_a_run_goes_on_with_other_labels_and_says_so(whole, config, tmp_path):
     run = shutil.copytree(whole, tmp_path / 'run')
     database = write_database(tmp_path / 'data', 'det', sources=6, val_sources=2, seed=4)
-    said = train(write_tiny_config(tmp_path / 'tiny_det.py', database), run, resume='auto', epochs=3)
-    assert 'was trained on other sources or labels than those of det now' in said and 'Best SRCC so far' in said
+    output = train(write_tiny_config(tmp_path / 'tiny_det.py', database), run, resume='auto', epochs=3)
+    assert 'was trained on other sources or labels than those of det now' in output and 'Best SRCC so far' in output
     assert 'other sources or labels' not in train(
         config, shutil.copytree(whole, tmp_path / 'same'), resume='auto', epochs=3
     )
@@ -229,9 +229,9 @@ def test_a_constant_at_a_validation_ends_no_run_and_is_never_the_best(what, conf
         process(self, data_batch, [{**sample, key: torch.tensor(0.5)} for sample in data_samples])
 
     monkeypatch.setattr(QualityCorrelation, 'process', constant)
-    said = train(config, tmp_path, epochs=1)
-    assert f'The scores are not defined: All 20 {what} are 0.5' in said
-    assert 'SRCC is not defined at step 5: best.pth is kept.' in said
+    output = train(config, tmp_path, epochs=1)
+    assert f'The scores are not defined: All 20 {what} are 0.5' in output
+    assert 'SRCC is not defined at step 5: best.pth is kept.' in output
     assert not (tmp_path / 'best.pth').exists()
     assert read_checkpoint(tmp_path / 'latest.pth')['meta']['iter'] == 5
     monkeypatch.undo()
@@ -244,8 +244,8 @@ def test_a_loss_that_is_not_finite_stops_before_it_spoils_the_checkpoint(config,
     calls = itertools.count(1)
 
     def broken(self, scores, samples):
-        found = loss(self, scores, samples)
-        return {'loss': found['loss'] * float('nan')} if next(calls) == 7 else found
+        result = loss(self, scores, samples)
+        return {'loss': result['loss'] * float('nan')} if next(calls) == 7 else result
 
     monkeypatch.setattr(QualityAssessor, '_loss', broken)
     with pytest.raises(LossNotFinite, match=r'The loss is not finite \(loss is nan\) in epoch 2, step 7; .*latest.pth'):

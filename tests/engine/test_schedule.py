@@ -22,19 +22,19 @@ def rates(steps_per_epoch, **recipe):
         PARAM_SCHEDULERS.build(config, default_args={'optimizer': wrapper})
         for config in warmup_cosine(steps_per_epoch, **recipe)
     ]
-    found = []
+    results = []
     for _ in range(round(recipe['epochs'] * steps_per_epoch)):
-        found.append(optimizer.param_groups[0]['lr'])
+        results.append(optimizer.param_groups[0]['lr'])
         optimizer.step()
         for scheduler in schedulers:
             scheduler.step()
-    return found
+    return results
 
 
 @pytest.mark.parametrize('steps', [4, 100])
 def test_the_rate_warms_up_linearly_for_an_epoch_and_then_follows_a_cosine(steps):
-    found = rates(steps, **RECIPE)
-    for step, rate in enumerate(found):
+    result = rates(steps, **RECIPE)
+    for step, rate in enumerate(result):
         if step < steps:
             expected = 5e-6 + (1e-4 - 5e-6) * step / steps
         else:
@@ -43,17 +43,17 @@ def test_the_rate_warms_up_linearly_for_an_epoch_and_then_follows_a_cosine(steps
 
 
 def test_the_last_epoch_really_trains():
-    found = rates(100, **RECIPE)
+    result = rates(100, **RECIPE)
     # A cosine over 4 epochs is at (1 + cos(3 pi / 4)) / 2 = 14.6 % of its range when the last one begins.
-    assert found[400] == pytest.approx(1.465e-5, rel=1e-3)
-    assert sum(found[400:]) / 100 > 4e-6
+    assert result[400] == pytest.approx(1.465e-5, rel=1e-3)
+    assert sum(result[400:]) / 100 > 4e-6
 
 
 def test_without_warm_up_the_first_step_is_at_the_full_rate_and_a_single_epoch_keeps_the_papers_share_of_it():
-    found = rates(10, **{**RECIPE, 'warmup_epochs': 0})
-    assert found[0] == 1e-4 and found[1] < 1e-4
-    found = rates(50, **{**RECIPE, 'epochs': 1})
-    assert max(found) == found[10] == pytest.approx(1e-4)
+    result = rates(10, **{**RECIPE, 'warmup_epochs': 0})
+    assert result[0] == 1e-4 and result[1] < 1e-4
+    result = rates(50, **{**RECIPE, 'epochs': 1})
+    assert max(result) == result[10] == pytest.approx(1e-4)
 
 
 @pytest.mark.parametrize('change', [{'epochs': 0}, {'lr': -1.0}, {'final_lr': 0.0}, {'warmup_epochs': -1},

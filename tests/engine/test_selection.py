@@ -139,12 +139,12 @@ def test_folds_predict_every_picture_once_for_each_label(response_config, root, 
     from miqa.datasets import MIQDDataset
     from miqa.evaluation.predictions import read_predictions
 
-    found = read_predictions(tmp_path / 'folds/predictions.csv')
+    result = read_predictions(tmp_path / 'folds/predictions.csv')
     everything = MIQDDataset(root, 'cls', split='all')
     images = sorted(everything.get_data_info(position)['image'] for position in range(len(everything)))
     MIQAModel(weights=tmp_path / 'folds/fold_1/best.pth')  # a fold's weights score pictures
-    for label, rows in found.groupby('label'):
+    for label, rows in result.groupby('label'):
         assert sorted(rows.image) == images, label
     stamp = (tmp_path / 'folds/fold_0/best.pth').stat().st_mtime_ns
-    again = cross_validate(config, tmp_path / 'folds', folds=2, selection=0.3)
-    assert (tmp_path / 'folds/fold_0/best.pth').stat().st_mtime_ns == stamp and len(again) == 2
+    second = cross_validate(config, tmp_path / 'folds', folds=2, selection=0.3)
+    assert (tmp_path / 'folds/fold_0/best.pth').stat().st_mtime_ns == stamp and len(second) == 2

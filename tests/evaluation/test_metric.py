@@ -63,15 +63,15 @@ def test_a_prefix_names_the_database():
 
 
 def test_a_nan_prediction_leaves_the_scores_undefined_and_the_log_says_why(monkeypatch):
-    said = []
-    monkeypatch.setattr('miqa.evaluation.metric.log', lambda text, *rest: said.append(text))
+    messages = []
+    monkeypatch.setattr('miqa.evaluation.metric.log', lambda text, *rest: messages.append(text))
     metric = QualityCorrelation()
     metric.process(None, [sample(i) for i in range(4)])
     metric.process(None, [{'index': 4, 'pred_score': torch.tensor(float('nan')), 'gt_score': torch.tensor(0.5)}])
     scores = metric.evaluate(5)
     assert list(scores) == ['SRCC', 'PLCC', 'KRCC', 'RMSE']
     assert all(np.isnan(value) for value in scores.values())
-    assert '1 of 5 predictions are NaN' in said[0]
+    assert '1 of 5 predictions are NaN' in messages[0]
 
 
 def worker(rank, world, address, size, results, broken):

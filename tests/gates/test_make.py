@@ -173,15 +173,15 @@ def test_numbers_are_kept_for_a_picture_and_not_for_its_name(gate, tmp_path):
         picture.write_bytes(content)
         return _numbers_of(source, {picture.name: 1.0}, features, cache, 'x', lambda count: None)[0][picture.name]
 
-    wanted = {path: features([features.view(path)])[0] for path in (str(first), str(second))}
+    expected = {path: features([features.view(path)])[0] for path in (str(first), str(second))}
     for path in (first, second, second):
-        np.testing.assert_array_equal(numbers(path.read_bytes()), wanted[str(path)])
+        np.testing.assert_array_equal(numbers(path.read_bytes()), expected[str(path)])
     (kept,) = cache.iterdir()
-    position = kept.read_bytes().index(wanted[str(second)].astype('<f8').tobytes())
+    position = kept.read_bytes().index(expected[str(second)].astype('<f8').tobytes())
     damaged = bytearray(kept.read_bytes())
     damaged[position] ^= 1
     kept.write_bytes(damaged)
-    np.testing.assert_array_equal(numbers(second.read_bytes()), wanted[str(second)])
+    np.testing.assert_array_equal(numbers(second.read_bytes()), expected[str(second)])
 
 
 @pytest.mark.parametrize('after', [False, True])

@@ -65,12 +65,12 @@ def train(network, annotations, folder: Path, epochs: int, categories: dict[int,
     network.train()
     for _ in range(epochs):
         for key, image in annotations.images.items():
-            things = [thing for thing in annotations.objects[key] if not thing.crowd]
-            if not things:
+            instances = [instance for instance in annotations.objects[key] if not instance.crowd]
+            if not instances:
                 continue
-            boxes = torch.tensor([thing.box for thing in things])
+            boxes = torch.tensor([instance.box for instance in instances])
             boxes[:, 2:] += boxes[:, :2]
-            labels = torch.tensor([categories[thing.category] for thing in things])
+            labels = torch.tensor([categories[instance.category] for instance in instances])
             pixels = torch.from_numpy(read_image(folder / image.file_name)).permute(2, 0, 1) / 255
             loss = sum(network([pixels], [{'boxes': boxes, 'labels': labels}]).values())
             optimiser.zero_grad()

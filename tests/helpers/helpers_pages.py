@@ -71,15 +71,15 @@ def without_comments(text: str) -> str:
 def blocks_in(page: Path, text: str | None = None) -> list[Block]:
     """Return a page's blocks of shell and Python."""
     text = page.read_text(encoding='utf-8') if text is None else text
-    found = []
+    results = []
     for match in _BLOCK.finditer(text):
         if match[2] not in LANGUAGES:
             continue
         mark = _MARK.search(text, 0, match.start())
         body = '\n'.join(line.removeprefix(match[1]) for line in match[3].split('\n'))
         line = text.count('\n', 0, match.start()) + 1
-        found.append(Block(page, line, match[2], body, mark and mark[1]))
-    return found
+        results.append(Block(page, line, match[2], body, mark and mark[1]))
+    return results
 
 
 BLOCKS = [block for page in PAGES for block in blocks_in(page)]

@@ -64,8 +64,8 @@ def ffmpeg(*arguments) -> None:
 def frames_read_by_ffmpeg(path) -> int:
     """Return how many frames of a video the ffmpeg program decodes."""
     command = [ffmpeg_program(), '-loglevel', 'quiet', '-i', path, '-f', 'null', '-', '-progress', '-']
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
-    return int([line for line in told.splitlines() if line.startswith('frame=')][-1][6:])
+    output = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    return int([line for line in output.splitlines() if line.startswith('frame=')][-1][6:])
 
 
 def video_with_sound(path: Path, seconds=3, size='64x48', fps='10') -> Path:

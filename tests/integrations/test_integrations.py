@@ -33,11 +33,11 @@ def test_a_frame_filter_yields_the_frames_above_its_threshold_in_order(model, fr
     scores = model.assess(frames)
     middle = float(np.mean(sorted(scores)[2:4]))  # between two scores: batches differ in the last digit
     keep = FrameFilter(model, threshold=middle, batch_size=batch_size)
-    found = list(keep.scored(iter(frames)))
-    wanted = [frame for frame, score in zip(frames, scores, strict=True) if score >= middle]
-    assert all(one is frame for (one, _), frame in zip(found, wanted, strict=True))
-    assert [score for _, score in found] == pytest.approx([s for s in scores if s >= middle], abs=1e-5)
-    assert (keep.seen, keep.passed) == (7, len(wanted))
+    result = list(keep.scored(iter(frames)))
+    expected = [frame for frame, score in zip(frames, scores, strict=True) if score >= middle]
+    assert all(one is frame for (one, _), frame in zip(result, expected, strict=True))
+    assert [score for _, score in result] == pytest.approx([s for s in scores if s >= middle], abs=1e-5)
+    assert (keep.seen, keep.passed) == (7, len(expected))
 
 
 def test_a_frame_filter_takes_supervisions_frames(model, frames, tmp_path):

@@ -23,13 +23,13 @@ def server(monkeypatch):
     told = types.SimpleNamespace(content=CONTENT, ranges=True, page=False, cuts=[], failures=[], requests=[])
 
     def answer(handler):
-        wanted = handler.headers.get('Range')
-        told.requests.append(wanted)
+        expected = handler.headers.get('Range')
+        told.requests.append(expected)
         if told.failures:
             handler.send_error(told.failures.pop(0))
             return
         content = b'<html>quota exceeded</html>' if told.page else told.content
-        start = int(wanted.removeprefix('bytes=').removesuffix('-')) if wanted and told.ranges else 0
+        start = int(expected.removeprefix('bytes=').removesuffix('-')) if expected and told.ranges else 0
         if start and start >= len(content):
             handler.send_error(416)
             return
@@ -90,8 +90,8 @@ def test_a_wrong_digest_discards_what_came(server, tmp_path):
 
 def test_a_file_of_the_users_is_never_overwritten(server, tmp_path):
     (tmp_path / 'file.bin').write_bytes(b'mine')
-    said = 'not the expected file.*Move it away'
-    refused(DownloadError, said, download, server.url, tmp_path / 'file.bin', SHA256, progress=False)
+    expected = 'not the expected file.*Move it away'
+    refused(DownloadError, expected, download, server.url, tmp_path / 'file.bin', SHA256, progress=False)
     assert (tmp_path / 'file.bin').read_bytes() == b'mine' and server.requests == []
 
 
@@ -103,8 +103,8 @@ def test_a_busy_server_is_asked_again(server, fetch):
 
 def test_a_missing_file_is_said_at_once(server, tmp_path):
     server.failures = [404] * 9
-    said = f'404.*put it at {tmp_path}/file.bin'
-    refused(DownloadError, said, download, server.url, tmp_path / 'file.bin', SHA256, progress=False)
+    expected = f'404.*put it at {tmp_path}/file.bin'
+    refused(DownloadError, expected, download, server.url, tmp_path / 'file.bin', SHA256, progress=False)
     assert len(server.requests) == 1
 
 
@@ -115,8 +115,8 @@ def test_a_server_that_always_fails_is_given_up(server, tmp_path):
 
 def test_without_a_connection_the_message_says_what_to_put_where(tmp_path):
     url, path = 'http://127.0.0.1:1/file.bin', tmp_path / 'file.bin'
-    said = str(refused(DownloadError, url, download, url, path, SHA256, progress=False))
-    assert f'put it at {path}' in said and SHA256 in said
+    message = str(refused(DownloadError, url, download, url, path, SHA256, progress=False))
+    assert f'put it at {path}' in message and SHA256 in message
 
 
 def test_a_web_page_in_place_of_the_file_is_refused(server, tmp_path):

@@ -57,8 +57,8 @@ def enter(context) -> None:
 
 
 def test_the_second_writer_is_told_who_the_first_is(other, tmp_path):
-    said = str(refused(InUse, 'name another', enter, only_writer(tmp_path, 'name another')))
-    assert f'pid {other.pid} on {os.uname().nodename}' in said and str(tmp_path) in said
+    message = str(refused(InUse, 'name another', enter, only_writer(tmp_path, 'name another')))
+    assert f'pid {other.pid} on {os.uname().nodename}' in message and str(tmp_path) in message
 
 
 def test_a_killed_writer_lets_go_and_what_it_left_is_swept(other, tmp_path):
@@ -170,9 +170,9 @@ def test_ending_make_distortions_ends_its_workers_and_leaves_no_temporary_file(n
         time.sleep(0.05)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, output = process.communicate(timeout=30)
     assert process.returncode == status
-    assert 'the same command goes on from there' in said and 'Traceback' not in said
+    assert 'the same command goes on from there' in output and 'Traceback' not in output
     assert not psutil.wait_procs(children, timeout=5)[1] and not list(out.rglob('*.part*'))
     # The same command goes on, and the pictures are those of an undisturbed run.
     assert finished(sources, tmp_path / 'out') == expected
@@ -210,8 +210,8 @@ def test_a_second_process_with_one_video_and_folder_is_told_of_the_first(options
     command = ['video', 'a.avi', 'b.avi', *options, '--quiet', '--model', 'best.pth']
     with only_writer(tmp_path / options[1], 'wait', part='a.avi'), pytest.raises(SystemExit) as end:
         main(command)
-    said = capsys.readouterr().err
-    assert end.value.code == 3 and '(a.avi) is in use by another process' in said and '1 of 2 videos' in said
+    output = capsys.readouterr().err
+    assert end.value.code == 3 and '(a.avi) is in use by another process' in output and '1 of 2 videos' in output
     main(command)
     left = [path.name for path in (tmp_path / options[1]).iterdir() if path.name.startswith('.')]
     # What annotated videos were made of stays beside them.

@@ -47,12 +47,12 @@ def noticed_in(path, count, read, check, errors, words=()):
     noticed = 0
     for _ in flips(path, count):
         try:
-            found = read()
+            result = read()
         except errors as error:
             assert all(word in str(error) for word in words)
             noticed += 1
         else:
-            check(found)
+            check(result)
     return noticed
 
 
@@ -63,12 +63,12 @@ def test_a_record_batch_is_read_as_written_or_refused(tmp_path):
     batch = pa.RecordBatch.from_arrays([names, labels], names=['source', 'label'])
     write_batch(path, batch, '{"rows": 500}')
 
-    def whole(found):
+    def whole(result):
         # Padding, or a part of the format that says nothing: what was written is what is read.
-        assert found[0].equals(batch) and found[1] == '{"rows": 500}'
+        assert result[0].equals(batch) and result[1] == '{"rows": 500}'
 
-    said = f'{path} is damaged: ', 'Make it again.'
-    assert noticed_in(path, 400, lambda: read_batch(path, 'Make it again.'), whole, DamagedFile, said) > 200
+    target = f'{path} is damaged: ', 'Make it again.'
+    assert noticed_in(path, 400, lambda: read_batch(path, 'Make it again.'), whole, DamagedFile, target) > 200
     assert read_batch(path, '')[0].equals(batch)
 
 
@@ -77,8 +77,8 @@ def test_json_is_read_as_written_or_refused(tmp_path):
     value = {'weight': 0.5, 'names': ['a', 'b'], 'nested': {'x': 1}}
     write_sealed_json(path, value)
 
-    def same(found):
-        assert found == value
+    def same(result):
+        assert result == value
 
     noticed_in(path, 200, lambda: read_sealed_json(path, 'Run it again.'), same, DamagedFile, ['Run it again.'])
     for text in ('', '[1]', '{"a": 1', '[' * 100_000, '{"weight": 0.5}'):
@@ -102,9 +102,9 @@ def test_an_index_with_a_flipped_byte_is_built_again(root):
     changed[place + 3] ^= 0x60
     index.path.write_bytes(bytes(changed))
     refused(DatabaseError, 'its checksum does not fit. Delete it', SampleIndex, index.path)
-    again = open_index(root, 'cls', 'train')
+    second = open_index(root, 'cls', 'train')
     for label, values in expected.items():
-        np.testing.assert_array_equal(again.labels(label), values)
+        np.testing.assert_array_equal(second.labels(label), values)
 
 
 def test_responses_and_their_manifest_are_compared_with_their_checksums(root):
@@ -112,8 +112,8 @@ def test_responses_and_their_manifest_are_compared_with_their_checksums(root):
     (part,) = store.parts()
     label = partial(label_database, root, 'cls', overwrite=True, progress=False)
     for _ in flips(part, 5):
-        said = r'run_machines.py .* --task cls --only first --machines CONFIG'
-        assert str(part) in str(refused(DamagedFile, said, ResponseFolder(store.folder).done))
+        target = r'run_machines.py .* --task cls --only first --machines CONFIG'
+        assert str(part) in str(refused(DamagedFile, target, ResponseFolder(store.folder).done))
         refused(DamagedFile, 'its SHA-256 is not the one that was noted', label)
     manifest = store.folder / 'manifest.json'
     whole = manifest.read_text()
@@ -168,8 +168,8 @@ def test_packed_pictures_their_list_and_their_manifest(root, tmp_path):
         packed = PackedPictures(tmp_path, index)
         return [packed.read(position) for position in range(len(index))]
 
-    def same(found):
-        assert all(np.array_equal(one, two) for one, two in zip(found, expected, strict=True))
+    def same(result):
+        assert all(np.array_equal(one, two) for one, two in zip(result, expected, strict=True))
 
     expected = read()
     for path in (tmp_path / 'packed.json', tmp_path / 'images.arrow', tmp_path / 'shard_00001.arrow'):
@@ -182,13 +182,13 @@ def test_a_checkpoint_with_a_flipped_byte_is_read_as_written_or_refused(tmp_path
     written = {'state_dict': {f'network.{name}': torch.rand(40, 30) for name in 'abc'}, 'meta': {'epoch': 2, 'iter': 7}}
     torch.save(written, path)
 
-    def same(found):
-        assert found['meta'] == written['meta']
+    def same(result):
+        assert result['meta'] == written['meta']
         for name, tensor in written['state_dict'].items():
-            assert torch.equal(found['state_dict'][name], tensor)
+            assert torch.equal(result['state_dict'][name], tensor)
 
-    said = str(path), f'miqa train CONFIG --work-dir {tmp_path}'
-    assert noticed_in(path, 150, lambda: read_torch_file(path), same, CheckpointError, said) > 120
+    message = str(path), f'miqa train CONFIG --work-dir {tmp_path}'
+    assert noticed_in(path, 150, lambda: read_torch_file(path), same, CheckpointError, message) > 120
 
 
 def test_cached_features_are_read_as_written_or_refused(tmp_path):
@@ -234,13 +234,13 @@ def test_a_journal_gives_the_rows_that_were_written_or_leaves_them_to_be_made_ag
         try:
             with warnings.catch_warnings(record=True) as said:
                 warnings.simplefilter('always')
-                found = [row['score'] for row in read_rows(journal)]
+                result = [row['score'] for row in read_rows(journal)]
         except ValueError as error:
             assert journal.name in str(error)
             continue
-        assert set(found) <= set(written)
-        assert len(found) == len(written) or (said and 'scored again' in str(said[0].message))
-        dropped += len(found) < len(written)
+        assert set(result) <= set(written)
+        assert len(result) == len(written) or (said and 'scored again' in str(said[0].message))
+        dropped += len(result) < len(written)
     assert dropped > 50
     journal.write_bytes(whole.replace(b'0.1,', b'0.9,'))
     with pytest.warns(UserWarning, match='scored again'):

@@ -62,9 +62,9 @@ def test_categories_are_averaged_and_absent_ones_do_not_count():
 
 def test_a_duplicate_is_a_false_alarm():
     two = objects([[0, 0, 10, 10], [30, 30, 40, 40]])
-    found = detections([[0, 0, 10, 10], [0, 0, 10, 10], [30, 30, 40, 40]], [0.9, 0.8, 0.7])
+    result = detections([[0, 0, 10, 10], [0, 0, 10, 10], [30, 30, 40, 40]], [0.9, 0.8, 0.7])
     # Precision 1 up to recall 0.5 (51 points), then 2/3 (50 points).
-    assert average_precision(found, two).ap == pytest.approx((51 + 50 * 2 / 3) / 101)
+    assert average_precision(result, two).ap == pytest.approx((51 + 50 * 2 / 3) / 101)
 
 
 def test_without_objects_there_is_no_average_precision():
@@ -75,8 +75,8 @@ def test_without_objects_there_is_no_average_precision():
 
 def test_detections_inside_a_crowd_count_neither_way():
     scene = objects([[0, 0, 10, 10], [20, 20, 60, 60]], crowd=[False, True])
-    found = detections([[25, 25, 30, 30], [40, 40, 50, 50], [0, 0, 10, 10]], [0.9, 0.8, 0.7])
-    assert average_precision(found, scene).ap == pytest.approx(1)
+    result = detections([[25, 25, 30, 30], [40, 40, 50, 50], [0, 0, 10, 10]], [0.9, 0.8, 0.7])
+    assert average_precision(result, scene).ap == pytest.approx(1)
 
 
 def test_masks_are_compared_where_there_are_masks():
@@ -133,14 +133,14 @@ def test_a_whole_data_set_agrees_with_the_reference_image_by_image(shared_data, 
         truth = dataset(str(path))
         answers = random_answers(truth.dataset, np.random.default_rng(0), kind)
         entries = []
-        for key, found in answers.items():
-            for i in range(len(found.scores)):
-                left, top, right, bottom = found.boxes[i].tolist()
-                entry = {'image_id': key, 'category_id': int(found.labels[i]), 'score': float(found.scores[i])}
+        for key, result in answers.items():
+            for i in range(len(result.scores)):
+                left, top, right, bottom = result.boxes[i].tolist()
+                entry = {'image_id': key, 'category_id': int(result.labels[i]), 'score': float(result.scores[i])}
                 if kind == 'bbox':
                     entry['bbox'] = [left, top, right - left, bottom - top]
                 else:
-                    entry['segmentation'] = found.masks[i]
+                    entry['segmentation'] = result.masks[i]
                 entries.append(entry)
         loaded = truth.loadRes(entries)
         compared = 0

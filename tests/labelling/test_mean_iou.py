@@ -12,9 +12,9 @@ def maps(seed: int, classes: int, shape=(37, 53), ignored: float = 0.1):
     """Two maps that mostly agree, in blocks, with some classes in one of them only."""
     random = np.random.default_rng(seed)
     truth = np.kron(random.integers(0, classes, (6, 8)), np.ones((8, 8), int))[: shape[0], : shape[1]]
-    found = np.where(random.random(shape) < 0.3, random.integers(0, classes, shape), truth)
+    result = np.where(random.random(shape) < 0.3, random.integers(0, classes, shape), truth)
     truth = np.where(random.random(shape) < ignored, IGNORED, truth)
-    return found, truth
+    return result, truth
 
 
 CASES = [(seed, classes, ignored) for seed in range(12) for classes, ignored in ((2, 0.0), (7, 0.1), (150, 0.3))]
@@ -24,10 +24,10 @@ CASES = [(seed, classes, ignored) for seed in range(12) for classes, ignored in 
 def test_it_is_mmsegmentations_metric(seed, classes, ignored):
     from mmseg.evaluation.metrics import IoUMetric
 
-    found, truth = maps(seed, classes, ignored=ignored)
-    areas = IoUMetric.intersect_and_union(torch.from_numpy(found), torch.from_numpy(truth), classes, IGNORED)
+    result, truth = maps(seed, classes, ignored=ignored)
+    areas = IoUMetric.intersect_and_union(torch.from_numpy(result), torch.from_numpy(truth), classes, IGNORED)
     values = IoUMetric.total_area_to_metrics(*(area.double() for area in areas))
-    assert mean_iou(found, truth, classes) == pytest.approx(np.nanmean(values['IoU']), abs=1e-9)
+    assert mean_iou(result, truth, classes) == pytest.approx(np.nanmean(values['IoU']), abs=1e-9)
 
 
 @pytest.mark.parametrize(('seed', 'classes', 'ignored'), CASES)
@@ -35,13 +35,13 @@ def test_it_is_the_jaccard_index_of_torchmetrics(seed, classes, ignored):
     """Torchmetrics counts in integers and divides in single precision; its counts are divided here in double."""
     from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_jaccard_index
 
-    found, truth = (torch.from_numpy(values) for values in maps(seed, classes, ignored=ignored))
-    counts = multiclass_confusion_matrix(found, truth, classes, ignore_index=IGNORED).double()
+    result, truth = (torch.from_numpy(values) for values in maps(seed, classes, ignored=ignored))
+    counts = multiclass_confusion_matrix(result, truth, classes, ignore_index=IGNORED).double()
     both = counts.diagonal()
     either = counts.sum(0) + counts.sum(1) - both
-    mine = mean_iou(found.numpy(), truth.numpy(), classes)
+    mine = mean_iou(result.numpy(), truth.numpy(), classes)
     assert mine == pytest.approx((both / either)[either > 0].mean().item(), abs=1e-9)
-    single = multiclass_jaccard_index(found, truth, classes, average='none', ignore_index=IGNORED)[either > 0]
+    single = multiclass_jaccard_index(result, truth, classes, average='none', ignore_index=IGNORED)[either > 0]
     assert mine == pytest.approx(single.mean().item(), abs=1e-6)
 
 

@@ -40,10 +40,10 @@ def cvat(tmp_path, shown, *shapes):
     return formats.read_cvat(Request(write(tmp_path / 'cvat.xml', text), shown, tmp_path / 'in'))
 
 
-def area_of(thing):
+def area_of(instance):
     from pycocotools.mask import area
 
-    return int(area(packed(thing.mask or thing.polygons, SIZE)))
+    return int(area(packed(instance.mask or instance.polygons, SIZE)))
 
 
 @pytest.mark.parametrize(('shape', 'box', 'area'), [
@@ -57,10 +57,10 @@ def area_of(thing):
      (50, 20, 89, 69), 1830),
 ])  # fmt: skip
 def test_every_shape_of_cvat_with_an_area_is_read(tmp_path, shown, shape, box, area):
-    (thing,) = cvat(tmp_path, shown, shape).objects['a.png']
-    assert thing.box == pytest.approx(box, abs=0.01)
+    (instance,) = cvat(tmp_path, shown, shape).objects['a.png']
+    assert instance.box == pytest.approx(box, abs=0.01)
     if area is not None:
-        assert area_of(thing) == pytest.approx(area, rel=0.02)
+        assert area_of(instance) == pytest.approx(area, rel=0.02)
 
 
 def test_shapes_of_cvat_without_area_are_counted_and_unknown_ones_refused(tmp_path, shown):
@@ -68,9 +68,9 @@ def test_shapes_of_cvat_without_area_are_counted_and_unknown_ones_refused(tmp_pa
     others = ('<points label="a" points="1,1"/>', '<polyline label="b" points="1,1;2,2"/>', '<tag label="c"/>') * 2
     read = cvat(tmp_path, shown, box, *others)
     assert len(read.objects['a.png']) == 1
-    said = ' '.join(read.remarks.lines())
-    assert all(f'2 shapes of the kind {kind}' in said for kind in ('points', 'polyline', 'tag'))
-    assert '1 shape belongs to groups' in said
+    remarks = ' '.join(read.remarks.lines())
+    assert all(f'2 shapes of the kind {kind}' in remarks for kind in ('points', 'polyline', 'tag'))
+    assert '1 shape belongs to groups' in remarks
     with pytest.raises(ValueError, match='2 splat.*not read|not read: 2 splat'):
         cvat(tmp_path, shown, box, '<splat label="car"/>', '<splat label="car"/>')
     with pytest.raises(ValueError, match='not inside the picture'):
@@ -87,8 +87,8 @@ def test_a_mask_of_labelme_is_read_and_an_unknown_shape_refused(tmp_path, shown)
     shapes = [mask, {'label': 'x', 'shape_type': 'point', 'points': [[1, 1]]}]
     write(tmp_path / 'labels/a.json', json.dumps({'shapes': shapes}))
     read = formats.read_labelme(Request(tmp_path / 'labels', shown, tmp_path / 'in'))
-    (thing,) = read.objects['a.png']
-    assert thing.box == (10, 20, 12, 22) and area_of(thing) == 3
+    (instance,) = read.objects['a.png']
+    assert instance.box == (10, 20, 12, 22) and area_of(instance) == 3
     assert read.remarks.lines()[0].startswith('1 shape of the kind point')
     for change in ({'shape_type': 'cuboid'}, {'mask': 'x'}, {'points': [[10, 20], [12, 21]]}):
         write(tmp_path / 'labels/a.json', json.dumps({'shapes': [{**mask, **change}]}))
@@ -132,10 +132,10 @@ def test_yolo_counts_what_it_did_not_take(tmp_path, shown):
     write(tmp_path / 'labels/z.txt', line)
     write(tmp_path / 'labels/classes.txt', 'car\n')
     read = formats.read_yolo(Request(tmp_path / 'labels', shown, tmp_path / 'in'))
-    assert [thing.box for thing in read.objects['a.png']] == [(80, 30, 120, 70), pytest.approx((20, 10, 60, 30))]
-    said = ' '.join(read.remarks.lines())
+    assert [instance.box for instance in read.objects['a.png']] == [(80, 30, 120, 70), pytest.approx((20, 10, 60, 30))]
+    remarks = ' '.join(read.remarks.lines())
     for words in ('1 object has no area', '1 picture has no file', '1 file belongs to'):
-        assert words in said
+        assert words in remarks
 
 
 VOC = '<annotation>{}</annotation>'
@@ -148,7 +148,7 @@ OBJECT = (
 def test_corners_of_voc_count_from_1_unless_one_is_0(tmp_path, shown, first, left, words):
     write(tmp_path / 'voc/a.xml', VOC.format(OBJECT.format('', first) + OBJECT.format('', 21)))
     read = formats.read_voc(Request(tmp_path / 'voc', shown, tmp_path / 'in'))
-    assert [thing.box[0] for thing in read.objects['a.png']] == [left, 21 if first == 0 else 20]
+    assert [instance.box[0] for instance in read.objects['a.png']] == [left, 21 if first == 0 else 20]
     assert words in ' '.join(read.remarks.lines())
 
 
@@ -156,14 +156,14 @@ def test_voc_counts_what_is_difficult_or_deleted(tmp_path, shown):
     flags = ['', '<difficult>1</difficult>', '<deleted>1</deleted>']
     write(tmp_path / 'voc/a.xml', VOC.format(''.join(OBJECT.format(flag, 9) for flag in flags)))
     read = formats.read_voc(Request(tmp_path / 'voc', shown, tmp_path / 'in'))
-    assert [thing.crowd for thing in read.objects['a.png']] == [False, True]
+    assert [instance.crowd for instance in read.objects['a.png']] == [False, True]
     assert len(read.remarks.lines()) == 2
 
 
 def coco(tmp_path, *objects, images=1, **more):
     listed = [{'id': i, 'file_name': f'{i}.png', 'width': 200, 'height': 100} for i in range(1, images + 1)]
-    things = [{'id': i, 'image_id': 1, 'category_id': 1, **thing} for i, thing in enumerate(objects, 1)]
-    content = {'images': listed, 'annotations': things, 'categories': [{'id': 1, 'name': 'car'}], **more}
+    instances = [{'id': i, 'image_id': 1, 'category_id': 1, **instance} for i, instance in enumerate(objects, 1)]
+    content = {'images': listed, 'annotations': instances, 'categories': [{'id': 1, 'name': 'car'}], **more}
     return write(tmp_path / 'coco.json', json.dumps(content))
 
 
@@ -181,13 +181,13 @@ def test_a_turned_box_of_coco_is_refused_unless_its_outline_is_there(tmp_path, t
 
 
 def test_coco_counts_what_does_not_count_and_refuses_shares(tmp_path):
-    things = [{'bbox': [10, 10, 20, 20], 'ignore': 1}, {'bbox': [150, 10, 80, 20]}, {'bbox': [9, 9, 0, 0]}]
-    path = coco(tmp_path, *things, images=3)
+    instances = [{'bbox': [10, 10, 20, 20], 'ignore': 1}, {'bbox': [150, 10, 80, 20]}, {'bbox': [9, 9, 0, 0]}]
+    path = coco(tmp_path, *instances, images=3)
     read = read_coco_file(Request(path, [Picture(tmp_path / '1.png', '1.png', SIZE)], tmp_path))
-    assert [thing.crowd for thing in read.annotations.objects[1]] == [True, False]
-    said = ' '.join(read.remarks.lines())
+    assert [instance.crowd for instance in read.annotations.objects[1]] == [True, False]
+    remarks = ' '.join(read.remarks.lines())
     counted = '1 object has a box without area', '1 object is marked "ignore"', '1 box reaches over'
-    assert all(words in said for words in (*counted, '2 annotated images are'))
+    assert all(words in remarks for words in (*counted, '2 annotated images are'))
     refused(ValueError, 'are these shares of the sides', read_coco, coco(tmp_path, {'bbox': [0.1, 0.1, 0.5, 0.5]}))
 
 

@@ -40,26 +40,26 @@ def trial(own):
 
 
 def test_a_file_is_recognised_once_and_its_config_can_be_kept(own):
-    said = []
+    messages = []
     configs = machine_configs_of([str(own / 'net.onnx')], 'det')
-    options = {'root': own / 'data', 'write_config': own / 'net.py', 'report': said.append}
-    complete_configs(configs, lambda: trial(own), root=own / 'data', report=said.append, keep=False)  # of a plan
+    options = {'root': own / 'data', 'write_config': own / 'net.py', 'report': messages.append}
+    complete_configs(configs, lambda: trial(own), root=own / 'data', report=messages.append, keep=False)  # of a plan
     assert not (own / 'data').exists()
     (config,) = complete_configs(configs, lambda: trial(own), **options)
-    assert any('3 pictures' in sentence for sentence in said) and config['classes'] == list(NAMES)
-    said.clear()
+    assert any('3 pictures' in sentence for sentence in messages) and config['classes'] == list(NAMES)
+    messages.clear()
 
     def never():
         raise AssertionError('what is known is not tried again')
 
-    (again,) = complete_configs(configs, never, root=own / 'data', report=said.append, keep=False)
-    assert len(said) == 1 and 'detected before' in said[0]
+    (second,) = complete_configs(configs, never, root=own / 'data', report=messages.append, keep=False)
+    assert len(messages) == 1 and 'detected before' in messages[0]
     for options in ({'classes': ['a', 'b', 'c']}, {'options': {'border': 0}}):  # as a gate takes what it was made with
         (kept,) = complete_configs(configs, never, root=own / 'data', of_any_options=True, keep=False, **options)
-        assert kept == again
+        assert kept == second
     (written,) = load_machine_configs(own / 'net.py')
     image = np.asarray(Image.open(own / 'shots' / '000000000001.png'))
-    for one in (config, again, written):
+    for one in (config, second, written):
         (answer,) = build_machine(one).predict([image])
         keep = answer.scores > 0.3
         np.testing.assert_allclose(answer.boxes[keep], BOXES * 2, atol=0.02)
@@ -69,15 +69,17 @@ def test_a_file_is_recognised_once_and_its_config_can_be_kept(own):
 def test_a_kept_record_is_of_the_numbers_beside_the_file_too(own):
     import onnx
 
-    data, said = own / 'net.data', []
+    data, messages = own / 'net.data', []
     onnx.save(
         onnx.load(own / 'net.onnx'), own / 'net.onnx', save_as_external_data=True, location=data.name, size_threshold=0
     )
     configs = machine_configs_of([str(own / 'net.onnx')], 'det')
     for content in (data.read_bytes(), bytes(data.stat().st_size)):
         data.write_bytes(content)
-        complete_configs(configs, lambda: trial_of_folder(own / 'shots', 'det'), root=own / 'data', report=said.append)
-    assert not [sentence for sentence in said if 'detected before' in sentence]
+        complete_configs(
+            configs, lambda: trial_of_folder(own / 'shots', 'det'), root=own / 'data', report=messages.append
+        )
+    assert not [sentence for sentence in messages if 'detected before' in sentence]
 
 
 def test_a_kept_record_that_names_another_type_of_machine_is_not_used(own):

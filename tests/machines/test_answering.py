@@ -69,8 +69,8 @@ def test_tensors_that_know_their_gradient_and_masks_of_255_are_understood():
     answer = {
         'boxes': boxes, 'scores': torch.tensor([0.5]), 'labels': torch.tensor([2]), 'masks': torch.from_numpy(mask),
     }  # fmt: skip
-    found = as_prediction(answer, 'ins', 'f')
-    assert found.boxes.tolist() == [[1, 2, 3, 4]] and found.masks == encode_masks(mask > 0)
+    result = as_prediction(answer, 'ins', 'f')
+    assert result.boxes.tolist() == [[1, 2, 3, 4]] and result.masks == encode_masks(mask > 0)
 
 
 class Eyes:
@@ -80,9 +80,9 @@ class Eyes:
         return brightness_classes(images)
 
 
-@pytest.mark.parametrize('thing', [Eyes(), functools.partial(brightness_classes)])
-def test_whatever_can_be_called_is_a_machine(thing):
-    machine = CallableMachine(thing, 'cls', 'thing')
+@pytest.mark.parametrize('instance', [Eyes(), functools.partial(brightness_classes)])
+def test_whatever_can_be_called_is_a_machine(instance):
+    machine = CallableMachine(instance, 'cls', 'thing')
     assert ':' in machine.origin and len(machine.fingerprint) == 64
     assert machine.predict([np.full((*SIZE, 3), 215, np.uint8)])[0].probabilities.argmax() == 2
 

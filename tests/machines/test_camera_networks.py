@@ -47,8 +47,8 @@ def test_its_boxes_come_out_in_pixels_of_the_picture(kind, request):
     path = request.getfixturevalue(kind)
     image = np.random.default_rng(0).integers(0, 255, (SIZE[0] * 2, SIZE[1] * 2, 3), np.uint8)
     truth = TrialPicture(image, BOXES * 2, [NAMES[i] for i in LABELS])
-    found = machine_from_file(path, 'det', [truth], NAMES)
-    machine = build_machine(found.config)
+    result = machine_from_file(path, 'det', [truth], NAMES)
+    machine = build_machine(result.config)
     (answer,) = machine.predict([image])
     keep = answer.scores > 0.3
     np.testing.assert_allclose(answer.boxes[keep], BOXES * 2, atol=0.02)
@@ -91,9 +91,9 @@ def test_the_size_of_an_ncnn_network_is_known_from_the_places_of_all_its_grids(t
         [part for values in (chances(), files.distributions(8)) for part in np.split(values, ends)],
     )
     image = np.random.default_rng(0).integers(0, 255, (160, 160, 3), np.uint8)
-    found = machine_from_file(path, 'det', [TrialPicture(image, BOXES, [NAMES[i] for i in LABELS])], NAMES)
-    assert found.config['size'] == (160, 160) and found.certain, found.notes
-    (answer,) = build_machine(found.config).predict([image])
+    result = machine_from_file(path, 'det', [TrialPicture(image, BOXES, [NAMES[i] for i in LABELS])], NAMES)
+    assert result.config['size'] == (160, 160) and result.certain, result.notes
+    (answer,) = build_machine(result.config).predict([image])
     np.testing.assert_allclose(answer.boxes[answer.scores > 0.3], BOXES, atol=0.02)
 
 
@@ -108,8 +108,8 @@ def test_the_metadata_in_a_tflite_of_ultralytics_is_read(tflite):
     }  # fmt: skip
     with zipfile.ZipFile(tflite, 'a') as archive:
         archive.writestr('metadata.json', json.dumps(said))
-    found = machine_from_file(tflite)
-    assert found.certain and found.config['classes'] == list(NAMES)
+    result = machine_from_file(tflite)
+    assert result.certain and result.config['classes'] == list(NAMES)
 
 
 def test_a_damaged_file_is_a_sentence(tflite):

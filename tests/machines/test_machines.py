@@ -66,11 +66,11 @@ def test_an_unknown_type_of_machine_suggests_the_right_one():
 
 
 def test_the_best_detections_above_a_score_are_kept():
-    found = DetectionPrediction(
+    result = DetectionPrediction(
         np.arange(16, dtype=np.float32).reshape(4, 4), np.array([0.2, 0.9, 0.05, 0.4]), np.arange(4)
     )
-    assert found.above(0.1).labels.tolist() == [1, 3, 0]
-    assert found.above(0.1, limit=2).labels.tolist() == [1, 3]
+    assert result.above(0.1).labels.tolist() == [1, 3, 0]
+    assert result.above(0.1, limit=2).labels.tolist() == [1, 3]
 
 
 def test_timm_prepares_and_predicts_as_timm_itself():

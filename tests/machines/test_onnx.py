@@ -40,11 +40,11 @@ def test_an_export_of_torchvision_gives_the_boxes_of_the_original(tmp_path, name
     keys = ['boxes', 'scores', 'labels'] + (['masks'] if task == 'ins' else [])
 
     def one_image(image):
-        found = network([image[0]])[0]
-        return tuple(found[key] for key in keys)
+        answers = network([image[0]])[0]
+        return tuple(answers[key] for key in keys)
 
     path = export(one_image, torch.rand(1, 3, 96, 128), tmp_path / 'd.onnx', keys, free=(2, 3))
-    machine, found = OnnxMachine(path, task, size=None, threshold=0, **PLAIN), 0
+    machine, answers = OnnxMachine(path, task, size=None, threshold=0, **PLAIN), 0
     # Torchvision's tracing fixes the shape of the picture that it saw in a few places; so does everyone's export.
     images = pictures(3, [(96, 128)] * 3)
     for answer, image in zip(machine.predict(images), images, strict=True):
@@ -52,11 +52,11 @@ def test_an_export_of_torchvision_gives_the_boxes_of_the_original(tmp_path, name
             truth = network([torch.from_numpy(image).permute(2, 0, 1) / 255])[0]
         np.testing.assert_allclose(answer.boxes, truth['boxes'].numpy(), atol=1e-2)
         np.testing.assert_array_equal(answer.labels, truth['labels'].numpy())
-        found += len(answer.scores)
+        answers += len(answer.scores)
         if task == 'ins':
             mine, theirs = answer.masks, encode_masks((truth['masks'][:, 0] >= 0.5).numpy())
             assert overlap(mine, theirs) > 0.98
-    assert found > 10
+    assert answers > 10
 
 
 def overlap(mine, theirs):
@@ -70,11 +70,11 @@ def overlap(mine, theirs):
 @pytest.fixture(scope='module')
 def yolo_files(tmp_path_factory):
     ultralytics = pytest.importorskip('ultralytics', reason="ultralytics is missing: pip install -e '.[ultralytics]'")
-    folder, found = tmp_path_factory.mktemp('yolo'), {}
+    folder, results = tmp_path_factory.mktemp('yolo'), {}
     for task in ('det', 'ins'):
         model = ultralytics.YOLO(write_yolo(folder / f'{task}.pt', task), verbose=False)
-        found[task] = model.export(format='onnx', imgsz=64, simplify=False, verbose=False)
-    return found
+        results[task] = model.export(format='onnx', imgsz=64, simplify=False, verbose=False)
+    return results
 
 
 @pytest.mark.parametrize('task', ['det', 'ins'])
@@ -85,15 +85,15 @@ def test_a_yolo_head_gives_the_boxes_of_ultralytics(yolo_files, task):
         yolo_files[task], task, size=(64, 64), layout='yolo', resize='letterbox', threshold=1e-6,
         classes=[str(i) for i in range(80)], layout_options={'limit': 20},
     )  # fmt: skip
-    found = 0
+    count = 0
     for answer, truth in zip(mine.predict(pictures()), theirs.predict(pictures()), strict=True):
         np.testing.assert_allclose(answer.boxes, truth.boxes, atol=1e-2)
         np.testing.assert_allclose(answer.scores, truth.scores, atol=1e-6)
         np.testing.assert_array_equal(answer.labels, truth.labels)
-        found += len(answer.scores)
+        count += len(answer.scores)
         if task == 'ins':
             assert overlap(answer.masks, truth.masks) > 0.97
-    assert found > 20
+    assert count > 20
 
 
 def test_detr_gives_the_boxes_of_transformers(tmp_path):
@@ -105,8 +105,8 @@ def test_detr_gives_the_boxes_of_transformers(tmp_path):
     processor = transformers.DetrImageProcessor()
 
     def plain(pixels):
-        found = network(pixels)
-        return found.logits, found.pred_boxes
+        answers = network(pixels)
+        return answers.logits, answers.pred_boxes
 
     path = export(plain, torch.rand(1, 3, 64, 64), tmp_path / 'q.onnx', ['logits', 'pred_boxes'])
     machine = OnnxMachine(path, 'det', size=(64, 64), layout='detr')

@@ -156,9 +156,9 @@ def recognised(tmp_path, outputs, named: bool = True, **options):
     path = write(tmp_path / 'net.onnx', outputs, **options)
     image = np.random.default_rng(0).integers(0, 255, (SIZE[0] * SCALE, SIZE[1] * SCALE, 3), np.uint8)
     truth = TrialPicture(image, BOXES * SCALE, [NAMES[i] for i in LABELS])
-    found = machine_from_file(path, 'det', [truth], NAMES if named else None, categories=NAMES)
-    (answer,) = build_machine(found.config).predict([image])
-    return found, answer
+    result = machine_from_file(path, 'det', [truth], NAMES if named else None, categories=NAMES)
+    (answer,) = build_machine(result.config).predict([image])
+    return result, answer
 
 
 def check(answer, tolerance=0.02, scores=SCORES):
@@ -171,9 +171,9 @@ def check(answer, tolerance=0.02, scores=SCORES):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_a_file_gives_its_boxes_in_pixels_of_the_picture(tmp_path, family):
-    found, answer = recognised(tmp_path, FAMILIES[family])
-    if found.config['classes'][0] == 'background':
-        assert found.config['classes'][1:] == list(NAMES) and family == 'labels from 1 on'
+    result, answer = recognised(tmp_path, FAMILIES[family])
+    if result.config['classes'][0] == 'background':
+        assert result.config['classes'][1:] == list(NAMES) and family == 'labels from 1 on'
         answer.labels[:] -= 1
     check(answer)
 
@@ -223,16 +223,16 @@ def test_boxes_of_paddle_are_of_the_picture_only_where_the_scale_changes_them(tm
     'family', ['v8', 'v5', 'yolox before grid and strides', 'nanodet', 'end to end', 'boxes and scores']
 )
 def test_class_names_are_those_of_the_annotations_where_they_agree(tmp_path, family):
-    found, answer = recognised(tmp_path, FAMILIES[family], named=False)
+    result, answer = recognised(tmp_path, FAMILIES[family], named=False)
     check(answer)
-    assert found.config['classes'] == list(NAMES)
+    assert result.config['classes'] == list(NAMES)
 
 
 def test_the_metadata_of_ultralytics_says_names_and_preprocessing(tmp_path):
     said = {'names': str(dict(enumerate(NAMES))), 'imgsz': str(list(SIZE)), 'stride': '32', 'task': 'detect'}
     path = write(tmp_path / 'net.onnx', FAMILIES['v8'], metadata=said)
-    found = machine_from_file(path)
-    assert found.certain and found.config['task'] == 'det' and found.config['classes'] == list(NAMES)
+    result = machine_from_file(path)
+    assert result.certain and result.config['task'] == 'det' and result.config['classes'] == list(NAMES)
     others = {
         'character': '\n'.join(NAMES),
         'classes': ', '.join(NAMES),
@@ -241,9 +241,9 @@ def test_the_metadata_of_ultralytics_says_names_and_preprocessing(tmp_path):
     for key, text in others.items():
         assert metadata_of({key: text}) == FileMetadata(NAMES)
     assert metadata_of({'labels': 'one', 'classes': '80', 'class_names': '[1, 2]'}) == FileMetadata()
-    assert (found.config['resize'], found.config['border'], found.config['std']) == ('letterbox', 114, (1, 1, 1))
+    assert (result.config['resize'], result.config['border'], result.config['std']) == ('letterbox', 114, (1, 1, 1))
     # A picture of other proportions: 192 x 192 lies in the middle of 96 x 128, at half its size.
-    (answer,) = build_machine(found.config).predict([np.zeros((192, 192, 3), np.uint8)])
+    (answer,) = build_machine(result.config).predict([np.zeros((192, 192, 3), np.uint8)])
     expected = ((BOXES - [16, 0, 16, 0]) * 2).clip(0, 192)
     np.testing.assert_allclose(answer.boxes[answer.scores > 0.3], expected, atol=0.02)
 
@@ -258,8 +258,8 @@ def test_without_annotations_a_file_that_finds_nothing_in_mirror_images_is_warne
     picture = TrialPicture(np.zeros((*SIZE, 3), np.uint8))
     for boxes, warned in ((BOXES, True), (middle, False)):
         outputs = {'x': boxes[None], 'y': SCORES[None, : len(boxes)], 'z': LABELS[None, : len(boxes)]}
-        found = machine_from_file(write(tmp_path / 'net.onnx', outputs), 'det', [picture])
-        assert any('WARNING: almost nothing is found' in note for note in found.notes) == warned and not found.certain
+        result = machine_from_file(write(tmp_path / 'net.onnx', outputs), 'det', [picture])
+        assert any('WARNING: almost nothing is found' in note for note in result.notes) == warned and not result.certain
 
 
 @pytest.mark.parametrize('count', [1, 20])
@@ -277,8 +277,8 @@ def test_one_class_and_twenty(tmp_path, count):
         path = write(tmp_path / 'net.onnx', outputs)
         image = np.zeros((SIZE[0] * SCALE, SIZE[1] * SCALE, 3), np.uint8)
         truth = TrialPicture(image, BOXES * SCALE, [names[i % count] for i in LABELS])
-        found = machine_from_file(path, 'det', [truth], names)
-        (answer,) = build_machine(found.config).predict([image])
+        result = machine_from_file(path, 'det', [truth], names)
+        (answer,) = build_machine(result.config).predict([image])
         # With one class, the two boxes that overlap much are one.
         few = 3 if count == 1 else 4
         np.testing.assert_allclose(answer.boxes[answer.scores > 0.3], BOXES[:few] * SCALE, atol=0.02)
@@ -289,9 +289,9 @@ def test_a_classifier_is_told_from_a_detector_and_its_outputs_from_logits(tmp_pa
     image = np.zeros((*SIZE, 3), np.uint8)
     for kind, row in kinds.items():
         path = write(tmp_path / 'net.onnx', {'a': np.array([row], np.float32)})
-        found = machine_from_file(path)
-        assert found.config['task'] == 'cls' and found.config['outputs'] == kind
-        assert build_machine(found.config).predict([image])[0].probabilities.argmax() == 1
+        result = machine_from_file(path)
+        assert result.config['task'] == 'cls' and result.config['outputs'] == kind
+        assert build_machine(result.config).predict([image])[0].probabilities.argmax() == 1
     # ONNX Runtime's own errors are of no type that a command knows.
     monkeypatch.setattr('miqa.networks.onnx_session.OnnxSession.run', lambda *_: 1 / 0)
     with pytest.raises(ValueError, match=r'net\.onnx cannot be run on pixels of 1x3x\d+x\d+: division by zero'):
@@ -376,10 +376,10 @@ def test_of_an_instance_segmenter_the_masks_are_read(tmp_path, family, outputs):
     config = machine_from_file(write(tmp_path / 'net.onnx', outputs), 'ins', [truth], NAMES).config
     (answer,) = build_machine(config).predict([image])
     check(answer.above(0.3), scores=None)
-    found = answer.above(0.3).masks
+    result = answer.above(0.3).masks
     sides = (BOXES[:, 2:] - BOXES[:, :2]) * SCALE
-    np.testing.assert_allclose(mask.toBbox(found), np.concatenate([BOXES[:, :2] * SCALE, sides], 1), atol=2)
-    np.testing.assert_allclose(mask.area(found), sides.prod(1), rtol=0.03)
+    np.testing.assert_allclose(mask.toBbox(result), np.concatenate([BOXES[:, :2] * SCALE, sides], 1), atol=2)
+    np.testing.assert_allclose(mask.area(result), sides.prod(1), rtol=0.03)
     with pytest.raises(UnclearLayout, match='no masks of instances'):
         machine_from_file(write(tmp_path / 'net.onnx', FAMILIES['v8']), 'ins', [truth], NAMES)
 
@@ -394,9 +394,9 @@ def test_the_values_of_a_segmenter_are_those_whose_maps_agree_with_annotated_one
     right = (image[..., 0] > 50).astype(np.uint8)
     for truth, categories, warned in ((right, 'ab', False), (1 - right, 'ba', False), (right, 'xy', True)):
         pictures = [TrialPicture(image, class_map=truth)] * 3
-        found = machine_from_file(path, 'seg', pictures, ['a', 'b'], categories)
-        assert found.certain and (found.config['std'] == (1, 1, 1)) is not warned
-        assert any('hardly a pixel' in note for note in found.notes) is warned
+        result = machine_from_file(path, 'seg', pictures, ['a', 'b'], categories)
+        assert result.certain and (result.config['std'] == (1, 1, 1)) is not warned
+        assert any('hardly a pixel' in note for note in result.notes) is warned
     assert not machine_from_file(path, 'seg', [image]).certain
 
 
@@ -493,11 +493,11 @@ def test_of_a_segmenter_the_output_that_is_a_map_of_classes_is_read_or_it_is_ref
         {'a': scores, 'b': best},
     )
     for outputs, truth in [*((case, best[0]) for case in cases), *((case, one[0, 0] > 0) for case in objects)]:
-        found = machine_from_file(write(tmp_path / 'net.onnx', outputs), 'seg')
-        (answer,) = build_machine(found.config).predict([image])
+        result = machine_from_file(write(tmp_path / 'net.onnx', outputs), 'seg')
+        (answer,) = build_machine(result.config).predict([image])
         np.testing.assert_array_equal(answer.labels, truth)
-    found = machine_from_file(write(tmp_path / 'net.onnx', objects[1], metadata={'names': '["crack"]'}), 'seg')
-    assert found.config['classes'] == ['background', 'crack']
+    result = machine_from_file(write(tmp_path / 'net.onnx', objects[1], metadata={'names': '["crack"]'}), 'seg')
+    assert result.config['classes'] == ['background', 'crack']
     with pytest.raises(UnclearLayout, match='--classes background crack'):
         machine_from_file(tmp_path / 'net.onnx', 'seg', classes=['crack'])
     sigmoid = write(tmp_path / 'net.onnx', objects[1])

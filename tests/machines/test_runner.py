@@ -143,9 +143,9 @@ def test_detections_come_back_as_they_were(tmp_path):
     machine = CallableMachine(bright_squares, 'det', 'squares', classes=['square'])
     run_machine(machine, list_sources(tmp_path, 'det'), tmp_path / 'r', progress=False)
     rows = {row['filename']: row for row in rows_of(tmp_path / 'r')}
-    found = read_detections(rows['000000000001_snow_2.png'], 'det')
-    np.testing.assert_array_equal(found.boxes, [[10, 5, 25, 25]])
-    assert found.scores.dtype == np.float32 and found.labels.tolist() == [0]
+    answers = read_detections(rows['000000000001_snow_2.png'], 'det')
+    np.testing.assert_array_equal(answers.boxes, [[10, 5, 25, 25]])
+    assert answers.scores.dtype == np.float32 and answers.labels.tolist() == [0]
     assert len(read_detections(rows['000000000001_snow_3.png'], 'det').scores) == 0
 
 
@@ -233,5 +233,5 @@ def test_a_picture_that_stands_for_itself_is_shown_once_and_answered_twice(tmp_p
     assert len(seen) == 9
     assert once == twice == {'images': 6, 'kept': 0, 'unreadable': 0}
     assert rows_of(tmp_path / 'once') == rows_of(tmp_path / 'twice')
-    again = run(tmp_path, tmp_path / 'once', CallableMachine(counted, 'cls', 'brightness'), unpaired=True)
-    assert again == {'images': 0, 'kept': 6, 'unreadable': 0}
+    second = run(tmp_path, tmp_path / 'once', CallableMachine(counted, 'cls', 'brightness'), unpaired=True)
+    assert second == {'images': 0, 'kept': 6, 'unreadable': 0}

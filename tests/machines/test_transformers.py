@@ -75,17 +75,17 @@ def test_a_detector(folder):
     processor = transformers.DetrImageProcessor(size={'shortest_edge': 64, 'longest_edge': 128})
     path, model = folder(transformers.DetrForObjectDetection, config, processor)
     machine = TransformersMachine(path, 'det')
-    found = []
+    results = []
 
     def expect(answer, image):
         outputs = by_hand(model, processor, image)
         (truth,) = processor.post_process_object_detection(outputs, 0.01, target_sizes=[image.shape[:2]])
         np.testing.assert_allclose(answer.boxes, truth['boxes'].numpy(), atol=1e-4)
         np.testing.assert_array_equal(answer.labels, truth['labels'].numpy())
-        found.append(len(answer.scores))
+        results.append(len(answer.scores))
 
     check_alone_and_together(machine, expect)
-    assert sum(found) > 20
+    assert sum(results) > 20
     # Pictures of one size may also go through the network together.
     same = pictures(2, [(96, 128)] * 2)
     one, two = (TransformersMachine(path, 'det', batched=batched).predict(same) for batched in (False, True))
@@ -113,7 +113,7 @@ def universal(folder):
 
 def test_an_instance_segmenter(universal):
     path, model, processor = universal
-    machine, found = TransformersMachine(path, 'ins'), []
+    machine, results = TransformersMachine(path, 'ins'), []
 
     def expect(answer, image):
         outputs = by_hand(model, processor, image)
@@ -126,10 +126,10 @@ def test_an_instance_segmenter(universal):
             rows, columns = np.nonzero(truth['segmentation'][0].numpy())
             box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             np.testing.assert_allclose(answer.boxes[0], box)
-        found.append(len(answer.scores))
+        results.append(len(answer.scores))
 
     check_alone_and_together(machine, expect)
-    assert sum(found) > 20
+    assert sum(results) > 20
     high = TransformersMachine(path, 'ins', threshold=1.1).predict(pictures(1))[0]
     assert (high.boxes.shape, high.masks) == ((0, 4), [])
 

@@ -31,18 +31,18 @@ def by_hand(file, image, **options):
 @pytest.mark.parametrize('task', ['det', 'ins'])
 def test_boxes_and_masks(files, task):
     machine = UltralyticsMachine(files[task], task, options=OPTIONS)
-    together, found = machine.predict(pictures()), 0
+    together, count = machine.predict(pictures()), 0
     assert len(machine.classes) == 80
     for answer, image in zip(together, pictures(), strict=True):
         truth = by_hand(files[task], image, retina_masks=True, **OPTIONS)
-        found += len(answer.scores)
+        count += len(answer.scores)
         for mine in (answer, *machine.predict([image])):
             np.testing.assert_allclose(mine.boxes, truth.boxes.xyxy.numpy(), atol=1e-4)
             np.testing.assert_array_equal(mine.labels, truth.boxes.cls.numpy())
             if task == 'ins' and len(mine.scores):
                 assert mine.masks == encode_masks(truth.masks.data.numpy() > 0.5)
                 assert mine.masks[0]['size'] == list(image.shape[:2])
-    assert found > 20
+    assert count > 20
 
 
 def test_classes(files):

@@ -250,7 +250,7 @@ def test_a_network_of_the_users_own_loads_where_it_is_registered(trap, registere
         MODELS.register_module(module=OfTheUser)
 
 
-@pytest.mark.parametrize(('options', 'words'), [
+@pytest.mark.parametrize(('options', 'message'), [
     ({'type': 'OfTheUser', 'act': '/etc/passwd'}, 'short text'),
     ({'type': 'OfTheUser', 'act': 'http://x'}, 'short text'),
     ({'type': 'OfTheUser', 'layers': [{'type': 'evilmodel.Thing'}]}, "'type'"),
@@ -260,18 +260,18 @@ def test_a_network_of_the_users_own_loads_where_it_is_registered(trap, registere
     ({'type': 'OfTheUser', 'nonsense': 1}, 'cannot be built'), ({'type': 'Declaring', 'width': 65}, 'from 1 to 64'),
     ({'type': 'Declaring', 'act': 'relu'}, 'has no option'),
 ])  # fmt: skip
-def test_options_of_a_users_own_network_are_plain_data_or_what_it_declares(trap, registered, options, words):
-    refused(ValueError, words, ModelSpec('x', None, None, options, views_of(), 72).build, {}, 'x')
+def test_options_of_a_users_own_network_are_plain_data_or_what_it_declares(trap, registered, options, message):
+    refused(ValueError, message, ModelSpec('x', None, None, options, views_of(), 72).build, {}, 'x')
 
 
-@pytest.mark.parametrize(('value', 'words'), [
+@pytest.mark.parametrize(('value', 'message'), [
     (5000, 'img_size must be a whole number from 1 to 2048, not 5000'),
     (0, 'img_size must be a whole number from 1 to 2048, not 0'),
     ('x', 'img_size must be a whole number from 1 to 2048'),
     ([224, 224, 224], 'img_size must be a list of at most 2 entries'),
     ([224, 5000], r'img_size\[1\] must be a whole number from 1 to 2048, not 5000'),
 ])  # fmt: skip
-def test_a_number_out_of_range_is_told_the_range_and_a_list_what_is_wrong_in_it(value, words):
+def test_a_number_out_of_range_is_told_the_range_and_a_list_what_is_wrong_in_it(value, message):
     from miqa.outside.checked_values import Either, Several, Whole
 
-    refused(ValueError, words, Either((Whole(1, 2048), Several(Whole(1, 2048), 2))).checked, value, 'img_size')
+    refused(ValueError, message, Either((Whole(1, 2048), Several(Whole(1, 2048), 2))).checked, value, 'img_size')

@@ -67,10 +67,10 @@ def test_two_processes_take_three_steps_with_the_gradients_of_one_process(runs):
     (history, weights), ranks = runs
     for rank_history, rank_weights in ranks:
         assert len(rank_history) == STEPS
-        for expected, found in zip(history, rank_history, strict=True):
-            assert expected.keys() == found.keys()
+        for expected, actual in zip(history, rank_history, strict=True):
+            assert expected.keys() == actual.keys()
             for name in expected:
-                torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-6, msg=name)
+                torch.testing.assert_close(actual[name], expected[name], rtol=1e-3, atol=1e-6, msg=name)
         for name in weights:
             torch.testing.assert_close(rank_weights[name], weights[name], rtol=1e-3, atol=1e-5, msg=name)
 

@@ -34,8 +34,8 @@ def test_a_released_file_comes_out_as_it_went_in(released, tmp_path):
     assert list(written['state_dict']) == list(before) or set(written['state_dict']) == set(before)
     assert all(torch.equal(written['state_dict'][name], tensor) for name, tensor in before.items())
     assert written['arch'] == method and set(written) == {'epoch', 'arch', 'state_dict', 'best_srcc'}
-    again = MIQAModel(weights=out)
-    assert (again.spec.task, again.spec.label) == ('det', 'accuracy')
+    second = MIQAModel(weights=out)
+    assert (second.spec.task, second.spec.label) == ('det', 'accuracy')
 
 
 @pytest.mark.skipif(not KEYS.is_file(), reason='the list of released tensors is only where MIQA is developed')

@@ -81,19 +81,19 @@ def test_a_dense_detector_is_a_probe_whose_scores_are_torchvisions_own(name, sid
     assert vectors.shape == (2, probe.out_channels) and bool(torch.isfinite(vectors).all())
     parts = probe.split(vectors)
     with torch.no_grad():
-        found = probe.detector.head(list(probe.detector.backbone(picture).values()))
-    logits = found['cls_logits']
+        result = probe.detector.head(list(probe.detector.backbone(picture).values()))
+    logits = result['cls_logits']
     scores = logits.softmax(2)[..., 1:].amax(2) if name.startswith('ssd') else logits.sigmoid().amax(2)
     if name.startswith('fcos'):
-        scores = (scores * found['bbox_ctrness'].sigmoid().squeeze(2)).sqrt()
+        scores = (scores * result['bbox_ctrness'].sigmoid().squeeze(2)).sqrt()
     torch.testing.assert_close(parts['confidence'][:, :5].sigmoid(), scores.topk(5).values, rtol=1e-3, atol=1e-5)
 
 
 def test_a_view_normalised_for_another_network_is_made_as_the_probe_wants_it():
-    given, wanted = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.5,) * 3, (0.5,) * 3)
+    given, target = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.5,) * 3, (0.5,) * 3)
     torch.manual_seed(0)
     plain = DetectorProbe(pretrained=False, top=5)
-    other = DetectorProbe(pretrained=False, top=5, renormalise=(*given, *wanted))
+    other = DetectorProbe(pretrained=False, top=5, renormalise=(*given, *target))
     other.load_state_dict(plain.state_dict())
     values = torch.rand(1, 3, 320, 320)
     as_given = (values - torch.tensor(given[0]).view(1, 3, 1, 1)) / torch.tensor(given[1]).view(1, 3, 1, 1)

@@ -40,22 +40,22 @@ def fitted(count=30, **options):
 
 def test_confidence_statistics_are_those_of_scipy():
     logits = torch.randn(4, 9)
-    found = confidence_statistics(logits, 2).numpy()
+    result = confidence_statistics(logits, 2).numpy()
     expected = special.softmax(logits.numpy(), 1)
     largest = -np.sort(-expected, 1)[:, :2]
-    np.testing.assert_allclose(found[:, :2], largest, rtol=1e-5)
-    np.testing.assert_allclose(found[:, 2:4], np.log(largest), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(-found[:, 4], special.entr(expected).sum(1), rtol=1e-5)
-    np.testing.assert_allclose(found[:, 5], special.logsumexp(logits.numpy(), 1), rtol=1e-5)
+    np.testing.assert_allclose(result[:, :2], largest, rtol=1e-5)
+    np.testing.assert_allclose(result[:, 2:4], np.log(largest), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(-result[:, 4], special.entr(expected).sum(1), rtol=1e-5)
+    np.testing.assert_allclose(result[:, 5], special.logsumexp(logits.numpy(), 1), rtol=1e-5)
 
 
 def test_map_statistics_are_mean_and_log_deviation_over_space():
     maps = [torch.randn(2, 3, 5, 4), torch.randn(2, 2, 3, 3) + 4]
-    found = map_statistics(maps).numpy()
+    result = map_statistics(maps).numpy()
     expected = np.concatenate(
         [part for m in map(torch.Tensor.numpy, maps) for part in (m.mean((2, 3)), np.log(m.std((2, 3)) + 1e-3))], 1
     )
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_picture_that_changes_nothing_overlaps_with_itself():
@@ -69,7 +69,7 @@ def test_a_picture_that_changes_nothing_overlaps_with_itself():
 def test_recompression_rounds_cosine_coefficients_as_scipy_does():
     torch.manual_seed(0)
     picture = torch.randn(1, 3, 19, 24)
-    found = recompressed(picture, step=0.3)
+    result = recompressed(picture, step=0.3)
     order = np.arange(8)
     steps = 0.3 * (1 + order[:, None] + order[None, :])
     expected = picture.numpy().copy()
@@ -78,17 +78,17 @@ def test_recompression_rounds_cosine_coefficients_as_scipy_does():
             block = expected[..., top : top + 8, left : left + 8]
             coefficients = dctn(block, axes=(-2, -1), norm='ortho')
             block[...] = idctn(np.round(coefficients / steps) * steps, axes=(-2, -1), norm='ortho')
-    np.testing.assert_allclose(found.numpy(), expected, atol=2e-3)
-    torch.testing.assert_close(found[..., 16:, :], picture[..., 16:, :])
+    np.testing.assert_allclose(result.numpy(), expected, atol=2e-3)
+    torch.testing.assert_close(result[..., 16:, :], picture[..., 16:, :])
 
 
 def test_detection_statistics_sort_scores_and_count_by_level():
     scores = [torch.tensor([[0.9, 0.1, 0.2, 0.05]]), torch.tensor([[0.6]])]
-    found = detection_statistics(scores, 2)[0]
-    np.testing.assert_allclose(found[:2].sigmoid(), [0.9, 0.6], rtol=1e-4)
-    np.testing.assert_allclose(found[2], 1.85, rtol=1e-5)
-    assert found[4] == pytest.approx(0.9) and found[7] == pytest.approx(0.6)
-    assert found[6].expm1() == pytest.approx(1.14, abs=0.05)
+    result = detection_statistics(scores, 2)[0]
+    np.testing.assert_allclose(result[:2].sigmoid(), [0.9, 0.6], rtol=1e-4)
+    np.testing.assert_allclose(result[2], 1.85, rtol=1e-5)
+    assert result[4] == pytest.approx(0.9) and result[7] == pytest.approx(0.6)
+    assert result[6].expm1() == pytest.approx(1.14, abs=0.05)
 
 
 @pytest.mark.parametrize('name', ['resnet10t', 'tf_efficientnet_lite0', 'vit_tiny_patch16_224'])
@@ -148,9 +148,9 @@ def test_the_projection_finds_the_damage_and_not_the_content():
     projection = ResponseProjection({'confidence': 2, 'map0': 6}, components=1)
     vectors = torch.cat([torch.randn(400, 2), maps], 1)
     projection.fit(vectors, sources)
-    found = projection(vectors)[:, 2]
-    assert abs(np.corrcoef(found, damage)[0, 1]) > 0.95
-    assert found.std() == pytest.approx(1, abs=0.05)
+    result = projection(vectors)[:, 2]
+    assert abs(np.corrcoef(result, damage)[0, 1]) > 0.95
+    assert result.std() == pytest.approx(1, abs=0.05)
 
 
 def test_too_few_pictures_for_the_components_are_a_sentence():
@@ -189,10 +189,10 @@ def samples(labels):
 def test_each_member_and_head_is_trained_on_its_own_label():
     model, vectors = fitted(dropout=0.0)
     labels = torch.rand(len(vectors), 3)
-    found = assessor(model)({'image_features': vectors}, samples(labels), mode='loss')['loss']
+    result = assessor(model)({'image_features': vectors}, samples(labels), mode='loss')['loss']
     scores = model.member_scores({'image_features': vectors})
     # Labels come in the order composite, consistency, accuracy; the heads are the last two.
-    torch.testing.assert_close(found, ((scores - labels[:, None, 1:]) ** 2).mean())
+    torch.testing.assert_close(result, ((scores - labels[:, None, 1:]) ** 2).mean())
     two = assessor(model, [{'type': 'MSELoss'}, {'type': 'RankLoss'}])
     assert set(two({'image_features': vectors}, samples(labels), mode='loss')) == {'loss_mse', 'loss_rank'}
     with pytest.raises(ValueError, match='needs data samples with gt_scores'):

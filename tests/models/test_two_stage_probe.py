@@ -91,11 +91,11 @@ def test_a_pass_finds_what_torchvisions_own_pass_finds(name):
         response = respond(detector, pictures)
     assert all(len(answer['scores']) for answer in answers)
     for number, answer in enumerate(answers):
-        found = min(len(answer['scores']), response.scores.shape[1])
-        assert int((response.scores[number] > 0).sum()) == found
-        torch.testing.assert_close(response.scores[number][:found], answer['scores'][:found])
-        torch.testing.assert_close(response.boxes[number][:found], answer['boxes'][:found], rtol=1e-4, atol=1e-2)
-        assert torch.equal(response.labels[number][:found] + 1, answer['labels'][:found])
+        result = min(len(answer['scores']), response.scores.shape[1])
+        assert int((response.scores[number] > 0).sum()) == result
+        torch.testing.assert_close(response.scores[number][:result], answer['scores'][:result])
+        torch.testing.assert_close(response.boxes[number][:result], answer['boxes'][:result], rtol=1e-4, atol=1e-2)
+        assert torch.equal(response.labels[number][:result] + 1, answer['labels'][:result])
 
 
 @pytest.mark.parametrize('stages', [(3,), (0, 1, 2, 3, 4)])
@@ -186,8 +186,8 @@ def test_a_config_that_comes_with_weights_asks_for_nothing_else(option, value):
 
 
 def test_weights_that_a_foreign_config_names_are_not_opened():
-    made = checked_network({**NETWORK, 'probe': {**LITE, 'pretrained': '/etc/passwd'}}, 'file')
-    assert made['probe']['pretrained'] is False
+    network = checked_network({**NETWORK, 'probe': {**LITE, 'pretrained': '/etc/passwd'}}, 'file')
+    assert network['probe']['pretrained'] is False
 
 
 @pytest.fixture(scope='module')

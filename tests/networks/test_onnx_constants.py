@@ -64,10 +64,10 @@ def in_a_branch():
 
 def claimed():
     """The file itself says that its large tensors are small."""
-    made = products()
+    models = products()
     for i in range(1, 21):
-        made.graph.value_info.append(helper.make_tensor_value_info(f'c{i}', FLOAT, [1, 1]))
-    return made
+        models.graph.value_info.append(helper.make_tensor_value_info(f'c{i}', FLOAT, [1, 1]))
+    return models
 
 
 def of_the_inputs_shape(**options):

@@ -49,14 +49,14 @@ def _name(provider):
     return provider if isinstance(provider, str) else provider[0]
 
 
-@pytest.mark.parametrize(('device', 'provider', 'number', 'found'), [
+@pytest.mark.parametrize(('device', 'provider', 'number', 'actual'), [
     ('cuda:1', 'CUDAExecutionProvider', 1, 'cuda:1'),
     ('cuda', 'CUDAExecutionProvider', 0, 'cuda'),
     ('tensorrt:2', 'TensorrtExecutionProvider', 2, 'tensorrt:2'),
     (Device('cuda', 3), 'CUDAExecutionProvider', 3, 'cuda:3'),
 ])  # fmt: skip
-def test_the_number_of_a_device_reaches_its_provider(runtime, device, provider, number, found):
-    assert str(runtime.open(device)) == found
+def test_the_number_of_a_device_reaches_its_provider(runtime, device, provider, number, actual):
+    assert str(runtime.open(device)) == actual
     assert runtime.asked[0][0] == (provider, {'device_id': number})
 
 

@@ -41,8 +41,8 @@ def test_addresses_are_named_without_their_secrets(text, expected):
 
 def test_a_file_is_fetched_with_its_password_sent_to_that_host_only(tmp_path):
     with web_server(files({'/a b.bin': b'x' * 1000, '/a%20b.bin': b'x' * 1000})) as (host, seen):
-        found = fetch(f'http://me:hunter2@{host}/a%20b.bin?s=t0ken', tmp_path / 'a', max_bytes=1000)
-        assert found.read_bytes() == b'x' * 1000
+        result = fetch(f'http://me:hunter2@{host}/a%20b.bin?s=t0ken', tmp_path / 'a', max_bytes=1000)
+        assert result.read_bytes() == b'x' * 1000
         assert seen[0][0] == '/a%20b.bin?s=t0ken' and seen[0][1]['Authorization'] == 'Basic bWU6aHVudGVyMg=='
 
         with web_server(leading_to(f'http://localhost:{host.partition(":")[2]}/a%20b.bin')) as (first, _):
@@ -200,8 +200,8 @@ def test_pictures_behind_addresses_are_scored_like_files_and_named_without_secre
         made = ['--annotated', str(tmp_path / 'marked')]
         assert status_of('image', url, f'http://{host}/missing?t0ken', '--out', str(out), *made, *options) == 3
         assert status_of('image', url, '--max-download', '0.0001', *options) == 3
-    told = capsys.readouterr()
-    everything = told.out + told.err + out.read_text() + ' '.join(map(str, tmp_path.rglob('*')))
+    output = capsys.readouterr()
+    everything = output.out + output.err + out.read_text() + ' '.join(map(str, tmp_path.rglob('*')))
     assert 'the server answers 404' in everything and not any(secret in everything for secret in SECRETS)
     assert len(list((tmp_path / 'marked').rglob('*.png'))) == 1
 
@@ -234,13 +234,13 @@ def test_a_video_behind_an_address_is_scored_like_a_file(tmp_path, weights, caps
         assert remote['frame_results'] == local['frame_results']
         assert remote['video_path'] == f'http://{host}/v/a.avi?...' and remote['video_name'] == 'a.avi'
         assert status_of('video', f'http://{host}/b.avi?t0ken', *options) == 3
-    told = capsys.readouterr()
-    assert f'http://{host}/b.avi?... is not a video' in told.err
+    output = capsys.readouterr()
+    assert f'http://{host}/b.avi?... is not a video' in output.err
     written = ''.join(file.read_text() for file in (tmp_path / 'reports').iterdir() if file.suffix in ('.json', '.csv'))
-    assert not any(secret in told.out + told.err + written for secret in SECRETS)
+    assert not any(secret in output.out + output.err + written for secret in SECRETS)
 
 
-@pytest.mark.parametrize('words', [
+@pytest.mark.parametrize('message', [
     ['filter', 'ADDRESS', '--keep', '1'], ['image', 'a.png', '--out', 'ADDRESS.csv'],
     ['image', 'a.png', '--model', 'ADDRESS'], ['filter', '.', '--keep', '1', '--to', 'ADDRESS'],
     ['label', 'ADDRESS', '--out', 'x', '--task', 'cls', '--machine', 'ADDRESS'], ['gate', 'show', 'ADDRESS'],
@@ -248,16 +248,16 @@ def test_a_video_behind_an_address_is_scored_like_a_file(tmp_path, weights, caps
     ['export', 'x.onnx', '--model', 'ADDRESS'],
 ])  # fmt: skip
 def test_addresses_where_none_belong_are_named_without_secrets_and_become_no_folders(
-    words, tmp_path, weights, monkeypatch, capsys
+    message, tmp_path, weights, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     write_photos(tmp_path / 'photos', 1)
     (tmp_path / 'photos' / '000.png').rename(tmp_path / 'a.png')
-    more = [] if {'--model', '--weights', 'gate', 'label'} & set(words) else ['--weights', weights]
-    status = status_of(*(word.replace('ADDRESS', 'https://me:hunter2@127.0.0.1:1/x') for word in words), *more)
-    told = capsys.readouterr()
-    assert status in (1, 2, 3) and '127.0.0.1' in told.err
-    assert not any(secret in told.out + told.err for secret in SECRETS)
+    more = [] if {'--model', '--weights', 'gate', 'label'} & set(message) else ['--weights', weights]
+    status = status_of(*(word.replace('ADDRESS', 'https://me:hunter2@127.0.0.1:1/x') for word in message), *more)
+    output = capsys.readouterr()
+    assert status in (1, 2, 3) and '127.0.0.1' in output.err
+    assert not any(secret in output.out + output.err for secret in SECRETS)
     assert not any('hunter2' in str(path) for path in tmp_path.rglob('*'))
 
 

@@ -119,7 +119,7 @@ def storage(kind: str, number_type: str, key: str) -> bytes:
     return b'(' + text(kind) + named(number_type) + text(key) + text('cpu') + b'K\x04tQ'
 
 
-@pytest.mark.parametrize(('description', 'words'), [
+@pytest.mark.parametrize(('description', 'message'), [
     # Text codecs that double what they get, or take time that grows with its square.
     (text('a' * 1000) + named('_codecs.encode') + b'.', 'not end in one object'),
     (named('_codecs.encode') + text('a' * 1000) + text('hex') + b'\x86R.', "text codec 'hex'"),
@@ -160,13 +160,13 @@ def storage(kind: str, number_type: str, key: str) -> bytes:
     (named('numpy.dtype') + text('f8') + b'\x85R.', 'is missing'),
     (named('torch._tensor._rebuild_from_type_v2') + b'(' + named('_codecs.encode') + b'N)NtR.', 'type of its own'),
 ], ids=lambda each: each if isinstance(each, str) else '')  # fmt: skip
-def test_a_description_is_bounded_before_anything_is_made_of_it(tmp_path, description, words):
+def test_a_description_is_bounded_before_anything_is_made_of_it(tmp_path, description, message):
     path = archive(tmp_path / 'x.pth', b'\x80\x02' + description, **{'data/0': bytes(16)})
-    if words is None:
+    if message is None:
         with contextlib.suppress(CheckpointError):
             read_torch_file(path)
     else:
-        refused(CheckpointError, words, read_torch_file, path)
+        refused(CheckpointError, message, read_torch_file, path)
 
 
 def test_records_that_readers_find_in_different_ways_are_refused(tmp_path):
@@ -217,13 +217,13 @@ def test_every_kind_of_numbers_is_read_as_pytorch_reads_it(tmp_path):
     }
     for new in (True, False):
         torch.save(content, tmp_path / 'x.pth', _use_new_zipfile_serialization=new)
-        found = read_torch_file(tmp_path / 'x.pth')
-        assert all(torch.equal(found['tensors'][key], value) for key, value in content['tensors'].items())
-        assert all(torch.equal(a, b) for a, b in zip(found['views'], content['views'], strict=True))
-        assert torch.equal(found['parameter'], content['parameter'])
-        assert all(torch.equal(found['state'][key], value) for key, value in content['state'].items())
-        assert all(np.array_equal(a, b) for a, b in zip(found['arrays'], content['arrays'], strict=True))
-        assert found['others'] == content['others'] and found['groups'] == content['groups']
+        result = read_torch_file(tmp_path / 'x.pth')
+        assert all(torch.equal(result['tensors'][key], value) for key, value in content['tensors'].items())
+        assert all(torch.equal(a, b) for a, b in zip(result['views'], content['views'], strict=True))
+        assert torch.equal(result['parameter'], content['parameter'])
+        assert all(torch.equal(result['state'][key], value) for key, value in content['state'].items())
+        assert all(np.array_equal(a, b) for a, b in zip(result['arrays'], content['arrays'], strict=True))
+        assert result['others'] == content['others'] and result['groups'] == content['groups']
 
 
 def test_a_changed_default_of_pytorch_changes_nothing(tmp_path):
@@ -231,11 +231,11 @@ def test_a_changed_default_of_pytorch_changes_nothing(tmp_path):
     torch.set_default_dtype(torch.float64)
     torch.set_default_device('meta')
     try:
-        found = read_torch_file(tmp_path / 'x.pth')['x']
+        result = read_torch_file(tmp_path / 'x.pth')['x']
     finally:
         torch.set_default_dtype(torch.float32)
         forget_default_device()
-    assert found.dtype is torch.float32 and found.tolist() == [0, 1, 2]
+    assert result.dtype is torch.float32 and result.tolist() == [0, 1, 2]
 
 
 WEIGHTS = {'state_dict': {'network.x': torch.zeros(1)}}
@@ -261,9 +261,9 @@ def test_what_training_scripts_leave_is_still_read_but_their_objects_are_not_mad
         'best': np.float64(0.5), 'curve': np.arange(5.0),
     }  # fmt: skip
     torch.save(content, tmp_path / 'old.pth')
-    found = read_torch_file(tmp_path / 'old.pth')
-    assert not isinstance(found['schedule'], torch.optim.lr_scheduler.LRScheduler)
-    assert float(found['best']) == 0.5 and found['curve'].tolist() == [0, 1, 2, 3, 4]
+    result = read_torch_file(tmp_path / 'old.pth')
+    assert not isinstance(result['schedule'], torch.optim.lr_scheduler.LRScheduler)
+    assert float(result['best']) == 0.5 and result['curve'].tolist() == [0, 1, 2, 3, 4]
     assert read_checkpoint(tmp_path / 'old.pth')['meta']['released'] == 'resnet18'
 
 

@@ -176,8 +176,8 @@ def index(tmp_path_factory):
 @given(change=damage())
 def test_indexes(index, change):
     def use(path):
-        found = SampleIndex(path)
-        return [found.image(row) for row in range(len(found))], found.labels('composite').tolist()
+        actual = SampleIndex(path)
+        return [actual.image(row) for row in range(len(actual))], actual.labels('composite').tolist()
 
     def check(result):
         with tempfile.TemporaryDirectory() as folder:
@@ -191,10 +191,10 @@ def test_indexes(index, change):
 @many
 @given(change=damage(), entry=json_values)
 def test_coco_files(change, entry):
-    thing = {'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [1, 2, 3, 4], 'segmentation': [[1, 2, 3, 4, 5, 6]]}
+    instance = {'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [1, 2, 3, 4], 'segmentation': [[1, 2, 3, 4, 5, 6]]}
     whole = {
         'images': [{'id': 1, 'file_name': 'a.jpg', 'width': 9, 'height': 9}],
-        'annotations': [thing, {**thing, 'id': 2, 'segmentation': {'size': [9, 9], 'counts': [40, 41]}}],
+        'annotations': [instance, {**instance, 'id': 2, 'segmentation': {'size': [9, 9], 'counts': [40, 41]}}],
         'categories': [{'id': 1, 'name': 'x'}],
     }
     read(read_coco, change(json.dumps(whole).encode()), '.json')

@@ -202,8 +202,8 @@ def test_what_stdout_cannot_hold_ends_no_command(monkeypatch):
 
 def test_an_error_about_an_odd_name_sends_a_terminal_nothing_to_obey(shots, weights, capsys):
     assert status_of('image', shots[0], '--model', 'no\x1b[31m\udcff.pth')
-    said = capsys.readouterr().err
-    assert '\x1b' not in said and r'no\x1b[31m\xff.pth' in said
+    output = capsys.readouterr().err
+    assert '\x1b' not in output and r'no\x1b[31m\xff.pth' in output
 
 
 @pytest.fixture(scope='module')

@@ -97,7 +97,7 @@ def test_classes_and_lists_of_names_are_read_from_each(tmp_path, kind):
     assert read_names(tmp_path / 'names.csv') == ['x.JPEG', 'y.JPEG']
 
 
-@pytest.mark.parametrize(('data', 'words'), [
+@pytest.mark.parametrize(('data', 'message'), [
     (b'', "no column 'a'. Its columns: none"),
     (b'b,c\n1,2\n', "no column 'a'. Its columns: b, c"),
     (b'a,a\n1,2\n', "more than one column 'a'"),
@@ -108,13 +108,13 @@ def test_classes_and_lists_of_names_are_read_from_each(tmp_path, kind):
     ('a,b\n1,2\n'.encode('utf-16-le'), 'UTF-16 without a byte order mark'),
     (b'a\n"' + b'x' * 200_000, ''),
 ])  # fmt: skip
-def test_what_is_no_table_is_a_sentence(data, words):
+def test_what_is_no_table_is_a_sentence(data, message):
     try:
         rows = parse_table(data, ['a'], 'The file x').rows
     except TableError as error:
-        assert words in str(error) and 'The file x' in str(error)
+        assert message in str(error) and 'The file x' in str(error)
     else:
-        assert words == '' and len(rows) == 1
+        assert message == '' and len(rows) == 1
 
 
 @pytest.mark.parametrize(('text', 'value'), [('0.5', 0.5), (' 1e-3 ', 0.001), ('', None), ('N/A', None)])
@@ -158,14 +158,17 @@ def test_tables_of_ones_own_pictures_are_read_from_each(tmp_path, kind):
     path.write_bytes(recoded('Image,Label,x1,y1,x2,y2\na\\x.png,hen,1,2,3,4\ny.png,cock,5,6,7,8\n', kind))
     boxes, classes = read_boxes_csv(path, pictures)
     assert classes == ['cock', 'hen']
-    assert {name: things[0].box for name, things in boxes.items()} == {'a/x.png': (1, 2, 3, 4), 'b/y.png': (5, 6, 7, 8)}
+    assert {name: instances[0].box for name, instances in boxes.items()} == {
+        'a/x.png': (1, 2, 3, 4),
+        'b/y.png': (5, 6, 7, 8),
+    }
     path.write_bytes(recoded('Image,Index\nx.png,3\nb/y.png,0\n', kind))
     assert read_class_table(path, ['a/x.png', 'b/y.png'], None) == {'a/x.png': 3, 'b/y.png': 0}
     path.write_bytes(recoded('clean,degraded\na/x.png,b/y.png\n', kind))
     assert read_pairs(path, shots) == {'a/x.png': ['b/y.png']}
 
 
-@pytest.mark.parametrize(('text', 'words'), [
+@pytest.mark.parametrize(('text', 'message'), [
     ('filename,class,xmin,ymin,xmax,ymax\nx.png,hen,nan,2,3,4\n', r'line 2: the box .* is not made of numbers'),
     ('filename,class,xmin,ymin,xmax,ymax\nx.png,hen,1,2,inf,4\n', r'line 2: the box .* is not made of numbers'),
     ('filename,class,xmin,ymin,xmax,ymax\n1.7E+18,hen,1,2,3,4\n', 'a spreadsheet has shortened the number'),
@@ -173,11 +176,11 @@ def test_tables_of_ones_own_pictures_are_read_from_each(tmp_path, kind):
     ('filename,image,class,xmin,ymin,xmax,ymax\n', "more than one column 'filename'"),
     ('filename,class,xmin,ymin,xmax,ymax\n\n\n"a/x.png",,1,2,3,4\n', 'line 4 names no class'),
 ])  # fmt: skip
-def test_boxes_that_cannot_be_are_a_sentence_with_their_line(tmp_path, text, words):
-    names = ['a/x.png', 'b/x.png'] if 'b/x.png' in words else ['a/x.png']
+def test_boxes_that_cannot_be_are_a_sentence_with_their_line(tmp_path, text, message):
+    names = ['a/x.png', 'b/x.png'] if 'b/x.png' in message else ['a/x.png']
     path = tmp_path / 'boxes.csv'
     path.write_text(text)
-    refused(ValueError, words, read_boxes_csv, path, [Picture(tmp_path / name, name, (40, 30)) for name in names])
+    refused(ValueError, message, read_boxes_csv, path, [Picture(tmp_path / name, name, (40, 30)) for name in names])
 
 
 def test_two_pictures_of_one_name_have_each_their_line(tmp_path):
@@ -197,17 +200,17 @@ def test_calibration_of_gates_is_read_from_each(tmp_path, kind):
     assert model is None and skipped == 1
 
 
-@pytest.mark.parametrize(('text', 'words'), [
+@pytest.mark.parametrize(('text', 'message'), [
     ('score,outcome\n0.1,1,7\n', 'row 1 has 3 fields; its header has 2'),
     ('score,outcome\n0.1\n', 'row 1 has 1 fields'),
     ('score,score,outcome\n1,2,3\n', "more than one column 'score'"),
     ('score,outcome,group\n0.1,1,1.7E+18\n', 'line 2: group is .* a spreadsheet has shortened'),
     ('score,outcome\n1_0,1\n', "line 2: score is '1_0', which is no number"),
 ])  # fmt: skip
-def test_calibration_that_may_mean_several_things_is_a_sentence(tmp_path, text, words):
+def test_calibration_that_may_mean_several_things_is_a_sentence(tmp_path, text, message):
     path = tmp_path / 'calibration.csv'
     path.write_text(text)
-    refused(ValueError, words, read_calibration, path, 'score', 'outcome', None)
+    refused(ValueError, message, read_calibration, path, 'score', 'outcome', None)
     # A comma at the end of each line is no column.
     path.write_text('score,outcome\n0.1,1,\n')
     assert read_calibration(path, 'score', 'outcome', None)[0].tolist() == [0.1]

@@ -97,11 +97,11 @@ def test_patterns_find_what_globs_of_the_standard_library_find(pattern):
 
     put('shots/a.png', 'shots/b.png', 'shots/in/c.png', 'shots/in/deep/d.png', 'shots/.hidden/e.png', 'shots/.f.png')
     expected = {name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)}
-    found = set(find_images([pattern]))
+    result = set(find_images([pattern]))
     # A folder that a pattern means is walked, as it is when the shell expands the pattern.
-    assert expected <= found and all(name.startswith('shots/') for name in found)
+    assert expected <= result and all(name.startswith('shots/') for name in result)
     if not pattern.endswith('*'):
-        assert found == expected
+        assert result == expected
 
 
 def test_a_folder_that_cannot_be_read_is_counted_and_named(locked, weights, capsys):
@@ -125,10 +125,10 @@ def test_pictures_that_are_not_read_here_are_reported_and_not_passed_over(weight
     os.symlink('gone.png', 'shots/broken.png')
     os.mkfifo('shots/pipe.jpg')
     status = status_of('image', 'shots', '--weights', weights)
-    said = capsys.readouterr().err
-    assert status == 3 and '1 image scored, 4 could not be read' in said
+    output = capsys.readouterr().err
+    assert status == 3 and '1 image scored, 4 could not be read' in output
     for name in ('b.JXL', 'c.dng', 'broken.png', 'pipe.jpg'):
-        assert f'shots/{name}' in said
+        assert f'shots/{name}' in output
 
 
 def test_sources_of_a_database_that_cannot_be_used_are_named(caplog):
@@ -207,13 +207,13 @@ def test_other_files_are_found_in_the_same_way_and_what_is_left_out_is_named(loc
     locked.add('private')
     skipped, problems = SkippedFiles(), ['private']
     if kind == 'videos':
-        found = [str(path.relative_to('in')) for path in video.find_videos(['in', 'in/../in/a.mp4'], skipped)]
+        result = [str(path.relative_to('in')) for path in video.find_videos(['in', 'in/../in/a.mp4'], skipped)]
     else:
         os.symlink('gone.png', 'in/d.png')
         Path('in/e.heic').write_bytes(b'x')
-        found = pictures_below('in', skipped)
+        result = pictures_below('in', skipped)
         problems += ['d.png', 'e.heic']
-    assert found == [f'a.{suffix}', f'linked/b.{suffix}'] and skipped.count == len(problems)
+    assert result == [f'a.{suffix}', f'linked/b.{suffix}'] and skipped.count == len(problems)
     assert all(name in ' '.join(skipped.sentences) for name in problems)
     put('phone/f.heic')
     refused(FileNotFoundError, r'made of the 1 picture in phone, such as f\.heic; .* Convert', pictures_below, 'phone')
@@ -238,7 +238,7 @@ def test_annotations_in_linked_folders_count_once_and_unreadable_folders_end_it(
     pictures = [Picture(Path('shots', name), name, (64, 48)) for name in ('a.png', 'b.png')]
     assert format_of('labels', 'shots', 'det').name == 'yolo'
     objects = read_yolo(Request(Path('labels'), pictures, Path('shots'), ['thing'])).objects
-    assert {name: len(things) for name, things in objects.items()} == {'a.png': 1, 'b.png': 1}
+    assert {name: len(instances) for name, instances in objects.items()} == {'a.png': 1, 'b.png': 1}
     locked.add('second')
     with pytest.raises(PermissionError, match='labels/second cannot be read'):
         read_yolo(Request(Path('labels'), pictures, Path('shots'), ['thing']))

@@ -37,7 +37,7 @@ def test_heic_is_read_with_pi_heif_and_asks_for_it_without(monkeypatch):
     assert set(Image.OPEN) == registered, 'nothing is registered with Pillow'
 
 
-@pytest.mark.parametrize(('data', 'words'), [
+@pytest.mark.parametrize(('data', 'message'), [
     (b'\xff\x0a' + bytes(50), 'djxl'),
     (b'\0\0\0\x0cJXL \r\n\x87\n' + bytes(50), 'djxl'),
     (b'8BPS' + bytes(50), 'Photoshop'),
@@ -48,10 +48,10 @@ def test_heic_is_read_with_pi_heif_and_asks_for_it_without(monkeypatch):
     (b'\xd7\xcd\xc6\x9a' + bytes(50), 'not an image'),
     (b'SIMPLE  =                    T' + bytes(50), 'not an image'),
 ])  # fmt: skip
-def test_what_is_not_read_is_named_with_its_remedy(data, words, tmp_path):
+def test_what_is_not_read_is_named_with_its_remedy(data, message, tmp_path):
     path = tmp_path / 'photo.jpg'
     path.write_bytes(data)
-    caught = refused(UnreadableImage, words, read_image, path)
+    caught = refused(UnreadableImage, message, read_image, path)
     assert str(path) in str(caught)
 
 

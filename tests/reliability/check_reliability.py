@@ -107,16 +107,16 @@ def check_reliability(
     rng = random.Random(seed)  # noqa: S311  moments, not secrets
     results, reference = [], work / 'reference'
     make_inputs(work)
-    wanted = [STEPS[name] for name in steps]
+    target = [STEPS[name] for name in steps]
     for step in STEPS.values():
-        if not any(step.name == other.name or step.name in needed(other) for other in wanted):
+        if not any(step.name == other.name or step.name in needed(other) for other in target):
             continue
         began = time.monotonic()
-        status, said = run(step.words(work, reference), work, cold)
+        status, output = run(step.words(work, reference), work, cold)
         seconds = time.monotonic() - began
         if status:
-            raise RuntimeError(f'{step.name} fails undisturbed:\n{said[-3000:]}')
-        if step not in wanted:
+            raise RuntimeError(f'{step.name} fails undisturbed:\n{output[-3000:]}')
+        if step not in target:
             continue
         expected = contents_of(reference / step.output)
         for fault in faults:
@@ -142,10 +142,10 @@ def check_reliability(
 
 def needed(step: Step) -> set[str]:
     """Return the steps whose results a step builds on, and those that these build on."""
-    found = set(step.after)
+    actual = set(step.after)
     for name in step.after:
-        found |= needed(STEPS[name])
-    return found
+        actual |= needed(STEPS[name])
+    return actual
 
 
 @dataclass
@@ -209,12 +209,12 @@ def _on_disk(this: Try, first: Callable[[int], str], then: str) -> str:
     with _mounted(this.folder) as mount:
         this.step.prepare(this.work, this.folder)
         mount(f'remount,{first(shutil.disk_usage(this.folder).used)}')
-        status, said = this.run()
-        if 'Traceback' in said:
-            return f'a traceback: {said[-300:]}'
+        status, output = this.run()
+        if 'Traceback' in output:
+            return f'a traceback: {output[-300:]}'
         elsewhere = this.step.has_refuge and first(0).startswith('ro')
         if elsewhere:
-            return f'ended with {status}: {said[-300:]}' if status else ''
+            return f'ended with {status}: {output[-300:]}' if status else ''
         if not status and contents_of(this.folder / this.step.output) != this.expected:
             return 'said that all went well'
         mount(then)
@@ -260,9 +260,9 @@ def judge(step: Step, folder: Path, expected, status: int, said: str) -> str:
         return f'a traceback: {said[-300:]}'
     if status:
         return f'ended with {status}: {said[-300:]}'
-    found = contents_of(folder / step.output)
-    if found != expected:
-        names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+    actual = contents_of(folder / step.output)
+    if actual != expected:
+        names = sorted(name for name in {*actual, *expected} if actual.get(name) != expected.get(name))
         return f'other contents: {", ".join(names[:5])}'
     left = [str(path) for path in folder.rglob('.*') if path.suffix in ('.lock', '.owner') or '.part' in path.name]
     return f'left {", ".join(left[:5])}' if left else ''

@@ -64,9 +64,9 @@ class Command:
                 status = int(self._client.makefile().readline())
         else:
             return None
-        said = self._said.read_text(encoding='utf-8', errors='replace')
+        output = self._said.read_text(encoding='utf-8', errors='replace')
         self._said.unlink()
-        return status, said
+        return status, output
 
     def kill(self, number: int = signal.SIGKILL) -> tuple[int, str]:
         """Send a signal to the command and all of its workers at once; return exit status and what was said.

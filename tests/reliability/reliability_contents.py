@@ -25,9 +25,9 @@ def contents_of(place: Path) -> dict[str, str]:
         return {place.name: _scores(place) if place.suffix == '.csv' else _bytes(place)}
     if (place / 'latest.pth').is_file():
         return {name: _tensors(place / name) for name in _CHECKPOINTS}
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for folder in sorted({path.parent for path in place.rglob('*.parquet')}):
-        found[f'{folder.relative_to(place)}/*.parquet'] = _table(folder)
+        result[f'{folder.relative_to(place)}/*.parquet'] = _table(folder)
     for path in sorted(place.rglob('*')):
         name = path.relative_to(place).as_posix()
         hidden = any(part.startswith('.') for part in path.relative_to(place).parts)
@@ -36,8 +36,8 @@ def contents_of(place: Path) -> dict[str, str]:
             continue
         if not path.is_file() or hidden or path.suffix == '.parquet' or path.name.startswith('checksums-'):
             continue
-        found[name] = _result(path) if path.suffix in ('.json', '.md', '.html') else _bytes(path)
-    return found
+        result[name] = _result(path) if path.suffix in ('.json', '.md', '.html') else _bytes(path)
+    return result
 
 
 def _bytes(path: Path) -> str:

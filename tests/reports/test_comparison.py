@@ -50,9 +50,9 @@ def test_the_table_shows_methods_best_first_marks_who_asks_a_labelling_machine_a
     apart, first = stream.getvalue().split('label from all machines:')
     assert 'all machines but small' in apart
     cells = benchmark.cells[benchmark.cells.labels_from == ALL_MACHINES].set_index('method')
-    found = dict(re.findall(r'│ (ours|SSIM|max probability of small)[ *]*│ +(-?\d\.\d{3})', first))
-    assert found == {name: f'{cells.SRCC[name]:.3f}' for name in found} and len(found) == 3
-    assert list(found) == list(cells.loc[list(found)].sort_values('SRCC', ascending=False).index)
+    actual = dict(re.findall(r'│ (ours|SSIM|max probability of small)[ *]*│ +(-?\d\.\d{3})', first))
+    assert actual == {name: f'{cells.SRCC[name]:.3f}' for name in actual} and len(actual) == 3
+    assert list(actual) == list(cells.loc[list(actual)].sort_values('SRCC', ascending=False).index)
     assert 'lost was not scored' in first and '/nowhere/predictions.csv' in first
     for mark in ('max probability of small *', 'knows a part of the answer'):
         assert mark in first and mark not in apart

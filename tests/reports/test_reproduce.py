@@ -31,11 +31,11 @@ def arguments(command):
 
 def test_every_trained_row_of_both_tables_has_exactly_one_command():
     rows = [row for row in published_tables().itertuples() if row.method in TRAINED_METHODS]
-    wanted = {(row.method, row.task, row.label, row.SRCC) for row in rows}
+    expected = {(row.method, row.task, row.label, row.SRCC) for row in rows}
     labels = [arguments(command).label or 'composite' for *_, command in ROWS]
-    found = [(method, task, label, float(srcc)) for (method, task, srcc, _), label in zip(ROWS, labels, strict=True)]
-    assert len(found) == len(wanted) == 6 * 3 + 4 * 3 + 4 * 3
-    assert set(found) == wanted
+    result = [(method, task, label, float(srcc)) for (method, task, srcc, _), label in zip(ROWS, labels, strict=True)]
+    assert len(result) == len(expected) == 6 * 3 + 4 * 3 + 4 * 3
+    assert set(result) == expected
 
 
 @pytest.mark.parametrize('row', ROWS, ids=lambda row: f'{row[0]}-{row[1]}-{row[3].partition("--label ")[2] or "c"}')

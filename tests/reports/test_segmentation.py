@@ -46,11 +46,11 @@ def test_a_database_of_maps_trains_and_is_compared_and_filtered(database, warm, 
     config = write_tiny_config(tmp_path / 'tiny_seg.py', database, 'seg')
     tool('train.py', config, '--label', 'accuracy', '--work-dir', 'run', '--epochs', 1)
     tool('test.py', config, 'run/best.pth', '--label', 'accuracy', '--out', 'test')
-    said = tool(
+    output = tool(
         'analysis/compare.py', database, '--task', 'seg', '--label', 'accuracy', '--out', 'curve',
         '--jobs', 1, '--methods', 'gate=test/predictions.csv', 'PSNR', 'tta:resnet50',
     )  # fmt: skip
-    assert 'PSNR' in said and 'gate' in said and 'seg: tta:resnet50 is not defined for this task' in said
+    assert 'PSNR' in output and 'gate' in output and 'seg: tta:resnet50 is not defined for this task' in output
     assert (tmp_path / 'curve/filter_curve.png').is_file()
     tool('analysis/benchmark.py', database, '--methods', 'PSNR', '--out', 'bench', '--jobs', 1, '--plots')
     assert list((tmp_path / 'bench').glob('filter_seg*.png'))

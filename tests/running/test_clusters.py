@@ -76,7 +76,7 @@ def test_a_database_made_on_a_cluster_has_the_bytes_of_one_made_here(backend, tm
         'type': 'CallableMachine', 'function': 'helpers_machines:bright_squares', 'task': 'det', 'name': 'eyes',
         'classes': ['square'],
     }  # fmt: skip
-    found = []
+    results = []
     for way in ('loky', backend):
         job = LabelJob(
             tmp_path / 'in', tmp_path / way, 'det', [machine], distortions=('darkness', 'gaussian_noise'),
@@ -85,8 +85,8 @@ def test_a_database_made_on_a_cluster_has_the_bytes_of_one_made_here(backend, tm
         assert make_database(job, False).problems == []
         # Records of responses and labels hold times and versions; pictures, masks and label files do not.
         files = [path for path in (tmp_path / way).rglob('*') if path.suffix in ('.png', '.csv')]
-        found.append({path.relative_to(tmp_path / way): path.read_bytes() for path in files})
-    assert len(found[0]) > 20 and found[0] == found[1]
+        results.append({path.relative_to(tmp_path / way): path.read_bytes() for path in files})
+    assert len(results[0]) > 20 and results[0] == results[1]
 
 
 def test_the_recipe_for_ray_data_gives_the_scores_of_the_model(tmp_path, monkeypatch):

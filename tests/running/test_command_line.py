@@ -52,11 +52,11 @@ def test_an_interruption_that_a_library_catches_still_ends_with_its_sentence(rea
 
 
 @pytest.mark.skipif(not Path('/dev/full').exists(), reason='only Linux has a device that is always full')
-@pytest.mark.parametrize('words', [[], ['--version'], ['image', '--help'], ['models']], ids=' '.join)
-def test_what_cannot_be_printed_is_no_success(words):
+@pytest.mark.parametrize('message', [[], ['--version'], ['image', '--help'], ['models']], ids=' '.join)
+def test_what_cannot_be_printed_is_no_success(message):
     with open('/dev/full', 'w') as disk:
         ended = subprocess.run(
-            [sys.executable, '-m', 'miqa', *words], stdout=disk, stderr=subprocess.PIPE, text=True, timeout=100
+            [sys.executable, '-m', 'miqa', *message], stdout=disk, stderr=subprocess.PIPE, text=True, timeout=100
         )
     assert ended.returncode == 1 and ended.stderr.startswith('Error: The output cannot be written: No space left')
 
@@ -67,8 +67,8 @@ def test_an_error_of_this_project_is_a_sentence_whatever_else_it_is_and_no_inter
         raise kind('it cannot')
 
     refused(SystemExit, '1', run_command, main, 'Go on.')
-    said = capsys.readouterr().err
-    assert said.startswith('Error: it cannot\n') and 'Go on.' not in said
+    output = capsys.readouterr().err
+    assert output.startswith('Error: it cannot\n') and 'Go on.' not in output
 
 
 @pytest.mark.parametrize(('value', 'traceback'), [('', 0), ('0', 0), ('False', 0), ('1', 1), ('yes', 1)])

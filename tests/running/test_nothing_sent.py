@@ -169,8 +169,8 @@ def test_nothing_is_sent_and_nothing_written_elsewhere(job, tmp_path):
     ("import socket; socket.getaddrinfo('localhost', 80)", 'not allowed: socket.getaddrinfo'),
 ])  # fmt: skip
 def test_the_observers_see_what_python_does(code, message, tmp_path):
-    status, said, _ = run(tmp_path, code)
-    assert status == 3 and message in said
+    status, output, _ = run(tmp_path, code)
+    assert status == 3 and message in output
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='seccomp is of Linux')

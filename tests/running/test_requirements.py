@@ -35,8 +35,8 @@ def test_a_missing_module_is_one_sentence_with_the_line_to_paste(module, extra, 
     monkeypatch.setattr(requirements, '_CHECKOUT', tmp_path)
     name = module.partition('.')[0]
     install = f"pip install 'miqa{extra}'" if extra else 'pip install miqa'
-    said = explained(ModuleNotFoundError(f'No module named {module!r}', name=module))
-    assert said == f'This needs {name}, which is not installed. Install it: {install}'
+    message = explained(ModuleNotFoundError(f'No module named {module!r}', name=module))
+    assert message == f'This needs {name}, which is not installed. Install it: {install}'
     # A module of the user's own is nothing that pip has.
     assert explained(ModuleNotFoundError("No module named 'my_net'", name='my_net')) == "No module named 'my_net'"
 

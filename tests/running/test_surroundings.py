@@ -16,7 +16,7 @@ from miqa.running.cores import usable_cores
 from miqa.running.surroundings import cause_in_surroundings
 
 
-@pytest.mark.parametrize(('error', 'words'), [
+@pytest.mark.parametrize(('error', 'message'), [
     (RuntimeError('Could not determine home directory.'), 'MIQA_HOME='),
     (KeyError('getpwuid(): uid not found: 1234'), 'USER=me'),
     (RuntimeError('DataLoader worker (pid 7) is killed by signal: Bus error. It is possible ...'), '--shm-size'),
@@ -28,11 +28,11 @@ from miqa.running.surroundings import cause_in_surroundings
     (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), '--batch-size'),
     (MemoryError(), '--batch-size'),
 ], ids=str)  # fmt: skip
-def test_each_cause_has_a_sentence(error, words):
-    assert words in cause_in_surroundings(error)
+def test_each_cause_has_a_sentence(error, message):
+    assert message in cause_in_surroundings(error)
     outer = RuntimeError('Caught an error in a worker')
     outer.__cause__ = error
-    assert words in cause_in_surroundings(outer)
+    assert message in cause_in_surroundings(outer)
 
 
 def test_a_lock_that_finds_no_shared_memory_and_names_no_file_has_a_sentence(monkeypatch):

@@ -72,17 +72,17 @@ def test_two_hundred_requests_over_eight_connections_lose_none_and_share_passes(
 
     def client(number):
         connection = http.client.HTTPConnection(url.removeprefix('http://'), timeout=120)
-        found = []
+        results = []
         for step in range(25):
             which = (number * 25 + step) % 20
             connection.request('POST', '/score', contents[which], PNG)
             answer = connection.getresponse()
-            found.append((which, answer.status, json.loads(answer.read())['results'][0]['score']))
+            results.append((which, answer.status, json.loads(answer.read())['results'][0]['score']))
         connection.close()
-        return found
+        return results
 
     with endpoint(model) as (url, metrics), ThreadPoolExecutor(8) as pool:
-        answers = [answer for found in pool.map(client, range(8)) for answer in found]
+        answers = [answer for results in pool.map(client, range(8)) for answer in results]
         passes = metrics.registry.get_sample_value('miqa_batch_pictures_count')
     assert len(answers) == 200 and {status for _, status, _ in answers} == {200}
     np.testing.assert_allclose([value for *_, value in answers], [expected[which] for which, *_ in answers], atol=1e-5)
@@ -269,10 +269,10 @@ def test_counters_are_what_prometheus_reads(model):
         score(url, ('a.png', png()), ('b.png', b'x'))
         status, text = ask(f'{url}/metrics')
     families = parser.text_string_to_metric_families(text.decode())
-    found = {sample.name: sample.value for family in families for sample in family.samples}
-    assert status == 200 and found['miqa_score_count'] == 1 and found['miqa_errors_total'] == 1
-    assert found['miqa_request_seconds_count'] >= 1 and found['miqa_batch_pictures_count'] == 1
-    assert found['miqa_score_sum'] == pytest.approx(model.assess(png()), abs=1e-4)
+    result = {sample.name: sample.value for family in families for sample in family.samples}
+    assert status == 200 and result['miqa_score_count'] == 1 and result['miqa_errors_total'] == 1
+    assert result['miqa_request_seconds_count'] >= 1 and result['miqa_batch_pictures_count'] == 1
+    assert result['miqa_score_sum'] == pytest.approx(model.assess(png()), abs=1e-4)
 
 
 def test_openapi_describes_what_is_taken(url):

@@ -22,8 +22,8 @@ def runner_of(train: int | None, val: int | None) -> SimpleNamespace:
     (8, 4, 'train 8, val 4'), (1, 9, 'train 1, val 9'), (4, None, 'train 4'), (5, 5, ''), (None, None, ''),
 ])  # fmt: skip
 def test_training_says_before_it_begins_that_a_side_has_few(train, val, listed):
-    said = few_photographs(runner_of(train, val))
-    assert bool(said) == bool(listed) and f'({listed})' * bool(listed) in said
+    message = few_photographs(runner_of(train, val))
+    assert bool(message) == bool(listed) and f'({listed})' * bool(listed) in message
 
 
 @pytest.mark.parametrize(('sources', 'said'), [(4, 'Few sources on a side (test 4)'), (5, '')])

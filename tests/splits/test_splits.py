@@ -115,8 +115,8 @@ def test_the_official_files_are_fetched_and_checked(mirror, tmp_path):
 
 
 def test_offline_the_message_says_which_file_to_put_where(tmp_path):
-    said = str(refused(DownloadError, '', download_splits, tmp_path, ['cls'], 'http://127.0.0.1:1/', progress=False))
-    assert str(tmp_path / 'splits' / 'miqa_cls_train.csv') in said and OFFICIAL_SPLITS[0].file_sha256 in said
+    message = str(refused(DownloadError, '', download_splits, tmp_path, ['cls'], 'http://127.0.0.1:1/', progress=False))
+    assert str(tmp_path / 'splits' / 'miqa_cls_train.csv') in message and OFFICIAL_SPLITS[0].file_sha256 in message
     assert OFFICIAL_URL.startswith('https://')
 
 
@@ -173,11 +173,11 @@ def test_the_papers_deviation_is_recognised_within_its_tolerance(key):
 
 
 def test_a_dataset_says_its_fingerprint(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(miqd_module, 'log', lambda text, **rest: said.append(text))
+    messages = []
+    monkeypatch.setattr(miqd_module, 'log', lambda text, **rest: messages.append(text))
     root = write_database(tmp_path, 'det', versions=6, size=(4, 4))
     dataset = MIQDDataset(root, 'det', label='accuracy', split='test')
-    assert said == [
+    assert messages == [
         f'Label fingerprint of det val, accuracy: standard deviation {np.std(dataset.labels, dtype=float):.4f}. '
         'The sources are not those of the official test split, so there is no published value.'
     ]  # fmt: skip
@@ -197,15 +197,15 @@ def test_an_official_split_with_other_labels_is_said_to_be_different(official, t
             text = f'filename,AP_weighted_avg\n{source}_snow_1.png,{number % 2}\n'
             (labels / f'{source}_{label}.csv').write_text(text)
     write_split(root, 'det', 'val', sources)
-    said = []
-    monkeypatch.setattr(miqd_module, 'log', lambda text, **rest: said.append(text))
+    messages = []
+    monkeypatch.setattr(miqd_module, 'log', lambda text, **rest: messages.append(text))
     dataset = MIQDDataset(root, 'det', split='test')
     assert dataset.metainfo['official_split'] is True and len(dataset) == 952
-    assert '0.5000, but the official test split has 0.2835' in said[0]
+    assert '0.5000, but the official test split has 0.2835' in messages[0]
     # With the paper's deviation, the sentence is another.
     monkeypatch.setitem(fingerprint.TEST_LABEL_DEVIATIONS, ('composite', 'det'), 0.5)
     MIQDDataset(root, 'det', split='test')
-    assert 'agrees with the 0.5000' in said[1]
+    assert 'agrees with the 0.5000' in messages[1]
     # The training split of the same name is not the official one.
     assert MIQDDataset(root, 'det', split='train').metainfo['official_split'] is False
 

@@ -104,9 +104,9 @@ def test_the_benchmark_of_tasks_compares_models_that_differ_in_all_but_the_encod
     models = benchmark.random_task_models(batch_size=2, device='cpu', precision='fp32')
     assert list(models) == ['cls', 'det', 'ins']
     pictures = [np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)] * 2
-    found = benchmark.measure(models, pictures, repeats=1)
-    assert found['largest_difference'] < 1e-5
-    assert found['together_s'] > 0 and found['ratio'] == found['together_s'] / found['apart_s']
+    result = benchmark.measure(models, pictures, repeats=1)
+    assert result['largest_difference'] < 1e-5
+    assert result['together_s'] > 0 and result['ratio'] == result['together_s'] / result['apart_s']
     assert len({float(model.assess(pictures)[0]) for model in models.values()}) == 3
 
 
@@ -114,12 +114,12 @@ def test_the_fidelity_benchmark_measures_both_ways_and_shows_that_they_agree():
     benchmark = load_tool('tools/analysis/cases/fidelity.py')
     threads = torch.get_num_threads()
     pairs = benchmark.make_pairs(photos=1, versions=2, side=200)
-    found = benchmark.benchmark_measures(pairs, ['PSNR', 'SSIM'], repeats=1)
+    result = benchmark.benchmark_measures(pairs, ['PSNR', 'SSIM'], repeats=1)
     torch.set_num_threads(threads)
-    assert set(found) == {'PSNR', 'SSIM', 'all'}
+    assert set(result) == {'PSNR', 'SSIM', 'all'}
     for name in ('PSNR', 'SSIM'):
-        assert found[name]['ours'] > 0 and found[name]['piq'] > 0 and found[name]['difference'] < 1e-5
-    assert found['all']['piq'] == pytest.approx(found['PSNR']['piq'] + found['SSIM']['piq'])
+        assert result[name]['ours'] > 0 and result[name]['piq'] > 0 and result[name]['difference'] < 1e-5
+    assert result['all']['piq'] == pytest.approx(result['PSNR']['piq'] + result['SSIM']['piq'])
 
 
 def test_the_ways_take_turns_and_the_first_round_does_not_count():

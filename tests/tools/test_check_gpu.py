@@ -170,8 +170,8 @@ def test_the_command_exits_with_one_where_a_check_fails(state, monkeypatch, tmp_
         'sys.argv', ['check_gpu.py', '--device', 'cpu', '--batch-sizes', '1', '--out', str(tmp_path / 'gpu.json')]
     )
     assert check_gpu.main() == (1 if state == FAILED else 0)
-    said = capsys.readouterr().out
-    assert ('FAILED: DDP' in said) == (state == FAILED) and 'p95' in said
+    output = capsys.readouterr().out
+    assert ('FAILED: DDP' in output) == (state == FAILED) and 'p95' in output
     assert (tmp_path / 'gpu.json').is_file()
 
 
@@ -179,10 +179,10 @@ def test_all_checks_run_on_a_cpu(monkeypatch, train, tmp_path):
     # Compiling takes minutes and is tried with another backend above.
     monkeypatch.setattr(check_gpu, 'check_compile', lambda *_: Finding('torch.compile', OK, ''))
     monkeypatch.setattr(check_gpu, 'check_resume', lambda *_, **__: Finding('resume after SIGKILL', OK, ''))
-    found = list(check_gpu.all_checks(TINY, 'cpu', tmp_path, lambda _: train))
-    assert not [finding for finding in found if finding.state == FAILED]
-    assert '2 processes by gloo' in next(finding.detail for finding in found if finding.name == 'DDP')
-    assert [finding.name for finding in found if finding.state == SKIPPED] == [
+    result = list(check_gpu.all_checks(TINY, 'cpu', tmp_path, lambda _: train))
+    assert not [finding for finding in result if finding.state == FAILED]
+    assert '2 processes by gloo' in next(finding.detail for finding in result if finding.name == 'DDP')
+    assert [finding.name for finding in result if finding.state == SKIPPED] == [
         'forward and backward, tf32', '--gpu-ids inside an allocation', 'CUDA graphs',
     ]  # fmt: skip
 

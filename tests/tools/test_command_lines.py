@@ -30,7 +30,7 @@ EARLIER = (
 
 def commands_in(text: str) -> list[list[str]]:
     """Return the words of every `miqa` and `tools/` command in a page's shell blocks."""
-    found = []
+    results = []
     for block in re.findall(r'^ *```(?:bash|sh|shell|console)\n(.*?)^ *```', text, re.MULTILINE | re.DOTALL):
         for line in block.replace('\\\n', ' ').splitlines():
             words = shlex.split(line, comments=True)
@@ -40,8 +40,8 @@ def commands_in(text: str) -> list[list[str]]:
                 )
                 part, words = words[:end], words[end + 1 :]
                 if part[:1] == ['miqa'] or (len(part) > 1 and part[1].startswith('tools/')):
-                    found.append(part)
-    return found
+                    results.append(part)
+    return results
 
 
 PRINTED = [
@@ -51,15 +51,15 @@ PRINTED = [
 ]
 
 
-@pytest.mark.parametrize('words', PRINTED)
-def test_every_command_that_a_page_prints_is_understood(words):
-    if words[0] == 'bash':
-        assert (ROOT / words[1]).is_file()
+@pytest.mark.parametrize('message', PRINTED)
+def test_every_command_that_a_page_prints_is_understood(message):
+    if message[0] == 'bash':
+        assert (ROOT / message[1]).is_file()
         return
     try:
-        parsed(words)
+        parsed(message)
     except SystemExit as ended:
-        assert {'-h', '--help'} & set(words) and ended.code == 0
+        assert {'-h', '--help'} & set(message) and ended.code == 0
 
 
 @pytest.mark.parametrize('command', [*PAPER, *EARLIER])
@@ -79,15 +79,15 @@ def test_an_unknown_option_gets_the_nearest_one(capsys):
     assert "unrecognized arguments: --modle demo. Did you mean '--model'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(('words', 'hint'), [
+@pytest.mark.parametrize(('message', 'hint'), [
     ('data/plan.py shots --task det --smaple 3', '--sample'),
     ('data/run_machines.py --task det --machines m.py x --sahrd 1/2 --data-rot y', '--shard'),
     ('data/run_machines.py x --task det --machines m.py --data-rot y', '--data-root'),
     ('analysis/report.py x --tilte y', '--title'),
 ])  # fmt: skip
-def test_a_tool_suggests_the_nearest_option_too(words, hint, monkeypatch, capsys):
-    tool, *words = words.split()
-    monkeypatch.setattr(sys, 'argv', [tool, *words])
+def test_a_tool_suggests_the_nearest_option_too(message, hint, monkeypatch, capsys):
+    tool, *message = message.split()
+    monkeypatch.setattr(sys, 'argv', [tool, *message])
     assert refused(SystemExit, '', runpy.run_path, str(ROOT / 'tools' / tool), run_name='__main__').code == 2
     assert f"Did you mean '{hint}'?" in capsys.readouterr().err
 

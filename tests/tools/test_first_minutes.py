@@ -35,16 +35,16 @@ def place(tmp_path_factory):
 def test_the_screen_shows_what_a_person_wants_and_the_printed_command_tests(place, warm):
     words = [ROOT / 'tools' / 'train.py', 'tiny_det.py', '--data-root', 'my data', '--epochs', '1', '--work-dir', 'run']
     done = warm.must('python', *words, cwd=place)
-    said = done.stdout + done.stderr
-    assert len(said.splitlines()) < 25
-    for wanted in ('Training RAMIQA', '50 images of 5 photographs', 'eta:', 'SRCC', 'Done. Best SRCC'):
-        assert wanted in said
+    output = done.stdout + done.stderr
+    assert len(output.splitlines()) < 25
+    for expected in ('Training RAMIQA', '50 images of 5 photographs', 'eta:', 'SRCC', 'Done. Best SRCC'):
+        assert expected in output
     log = next((place / 'run').glob('*/*.log')).read_text()
     for dump in ('System environment', 'Config:', 'Hooks will be executed'):
-        assert dump not in said and dump in log
+        assert dump not in output and dump in log
     assert 'Training RAMIQA' in log
-    again = warm.must(*shlex.split(re.search('Test it: (python .*)', done.stdout)[1]), cwd=place)
-    assert len(again.stderr.splitlines()) < 10
+    second = warm.must(*shlex.split(re.search('Test it: (python .*)', done.stdout)[1]), cwd=place)
+    assert len(second.stderr.splitlines()) < 10
     assert (place / 'run' / 'test' / 'metrics.json').is_file()
 
 
@@ -57,13 +57,13 @@ def test_two_checkpoints_do_not_share_a_folder_of_results(tmp_path):
     assert testing.folder_beside(tmp_path / 'best.pth', known, 'accuracy').name == 'test_accuracy'
 
 
-@pytest.mark.parametrize(('program', 'script', 'words', 'sentence'), [
+@pytest.mark.parametrize(('program', 'script', 'message', 'sentence'), [
     ('python', 'train.py', ['--data-root', 'nowhere'], 'There is no data root'),
     ('bash', 'dist_train.sh', [2, '--data-root', 'nowhere'], 'There is no data root'),
     ('python', 'train.py', ['--data-root', 'my data', '--resume', 'nowhere.pth'], 'no checkpoint file nowhere.pth'),
 ])  # fmt: skip
-def test_a_wrong_path_is_said_once_and_leaves_nothing(place, warm, program, script, words, sentence):
-    done = warm.call(program, ROOT / 'tools' / script, 'tiny_det.py', *words, '--work-dir', 'never', cwd=place)
+def test_a_wrong_path_is_said_once_and_leaves_nothing(place, warm, program, script, message, sentence):
+    done = warm.call(program, ROOT / 'tools' / script, 'tiny_det.py', *message, '--work-dir', 'never', cwd=place)
     assert done.returncode == 1 and (done.stdout + done.stderr).count(sentence) == 1
     assert 'Traceback' not in done.stderr and len(done.stderr.splitlines()) <= 3, done.stderr
     assert not (place / 'never').exists()

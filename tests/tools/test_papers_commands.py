@@ -78,8 +78,8 @@ TRAIN_LINE = """--dataset 'miqa_cls' --path_miqa_cls 'path/to/miqa_cls'
 def test_the_literal_training_line_means_the_papers_config():
     args = train.parse_arguments(shlex.split(TRAIN_LINE))
     assert (args.config, args.data_root, args.label, args.batch_size) == ('ra_miqa_cls', 'path/to', 'composite', 256)
-    wanted = {'schedule.warmup_epochs': 1.0, 'train_cfg.validations_per_epoch': 2, 'train_dataloader.num_workers': 8}
-    assert paper_options.schedule_options(args) == wanted
+    expected = {'schedule.warmup_epochs': 1.0, 'train_cfg.validations_per_epoch': 2, 'train_dataloader.num_workers': 8}
+    assert paper_options.schedule_options(args) == expected
     assert '--rank' in paper_options.unused(args)
     assert train.parse_arguments([]).config == 'ra_miqa_cls'
     assert train.parse_arguments(['--arch', 'resnet50', '--dataset', 'miqa_det']).config == 'resnet50_det'

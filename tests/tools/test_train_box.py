@@ -56,8 +56,8 @@ def box(warm, tmp_path_factory):
 def test_the_file_opens_scores_and_says_what_is_wrong(box):
     out, photographs, _ = box
     model = MIQAModel(out / 'miqa_lite.onnx')
-    found = model.assess(photographs / '0.png', diagnose=True)
-    assert np.isfinite(found.score) and found.damage.kind and 0 <= found.damage.strength <= 5
+    result = model.assess(photographs / '0.png', diagnose=True)
+    assert np.isfinite(result.score) and result.damage.kind and 0 <= result.damage.strength <= 5
     assert not [node for node in onnx.load(str(out / 'miqa_lite.onnx')).graph.node if node.op_type == 'Pad']
     outputs = model.pixel_outputs(np.zeros((1, 3, 224, 224), np.uint8))
     assert set(outputs) >= {'score', 'consistency', 'accuracy', 'composite', 'damage', 'strength', 'place', 'features'}

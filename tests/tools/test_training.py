@@ -105,14 +105,14 @@ def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(warm, run, 
     assert not list(tmp_path.glob('.*part*')) or stopped_at  # an interrupted write may leave its temporary file
 
 
-@pytest.mark.parametrize(('options', 'words'), [
+@pytest.mark.parametrize(('options', 'message'), [
     ({'workers': 2}, ['--resume']),
     # The eager backend traces and replays the same operations: what differs would be our doing.
     ({'more': "compile = dict(_delete_=True, backend='eager')"}, []),
 ], ids=['worker processes and --resume in an empty folder', 'compiled'])  # fmt: skip
-def test_how_it_is_computed_changes_no_weight(run, trained, database, tmp_path, options, words):
+def test_how_it_is_computed_changes_no_weight(run, trained, database, tmp_path, options, message):
     config = write_tiny_config(tmp_path / 'tiny_det.py', database, **options)
-    done = run('train.py', config, '--work-dir', tmp_path / 'run', *words)
+    done = run('train.py', config, '--work-dir', tmp_path / 'run', *message)
     assert ('RAMIQA is compiled at the first step' in done.stdout + done.stderr) == ('more' in options)
     assert_same_weights(weights(tmp_path / 'run' / 'latest.pth'), weights(trained / 'latest.pth'))
 

@@ -91,12 +91,12 @@ def test_the_published_networks_are_known_without_a_checkout(installed, unpacked
     )
 
 
-@pytest.mark.parametrize('words', [
+@pytest.mark.parametrize('message', [
     ['-m', 'miqa', '--help'], *(['-m', 'miqa', command, '--help'] for command in COMMANDS),
     ['-m', 'miqa.train', '--help'], ['-m', 'miqa.test', '--help'],
 ], ids=' '.join)  # fmt: skip
-def test_every_command_explains_itself_without_a_checkout(installed, tmp_path, words):
-    done = installed.call('python', *words, cwd=tmp_path)
+def test_every_command_explains_itself_without_a_checkout(installed, tmp_path, message):
+    done = installed.call('python', *message, cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.startswith('usage: '), done.stderr
     assert not list(tmp_path.iterdir())
 
@@ -167,25 +167,25 @@ def test_the_commands_do_their_work_without_a_checkout(installed, unpacked, tmp_
     assert (place / 'work_dirs' / 'plain_cnn_det_composite' / 'test' / 'metrics.json').is_file()
 
 
-@pytest.mark.parametrize('words', [['serve'], ['serve', '--api']], ids=' '.join)
-def test_the_page_and_the_endpoint_open_without_a_checkout(installed, tmp_path, words):
+@pytest.mark.parametrize('message', [['serve'], ['serve', '--api']], ids=' '.join)
+def test_the_page_and_the_endpoint_open_without_a_checkout(installed, tmp_path, message):
     pytest.importorskip('fastapi', reason="fastapi is missing: pip install -e '.[serve]'")
     write_run(tmp_path / 'best.pth')
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    command = [installed.folder / 'miqa', *words, '--model', 'best.pth', '--port', str(port)]
+    command = [installed.folder / 'miqa', *message, '--model', 'best.pth', '--port', str(port)]
     process = subprocess.Popen(
         command, cwd=tmp_path, env=installed.environment(PYTHONUNBUFFERED='1'), stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
-        said = []
+        messages = []
         while line := process.stdout.readline():
-            said.append(line)
+            messages.append(line)
             if f'http://127.0.0.1:{port}' in line:
                 break
-        assert f'http://127.0.0.1:{port}' in said[-1], ''.join(said)
+        assert f'http://127.0.0.1:{port}' in messages[-1], ''.join(messages)
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=60)
     finally:

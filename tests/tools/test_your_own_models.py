@@ -37,8 +37,8 @@ def prepare(folder: Path) -> None:
         Image.fromarray(pixels).save(folder / 'shots' / name)
         images.append({'id': number, 'file_name': name, 'width': pixels.shape[1], 'height': pixels.shape[0]})
         with torch.no_grad():
-            (found,) = network([torch.from_numpy(pixels).permute(2, 0, 1) / 255])
-        for box in found['boxes'][:15].tolist():
+            (answers,) = network([torch.from_numpy(pixels).permute(2, 0, 1) / 255])
+        for box in answers['boxes'][:15].tolist():
             xywh = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
             annotations.append({
                 'id': len(annotations) + 1, 'image_id': number, 'category_id': 1, 'bbox': xywh,
@@ -60,19 +60,19 @@ def test_the_page_begins_with_five_lines_that_name_a_detector_of_torchvision():
 @pytest.mark.slow
 def test_the_five_lines_lead_from_a_folder_to_a_gate_and_its_curve(warm, tmp_path):
     prepare(tmp_path)
-    said = []
+    messages = []
     for line in five_lines():
         done = warm.call('bash', '-c', line, cwd=tmp_path, TORCH_HOME=str(tmp_path / 'torch'))
-        said.append(done.stdout)
+        messages.append(done.stdout)
         if line != five_lines()[-1]:
             assert done.returncode == 0, (line, done.stdout[-2000:], done.stderr[-3000:])
-    assert f'{51 * PICTURES - PICTURES} labelled pictures; {PICTURES} sources in all' in said[0]
+    assert f'{51 * PICTURES - PICTURES} labelled pictures; {PICTURES} sources in all' in messages[0]
     curve = tmp_path / 'work_dirs/mine/curve'
     assert Image.open(curve / 'filter_curve.png').size[0] > 300
     (row,) = csv.DictReader((curve / 'comparison.csv').open())
     assert row['method'] == 'gate' and -1 <= float(row['SRCC']) <= 1
     if done.returncode == 0:
-        assert 'the mean outcome of what passes is at least 0.4' in said[4]
+        assert 'the mean outcome of what passes is at least 0.4' in messages[4]
         assert (tmp_path / 'gate.json').is_file()
     else:
         assert 'No threshold can promise a mean outcome of 0.4' in done.stderr, done.stderr

@@ -124,8 +124,8 @@ class BoxNetwork(nn.Module):
         shares = pixels.float() / 255
         dark = F.relu(1 - shares.mean((1, 2, 3)) / DARK)
         rows = dark.nonzero()[:, 0]
-        again = self.trunk((255 * shares[rows] ** BRIGHTER - 127) / 128).float()
-        overlap = torch.minimum(logits[rows].softmax(1), again.softmax(1)).sum(1).clamp(1e-4, 1 - 1e-4)
+        second = self.trunk((255 * shares[rows] ** BRIGHTER - 127) / 128).float()
+        overlap = torch.minimum(logits[rows].softmax(1), second.softmax(1)).sum(1).clamp(1e-4, 1 - 1e-4)
         # It only lowers: what is black stays black when brightened, and keeps its classes without showing anything.
         return torch.zeros_like(dark).scatter(0, rows, dark[rows] * (overlap.logit() - USUAL).clamp(max=0))
 

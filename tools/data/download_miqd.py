@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument('--revision', help='branch, tag or commit of the repository')
     parser.add_argument('--no-verify', action='store_true', help='do not check the database at the end')
     args = parser.parse_args()
-    kinds = [kind for kind, wanted in zip(KINDS, (True, args.images, args.sources), strict=True) if wanted]
+    kinds = [kind for kind, selected in zip(KINDS, (True, args.images, args.sources), strict=True) if selected]
     hub = HuggingFaceHub(args.repository, args.revision)
     parts, strange = sort_files(hub.files())
     chosen = choose_parts(parts, strange, args.task, kinds)

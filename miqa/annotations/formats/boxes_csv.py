@@ -64,7 +64,7 @@ def read_boxes_csv(request: Request) -> ReadObjects:
                 f'{location} calls the picture {name} {row["filename"]!r}, and an earlier line {called_before[name]!r}:'
                 ' if both mean it, write it alike, else leave out the lines of the other.'
             )
-        things = read.objects.setdefault(name, [])
+        instances = read.objects.setdefault(name, [])
         _check_optional(row, by_name[name], table.decimal_comma, location)
         corners = [row[side] for side in _SIDES]
         if not any(corners) and not row['class']:
@@ -83,13 +83,13 @@ def read_boxes_csv(request: Request) -> ReadObjects:
             '{} object{s} {are} marked as crowd: {they} {count} neither for nor against', location, int(crowd)
         )
         if box:
-            things.append(LabelledBox(row['class'], box, crowd=crowd))
+            instances.append(LabelledBox(row['class'], box, crowd=crowd))
         else:
             read.remarks.add('{} object{s} {have} no area and {are} skipped', location)
     without = [picture.name for picture in pictures if picture.name not in read.objects]
     read.remarks.add('{} picture{s} {have} no line, and {count} as without objects',
                      without[0] if without else '', len(without))  # fmt: skip
-    read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
+    read.categories = sorted({instance.category for instances in read.objects.values() for instance in instances})
     return read
 
 

@@ -99,20 +99,20 @@ def coco_content(
     ids = {name: position for position, name in enumerate(classes, 1)}
     annotations: list[dict] = []
     for picture in pictures:
-        for thing in objects.get(picture.name, ()):
-            left, top, right, bottom = thing.box
+        for instance in objects.get(picture.name, ()):
+            left, top, right, bottom = instance.box
             entry = {
                 'id': len(annotations) + 1,
                 'image_id': numbers[picture.name],
-                'category_id': ids[thing.category],
+                'category_id': ids[instance.category],
                 'bbox': [round(value, 3) for value in (left, top, right - left, bottom - top)],
                 'area': round((right - left) * (bottom - top), 3),
-                'iscrowd': int(thing.crowd),
+                'iscrowd': int(instance.crowd),
             }
-            if thing.polygons:
-                entry['segmentation'] = [[round(value, 3) for value in polygon] for polygon in thing.polygons]
-            elif thing.mask:
-                entry['segmentation'] = thing.mask
+            if instance.polygons:
+                entry['segmentation'] = [[round(value, 3) for value in polygon] for polygon in instance.polygons]
+            elif instance.mask:
+                entry['segmentation'] = instance.mask
             annotations.append(entry)
     images = [
         {

@@ -77,12 +77,12 @@ def read_cvat(request: Request) -> ReadObjects:
     without = [picture.name for picture in pictures if picture.name not in read.objects]
     read.remarks.add('{} picture{s} {have} no image in the file, and {count} as without objects',
                      without[0] if without else '', len(without))  # fmt: skip
-    read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
+    read.categories = sorted({instance.category for instances in read.objects.values() for instance in instances})
     return read
 
 
 def _objects(entry: ElementTree.Element, picture: Picture, location: str, read: ReadObjects) -> list[LabelledBox]:
-    things = []
+    instances = []
     for number, shape in enumerate(entry, 1):
         entry_location = f'{location}, shape {number}'
         if shape.tag in _WITHOUT_AREA:
@@ -95,7 +95,7 @@ def _objects(entry: ElementTree.Element, picture: Picture, location: str, read: 
             raise ValueError(f'{entry_location} has no label.')
         if shape.get('group_id', '0') not in ('', '0'):
             read.remarks.add('{} shape{s} {belong} to groups (group_id); each is an object of its own', entry_location)
-        thing = _READERS[shape.tag](shape, label, picture, entry_location)
+        instance = _READERS[shape.tag](shape, label, picture, entry_location)
         crowd = any(
             flag(attribute.text, attribute.get('name', ''), entry_location)
             for attribute in shape.iterfind('attribute')
@@ -104,11 +104,11 @@ def _objects(entry: ElementTree.Element, picture: Picture, location: str, read: 
         read.remarks.add(
             '{} object{s} {are} marked as crowd: {they} {count} neither for nor against', entry_location, int(crowd)
         )
-        if thing is None:
+        if instance is None:
             read.remarks.add('{} object{s} {have} no area and {are} skipped', entry_location)
         else:
-            things.append(replace(thing, crowd=crowd))
-    return things
+            instances.append(replace(instance, crowd=crowd))
+    return instances
 
 
 def _box(shape: ElementTree.Element, label: str, picture: Picture, location: str) -> LabelledBox | None:

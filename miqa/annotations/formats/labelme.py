@@ -47,14 +47,16 @@ def read_labelme(request: Request) -> ReadObjects:
         if picture.name in files:
             content = _content(files[picture.name])
             check_called(str(content.get('imagePath') or ''), picture, pictures, files[picture.name])
-            things, size = _read(content, files[picture.name], picture, read.remarks)
-            read.objects[picture.name], read.sizes[picture.name] = things, size
-    read.categories = sorted({thing.category for things in read.objects.values() for thing in things} - {_IGNORED})
-    for name, things in read.objects.items():
+            instances, size = _read(content, files[picture.name], picture, read.remarks)
+            read.objects[picture.name], read.sizes[picture.name] = instances, size
+    read.categories = sorted(
+        {instance.category for instances in read.objects.values() for instance in instances} - {_IGNORED}
+    )
+    for name, instances in read.objects.items():
         read.objects[name] = [
-            replace(thing, category=category)
-            for thing in things
-            for category in (read.categories if thing.category == _IGNORED else (thing.category,))
+            replace(instance, category=category)
+            for instance in instances
+            for category in (read.categories if instance.category == _IGNORED else (instance.category,))
         ]
     return read
 
@@ -78,7 +80,7 @@ def _read(
     outlines: dict[tuple, list[list[float]]] = {}
     crowds: set[tuple] = set()
     wide: set[tuple] = set()
-    things: list[LabelledBox | None] = []
+    instances: list[LabelledBox | None] = []
     for number, shape in enumerate(content['shapes'], 1):
         location = f'{path}, shape {number}'
         if not isinstance(shape, dict) or not isinstance(shape.get('label'), str) or not shape['label'].strip():
@@ -92,7 +94,7 @@ def _read(
             if group is not None:
                 remarks.add('{} mask{s} {have} a group_id; each is an object of its own', location)
             mask = _mask(shape, label, points, picture, location)
-            things.append(replace(mask, crowd=difficult) if mask else None)
+            instances.append(replace(mask, crowd=difficult) if mask else None)
             remarks.add(_DIFFICULT, location, int(difficult))
             continue
         key = (label, number if group is None else f'group {group}')
@@ -104,10 +106,12 @@ def _read(
             wide.add(key)  # it may reach over the border of the picture
     for key, polygons in outlines.items():
         slack = max(picture.size) if key in wide else 1.0
-        thing = outlined(key[0], polygons, picture.size, f'{path}, {key[0]}', slack)
-        things.append(replace(thing, crowd=key in crowds) if thing else None)
-    remarks.add('{} object{s} {have} no area and {are} skipped', str(path), sum(thing is None for thing in things))
-    return [thing for thing in things if thing is not None], picture.size if sized else None
+        instance = outlined(key[0], polygons, picture.size, f'{path}, {key[0]}', slack)
+        instances.append(replace(instance, crowd=key in crowds) if instance else None)
+    remarks.add(
+        '{} object{s} {have} no area and {are} skipped', str(path), sum(instance is None for instance in instances)
+    )
+    return [instance for instance in instances if instance is not None], picture.size if sized else None
 
 
 def _is_difficult(shape: dict, location: str) -> bool:

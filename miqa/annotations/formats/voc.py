@@ -55,7 +55,7 @@ def read_voc(request: Request) -> ReadObjects:
                 read.objects[picture.name].append(LabelledBox(name, box, crowd=crowd))
             else:
                 read.remarks.add('{} object{s} {have} no area and {are} skipped', location)
-    read.categories = sorted({thing.category for things in read.objects.values() for thing in things})
+    read.categories = sorted({instance.category for instances in read.objects.values() for instance in instances})
     return read
 
 
@@ -67,7 +67,7 @@ def _read(
         raise ValueError(f'{path} is not a file of Pascal VOC: it is a {root.tag!r}, not an annotation.')
     stated = tuple(_number(root, f'size/{side}', path, default=0) for side in ('width', 'height'))
     sized = check_size(stated, picture, path)
-    things = []
+    instances = []
     for number, entry in enumerate(root.iter('object'), 1):
         location = f'{path}, object {number}'
         name = (entry.findtext('name') or '').strip()
@@ -86,8 +86,8 @@ def _read(
         corners = [_number(entry, f'bndbox/{side}', location) for side in ('xmin', 'ymin', 'xmax', 'ymax')]
         crowd = any(flag(entry.findtext(name), name, location) for name in ('difficult', 'ignore', 'iscrowd'))
         remarks.add('{} object{s} {are} marked difficult: {they} {count} neither for nor against', location, int(crowd))
-        things.append((name, corners, crowd, location))
-    return things, picture.size if sized else None
+        instances.append((name, corners, crowd, location))
+    return instances, picture.size if sized else None
 
 
 def _is_turned(entry: ElementTree.Element) -> bool:

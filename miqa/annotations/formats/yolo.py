@@ -131,17 +131,17 @@ def _crosses(shares: list[float]) -> bool:
 def _read(
     path: Path, picture: Picture, names: list[str], remarks: Remarks, boxes: list[list[float]], poses: _Poses
 ) -> list[LabelledBox]:
-    things = []
+    instances = []
     for number, line in enumerate(read_regular_text(path, _MOST_BYTES).splitlines(), 1):
         words, location = line.split(), f'{path}, line {number}'
         if not words:
             continue
-        thing = _object(words, picture, names, location, boxes, poses)
-        if thing is None:
+        instance = _object(words, picture, names, location, boxes, poses)
+        if instance is None:
             remarks.add('{} object{s} {have} no area and {are} skipped', location)
         else:
-            things.append(thing)
-    return things
+            instances.append(instance)
+    return instances
 
 
 def _object(

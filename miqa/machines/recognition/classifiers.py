@@ -118,8 +118,8 @@ def _counted(
         return None if truth is None else list(truth)
     if names is not None and all(categories):
         places = {plain_name(name): index for index, name in enumerate(names)}
-        found = [places.get(plain_name(categories[index])) for index in truth]
-        return None if None in found else [index for index in found if index is not None]
+        indices = [places.get(plain_name(categories[index])) for index in truth]
+        return None if None in indices else [index for index in indices if index is not None]
     return list(truth) if len(categories) == count else None
 
 
@@ -165,8 +165,8 @@ def _class_output(
     if len(fitting) > 1:  # an embedding beside the classes, heads that helped in training
         same = _copies(fitting, vectors)
         fitting = [name for name in fitting if name not in same]
-        for wanted in (_main, _no_embedding, _called_classes):
-            fitting = [name for name in fitting if wanted(name)] or fitting
+        for preferred in (_main, _no_embedding, _called_classes):
+            fitting = [name for name in fitting if preferred(name)] or fitting
     if len(fitting) > 1 and len({vectors[name].shape[1] for name in fitting}) == 1 and _agree(fitting, vectors):
         others = ', '.join(fitting[1:])
         note = (
@@ -211,16 +211,16 @@ def _called_classes(name: str) -> bool:
 
 def _copies(names: Sequence[str], vectors: Mapping[str, np.ndarray]) -> set[str]:
     """Return the outputs that another one says, too: it is the same, or its softmax; or this one's sigmoid."""
-    found: set[str] = set()
+    copies: set[str] = set()
     for one, other in itertools.permutations(names, 2):
         first, second = vectors[one], vectors[other]
-        if found & {one, other} or first.shape != second.shape:
+        if copies & {one, other} or first.shape != second.shape:
             continue
         if np.allclose(first, second, atol=1e-6) or np.allclose(_softmax(first), second, atol=1e-3):
-            found.add(other)
+            copies.add(other)
         elif np.allclose(_sigmoid(first), second, atol=1e-3):
-            found.add(one)
-    return found
+            copies.add(one)
+    return copies
 
 
 def _agree(names: Sequence[str], vectors: Mapping[str, np.ndarray]) -> bool:

@@ -139,8 +139,8 @@ def finished_rows(observed: Observed) -> list[Reading]:
                 formats = ['yxyx', 'xyxy'] if turned else ['xyxy']
                 for box_format in formats if corner_share(rows) >= 0.95 else ['cxcywh']:
                     more = {} if box_format == 'xyxy' else {'box_format': box_format}
-                    told = f'finished rows: {words}' + (f', boxes {box_format}' if more else '')
-                    readings.append(Reading('rows', told, convention, options | more, {'rows': name}))
+                    title = f'finished rows: {words}' + (f', boxes {box_format}' if more else '')
+                    readings.append(Reading('rows', title, convention, options | more, {'rows': name}))
                 break
     return readings
 

@@ -249,9 +249,9 @@ def _detector(
     recognised.notes += [foreign] if foreign else []
     _say(recognised, network, metadata, chosen, readings, size, known, trials, evidence, usual)
     origin = 'the file' if names == metadata.names else 'you'
-    found = names_of_classes(chosen, trials, observed, names, origin, categories)
-    class_names, recognised.certain = found.names, recognised.certain and found.certain
-    recognised.notes += [found.note]
+    class_list = names_of_classes(chosen, trials, observed, names, origin, categories)
+    class_names, recognised.certain = class_list.names, recognised.certain and class_list.certain
+    recognised.notes += [class_list.note]
     if class_names is not None:
         recognised.config['classes'] = list(class_names)
     if chosen.reading.classes is not None and chosen.reading.classes != len(class_names or ()):
@@ -338,7 +338,7 @@ def _same_for_all_sizes(network: ExportedNetwork, images: Sequence[np.ndarray], 
     """
     if not SIZE_INPUTS & set(network.extra_inputs):
         return False
-    found = False
+    beyond_one = False
     for image in images:
         prepared, place = Convention('unit').preparation(size)(image)
         (height, width), (vertical, horizontal) = place.image, place.scale
@@ -346,8 +346,10 @@ def _same_for_all_sizes(network: ExportedNetwork, images: Sequence[np.ndarray], 
         first, second = network.run(prepared[None], place), network.run(prepared[None], larger)
         if not all(np.array_equal(first[name], second[name]) for name in first):
             return False
-        found |= any(values.dtype.kind == 'f' and values.size and np.abs(values).max() > 2 for values in first.values())
-    return found
+        beyond_one |= any(
+            values.dtype.kind == 'f' and values.size and np.abs(values).max() > 2 for values in first.values()
+        )
+    return beyond_one
 
 
 def _scene() -> np.ndarray:

@@ -127,8 +127,8 @@ def _agreement(first: MapOutput, second: MapOutput) -> float:
         pairs = np.stack([first.seen.ravel(), second.seen.ravel()]).astype(np.float64)
         return float(np.corrcoef(pairs)[0, 1]) if np.ptp(pairs, axis=1).all() else 0.0
     usual = np.bincount(first.seen.ravel().astype(np.int64)).argmax()
-    told = (first.seen != usual) | (second.seen != usual)
-    return float((first.seen == second.seen)[told].mean()) if told.any() else 1.0
+    changed = (first.seen != usual) | (second.seen != usual)
+    return float((first.seen == second.seen)[changed].mean()) if changed.any() else 1.0
 
 
 def _read(name: str, observed: Observed) -> MapOutput | None:
@@ -171,13 +171,13 @@ def _is_grey(values: np.ndarray) -> bool:
     if low < 0 or high > 255:
         return False
     if is_whole(values):
-        found, steps = np.unique(values), np.abs(np.diff(values.astype(np.int64)))
+        grey_values, steps = np.unique(values), np.abs(np.diff(values.astype(np.int64)))
         # Grey has almost every value up to its highest, and changes by little from pixel to pixel.
-        every = len(found) >= max(_GREY_VALUES, 0.8 * high)
+        every = len(grey_values) >= max(_GREY_VALUES, 0.8 * high)
         gradual = every and float((steps[steps > 0] <= 2).mean()) > 0.5
         if gradual or high <= _MOST_CLASSES:
             return gradual
-        return len(found) >= _GREY_VALUES or set(found.tolist()) <= {0, 255}
+        return len(grey_values) >= _GREY_VALUES or set(grey_values.tolist()) <= {0, 255}
     # Depth and other quantities are not near both ends almost everywhere.
     return high > 250 and float(((values < 25.5) | (values > 229.5)).mean()) > 0.5
 
@@ -205,8 +205,8 @@ def best_on_maps(
 
     few, many = ROUNDS[0][0], ROUNDS[1][0]
     best = max(conventions, key=lambda convention: evidence(convention, few).value())
-    usual, found = evidence(conventions[0], many), evidence(best, many)
-    return (best, found.value()) if found.better_than(usual) else (conventions[0], usual.value())
+    usual, best_evidence = evidence(conventions[0], many), evidence(best, many)
+    return (best, best_evidence.value()) if best_evidence.better_than(usual) else (conventions[0], usual.value())
 
 
 def _agreement_with(machine: OnnxMachine, picture: TrialPicture, categories: Sequence[str] | None) -> float:
