@@ -185,8 +185,8 @@ def test_boxes_that_cannot_be_are_a_sentence_with_their_line(tmp_path, text, mes
 
 def test_two_pictures_of_one_name_have_each_their_line(tmp_path):
     path = tmp_path / 'classes.csv'
-    path.write_text('file,index\na/x.png,1\nb/x.png,2\n')
-    assert read_class_table(path, ['a/x.png', 'b/x.png'], None) == {'a/x.png': 1, 'b/x.png': 2}
+    path.write_text('file,index\na/x.png,2\nb/x.png,1\n')
+    assert read_class_table(path, ['a/x.png', 'b/x.png'], None) == {'a/x.png': 2, 'b/x.png': 1}
     path.write_text('file,index\nin/a/x.jpg,1\nb/x.png,2.0\n')
     assert read_class_table(path, ['a/x.png', 'b/x.png'], None) == {'a/x.png': 1, 'b/x.png': 2}
 
