@@ -39,6 +39,8 @@ _MODULES = {
     ),
 }  # fmt: skip
 _EXTRAS = {module: extra for extra, modules in _MODULES.items() for module in modules}
+#: What commands of the core need of an extra of gigabytes: gates and tables.
+_ALONE = ('scipy', 'pyarrow')
 #: Modules of the core: a part of MIQA's own requirements is missing where one of them is.
 _CORE = ('numpy', 'PIL', 'onnxruntime', 'onnx', 'tqdm', 'filelock', 'jinja2', 'markupsafe', 'psutil')
 # MMCV's operators must be compiled, which no extra of pip can ask for.
@@ -83,6 +85,8 @@ def _advice(module: str, purpose: str, error: ImportError) -> str | None:
     top = module.partition('.')[0]
     if module in _COMPILED:
         command = in_a_clone('bash tools/install_machines.sh')
+    elif top in _ALONE:
+        command = f'pip install {top} (all that {_EXTRAS[top]} needs: {install_command(_EXTRAS[top])})'
     elif top in _EXTRAS:
         command = install_command(_EXTRAS[top])
     elif top in _CORE:
