@@ -128,7 +128,7 @@ class TeacherScores(Hook):
         """Put the teacher's scores into the data samples of a batch, and take its view out.
 
         Raises:
-            ValueError: the view is not of the size that the teacher sees, or a score is no number.
+            ValueError: the view is not of the size that the teacher sees, or a score is not a number.
         """
         if not batch or TEACHER_VIEW not in batch['inputs']:
             return
@@ -141,7 +141,7 @@ class TeacherScores(Hook):
             )
         scores = self.scores(pixels)
         if any(not np.isfinite(values).all() for values in scores.values()):
-            raise ValueError(f'The teacher {self.source} gives scores that are no numbers.')
+            raise ValueError(f'The teacher {self.source} gives scores that are not numbers.')
         samples = batch['data_sample']
         label = meta_of(samples, 'label')[0]
         unknown = np.full(len(pixels), math.nan, np.float32)

@@ -179,7 +179,7 @@ def coco_source(number: int | str) -> str:
     """Return the source name of a COCO image number: filled with zeros to 12 digits.
 
     Raises:
-        ValueError: it is no number of at most 12 digits.
+        ValueError: it is not a number of at most 12 digits.
     """
     text = str(number).strip()
     if not (text.isascii() and text.isdigit()) or len(text) > 12:

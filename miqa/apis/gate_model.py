@@ -226,7 +226,7 @@ _FILES = {f'{BEFORE}.onnx', f'{AFTER}.onnx', PICTURE_NETWORK}
 
 def _mapping(value: object) -> Mapping:
     if not isinstance(value, Mapping):
-        raise ValueError(f'{shown(value)} is no JSON object')
+        raise ValueError(f'{shown(value)} is not a JSON object')
     return value
 
 
@@ -291,7 +291,7 @@ class _Heads(Runtime):
     def __call__(self, numbers: np.ndarray) -> np.ndarray:
         scores = self._session.run([HEAD_OUTPUT], {HEAD_INPUT: numbers.astype(np.float32)})[0]
         if scores.shape != (len(numbers),) or not np.isfinite(scores).all():
-            raise CheckpointError(f'{self._path} gives scores that are no numbers. {_MAKE_AGAIN}')
+            raise CheckpointError(f'{self._path} gives scores that are not numbers. {_MAKE_AGAIN}')
         return scores
 
 

@@ -361,7 +361,7 @@ class MIQAModel(ModelFiles):
         ``model.prepare(picture)`` makes one of them.
 
         Raises:
-            ValueError: the network gave something that is no number.
+            ValueError: the network gave something that is not a number.
         """
         pixels = np.asarray(pixels)
         starts = range(0, len(pixels), self.batch_size)
@@ -375,7 +375,7 @@ class MIQAModel(ModelFiles):
         own.
 
         Raises:
-            ValueError: the network gave something that is no number.
+            ValueError: the network gave something that is not a number.
         """
         pixels = np.asarray(pixels)
         starts = range(0, len(pixels), self.batch_size)
@@ -384,7 +384,7 @@ class MIQAModel(ModelFiles):
 
     def _finite(self, values: np.ndarray) -> np.ndarray:
         if not np.isfinite(values).all():
-            raise ValueError(f'The weights {self.source} give scores that are no numbers: they are damaged.')
+            raise ValueError(f'The weights {self.source} give scores that are not numbers: they are damaged.')
         return values
 
     def quality(self, score: float) -> str:

@@ -137,5 +137,5 @@ class MultiTaskModel:
             for task, score in scores.items():
                 if not np.isfinite(score):
                     source = self.models[task].source
-                    raise ValueError(f'The weights {source} give scores that are no numbers: they are damaged.')
+                    raise ValueError(f'The weights {source} give scores that are not numbers: they are damaged.')
         return [{task: scores[task] for task in self.tasks} for scores in results]

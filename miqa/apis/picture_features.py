@@ -125,7 +125,7 @@ class PictureFeatures:
         ]
         features = np.concatenate(parts).astype(np.float64)
         if features.shape != (len(pixels), self.depth) or not np.isfinite(features).all():
-            raise CheckpointError(f'{self.network} gives features that are no numbers, or not one row for each square.')
+            raise CheckpointError(f'{self.network} gives features that are not numbers, or not a row for each square.')
         return features
 
 

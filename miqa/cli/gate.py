@@ -324,7 +324,7 @@ def read_calibration(path, score_column: str | None, outcome_column: str | None,
             try:
                 pair.append(number_of(row[name], table.decimal_comma))
             except ValueError:
-                raise TableError(f'{path}, line {line}: {name} is {row[name]!r}, which is no number.') from None
+                raise TableError(f'{path}, line {line}: {name} is {row[name]!r}, which is not a number.') from None
         if np.isnan(pair).any():
             continue
         scores.append(pair[0])

@@ -94,7 +94,7 @@ class Packing:
         check_choice(encoding, ENCODINGS, 'encoding')
         check_choice(bad_images, ('error', 'skip'), "value of 'bad_images'")
         if images_per_batch < 1 or images_per_shard < 1 or images_per_shard % images_per_batch:
-            raise ValueError(f'{images_per_shard} images a shard are no multiple of {images_per_batch} a batch.')
+            raise ValueError(f'{images_per_shard} images a shard are not a multiple of {images_per_batch} a batch.')
         self._resize = ResizeShortSide(short_side, interpolation).resize
         self.index, self.image_root, self.folder = index, Path(image_root), Path(folder)
         self.bad_images = bad_images

@@ -75,7 +75,7 @@ def list_images(
             folders.append(path)
     if others and names is None:
         sentence = (
-            f'{len(others)} entries of {folder} are skipped: they are no files, or their endings are not among '
+            f'{len(others)} entries of {folder} are skipped: they are not files, or their endings are not among '
             f'{", ".join(PICTURE_SUFFIXES)}. Convert or mend them if they are wanted: '
             f'{printable(", ".join(others[:20]))}{", ..." if len(others) > 20 else "."}'
         )
@@ -188,7 +188,7 @@ def _number(path: Path, coco: Annotations | None, key: int | str | None) -> str:
         if coco and key is not None and (number := coco.number(key)) is not None:
             return number
         raise ValueError(
-            f'Pictures of a detection database are called by their COCO number, and {path.name} is no number. '
+            f'Pictures of a detection database are called by their COCO number, and {path.name} is not a number. '
             'Give an annotation file (--annotations) that lists it with a number of at most 12 digits as its id, or '
             'rename it.'
         ) from None

@@ -89,7 +89,7 @@ def check_latest(path: Path) -> None:
     """
     if os.path.lexists(path) and not path.is_file():
         raise ResumeError(
-            f'{path} is no file, or a link that leads nowhere: restore it, or begin anew in another --work-dir.'
+            f'{path} is not a file, or a link that leads nowhere: restore it, or begin anew in another --work-dir.'
         )
 
 

@@ -85,7 +85,7 @@ class DecayMatricesOnly:
         """Return the optimiser wrapper of ``model``.
 
         Raises:
-            ValueError: a prefix of ``lr_mult`` fits no trainable parameter, or the rate is no number.
+            ValueError: a prefix of ``lr_mult`` fits no trainable parameter, or the rate is not a number.
         """
         model = getattr(model, 'module', model)
         config = dict(self.optim_wrapper_cfg.pop('optimizer'))

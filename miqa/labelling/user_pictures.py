@@ -80,7 +80,7 @@ def pictures_below(folder: str | os.PathLike, skipped: SkippedFiles | None = Non
             others.append(name)
             skipped.note(f'{name}: databases are made of {", ".join(PICTURE_SUFFIXES)}. Convert it.')
         elif not Path(path).is_file():
-            skipped.note(f'{name} is no file.')
+            skipped.note(f'{name} is not a file.')
         else:
             names.append(name)
     if not names:

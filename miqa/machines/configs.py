@@ -99,7 +99,7 @@ def machine_configs_of(names: Iterable[str], task: str) -> list[dict]:
             collected.append({'type': 'TorchvisionMachine', 'model': name, 'task': task})
         elif Path(name).is_dir() and not (Path(name) / 'config.json').is_file():
             raise ValueError(
-                f'{name} is a folder without a config.json, so it is no model of transformers: name the file of the '
+                f'{name} is a folder without a config.json, so it is not a transformers model: name the file of the '
                 'network in it, or a config (.py).'
             )
         elif Path(name).is_dir() or (re.fullmatch(r'[\w.-]+/[\w.-]+', name) and not Path(name).exists()):
@@ -111,7 +111,7 @@ def machine_configs_of(names: Iterable[str], task: str) -> list[dict]:
             if Path(name).exists():
                 check_regular(name, kind='file of a network')
                 raise ValueError(
-                    f'{name} is no file of a machine: name a .pt or .engine of Ultralytics, an exported network '
+                    f'{name} is not a machine file: name a .pt or .engine of Ultralytics, an exported network '
                     '(.onnx, .tflite, .param), a folder of transformers, or a config (.py).'
                 )
             raise ValueError(_unknown(name, task))

@@ -29,9 +29,9 @@ def check_machine_names(names: Iterable[str], task: str) -> None:
     for name in map(str, names):
         suffix = Path(name).suffix.lower()
         if Path(name).is_file() and suffix not in (*_FILES, *_WEIGHTS):
-            raise ValueError(f'{name} is no file of a machine. {_what_to_name(task, ())}')
+            raise ValueError(f'{name} is not a machine file. {_what_to_name(task, ())}')
         if not Path(name).exists() and (suffix in _FILES or '/' in name and suffix in _WEIGHTS):
-            raise missing_file('file of a machine', name)
+            raise missing_file('machine file', name)
         if Path(name).exists() or '/' in name:
             continue
         texts = _sources(task) if texts is None else texts
@@ -57,7 +57,7 @@ def _sources(task: str) -> list[str]:
 def unknown_machine(name: str, task: str, models: Sequence[str]) -> str:
     """Say that a word names no machine for a task, what is near among ``models``, and what may be named."""
     return (
-        f'{name!r} is no machine for {task}: there is no file or folder of that name, and no such model.'
+        f'{name!r} is not a machine for {task}: there is no file or folder of that name, and no such model.'
         f'{did_you_mean(name, models)} {_what_to_name(task, models)}'
     )
 

@@ -148,7 +148,7 @@ def boxes_scores_labels(outputs: dict, place: Placement, options: LayoutOptions)
     if not len(boxes) == len(scores) == len(labels):
         raise ValueError(
             f'The outputs have {len(boxes)} boxes, {len(scores)} scores and {len(labels)} labels. Scores of every '
-            'class for each box are no finished detections: export the file with its suppression.'
+            'class for each box are not finished detections: export the file with its suppression.'
         )
     scores = torch.where(labels >= 0, scores, -1.0)  # rows that fill up a fixed number
     keep = _suppressed(boxes, scores, labels, options)

@@ -357,7 +357,7 @@ class _Unpickler:
     def _called(self, name: object, arguments: object) -> Any:
         self._objects += 1
         if not isinstance(name, _Name) or not isinstance(arguments, tuple):
-            raise UnsafeFile('it calls something that is no name')
+            raise UnsafeFile('it calls something that is not a name')
         if _OPTIMISERS.fullmatch(name.text):
             return DroppedObject()
         call = _CALLS.get(name.text)
@@ -436,7 +436,7 @@ def _tensor(storage: torch.Tensor, offset: int, size: tuple, stride: tuple, *_: 
     if not isinstance(storage, torch.Tensor) or storage.dim() != 1 or len(size) != len(stride) or len(size) > 64:
         raise TypeError
     if not all(map(_whole, numbers)):
-        raise UnsafeFile('a tensor has a size or a stride that is no whole number')
+        raise UnsafeFile('a tensor has a size or a stride that is not a whole number')
     count = 1
     for each in size:
         count *= each

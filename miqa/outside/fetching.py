@@ -103,7 +103,7 @@ def reason_of(error: BaseException | str) -> str:
 
 
 def content_length(answer) -> int | None:
-    """Return how many bytes an answer announces; None where it does not say, or says what is no number."""
+    """Return how many bytes an answer announces; None where it does not say, or says what is not a number."""
     announced = answer.headers.get('Content-Length')
     return int(announced) if announced is not None and announced.isascii() and announced.isdecimal() else None
 
@@ -214,7 +214,7 @@ def clean_file_name(name: str) -> str:
 def _request(url: str) -> urllib.request.Request:
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition('@')
-    _ = parts.port  # raises a ValueError where it is no number
+    _ = parts.port  # raises a ValueError where it is not a number
     # As browsers do; what is percent-encoded stays.
     path, query = (quote(part, safe='%/:=&?~#+!$,;\'@()*[]|^`{}\\"<>') for part in (parts.path, parts.query))
     request = urllib.request.Request(urlunsplit((parts.scheme, host, path, query, '')))  # noqa: S310 - http(s) alone, checked before

@@ -24,7 +24,7 @@ def parse_json(text: str, name: str, finite: bool = True) -> object:
     """
 
     def refuse(constant: str):
-        raise ValueError(f'{constant} is no JSON number')
+        raise ValueError(f'{constant} is not a JSON number')
 
     try:
         return json.loads(

@@ -139,14 +139,14 @@ def number_of(text: str, decimal_comma: bool = False) -> float:
     """Return the number that a field holds; NaN where it is empty or one of the words for a missing value.
 
     Raises:
-        ValueError: it is no number.
+        ValueError: it is not a number.
     """
     if text.strip().lower() in ('', 'na', 'nan', 'null', 'none', 'n/a', '#n/a'):
         return float('nan')
     if decimal_comma and text.count(',') == 1 and '.' not in text:
         text = text.replace(',', '.')
     if '_' in text:  # Python's own way to write large numbers
-        raise ValueError(f'{text!r} is no number')
+        raise ValueError(f'{text!r} is not a number')
     return float(text)
 
 

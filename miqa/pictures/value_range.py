@@ -8,7 +8,7 @@
 - Integers of more than 16 bits, and signed ones: only where the file states the range.
 - ``value_range`` goes before all of this.
 
-Values outside the range, and those that are no numbers, are refused. Nothing is guessed from the content; but where 16
+Values outside the range, and those that are not numbers, are refused. Nothing is guessed from the content; but where 16
 bits are stored of which the upper four are empty in every pixel, nobody can know whether the picture is nearly black
 or has 12 bits (10, ...) in a container of 16, and it is refused until ``value_range`` says so.
 """
@@ -68,7 +68,7 @@ def to_bytes(
 
     Raises:
         UnclearValues: there are values outside the range, or NaN, or the range cannot be known.
-        TypeError: the values are no numbers.
+        TypeError: the values are not numbers.
     """
     if values.dtype == np.uint8:
         # Eight bits leave nothing to be known.

@@ -91,7 +91,7 @@ def _logged(file: Path) -> Iterator[dict]:
             if isinstance(entry, dict) and isinstance(entry.get('step'), int):
                 yield entry
     if broken:
-        warnings.warn(f'{broken} lines of {file} are no JSON, as a kill or a damaged disk leaves them.', stacklevel=3)
+        warnings.warn(f'{broken} lines of {file} are not JSON, as a kill or a damaged disk leaves them.', stacklevel=3)
 
 
 def is_run(path: Path) -> bool:

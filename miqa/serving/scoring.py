@@ -131,7 +131,7 @@ class SlowWork:
             stop: ends the work when it is set.
 
         Raises:
-            Refused: it is no video, or too long.
+            Refused: it is not a video, or too long.
         """
         return await anyio.to_thread.run_sync(self._video, item, model, frames, stop, limiter=self._videos)
 

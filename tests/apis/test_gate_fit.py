@@ -214,7 +214,7 @@ def test_a_promise_that_nothing_can_keep_is_no_mistake_of_the_callers_and_leaves
 
 
 @pytest.mark.parametrize(('text', 'message'), [
-    ('score,outcome\n0.5,good\n', "line 2: outcome is 'good', which is no number"),
+    ('score,outcome\n0.5,good\n', "line 2: outcome is 'good', which is not a number"),
     ('quality,outcome\n0.5,1\n', 'has no column score or prediction'),
     ('', 'is empty'),
     ('score,outcome\n', 'has no rows below its header'),

@@ -68,7 +68,7 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
     ('filter shots/a.png --keep 0.5', 'is not a folder'),
     ('filter shots --keep 1.5', 'at most 1, not 1.5'),
     ('filter shots --threshold nan', 'must be a number, not nan'),
-    ('benchmark-pairs shots shots --machine gone.py', 'no file of a machine gone.py'),
+    ('benchmark-pairs shots shots --machine gone.py', 'no machine file gone.py'),
     ('filter shots --keep 0.5 --to file/good', 'cannot be written'),
     ('filter shots --keep 0.5 --scores shots', 'shots is a folder: name a file in it, such as shots/scores.csv'),
     ('video drive.mp4 --out file', 'is not a folder'),
@@ -117,8 +117,8 @@ WITHOUT_PYTORCH = {
     'label shots --task det --machine fasterrcn_resnet50_fpn --out o --plan': "Did you mean 'fasterrcnn_resnet50_fpn'",
     'label shots --task cls --machine resnet5o --out o --plan': "Did you mean 'resnet50'",
     'label shots --task det --machine x.onnx --out o --plan': 'x.onnx',
-    'gate make shots --machine away/x.onnx --out o': 'There is no file of a machine away/x.onnx.',
-    'gate make shots --machine shots/a.png --out o': 'shots/a.png is no file of a machine. Name a model of torchvision',
+    'gate make shots --machine away/x.onnx --out o': 'There is no machine file away/x.onnx.',
+    'gate make shots --machine shots/a.png --out o': 'shots/a.png is not a machine file. Name a model of torchvision',
 }
 RUN_ALL = """
 import contextlib, io, json, sys

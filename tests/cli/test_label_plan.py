@@ -22,14 +22,14 @@ def test_every_model_of_torchvision_and_timm_is_a_name(tmp_path, monkeypatch):
         check_machine_names([name for name, of in torchvision_models().items() if of == task], task)
     check_machine_names(timm.list_models(pretrained=True), 'cls')
     for function in (machine_configs_of, check_machine_names):
-        refused(ValueError, r'is no machine for ins.*\(maskrcnn', function, ['nothing_of_the_kind'], 'ins')
+        refused(ValueError, r'is not a machine for ins.*\(maskrcnn', function, ['nothing_of_the_kind'], 'ins')
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'weights').mkdir()
     (tmp_path / 'm.py').mkdir()
     (tmp_path / 'weights/a.jpg').touch()
     os.mkfifo('pipe')
     for name, message in (
-        ('weights', 'folder without a config.json'), ('weights/a.jpg', 'no file of a machine'), ('pipe', 'named pipe'),
+        ('weights', 'folder without a config.json'), ('weights/a.jpg', 'is not a machine file'), ('pipe', 'named pipe'),
         ('m.py', 'm.py is a folder, not a config of machines'),
     ):  # fmt: skip
         refused(ValueError, message, machine_configs_of, [name], 'cls')

@@ -242,7 +242,7 @@ def test_detection_pictures_are_named_by_their_number_in_12_digits(photographs, 
     folder = tmp_path / 'miqa_det'
     assert (folder / 'src_images' / '000000000139.jpg').is_file()
     assert (folder / 'images' / '000000000139' / '000000000139_snow_fg_stronger_fg5_bg1.png').is_file()
-    refused(ValueError, 'is no number', plan_sources, [photographs / 'coffee_1.JPEG'], 'det')
+    refused(ValueError, 'is not a number', plan_sources, [photographs / 'coffee_1.JPEG'], 'det')
 
 
 def test_small_pictures_leave_undefined_measures_empty_and_say_why(tmp_path):

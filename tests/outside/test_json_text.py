@@ -58,6 +58,6 @@ def test_curves_of_a_killed_run_lose_only_the_line_that_was_cut_and_say_so(tmp_p
     tail = '{"step": 4, "lo'
     for broken in (tail.encode(), b'\0' * 50, b'[' * 20_000, b'\xff\xfe\n7\n"x"\n{"step": [1]}'):
         (folder / 'scalars.json').write_bytes('\n'.join(lines).encode() + b'\n' + broken)
-        with pytest.warns(UserWarning, match=r'lines of .*scalars\.json are no JSON'):
+        with pytest.warns(UserWarning, match=r'lines of .*scalars\.json are not JSON'):
             curves = RunFolder(tmp_path).curves()
         assert curves.step.tolist() == [1, 2, 3]

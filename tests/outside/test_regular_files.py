@@ -15,7 +15,7 @@ from miqa.outside.regular_files import NotARegularFile, check_regular, open_regu
 
 @pytest.fixture
 def odd_paths(tmp_path, monkeypatch):
-    """Paths to what is no file, by what it is called."""
+    """Paths to what is not a file, by what it is called."""
     (tmp_path / 'folder.jpg').mkdir()
     os.mkfifo(tmp_path / 'pipe.jpg')
     (tmp_path / 'link.jpg').symlink_to(tmp_path / 'pipe.jpg')

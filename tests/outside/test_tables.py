@@ -205,7 +205,7 @@ def test_calibration_of_gates_is_read_from_each(tmp_path, kind):
     ('score,outcome\n0.1\n', 'row 1 has 1 fields'),
     ('score,score,outcome\n1,2,3\n', "more than one column 'score'"),
     ('score,outcome,group\n0.1,1,1.7E+18\n', 'line 2: group is .* a spreadsheet has shortened'),
-    ('score,outcome\n1_0,1\n', "line 2: score is '1_0', which is no number"),
+    ('score,outcome\n1_0,1\n', "line 2: score is '1_0', which is not a number"),
 ])  # fmt: skip
 def test_calibration_that_may_mean_several_things_is_a_sentence(tmp_path, text, message):
     path = tmp_path / 'calibration.csv'

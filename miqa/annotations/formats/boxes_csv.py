@@ -42,7 +42,7 @@ def read_boxes_csv(request: Request) -> ReadObjects:
     for nor against; turned boxes are refused.
 
     Raises:
-        ValueError: a column is missing, a value is no number, a box is not in its picture, or a line names a picture
+        ValueError: a column is missing, a value is not a number, a box is not in its picture, or a line names a picture
             that is not there; the line is named.
     """
     path, pictures = request.path, request.pictures

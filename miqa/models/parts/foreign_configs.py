@@ -51,7 +51,7 @@ def _checked_part(config: object, part: Part, location: str, deepest: int) -> di
     if kind is None or not _fits(kind, part):
         allowed = ', '.join(sorted(key for key, item in MODELS.module_dict.items() if _fits(item, part)))
         raise ValueError(
-            f'{location} asks for a {shown(name)}, which is no network of this project that may stand there: '
+            f'{location} asks for a {shown(name)}, which is not a network of this project that may stand there: '
             f'{allowed}. A network of your own must be registered (its file imported) before its weights are read.'
         )
     listed = _listed(kind)
