@@ -108,7 +108,7 @@ def try_writing(path: str | os.PathLike) -> None:
 
 
 #: What names of files end in, and hardly ever those of folders.
-_FILES = {'.csv', '.json', '.jsonl', '.parquet', '.html', '.png', '.jpg', '.mp4', '.onnx', '.txt'}
+_FILE_SUFFIXES = {'.csv', '.json', '.jsonl', '.parquet', '.html', '.png', '.jpg', '.mp4', '.onnx', '.txt'}
 
 
 def try_folder(folder: str | os.PathLike) -> None:
@@ -123,7 +123,7 @@ def try_folder(folder: str | os.PathLike) -> None:
         raise ValueError(f'Files are written to a folder of this computer, not to {address}.')
     if os.path.lexists(folder) and not folder.is_dir():
         raise NotADirectoryError(f'{folder} is not a folder, and files are to be written into one. Name another.')
-    if not folder.is_dir() and folder.suffix.lower() in _FILES:
+    if not folder.is_dir() and folder.suffix.lower() in _FILE_SUFFIXES:
         raise ValueError(
             f'{folder} would be a folder, in which files are written, but its name ends as that of a file. Name it '
             f'{folder.stem}, or another folder.'

@@ -211,9 +211,9 @@ def best_on_maps(
 
 def _agreement_with(machine: OnnxMachine, picture: TrialPicture, categories: Sequence[str] | None) -> float:
     """Return the mean intersection over union of the annotated classes of a picture."""
-    truth = np.asarray(picture.class_map)
+    truth, pixels = np.asarray(picture.class_map), picture.pixels()
     try:
-        (answer,) = machine.predict([picture.pixels()])
+        (answer,) = machine.predict([pixels])
     except Exception:  # noqa: BLE001  of any runtime: numbers of a range that is not the network's
         return 0.0
     labels = answer.labels  # type: ignore[union-attr]
