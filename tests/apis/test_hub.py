@@ -120,7 +120,7 @@ def test_files_that_are_not_a_model_of_this_project_are_refused(model, tmp_path,
 
     evil = json.loads(json.dumps(config))
     evil['spec']['network']['base'] = {'type': 'os.mkdir', 'path': 'OWNED'}
-    config_refused(evil, "'os.mkdir', which is no network")
+    config_refused(evil, "'os.mkdir', which is not a network")
     assert not (tmp_path / 'OWNED').exists()
     config_refused({'architectures': ['Bert']}, 'is not that of a quality model')
     config_refused({**config, 'spec': {'method': 'x'}}, 'does not describe a quality model')

@@ -126,7 +126,7 @@ def test_a_config_cannot_name_functions_to_call(run, tmp_path, monkeypatch):
     config.model.network = {'type': 'os.mkdir', 'path': 'OWNED'}
     checkpoint['meta']['cfg'] = config.pretty_text
     torch.save(checkpoint, 'evil.pth')
-    refused(ValueError, "'os.mkdir', which is no network", MIQAModel, weights='evil.pth')
+    refused(ValueError, "'os.mkdir', which is not a network", MIQAModel, weights='evil.pth')
     assert not (tmp_path / 'OWNED').exists()
 
 
@@ -143,7 +143,7 @@ def test_checkpoints_that_cannot_be_used_are_refused_with_a_sentence(run, tmp_pa
     for tensor in checkpoint['state_dict'].values():
         tensor.fill_(float('nan'))
     torch.save(checkpoint, tmp_path / 'nan.pth')
-    refused(ValueError, 'no numbers', MIQAModel(weights=tmp_path / 'nan.pth').assess, photo())
+    refused(ValueError, 'scores that are not numbers', MIQAModel(weights=tmp_path / 'nan.pth').assess, photo())
 
 
 def test_threads_may_share_a_model(pair):
