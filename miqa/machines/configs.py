@@ -20,7 +20,8 @@ from miqa.taxonomy import did_you_mean
 
 from .base import Machine, name_of_model
 from .library_names import unknown_machine
-from .recognition.machine_file import RecognisedMachine, is_machine_file
+from .recognition.machine_file import is_machine_file
+from .recognition.recognised import RecognisedMachine
 from .timm_classifier import is_timm_model, timm_models
 from .torchvision_machine import torchvision_models
 

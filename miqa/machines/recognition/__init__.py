@@ -2,8 +2,9 @@
 
 from .conventions import CONVENTIONS, Convention
 from .file_metadata import FileMetadata, metadata_of
-from .machine_file import RecognisedMachine, machine_from_file, write_machine_config
+from .machine_file import machine_from_file
 from .readings import Reading, UnclearLayout
+from .recognised import RecognisedMachine, write_machine_config
 from .trials import TrialPicture
 
 __all__ = [

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from miqa.machines.coco_classes import COCO_80, COCO_91
 from miqa.machines.onnx_preparation import Placement
 
-from .file_metadata import FileMetadata
 from .readings import Observed, Reading, UnclearLayout
 from .trials import ROUNDS, Candidate, Trials
 
@@ -31,13 +30,6 @@ class ClassNames(NamedTuple):
     names: tuple[str, ...] | None
     note: str
     certain: bool = True
-
-
-def names_for(classes: Sequence[str] | None, metadata: FileMetadata) -> tuple[str, ...] | None:
-    """Return the names of the classes: those that the user gave if they can be, else the file's."""
-    if classes and (metadata.names is None or len(classes) == len(metadata.names)):
-        return tuple(classes)
-    return metadata.names
 
 
 def names_in_trial(reading: Reading, names: tuple[str, ...] | None, labels: set[str]) -> tuple[str, ...] | None:

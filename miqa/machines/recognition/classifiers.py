@@ -13,10 +13,13 @@ from miqa.annotations.class_names import plain_name
 from miqa.machines.exported_networks import ExportedNetwork
 
 from .conventions import CONVENTIONS, Convention
-from .file_metadata import FileMetadata
+from .input_sizes import input_sizes
+from .network_file import NetworkFile
 from .readings import UnclearLayout, has_word
-from .trials import ROUNDS, Evidence, TrialPicture
+from .recognised import RecognisedMachine
+from .trials import ROUNDS, Evidence
 
+_SIDE = 224  # Of the input of a classifier that takes any size
 _IMAGENET = 1000  # TensorFlow's classifiers of these classes have one more, the background, before them
 _NO_CLASSES = ('embed', 'feature', 'pool', 'hidden')  # What vectors are called that are no classes
 _CLASSES = ('logit', 'prob', 'score', 'class', 'cls', 'pred', 'softmax')  # What vectors of classes are called
@@ -32,42 +35,32 @@ class _Output(NamedTuple):
     note: str = ''
 
 
-def classifier_arguments(
-    network: ExportedNetwork,
-    metadata: FileMetadata,
-    size: tuple[int, int],
-    pictures: Sequence[TrialPicture],
-    names: Sequence[str] | None,
-    settings: Mapping[str, Any],
-    categories: Sequence[str] | None = None,
-) -> tuple[dict, list[str], bool]:
-    """Return the arguments of the machine, what is to be said, and whether nothing was guessed.
+def recognised_classifier(given: NetworkFile) -> RecognisedMachine:
+    """Find out how a classifier is used.
 
     Raises:
         UnclearLayout: no output, or several, are a vector of classes; or the pictures' classes are counted otherwise.
     """
-    labelled = [picture for picture in pictures if picture.class_index is not None] or list(pictures)
+    network, metadata, names, categories = given.network, given.metadata, given.names, given.categories
+    sizes, known = input_sizes(network, metadata, given.settings)
+    size = sizes[0] if known else (network.input.size[0] or _SIDE, network.input.size[1] or _SIDE)
+    labelled = [picture for picture in given.pictures if picture.class_index is not None] or list(given.pictures)
     has_classes = bool(labelled) and labelled[0].class_index is not None
     images = [picture.pixels() for picture in labelled[: ROUNDS[1][0]]]
-    fixed = {key: settings[key] for key in ('values', 'channels', 'resize') if key in settings}
-    usual = replace(CONVENTIONS['classifier'], **fixed)
-    if metadata.from_ultralytics:
-        usual = replace(usual, values='unit', **fixed)
-    whole = network.input.type is np.uint8
+    usual = CONVENTIONS['classifier']
+    usual = given.with_settings(replace(usual, values='unit') if metadata.from_ultralytics else usual)
     conventions = [usual]
     if not metadata.from_ultralytics and images:
-        conventions += [one for one in usual.other_values() if all(getattr(one, k) == v for k, v in fixed.items())]
-    if whole:
-        conventions = [replace(one, values='byte') for one in conventions]
+        conventions = given.allowed(usual.other_values())
     samples = images or [np.full((64, 64, 3), 127, np.uint8)]
-    output = _class_output(network, names, settings.get('output'), _outputs_of(network, usual, size, samples))
+    output = _class_output(network, names, given.settings.get('output'), _outputs_of(network, usual, size, samples))
     kind, count = _kind(output.rows), output.rows.shape[1]
     with_background = count == _IMAGENET + 1 and (names is None or len(names) == _IMAGENET)
     truth = [int(picture.class_index or 0) for picture in labelled[: len(images)]] if has_classes else None
     truth = _counted(truth, categories, names, count - 1 if with_background else max(2, count))
     has_classes = truth is not None
     evidence: dict[tuple[Convention, int], Evidence] = {}
-    for one in dict.fromkeys(conventions):
+    for one in conventions:
         answers = _answers(network, output.name, one, size, images, kind, mirrored=truth is None)
         shifts = (1, 0) if names is None and categories is None else (1,)
         for shift in shifts if with_background and truth else (0,):
@@ -83,7 +76,7 @@ def classifier_arguments(
     config: dict[str, Any] = {'outputs': kind}
     config |= {} if output.name == network.output_names[0] else {'logits_name': output.name}
     config |= {'layout_options': {'background': 'first'}} if with_background else {}
-    config |= convention.arguments(size, whole)
+    config |= convention.arguments(size, given.whole_pixels)
     config |= {} if names is None else {'classes': _two_names(names) if count == 1 else list(names)}
     how = 'the file says so' if metadata.from_ultralytics else 'a guess, the usual way'
     if images and not metadata.from_ultralytics:
@@ -100,7 +93,7 @@ def classifier_arguments(
         notes += [
             f"Its class 0 is TensorFlow's background and left out: ImageNet's 1,000 are counted from 0 ({agree}).",
         ]
-    return config, notes, has_classes or metadata.from_ultralytics
+    return RecognisedMachine(config, notes, known and (has_classes or metadata.from_ultralytics))
 
 
 def _counted(
