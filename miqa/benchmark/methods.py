@@ -216,8 +216,9 @@ def _model_predictions(source: str, data_root, task: str, label: str, images: st
         if not Path(needed).is_file():
             raise FileNotFoundError(f'There is no file {needed}.')
     from miqa.engine import load_config
+    from miqa.engine.formatted_config import FormattedOnce
 
-    config = load_config(config_path, options)
+    config = FormattedOnce.of(load_config(config_path, options))
     config.task, config.label, config.data_root = task, label, str(data_root)
     # A config that a run has dumped names them in its dataset, too.
     config.test_dataloader.dataset.update(task=task, label=label, data_root=str(data_root))

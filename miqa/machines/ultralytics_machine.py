@@ -14,7 +14,7 @@ import numpy as np
 from miqa.keeping import sha256_of_file
 from miqa.networks.torch_settings import settings_kept
 from miqa.outside.checkpoint_files import CheckpointError
-from miqa.outside.user_folders import user_cache
+from miqa.outside.user_folders import keep_caches_of_libraries
 from miqa.registry import MACHINES
 from miqa.running import require
 from miqa.taxonomy import check_choice
@@ -80,8 +80,7 @@ class UltralyticsMachine(Machine):
         if not self.file.is_file():
             raise FileNotFoundError(f'There is no file {file}. Models of Ultralytics are not fetched by their name.')
         self._sha256 = sha256_of_file(self.file)
-        # Its import writes settings, into the user's own folders otherwise.
-        os.environ.setdefault('YOLO_CONFIG_DIR', str(user_cache()))
+        keep_caches_of_libraries()  # its import writes settings
         with settings_kept():  # its import leaves OpenCV one thread
             self.library = require('ultralytics', 'Models of Ultralytics (AGPL-3.0)')
         for key in options or {}:

@@ -1,8 +1,9 @@
-"""The user's cache folder."""
+"""The user's cache folder, for this project and the libraries that it uses."""
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import shutil
@@ -26,6 +27,19 @@ def user_cache() -> Path:
         return Path.home() / '.cache' / 'miqa'
     except RuntimeError:  # no HOME, and a user number without an entry in /etc/passwd
         return _folder_of_this_process()
+
+
+def keep_caches_of_libraries() -> None:
+    """Let matplotlib and Ultralytics, which are imported later, write into the cache folder, not beside it.
+
+    Settings of matplotlib that the user has (``matplotlibrc``) stay valid.
+    """
+    with contextlib.suppress(OSError, RuntimeError):  # no home, or no room for temporary files: reported where needed
+        os.environ.setdefault('YOLO_CONFIG_DIR', str(user_cache()))
+        settings = Path(os.environ.get('XDG_CONFIG_HOME') or Path('~/.config').expanduser(), 'matplotlib/matplotlibrc')
+        if 'MPLCONFIGDIR' not in os.environ and settings.is_file():
+            os.environ.setdefault('MATPLOTLIBRC', str(settings))
+        os.environ.setdefault('MPLCONFIGDIR', str(user_cache() / 'matplotlib'))
 
 
 @functools.cache

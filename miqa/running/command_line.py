@@ -21,6 +21,7 @@ from typing import NoReturn
 from miqa.errors import MIQAError
 from miqa.outside.addresses import redact_users
 from miqa.outside.names import printable, printable_text
+from miqa.outside.user_folders import keep_caches_of_libraries
 from miqa.taxonomy import did_you_mean
 
 from .requirements import explained, in_checkout
@@ -218,6 +219,7 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         go_on: how to resume after an interruption, such as :data:`SAME_AGAIN`; or a function that returns it.
     """
     open_streams()
+    keep_caches_of_libraries()
     warnings.formatwarning = _as_sentence
     # Pillow's, about pictures below the limit that was asked before.
     warnings.filterwarnings('ignore', r'Image size \(\d+ pixels\) exceeds limit')
