@@ -40,13 +40,17 @@ SIZE_INPUTS = frozenset(_EXTRA_INPUTS) - {MASK_INPUT, 'im_shape'}
 
 
 class ImageInput(NamedTuple):
-    """The input for images: its name and type, whether it takes one image, channels last, and fixed sides or None."""
+    """The input for images: its name and type, how many it takes, channels last, fixed sides or None, and channels.
+
+    ``batch`` is None for any number of images, 0 for one without a batch axis.
+    """
 
     name: str
     type: type
-    one: bool
+    batch: int | None
     channels_last: bool
     size: tuple[int | None, int | None]
+    channels: int = 3
 
 
 class NetworkOutput(NamedTuple):
@@ -90,7 +94,7 @@ class ExportedNetwork(ABC):
         """Return outputs by name.
 
         Args:
-            images: float32 (B, 3, h, w), prepared.
+            images: float32 (B, 3, h, w), or grey (B, 1, h, w), prepared.
             place: of the one image, for networks that want to know its size.
             names: which outputs; None: all.
         """
@@ -99,12 +103,31 @@ class ExportedNetwork(ABC):
         return _opened_again, (type(self), (self.file,), dict(self.files))
 
     def fed(self, images: np.ndarray) -> np.ndarray:
-        """Return prepared images, float (B, 3, h, w), as the input takes them."""
+        """Return prepared images, float (B, 3, h, w), as the input takes them: the last one fills up a fixed batch."""
+        missing = max(0, (self.input.batch or 0) - len(images))
+        images = np.concatenate([images, *[images[-1:]] * missing])
         if self.input.channels_last:
             images = images.transpose(0, 2, 3, 1)
         if self.input.type is np.uint8:
             images = np.clip(np.rint(images), 0, 255)
-        return np.ascontiguousarray(images, self.input.type)
+        return np.ascontiguousarray(images if self.input.batch != 0 else images[0], self.input.type)
+
+    def of_images(self, outputs: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+        """Return what outputs say about the first ``count`` images of a fixed batch, see :meth:`fed`.
+
+        Raises:
+            ValueError: an output has no axis for the images.
+        """
+        batch = self.input.batch or 0
+        if batch <= count:
+            return outputs
+        for name, values in outputs.items():
+            if values.shape[:1] != (batch,):
+                raise ValueError(
+                    f'{self.file} takes {batch} images at a time, but the shape of its output {name}, {values.shape}, '
+                    'does not say what belongs to which. Export it for 1 image or for any number.'
+                )
+        return {name: values[:count] for name, values in outputs.items()}
 
 
 def _opened_again(kind: Callable[..., ExportedNetwork], arguments: tuple, files: dict[str, str]) -> ExportedNetwork:
@@ -150,6 +173,9 @@ class OnnxNetwork(ExportedNetwork):
     def _check_inputs(self) -> tuple[ImageInput, tuple[str, ...]]:
         inputs = {item.name: item for item in self.session.get_inputs()}
         images = [item for item in inputs.values() if len(item.shape or ()) == 4 and item.name != MASK_INPUT]
+        # Detectron2 and the detectors of the ONNX zoo take an image without a batch axis.
+        single = [item for item in inputs.values() if len(item.shape or ()) == 3]
+        images = images or [item for item in single if 3 in (item.shape[0], item.shape[2])]
         extra = sorted(set(inputs) - {item.name for item in images[:1]})
         if words := [name for name in extra if any(part in name.casefold() for part in _WORDS)]:
             raise ValueError(
@@ -161,8 +187,8 @@ class OnnxNetwork(ExportedNetwork):
         if len(images) != 1 or set(extra) - set(_EXTRA_INPUTS) or images[0].type not in _TYPES:
             listed = ', '.join(f'{item.name} {item.type}{item.shape}' for item in inputs.values())
             raise ValueError(
-                f'{self.file} must have one input for images, float or uint8 (B, 3, h, w) or (B, h, w, 3), and beside '
-                f'it at most {", ".join(_EXTRA_INPUTS)}; it has: {listed}.'
+                f'{self.file} must have one input for images, float or uint8 (B, 3, h, w), (B, h, w, 3) or (3, h, w), '
+                f'and beside it at most {", ".join(_EXTRA_INPUTS)}; it has: {listed}.'
             )
         return image_input(self.file, images[0].name, _TYPES[images[0].type], images[0].shape), tuple(extra)
 
@@ -172,10 +198,13 @@ class OnnxNetwork(ExportedNetwork):
         """Return outputs by name; see :class:`ExportedNetwork`."""
         feeds = {self.input.name: self.fed(images)}
         if place is not None:
-            feeds |= {name: _EXTRA_INPUTS[name](place) for name in self.extra_inputs}
+            feeds |= {
+                name: np.repeat(_EXTRA_INPUTS[name](place), max(1, self.input.batch or 0), 0)
+                for name in self.extra_inputs
+            }
         outputs = list(names) if names is not None else self.output_names
         try:
-            return dict(zip(outputs, self.session.run(outputs, feeds), strict=True))
+            values = self.session.run(outputs, feeds)
         except CheckpointError:
             raise
         except Exception as error:  # ONNX Runtime's errors share no base class but this one
@@ -183,20 +212,26 @@ class OnnxNetwork(ExportedNetwork):
             # What follows the place in ONNX Runtime's source.
             reason = re.split(r'Status Message: (?:\S+:\d+ .*?\) )?', ' '.join(str(error).split()))[-1][:300]
             raise ValueError(f'{self.file} cannot be run on pixels of {shape}: {reason}') from error
+        return self.of_images(dict(zip(outputs, values, strict=True)), len(images))
 
 
 def image_input(file: Path, name: str, kind: type, shape: Sequence) -> ImageInput:
-    """Return what an input of ``shape``, (B, 3, h, w) or (B, h, w, 3) with numbers or names of free axes, takes.
+    """Return what an input of ``shape`` takes, with numbers or names of free axes.
+
+    Args:
+        file: for messages.
+        name: of the input.
+        kind: type of its numbers.
+        shape: (B, 3, h, w) or (B, h, w, 3), with 1 channel for grey pictures, or the same without the batch axis.
 
     Raises:
-        ValueError: it takes several images at a time, or pictures that are not RGB.
+        ValueError: it takes pictures of other channels.
     """
-    batch, *sides = shape
-    if isinstance(batch, int) and batch not in (1, -1):
-        raise ValueError(f'{file} takes exactly {batch} images at a time. Export it for 1 or for any number.')
-    channels_last = sides[2] == 3 and sides[0] != 3
+    batch, *sides = shape if len(shape) == 4 else (0, *shape)
+    channels_last = sides[2] in (1, 3) and sides[0] not in (1, 3)
     channels = sides.pop(2 if channels_last else 0)
-    if isinstance(channels, int) and channels != 3:
-        raise ValueError(f'{file} takes pictures of {channels} channels; pictures here are RGB, of 3.')
+    if isinstance(channels, int) and channels not in (1, 3):
+        raise ValueError(f'{file} takes pictures of {channels} channels; pictures here are RGB, of 3, or grey, of 1.')
     height, width = (side if isinstance(side, int) and side > 0 else None for side in sides)
-    return ImageInput(name, kind, batch == 1, channels_last, (height, width))
+    fixed = batch if isinstance(batch, int) and batch >= 0 else None
+    return ImageInput(name, kind, fixed, channels_last, (height, width), 1 if channels == 1 else 3)

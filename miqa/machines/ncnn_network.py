@@ -60,7 +60,7 @@ class NcnnNetwork(ExportedNetwork):
         inputs = list(self._net.input_names())
         if len(inputs) != 1:
             raise ValueError(f'{file} must have one input, for images; it has {", ".join(inputs) or "none"}.')
-        self.input = ImageInput(inputs[0], np.float32, True, False, _size(graph))
+        self.input = ImageInput(inputs[0], np.float32, 1, False, *_size_and_channels(graph))
         self.outputs = tuple(NetworkOutput(name, ()) for name in self._net.output_names() if name not in inputs)
         self.metadata = _metadata(self.file.with_name(_METADATA_FILE))
         self.files = {path.name: sha256_of_file(path) for path in (self.file, weights)}
@@ -91,15 +91,15 @@ def _layers(graph: str) -> list[str]:
     return [line.split()[0] for line in graph.splitlines()[2:] if line.strip()]
 
 
-def _size(graph: str) -> tuple[int | None, int | None]:
-    """Return (height, width) of the input where its line says them: ``Input name 0 1 blob 0=w 1=h 2=c``."""
+def _size_and_channels(graph: str) -> tuple[tuple[int | None, int | None], int]:
+    """Return (height, width) and channels of the input, as its line says: ``Input name 0 1 blob 0=w 1=h 2=c``."""
     for line in graph.splitlines()[2:]:
         words = line.split()
         if words and words[0] == 'Input':
             sizes = dict(word.split('=', 1) for word in words[5:] if '=' in word)
             sides = [int(sizes[key]) if sizes.get(key, '').isdigit() else 0 for key in ('1', '0')]
-            return sides[0] or None, sides[1] or None
-    return None, None
+            return (sides[0] or None, sides[1] or None), 1 if sizes.get('2') == '1' else 3
+    return (None, None), 3
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -32,7 +32,8 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 class OnnxMachine(Machine):
     """A classifier, detector or segmenter in an ONNX file, run by onnxruntime.
 
-    The input is float32, float16 or uint8 (pixels as they are), (B, 3, h, w) or (B, h, w, 3), RGB. Outputs by ``task``:
+    The input is float32, float16 or uint8 (pixels as they are), (B, 3, h, w) or (B, h, w, 3), RGB, or grey with one
+    channel. A fixed batch is filled up with the last image. Outputs by ``task``:
     cls: the first output, (B, K) ``logits`` or ``probabilities``, with any axes of length 1, or one number for two
     classes; seg: the first output, (1, K, h, w) logits (or (1, h, w, K)), whole numbers (1, h, w), the class of each
     pixel, or one channel of the object's logits, or with ``outputs='scores'`` of its probability: class 1 above 0 or
@@ -62,8 +63,9 @@ class OnnxMachine(Machine):
             seg: see above.
         layout: det, ins: see above.
         resize: ``stretch``; ``letterbox`` or ``corner``, which keep proportions and fill up with grey, with the picture
-            in the middle or at the top left; or ``crop``, the middle of the picture.
+            in the middle or at the top left; ``crop``, the middle of the picture, or ``cover``, as much as fits.
         channels: ``rgb``, or ``bgr`` for a network that takes blue first. mean and std stay those of red, green, blue.
+            Of one channel: always ``grey``.
         border: what fills up a letterbox, 0 to 255.
         boxes_name: name of the output of boxes, where it is not the layout's usual one; ``places``: or one for each
             grid, the finest first.
@@ -156,6 +158,7 @@ class OnnxMachine(Machine):
                 )
             plain = ((0.0,) * 3, (1 / 255,) * 3)
         normal = (mean if mean is not None else plain[0], std if std is not None else plain[1])
+        channels = 'grey' if self.input.channels == 1 else channels
         self.prepare = OnnxPreparation(self._size(size), *normal, resize, channels, border)
 
     def _size(self, size: tuple[int, int] | int | str | None) -> tuple[int, int] | None:
@@ -231,8 +234,8 @@ class OnnxMachine(Machine):
         """Return predictions for prepared images."""
         if self.task == 'cls':
             images = [image for image, _ in batch]
-            one = self.input.one or self._squeezed
-            groups = [[image] for image in images] if one else [images]
+            count = 1 if self._squeezed else len(images) if self.input.batch is None else max(1, self.input.batch)
+            groups = [images[start : start + count] for start in range(0, len(images), count)]
             return [self._classes(row) for group in groups for row in self._first(np.stack(group))]
         return [self._finish(image, place) for image, place in batch]
 

@@ -16,9 +16,10 @@ from miqa.taxonomy import check_choice
 from .masks import encode_masks
 
 #: ``stretch`` changes proportions; ``letterbox`` keeps them, with the picture in the middle, ``corner`` with the
-#: picture at the top left; ``crop`` keeps them and takes the middle of the picture (classifiers).
-RESIZES = ('stretch', 'letterbox', 'corner', 'crop')
-CHANNELS = ('rgb', 'bgr')
+#: picture at the top left; ``crop`` keeps them and takes the middle of the picture (classifiers), ``cover`` as much
+#: of it as fits (Ultralytics' classifiers).
+RESIZES = ('stretch', 'letterbox', 'corner', 'crop', 'cover')
+CHANNELS = ('rgb', 'bgr', 'grey')
 
 #: Share of the shorter side that ``crop`` keeps: 224 of 256 pixels, the usual evaluation of ImageNet classifiers.
 CROP_SHARE = 224 / 256
@@ -135,9 +136,10 @@ class OnnxPreparation:
         std: per channel, on values in [0, 1].
         resize: one of :data:`RESIZES`: ``stretch`` (Pillow's antialiased bilinear filter), ``letterbox`` (OpenCV's
             bilinear filter and borders on both sides, as Ultralytics), ``corner`` (the same with the picture at the top
-            left, as YOLOX) or ``crop`` (the middle of the picture, as most classifiers).
-        channels: order in which the network takes the channels, ``rgb`` or ``bgr``; mean and std are always those of
-            red, green, blue.
+            left, as YOLOX), ``crop`` (the middle of the picture, as most classifiers) or ``cover`` (all of its shorter
+            side, as Ultralytics' classifiers).
+        channels: order in which the network takes the channels, ``rgb`` or ``bgr``, or ``grey`` for one, the luma of
+            ITU-R BT.601; mean and std are always those of red, green, blue, for grey their means count.
         border: value of the borders of a letterbox, 0 to 255.
 
     Raises:
@@ -169,7 +171,7 @@ class OnnxPreparation:
             self.border = border
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, Placement]:
-        """Return float32 (3, h, w), in the network's order of channels, and where the image lies in it."""
+        """Return float32 (3, h, w), or grey (1, h, w), in the network's order, and where the image lies in it."""
         shape = image.shape[:2]
         if self.size is None:
             placement = Placement(shape, shape, shape, (0, 0), (1.0, 1.0))
@@ -177,11 +179,13 @@ class OnnxPreparation:
             image = np.asarray(Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BILINEAR))
             scale = (self.size[0] / shape[0], self.size[1] / shape[1])
             placement = Placement(shape, self.size, self.size, (0, 0), scale)
-        elif self.resize == 'crop':
-            image, placement = crop(image, self.size)
+        elif self.resize in ('crop', 'cover'):
+            image, placement = crop(image, self.size, CROP_SHARE if self.resize == 'crop' else 1.0)
         else:
             image, placement = letterbox(image, self.size, self.border, self.resize == 'corner')
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        if self.channels == 'grey':
+            image, mean, std = np.asarray(Image.fromarray(image).convert('L'))[..., None], mean.mean(), std.mean()
         values = (image.astype(np.float32) / 255 - mean) / std
         if self.channels == 'bgr':
             values = values[..., ::-1]
@@ -215,14 +219,14 @@ def letterbox(
     return canvas, Placement((height, width), (size[0], size[1]), content, (top, left), scales)
 
 
-def crop(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Placement]:
-    """Take the middle of an image, uint8 (H, W, 3), at the scale that the evaluation of classifiers takes.
+def crop(image: np.ndarray, size: tuple[int, int], share: float) -> tuple[np.ndarray, Placement]:
+    """Take the middle of an image, uint8 (H, W, 3).
 
-    The picture is resized (Pillow's antialiased bilinear filter) until ``size`` (h, w) is :data:`CROP_SHARE` of what
-    it covers on its shorter side.
+    The picture is resized (Pillow's antialiased bilinear filter) until ``size`` (h, w) is a ``share`` of what it covers
+    on its shorter side.
     """
     height, width = image.shape[:2]
-    scale = max(size[0] / height, size[1] / width) / CROP_SHARE
+    scale = max(size[0] / height, size[1] / width) / share
     resized = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
     image = np.asarray(Image.fromarray(image).resize(resized[::-1], Image.Resampling.BILINEAR))
     top, left = (resized[0] - size[0]) // 2, (resized[1] - size[1]) // 2

@@ -70,21 +70,22 @@ class TfliteNetwork(ExportedNetwork):
         """Return outputs by name; see :class:`miqa.machines.exported_networks.ExportedNetwork`."""
         self._opened.check(self.file, 'LiteRT')
         results: list[dict[str, np.ndarray]] = []
-        for image in images:
-            fed = _quantised(self.fed(image[None]), self._input)
+        step = max(1, self.input.batch or 0)
+        for start in range(0, len(images), step):
+            group = images[start : start + step]
+            fed = _quantised(self.fed(group), self._input)
             if list(fed.shape) != list(self._input['shape']):
                 self._interpreter.resize_tensor_input(self._input['index'], fed.shape)
                 self._interpreter.allocate_tensors()
                 self._input = self._interpreter.get_input_details()[0]
             self._interpreter.set_tensor(self._input['index'], fed)
             self._interpreter.invoke()
-            results.append(
-                {
-                    item['name']: _real(self._interpreter.get_tensor(item['index']), item)
-                    for item in self._outputs
-                    if names is None or item['name'] in names
-                }
-            )
+            outputs = {
+                item['name']: _real(self._interpreter.get_tensor(item['index']), item)
+                for item in self._outputs
+                if names is None or item['name'] in names
+            }
+            results.append(self.of_images(outputs, len(group)))
         return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
 
 

@@ -56,9 +56,20 @@ def test_a_size_that_the_file_does_not_take_is_said_before_the_first_picture(exp
     assert OnnxMachine(free).prepare.size == (224, 224) and OnnxMachine(free, size=32).prepare.size == (32, 32)
 
 
+@pytest.mark.parametrize('shape', [(1, 1, 8, 8), (3, 8, 8), (3, 3, 8, 8)])
+def test_grey_pictures_single_ones_and_fixed_batches_are_fed_as_the_file_takes_them(export, shape):
+    machine = OnnxMachine(export(lambda x: 9 * x.mean((-2, -1)), torch.rand(*shape)), **PLAIN)
+    for answer, image in zip(machine.predict(pictures(4)), pictures(4), strict=True):
+        grey = np.asarray(Image.fromarray(stretched(image, (8, 8))).convert('L')) / 255
+        logits = [0, 9 * grey.mean()] if shape[1] == 1 else 9 / 255 * stretched(image, (8, 8)).mean((0, 1))
+        np.testing.assert_allclose(answer.probabilities, torch.tensor(logits).softmax(0), atol=1e-5)
+    if len(shape) == 4 and shape[0] > 1:
+        joined = OnnxMachine(export(lambda x: x.mean((-2, -1)).reshape(1, -1), torch.rand(*shape)))
+        refused(ValueError, 'takes 3 images at a time, but the shape', joined.predict, pictures(1))
+
+
 @pytest.mark.parametrize(('example', 'message'), [
-    (torch.rand(1, 1, 8, 8), 'of 1 channels'), (torch.rand(4, 3, 8, 8), 'exactly 4 images'),
-    (torch.rand(3, 8), 'one input'),
+    (torch.rand(1, 4, 8, 8), 'of 4 channels'), (torch.rand(3, 8), 'one input'), (torch.rand(1, 5, 8), 'one input'),
 ])  # fmt: skip
 def test_an_input_that_cannot_take_a_picture_is_refused(export, example, message):
     refused(ValueError, message, OnnxMachine, export(lambda x: x.flatten(1), example))

@@ -338,8 +338,13 @@ def test_where_classes_of_pictures_are_counted_from_another_number_it_is_found_o
 
     # Classes that their names alone count are of use for as many classes, or where the network names its own.
     letters = list('abcdefghij')
-    for categories, classes, known in ((letters, None, True), (letters[:9], None, False), ('xxxxxxxxh', letters, True)):
-        assert found(10, 8, categories=categories, classes=classes).certain is known
+    for categories, classes, index, known in (
+        (letters, None, 7, True), (letters[:9], None, 7, False), ('xxxxxxxxh', letters, 8, True),
+        (letters, None, 8, False),
+    ):  # fmt: skip
+        result = found(10, index, categories=categories, classes=classes)
+        assert result.certain is known
+    assert any('hardly above chance' in note for note in result.notes)
 
     # TensorFlow's networks have a background before the 1,000 classes; truth may count it, too.
     assert used(1001, 6) == {'background': 'first'} and used(1001, 7) is None and used(10, 7) is None

@@ -20,10 +20,12 @@ from .recognised import RecognisedMachine
 from .trials import ROUNDS, Evidence
 
 _SIDE = 224  # Of the input of a classifier that takes any size
+_SMALL = 64  # Inputs of at most so many pixels
 _IMAGENET = 1000  # TensorFlow's classifiers of these classes have one more, the background, before them
 _NO_CLASSES = ('embed', 'feature', 'pool', 'hidden')  # What vectors are called that are no classes
 _CLASSES = ('logit', 'prob', 'score', 'class', 'cls', 'pred', 'softmax')  # What vectors of classes are called
 _ALIKE = 0.5  # Heads of the same classes correlate at least so much over the classes
+_ABOVE_CHANCE = 0.05  # A classifier that was read well gives its classes a probability so far above chance
 _LEAST_PICTURES = 4  # From so many pictures a shift of their classes is concluded
 
 
@@ -47,8 +49,10 @@ def recognised_classifier(given: NetworkFile) -> RecognisedMachine:
     labelled = [picture for picture in given.pictures if picture.class_index is not None] or list(given.pictures)
     has_classes = bool(labelled) and labelled[0].class_index is not None
     images = [picture.pixels() for picture in labelled[: ROUNDS[1][0]]]
-    usual = CONVENTIONS['classifier']
-    usual = given.with_settings(replace(usual, values='unit') if metadata.from_ultralytics else usual)
+    kind = 'unit' if metadata.from_ultralytics else 'mnist' if network.input.channels == 1 else 'imagenet'
+    # Of small pictures (CIFAR, MNIST) nothing is cut off.
+    resize = 'cover' if metadata.from_ultralytics else 'stretch' if max(size) <= _SMALL else 'crop'
+    usual = given.with_settings(replace(CONVENTIONS['classifier'], values=kind, resize=resize))
     conventions = [usual]
     if not metadata.from_ultralytics and images:
         conventions = given.allowed(usual.other_values())
@@ -59,17 +63,24 @@ def recognised_classifier(given: NetworkFile) -> RecognisedMachine:
     truth = [int(picture.class_index or 0) for picture in labelled[: len(images)]] if has_classes else None
     truth = _counted(truth, categories, names, count - 1 if with_background else max(2, count))
     has_classes = truth is not None
-    evidence: dict[tuple[Convention, int], Evidence] = {}
-    for one in conventions:
-        answers = _answers(network, output.name, one, size, images, kind, mirrored=truth is None)
-        shifts = (1, 0) if names is None and categories is None else (1,)
-        for shift in shifts if with_background and truth else (0,):
-            evidence[one, shift] = _evidence(answers, truth, shift)
-    first = next(iter(evidence))
-    best = max(evidence, key=lambda each: evidence[each].value()) if images else first
-    if best != first and not evidence[best].better_than(evidence[first]):
-        best = first
-    convention, shift = best
+    shifts = (1, 0) if names is None and categories is None else (1,)
+    shifts = shifts if with_background and truth else (0,)
+
+    def best_of(ways: Sequence[Convention], shifts: Sequence[int]) -> tuple[Convention, int, float]:
+        """Return the best way, the first unless another is better by more than chance, and how well it does."""
+        evidence: dict[tuple[Convention, int], Evidence] = {}
+        for one in ways:
+            answers = _answers(network, output.name, one, size, images, kind, mirrored=truth is None)
+            evidence |= {(one, shift): _evidence(answers, truth, shift) for shift in shifts}
+        first = next(iter(evidence))
+        best = max(evidence, key=lambda each: evidence[each].value())
+        best = best if evidence[best].better_than(evidence[first]) else first
+        return *best, evidence[best].value()
+
+    convention, shift, value = best_of(conventions, shifts)
+    if truth and not metadata.from_ultralytics:
+        fits = [convention, *(replace(convention, resize=fit) for fit in ('crop', 'cover', 'stretch'))]
+        convention, shift, value = best_of(given.allowed(fits), [shift])
     with_background &= truth is None or shift == 1
     if truth is not None and categories is None:
         _check_counting(network, output.name, convention, size, images, kind, truth, int(with_background))
@@ -88,12 +99,18 @@ def recognised_classifier(given: NetworkFile) -> RecognisedMachine:
     told += f', output {output.name}' if len(network.outputs) > 1 else ''
     notes = [f'{network.file.name}: a classifier, {told}. Pictures: {convention.words(size)}; {how}.']
     notes += [output.note] if output.note else []
+    sensible = truth is None or value > 1 / max(2, count) + _ABOVE_CHANCE
+    if not sensible:
+        notes += [
+            f'WARNING: it gives the classes of the pictures a probability of {value:.2f}, hardly above chance. '
+            'Are its classes these, in this order (--classes)? Is it a classifier, and no embedding or regression?'
+        ]
     if with_background:
         agree = 'the classes of the pictures agree' if has_classes else 'a guess, as there are 1,001'
         notes += [
             f"Its class 0 is TensorFlow's background and left out: ImageNet's 1,000 are counted from 0 ({agree}).",
         ]
-    return RecognisedMachine(config, notes, known and (has_classes or metadata.from_ultralytics))
+    return RecognisedMachine(config, notes, sensible and known and (has_classes or metadata.from_ultralytics))
 
 
 def _counted(
@@ -167,9 +184,9 @@ def _class_output(
             f'helped in training (GoogLeNet, Inception). --machine-options output={fitting[1]} reads another.'
         )
         fitting = fitting[:1]
-    if len(fitting) == 1 and not _no_embedding(fitting[0]):
+    if len(fitting) == 1 and (called := _embedding(fitting[0], vectors)):
         raise UnclearLayout(
-            f'{network.file}: its output {fitting[0]} {vectors[fitting[0]].shape[1:]} is called an embedding, and no '
+            f'{network.file}: its output {fitting[0]} {vectors[fitting[0]].shape[1:]} {called}, and no '
             'other is a vector of classes. Expected is one number for each class; export the network with its '
             'classifier.'
         )
@@ -196,6 +213,14 @@ def _main(name: str) -> bool:
 
 def _no_embedding(name: str) -> bool:
     return not has_word(name, *_NO_CLASSES)
+
+
+def _embedding(name: str, vectors: Mapping[str, np.ndarray]) -> str:
+    """Return what makes an output an embedding: its name, or vectors of length 1 (CLIP, faces); else nothing."""
+    rows, lengths = vectors[name], np.linalg.norm(vectors[name], axis=1)
+    if not _no_embedding(name):
+        return 'is called an embedding'
+    return 'is a vector of length 1, an embedding' if rows.min() < 0 and np.abs(lengths - 1).max() < 1e-3 else ''
 
 
 def _called_classes(name: str) -> bool:

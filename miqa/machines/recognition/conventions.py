@@ -14,6 +14,7 @@ VALUE_RANGES = {
     'byte': ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255), 'values from 0 to 255'),
     'imagenet': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "values less ImageNet's mean, by its deviation"),
     'signed': ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 'values from -1 to 1'),
+    'mnist': ((0.1307,) * 3, (0.3081,) * 3, "values less MNIST's mean, by its deviation"),
     'caffe': ((0.485, 0.456, 0.406), (1 / 255, 1 / 255, 1 / 255), "values from 0 to 255 less ImageNet's mean"),
 }
 
@@ -22,6 +23,7 @@ _RESIZE_WORDS = {
     'letterbox': 'letterboxed in the middle with {}',
     'corner': 'letterboxed to the top left with {}',
     'crop': 'cropped in the middle',
+    'cover': 'cropped to its shorter side',
     'kept': 'in their own size',
 }
 
@@ -31,7 +33,7 @@ class Convention:
     """One way to prepare pictures."""
 
     values: str  # key of :data:`VALUE_RANGES`
-    channels: str = 'rgb'  # ``rgb`` or ``bgr``
+    channels: str = 'rgb'  # ``rgb``, ``bgr`` or ``grey``
     #: one of :data:`miqa.machines.onnx_preparation.RESIZES`, or ``kept`` for the picture's own size.
     resize: str = 'letterbox'
     border: int = BORDER  # value of the borders of a letterbox, 0 to 255
@@ -53,9 +55,9 @@ class Convention:
 
     def words(self, size: tuple[int, int]) -> str:
         """Say the convention for an input of (height, width)."""
-        channels = 'RGB' if self.channels == 'rgb' else 'BGR'
         fit = _RESIZE_WORDS[self.resize].format(self.border)
         shape = '' if self.resize == 'kept' else f' to {size[1]}x{size[0]}'
+        channels = self.channels if self.channels == 'grey' else self.channels.upper()
         return f'{channels}, {VALUE_RANGES[self.values][2]}, {fit}{shape}'
 
     def other_values(self) -> list[Convention]:
@@ -63,7 +65,8 @@ class Convention:
         variants = [
             replace(self, values=values, channels=channels)
             for values in VALUE_RANGES
-            for channels in (self.channels, 'bgr' if self.channels == 'rgb' else 'rgb')
+            for channels in {'grey': ['grey'], 'rgb': ['rgb', 'bgr'], 'bgr': ['bgr', 'rgb']}[self.channels]
+            if values != 'mnist' or channels == 'grey'
         ]
         return [self, *(other for other in variants if other != self)]
 

@@ -91,6 +91,12 @@ def machine_from_file(
     recognised = recognise(
         NetworkFile(network, metadata, task, trial_pictures, classes, categories, settings, progress)
     )
+    if (batch := network.input.batch or 0) > 1:
+        copies = 'in groups of as many' if task == 'cls' else f'{batch} times at once'
+        recognised.notes.append(
+            f'It takes exactly {batch} pictures at a time, and each is run {copies}. An export for 1 takes '
+            f'{"less memory" if task == "cls" else "a fraction of the time"}.'
+        )
     recognised.beside = {name: digest for name, digest in network.files.items() if name != file.name}
     recognised.config = {
         'type': MACHINE_FILES.get(file.suffix.lower(), 'OnnxMachine'),

@@ -53,7 +53,8 @@ class NetworkFile:
     @property
     def _fixed(self) -> dict[str, Any]:
         fixed = {key: self.settings[key] for key in ('values', 'channels', 'resize', 'border') if key in self.settings}
-        return fixed | ({'values': 'byte'} if self.whole_pixels else {})
+        fixed |= {'values': 'byte'} if self.whole_pixels else {}
+        return fixed | ({'channels': 'grey'} if self.network.input.channels == 1 else {})
 
     def with_settings(self, convention: Convention) -> Convention:
         """Return a convention with what is fixed by the user or the type of the input."""
