@@ -7,6 +7,13 @@ import numpy as np
 from miqa.running import require
 
 
+def boxes_of_masks(masks: list[dict]) -> np.ndarray:
+    """Return the boxes around run-length encoded masks, float64 (N, 4), left, top, right, bottom in pixels."""
+    coder = require('pycocotools.mask', 'Masks of instance segmenters')
+    boxes = np.array([coder.toBbox(mask) for mask in masks]).reshape(-1, 4)
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+
+
 def encode_masks(masks: np.ndarray) -> list[dict]:
     """Turn binary masks into COCO's run-length encoding.
 

@@ -15,6 +15,7 @@ from miqa.taxonomy import check_choice
 
 from .answers import detections
 from .base import DetectionPrediction
+from .masks import boxes_of_masks
 from .onnx_places import BOX_FORMATS, CELL_FORMATS, CELL_POINTS, class_scores, decoded_boxes, rows_of
 from .onnx_preparation import Placement, masks_in_boxes
 
@@ -23,7 +24,7 @@ ACTIVATIONS = ('softmax', 'sigmoid', 'none')
 CORNERS = ('xyxy', 'yxyx')
 BACKGROUNDS = ('none', 'first', 'last')
 PARTS = ('boxes', 'objectness', 'scores')
-MASK_AREAS = ('input', 'box')
+MASK_AREAS = ('input', 'box', 'image')
 
 COLUMNS = ('left', 'top', 'right', 'bottom', 'score', 'label', 'unread')  # What a column of ``rows`` may be
 
@@ -63,7 +64,8 @@ class LayoutOptions:
         values_first: ``places``: the values are the first axis, where the shape does not say it.
         several_labels: ``places``: a place may give several classes, each above the threshold, not only its best.
         columns: ``rows``: what each column is, out of :data:`COLUMNS`.
-        mask_area: ``boxes_scores_labels``: a mask covers the ``input``, or its ``box`` alone.
+        mask_area: ``boxes_scores_labels``, ``rows``: a mask covers the ``input``, its ``box`` alone, or the
+            ``image`` in its pixels.
         suppress: ``boxes_scores_labels``, ``rows``: the detections are those of every place, before any suppression.
     """
 
@@ -126,11 +128,16 @@ def boxes_scores_labels(outputs: dict, place: Placement, options: LayoutOptions)
 
     Each may have leading axes of length 1. Torchvision's exports, RT-DETR's own and many with suppression inside. Boxes
     (N, 5) end with their score, as MMDeploy's do; then no other output of scores is read. Masks may cover their boxes
-    alone (``mask_area``).
+    alone (``mask_area``). With '' as the name of the boxes they are those around the masks (SOLO, SparseInst).
 
     Raises:
         ValueError: the outputs are of other shapes, or do not agree in N.
     """
+    if not options.names['boxes']:
+        scores, labels = (_tensor(outputs[options.names[role]]).reshape(-1) for role in ('scores', 'labels'))
+        keep = _best(scores, options)
+        maps = _maps(outputs, options)[keep]
+        return _around_masks(maps, place, 0.5, scores[keep], labels[keep].long(), options)
     rows = _tensor(outputs[options.names['boxes']])
     if rows.shape[-1] not in (4, 5):
         raise ValueError(
@@ -152,15 +159,7 @@ def boxes_scores_labels(outputs: dict, place: Placement, options: LayoutOptions)
         )
     scores = torch.where(labels >= 0, scores, -1.0)  # rows that fill up a fixed number
     keep = _suppressed(boxes, scores, labels, options)
-    boxes = _as_pixels(boxes[keep], place, options.coordinates)
-    if not options.masks:
-        return detections(boxes, scores[keep], labels[keep])
-    maps = _tensor(outputs[options.names['masks']])
-    maps = maps.reshape(-1, *maps.shape[-2:])[keep]
-    if options.mask_area == 'box':
-        masks, non_empty = masks_in_boxes(maps, boxes, place.image, 0.5)
-        return detections(boxes[non_empty], scores[keep][non_empty], labels[keep][non_empty], masks)
-    return _with_masks(maps, place, 0.5, boxes, scores[keep], labels[keep])
+    return _finished(outputs, place, options, keep, boxes, scores, labels)
 
 
 def yolo(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPrediction:
@@ -221,6 +220,24 @@ def detr(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPr
         return detections(boxes, scores[keep], labels[keep])
     maps = _tensor(outputs[options.names['masks']])[0, queries]
     return _with_masks(maps, place, 0.0, boxes, scores[keep], labels[keep])
+
+
+def mask_queries(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPrediction:
+    """Read queries without boxes: logits (1, Q, K + 1), the last of no object, and logits of masks (1, Q, h, w).
+
+    The score of a pair of query and class is its probability times the mean probability of the pixels in its mask
+    (Mask2Former, ``instance_inference``; transformers, ``post_process_instance_segmentation``).
+    """
+    chances = _tensor(outputs[options.names['logits']])[0].softmax(1)[:, :-1]
+    scores, pairs = chances.flatten().topk(min(options.limit, len(chances)))
+    keep = scores > options.threshold
+    scores, labels = scores[keep], pairs[keep] % chances.shape[1]
+    maps = _tensor(outputs[options.names['masks']])[0, pairs[keep] // chances.shape[1]]
+    for i, one in enumerate(maps):
+        mask = place.maps_of_input(one[None])
+        scores[i] *= mask[mask > 0].sigmoid().mean() if (mask > 0).any() else 0.0
+    keep = _best(scores, options)
+    return _around_masks(maps[keep], place, 0.0, scores[keep], labels[keep], options)
 
 
 def places(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPrediction:
@@ -299,7 +316,7 @@ def rows(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPr
     labels = table[:, place_of['label']].long() if 'label' in place_of else torch.zeros(len(table), dtype=torch.int64)
     scores = torch.where(labels >= 0, table[:, place_of['score']], -1.0)
     keep = _suppressed(boxes, scores, labels, options)
-    return detections(_as_pixels(boxes[keep], place, options.coordinates), scores[keep], labels[keep])
+    return _finished(outputs, place, options, keep, boxes, scores, labels)
 
 
 #: Layout -> its function, and the usual names of its outputs.
@@ -307,6 +324,7 @@ LAYOUTS = {
     'boxes_scores_labels': (boxes_scores_labels, {name: name for name in ('boxes', 'scores', 'labels', 'masks')}),
     'yolo': (yolo, {}),
     'detr': (detr, {'logits': 'logits', 'boxes': 'pred_boxes', 'masks': 'pred_masks'}),
+    'mask_queries': (mask_queries, {'logits': 'class_queries_logits', 'masks': 'masks_queries_logits'}),
     'places': (places, {}),
     'rows': (rows, {}),
 }
@@ -374,6 +392,38 @@ def _yolo_rows(outputs: dict, options: LayoutOptions) -> tuple[torch.Tensor, tor
             f'Correct classes=, or objectness= or end_to_end= in layout_options.'
         )
     return rows, prototypes
+
+
+def _maps(outputs: dict, options: LayoutOptions) -> torch.Tensor:
+    if 'masks' not in options.names:
+        raise ValueError('No output is named for the masks that ins needs: masks_name=...')
+    maps = _tensor(outputs[str(options.names['masks'])])
+    return maps.reshape(-1, *maps.shape[-2:])
+
+
+def _finished(outputs, place: Placement, options: LayoutOptions, keep, boxes, scores, labels) -> DetectionPrediction:
+    """Return those of finished detections that are kept, with their masks."""
+    boxes, scores, labels = _as_pixels(boxes[keep], place, options.coordinates), scores[keep], labels[keep]
+    if not options.masks:
+        return detections(boxes, scores, labels)
+    maps = _maps(outputs, options)[keep]
+    if options.mask_area == 'box':
+        masks, non_empty = masks_in_boxes(maps, boxes, place.image, 0.5)
+        return detections(boxes[non_empty], scores[non_empty], labels[non_empty], masks)
+    return _with_masks(maps, _area(place, options), 0.5, boxes, scores, labels)
+
+
+def _area(place: Placement, options: LayoutOptions) -> Placement:
+    """Return where the image lies in what masks cover."""
+    size = place.image
+    return Placement(size, size, size, (0, 0), (1.0, 1.0)) if options.mask_area == 'image' else place
+
+
+def _around_masks(maps, place: Placement, threshold: float, scores, labels, options) -> DetectionPrediction:
+    """Return the detections whose masks are not empty, with the boxes around these."""
+    masks, non_empty = _area(place, options).masks_to_image(maps, threshold)
+    boxes = torch.from_numpy(boxes_of_masks(masks))
+    return detections(boxes, scores[non_empty], labels[non_empty], masks if options.masks else None)
 
 
 def _with_masks(maps, place: Placement, threshold: float, boxes, scores, labels, cut: bool = False):

@@ -44,6 +44,7 @@ class OnnxMachine(Machine):
       size=None if the export takes any size) or MMDeploy's (boxes_name='dets');
     - ``yolo``: the bare head of YOLOv5 to 11, with suppression by torchvision here (resize='letterbox');
     - ``detr``: logits and boxes of queries, such as DETR and RT-DETR from transformers;
+    - ``mask_queries``: classes and masks of queries without boxes (Mask2Former);
     - ``places``: heads that say something at every cell of their grids, in one output or several: YOLOX before grids
       and strides, NanoDet's distributions, FastestDet, boxes with scores of every class, ...;
     - ``rows``: finished detections as rows of one output, in any order of columns.
@@ -68,7 +69,7 @@ class OnnxMachine(Machine):
             Of one channel: always ``grey``.
         border: what fills up a letterbox, 0 to 255.
         boxes_name: name of the output of boxes, where it is not the layout's usual one; ``places``: or one for each
-            grid, the finest first.
+            grid, the finest first; ``boxes_scores_labels``: '' for the boxes around the masks.
         scores_name: the same for scores.
         objectness_name: the same for ``places``' objectness.
         rows_name: the same for ``rows``, and for ``places`` whose values lie in one output.
@@ -207,7 +208,7 @@ class OnnxMachine(Machine):
         with_scores = self.layout == 'boxes_scores_labels' and last.get(str(names['boxes'])) == 5
         unread = {'scores'} if with_scores else set()
         unread |= set() if self.task == 'ins' else {'masks'}
-        unread |= {'labels'} if names.get('labels') == '' else set()
+        unread |= {role for role in ('boxes', 'labels') if names.get(role) == ''}
         read = [name for role, name in names.items() if role not in unread]
         needed = {name for group in read for name in ([group] if isinstance(group, str) else group)}
         missing = sorted(needed - set(output_names))

@@ -51,10 +51,14 @@ class Placement(NamedTuple):
         """
         if self.content != self.canvas:
             # Borders end between pixels of a coarse map, so it is enlarged before they are cut off.
-            maps = _resize(maps, self.canvas, mode)
+            maps = self.maps_of_input(maps, mode)
             (top, left), (height, width) = self.corner, self.content
             maps = maps[:, top : top + height, left : left + width]
         return _resize(maps, self.image, mode)
+
+    def maps_of_input(self, maps: torch.Tensor, mode: str = 'bilinear') -> torch.Tensor:
+        """Turn maps (N, h, w) that cover the input into maps of its pixels."""
+        return _resize(maps, self.canvas, mode)
 
     def masks_to_image(
         self, maps: torch.Tensor, threshold: float, boxes: torch.Tensor | None = None

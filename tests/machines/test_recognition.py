@@ -363,7 +363,11 @@ def with_masks():
     cases = {
         'triple': {'m': whole}, 'mmdeploy': {'masks': filled}, 'tensorflow': {'detection_masks': filled},
         'detr': {'pred_masks': queries}, 'rt-detr': {'w': queries}, 'v8 masks': {}, 'end to end masks': {},
+        'paddle': {'m': np.pad(np.repeat(np.repeat(whole[0], SCALE, 1), SCALE, 2), ((0, 6), (0, 0), (0, 0)))},
     }  # fmt: skip
+    logits = FAMILIES['detr']['logits']
+    yield 'mask2former', {'class_queries_logits': logits, 'masks_queries_logits': queries}
+    yield 'solo', {'num': np.array([4]), 'labels': LABELS, 'scores': SCORES, 'seg': whole[0]}
     for family, masks in cases.items():
         outputs = {name: np.array(values) for name, values in FAMILIES[family].items()} | masks
         if not masks:
@@ -378,7 +382,9 @@ def test_of_an_instance_segmenter_the_masks_are_read(tmp_path, family, outputs):
 
     image = np.random.default_rng(0).integers(0, 255, (SIZE[0] * SCALE, SIZE[1] * SCALE, 3), np.uint8)
     truth = TrialPicture(image, BOXES * SCALE, [NAMES[i] for i in LABELS])
-    config = machine_from_file(write(tmp_path / 'net.onnx', outputs), 'ins', [truth], NAMES).config
+    scaled = () if family == 'paddle' else None
+    path = write(tmp_path / 'net.onnx', outputs, scaled=scaled)
+    config = machine_from_file(path, 'ins', [truth], NAMES).config
     (answer,) = build_machine(config).predict([image])
     check(answer.above(0.3), scores=None)
     result = answer.above(0.3).masks

@@ -11,7 +11,7 @@ from .class_names import LEAST_AGREEMENT, names_in_trial, names_of_classes
 from .conventions import CONVENTIONS
 from .detectors import detector_readings
 from .input_sizes import best_size, input_sizes, size_of_places
-from .instances import readings_with_masks
+from .instances import mask_readings, readings_with_masks
 from .network_file import NetworkFile
 from .readings import Observed, Reading, UnclearLayout
 from .recognised import RecognisedMachine, size_note
@@ -81,18 +81,16 @@ def _readings(observed: Observed, given: NetworkFile) -> tuple[list[Reading], tu
     """
     network, metadata, names, foreign = given.network, given.metadata, given.names, None
     try:
-        readings = detector_readings(observed)
+        readings = _possible(observed, given.task)
     except UnclearLayout:
         if names is None or metadata.from_ultralytics:
             raise
         # The names may be those of the annotations, or of something else in the file.
-        readings = detector_readings(replace(observed, classes=None))
+        readings = _possible(replace(observed, classes=None), given.task)
         counts = sorted({reading.classes for reading in readings if reading.classes is not None})
         whose = "in the file's metadata" if names == metadata.names else 'given'
         foreign = f'The {len(names)} names {whose} are not its own: it tells {counts or "others"} classes apart.'
         names = None
-    if given.task == 'ins':
-        readings = readings_with_masks(readings, observed)
     if 'layout' in given.settings:
         layout = given.settings['layout']
         fitting = [reading for reading in readings if reading.layout == layout]
@@ -108,6 +106,17 @@ def _readings(observed: Observed, given: NetworkFile) -> tuple[list[Reading], tu
         readings = [replace(one, convention=CONVENTIONS['yolo']) for one in (finished or readings)[:1]]
     readings = [replace(reading, convention=given.with_settings(reading.convention)) for reading in readings]
     return readings, names, foreign
+
+
+def _possible(observed: Observed, task: str) -> list[Reading]:
+    """Return the possible readings for det, or for ins with masks."""
+    try:
+        readings = detector_readings(observed)
+    except UnclearLayout:
+        if task != 'ins' or not (readings := mask_readings(observed)):
+            raise
+        return readings
+    return readings_with_masks(readings, observed) if task == 'ins' else readings
 
 
 def _fixed(given: NetworkFile) -> bool:

@@ -49,7 +49,7 @@ def detector_readings(observed: Observed) -> list[Reading]:
 def _what_it_may_be(observed: Observed) -> str:
     """Return sentences about outputs that are not read: what they look like and which export helps."""
     if masks_of_queries(observed):
-        return 'They are classes and masks of queries without boxes (MaskFormer, Mask2Former): --task seg.'
+        return 'They are classes and masks of queries without boxes (MaskFormer, Mask2Former): --task seg or ins.'
     shapes = [list(observed.samples[0][name].shape) for name in observed.names]
     maps = [shape for shape in shapes if len(shape) >= 4]
     several = [anchors for anchors in (3, 5) if all(_of_anchors(shape, anchors) for shape in maps)]

@@ -36,7 +36,7 @@ def tensorflow_names(observed: Observed) -> list[Reading]:
             return []
         names[role] = fitting[0]
     options = {'coordinates': 'relative', 'corners': 'yxyx'}
-    convention = _finished_convention(observed, 'relative', tensorflow=True)
+    convention = finished_convention(observed, 'relative', tensorflow=True)
     words = "TensorFlow's detection_boxes, detection_scores and detection_classes"
     return [Reading('boxes_scores_labels', words, convention, options, names)]
 
@@ -54,7 +54,7 @@ def triples(observed: Observed) -> list[Reading]:
             for name in observed.names
             if name != boxes and [array.size for array in observed.raw(name)] == rows and max(rows, default=0) > 0
         ] or [name for name in observed.names if name != boxes and not max(rows, default=0)]
-        labels, scores = _labels_and_scores(vectors, observed)
+        labels, scores = labels_and_scores(vectors, observed)
         if labels is None or (scores is None and last == {4}):
             continue
         names = {'boxes': boxes, 'labels': labels} | ({'scores': scores} if last == {4} and scores else {})
@@ -72,7 +72,7 @@ def _of_boxes(table: np.ndarray, names: dict, observed: Observed, with_scores: b
     options: dict[str, object] = {'coordinates': unit}
     if rows > _MOST_ROWS:
         options |= {'suppress': True, 'iou': 0.7}
-    convention = _finished_convention(observed, unit, mmdet=with_scores)
+    convention = finished_convention(observed, unit, mmdet=with_scores)
     turned = any(has_word(name, 'statefulpartitionedcall', 'postprocess') for name in names.values())
     orders = ['yxyx', 'xyxy'] if turned else ['xyxy', 'yxyx']
     if corner_share(table) < 0.95:
@@ -89,7 +89,7 @@ def _of_boxes(table: np.ndarray, names: dict, observed: Observed, with_scores: b
     ]
 
 
-def _labels_and_scores(vectors: Sequence[str], observed: Observed) -> tuple[str | None, str | None]:
+def labels_and_scores(vectors: Sequence[str], observed: Observed) -> tuple[str | None, str | None]:
     """Return which outputs are labels and scores: labels are whole, scores lie in [0, 1]."""
     values = {name: np.concatenate([array.reshape(-1) for array in observed.raw(name)]) for name in vectors}
     whole = [name for name in vectors if is_whole(values[name])]
@@ -102,7 +102,8 @@ def _labels_and_scores(vectors: Sequence[str], observed: Observed) -> tuple[str 
     return (labels[0] if labels else None), (scores[0] if scores else None)
 
 
-def _finished_convention(observed: Observed, unit: str, tensorflow: bool = False, mmdet: bool = False) -> Convention:
+def finished_convention(observed: Observed, unit: str, tensorflow: bool = False, mmdet: bool = False) -> Convention:
+    """Return how pictures usually get into a network whose boxes, of this unit, are finished."""
     if observed.network.input.type is np.uint8 or tensorflow:
         convention = CONVENTIONS['tensorflow']
         return convention if observed.free_size else Convention(convention.values, convention.channels, 'stretch')
@@ -133,7 +134,7 @@ def finished_rows(observed: Observed) -> list[Reading]:
                 columns = ['unread' if column == 'batch' else column for column in columns]
                 options: dict[str, object] = {'columns': (*columns, *['unread'] * unread)}
                 options |= {'coordinates': unit}
-                convention = _finished_convention(observed, unit)
+                convention = finished_convention(observed, unit)
                 # TensorFlow's EfficientDet gives number, top, left, bottom, right, score, label.
                 turned = observed.network.input.channels_last and 'batch' in order
                 formats = ['yxyx', 'xyxy'] if turned else ['xyxy']

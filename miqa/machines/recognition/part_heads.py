@@ -178,6 +178,8 @@ def _of_four(
         return
     if corners and 'image_shape' in observed.network.extra_inputs:
         formats = ['yxyx']  # YOLOv3 of the ONNX zoo
+    elif corners and unit == 'relative':
+        formats = [*formats, 'yxyx']  # TensorFlow's
     for box_format in formats:
         options = base | {'coordinates': unit, 'box_format': box_format, 'iou': 1.0 if queries else 0.7}
         convention = CONVENTIONS['yolo'] if unit == 'input' else CONVENTIONS['ssd' if places > 1000 else 'rtdetr']

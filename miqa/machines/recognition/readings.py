@@ -63,6 +63,7 @@ class Observed:
         metadata: what its file says.
         size: (height, width) of the pictures that were tried.
         samples: outputs by name, for each picture and range of values that was tried; finite numbers alone.
+        pictures: (height, width) of the picture of each sample.
         classes: number of classes, if the user or the file states it.
         same_for_all_sizes: what the network is told of the size of the picture changes nothing that it finds.
     """
@@ -71,6 +72,7 @@ class Observed:
     metadata: FileMetadata
     size: tuple[int, int]
     samples: Sequence[Mapping[str, np.ndarray]]
+    pictures: Sequence[tuple[int, int]] = ()
     classes: int | None = None
     same_for_all_sizes: bool = False
 

@@ -35,7 +35,7 @@ def observed_with(size: tuple[int, int], given: NetworkFile) -> Observed:
     network = given.network
     images = [picture.pixels() for picture in given.pictures[:_SAMPLES]] or [_scene()]
     conventions = given.allowed(Convention(values) for values in ('unit', 'imagenet', 'byte'))
-    samples = []
+    samples, pictures = [], []
     problem: Exception | None = None
     for convention in conventions:
         for image in images:
@@ -47,6 +47,7 @@ def observed_with(size: tuple[int, int], given: NetworkFile) -> Observed:
                 continue
             if all(np.isfinite(value).all() for value in outputs.values() if value.dtype.kind == 'f'):
                 samples.append(outputs)
+                pictures.append(place.image)
     if not samples:
         reason = 'its outputs are not finite numbers' if problem is None else ' '.join(str(problem).split())[:300]
         begin = f'{network.file} cannot be run on '
@@ -56,7 +57,7 @@ def observed_with(size: tuple[int, int], given: NetworkFile) -> Observed:
         )
     count = len(given.names) if given.names is not None else None
     same = _same_for_all_sizes(network, images, size)
-    return Observed(network, given.metadata, size, samples, count, same)
+    return Observed(network, given.metadata, size, samples, pictures, count, same)
 
 
 def _same_for_all_sizes(network: ExportedNetwork, images: Sequence[np.ndarray], size: tuple[int, int]) -> bool:
