@@ -1,7 +1,9 @@
-"""Video files as they are: joined, cut, damaged, HDR, without a duration; and files that only claim to be some."""
+"""Video files as they are: joined, cut, holed, damaged, HDR, without a duration; and files of other kinds."""
 
 import os
 import random
+import subprocess
+import sys
 
 import cv2
 import hypothesis
@@ -17,6 +19,7 @@ from miqa.apis.live.network import CameraLost, read_frame
 from miqa.apis.video.assess import VideoMIQA
 from miqa.apis.video.containers import UnreadableVideo, container_of, lost_packets
 from miqa.apis.video.reading import open_video
+from miqa.apis.video.structure import Structure, structure_of
 from miqa.apis.video.timeline import Timeline
 from miqa.apis.video.tone_mapping import tone_map
 from miqa.apis.video.writing import VideoNotWritten
@@ -325,3 +328,121 @@ def test_frames_that_opencv_cannot_convert_are_frames_that_did_not_come():
 
     assert read_frame(Failing()) is None
     refused(CameraLost, 'camera 0 stopped giving frames after 0', list, live_frames(Failing(), 'the camera 0'))
+
+
+pytest.importorskip('av', reason='no PyAV (pip install av)')
+CODECS = {'.flv': 'flv1', '.ogv': 'libtheora', '.mp4': 'libx264', '.mkv': 'libx264', '.gif': 'gif'}
+OTHERS = {'.ts': 'libx264', '.avi': 'mpeg4', '.mpg': 'mpeg2video'}
+
+
+def found(path):
+    result = VideoMIQA(model=Brightness(), sampling='every').assess_video(path)
+    return result, result['metadata']
+
+
+def made(tmp_path, suffix):
+    """Forty frames of ten a second that grow darker."""
+    path = tmp_path / f'whole{suffix}'
+    if suffix in ('.gif', '.ogv'):
+        ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=96x64:rate=10:duration=4', path)
+        return path
+    codec = {**CODECS, **OTHERS}[suffix]
+    options = {'bf': 2} if codec == 'libx264' else {}
+    values, fps = ([0.5] * 40, 25) if suffix == '.mpg' else ([0.9 - 0.02 * number for number in range(40)], 10)
+    encode(path, values, fps=fps, codec=codec, gop=10, **options)
+    if suffix == '.mp4':
+        front = tmp_path / 'front.mp4'
+        ffmpeg('-i', path, '-c', 'copy', '-movflags', '+faststart', front)
+        return front
+    return path
+
+
+def with_hole(path, begin, end):
+    data = path.read_bytes()
+    target = path.with_name(f'hole{path.suffix}')
+    target.write_bytes(data[: int(len(data) * begin)] + data[int(len(data) * end) :])
+    return target
+
+
+@pytest.mark.parametrize('suffix', [*CODECS, *OTHERS])
+def test_whole_files_are_whole(tmp_path, suffix):
+    path = made(tmp_path, suffix)
+    result, metadata = found(path)
+    assert result['complete'] and result['warnings'] == []
+    assert (metadata['frames_read'], metadata['frames_missing'], metadata['total_frames']) == (40, 0, 40)
+    assert metadata['duration'] == pytest.approx(40 / metadata['fps'], abs=0.05)
+    assert structure_of(path, container_of(path)) == Structure()
+
+
+def test_stamps_of_flashes_in_mpeg_ps_are_wrong_without_a_frame_being_missing(tmp_path):
+    flashes = "testsrc2=size=192x128:rate=50,negate=enable='not(mod(n,10))'"
+    ffmpeg('-f', 'lavfi', '-i', flashes, '-frames:v', '100', '-c:v', 'mpeg2video', '-bf', '0', tmp_path / 'flashes.mpg')
+    result, metadata = found(tmp_path / 'flashes.mpg')
+    assert result['complete'] and (metadata['frames_read'], metadata['frames_missing']) == (100, 0)
+
+
+@pytest.mark.parametrize('suffix', CODECS)
+def test_files_that_were_cut_are_not_complete(tmp_path, suffix):
+    result, metadata = found(with_hole(made(tmp_path, suffix), 0.6, 1))
+    assert not result['complete'] and metadata['frames_missing'] > 0
+    assert result['shortfall'] in result['warnings'][0] and result['shortfall'].startswith(('misses', 'ends early'))
+
+
+@pytest.mark.parametrize('suffix', ['.flv', '.ogv', '.mkv'])
+def test_frames_in_a_hole_are_counted(tmp_path, suffix):
+    result, metadata = found(with_hole(made(tmp_path, suffix), 0.4, 0.6))
+    assert not result['complete'] and metadata['total_frames'] in (39, 40, 41)
+    assert metadata['frames_read'] < 35 and metadata['duration'] == pytest.approx(4.0, abs=0.25)
+
+
+def test_a_cut_file_gives_the_frames_that_the_ffmpeg_program_reads(tmp_path):
+    for suffix in ('.mp4', '.flv'):
+        path = with_hole(made(tmp_path, suffix), 0.6, 1)
+        assert found(path)[1]['frames_read'] == frames_read_by_ffmpeg(path)
+
+
+@pytest.mark.parametrize('suffix', ['.mp4', '.flv', '.mkv', '.ogv'])
+def test_what_follows_in_a_joined_file_is_read_or_missed_aloud(tmp_path, suffix):
+    path = made(tmp_path, suffix)
+    joined = tmp_path / f'joined{suffix}'
+    joined.write_bytes(2 * path.read_bytes())
+    result, metadata = found(joined)
+    if metadata['frames_read'] == 80:
+        assert result['complete'] and metadata['frames_missing'] == 0
+    else:
+        assert not result['complete'] and metadata['frames_missing'] > 0
+        if suffix in ('.mp4', '.flv'):
+            assert 'a second recording follows in the file' in result['warnings'][0]
+
+
+pytest.importorskip('av', reason='no PyAV (pip install av)')
+
+READ_AND_LEAVE = """
+import sys
+import av.logging
+av.logging.set_level(av.logging.ERROR)  # as torchvision does when it is imported
+from miqa.apis.video.reading import open_video
+for path in sys.argv[1:]:
+    for number in range(1, 40):
+        with open_video(path) as video:
+            next(video.frames(lambda index, time: index == number), None)
+        del video
+        dropped = open_video(path)
+        next(dropped.frames(lambda index, time: index == number), None)
+        del dropped
+print('left')
+"""
+
+
+def test_damaged_videos_are_left_at_any_frame_while_their_decoder_complains(tmp_path):
+    """A decoder's thread that waits for Python's lock to complain, and a close that waits for the thread: no end."""
+    ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=320x240:rate=30:duration=3', '-g', '30', tmp_path / 'whole.mp4')
+    data = (tmp_path / 'whole.mp4').read_bytes()
+    for seed in range(6):
+        rng, damaged = random.Random(seed), bytearray(data)
+        for _ in range(60):
+            damaged[rng.randrange(2000, len(data) - 3000)] ^= rng.randrange(1, 256)
+        (tmp_path / f'{seed}.mp4').write_bytes(damaged)
+    program = [sys.executable, '-c', READ_AND_LEAVE, *map(str, tmp_path.glob('[0-9]*.mp4'))]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and done.stdout.strip() == 'left', done.stderr[-2000:]

@@ -1,20 +1,22 @@
-"""Nothing that is derived from two inputs overwrites or skips one of them without a word."""
-
-# Names are bytes here, and paths are left as they are.
-# ruff: noqa: PTH100, PTH102, PTH103, PTH113, PTH119, PTH207, PTH208, PTH211
+"""Nothing derived from two inputs overwrites or skips one of them without a word."""
 
 import functools
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers_apis import run_miqa, write_run
 from helpers_pictures import file_of, smooth
 from helpers_refusals import refused
 from helpers_videos import Named, write_video
+from PIL import Image
 
-from miqa.apis.drawings.drawn_pictures import drawn_path
+from miqa.apis.drawings.drawn_pictures import DrawnPictures, drawn_path
 from miqa.cli import video
+
+# Names are bytes here, and paths are left as they are.
+# ruff: noqa: PTH100, PTH102, PTH103, PTH113, PTH119, PTH207, PTH208, PTH211
 
 
 @pytest.fixture
@@ -82,3 +84,19 @@ def test_detours_lead_to_one_derived_name_and_others_to_others():
     assert drawn_path('out', 'x/../a.png') == drawn_path('out', 'a.png')
     assert drawn_path('out', '../a.png') != drawn_path('out', 'a.png')
     assert drawn_path('out', 'a.png') != drawn_path('out', 'a.jpg')
+
+
+def test_the_pictures_of_two_folders_with_files_of_one_name_do_not_replace_each_other(tmp_path, monkeypatch):
+    model = SimpleNamespace(prepare=SimpleNamespace(value_range=None))
+    scored = SimpleNamespace(name='frames/a.png', score=0.5, quality='medium')
+    errors = []
+    for camera, grey in (('one', 50), ('two', 200), ('one', 50)):
+        (tmp_path / camera / 'frames').mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', (80, 60), (grey,) * 3).save(tmp_path / camera / 'frames/a.png')
+        monkeypatch.chdir(tmp_path / camera)
+        pictures = DrawnPictures(model, str(tmp_path / 'marked'), None, 'occlusion')
+        assert pictures.made('frames/a.png') is (len(errors) == 2)
+        errors.append(pictures.make(scored, 'frames/a.png'))
+    assert errors[0] is None and errors[2] is None
+    assert f'was made of {tmp_path}/one/frames/a.png' in str(errors[1])
+    assert Image.open(tmp_path / 'marked/frames/a.png.png').getpixel((40, 5)) == (50, 50, 50)

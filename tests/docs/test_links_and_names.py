@@ -1,4 +1,4 @@
-"""Links of the README and all pages lead somewhere, and the API reference has every public name."""
+"""Links of all pages lead somewhere, shown imports work, and the API reference has every public name."""
 
 import importlib
 import inspect
@@ -69,3 +69,16 @@ def test_every_reference_of_a_docstring_names_something():
             if depth < len(parts) and not hasattr(module, parts[depth]):
                 wrong.append(f'{path.relative_to(ROOT)}: {name}')
     assert wrong == []
+
+
+def test_every_import_that_the_documentation_shows_works():
+    pages = [*ROOT.glob('*.md'), *(ROOT / 'docs').rglob('*.md'), ROOT / 'data/README.md', ROOT / 'docs/tutorial.ipynb']
+    shown = set()
+    for page in pages:
+        for module, names in re.findall(
+            r'from ((?:miqa|machine_iqa)[a-z_.]*) import ([A-Za-z_][\w, ]*)', page.read_text(encoding='utf-8')
+        ):
+            shown.update((module, name.split(' as ')[0].strip()) for name in names.split(','))
+    assert len(shown) >= 10
+    for module, name in sorted(shown):
+        assert hasattr(importlib.import_module(module), name), f'from {module} import {name}'

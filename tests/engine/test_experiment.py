@@ -1,15 +1,23 @@
-"""Configs: every one builds on the same knobs, and knobs reach every place that they decide."""
+"""Configs: one set of knobs that reach every place, one text, and the identity of a finished training."""
 
+import copy
+import json
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+import yapf.yapflib.yapf_api as yapf_api
+from helpers_config import write_tiny_config
+from helpers_database import write_database
 from helpers_refusals import refused
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 
 from miqa.engine import experiment, load_config, resolve_config
+from miqa.engine.formatted_config import FormattedOnce
+from miqa.engine.identity import training_identity
 from miqa.engine.launch import start_processes_group
+from miqa.layout import label_folder, split_path
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 METHODS = ('ra_miqa', 'resnet18', 'resnet50', 'efficientnet_b1', 'efficientnet_b5', 'vit_small')
@@ -92,3 +100,75 @@ def test_a_temporary_folder_whose_name_is_too_long_for_sockets_is_said_before_wo
     loader = ConfigDict(num_workers=1)
     experiment._fit_machine(loader)
     assert loader.num_workers == 1
+
+
+@pytest.fixture
+def parts(tmp_path):
+    database = write_database(tmp_path / 'data', 'det', sources=4, val_sources=1)
+    return database, write_tiny_config(tmp_path / 'tiny.py', database)
+
+
+def test_packages_pictures_comments_and_other_configs_change_nothing(parts, tmp_path):
+    database, config = parts
+    before = training_identity(config, database)
+    (label_folder(database, 'det') / 'manifest.json').write_text(json.dumps({'versions': {'pycocotools': '2.0.11'}}))
+    next((database / 'miqa_det' / 'images').rglob('*.png')).touch()
+    config.write_text('# a comment\n' + config.read_text())
+    (tmp_path / 'other.py').write_text('x = 1\n')
+    assert training_identity(config, database) == before and len(before) == 16
+
+
+def test_a_value_of_the_config_a_label_and_a_split_change_it(parts):
+    database, config = parts
+    result = [training_identity(config, database)]
+    config.write_text(config.read_text() + '\nbatch_size = 9\n')
+    result.append(training_identity(config, database))
+    label = sorted(label_folder(database, 'det').glob('*.csv'))[0]
+    label.write_text(label.read_text() + '\n')
+    result.append(training_identity(config, database))
+    split = split_path(database, 'det', 'val')
+    split.write_text(split.read_text() + '\n')
+    result.append(training_identity(config, database))
+    assert len(set(result)) == 4
+
+
+def test_the_command_prints_a_line_for_each_config_and_nothing_else(warm, parts, tmp_path):
+    database, config = parts
+    command = ['python', '-m', 'miqa.engine.identity', '--data-root']
+    done = warm.call(*command, database, config, config)
+    assert done.stdout.splitlines() == [training_identity(config, database)] * 2
+    lost = warm.call(*command, tmp_path, config)
+    assert lost.returncode == 1 and 'There are no labels in' in lost.stderr and 'Traceback' not in lost.stderr
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Count how often MMEngine formats a config."""
+    made, formatted = [], yapf_api.FormatCode
+    monkeypatch.setattr(yapf_api, 'FormatCode', lambda *args, **options: made.append(1) or formatted(*args, **options))
+    return made
+
+
+def test_the_text_is_mmengines_and_made_once(calls):
+    plain = Config(dict(a=1, model=dict(type='Net', sizes=(1, 2)), words=['x', 'y']))
+    config = FormattedOnce.of(plain)
+    assert [config.pretty_text for _ in range(5)] == [plain.pretty_text] * 5
+    assert len(calls) == 2
+
+
+def test_a_changed_value_changes_the_text(calls):
+    config = FormattedOnce.of(Config(dict(a=1, model=dict(type='Net', depth=2))))
+    before = config.pretty_text
+    config.model.depth = 3
+    config.merge_from_dict({'b': 4})
+    assert before != config.pretty_text == Config(dict(a=1, model=dict(type='Net', depth=3), b=4)).pretty_text
+    config.pop('b')
+    assert 'b' not in config.pretty_text and 'depth=3' in config.pretty_text
+
+
+def test_a_copy_has_its_own_text():
+    config = FormattedOnce.of(Config(dict(a=1)))
+    assert config.pretty_text == 'a = 1\n'
+    other = copy.deepcopy(config)
+    other.a = 2
+    assert (config.pretty_text, other.pretty_text) == ('a = 1\n', 'a = 2\n')

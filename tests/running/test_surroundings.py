@@ -1,6 +1,7 @@
 """What a user's surroundings cause ends in one sentence with a remedy, and is never mistaken for something else."""
 
 import errno
+import logging
 import multiprocessing
 import os
 import stat
@@ -13,6 +14,7 @@ import pytest
 from miqa.errors import CheckpointError
 from miqa.keeping.files import atomic_write
 from miqa.running.cores import usable_cores
+from miqa.running.logs import report_once
 from miqa.running.surroundings import cause_in_surroundings
 
 
@@ -116,3 +118,33 @@ def test_a_containers_quota_counts_as_cores(tmp_path, monkeypatch, files, member
         (tmp_path / 'groups' / name).write_text(text)
     (tmp_path / 'membership').write_text(membership)
     assert usable_cores(tmp_path / 'groups', tmp_path / 'membership') == cores
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='only Linux has a device that is always full')
+def test_a_full_disk_is_reported_once_and_other_handlers_stay_as_they_are(capsys):
+    before = logging.Handler.handleError
+    logger = logging.Logger('of a run')
+    logger.addHandler(logging.FileHandler('/dev/full'))
+    logger.handlers[0].setLevel(logging.WARNING)
+    report_once(report_once(logger))
+    for _ in range(3):
+        logger.warning('Epoch 1')
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith('/dev/full cannot be written, so that messages are missing there: ')
+    assert logger.handlers[0].level == logging.WARNING
+    assert logging.Handler.handleError is before
+
+
+def test_a_log_whose_reader_has_gone_ends_the_command_quietly():
+    program = (
+        'import sys\nfrom miqa.running.command_line import run_command\nfrom miqa.running.logs import log\n'
+        'def main():\n    sys.stdin.read()\n    log("Indexed 3 samples.")\nrun_command(main)\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, '-c', program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    process.stdin.close()
+    assert process.stderr.read() == b''
+    assert process.wait() == 141

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import multiprocessing
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -14,14 +15,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers_apis import write_run
+from helpers_apis import CNN, views_of, write_photos, write_run
 from helpers_database import write_database
+from helpers_machines import save
+from helpers_models import HALF, TINY_RA_MIQA
 from helpers_tools import load_tool
 from PIL import Image
+from torch import nn
 
 from miqa.apis.model import MIQAModel
+from miqa.apis.runtimes import Device, Runtime
 from miqa.datasets import MIQDDataset, open_index
-from miqa.registry import TRANSFORMS
+from miqa.registry import MODELS, TRANSFORMS
 
 ROOT = Path(__file__).parents[2]
 benchmark_index = load_tool('tools/analysis/cases/index.py')
@@ -230,3 +235,139 @@ def test_pyiqa_is_a_row_of_the_files_where_it_is_installed_and_else_a_sentence(t
     paths = benchmark.made_files(tmp_path, 2, 64, 48)
     rows = benchmark.measure(lite, paths, (2,), 1, peers=benchmark.musiq())
     assert rows[2]['way'].startswith("pyiqa's MUSIQ") and scored == 2 * paths
+
+
+tool = load_tool('tools/analysis/benchmark.py')
+case = load_tool('tools/analysis/cases/inference.py')
+
+
+class Fake(Runtime):
+    name, device = 'Fake', Device('cpu')
+
+    def __init__(self, off, sizes):
+        self.off, self.sizes = off, sizes
+
+    def __call__(self, pixels):
+        self.sizes.append(len(pixels))
+        return pixels.mean(axis=(1, 2, 3)) / 255 + self.off
+
+
+def test_rows_hold_every_runtime_and_batch_size_and_the_difference_from_the_first():
+    sizes = []
+    runtimes = {'first': Fake(0.0, sizes), 'second': Fake(0.125, sizes)}
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 3, 8, 8), dtype=np.uint8)
+    scores = {name: score(pixels) for name, score in runtimes.items()}
+    rows = [row for size in (1, 4, 16) for row in case.measure(runtimes, pixels, scores, size, 2)]
+    assert [(row['runtime'], row['batch']) for row in rows] == [
+        (name, size) for size in (1, 4, 16) for name in ('first', 'second')
+    ]
+    assert [row['largest_difference'] for row in rows] == pytest.approx([0.0, 0.125] * 3)
+    assert [row['mean_difference'] for row in rows] == pytest.approx([0.0, 0.125] * 3)
+    assert all(row['ratio'] == 1.0 for row in rows if row['runtime'] == 'first') and rows[1]['srcc'] == pytest.approx(1)
+    assert all(row['p50_ms'] <= row['p95_ms'] and row['pictures_per_second'] > 0 for row in rows)
+    assert {1, 4, 16} <= set(sizes)
+
+
+def test_the_command_measures_a_model_of_ones_own_and_says_what_it_leaves_out(tmp_path, capsys):
+    pytest.importorskip('onnxscript', reason="needs the extra 'export'")
+    write_run(tmp_path / 'best.pth', CNN, views_of(64))
+    write_photos(tmp_path / 'shots', 40)
+    out = tmp_path / 'speed.json'
+    arguments = ['--model', tmp_path / 'best.pth', '--images', tmp_path / 'shots', '--count', '20', '--out', out]
+    tool.run_case('inference', [*map(str, arguments), '--repeats', '1', '--batch-sizes', '1', '2'])
+    tables = json.loads(out.read_text())
+    skipped = tables.pop('model: skipped', [])
+    rows = [row for table in tables.values() for row in table]
+    names = {row['runtime'].split(': ')[0] for row in [*rows, *skipped]}
+    assert names == {
+        'PyTorch fp32', 'PyTorch bf16', 'auto', 'ONNX Runtime fp32', 'ONNX Runtime int8', 'OpenVINO fp32',
+        'OpenVINO bf16', 'OpenVINO int8',
+    }  # fmt: skip
+    exact = [row for row in rows if row['runtime'] in ('ONNX Runtime fp32', 'OpenVINO fp32')]
+    assert exact and all(row['largest_difference'] < 1e-3 for row in exact)
+    printed = capsys.readouterr().out
+    assert all(row['runtime'] in printed for row in [*rows, *skipped])
+
+
+def test_miqa_lite_is_measured_by_the_runtime_that_it_ships_for_and_by_openvino(tmp_path, capsys):
+    pytest.importorskip('openvino', reason="needs the extra 'openvino'")
+    out = tmp_path / 'speed.json'
+    arguments = ['--networks', 'lite', '--only', 'fp32', '--count', '8', '--repeats', '1', '--batch-sizes', '24']
+    tool.run_case('inference', [*arguments, '--out', str(out)])
+    (rows,) = json.loads(out.read_text()).values()
+    assert [row['runtime'] for row in rows] == ['ONNX Runtime fp32', 'OpenVINO fp32']
+    assert rows[1]['largest_difference'] < 1e-4 and rows[1]['srcc'] > 0.999
+
+
+benchmark_train = load_tool('tools/analysis/cases/train.py')
+flops_of = benchmark_train.flops_of
+
+
+def test_a_linear_layer_has_two_operations_per_weight_and_row():
+    layer, rows = nn.Linear(30, 20), torch.randn(7, 30)
+    assert flops_of(lambda: layer(rows)) == 2 * 7 * 30 * 20
+    # Backward: once for the weights (the input needs no gradient).
+    assert flops_of(lambda: layer(rows).sum().backward()) == 2 * (2 * 7 * 30 * 20)
+
+
+def test_attention_is_counted_although_it_is_fused():
+    query = torch.randn(2, 3, 11, 8)
+    counted = flops_of(lambda: nn.functional.scaled_dot_product_attention(query, query, query))
+    assert counted == 2 * 2 * (2 * 3 * 11 * 11 * 8)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    # Where the processor does not compute in bfloat16 itself, one product of the usual size takes 12 s.
+    monkeypatch.setattr(benchmark_train, 'GEMM_SIZE', 256)
+    views = {'image': {'size': 32, **HALF}, 'region': {'size': 48, **HALF}}
+    preprocessor = {'type': 'ViewPreprocessor', 'views': views}
+    return {'type': 'QualityAssessor', 'network': TINY_RA_MIQA, 'data_preprocessor': preprocessor}
+
+
+def test_the_command_writes_a_row_for_every_technique(tiny, tmp_path, capsys):
+    (tmp_path / 'tiny.py').write_text(f'model = {tiny!r}\n')
+    options = ['--config', tmp_path / 'tiny.py', '--batch-size', '2', '--repeats', '1', '--out', tmp_path / 'out.json']
+    options += ['--leave-out', 'torch.compile']  # compiling takes a minute
+    load_tool('tools/analysis/benchmark.py').run_case('train', [str(option) for option in options])
+    (rows,) = json.loads((tmp_path / 'out.json').read_text()).values()
+    names = [row['technique'] for row in rows]
+    assert set(names) == {*benchmark_train.TECHNIQUES, benchmark_train.TOGETHER} - {'torch.compile'}
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)
+
+
+def test_every_technique_takes_the_same_step(tiny):
+    figures = benchmark_train.benchmark_techniques(tiny, 3, 1, leave_out=['torch.compile'])
+    plain = figures.pop('as it is')
+    assert figures['batches stacked']['loss'] == figures['fused AdamW']['loss'] == plain['loss']
+    for name, row in figures.items():
+        assert row['loss'] == pytest.approx(plain['loss'], rel=0.05 if name in ('bf16', 'all together') else 1e-4), name
+        assert row['ratio'] == pytest.approx(row['pictures_per_second'] / plain['pictures_per_second'])
+    assert figures['bf16']['gflop'] == plain['gflop']
+    # The cached step lacks the encoder's operations and nothing else.
+    encoder = MODELS.build(TINY_RA_MIQA['region_encoder'])
+    of_encoder = flops_of(lambda: encoder(torch.randn(3, 3, 48, 48))) / 3 / 1e9
+    assert plain['gflop'] - figures['cached features']['gflop'] == pytest.approx(of_encoder)
+
+
+def test_the_plan_of_the_page_multiplies_what_was_measured(warm, tmp_path):
+    page = (ROOT / 'docs/scale.md').read_text(encoding='utf-8')
+    (line,) = re.findall(r'^python tools/analysis/plan_scoring\.py .*$', page, re.MULTILINE)
+    assert '--pictures 10000000' in line
+    write_run(tmp_path / 'best.pth')
+    for number in range(9):
+        save(tmp_path / f'archive/{number}.png', np.random.default_rng(number).integers(0, 256, (60, 80, 3)))
+    (tmp_path / 'archive/broken.png').write_bytes(b'no picture')
+    words = shlex.split(line.replace('/archive', str(tmp_path / 'archive')).replace(' demo ', ' MODEL '))
+    done = warm.must(*(tmp_path / 'best.pth' if word == 'MODEL' else word for word in words), cwd=ROOT)
+    sample = re.search(r'(\d+) pictures of ([\d.]+) MB on average, (\d+) unreadable: ([\d.]+) a second', done.stdout)
+    assert sample, done.stdout
+    assert (sample[1], sample[3]) == ('10', '1')
+    hours = float(re.search(r'10000000 pictures: ([\d.]+) hours', done.stdout)[1])
+    assert hours == pytest.approx(1e7 / float(sample[4]) / 3600, rel=0.01 + 0.05 / float(sample[4]), abs=0.06)
+    shared = {int(n): float(h) for n, h in re.findall(r'--shard 1/(\d+) \.\.\. \d+/\d+: ([\d.]+) hours', done.stdout)}
+    assert set(shared) == {4, 16, 64} and shared[4] == pytest.approx(hours / 4, abs=0.06)
+    size = sum(path.stat().st_size for path in (tmp_path / 'archive').iterdir()) / 10
+    terabytes = float(re.search(r'([\d.]+) TB to read', done.stdout)[1])
+    assert terabytes == pytest.approx(1e7 * size / 1e12, abs=0.001)
