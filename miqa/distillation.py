@@ -96,7 +96,7 @@ class TeacherScores(Hook):
     """Let a teacher score every batch that carries its view, before the student sees it.
 
     The labels of the batch become the teacher's scores: that of its label, or all labels that it has heads for. Batches
-    without the view, such as those of a labelled validation, stay as they are. The teacher is no part of the student:
+    without the view, such as those of a labelled validation, stay as they are. The teacher is not part of the student:
     its weights are in no checkpoint.
 
     Args:

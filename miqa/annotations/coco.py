@@ -28,9 +28,8 @@ def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:
 
     Ids may be whole numbers or texts of them. File names may have folders, with ``\`` or ``/``. A box that is
     missing or empty is that of the segmentation; an object whose box has no area, or that is there twice, is skipped
-    and counted. Empty polygons are none. An image may lack its width and height. Of categories of one name those count
-    that objects have:
-    some programs list the name of a whole set, which no object has, beside the same name of a category.
+    and counted. Empty polygons are ignored. An image may lack its width and height. Of categories of one name only
+    those with objects count: some programs list the name of a whole set beside the same name of a category.
 
     Args:
         path: of the file, UTF-8, with or without a byte order mark.
@@ -39,9 +38,8 @@ def read_coco(path: str | os.PathLike, objects: bool = True) -> Annotations:
 
     Raises:
         FileNotFoundError: there is no such file.
-        AnnotationError: it is no such file, or entries are wrong: unknown or doubled ids, boxes, shapes or sizes that
-            cannot be, boxes that are written in another way, predictions. The first problems are spelled out, all are
-            counted.
+        AnnotationError: it is not a COCO file, or entries are wrong: unknown or doubled ids, impossible boxes, shapes
+            or sizes, boxes written in another way, predictions. The first problems are spelled out, all are counted.
     """
     return parse_coco(read_regular(path, kind='file of COCO annotations'), path, objects)
 
@@ -142,7 +140,7 @@ def _images(entries: list, problems: _Problems) -> dict[int | str, AnnotatedImag
 
 
 def _side(value: object) -> int | None:
-    """A side in pixels; None where it is not given, 0 where it is none."""
+    """A side in pixels; None where it is not given, 0 where it is not a size."""
     if value is None:
         return None
     number = _key(value)

@@ -32,7 +32,7 @@ def rollout(network: nn.Module, views: dict[str, torch.Tensor]) -> torch.Tensor:
         float32 (B, rows, columns), one value per patch, the sum over a picture's patches being 1.
 
     Raises:
-        ValueError: the network is no transformer.
+        ValueError: the network is not a transformer.
     """
     transformer, scored, first_patch = _anatomy(network)
     layers: list[torch.Tensor] = []

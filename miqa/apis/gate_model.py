@@ -232,13 +232,13 @@ def _mapping(value: object) -> Mapping:
 
 def _names(value: object) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f'{shown(value)} is no list of names')
+        raise ValueError(f'{shown(value)} is not a list of names')
     return value
 
 
 def _digest(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r'[0-9a-f]{64}', value):
-        raise ValueError(f'{shown(value)} is no SHA-256')
+        raise ValueError(f'{shown(value)} is not a SHA-256')
     return value
 
 

@@ -109,10 +109,6 @@ class Gate:
     def from_dict(cls, content: object, source: str) -> Gate:
         """Read the attributes of a gate; every value is checked.
 
-        Args:
-            content: a dict with one value for each attribute.
-            source: the file, for errors.
-
         Raises:
             ValueError: keys or values are not those of a gate.
         """

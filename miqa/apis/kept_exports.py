@@ -102,7 +102,7 @@ def export_versions() -> tuple[str, ...]:
 def _remove_oldest(folder: Path) -> None:
     exports = sorted(folder.glob(f'*{_SUFFIX}'), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in exports[MOST_KEPT:]:
-        # The named file first: what lacks it is no model to anybody.
+        # The named file first: without it, nobody takes the rest for a model.
         for file in reversed(files_of(path)):
             with contextlib.suppress(FileNotFoundError):
                 file.unlink()

@@ -46,9 +46,6 @@ class MultiTaskModel:
     ``MIQAModel('ra-miqa', task=('cls', 'det', 'ins'))`` makes one. Pictures are decoded and resized once where the
     models prepare them alike, and frozen encoders with equal tensors run once.
 
-    Args:
-        models: by task; they run on one device.
-
     Attributes:
         models: the same.
         tasks: their names, in the order that was asked for.
@@ -93,9 +90,6 @@ class MultiTaskModel:
     def assess(self, picture: Pictures) -> list[dict[str, float]]: ...
     def assess(self, picture: Any) -> dict[str, float] | list[dict[str, float]]:
         """Score one picture, or each of a list: a dict from task to score for each.
-
-        Args:
-            picture: as for :meth:`miqa.apis.MIQAModel.assess`.
 
         Raises:
             What :meth:`miqa.apis.MIQAModel.assess` raises.

@@ -97,10 +97,10 @@ def _checked(row: dict) -> dict:
 
 
 def row_place(row: dict) -> str:
-    """Return which file a row speaks of: its absolute path, or its address.
+    """Return the file of a row: its absolute path, or its address.
 
     Rows of version 0.2 hold the path as typed. It is that of a file below the current folder where size and
-    time of writing are those of the row; else the folder is unknown, and the result is no path.
+    time of writing are those of the row; else the folder is unknown, and the result is not a path.
     """
     if row['path']:
         return read_name(row['path'])
@@ -129,7 +129,7 @@ class ResultFile:
         model: what names the weights; rows of other weights are not mixed in.
         overwrite: start again if the file exists.
         force: as ``overwrite``, even where the file holds something else than results.
-        again: what else the user can do where the file holds other results than to name another file.
+        again: advice, beside naming another file, where the file holds other results.
 
     Raises:
         ValueError: the suffix is another, or the file holds something else.
@@ -195,7 +195,7 @@ class ResultFile:
                 yield from read_rows(path)
 
     def has(self, image: str) -> bool:
-        """Tell whether an image, unchanged since, has its score already."""
+        """Return True if an image has its score already and has not changed since."""
         mark = self._done.get(_short(_place(image)))
         if mark is not None and has_mark(image, dict(zip(_MARK, mark, strict=True))):
             return True
@@ -252,7 +252,7 @@ class ResultFile:
         self._closing.close()
 
     def close(self) -> None:
-        """Leave things as they are, to be gone on with later."""
+        """Stop without writing the file; a later run continues from the journal."""
         self._stream.close()
         self._closing.close()
 
@@ -262,7 +262,7 @@ def _place(image: str) -> str:
 
 
 def _short(text: str) -> bytes:
-    """Return what stands for a long text in memory, of which there may be a million."""
+    """Return a digest of a long text: a million of them must fit in memory."""
     return hashlib.blake2b(text.encode('utf-8', 'surrogateescape'), digest_size=16).digest()
 
 
@@ -288,9 +288,9 @@ def journal_path(path: Path) -> Path:
 
 
 def try_out(path: str | os.PathLike) -> None:
-    """Find out, before anything is scored, whether results can be written to ``path``; its folder is made.
+    """Check, before anything is scored, that results can be written to ``path``; its folder is made.
 
-    Everything that happens at the end happens once with a file without rows.
+    All steps of the end are tried with a file without rows.
 
     Raises:
         ValueError: the suffix is not one of a result file, or there is something else than a file of that name.

@@ -206,12 +206,6 @@ def score_pairs(
 def summarise(scores: PairScores, resamples: int = 2000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
     """Return a row for each method, with percentile intervals of a bootstrap that draws scenes within their sets.
 
-    Args:
-        scores: from :func:`score_pairs`.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
-        level: of the intervals.
-
     Returns:
         Columns ``within`` (mean of the SRCC within sets of at least :data:`FEWEST_SCENES` scenes), ``pooled`` (SRCC
         over all scenes), ``below`` (share of scenes whose bad picture scores below the good one, among those with a

@@ -62,7 +62,7 @@ class Hub(Protocol):
 
 
 class Part(NamedTuple):
-    """One archive, or one file that is none, of a task and kind."""
+    """One archive or plain file of a task and kind."""
 
     name: str  # of the archive, without the ending of its pieces
     pieces: tuple[str, ...]  # paths in the repository, in order
@@ -73,12 +73,7 @@ class Part(NamedTuple):
 
 
 class HuggingFaceHub:
-    """The Hugging Face Hub.
-
-    Args:
-        repository: ``user/name`` of a dataset.
-        revision: branch, tag or commit.
-    """
+    """The Hugging Face Hub."""
 
     def __init__(self, repository: str = REPOSITORY, revision: str | None = None):
         self.repository, self.revision = repository, revision

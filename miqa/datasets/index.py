@@ -110,15 +110,6 @@ def build_index(
     Images that are not there are skipped and counted in the file's information; the caller decides whether that
     is an error. Beside the index, ``*.missing.txt`` then lists them.
 
-    Args:
-        path: the file to write.
-        data_root: the database.
-        task: cls, det or ins.
-        split: train or val.
-        sources: the sources that have labels, in the order of the split.
-        signature: kept in the file.
-        without_labels: sources of the split that have no label file.
-
     Raises:
         DatabaseError: what :func:`read_labels` raises, or not a single image is there.
     """

@@ -16,15 +16,7 @@ from miqa.taxonomy import DISTORTIONS
 
 
 def build_settings(purpose: str, sources: Sequence[str], distortions: int, seed: int, **settings) -> dict:
-    """Return what a demo database is made by, for :func:`miqa.distortions.records.store_settings`.
-
-    Args:
-        purpose: which demo it is.
-        sources: names of the photographs that it is made of.
-        distortions: of each source, see :func:`~miqa.distortions.few_versions.plan_versions`.
-        seed: of everything random.
-        settings: those of this demo alone, as JSON values.
-    """
+    """Return what a demo database is made by, for :func:`miqa.distortions.records.store_settings`."""
     return {
         'purpose': purpose,
         'seed': seed,
@@ -40,15 +32,6 @@ def make_versions(
     original: Path, number: int, root: Path, task: str, distortions: int, seed: int, truth: Path | None = None
 ) -> int:
     """Make the planned versions of one source, without measures of fidelity; what is done is kept.
-
-    Args:
-        original: the source picture.
-        number: of the source, from 0, see :func:`~miqa.distortions.few_versions.plan_versions`.
-        root: the data root.
-        task: the image task: cls or det.
-        distortions: how many distortions.
-        seed: of everything random.
-        truth: annotations of det, whose objects are the foreground.
 
     Returns:
         How many versions it has.

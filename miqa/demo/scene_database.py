@@ -270,14 +270,7 @@ def _small(size: int, folder: Path, task: str, scenes: int, epochs: int, seed: i
 
 
 def make_detections(root: str | os.PathLike, task: str, config: str | os.PathLike, jobs: int = 1) -> None:
-    """Run the detectors of ``config`` over all pictures below ``root`` and keep their answers; what is there is kept.
-
-    Args:
-        root: the data root, after :func:`make_scenes`.
-        task: det or ins.
-        config: of machines, from :func:`demo_detectors`.
-        jobs: processes; -1: one per core.
-    """
+    """Run the detectors of ``config`` over all pictures below ``root``; existing answers are kept."""
     if IMAGE_TASKS[task] != 'det':
         raise ValueError(f'Detectors answer for det and ins, not for {task}.')
     make_answers(root, load_machine_configs(config), task, jobs)
@@ -285,10 +278,6 @@ def make_detections(root: str | os.PathLike, task: str, config: str | os.PathLik
 
 def keep_labelled(root: str | os.PathLike, task: str) -> list[str]:
     """Take scenes without labels, on which no detector finds anything when they are clean, out of the splits.
-
-    Args:
-        root: the data root, after labelling; :func:`make_scenes` puts all scenes back.
-        task: det or ins.
 
     Returns:
         The scenes that were taken out.

@@ -105,12 +105,7 @@ def divide_photos(photos: Sequence[OutlinedPhoto], share: float, rng: np.random.
 
 
 def compose_scene(photos: Sequence[OutlinedPhoto], rng: np.random.Generator) -> Scene:
-    """Paste two to four objects onto a part of a background; sizes, places, mirroring and brightness are random.
-
-    Args:
-        photos: with at least one background and one object.
-        rng: decides everything.
-    """
+    """Paste two to four objects of ``photos`` onto a part of one of its backgrounds, at random sizes and places."""
     backgrounds = [photo for photo in photos if photo.category == BACKGROUND]
     groups = [[photo for photo in photos if photo.category == category] for category in CATEGORIES]
     groups = [group for group in groups if group]

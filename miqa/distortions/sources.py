@@ -50,7 +50,7 @@ def list_images(
 ) -> list[Path]:
     """List the pictures in a folder (not below it), sorted by name.
 
-    Other pictures in it, of endings that databases are not made from, and what is no file are skipped.
+    Other pictures in it, of endings that databases are not made from, and entries that are not files are skipped.
 
     Args:
         folder: where the pictures are.

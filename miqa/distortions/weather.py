@@ -82,7 +82,7 @@ def snow(
         mean: of the noise (white is 1).
         std: standard deviation of the noise.
         zoom: enlargement of the noise, 1 or more.
-        threshold: noise below it is no snow.
+        threshold: noise below it is not snow.
         radius: the flakes move along 2 * radius + 1 pixels.
         sigma: deviation of the Gaussian along their way.
         mix: share of the picture's own colour that is kept; the rest is whitened.

@@ -111,10 +111,6 @@ def resolve_config(config: Config, processes: int = 1) -> Config:
 
     A value that is written out in such a place stays: ``test_dataloader.dataset.label`` may differ from ``label``.
 
-    Args:
-        config: with the options of :data:`RUN_OPTIONS` and ``schedule``.
-        processes: how many processes share ``batch_size``.
-
     Raises:
         KeyError: an option is missing.
         ValueError: a task, label or selection is unknown, or ``batch_size`` cannot be shared equally.
@@ -150,12 +146,7 @@ def resolve_config(config: Config, processes: int = 1) -> Config:
 
 
 def check_data(config: Config, *parts: str) -> None:
-    """Raise a FileNotFoundError if the data of a config are plainly not there, before a run leaves anything behind.
-
-    Args:
-        config: as :func:`load_config` gives it.
-        parts: which of ``train``, ``val`` and ``test`` are needed.
-    """
+    """Raise a FileNotFoundError if the data of a config are plainly not there, before a run leaves anything behind."""
     resolved = resolve_config(config)
     for part in parts:
         dataset = resolved[f'{part}_dataloader']['dataset']

@@ -41,10 +41,6 @@ class StopAtNonFinite(Hook):
 def check_weights(runner, iteration: int) -> None:
     """Raise before weights that hold NaN or infinity would replace a good checkpoint.
 
-    Args:
-        runner: of the training.
-        iteration: steps that are done.
-
     Raises:
         LossNotFinite: a weight is not finite on any process; on every process, so that none waits for another.
     """

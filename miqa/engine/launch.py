@@ -32,7 +32,7 @@ def show_only_gpus(chosen: Sequence[str]) -> int:
             ``MIG-...``).
 
     Raises:
-        ValueError: a number is none, is given twice, or is not there.
+        ValueError: a number is not one, is given twice, or is not there.
     """
     ids = [part.strip() for text in chosen for part in str(text).split(',') if part.strip()]
     variable = os.environ.get('CUDA_VISIBLE_DEVICES')

@@ -21,10 +21,6 @@ class ResumeError(ValueError):
 def progress_of(runner, iteration: int) -> dict:
     """Describe how far a run is, in numbers that do not depend on batch size or number of processes.
 
-    Args:
-        runner: of the training.
-        iteration: steps that are done.
-
     Returns:
         ``samples`` of the current epoch used by all processes together, ``epoch_samples`` of the training
         split, ``step_samples`` of one step, ``steps`` of an epoch, ``seed``, ``task``, ``label``, the ``content`` of
@@ -47,10 +43,6 @@ def progress_of(runner, iteration: int) -> dict:
 
 def check_whole(checkpoint: dict, path: str | Path) -> None:
     """Check that a checkpoint holds everything needed to resume a run.
-
-    Args:
-        checkpoint: as read from ``path``.
-        path: for messages.
 
     Raises:
         ResumeError: something is missing or of another kind, or weights are not finite.

@@ -30,7 +30,7 @@ def warmup_cosine(
         final_lr: rate that the cosine ends at, at most ``lr``.
 
     Raises:
-        ValueError: a length or a rate is no positive finite number.
+        ValueError: a length or a rate is not a positive finite number.
     """
     numbers = steps_per_epoch, epochs, lr, warmup_lr, final_lr, warmup_epochs
     if not all(map(_is_finite, numbers)) or min(numbers[:-1]) <= 0 or warmup_epochs < 0:

@@ -33,9 +33,6 @@ OWN_CONFIDENCE = {'cls': 'max_probability', 'det': 'mean_score', 'ins': 'mean_sc
 class AnswerFeatures:
     """Turns the answers of a machine for one task into numbers.
 
-    Args:
-        task: cls, det, ins or seg.
-
     Attributes:
         names: of the numbers, in their order.
         own_confidence: position of the machine's own confidence among them.

@@ -33,7 +33,7 @@ def read_predictions(path: str | os.PathLike) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a table with these columns and at least one row, or a number is none.
+        ValueError: it is not a table with these columns and at least one row, or a cell is not a number.
     """
     if not Path(path).exists():
         raise FileNotFoundError(f'There is no predictions file {path}; miqa test writes one.')

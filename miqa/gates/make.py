@@ -213,7 +213,7 @@ def _evidence(job: GateJob, machines: Sequence[Machine]) -> Machine:
         if machine.name == job.evidence:
             return machine
     raise ValueError(
-        f'--evidence {job.evidence} is none of the machines: {", ".join(machine.name for machine in machines)}.'
+        f'--evidence {job.evidence} is not one of the machines: {", ".join(machine.name for machine in machines)}.'
     )
 
 

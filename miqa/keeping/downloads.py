@@ -60,7 +60,7 @@ def download(url: str, path: str | os.PathLike, sha256: str | None = None, progr
         raise ValueError(f'{sha256!r} is not a SHA-256 of 64 hexadecimal digits.')
     if url.partition(':')[0].lower() not in ('http', 'https', 'file'):
         raise ValueError(
-            f'{redact_address(url)!r} is no address to fetch from; it must begin with https://, http:// or file://.'
+            f'{redact_address(url)!r} cannot be fetched from: an address begins with https://, http:// or file://.'
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f'.{path.name}.lock')):
@@ -118,7 +118,7 @@ def _not_safetensors(part: Path) -> str | None:
         with safe_open(part, 'np'):
             return None
     except (SafetensorError, OSError) as error:
-        return f'what came is no whole safetensors file: {printable(str(error))[:200]}'
+        return f'what came is not a whole safetensors file: {printable(str(error))[:200]}'
 
 
 def _fetch_with_retries(url: str, part: Path, path: Path, sha256: str | None, progress: bool) -> None:

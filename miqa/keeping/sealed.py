@@ -31,13 +31,7 @@ class DamagedFile(MIQAError, ValueError):
 
 
 def damaged(path: str | os.PathLike, reason: str, advice: str) -> DamagedFile:
-    """Return the error for a file whose contents are not to be believed.
-
-    Args:
-        path: the file.
-        reason: what is wrong, as part of a sentence.
-        advice: a sentence: how the file is made again.
-    """
+    """Return the error for a file whose contents are not to be believed."""
     return DamagedFile(f'{path} is damaged: {reason}. {advice}')
 
 

@@ -30,9 +30,6 @@ class Aggregation:
 
         weighted_i = sum_m w_m s_mi / sum_m w_m        mean_i = sum_m s_mi / n_i
         std_i = sqrt(sum_m (s_mi - mean_i)^2 / n_i)
-
-    Args:
-        count: number of images N.
     """
 
     def __init__(self, count: int):

@@ -43,7 +43,7 @@ def read_class_map(path: Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: there is none.
-        UnreadableImage: it is no regular file, no whole PNG, or has too many pixels.
+        UnreadableImage: it is not a regular file, not a whole PNG, or has too many pixels.
         ValueError: it is a picture of colours.
     """
     return class_map_of(read_regular(path, PICTURE_BYTES, kind='map of classes'), path)

@@ -56,10 +56,6 @@ def _read(path: str, with_masks: bool, stamp: tuple | None) -> CocoObjects:
 def objects_of(annotations: Annotations, with_masks: bool) -> CocoObjects:
     """Turn annotations into what detections are compared with.
 
-    Args:
-        annotations: of any reader.
-        with_masks: for ins.
-
     Raises:
         AnnotationError: two images have one name; or masks are wanted, and an object has no shape or its image no
             size.

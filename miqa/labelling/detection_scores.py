@@ -40,11 +40,6 @@ def detection_scorers(
 def category_ids(machine: dict, truth: Path, task: str) -> list[int] | None:
     """Return the COCO category id of each of a machine's classes, matched by name; -1 if there is none.
 
-    Args:
-        machine: its entry in the manifest of its responses.
-        truth: COCO annotations.
-        task: det or ins.
-
     Returns:
         The ids, or None if the machine names no classes: then its labels are category ids.
 

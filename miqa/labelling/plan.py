@@ -84,8 +84,8 @@ def measure_images(
 ) -> ImageCosts:
     """Make part of the database of a few sources below ``root``, time each step on one core, and scale it to all pairs.
 
-    A source costs something by itself, such as its masks, and each version the same: both are told by two builds, of
-    one pair of levels and of five.
+    A source has a cost of its own, such as its masks, and each version the same cost: two builds, of one pair of levels
+    and of five, measure both.
 
     Args:
         paths: the sample: pictures, or sources that are planned already.

@@ -117,11 +117,7 @@ def _vectors(stored: list[bytes | None]) -> np.ndarray:
 
 
 class ScoreFolder:
-    """The scores of one machine.
-
-    Args:
-        folder: ``{task folder}/scores/{machine}``.
-    """
+    """The scores of one machine, in ``{task folder}/scores/{machine}``."""
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
@@ -202,12 +198,6 @@ Scorer = Callable[[pa.Table, dict[str, dict]], dict]
 
 def score_part(responses: Path, name: str, scores: Path, scorer: Scorer) -> str:
     """Score one part of a machine's responses, write the scores and return the part's name.
-
-    Args:
-        responses: the machine's folder of responses.
-        name: file name of the part.
-        scores: the machine's folder of scores.
-        scorer: (distorted rows, source -> clean row) -> columns.
 
     Raises:
         ValueError: the clean image of a source has no response.

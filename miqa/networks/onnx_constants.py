@@ -28,7 +28,7 @@ _MOST_WORK, _WORK_FOR_ONE = 10**10, 100
 _ELEMENT = 20  # Multiplications that take as long as one element of any other operator
 #: Numbers in lists of whole numbers: ONNX Runtime follows their values as sizes, at 300 bytes each.
 _MOST_LISTED = 4_000_000
-#: Tensors with more numbers are no sizes of others; and how often such ones are computed that tell the sizes of others.
+#: Tensors with more numbers do not hold sizes of others; and how often those that may hold sizes are computed.
 _SMALL, _ROUNDS = 1024, 10
 #: Operators whose values are followed as sizes of tensors.
 _FOLLOWED = {'Add', 'Cast', 'Concat', 'Gather', 'Mul', 'Shape', 'Size', 'Slice', 'Squeeze', 'Sub', 'Unsqueeze'}
@@ -136,7 +136,7 @@ def _evaluate(onnx: Any, model: ModelProto, costs: _Costs) -> bool:
 
 
 def _strip(graph: GraphProto) -> None:
-    """Remove what is no structure, or only claimed: large tensors, and shapes that follow from others."""
+    """Remove what is not structure, or only claimed: large tensors, and shapes that follow from others."""
     del graph.value_info[:]
     for output in graph.output:
         output.type.tensor_type.ClearField('shape')
@@ -200,13 +200,7 @@ class _Costs:
         self.sides: dict[str, list[int] | int] = {}
 
     def graph(self, graph: GraphProto, outer: ChainMap[str, list[int | None] | None], constant: set[str]) -> None:
-        """Count a graph.
-
-        Args:
-            graph: with inferred shapes.
-            outer: shapes of the tensors around it.
-            constant: names of those of them that are constants.
-        """
+        """Count a graph."""
         shapes = outer.new_child()
         kinds: dict[str, int] = {}
         for value in (*graph.input, *graph.output, *graph.value_info):
@@ -222,7 +216,7 @@ class _Costs:
             self._follow(node, shapes, kinds, lengths)
             if node.op_type in ('Shape', 'Size') and node.output:
                 if (sides := shapes.get(node.input[0]) if node.input else None) is None or None in sides:
-                    continue  # it is no constant then
+                    continue  # not a constant
                 ends = {attribute.name: attribute.i for attribute in node.attribute}
                 shape = [side or 0 for side in sides]
                 part = shape[ends.get('start', 0) : ends.get('end', len(shape))]

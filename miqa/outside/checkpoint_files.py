@@ -123,12 +123,6 @@ def fit_state(
 ) -> dict[str, torch.Tensor]:
     """Return ``state`` if it has exactly the names and shapes of ``expected``.
 
-    Args:
-        state: tensors of a file.
-        expected: tensors of the network, under the same names.
-        path: the file, for the error.
-        description: the network, in words, for the error.
-
     Raises:
         CheckpointError: names are missing or unexpected, or shapes differ; the first few are named, with counts.
     """

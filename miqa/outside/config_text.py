@@ -18,10 +18,6 @@ def read_config_text(text: str, name: str = 'the config') -> dict:
     Checkpoints carry their config as Python text. MMEngine reads it by running it, which would let a file from
     elsewhere do anything; here it is only parsed.
 
-    Args:
-        text: the config.
-        name: what to call it in an error, such as the checkpoint's path.
-
     Returns:
         Variable names with their values: dicts, lists, tuples, strings, numbers, booleans and None.
 

@@ -126,9 +126,6 @@ class Deadline:
 
     Socket timeouts restart with each byte.
 
-    Args:
-        seconds: how long it is.
-
     Attributes:
         over: whether the time was up.
     """

@@ -53,10 +53,6 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def read_settings(path: str | os.PathLike, name: str | None = None) -> object:
     """Read a small JSON file.
 
-    Args:
-        path: of the file.
-        name: what to call it in an error; None for its path.
-
     Raises:
         FileNotFoundError: there is none.
         ValueError: it is no regular file, larger than :data:`LARGEST_SETTINGS`, not UTF-8 or not JSON.

@@ -13,14 +13,7 @@ from .fetching import fetch, file_name_of
 
 
 class RemoteFile(os.PathLike):
-    """A file behind an address: a path that is fetched when it is first used, and named without its secrets.
-
-    Args:
-        url: http or https.
-        name: what it is called.
-        folder: where to put it.
-        max_bytes, seconds: limits of the download.
-    """
+    """A file behind an address: a path that is fetched when it is first used, and named without its secrets."""
 
     def __init__(self, url: str, name: str, folder: Path, max_bytes: int, seconds: float):
         self._url, self._name = url, name
@@ -62,12 +55,7 @@ class RemoteFile(os.PathLike):
 
 
 class RemoteFiles:
-    """The addresses among what a command is given; a folder of their files, removed at the end of the block.
-
-    Args:
-        max_megabytes: the largest file that is fetched.
-        seconds: the longest that one may take.
-    """
+    """The addresses among what a command is given; a folder of their files, removed at the end of the block."""
 
     def __init__(self, max_megabytes: float, seconds: float):
         if not max_megabytes > 0:

@@ -42,12 +42,6 @@ def boxes(
 ) -> Iterator[tuple[bytes, int, int]]:
     """Yield kind, start and end of the contents of each box between two positions.
 
-    Args:
-        stream: the file.
-        start: the first position.
-        stop: the position behind the last one.
-        counter: numbers the boxes of the whole file.
-
     Raises:
         DamagedPicture: there are more than any file has.
     """
@@ -98,13 +92,6 @@ def below(
     stream: BinaryIO, start: int, stop: int, path: tuple[bytes, ...], counter: Iterator[int] | None = None
 ) -> Iterator[tuple[int, int]]:
     """Yield start and end of the contents of each box at the end of a path of kinds, such as ``(b'meta', b'iloc')``.
-
-    Args:
-        stream: the file.
-        start: the first position.
-        stop: the position behind the last one.
-        path: the kinds, from the outermost to that of the boxes.
-        counter: numbers the boxes of the whole file.
 
     Raises:
         DamagedPicture: there are more boxes than any file has.

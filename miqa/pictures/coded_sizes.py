@@ -25,9 +25,6 @@ _CONFIGURATION = (b'meta', b'iprp', b'ipco', b'hvcC')
 class Bits:
     """Numbers out of bytes, the highest bit first.
 
-    Args:
-        data: the bytes.
-
     Raises:
         DamagedPicture: they end before.
     """

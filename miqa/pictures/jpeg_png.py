@@ -93,7 +93,7 @@ def _next_segment(stream: BinaryIO, at: int, size: int) -> int:
 
 
 def _check_scans(stream: BinaryIO, start: int, pixels: int) -> None:
-    """Refuse a file of so many passes over the picture that a decoder would be at it for minutes.
+    """Refuse a file of so many passes over the picture that decoding would take minutes.
 
     What follows the end of the picture, such as the video that a phone appends, is ignored.
     """

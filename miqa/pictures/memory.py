@@ -44,9 +44,6 @@ class MemoryGate:
     """Lets so many pictures be decoded at a time that together they need no more than a budget.
 
     One that needs more than the whole budget is decoded alone.
-
-    Args:
-        budget: in bytes.
     """
 
     def __init__(self, budget: int):

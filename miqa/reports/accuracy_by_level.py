@@ -22,10 +22,6 @@ SCORES = ('accuracy', 'consistency')  # What the kept scores are, by name of the
 def scores_by_level(data_root: str | os.PathLike, task: str) -> pd.DataFrame:
     """Average the scores of every machine over the images, for each distortion and level, uniform versions only.
 
-    Args:
-        data_root: a database with scores, as ``make_labels.py`` leaves them.
-        task: ``cls``, ``det`` or ``ins``.
-
     Returns:
         One row for each machine, distortion and level, with ``accuracy``, ``consistency`` (means, in [0, 1]) and
         ``images`` (how many have an accuracy).
@@ -50,12 +46,7 @@ def scores_by_level(data_root: str | os.PathLike, task: str) -> pd.DataFrame:
 
 
 def clean_accuracy(data_root: str | os.PathLike, classes: Mapping[str, int]) -> dict[str, float]:
-    """Return each classifier's top-1 accuracy on the clean images, by machine.
-
-    Args:
-        data_root: a database with responses for cls.
-        classes: source -> class index.
-    """
+    """Return each classifier's top-1 accuracy on the clean images, by machine."""
     accuracies = {}
     for machine in answered_machines(data_root, 'cls'):
         clean = [

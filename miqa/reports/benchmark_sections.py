@@ -79,12 +79,7 @@ def _settings(folder: Path) -> dict:
 
 
 def interval_plot(cells: pd.DataFrame, title: str) -> Figure:
-    """Draw SRCC of each method with its interval, best on top.
-
-    Args:
-        cells: rows of one task and label of a benchmark's ``cells``.
-        title: text above.
-    """
+    """Draw SRCC of each method with its interval, best on top."""
     cells = cells[cells.SRCC.notna()].sort_values('SRCC')
     figure = Figure(figsize=(5.0, 1.0 + 0.3 * len(cells)), layout='constrained')
     FigureCanvasAgg(figure)

@@ -162,11 +162,6 @@ def write_benchmark(benchmark: Benchmark, folder: str | os.PathLike, command: st
     ``tables.md``, ``tables.tex`` and ``tables.html`` hold the tables; ``scores.csv`` all numbers, ``test_sets.csv``
     and ``differences.csv`` what they were measured on and the paired comparisons; ``settings.json`` the
     protocol, and ``predictions_{task}_{label}.parquet`` every method's prediction for every image.
-
-    Args:
-        benchmark: the results.
-        folder: made where missing; files of the same names are replaced.
-        command: the command line that made them.
     """
     folder = Path(folder)
     tables = score_tables(benchmark)

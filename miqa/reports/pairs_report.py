@@ -68,14 +68,7 @@ def markdown_table(summary: pd.DataFrame) -> str:
 
 
 def write_pairs_report(folder: Path, scores: PairScores, summary: pd.DataFrame, names: dict[str, str]) -> None:
-    """Write ``pairs.csv``, ``summary.csv``, ``summary.json``, ``pairs.png`` and ``report.html`` into a folder.
-
-    Args:
-        folder: made where it is missing; files of an earlier run are replaced.
-        scores: of all pairs.
-        summary: of the methods.
-        names: what the run used: machines, probe, which scenes.
-    """
+    """Write ``pairs.csv``, ``summary.csv``, ``summary.json``, ``pairs.png`` and ``report.html`` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, table, index in (('pairs.csv', scores.table, False), ('summary.csv', summary, True)):
         with atomic_write(folder / name) as temporary:

@@ -21,12 +21,7 @@ _PACKAGE = 'miqa.reports'
 
 
 class Page:
-    """A report in the making.
-
-    Args:
-        title: heading.
-        lead: one or two sentences below it.
-    """
+    """A report in the making."""
 
     def __init__(self, title: str, lead: str):
         self.title, self.lead = title, lead

@@ -12,7 +12,7 @@ from miqa.errors import MissingPackage
 
 _CHECKOUT = Path(__file__).parents[2]
 
-#: Extra -> the modules that it brings. What scoring an ONNX file needs is no extra: it comes with `pip install miqa`.
+#: Extra -> the modules that it brings. What scoring an ONNX file needs comes with `pip install miqa`.
 _MODULES = {
     'train': (
         'torch', 'torchvision', 'timm', 'mmengine', 'mmcv', 'mmseg', 'safetensors', 'huggingface_hub', 'scipy',

@@ -37,7 +37,7 @@ class ConnectionLimits(NamedTuple):
 def _soft_limit() -> int:
     try:
         import resource
-    except ImportError:  # Windows, whose sockets are no descriptors
+    except ImportError:  # Windows, whose sockets are not descriptors
         return 4096
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 65536 if soft == resource.RLIM_INFINITY else soft

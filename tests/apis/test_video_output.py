@@ -145,7 +145,7 @@ def test_what_ffmpeg_complains_of_is_passed_on_and_nothing_is_left_behind(tmp_pa
 def test_an_ffmpeg_that_cannot_be_started_is_said(tmp_path, ramp, videos, monkeypatch):
     program = tmp_path / 'ffmpeg'
     monkeypatch.setenv('MIQA_FFMPEG', str(program))
-    with pytest.raises(ValueError, match='MIQA_FFMPEG names .*ffmpeg, which is no program'):
+    with pytest.raises(ValueError, match='MIQA_FFMPEG names .*ffmpeg, which is not a program'):
         videos.annotate_video(ramp, tmp_path / 'out.mp4')
     program.write_bytes(b'no program')
     program.chmod(0o755)

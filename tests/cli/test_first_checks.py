@@ -45,7 +45,7 @@ def here(tmp_path, monkeypatch):
 def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, capsys):
     monkeypatch.setenv('MIQA_FFMPEG', 'no/ffmpeg')
     refused(SystemExit, '1', main, ['video', 'drive.mp4', '--annotate', 'marked'])
-    assert 'MIQA_FFMPEG names no/ffmpeg, which is no program' in capsys.readouterr().err
+    assert 'MIQA_FFMPEG names no/ffmpeg, which is not a program' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(('command', 'message'), [

@@ -290,10 +290,10 @@ def test_a_semantic_segmenter_gives_mean_iou(shots):
 
 @pytest.mark.parametrize(('change', 'annotations', 'message'), [
     (('yolo/labels/a.txt', '0 0.5 0.5 0.2\n'), 'yolo/labels', r'a\.txt, line 1 has 3 values'),
-    (('yolo/labels/a.txt', '0 0.5 0.5 1.5 0.2\n'), 'yolo/labels', r'a\.txt, line 1: 1\.5 is no share'),
+    (('yolo/labels/a.txt', '0 0.5 0.5 1.5 0.2\n'), 'yolo/labels', r'a\.txt, line 1: 1\.5 is not a share'),
     (('yolo/labels/a.txt', '4 0.5 0.5 0.2 0.2\n'), 'yolo/labels', r'class is 4; there are 1 classes'),
-    (('yolo/labels/a.txt', '0 0.5 0.5 -0.2 0.2\n'), 'yolo/labels', r'line 1: -0\.2 is no share'),
-    (('yolo/labels/a.txt', '0 nan 0.5 0.2 0.2\n'), 'yolo/labels', 'line 1: .* holds what is no finite number'),
+    (('yolo/labels/a.txt', '0 0.5 0.5 -0.2 0.2\n'), 'yolo/labels', r'line 1: -0\.2 is not a share'),
+    (('yolo/labels/a.txt', '0 nan 0.5 0.2 0.2\n'), 'yolo/labels', 'line 1: .* something other than finite numbers'),
     (('yolo/data.yaml', f'names: {"[" * 3000}'), 'yolo/data.yaml', r'data\.yaml is not YAML'),
     (('yolo/data.yaml', 'nc: 1\n'), 'yolo/data.yaml', '"names"'),
     (('voc/a.xml', '<annotation><object>'), 'voc', r'a\.xml is not XML'),

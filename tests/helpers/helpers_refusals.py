@@ -8,7 +8,7 @@ def refused(error, words, function, /, *arguments, **options) -> Exception:
 
     Words are a pattern, and empty where any will do.
 
-    Arguments are made before the call: an error of theirs is none of the refusals that are looked for.
+    Arguments are made before the call: an error of theirs is not taken for the refusal.
     """
     __tracebackhide__ = True
     with pytest.raises(error, match=words or None) as caught:

@@ -229,7 +229,7 @@ def test_a_wrong_file_is_refused_by_name(damage, reason, resnet, tmp_path):
 
 def test_a_network_that_was_never_released_has_no_released_names():
     model = MODELS.build(Config.fromfile('configs/_base_/models/mini_cnn.py').model)
-    refused(ValueError, 'PackagedRegressor is none of the released methods: resnet18', to_released, model)
+    refused(ValueError, 'PackagedRegressor is not one of the released methods: resnet18', to_released, model)
 
 
 @pytest.mark.parametrize('task', ['cls', 'det', 'ins'])

@@ -35,7 +35,7 @@ def class_map_and_colours(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarr
     It may be grey or have a palette, of 1 to 16 bits.
 
     Raises:
-        UnreadableImage: it is no whole PNG, or has too many pixels.
+        UnreadableImage: it is not a whole PNG, or has too many pixels.
         ValueError: it is a picture of colours.
     """
     try:

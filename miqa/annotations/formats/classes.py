@@ -15,7 +15,7 @@ from miqa.taxonomy import ALL_SPLITS, SPLITS
 from .boxes_csv import FILE_NAMES, picture_finder
 from .format import CLASSES, AnnotationFormat, ReadClasses, Remarks, Request
 
-#: What folders of the parts of a data set are called, which are no classes.
+#: Names of folders of the parts of a data set, which are not classes.
 _PARTS = {*SPLITS, ALL_SPLITS, 'train', 'training', 'val', 'valid', 'validation', 'test', 'testing'}
 
 #: Column that says the class, the first of these that is there -> what else it may be called.
@@ -67,7 +67,7 @@ def image_folder_classes(
         class_count: number of classes of the machines, if known.
 
     Raises:
-        ValueError: a picture lies in no folder, a folder is none of the known classes, folders are counted and one is
+        ValueError: a picture lies in no folder, a folder is not a known class, folders are counted and one is
             empty, or the folders are the parts of a data set.
     """
     loose = [name for name in names if '/' not in name]
@@ -214,7 +214,7 @@ def _indices(
     unknown = sorted(unmatched - set(positions))
     if unknown:
         raise ValueError(
-            f'{subject} {unknown[0]!r} is none of the {len(classes)} classes of the machines '
+            f'{subject} {unknown[0]!r} is not one of the {len(classes)} classes of the machines '
             f'({", ".join(classes[:5])}, ...). Write the names alike, or say in which order the machines count yours: '
             f'--classes {shlex.join(unknown[:3])} ...'
         )

@@ -60,10 +60,6 @@ def number_pictures(names: Sequence[str], earlier: Mapping[str, int] | None = No
 
     A number that a picture had before stays; a file that is named as a number has that number; the others are counted
     on from the highest.
-
-    Args:
-        names: of the pictures.
-        earlier: numbers given before.
     """
     numbers = {name: earlier[name] for name in names if earlier and name in earlier}
     taken = {*(earlier or {}).values(), *numbers.values()}

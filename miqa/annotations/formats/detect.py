@@ -32,14 +32,9 @@ FORMATS: dict[str, AnnotationFormat] = {
 def format_of(path: str | os.PathLike, images: str | os.PathLike, task: str) -> AnnotationFormat:
     """Return the format of the annotations at ``path``, out of :data:`FORMATS`.
 
-    Args:
-        path: of the annotations.
-        images: the folder of pictures.
-        task: that they are for.
-
     Raises:
         FileNotFoundError: there is nothing there.
-        ValueError: it is none of the formats, or not one for the task.
+        ValueError: its format is unknown, or not one for the task.
     """
     path = Path(path)
     if not path.exists():

@@ -2,7 +2,7 @@
 
 Read are polygons, rectangles (turned ones, too), circles and masks. Shapes of one label and one ``group_id`` are parts
 of one object. Points and lines have no area: they are skipped and counted. What is labelled ``__ignore__``, which
-LabelMe's own converters leave out, is no class: in it, objects of any class count neither for nor against.
+LabelMe's own converters leave out, is not a class: in it, objects of any class count neither for nor against.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .coco_writing import LabelledBox, Picture, ellipse, masked, outlined
 from .files import check_called, check_size, files_of_pictures, flag
 from .format import OBJECTS, AnnotationFormat, ReadObjects, Remarks, Request
 
-_MOST_BYTES = 512 << 20  # A file holds its whole picture, too, unless LabelMe is told otherwise
+_MOST_BYTES = 512 << 20  # A file holds its whole picture, too, unless LabelMe is set otherwise
 _DIFFICULT = '{} shape{s} {are} marked difficult or labelled __ignore__: {they} {count} neither for nor against'
 _IGNORED = '__ignore__'
 _WITHOUT_AREA = ('point', 'points', 'line', 'linestrip')

@@ -154,7 +154,7 @@ def _object(
         raise ValueError(f'{location}: {" ".join(words)[:60]!r} is not a list of numbers.') from None
     index, shares = values[0], values[1:]
     if not all(map(math.isfinite, values)):
-        raise ValueError(f'{location}: {" ".join(words)[:60]!r} holds what is no finite number.')
+        raise ValueError(f'{location}: {" ".join(words)[:60]!r} holds something other than finite numbers.')
     if index != int(index) or not 0 <= index < len(names):
         raise ValueError(f'{location}: the class is {words[0]}; there are {len(names)} classes, from 0.')
     if poses.numbers is not None and len(shares) == 4 + poses.numbers:
@@ -168,7 +168,7 @@ def _object(
         )
     if min(shares) < -0.01 or max(shares) > 1.01:
         wrong = max(shares, key=lambda share: abs(share - 0.5))
-        raise ValueError(f'{location}: {wrong:g} is no share of the picture, which lies in 0 to 1.')
+        raise ValueError(f'{location}: {wrong:g} is not a share of the picture, from 0 to 1.')
     width, height = picture.size
     if len(shares) == 4:
         boxes.append(shares)
@@ -265,7 +265,7 @@ def _agreed(lists: list[Path], contents: dict[Path, dict]) -> list[str]:
 
 
 class _TextLoader(yaml.BaseLoader):
-    """Reads all values as the text that stands there: the names ``no``, ``010`` and ``1.10`` are no other things."""
+    """Reads all values as text: the names ``no``, ``010`` and ``1.10`` stay what they are."""
 
     def construct_mapping(self, node, deep=False):
         """Return a dict; a key that stands twice is an error."""

@@ -15,14 +15,7 @@ ANNOTATED_PIXELS = 32_000_000  # An annotated picture is the picture itself up t
 
 
 class DrawnPictures:
-    """Makes and finds the pictures that ``--annotated`` and ``--heatmaps`` ask for.
-
-    Args:
-        model: scores and explains.
-        annotated: folder of annotated pictures, or None.
-        heatmaps: folder of heat maps, or None.
-        method: of the heat maps.
-    """
+    """Makes and finds the pictures of ``--annotated`` and ``--heatmaps``, each in a folder, or None."""
 
     def __init__(self, model, annotated: str | None, heatmaps: str | None, method: str):
         self._model, self._method = model, method

@@ -32,14 +32,14 @@ def export_released(spec: ModelSpec, module: nn.Module, path: str | os.PathLike)
         The path.
 
     Raises:
-        ValueError: the network is none of the six or differs from it in tensors, it sees other views than the authors'
-            scripts give it, or the file name says that it is something else.
+        ValueError: the network is not one of the six or differs from it in tensors, takes other views than the authors'
+            scripts give it, or contradicts the file name.
     """
     path = Path(path)
     state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in to_released(module).items()}
     released = identify_method(state)
     if released is None:
-        raise ValueError('These weights are none of the released methods.')
+        raise ValueError('These weights are not those of a released method.')
     method = METHODS[RELEASED_METHODS[released]]
     _check_name(path, released, spec)
     views = {name: {key: _plain(view[key]) for key in ('size', 'mean', 'std')} for name, view in spec.views.items()}

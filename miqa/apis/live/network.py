@@ -78,12 +78,7 @@ def capture_options(options: dict[str, str], keep: bool = False) -> Iterator[Non
 
 
 def open_stream(url: str, read_seconds: float = _SECONDS_TO_READ):
-    """Open a network stream as a ``cv2.VideoCapture``; it may not be opened (``isOpened``).
-
-    Args:
-        url: the address.
-        read_seconds: the longest wait for a frame.
-    """
+    """Open a network stream as a ``cv2.VideoCapture``; it may not be opened (``isOpened``)."""
     cv2 = require('cv2', 'A network stream')
     options = {'protocol_whitelist': _PROTOCOLS}
     if url.lower().startswith('rtsp'):

@@ -33,12 +33,7 @@ _MOST_CHARACTERS = 1 << 20
 
 
 def about(spec: ModelSpec, precision: str = 'fp32') -> dict:
-    """Say what a user of an exported file must know, as JSON-ready data.
-
-    Args:
-        spec: of the model.
-        precision: of the numbers in the file, one of :data:`STORED_PRECISIONS`.
-    """
+    """Say what a user of an exported file must know, as JSON-ready data."""
     return {
         'miqa_version': __version__,
         'spec': spec.to_dict(),
@@ -58,10 +53,6 @@ def about(spec: ModelSpec, precision: str = 'fp32') -> dict:
 
 def read_about(text: str | None, path: str) -> tuple[ModelSpec, str]:
     """Return the spec and the number format that a file's metadata name.
-
-    Args:
-        text: what stands under :data:`KEY`; None where there is no such key.
-        path: of the file, for errors.
 
     Raises:
         CheckpointError: the metadata are not those of an exported quality model.
@@ -88,10 +79,6 @@ def read_about(text: str | None, path: str) -> tuple[ModelSpec, str]:
 def read_words(text: str, path: str) -> DiagnosisWords | None:
     """Return how outputs of a file become a diagnosis; None for a file with one output.
 
-    Args:
-        text: what :func:`read_about` has read.
-        path: of the file, for errors.
-
     Raises:
         ValueError: a value is not what it must be; the message names it.
     """
@@ -105,7 +92,7 @@ def check_ends(
     """Check that a network takes pixels and gives scores as `miqa export` writes it, before anything is scored.
 
     Args:
-        ends: name, type and shape of the inputs and then of the outputs; a dimension that may be any is no int.
+        ends: name, type and shape of the inputs and then of the outputs; a free dimension is not an int.
         types: what the runtime calls uint8 and float32.
         size: of the view, in pixels.
         path: of the file.

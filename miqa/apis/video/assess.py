@@ -164,8 +164,7 @@ class VideoMIQA:
     def _score(self, reader: VideoReader, choose, progress: bool) -> Iterator[dict]:
         frames = reader.frames(choose)
         name = reader.path.name
-        # The decoder's thread is one batch ahead; leaving the block waits for it, so the reader is never closed
-        # under its feet.
+        # The decoder's thread is one batch ahead; leaving the block waits for it before the reader is closed.
         with ThreadPoolExecutor(1) as pool, tqdm(desc=printable(name), unit=' frames', disable=not progress) as bar:
             pending = pool.submit(_take, frames, self.batch_size)
             while batch := pending.result():

@@ -29,7 +29,7 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class Survey:
-    """What lies in a file's packets, whether they can be decoded or not."""
+    """Facts from a file's packets, decodable or not."""
 
     passed_over: int  # packets of the video that are not meant to be shown
     damaged: int  # packets of the video that the container knows to be damaged
@@ -63,7 +63,7 @@ def close_container(opened) -> None:
 
 
 def video_stream(opened, path: Path):
-    """Return a file's stream of video; pictures of covers are none.
+    """Return a file's stream of video, which is not the picture of a cover.
 
     Raises:
         UnreadableVideo: there is no such stream.
@@ -89,7 +89,7 @@ def facts_of(opened, stream, container: Container) -> VideoFacts:
 
 
 class PacketCount:
-    """Counts what passes by while a file is demuxed."""
+    """Counts packets while a file is demuxed."""
 
     def __init__(self):
         self.passed_over = self.damaged = 0

@@ -21,14 +21,7 @@ _BT601 = 'itu601'
 
 
 class PyAVReader(VideoReader):
-    """Read with PyAV.
-
-    Args:
-        path: an absolute path.
-        container: of the file; PyAV is let open nothing else.
-        assume_fps: frames per second to believe instead of what the file says.
-        keyframes_only: decode only the frames that are stored whole.
-    """
+    """Read with PyAV; arguments as for :func:`~miqa.apis.video.reading.open_video`, and the file's container."""
 
     def __init__(self, path: Path, container: Container, assume_fps: float | None = None, keyframes_only: bool = False):
         super().__init__(path, container)
@@ -56,7 +49,7 @@ class PyAVReader(VideoReader):
 
     @property
     def frames_missing(self):
-        """As for any video; but how many key frames there are is announced nowhere."""
+        """As for any video, except that the number of key frames is not announced."""
         if self.keyframes_only:
             return self.failed + int(self.stopped_by is not None)
         return super().frames_missing
@@ -115,9 +108,9 @@ class PyAVReader(VideoReader):
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
     def _as_shown(self, frame):
-        """Return a frame without what it says of fields and of the place of its colours.
+        """Return a frame without its flags for interlacing and chroma location.
 
-        OpenCV and the ffmpeg program do not heed it where they turn a frame into a picture; PyAV does.
+        OpenCV and the ffmpeg program ignore them when they convert a frame; PyAV does not.
         """
         if not frame.format.name.startswith('yuv'):
             return frame
@@ -133,7 +126,7 @@ class PyAVReader(VideoReader):
         close_container(self._opened)
 
     def __del__(self):
-        # Dropped without being closed: PyAV would free its decoder in the way that close_container tells of.
+        # Dropped without being closed: PyAV would free its decoder while it may hang (see close_container).
         if getattr(self, '_opened', None) is not None:
             self.close()
 

@@ -52,12 +52,12 @@ class VideoInfo:
 
 
 def plausible_fps(fps: float | None) -> bool:
-    """Return True if a declared frame rate is one: finite, above 0, at most 1000 frames per second."""
+    """Return True if a declared frame rate is finite, above 0 and at most 1000 frames per second."""
     return fps is not None and math.isfinite(fps) and 0 < fps <= 1000
 
 
 def make_info(total, fps, assume_fps, width, height, codec, duration=None) -> VideoInfo:
-    """Build a :class:`VideoInfo`, with a frame rate that is one."""
+    """Build a :class:`VideoInfo` with a plausible frame rate."""
     assumed = assume_fps is not None or not plausible_fps(fps)
     fps = float(assume_fps or (fps if plausible_fps(fps) else ASSUMED_FPS))
     return VideoInfo(int(total), fps, duration or total / fps, int(width), int(height), codec, assumed)
@@ -72,7 +72,7 @@ class VideoReader(ABC):
     Attributes:
         info: a :class:`VideoInfo`.
         facts: what the file says of its frames, its end and its colours.
-        keyframes_only: whether the frames between key frames are skipped.
+        keyframes_only: the frames between key frames are skipped.
         size: (width, height) of the first frame that was chosen, upright; ``None`` before it.
         frames_read: frames decoded so far, chosen or not.
         failed: pieces so far that the decoder could make no frame of.
@@ -118,18 +118,18 @@ class VideoReader(ABC):
 
     @abstractmethod
     def _decode(self, choose: Callable[[int, float], bool], timeline: Timeline) -> Iterator[Frame]:
-        """Yield the chosen frames; count in ``frames_read`` all that pass by, whose times ``timeline`` tells."""
+        """Yield the chosen frames; count all frames in ``frames_read``, with times from ``timeline``."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give the file and the decoder back."""
+        """Release the file and the decoder."""
 
     def __enter__(self):
         """Return the reader itself."""
         return self
 
     def __exit__(self, *error):
-        """Give the file and the decoder back."""
+        """Release the file and the decoder."""
         self.close()
 
     @property
@@ -186,5 +186,5 @@ class VideoReader(ABC):
 
     @property
     def complete(self) -> bool:
-        """After reading to the end: whether every frame of the file was read, and none is known to be damaged."""
+        """After reading to the end: True if every frame was read and none is known to be damaged."""
         return not (self.frames_missing or self.frames_damaged or self.stopped_by)

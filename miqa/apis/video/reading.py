@@ -40,7 +40,7 @@ def open_video(
         FileNotFoundError: there is no such file.
         UnreadableVideo: the file is empty, a folder, a single picture, or not a video.
         ImportError: PyAV is not installed.
-        ValueError: a frame rate that is none.
+        ValueError: ``assume_fps`` is not a plausible frame rate.
     """
     if assume_fps is not None and not plausible_fps(assume_fps):
         raise ValueError(f'assume_fps must be above 0 and at most 1000 frames per second, not {assume_fps}.')

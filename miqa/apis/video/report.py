@@ -22,11 +22,7 @@ _FRAMES, _SECONDS, _MEAN, _WORST = '#0072B2', '#009E73', '0.35', '#D55E00'
 
 
 def plot_video(result: Mapping, kind: str = 'both') -> Figure:
-    """Draw quality over time.
-
-    Args:
-        result: what :meth:`miqa.apis.video.VideoMIQA.assess_video` returned.
-        kind: one of :data:`PLOT_KINDS`.
+    """Draw a scored video's quality over time, as one of :data:`PLOT_KINDS`.
 
     Returns:
         A figure; the worst segments below high quality are shaded, and the mean over the scored frames is dashed.

@@ -23,10 +23,10 @@ class Timeline:
 
     Args:
         fps: frames per second, for frames without a usable stamp.
-        jumps: whether stamps of this container may also jump ahead without a pause.
+        jumps: stamps of this container may also jump ahead without a pause.
 
     Attributes:
-        restarts: how often stamps began anew so far.
+        restarts: how often stamps have restarted so far.
     """
 
     def __init__(self, fps: float, jumps: bool = False):

@@ -44,7 +44,7 @@ def find_ffmpeg() -> str | None:
     ``MIQA_FFMPEG=none`` makes the answer ``None``; so does an installation without imageio-ffmpeg, which runs it.
 
     Raises:
-        ValueError: ``MIQA_FFMPEG`` names no program.
+        ValueError: ``MIQA_FFMPEG`` does not name a program.
     """
     chosen = os.environ.get('MIQA_FFMPEG')
     if (chosen or '').lower() == 'none' or importlib.util.find_spec('imageio_ffmpeg') is None:
@@ -52,7 +52,7 @@ def find_ffmpeg() -> str | None:
     import imageio_ffmpeg
 
     if chosen and shutil.which(chosen) is None:
-        raise ValueError(f'The variable MIQA_FFMPEG names {chosen}, which is no program. Name one, or unset it.')
+        raise ValueError(f'The variable MIQA_FFMPEG names {chosen}, which is not a program. Name one, or unset it.')
     return chosen or shutil.which('ffmpeg') or imageio_ffmpeg.get_ffmpeg_exe()
 
 
@@ -119,7 +119,7 @@ class FFmpegWriter:
 
     def abandon(self) -> None:
         """Stop without finishing the file."""
-        # What is no plain Exception makes imageio-ffmpeg kill the program instead of waiting for it.
+        # An error that is not an Exception makes imageio-ffmpeg kill the program instead of waiting for it.
         with contextlib.suppress(SystemExit, StopIteration):
             self._frames.throw(SystemExit())
         self._folder.cleanup()
@@ -137,7 +137,7 @@ _ERRORS = 16  # ffmpeg's number for messages about errors
 
 
 def _has_sound(path: Path) -> bool:
-    """Tell whether ffmpeg finds sound in a file."""
+    """Return True if ffmpeg finds sound in a file."""
     import imageio_ffmpeg
 
     reader = imageio_ffmpeg.read_frames(str(path))
@@ -189,12 +189,6 @@ class OpenCVWriter:
 
 def usable_opencv_codec(suffix: str, size: tuple[int, int], fps: float, codecs=_OPENCV_CODECS) -> tuple[str, str]:
     """Find the first codec that really writes frames of this size and gives as many back.
-
-    Args:
-        suffix: the container that is wanted, such as ``.mp4``; others are tried after it.
-        size: (width, height) in pixels.
-        fps: frames per second.
-        codecs: (container, FourCC) pairs to try.
 
     Returns:
         The container's file name ending and the FourCC code.

@@ -88,11 +88,6 @@ def _entry(row: dict[str, str]) -> ZooEntry:
 def list_models(task: str | None = None, label: str | None = None, method: str | None = None) -> list[ZooEntry]:
     """List the released models, best first within a task and label.
 
-    Args:
-        task: only of this task.
-        label: only of this label.
-        method: only of this method, in any spelling.
-
     Raises:
         ValueError: there is no such task, label or method.
     """

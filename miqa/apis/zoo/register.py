@@ -35,9 +35,6 @@ def register_demo(checkpoint: str | os.PathLike) -> Path:
 def register_demo_fast(file: str | os.PathLike) -> Path:
     """Make an exported ``.onnx`` file the zoo's ``demo-fast`` model of its task, replacing the previous one.
 
-    Args:
-        file: what ``miqa export`` wrote. It is copied.
-
     Returns:
         Where the copy is.
 

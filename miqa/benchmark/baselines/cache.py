@@ -30,12 +30,6 @@ class BaselineCache:
     Parts ``00000.{CRC-32}.parquet``, ... have the columns ``image`` (path below the image root), ``value`` (float64,
     raw; null where the image could not be read), ``error`` (why) and ``files`` (size and time of change of what was
     measured, from :func:`state_of`). Of an image that was measured again, the latest row counts.
-
-    Args:
-        root: folder of all caches of a database.
-        metric: name of the measure.
-        version: of the software behind it.
-        digest: from :func:`image_list_digest`.
     """
 
     def __init__(self, root: str | Path, metric: str, version: str, digest: str):

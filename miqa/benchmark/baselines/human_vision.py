@@ -64,12 +64,7 @@ class FeatureDistance(PictureMeasure):
 
 
 class PyiqaMetric(PictureMeasure):
-    """Any metric of pyiqa.
-
-    Args:
-        name: what to call it.
-        model: pyiqa's name, such as ``maniqa``.
-        device: where its network runs.
+    """Any metric of pyiqa; ``model`` is its name there, such as ``maniqa``.
 
     Raises:
         ImportError: pyiqa is not installed.

@@ -24,10 +24,6 @@ class RandomFlip:
     """Mirror ``picture`` left to right and top to bottom, each by chance.
 
     A flip and Pillow's bilinear resize give the same pixels in either order, so packed pictures may be flipped too.
-
-    Args:
-        horizontal: probability of the first.
-        vertical: probability of the second.
     """
 
     def __init__(self, horizontal: float = 0.5, vertical: float = 0.5):
@@ -53,9 +49,6 @@ class RandomRotation:
     """Rotate ``picture`` by an angle drawn evenly from ``[-degrees, degrees]``.
 
     As torchvision's ``RandomRotation`` on PIL images: about the centre, nearest neighbour, same size, black corners.
-
-    Args:
-        degrees: the largest angle.
     """
 
     def __init__(self, degrees: float = 15):

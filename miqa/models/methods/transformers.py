@@ -27,9 +27,6 @@ class TokenTransformer(nn.Module):
         blocks: tokens (B, N, C) to the same shape, for any N.
         norm: the final norm.
 
-    Args:
-        vit: the transformer to take apart.
-
     Raises:
         ValueError: it has no CLS token, register tokens, no final norm, or leaves the CLS token without position.
     """

@@ -138,7 +138,7 @@ def to_released(model: nn.Module) -> dict[str, torch.Tensor]:
         model: a :class:`~miqa.models.QualityAssessor` around one of the six published networks, perhaps wrapped.
 
     Raises:
-        ValueError: the network is none of the six.
+        ValueError: the network is not one of the six.
     """
     model = unwrapped(model)
     state = {key.removeprefix(_OWN): value for key, value in model.state_dict().items()}
@@ -147,6 +147,6 @@ def to_released(model: nn.Module) -> dict[str, torch.Tensor]:
     bare = {key.removeprefix('backbone.'): value for key, value in state.items()}
     if identify_method(bare) is None:
         raise ValueError(
-            f'{type(model.network).__name__} is none of the released methods: {", ".join(RELEASED_METHODS)}.'
+            f'{type(model.network).__name__} is not one of the released methods: {", ".join(RELEASED_METHODS)}.'
         )
     return bare

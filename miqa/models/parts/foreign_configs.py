@@ -30,10 +30,6 @@ _DEEPEST = 5
 def checked_network(config: object, source: str) -> dict:
     """Return a new config of a network in which every key and value has been checked; no weights are named in it.
 
-    Args:
-        config: of a network, as a file from elsewhere gives it.
-        source: the file, for errors.
-
     Raises:
         ValueError: a class is not known here or does not belong where it stands, an option is not one of its class,
             or a value is of another type or beyond its bounds. The message names the key.

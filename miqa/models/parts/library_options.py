@@ -13,7 +13,7 @@ from miqa.taxonomy import check_choice
 
 
 def classification_models() -> list[str]:
-    """Return torchvision's classifiers; its detectors fetch weights when they are built, whatever they are told."""
+    """Return torchvision's classifiers; its detectors fetch weights when they are built, whatever their options."""
     return torchvision.models.list_models(module=torchvision.models)
 
 

@@ -24,10 +24,6 @@ def weight_file(weights: str, sha256: str | None = None) -> Path:
     Downloads go to ``<torch.hub.get_dir()>/checkpoints`` (change it with the variable TORCH_HOME), under the URL's
     file name. Processes that ask at the same time wait for one download.
 
-    Args:
-        weights: path or URL.
-        sha256: if given, the SHA-256 that the file must have.
-
     Raises:
         WeightsUnavailable: there is no such file, the download fails, or the checksum differs.
     """
