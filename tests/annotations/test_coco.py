@@ -70,7 +70,7 @@ def test_a_box_without_area_is_left_out_and_counted(tmp_path):
     assert len(coco_objects(str(path), False).objects['000000000001'].labels) == 1
 
 
-def test_objects_of_one_box_are_told_apart_by_their_shapes_however_many_there_are(tmp_path):
+def test_objects_of_one_box_are_distinguished_by_their_shapes_however_many_there_are(tmp_path):
     data = content()
     (instance,) = data['annotations'][:1]
     runs = [{'size': [120, 160], 'counts': [start, 9, 160 * 120 - start - 9]} for start in range(2)]
@@ -217,7 +217,7 @@ def pictures(folder, names, size=(160, 120), **options):
     return paths
 
 
-def test_one_file_name_in_two_folders_is_told_apart_by_them(tmp_path):
+def test_one_file_name_in_two_folders_is_distinguished_by_them(tmp_path):
     data = content()
     for entry, name in zip(data['images'], ('a/x.jpg', 'b/x.jpg', 'y.jpg'), strict=True):
         entry['file_name'] = name
@@ -256,7 +256,7 @@ def test_annotations_of_turned_pictures_must_be_of_what_is_shown(tmp_path):
 
 
 @pytest.mark.parametrize('size', [(120, 120), (160, 120)])
-def test_turned_pictures_whose_size_tells_nothing_are_warned_of(tmp_path, size):
+def test_turned_pictures_of_ambiguous_size_cause_a_warning(tmp_path, size):
     paths = pictures(tmp_path, NUMBERED, size, exif=with_orientation(3))
     data = content()
     for entry in data['images']:

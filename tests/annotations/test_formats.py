@@ -130,7 +130,7 @@ def test_names_may_end_in_empty_lines_and_hold_blanks(tmp_path):
     assert class_names(tmp_path) == ('traffic light', 'car\u2028red')
 
 
-def test_a_class_without_pictures_is_not_passed_over_when_folders_are_counted(tmp_path):
+def test_a_class_without_pictures_is_not_skipped_when_folders_are_counted(tmp_path):
     names = ['bird/a.png', 'dog/b.png']
     with pytest.raises(ValueError, match=r"folder 'cat' holds no picture.*--classes bird cat dog"):
         image_folder_classes(names, None, ['bird', 'cat', 'dog'])
@@ -157,7 +157,7 @@ def test_voc_says_in_words_what_is_difficult(tmp_path, text, crowd):
     assert result['a.png'][0].crowd is crowd
 
 
-def test_a_turned_box_of_voc_is_no_box_along_the_sides(tmp_path):
+def test_a_turned_box_of_voc_is_not_a_box_along_the_sides(tmp_path):
     write(tmp_path / 'voc/a.xml', VOC.format(size='', more='').replace('bndbox', 'robndbox'))
     refused(ValueError, r'a\.xml, object 1 has no bndbox', read_voc, tmp_path / 'voc', [picture(tmp_path / 'in')])
 
@@ -182,7 +182,7 @@ POSES = {
 
 
 @pytest.mark.parametrize(('line', 'message'), POSES.values(), ids=POSES)
-def test_poses_that_nothing_speaks_of_are_no_outlines(tmp_path, line, message):
+def test_unannounced_poses_are_not_outlines(tmp_path, line, message):
     sample = picture(tmp_path / 'in')
     write(tmp_path / 'labels/a.txt', f'{line}\n' * 2)
     write(tmp_path / 'labels/classes.txt', 'man\n')
@@ -199,14 +199,14 @@ def test_poses_that_nothing_speaks_of_are_no_outlines(tmp_path, line, message):
     '0 .1 .1 .9 .9 .9 .1 .1 .9',  # an outline that crosses itself, and no box with two points in it
     '0 .5 .4 .55 .45 .6 .5 .55 .55 .5 .6 .45 .5',
 ])  # fmt: skip
-def test_outlines_of_as_many_corners_are_no_poses(tmp_path, line):
+def test_outlines_of_as_many_corners_are_not_poses(tmp_path, line):
     write(tmp_path / 'labels/a.txt', f'{line}\n')
     write(tmp_path / 'labels/classes.txt', 'man\n')
     (instance,) = read_yolo(tmp_path / 'labels', [picture(tmp_path / 'in')])[0]['a.png']
     assert len(instance.polygons[0]) == len(line.split()) - 1
 
 
-def test_a_strange_yaml_file_nearby_is_nobodys_concern_where_classes_are_named(tmp_path):
+def test_an_unrelated_yaml_file_is_ignored_where_classes_are_named(tmp_path):
     sample = picture(tmp_path / 'in')
     write(tmp_path / 'labels/a.txt', '0 0.5 0.5 0.2 0.4\n')
     write(tmp_path / 'labels/classes.txt', 'car\n')
@@ -237,7 +237,7 @@ def test_names_of_folders_may_be_written_otherwise_than_the_machines_names():
         'Golden_Retriever/1.jpg': 0, 'tabby-cat/2.jpg': 1,
     }  # fmt: skip
     refused(ValueError, "'crane' matches 2 classes", image_folder_classes, ['crane/1.jpg'], known)
-    refused(ValueError, 'none of the 2 classes', image_folder_classes, ['a_b/1.jpg'], ['a b', 'A-B'])
+    refused(ValueError, 'not one of the 2 classes', image_folder_classes, ['a_b/1.jpg'], ['a b', 'A-B'])
 
 
 @pytest.mark.parametrize('known', [None, [f'class {i}' for i in range(1000)]])
@@ -247,7 +247,7 @@ def test_the_folders_of_imagenet_are_counted_as_imagenet_counts_them(known):
     assert list(image_folder_classes(names, known, class_count=1000).values()) == [217, 0, 999]
 
 
-def test_folders_that_are_no_classes_or_not_all_of_them_are_refused(tmp_path):
+def test_folders_that_are_not_classes_or_not_all_of_them_are_refused(tmp_path):
     with pytest.raises(ValueError, match='test, train are parts of a dataset'):
         image_folder_classes(['train/cat/1.jpg', 'test/cat/2.jpg'], None)
     with pytest.raises(ValueError, match='2 classes, the machines have 1000'):
@@ -352,7 +352,7 @@ def test_cvat_shapes_that_cannot_be_meant_are_refused(tmp_path, shapes, message)
     refused(ValueError, message, read_cvat, write(tmp_path / 'a.xml', CVAT.format(shapes)), [picture(tmp_path / 'in')])
 
 
-def test_another_xml_file_is_no_export_of_cvat(tmp_path):
+def test_another_xml_file_is_not_an_export_of_cvat(tmp_path):
     with pytest.raises(ValueError, match='not the file "CVAT for images 1.1"'):
         read_cvat(write(tmp_path / 'a.xml', '<annotation><object/></annotation>'), [picture(tmp_path / 'in')])
 
@@ -415,7 +415,7 @@ def test_labels_that_may_be_of_two_pictures_or_are_of_another_folder_are_refused
     ('a.xml', CVAT.format(BOX).replace('set/a.png', 'day/1.png')),
     ('a.json', json.dumps({'images': [{'id': 1, 'file_name': 'day/1.png'}], 'annotations': [], 'categories': []})),
 ])  # fmt: skip
-def test_a_name_with_a_folder_is_no_picture_of_another_folder(tmp_path, inner, name, text):
+def test_a_name_with_a_folder_is_not_a_picture_of_another_folder(tmp_path, inner, name, text):
     folder = tmp_path if inner else tmp_path / 'night'
     request = Request(write(tmp_path / 'elsewhere' / name, text), [picture(folder, f'{inner}1.png')], folder)
     read = format_of(request.path, folder, 'det').read

@@ -145,12 +145,12 @@ def test_marks_of_what_does_not_count_are_understood_in_every_format(prepare, tm
     (['cat', 'cat '], 'would be two classes'),
     (['data/cat', 'data/dog'], 'two folders deep: are the classes data, or cat, dog'),
 ])  # fmt: skip
-def test_folders_that_are_hardly_the_classes_are_asked_about(prepare, folders, message):
+def test_folders_that_are_hardly_the_classes_are_refused_with_a_question(prepare, folders, message):
     with pytest.raises(ValueError, match=message):
         prepare({}, 'cls', at='in', names=[f'{folder}/{i}.png' for i, folder in enumerate(folders)])
 
 
-def test_folders_of_other_programs_are_no_classes(prepare):
+def test_folders_of_other_programs_are_not_classes(prepare):
     names = ['cat/1.png', 'dog/2.png', '__MACOSX/cat/3.png', 'cat/@eaDir/4.png']
     assert sorted(prepare({}, 'cls', at='in', names=names).names.values()) == names[:2]
 
@@ -181,7 +181,7 @@ def test_boxes_in_a_table_with_a_confidence_are_predictions(prepare):
     refused(ValueError, "line 3 calls the picture a.png 'night/a.png'", prepare, {'u.csv': other}, at='u.csv')
 
 
-def test_palettes_whose_order_differs_are_no_classes(prepare, tmp_path):
+def test_palettes_whose_order_differs_are_not_classes(prepare, tmp_path):
     values = np.arange(100 * 200, dtype=np.uint8).reshape(100, 200) % 2
     (tmp_path / 'm').mkdir()
     for name, palette in (('a', [0, 0, 0, 255, 0, 0]), ('b', [255, 0, 0, 0, 0, 0])):
@@ -192,7 +192,7 @@ def test_palettes_whose_order_differs_are_no_classes(prepare, tmp_path):
     assert not list((tmp_path / 'out/miqa_seg/ground_truth').glob('*.png'))
 
 
-def test_numbers_before_the_names_of_classes_are_no_names(prepare):
+def test_numbers_before_the_names_of_classes_are_not_names(prepare):
     with pytest.raises(ValueError, match='numbers its lines'):
         prepare({'l/a.txt': '0 .5 .5 .2 .2', 'l/classes.txt': '0: car\n1: bus\n'}, at='l')
 

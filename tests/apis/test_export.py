@@ -34,7 +34,7 @@ def test_onnx_runtime_gives_the_scores_of_pytorch_at_any_batch_size(onnx_export,
     assert np.ptp(expected) > 1e-3
 
 
-def test_the_file_tells_a_stranger_how_to_use_it(onnx_export):
+def test_the_file_describes_how_to_use_it(onnx_export):
     model, path = onnx_export
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     about = json.loads(session.get_modelmeta().custom_metadata_map['miqa'])
@@ -75,7 +75,7 @@ def test_a_torch_export_file_gives_the_scores_at_any_batch_size(onnx_export, tmp
         assert result == pytest.approx(model.score_pixels(pixels[:count]), abs=1e-4)
 
 
-def test_a_torch_export_file_as_a_model_is_told_what_it_is_for_and_which_exports_can_be_scored(tmp_path):
+def test_a_torch_export_file_as_a_model_is_refused_with_the_exports_that_can_be_scored(tmp_path):
     (tmp_path / 'model.pt2').write_bytes(b'PK')
     with pytest.raises(ValueError, match=r'programs of your own .*as \.onnx or \.xml: miqa export model\.onnx'):
         MIQAModel(weights=tmp_path / 'model.pt2')
@@ -149,7 +149,7 @@ def test_an_exported_file_can_be_quantised_without_its_checkpoint(cnn, shots, tm
         MIQAModel(second).export(tmp_path / 'smaller.onnx', int8=True, calibrate=shots)
 
 
-def test_pictures_to_fit_to_are_asked_for_and_counted(cnn, tmp_path):
+def test_calibration_pictures_are_required_and_counted(cnn, tmp_path):
     refused(ValueError, '--calibrate FOLDER', cnn.export, tmp_path / 'm.onnx', int8=True)
     write_photos(tmp_path / 'few', 3)
     (tmp_path / 'few' / 'broken.png').write_bytes(b'no picture')

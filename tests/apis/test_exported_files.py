@@ -294,7 +294,7 @@ def test_numbers_of_a_machine_may_lie_beside_it_and_nowhere_else(tmp_path):
     refused(ValueError, 'pipe', open_onnx, path)
 
 
-def test_a_file_that_this_project_ships_is_not_looked_through(tmp_path, monkeypatch):
+def test_a_shipped_file_is_not_inspected(tmp_path, monkeypatch):
     path = write(tmp_path / 'x.onnx')
     monkeypatch.setattr('miqa.networks.onnx_session.read_onnx', None)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -40,9 +40,7 @@ def truth(sources, versions, soft):
     ('sources', 'versions', 'soft', 'target'),
     [(1000, 1, False, 0.9), (1000, 1, False, 0.95), (1000, 1, True, 0.9), (150, 12, False, 0.9), (150, 12, True, 0.9)],
 )
-def test_the_promise_is_broken_no_more_often_than_said_and_most_of_what_is_possible_is_kept(
-    sources, versions, soft, target
-):
+def test_the_promise_holds_as_often_as_stated_and_most_of_what_is_possible_is_kept(sources, versions, soft, target):
     all_scores, means = truth(300_000 // versions, versions, soft)
     possible = (np.flatnonzero(means >= target)[-1] + 1) / len(means)
     broken, kept = 0, []
@@ -57,7 +55,7 @@ def test_the_promise_is_broken_no_more_often_than_said_and_most_of_what_is_possi
 
 
 @pytest.mark.parametrize('versions', [1, 20])
-def test_a_score_that_tells_nothing_hardly_ever_gets_a_promise_that_is_not_true(versions):
+def test_an_uninformative_score_hardly_ever_gets_a_false_promise(versions):
     false_promises = 0
     for number in range(SETS):
         rng = np.random.default_rng(number)
@@ -165,7 +163,7 @@ def test_a_changed_gate_file_is_refused(gate_file, edit, message):
 
 
 @pytest.mark.parametrize('content', [b'', b'\x00\xff', b'[' * 100_000, b'{"format": NaN}', b'null'])
-def test_a_file_that_is_no_gate_is_refused_in_a_sentence(tmp_path, content):
+def test_a_file_that_is_not_a_gate_is_refused_in_a_sentence(tmp_path, content):
     (tmp_path / 'x.json').write_bytes(content)
     refused(ValueError, 'gate file', Gate.load, tmp_path / 'x.json')
 
@@ -206,7 +204,7 @@ def test_a_gate_that_keeps_its_promise_with_falling_scores_is_called_worse_than_
     assert ('This gate is worse than nothing: SRCC -1.000' in capsys.readouterr().err) == (sign < 0)
 
 
-def test_a_promise_that_nothing_can_keep_is_no_mistake_of_the_callers_and_leaves_no_file(tmp_path, capsys):
+def test_a_promise_that_nothing_can_keep_exits_with_3_and_leaves_no_file(tmp_path, capsys):
     assert fit(tmp_path, 'score,outcome,model\n' + '0.5,1,m\n0.4,0,m\n' * 5) == 3
     assert not (tmp_path / 'gate.json').exists()
     output = capsys.readouterr()
@@ -227,7 +225,7 @@ def test_the_command_says_what_is_wrong_with_a_file(tmp_path, capsys, text, mess
     assert fit(tmp_path, text) == 1 and message in capsys.readouterr().err
 
 
-def test_a_gate_without_a_model_is_asked_for_by_the_command_and_refused_by_every_model(tmp_path, capsys):
+def test_the_command_requires_a_model_identity_and_every_model_refuses_a_gate_without_one(tmp_path, capsys):
     scores, outcomes, _ = world(np.random.default_rng(1), 500, 1)
     rows = '\n'.join(f'{score},{outcome}' for score, outcome in zip(scores, outcomes, strict=True))
     assert fit(tmp_path, f'score,outcome\n{rows}\n') == 1

@@ -85,7 +85,7 @@ def test_floats_in_0_to_1_are_rounded_to_the_nearest_byte(kind):
     (b'', UnreadableImage, 'empty'),
     (b'hello', UnreadableImage, 'not an image'),
 ])  # fmt: skip
-def test_what_is_no_picture_is_refused_with_a_sentence(form, error, message):
+def test_other_objects_and_wrong_arrays_are_refused(form, error, message):
     refused(error, message, to_rgb, form)
 
 
@@ -128,6 +128,6 @@ def test_the_box_that_is_seen_is_the_centre_in_the_pictures_own_pixels():
     assert preparation(64, 72).seen_box(288, 144) == pytest.approx((80, 8, 208, 136))
 
 
-def test_a_list_is_told_from_a_picture():
+def test_a_list_is_distinguished_from_a_picture():
     assert is_list_of_pictures(['a', 'b']) and is_list_of_pictures(()) and is_list_of_pictures(np.zeros((2, 4, 4, 3)))
     assert not any(map(is_list_of_pictures, ('a', b'a', RGB, torch.zeros(3, 4, 4), Image.fromarray(RGB))))

@@ -88,7 +88,7 @@ def test_a_stream_that_comes_back_goes_on_and_its_breaks_are_counted(caplog):
     assert not any(secret in caplog.text for secret in SECRETS) and 'rtsp://camera/live?...' in caplog.text
 
 
-def test_a_stream_is_not_tried_again_where_nobody_wants_that():
+def test_a_stream_is_not_tried_again_with_0_seconds_to_reconnect():
     stream = NetworkStream('rtsp://camera/live', 0, opener(Capture(5), Capture(5)))
     refused(CameraLost, r'stopped giving frames after 5 of them\.$', list, stream.frames())
 
@@ -101,7 +101,7 @@ def test_a_file_behind_an_address_ends_where_it_ends_and_is_lost_where_it_breaks
 
 
 @pytest.mark.parametrize('suffix', ['.avi', '.mp4'])
-def test_a_finite_file_behind_a_real_address_is_no_lost_camera_at_its_end(tmp_path, suffix):
+def test_the_end_of_a_file_behind_an_address_is_not_a_lost_camera(tmp_path, suffix):
     path = write_video(tmp_path / f'a{suffix}', [0.5] * 30, fps=100, fourcc='MJPG' if suffix == '.avi' else 'mp4v')
     with web_server(files({f'/a{suffix}': path.read_bytes()})) as (host, _):
         live = RealTimeIQA(model=Brightness())
@@ -129,7 +129,7 @@ def test_a_real_camera_that_comes_back_goes_on():
     assert summary['breaks'] == 2 and 30 <= summary['frames_scored'] <= 40 and 't0ken' not in str(caught.value)
 
 
-def test_a_camera_that_falls_silent_is_asked_again(monkeypatch):
+def test_a_silent_camera_is_reopened(monkeypatch):
     silent = threading.Event()
     # The second is for the question whether it is a file.
     answers = iter([camera_answer([GREY * count]) for count in (8, 1, 9)])

@@ -37,7 +37,7 @@ def test_openvino_gives_the_scores_of_pytorch_at_any_batch_size(xml_export, tmp_
     assert second.runtime.name == 'OpenVINO' and second.identity.startswith('ra_miqa/det/accuracy@')
 
 
-def test_the_file_tells_a_stranger_how_to_use_it(xml_export):
+def test_the_file_describes_how_to_use_it(xml_export):
     model, path = xml_export
     read = openvino_core().read_model(path)
     about = json.loads(read.get_rt_info(['miqa']).astype(str))

@@ -87,7 +87,7 @@ def test_a_damaged_file_of_choices_is_measured_again(attempt, tmp_path):
     assert list(json.loads((tmp_path / 'home' / 'precision.json').read_text()).values()) == ['bf16']
 
 
-def test_what_is_said_counts_more_than_the_environment_and_that_more_than_auto(monkeypatch):
+def test_an_argument_overrides_the_environment_and_that_auto(monkeypatch):
     monkeypatch.delenv('MIQA_PRECISION', raising=False)
     assert default_precision(None) == 'auto' and default_precision('bf16') == 'bf16'
     monkeypatch.setenv('MIQA_PRECISION', 'fp32')
@@ -222,7 +222,7 @@ def test_where_nothing_can_be_kept_the_format_is_float32_and_the_remedy_is_named
     assert 'MIQA_HOME' in output and 'precision=bf16' in output
 
 
-def test_weights_that_are_no_file_are_known_by_their_numbers(weights, monkeypatch):
+def test_weights_without_a_file_are_known_by_their_digest(weights, monkeypatch):
     ratios = iter([2.0, 0.5, 0.5])
     monkeypatch.setattr(module, '_seconds', lambda runtimes, pixels: [next(ratios), 1.0])
 

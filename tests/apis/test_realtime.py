@@ -148,7 +148,7 @@ def test_a_file_is_played_at_its_own_speed_or_scored_whole(tmp_path, live, monke
 
 
 @pytest.mark.parametrize('source', [7, '7'])
-def test_a_camera_that_cannot_be_opened_is_said(live, monkeypatch, source):
+def test_a_camera_that_cannot_be_opened_is_reported(live, monkeypatch, source):
     fake = FakeCamera(0, opened=False)
     monkeypatch.setattr(cv2, 'VideoCapture', lambda device: fake)
     refused(CameraLost, '^Camera 7 cannot be opened. Check that it is plugged in', live.run, source, display='none')

@@ -250,7 +250,7 @@ def test_a_pipe_in_the_place_of_a_file_hangs_nothing(tmp_path, name):
         refused(ValueError, 'is a named pipe', ResultFile, tmp_path / 'out.csv', 'm')
 
 
-def test_what_writes_a_format_is_asked_for_before_anything_is_scored(tmp_path, monkeypatch):
+def test_a_missing_package_of_a_format_is_reported_before_anything_is_scored(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pyarrow', None)
     refused(ImportError, 'pyarrow', try_out, tmp_path / 'out.parquet')
     assert list(tmp_path.iterdir()) == []

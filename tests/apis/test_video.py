@@ -122,7 +122,7 @@ def test_key_frames_come_without_the_frames_between(tmp_path):
     assert result['metadata']['frames_read'] == 3 and result['complete']
 
 
-def test_without_pyav_it_is_said_what_to_install(ramp, monkeypatch):
+def test_without_pyav_the_error_names_what_to_install(ramp, monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'av', None)
     refused(ImportError, r"A video needs av.*pip install -e '\.\[video\]'", assess, ramp)
 
@@ -163,22 +163,22 @@ def test_a_file_that_is_missing_is_named(tmp_path):
     ('notes.txt', b'hello ' * 100, 'is not a video in a container that is read here'),
     ('picture.mp4', cv2.imencode('.png', np.zeros((9, 9, 3), np.uint8))[1].tobytes(), 'is a single picture'),
 ])  # fmt: skip
-def test_what_is_no_video_is_said_in_a_sentence(tmp_path, name, content, sentence):
+def test_files_without_video_are_refused(tmp_path, name, content, sentence):
     (tmp_path / name).write_bytes(content)
     refused(UnreadableVideo, sentence, assess, tmp_path / name)
 
 
-def test_a_folder_is_no_video(tmp_path):
+def test_a_folder_is_not_a_video(tmp_path):
     refused(UnreadableVideo, 'is a folder', assess, tmp_path)
 
 
-def test_a_file_with_sound_only_is_no_video(tmp_path):
+def test_a_file_with_sound_only_is_not_a_video(tmp_path):
     path = tmp_path / 'sound.m4a'
     ffmpeg('-f', 'lavfi', '-i', 'sine=440:duration=1', path)
     refused(UnreadableVideo, 'has no video stream', assess, path)
 
 
-def test_a_recording_without_its_index_is_said_to_be_cut_off(tmp_path):
+def test_a_recording_without_its_index_is_reported_as_cut_off(tmp_path):
     encode(tmp_path / 'whole.mp4', [0.2] * 6)
     whole = (tmp_path / 'whole.mp4').read_bytes()
     (tmp_path / 'cut.mp4').write_bytes(whole[: whole.index(b'moov') - 4])
@@ -207,13 +207,13 @@ def test_a_video_without_a_frame_says_so(ramp):
 
 
 @pytest.mark.parametrize('fps', [math.nan, 0.0, -1.0, math.inf, 90_000.0, None])
-def test_a_frame_rate_that_is_none_is_replaced(fps):
+def test_an_implausible_frame_rate_is_replaced(fps):
     info = make_info(60, fps, None, 6, 4, 'made')
     assert (info.fps, info.fps_assumed, info.duration) == (25, True, 2.4)
     assert make_info(60, fps, 50, 6, 4, 'made').duration == 1.2
 
 
-def test_a_frame_rate_that_is_none_is_named(ramp, monkeypatch):
+def test_an_implausible_frame_rate_is_reported(ramp, monkeypatch):
     def declaring_none(total, fps, *rest, **options):
         return make_info(total, math.nan, *rest, **options)
 

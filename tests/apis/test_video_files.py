@@ -197,7 +197,7 @@ def test_tone_mapping_follows_the_standards():
 
 
 @pytest.mark.parametrize('name', ['song.mp4', 'song.m4a', 'song.mp3', 'song.ogg', 'song.flac'])
-def test_the_cover_of_a_song_is_no_video(tmp_path, name):
+def test_the_cover_of_a_song_is_not_a_video(tmp_path, name):
     cv2.imwrite(str(tmp_path / 'cover.png'), np.full((64, 64, 3), 99, np.uint8))
     cover = ['-i', tmp_path / 'cover.png', '-map', '0', '-map', '1', '-c:v', 'png', '-disposition:v', 'attached_pic']
     ffmpeg(
@@ -237,7 +237,7 @@ def test_pipes_devices_and_folders_are_refused_unopened(tmp_path):
         refused(UnreadableVideo, word, assess, path)
 
 
-def test_containers_are_told_by_their_first_bytes(tmp_path):
+def test_containers_are_detected_by_their_first_bytes(tmp_path):
     for name, codec, demuxer in (
         ('a.ts', 'libx264', 'mpegts'), ('a.mpg', 'mpeg2video', 'mpeg'), ('a.mkv', 'libx264', 'matroska'),
         ('a.mov', 'libx264', 'mov'), ('a.flv', 'flv', 'flv'), ('a.wmv', 'wmv2', 'asf'), ('a.ogv', 'libvpx', 'ogg'),
@@ -312,7 +312,7 @@ def test_frames_of_another_size_are_scored(tmp_path, size, share):
     assert any(expected in warning for warning in result['warnings'])
 
 
-def test_a_file_whose_size_changes_is_said_by_the_camera_and_not_annotated(tmp_path, caplog):
+def test_a_changing_frame_size_is_reported_by_the_camera_and_not_annotated(tmp_path, caplog):
     parts = [encode(tmp_path / 'a.ts', [0.5] * 9, size=size).read_bytes() for size in ((160, 120), (320, 240))]
     path = tmp_path / 'joined.ts'
     path.write_bytes(b''.join(parts))

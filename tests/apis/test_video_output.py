@@ -108,7 +108,7 @@ def test_an_annotated_video_never_replaces_a_file_unasked(tmp_path, ramp, videos
     refused(ValueError, 'must end in one of', videos.annotate_video, ramp, tmp_path / 'out.txt')
 
 
-def test_a_codec_that_fails_its_trial_is_passed_over(tmp_path, ramp, videos, monkeypatch):
+def test_a_codec_that_fails_its_trial_is_skipped(tmp_path, ramp, videos, monkeypatch):
     monkeypatch.setenv('MIQA_FFMPEG', 'none')
     real = video_writing.check_written
 
@@ -123,7 +123,7 @@ def test_a_codec_that_fails_its_trial_is_passed_over(tmp_path, ramp, videos, mon
     assert output == tmp_path / 'out.avi' and count_frames(output) == 30 and not (tmp_path / 'out.mp4').exists()
 
 
-def test_a_codec_that_does_not_exist_is_passed_over_and_none_at_all_is_said():
+def test_an_unknown_codec_is_skipped_and_the_lack_of_any_reported():
     assert usable_opencv_codec('.avi', (64, 48), 10, codecs=(('.avi', 'ZZZZ'), ('.avi', 'MJPG'))) == ('.avi', 'MJPG')
     with pytest.raises(VideoNotWritten, match=r'tried ZZZZ in \.avi.*imageio-ffmpeg'):
         usable_opencv_codec('.avi', (64, 48), 10, codecs=(('.avi', 'ZZZZ'),))
@@ -142,7 +142,7 @@ def test_what_ffmpeg_complains_of_is_passed_on_and_nothing_is_left_behind(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ['ramp.avi']
 
 
-def test_an_ffmpeg_that_cannot_be_started_is_said(tmp_path, ramp, videos, monkeypatch):
+def test_an_ffmpeg_that_cannot_be_started_is_reported(tmp_path, ramp, videos, monkeypatch):
     program = tmp_path / 'ffmpeg'
     monkeypatch.setenv('MIQA_FFMPEG', str(program))
     with pytest.raises(ValueError, match='MIQA_FFMPEG names .*ffmpeg, which is not a program'):

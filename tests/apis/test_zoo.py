@@ -86,7 +86,7 @@ def test_every_config_can_be_read_from_its_text_without_running_it(path):
     assert read_config_text(text) == Config.fromstring(text, '.py').to_dict()
 
 
-def test_keys_that_are_no_python_names_are_read_too():
+def test_keys_that_are_not_python_names_are_read_too():
     values = {'rates': {'network.backbone': 0.003, 'x': {1: (-2, None)}}, 'odd': [True, {'a b': {}}], 'task': 'cls'}
     assert read_config_text(Config(values).pretty_text) == values
 

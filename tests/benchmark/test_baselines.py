@@ -140,7 +140,7 @@ def test_weights_that_cannot_be_fetched_are_reported_with_what_to_do(monkeypatch
     refused(OSError, 'weights of DISTS cannot be fetched .no route to host.*internet access', FeatureDistance, 'DISTS')
 
 
-def test_pyiqa_is_asked_for_only_by_name_and_its_absence_is_a_sentence(monkeypatch):
+def test_pyiqa_is_requested_only_by_name_and_its_absence_is_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, 'pyiqa', None)
     refused(
         ImportError,
@@ -229,7 +229,7 @@ def test_labels_without_a_machine_are_the_weighted_mean_of_the_others(answered):
     np.testing.assert_allclose(labels.composite, (labels.consistency + labels.accuracy) / 2)
 
 
-def test_labels_without_nobody_are_the_databases_own(answered):
+def test_labels_without_no_machine_are_the_databases_own(answered):
     images = read_test_images(answered, 'det')
     labels = labels_without(answered, 'det', ()).loc[images.filename]
     for label in LABELS:

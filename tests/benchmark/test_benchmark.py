@@ -93,7 +93,7 @@ def test_a_method_that_has_run_a_labelling_machine_is_also_scored_without_it(res
     assert cell(result, 'PSNR').made_labels == '-'
 
 
-def test_a_detectors_confidence_is_no_row_of_cls_and_the_other_way_round(result):
+def test_a_detectors_confidence_is_not_a_row_of_cls_and_the_other_way_round(result):
     methods = result.cells.groupby('task').method.unique()
     assert 'max probability of small' in methods['cls'] and 'mean score of small' not in methods['cls']
     assert 'mean score of small' in methods['det'] and 'energy of small' not in methods['det']
@@ -168,7 +168,7 @@ def test_constant_predictions_are_shown_as_a_failure(database, tmp_path):
 
 
 @pytest.mark.parametrize('text', ['SIM', 'name=', '=file.csv', 'name=config.py', 'energies:small'])
-def test_what_is_no_method_is_refused_with_the_forms_that_are(text, database):
+def test_an_unknown_method_is_refused_with_the_valid_forms(text, database):
     refused(ValueError, 'is not a method. A method is name=predictions.csv', parse_methods, [text], database, ['cls'])
 
 

@@ -78,7 +78,7 @@ def test_rivals_are_methods_that_say_which_machine_they_run(tmp_path):
     assert [method.applies_to('det') for method in methods] == [True, False, True, True]
 
 
-def test_names_that_are_no_measure_are_told_apart():
+def test_unknown_measures_are_distinguished():
     assert not is_measure_name('tta:') and not is_measure_name('sharp') and not is_measure_name('tta:x=a.csv')
     refused(FileNotFoundError, 'nowhere.py', build_measure, 'ccs:nowhere.py')
 

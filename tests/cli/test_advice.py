@@ -114,7 +114,7 @@ def test_training_repeats_the_users_options_in_the_command_that_tests(monkeypatc
     assert as_typed('--amp', words=['--data-root=x', '--amp', '--lr', '1']) == ' --amp'
 
 
-def test_an_option_that_is_said_twice_and_differently_is_a_sentence():
+def test_an_option_given_twice_with_two_values_is_refused():
     check, expected = check_conflicting_options, '--label says composite, but --cfg-options label=accuracy'
     check({'label': 'accuracy'}, {'label': 'accuracy', 'seed': None})
     refused(ValueError, expected, check, {'label': 'accuracy'}, {'label': 'composite'})

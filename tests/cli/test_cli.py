@@ -212,7 +212,7 @@ def test_fast_decoding_gives_nearly_the_same_pixels_of_large_jpegs_and_is_named_
     assert 'holds results of the model' in capsys.readouterr().err
 
 
-def test_a_value_range_is_said_on_the_command_line(vit_weights, tmp_path, capsys):
+def test_a_value_range_is_an_option_of_the_command_line(vit_weights, tmp_path, capsys):
     grey = smooth()[:, :, 0]
     cv2.imwrite('eight.png', grey)
     cv2.imwrite('twelve.png', grey.astype(np.uint16) * 16)
@@ -227,7 +227,7 @@ def test_a_value_range_is_said_on_the_command_line(vit_weights, tmp_path, capsys
 
 
 @pytest.mark.parametrize(('given', 'expected'), [('white', 2), ('1,2,3', 1), ('5,5', 1), ('nan', 1)])
-def test_a_range_that_is_none_is_a_sentence(given, expected, vit_weights, capsys):
+def test_an_invalid_range_is_refused(given, expected, vit_weights, capsys):
     cv2.imwrite('eight.png', smooth())
     assert status_of('image', 'eight.png', '--weights', vit_weights, '--value-range', given) == expected
     assert 'value of white, such as 4095' in capsys.readouterr().err

@@ -42,7 +42,7 @@ def here(tmp_path, monkeypatch):
         monkeypatch.setattr(f'miqa.cli.{verb}.load_model', never)
 
 
-def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, capsys):
+def test_a_missing_program_is_reported_before_a_video_is_scored(monkeypatch, capsys):
     monkeypatch.setenv('MIQA_FFMPEG', 'no/ffmpeg')
     refused(SystemExit, '1', main, ['video', 'drive.mp4', '--annotate', 'marked'])
     assert 'MIQA_FFMPEG names no/ffmpeg, which is not a program' in capsys.readouterr().err
@@ -82,7 +82,7 @@ def test_a_program_that_is_none_is_said_before_a_video_is_scored(monkeypatch, ca
     ('label shots --out file --task det --machine fasterrcnn_resnet50_fpn', 'is not a folder'),
     ('gate make shots --out file --machine fasterrcnn_resnet50_fpn', 'is not a folder'),
 ])  # fmt: skip
-def test_what_is_wrong_is_said_before_a_model_is_loaded(command, message, capsys):
+def test_mistakes_are_reported_before_a_model_is_loaded(command, message, capsys):
     refused(SystemExit, '1', main, command.split())
     assert message in capsys.readouterr().err
 
@@ -150,7 +150,7 @@ def without_pytorch(tmp_path_factory):
 
 
 @pytest.mark.parametrize('command', WITHOUT_PYTORCH)
-def test_a_wrong_path_or_name_is_said_before_pytorch_is_imported(command, without_pytorch):
+def test_a_wrong_path_or_name_is_reported_before_pytorch_is_imported(command, without_pytorch):
     results, folder = without_pytorch
     status, expected = results[command]
     assert status == 1 and expected.startswith('Error: ') and WITHOUT_PYTORCH[command] in expected

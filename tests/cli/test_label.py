@@ -174,7 +174,7 @@ def test_pairs_of_a_clean_and_a_degraded_picture_take_the_place_of_distortions(s
     assert verify_database(root, 'det', progress=False).problems == []
 
 
-def test_a_picture_that_was_taken_out_of_the_folder_is_said_to_keep_its_labels(shots, capsys):
+def test_a_removed_picture_keeps_its_labels_and_is_reported(shots, capsys):
     root = label(shots, 'out')
     expected = labels_in(root)
     min((shots / 'in').glob('*.png')).unlink()
@@ -304,14 +304,14 @@ def test_a_semantic_segmenter_gives_mean_iou(shots):
     (('boxes.csv', 'filename,class,xmin,ymin,xmax,ymax\nc.png,x,1,2,300,4'), 'boxes.csv', 'not inside the picture'),
     (('notes.md', ''), 'notes.md', 'none that is known. For det they may be'),
 ])  # fmt: skip
-def test_what_is_wrong_with_annotations_is_said_before_anything_is_made(shots, capsys, change, annotations, message):
+def test_wrong_annotations_are_reported_before_anything_is_made(shots, capsys, change, annotations, message):
     write(shots / change[0], change[1])
     said = refused(capsys, shots, annotations=annotations)
     assert re.search(message, said), said
     assert not (shots / 'out/miqa_det/images').exists()
 
 
-def test_a_machine_that_knows_no_annotated_class_is_told_so(shots):
+def test_images_without_a_class_known_to_the_machine_are_excluded(shots):
     write(shots / 'mine.py', machine_of('circle', 'square'))
     with changed_annotations(shots) as content:
         content['categories'].append({'id': 9, 'name': 'star'})
@@ -327,7 +327,9 @@ def test_a_machine_that_knows_no_annotated_class_is_told_so(shots):
     ('det', '', 'boxes.csv', r"eyes names no classes, .* Write classes=\['square'\]"),
     ('ins', 'square', 'coco.json', 'no segmentation, which ins needs'),
 ])  # fmt: skip
-def test_what_cannot_be_compared_is_said_before_any_machine_runs(shots, capsys, task, known, annotations, message):
+def test_incomparable_annotations_are_reported_before_any_machine_runs(
+    shots, capsys, task, known, annotations, message
+):
     write(shots / 'mine.py', machine_of(known, task=task).replace("['']", 'None'))
     assert re.search(message, refused(capsys, shots, task=task, annotations=annotations))
     assert not (shots / 'out/miqa_det/images').exists() and not list((shots / 'out').rglob('*.parquet'))

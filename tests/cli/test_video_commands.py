@@ -91,7 +91,7 @@ def test_a_report_that_is_damaged_is_not_believed(miqa, clips, tmp_path):
     assert status == 3 and '--overwrite' in err
 
 
-def test_videos_of_one_name_and_empty_folders_are_said(miqa, clips, tmp_path):
+def test_videos_of_one_name_and_empty_folders_are_reported(miqa, clips, tmp_path):
     write_video(clips / 'deep' / 'a.avi', [0.5] * 5)
     status, _, err = miqa('video', clips, '--out', tmp_path / 'reports')
     assert status == 1 and 'have the same name' in err

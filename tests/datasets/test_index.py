@@ -82,7 +82,7 @@ def test_other_file_suffixes_are_kept(cls_root):
     assert sum(image.endswith('.png') for image in images) == 14
 
 
-def test_sources_of_different_lengths_are_told_apart(tmp_path):
+def test_sources_of_different_lengths_are_distinguished(tmp_path):
     root = write_database(tmp_path, 'cls', versions=5, size=(4, 4))
     longer = 'my_photo_snow_1'
     old = source_ids('cls', 4)[1]
@@ -147,7 +147,7 @@ def test_a_bad_cls_label_file_is_refused_with_file_and_row(cls_root, change, wor
     (b'dist_images,weighted_consistency,weighted_accuracy\na,0.5\n', '{file}: row 1 has 2 fields; its header has 3'),
     (b'dist_images,weighted_consistency,weighted_accuracy,weighted_accuracy\n', 'more than one column'),
 ])  # fmt: skip
-def test_a_file_that_is_no_table_is_refused(cls_root, content, words):
+def test_a_file_that_is_not_a_table_is_refused(cls_root, content, words):
     cls_file(cls_root).write_bytes(content)
     caught = refused(DatabaseError, '', open_index, cls_root, 'cls', 'train')
     assert words.replace('{file}', str(cls_file(cls_root))) in str(caught)
@@ -340,7 +340,7 @@ def test_of_processes_that_ask_at_once_one_builds(warm, cls_root):
     assert sum('building' in output.splitlines() for output in outputs) == 1
 
 
-def test_a_killed_builder_blocks_nobody(warm, cls_root):
+def test_a_killed_builder_blocks_no_other_process(warm, cls_root):
     victim = start(warm, cls_root, 600)
     while 'building' not in victim.stdout.readline():
         assert victim.poll() is None

@@ -265,7 +265,7 @@ def test_the_estimate_is_near_what_is_written(root, tmp_path):
     assert '30 pictures, about' in str(estimate)
 
 
-def test_a_full_disk_is_said_before_anything_is_written(root, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_written(root, tmp_path, monkeypatch):
     real = shutil.disk_usage
     monkeypatch.setattr(packing_module.shutil, 'disk_usage', lambda path: real(path)._replace(free=1000))
     refused(DatabaseError, 'has 0.00 GB free', packing_of(root, tmp_path / 'packed').run, progress=False)

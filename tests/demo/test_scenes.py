@@ -144,7 +144,7 @@ def test_pretrained_detectors_are_taken_where_their_weights_are_there(database, 
         assert 'bird' in machine.classes and len(machine.classes) == 91
 
 
-def test_scenes_without_labels_leave_the_splits_and_a_split_of_none_is_said(tmp_path):
+def test_scenes_without_labels_leave_the_splits_and_a_split_of_none_is_reported(tmp_path):
     root = write_database(tmp_path, 'det', sources=5, val_sources=2)
     trained, tested = (read_split(root, 'det', split) for split in ('train', 'val'))
     for source in (trained[0], tested[0]):

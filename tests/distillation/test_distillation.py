@@ -54,7 +54,7 @@ def test_without_a_folder_the_training_sources_of_a_database_are_taken_as_its_ow
     assert sources.isdisjoint(read_split(root, 'cls', 'val'))
 
 
-def test_what_is_no_folder_of_pictures_is_said(tmp_path):
+def test_a_path_that_is_not_a_folder_of_pictures_is_reported(tmp_path):
     refused(FileNotFoundError, 'no folder', UnlabelledPictures, tmp_path, 'cls', pictures='missing')
     refused(FileNotFoundError, 'no picture', UnlabelledPictures, tmp_path, 'cls', pictures='.')
     write_photos(tmp_path, 2)
@@ -62,7 +62,7 @@ def test_what_is_no_folder_of_pictures_is_said(tmp_path):
     refused(ValueError, "must be 'train'", UnlabelledPictures, tmp_path, 'cls', pictures='.', split='val')
 
 
-def test_damage_follows_the_seed_and_leaves_the_asked_for_share_alone():
+def test_damage_follows_the_seed_and_leaves_the_requested_share_alone():
     damage = DistortAtRandom(clean=0.5)
     pictures = [damage(results_of(seed))['picture'] for seed in range(60)]
     second = [damage(results_of(seed))['picture'] for seed in range(60)]

@@ -34,7 +34,7 @@ def test_a_level_is_the_same_for_the_same_seed_and_the_fifth_is_farther_from_the
         assert levels[4].psnr < levels[0].psnr - 1
 
 
-def test_names_can_be_told_apart_in_file_names():
+def test_names_can_be_distinguished_in_file_names():
     for name, other in itertools.permutations(KNOWN_DISTORTIONS, 2):
         assert not name.endswith(f'_{other}')
     for name in ALL_DISTORTIONS:

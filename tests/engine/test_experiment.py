@@ -91,7 +91,7 @@ def test_a_launcher_without_its_environment_says_what_is_missing(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='Elsewhere pictures are passed in another way.')
-def test_a_temporary_folder_whose_name_is_too_long_for_sockets_is_said_before_workers_wait_for_ever(monkeypatch):
+def test_a_temporary_folder_whose_name_is_too_long_for_sockets_is_reported_before_workers_wait_for_ever(monkeypatch):
     monkeypatch.setattr(tempfile, 'tempdir', '/tmp/' + 'x' * 71)
     experiment._fit_machine(ConfigDict(num_workers=0))
     with pytest.raises(ValueError, match=r'75 characters, not 76.*export TMPDIR=/tmp'):

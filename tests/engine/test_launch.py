@@ -54,7 +54,7 @@ def test_gpus_that_are_not_there_are_an_error(chosen, allocated, sentence, monke
 
 
 @pytest.mark.parametrize('count', ['x', '0', '-1', '2.5', ''])
-def test_a_number_of_gpus_that_is_none_starts_nothing(count):
+def test_an_invalid_number_of_gpus_starts_nothing(count):
     script = Path(__file__).parents[2] / 'tools' / 'dist_train.sh'
     done = subprocess.run(['bash', script, 'c.py', count], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, '') and done.stderr.startswith(f"GPUS is '{count}'; give the number")

@@ -208,7 +208,7 @@ def test_a_pointer_that_cannot_be_written_ends_no_run(run_folder, config, whole)
     assert_same(weights(run_folder), weights(whole))
 
 
-def test_weights_alone_are_no_run_to_go_on_with(run_folder, config, tmp_path):
+def test_weights_alone_cannot_be_resumed(run_folder, config, tmp_path):
     with pytest.raises(ValueError, match='holds weights, but not the state of a run'):
         train(config, tmp_path / 'new', resume=run_folder / 'best.pth')
 

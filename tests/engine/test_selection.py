@@ -49,13 +49,13 @@ def test_every_shipped_config_selects_apart_from_its_test_split():
         assert config.test_dataloader.dataset.split == 'val' and 'part' not in config.test_dataloader.dataset, path
 
 
-def test_what_chose_the_weights_is_said_in_words(root, tmp_path):
+def test_the_selection_of_weights_is_reported_in_words(root, tmp_path):
     assert '30% of the training photographs' in selected_on(resolve_config(tiny(tmp_path, root, 'selection = 0.3\n')))
     assert 'the test split itself' in selected_on(resolve_config(tiny(tmp_path, root, "selection = 'test'\n")))
 
 
 @pytest.mark.parametrize('value', ['0', '1.5', 'True', "'val'"])
-def test_a_selection_that_is_no_share_is_a_sentence(value, root, tmp_path):
+def test_an_invalid_selection_is_refused(value, root, tmp_path):
     with pytest.raises(ValueError, match="selection is a share of the training sources between 0 and 1, or 'test'"):
         resolve_config(tiny(tmp_path, root, f'selection = {value}\n'))
 

@@ -141,14 +141,14 @@ def test_the_same_command_again_makes_nothing_twice_and_gives_the_same_gate(gate
 
 
 @pytest.mark.parametrize('name', ['before.onnx', 'gate.json', 'report.html', 'holiday.jpg'])
-def test_a_file_of_somebody_else_is_not_replaced(shots, tmp_path, capsys, name):
+def test_a_file_of_another_program_is_not_replaced(shots, tmp_path, capsys, name):
     (tmp_path / name).write_text('{"mine": 1}')
     assert status_of(*command(shots), '--out', str(tmp_path))
     assert f'{name} is not of `miqa gate make`' in capsys.readouterr().err
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, '{"mine": 1}')]
 
 
-def test_an_interval_that_cannot_be_estimated_is_no_pair_of_nan():
+def test_an_interval_that_cannot_be_estimated_is_not_a_pair_of_nan():
     assert str(Interval(-0.6, float('nan'), float('nan'))) == '-0.600 [no interval]'
 
 

@@ -95,13 +95,13 @@ def test_a_file_of_the_users_is_never_overwritten(server, tmp_path):
     assert (tmp_path / 'file.bin').read_bytes() == b'mine' and server.requests == []
 
 
-def test_a_busy_server_is_asked_again(server, fetch):
+def test_a_busy_server_is_tried_again(server, fetch):
     server.failures = [503, 429]
     fetch()
     assert len(server.requests) == 3
 
 
-def test_a_missing_file_is_said_at_once(server, tmp_path):
+def test_a_missing_file_is_reported_at_once(server, tmp_path):
     server.failures = [404] * 9
     expected = f'404.*put it at {tmp_path}/file.bin'
     refused(DownloadError, expected, download, server.url, tmp_path / 'file.bin', SHA256, progress=False)
@@ -152,7 +152,7 @@ NO_WEIGHTS = {
 
 
 @pytest.mark.parametrize(('name', 'content'), NO_WEIGHTS.values(), ids=NO_WEIGHTS)
-def test_what_is_no_weights_file_is_not_kept_whatever_type_the_server_says(server, fetch, tmp_path, name, content):
+def test_a_download_that_is_not_a_weights_file_is_not_kept_whatever_its_type(server, fetch, tmp_path, name, content):
     server.content = content
     refused(DownloadError, 'discarded', download, server.url, tmp_path / name, progress=False)
     assert names_in(tmp_path) == []

@@ -56,7 +56,7 @@ def enter(context) -> None:
         pass
 
 
-def test_the_second_writer_is_told_who_the_first_is(other, tmp_path):
+def test_the_second_writer_gets_the_name_of_the_first(other, tmp_path):
     message = str(refused(InUse, 'name another', enter, only_writer(tmp_path, 'name another')))
     assert f'pid {other.pid} on {os.uname().nodename}' in message and str(tmp_path) in message
 
@@ -201,7 +201,7 @@ def test_a_video_report_that_a_kill_cut_is_written_whole_and_others_are_kept(tmp
 @pytest.mark.parametrize(
     'options', [('--out', 'reports'), ('--annotate', 'marked'), ('--out', 'one', '--annotate', 'one')]
 )
-def test_a_second_process_with_one_video_and_folder_is_told_of_the_first(options, tmp_path, monkeypatch, capsys):
+def test_a_second_process_with_one_video_and_folder_gets_the_name_of_the_first(options, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('MIQA_HOME', str(tmp_path / 'home'))
     write_run(tmp_path / 'best.pth')

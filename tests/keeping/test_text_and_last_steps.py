@@ -54,7 +54,7 @@ def test_a_full_disk_is_not_taken_for_one_without_fsync(tmp_path, monkeypatch):
     refused(OSError, 'No space', write_json, tmp_path / 'a.json', 1)
 
 
-def test_a_full_disk_is_said_with_the_file_that_has_no_room(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_with_the_file_that_has_no_room(tmp_path, monkeypatch):
     with (
         pytest.raises(OSError, match=r'part\.csv cannot be written: No space left on device\. Make room') as full,
         atomic_write(tmp_path / 'whole.csv'),
@@ -78,7 +78,7 @@ def test_a_place_where_nothing_can_be_written_is_known_at_the_start(tmp_path, pl
     assert sorted(path.name for path in tmp_path.iterdir()) == ['file', 'folder', 'pipe']
 
 
-def test_a_file_is_no_folder_to_write_into(tmp_path):
+def test_a_file_is_not_a_folder_to_write_into(tmp_path):
     (tmp_path / 'file').touch()
     refused(NotADirectoryError, 'Name another', try_folder, tmp_path / 'file')
     try_folder(tmp_path / 'new/inner')

@@ -67,7 +67,7 @@ def test_a_duplicate_is_a_false_alarm():
     assert average_precision(result, two).ap == pytest.approx((51 + 50 * 2 / 3) / 101)
 
 
-def test_without_objects_there_is_no_average_precision():
+def test_without_objects_average_precision_is_missing():
     assert average_precision(detections([[0, 0, 5, 5]], [0.9]), objects([])) is None
     crowd_alone = objects([[0, 0, 10, 10]], crowd=[True])
     assert average_precision(detections([[0, 0, 5, 5]], [0.9]), crowd_alone) is None

@@ -55,7 +55,7 @@ def test_an_index_that_the_annotation_cannot_have_is_a_miss_and_no_class():
     assert mean_iou(np.array([[0, 0, 1, 9]]), np.array([[0, 0, 1, 1]]), 2) == pytest.approx((1 + 0.5) / 2)
 
 
-def test_without_a_pixel_that_counts_there_is_no_value():
+def test_without_a_pixel_that_counts_the_value_is_missing():
     assert mean_iou(np.zeros((2, 2), np.uint8), np.full((2, 2), IGNORED), 3) is None
 
 

@@ -199,7 +199,7 @@ def test_coco_counts_what_does_not_count_and_refuses_shares(tmp_path):
     ('b/a.png,car,1,2,30,40,,,,', None),
     ('A.PNG,car,1,2,30,40,,,,', None),
 ])  # fmt: skip
-def test_columns_of_boxes_beside_the_wanted_ones_are_not_passed_over(tmp_path, shown, row, message):
+def test_columns_of_boxes_beside_the_wanted_ones_are_not_ignored(tmp_path, shown, row, message):
     head = 'filename,class,xmin,ymin,xmax,ymax,width,height,angle,iscrowd\n'
     request = Request(write(tmp_path / 'boxes.csv', head + row + '\n'), shown, tmp_path / 'in')
     if message is None:
@@ -217,7 +217,7 @@ def test_columns_of_boxes_beside_the_wanted_ones_are_not_passed_over(tmp_path, s
     ([f'{i:02d}' for i in range(12)], None),
     (['bird', 'cat', 'dog'], None),
 ])  # fmt: skip
-def test_folders_whose_order_is_not_clear_are_asked_for(folders, asks):
+def test_folders_whose_order_is_not_clear_are_refused_with_a_request_for_names(folders, asks):
     names = [f'{folder}/{number}.png' for folder in folders for number in (1, 2)]
     if asks is None:
         assert image_folder_classes(names, None) == {name: folders.index(name.split('/')[0]) for name in names}
@@ -256,7 +256,7 @@ def prepare_maps(tmp_path, **more):
     ([1, 255], {}, None),
     ([1, 0], {'palette': True}, None),
 ])  # fmt: skip
-def test_values_of_maps_are_looked_at_before_anything_is_made(tmp_path, values, options, message):
+def test_values_of_maps_are_checked_before_anything_is_made(tmp_path, values, options, message):
     (tmp_path / 'in').mkdir()
     maps(tmp_path, values, **options)
     if message is None:

@@ -113,7 +113,7 @@ def test_a_config_of_a_folder_that_is_not_plain_data_in_bounds_is_a_sentence(tra
 @pytest.mark.parametrize(
     'text', ['[' * 10_000, '{"a":' * 10_000, 'nonsense', '', '[' * 10_000 + ']' * 10_000, '7', 'null']
 )
-def test_a_config_file_that_is_no_config_is_a_sentence(trap, saved, text):
+def test_a_config_file_that_is_not_a_config_is_refused(trap, saved, text):
     folder = changed(saved, trap / 'model', ('spec', 'task'), 'det')
     (folder / 'config.json').write_text(text)
     refused(ValueError, r'config\.json', MIQAModel.from_pretrained, folder)
@@ -182,7 +182,7 @@ def test_what_a_checkpoint_says_beside_its_model_is_not_looked_at(trap):
     'a: int = 1', 'a = b = 1', 'a, b = 1, 2', 'a = 1\n' * 200_000, 'class A: pass', 'a = [*b]', 'a = dict(**b)',
     'a = {**b}', '\ud800 = 1',
 ], ids=range(28))  # fmt: skip
-def test_a_text_that_is_no_config_is_a_sentence_at_once(trap, text):
+def test_a_text_that_is_not_a_config_is_refused_at_once(trap, text):
     started = time.process_time()
     refused(ValueError, 'x.pth', read_config_text, text, 'x.pth')
     assert time.process_time() - started < 5
@@ -271,7 +271,7 @@ def test_options_of_a_users_own_network_are_plain_data_or_what_it_declares(trap,
     ([224, 224, 224], 'img_size must be a list of at most 2 entries'),
     ([224, 5000], r'img_size\[1\] must be a whole number from 1 to 2048, not 5000'),
 ])  # fmt: skip
-def test_a_number_out_of_range_is_told_the_range_and_a_list_what_is_wrong_in_it(value, message):
+def test_errors_name_the_range_of_a_number_and_the_wrong_item_of_a_list(value, message):
     from miqa.outside.checked_values import Either, Several, Whole
 
     refused(ValueError, message, Either((Whole(1, 2048), Several(Whole(1, 2048), 2))).checked, value, 'img_size')

@@ -136,7 +136,7 @@ def test_init_weights_loads_transformer_and_encoder_and_starts_the_positions_ane
     assert torch.equal(model.network.pos_embed[:, 2:], donor.pos_embed[:, 1:])
 
 
-def test_weights_are_asked_for_when_training_starts_and_not_before():
+def test_weights_are_requested_when_training_starts_and_not_before():
     encoder = {**TINY_RA_MIQA['region_encoder'], 'weights': 'nowhere/sere.pth'}
     model = tiny_assessor(region_encoder=encoder)
     model.load_state_dict(tiny_assessor().state_dict())

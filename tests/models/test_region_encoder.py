@@ -100,7 +100,7 @@ def test_the_digest_follows_weights_that_are_loaded_later():
     assert before != encoder.digest() == loaded_before.digest()
 
 
-def test_a_side_that_is_no_multiple_of_the_patch_size_is_refused(encoder):
+def test_a_side_that_is_not_a_multiple_of_the_patch_size_is_refused(encoder):
     refused(ValueError, r'\(64, 70\), must be multiples of 8', encoder, torch.zeros(1, 3, 64, 70))
 
 

@@ -299,7 +299,7 @@ def test_what_their_scripts_would_feed_otherwise_is_refused(tmp_path):
     write_ra_miqa(tmp_path / 'tiny.pth')
     refused(ValueError, '', MIQAModel(weights=tmp_path / 'tiny.pth').export, tmp_path / 'x.pth.tar')
     write_run(tmp_path / 'other.pth')
-    with pytest.raises(ValueError, match='none of the released methods'):
+    with pytest.raises(ValueError, match='not one of the released methods'):
         MIQAModel(weights=tmp_path / 'other.pth').export(tmp_path / 'x.pth.tar')
     assert not list(tmp_path.glob('*.pth.tar'))
 

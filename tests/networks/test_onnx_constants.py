@@ -180,7 +180,7 @@ def test_what_nobody_can_tell_is_not_computed_before_the_first_run(tmp_path):
     assert not read_onnx(path, plain=True).foldable
 
 
-def test_nodes_that_wait_for_each_other_are_no_network(tmp_path):
+def test_a_cycle_of_nodes_is_refused(tmp_path):
     path = tmp_path / 'm.onnx'
     path.write_bytes(model([node('Neg', ['b'], ['a']), node('Neg', ['a'], ['b'])]).SerializeToString())
     with pytest.raises(CheckpointError, match='not a whole ONNX file: .*cycle'):

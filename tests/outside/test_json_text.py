@@ -45,7 +45,7 @@ def test_a_gate_with_a_number_beyond_all_numbers_is_refused_by_its_key(tmp_path,
     assert len(str(caught)) < 500
 
 
-def test_a_sealed_file_with_a_value_that_is_no_json_number_is_damaged(tmp_path):
+def test_a_sealed_file_with_a_value_that_is_not_a_json_number_is_damaged(tmp_path):
     write_sealed_json(tmp_path / 'x.json', {'a': 1.5})
     (tmp_path / 'x.json').write_text((tmp_path / 'x.json').read_text().replace('1.5', 'Infinity'))
     refused(DamagedFile, 'Infinity', read_sealed_json, tmp_path / 'x.json', 'Make it again.')

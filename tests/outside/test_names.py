@@ -113,7 +113,7 @@ def test_a_list_may_end_each_name_by_a_nul_byte_or_windows_line_ends(shots):
     assert list(find_images(['-'], io.BytesIO(b'a.png\r\nb.png\r\n'))) == ['a.png', 'b.png']
 
 
-def test_a_stdin_that_is_no_utf8_is_read_as_bytes(shots, weights, monkeypatch, capsys):
+def test_a_stdin_that_is_not_utf8_is_read_as_bytes(shots, weights, monkeypatch, capsys):
     name = next(path for path in shots if 'udcff' in ascii(path))
     monkeypatch.setattr(sys, 'stdin', io.TextIOWrapper(io.BytesIO(os.fsencode(name) + b'\n'), encoding='utf-8'))
     assert status_of('image', '-', '--weights', weights, '--quiet') == 0
@@ -159,7 +159,7 @@ def test_a_picture_that_cannot_be_delivered_does_not_keep_the_others(shots, weig
 
 
 @pytest.mark.parametrize('name', ['a.csv', 'x' * 251 + '.csv', '画' * 83 + '.json', 'x.' + 'y' * 250])
-def test_temporary_names_are_no_longer_than_allowed(name, tmp_path):
+def test_temporary_names_are_at_most_as_long_as_allowed(name, tmp_path):
     with atomic_write(tmp_path / name) as temporary:
         temporary.write_text('whole')
         assert len(os.fsencode(temporary.name)) <= NAME_BYTES

@@ -46,7 +46,7 @@ def quick(function, *args):
 
 
 @pytest.mark.parametrize('reader', [open_regular, read_regular, read_regular_text, check_regular])
-def test_what_is_no_file_is_named_and_never_opened(reader, odd_paths):
+def test_entries_that_are_not_files_are_named_and_never_opened(reader, odd_paths):
     for path, words in odd_paths.items():
         error = quick(reader, path)
         assert isinstance(error, NotARegularFile) and words in str(error) and str(path) in str(error)

@@ -108,7 +108,7 @@ def test_classes_and_lists_of_names_are_read_from_each(tmp_path, kind):
     ('a,b\n1,2\n'.encode('utf-16-le'), 'UTF-16 without a byte order mark'),
     (b'a\n"' + b'x' * 200_000, ''),
 ])  # fmt: skip
-def test_what_is_no_table_is_a_sentence(data, message):
+def test_a_file_that_is_not_a_table_is_refused(data, message):
     try:
         rows = parse_table(data, ['a'], 'The file x').rows
     except TableError as error:
@@ -118,7 +118,7 @@ def test_what_is_no_table_is_a_sentence(data, message):
 
 
 @pytest.mark.parametrize(('text', 'value'), [('0.5', 0.5), (' 1e-3 ', 0.001), ('', None), ('N/A', None)])
-def test_numbers_and_missing_ones_are_told_apart(text, value):
+def test_numbers_and_missing_ones_are_distinguished(text, value):
     assert np.isnan(number_of(text)) if value is None else number_of(text) == value
     for wrong in ('x', '1_000', '1,5'):
         refused(ValueError, '', number_of, wrong)

@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_read_is_counted_and_named(locked, weights, caps
         assert 'shots/private cannot be read: Permission denied' in capsys.readouterr().err
 
 
-def test_pictures_that_are_not_read_here_are_reported_and_not_passed_over(weights, capsys):
+def test_pictures_that_are_not_read_here_are_reported_and_not_ignored(weights, capsys):
     put('shots/a.png')
     Path('shots/b.JXL').write_bytes(b'\xff\x0a' + bytes(30))
     Path('shots/c.dng').write_bytes(b'II*\0' + bytes(30))

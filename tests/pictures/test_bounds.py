@@ -160,7 +160,7 @@ def stating(kind: str, width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize('kind', ['AVIF', 'huge AVIF', 'animated AVIF', 'HEIC'])
-def test_coded_pixels_are_no_more_than_the_file_states(kind, monkeypatch):
+def test_coded_pixels_do_not_exceed_what_the_file_states(kind, monkeypatch):
     def decode(*_, **__):
         raise AssertionError('pixels were decoded')
 

@@ -228,7 +228,7 @@ def test_wide_numbers_of_many_strips_are_those_of_one(mode, monkeypatch):
     assert np.array_equal(read_image(data, value_range=255 if mode == 'I' else None), expected)
 
 
-def test_a_number_that_is_none_is_found_in_every_strip(monkeypatch):
+def test_nan_is_found_in_every_strip(monkeypatch):
     monkeypatch.setattr(decoding, '_STRIP_PIXELS', 1000)
     for row in (0, 50, 119):
         values = np.zeros((120, 160), np.float32)

@@ -127,7 +127,7 @@ def test_whatever_a_decoder_raises_is_the_error_of_that_picture(error, monkeypat
     assert isinstance(batch[1].error, UnreadableImage) and 'bad.jpg' in str(batch[1].error)
 
 
-def test_interrupts_are_nobodys_damage(monkeypatch):
+def test_an_interrupt_is_not_taken_for_damage(monkeypatch):
     from miqa.pictures import reading as images
 
     def decode(*args):

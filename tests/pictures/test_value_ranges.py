@@ -50,7 +50,7 @@ def test_the_range_that_a_tiff_file_states_counts():
 
 @pytest.mark.parametrize('file', [png16, tiff], ids=['png', 'tiff'])
 @pytest.mark.parametrize('values', [GREY, RGB], ids=['grey', 'rgb'])
-def test_12_bits_in_16_are_refused_until_it_is_said_what_is_white(file, values):
+def test_12_bits_in_16_are_refused_without_a_white_level(file, values):
     twelve = values.astype(np.uint16) * 16
     expected = AS_RGB if values.ndim == 2 else RGB
     array = twelve[..., ::-1] if values.ndim == 3 else twelve
@@ -105,7 +105,7 @@ def test_pnm_files_state_their_white(maximum):
 
 
 @pytest.mark.parametrize('wrong', ['bright', (5, 5), (1, 2, 3), float('nan'), 0])
-def test_a_range_that_is_none_is_refused(wrong):
+def test_an_invalid_range_is_refused(wrong):
     refused(ValueError, 'value_range must be', to_rgb, GREY, value_range=wrong)
 
 

@@ -205,7 +205,7 @@ HEADER = ','.join(COLUMNS)
 @pytest.mark.parametrize('content', [
     b'', b'image,source\na,a\n', f'{HEADER}\n'.encode(), f'{HEADER}\n{"a," * 8}x\n'.encode(), b'\xff\xfe\x00', None,
 ])  # fmt: skip
-def test_a_table_that_is_none_is_refused_in_our_words(content, tmp_path):
+def test_a_file_that_is_not_a_table_is_refused_in_our_words(content, tmp_path):
     for name, read in (
         ('predictions.csv', lambda: read_predictions(tmp_path / 'predictions.csv')),
         ('predictions_cls_composite.parquet', lambda: read_scored_images(tmp_path, 'cls', 'composite')),

@@ -53,7 +53,7 @@ def test_of_many_pictures_the_lowest_are_shown_and_the_page_says_so(tmp_path, mo
     assert 'The 2 lowest of 4 pictures are shown.' in page
 
 
-def test_a_file_of_somebody_else_is_not_replaced(tmp_path):
+def test_a_file_of_another_program_is_not_replaced(tmp_path):
     write_page(tmp_path, [0.5])
     try_page(tmp_path / 'page.html')
     (tmp_path / 'mine.html').write_text('my homepage')

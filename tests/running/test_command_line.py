@@ -53,7 +53,7 @@ def test_an_interruption_that_a_library_catches_still_ends_with_its_sentence(rea
 
 @pytest.mark.skipif(not Path('/dev/full').exists(), reason='only Linux has a device that is always full')
 @pytest.mark.parametrize('message', [[], ['--version'], ['image', '--help'], ['models']], ids=' '.join)
-def test_what_cannot_be_printed_is_no_success(message):
+def test_output_that_cannot_be_printed_is_an_error(message):
     with open('/dev/full', 'w') as disk:
         ended = subprocess.run(
             [sys.executable, '-m', 'miqa', *message], stdout=disk, stderr=subprocess.PIPE, text=True, timeout=100

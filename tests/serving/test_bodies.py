@@ -46,7 +46,7 @@ def test_text_in_place_of_a_file_and_a_byte_order_mark_before_json_are_understoo
     ('?lable=accuracy', "Unknown parameter 'lable' of the address. Did you mean 'label'? There are: task, label"),
     ('?task=det&task=cls', "The parameter 'task' of the address is there twice."),
 ])  # fmt: skip
-def test_a_misspelt_or_doubled_parameter_is_not_passed_over(url, query, said):
+def test_a_misspelt_or_doubled_parameter_is_refused(url, query, said):
     status, answer = ask(f'{url}/score{query}', png(), {'Content-Type': 'image/png'})
     assert status == 422 and said in answer['detail']
 
@@ -102,7 +102,7 @@ def test_deeply_nested_json_is_refused(url, body):
     assert ask(f'{url}/score', body, {'Content-Type': 'application/json'})[0] == 400
 
 
-def test_what_is_said_of_a_large_body_agrees_with_the_option(url):
+def test_the_message_on_a_large_body_agrees_with_the_option(url):
     octets = {'Content-Type': 'application/octet-stream'}
     expected = 'The request is too large: its files may have 3 MB together (miqa serve --max-upload).'
     assert ask(f'{url}/score', bytes(4_000_000), octets) == (413, {'detail': expected})

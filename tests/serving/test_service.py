@@ -133,7 +133,7 @@ def test_what_is_wrong_gets_its_status_and_a_sentence(url):
     assert ask(f'{url}/health', headers={'Host': 'evil.example'})[0] == 403
 
 
-def test_a_form_without_its_end_is_no_form_of_fewer_files(url):
+def test_a_form_without_its_end_is_not_taken_for_one_of_fewer_files(url):
     headers, body = form(('a.png', png()), ('b.png', png(1)))
     status, answer = ask(f'{url}/score', body[:-1000], headers)
     assert status == 400 and 'ends before' in answer['detail']
@@ -169,7 +169,7 @@ def test_a_body_of_500_megabytes_is_refused_with_its_status_and_without_its_memo
         assert status == 413 and 'too large' in answer['detail']
 
 
-def test_a_request_without_its_token_is_refused_before_its_body_is_looked_at(model):
+def test_a_request_without_its_token_is_refused_before_its_body_is_read(model):
     with endpoint(model, token=TOKEN) as (url, metrics):
         wrong = [{'Authorization': value} for value in ('Bearer wrong', f'Basic {TOKEN}', TOKEN)]
         for headers in ({}, *wrong):

@@ -138,7 +138,7 @@ def test_own_splits_divide_the_labelled_sources(tmp_path, task):
     assert make_splits(root, task, 0.3, seed=6) != made
 
 
-def test_a_share_that_is_none_is_refused(tmp_path):
+def test_an_invalid_share_is_refused(tmp_path):
     refused(ValueError, 'share between 0 and 1', make_splits, tmp_path, 'cls', val_share=1.5)
     refused(DatabaseError, 'of 0 sources', make_splits, tmp_path, 'cls')
 
@@ -184,7 +184,7 @@ def test_a_dataset_says_its_fingerprint(tmp_path, monkeypatch):
     assert dataset.metainfo['fingerprint'] == pytest.approx(float(np.std(dataset.labels, dtype=float)))
 
 
-def test_an_official_split_with_other_labels_is_said_to_be_different(official, tmp_path, monkeypatch):
+def test_an_official_split_with_other_labels_is_reported_as_different(official, tmp_path, monkeypatch):
     """The official 952 sources with made-up labels, one version each."""
     root = tmp_path / 'db'
     write_database(root, 'det', sources=2, versions=1, size=(4, 4))

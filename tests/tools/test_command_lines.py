@@ -92,7 +92,7 @@ def test_a_tool_suggests_the_nearest_option_too(message, hint, monkeypatch, caps
     assert f"Did you mean '{hint}'?" in capsys.readouterr().err
 
 
-def test_a_selection_that_is_no_share_is_a_sentence(capsys):
+def test_an_invalid_selection_is_refused(capsys):
     refused(SystemExit, '', main, ['train', 'ra_miqa_cls', '--selection', 'half'])
     assert "--selection: a share such as 0.2, or test; not 'half'" in capsys.readouterr().err
 

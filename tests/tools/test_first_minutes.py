@@ -62,7 +62,7 @@ def test_two_checkpoints_do_not_share_a_folder_of_results(tmp_path):
     ('bash', 'dist_train.sh', [2, '--data-root', 'nowhere'], 'There is no data root'),
     ('python', 'train.py', ['--data-root', 'my data', '--resume', 'nowhere.pth'], 'no checkpoint file nowhere.pth'),
 ])  # fmt: skip
-def test_a_wrong_path_is_said_once_and_leaves_nothing(place, warm, program, script, message, sentence):
+def test_a_wrong_path_is_reported_once_and_leaves_nothing(place, warm, program, script, message, sentence):
     done = warm.call(program, ROOT / 'tools' / script, 'tiny_det.py', *message, '--work-dir', 'never', cwd=place)
     assert done.returncode == 1 and (done.stdout + done.stderr).count(sentence) == 1
     assert 'Traceback' not in done.stderr and len(done.stderr.splitlines()) <= 3, done.stderr

@@ -118,7 +118,7 @@ def test_an_unknown_set_or_option_is_refused_with_the_choices(machine):
     assert not machine.venv.exists()
 
 
-def test_a_task_that_is_none_is_refused_with_the_choices(tmp_path):
+def test_an_unknown_task_is_refused_with_the_choices(tmp_path):
     result = run(QUICKSTART, MIQA_TASK='seg', MIQA_VENV=str(tmp_path / 'venv'))
     assert result.returncode == 2 and 'cls, det, ins' in result.stderr and not list(tmp_path.iterdir())
 
@@ -162,7 +162,7 @@ def test_half_of_what_own_photographs_need_is_refused_before_anything_is_install
     assert result.returncode == 2 and 'MIQA_ANNOTATIONS' in result.stderr and not list(tmp_path.iterdir())
 
 
-def test_no_fitting_python_is_said_in_a_sentence(tmp_path):
+def test_no_fitting_python_is_reported(tmp_path):
     tools = tmp_path / 'bin'
     tools.mkdir()
     for name in ('bash', 'dirname', 'cat', 'mkdir', 'basename', 'id', 'sha256sum', 'cut', 'sed', 'head', 'grep', 'env'):
@@ -181,13 +181,13 @@ def test_a_named_interpreter_that_does_not_work_is_named(machine):
     assert result.returncode == 1 and 'MIQA_PYTHON=/bin/false is not a working Python' in result.stderr
 
 
-def test_a_python_without_venv_is_told_which_package_brings_it(machine):
+def test_a_python_without_venv_gets_the_name_of_the_package(machine):
     (machine.state / 'no_ensurepip').touch()
     result = machine.install()
     assert result.returncode == 1 and '-venv' in result.stderr and 'apt-get install' in result.stderr
 
 
-def test_a_folder_that_is_no_environment_is_left_alone(machine):
+def test_a_folder_that_is_not_an_environment_is_left_alone(machine):
     machine.venv.mkdir()
     (machine.venv / 'thesis.tex').write_text('years of work')
     result = machine.install()
