@@ -29,7 +29,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose a model and how it computes."""
     group = parser.add_argument_group('model')
     group.add_argument('--model', '-m', metavar='NAME|FILE',
-                       help='a name of `miqa models` (default: miqa-lite; det, ins: ra-miqa), or a file')  # fmt: skip
+                       help='a name of `miqa models` (default: miqa-lite), or a file')  # fmt: skip
     group.add_argument('--task', choices=TASKS, help='which vision task the scores speak of (default: cls)')
     group.add_argument('--label', choices=LABELS, help='what the scores predict (default: composite)')
     group.add_argument('--weights', '-w', metavar='FILE', help='as --model FILE; must agree with a --model NAME')

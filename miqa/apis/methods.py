@@ -109,6 +109,11 @@ def name_of_network(network: dict) -> str:
     return RELEASED_METHODS.get(model, model)
 
 
+def tasks_of_network(network: dict) -> list[str]:
+    """Return the tasks that a network of this config scores for; none where it scores for one only."""
+    return list(network.get('tasks') or ())
+
+
 def labels_of_network(network: dict) -> list[str]:
     """Return the labels that a network of this config has heads for; none where it scores one label only."""
     heads = list(network.get('heads') or ())

@@ -65,8 +65,7 @@ class MIQAModel(ModelFiles):
             the quickstart's weights and its camera model. Or the path of a checkpoint of your own, of a released
             ``.pth.tar``, of an exported ``.onnx`` or ``.xml``, or of a folder that :meth:`save_pretrained` wrote. Or
             another MIQAModel, whose runtime is shared.
-            None for ``miqa-lite`` (``ra-miqa`` for det and ins, which miqa-lite does not score), or for what
-            ``weights`` holds.
+            None for ``miqa-lite``, or for what ``weights`` holds.
         task: ``cls`` (default), ``det`` or ``ins``: which vision task the score speaks of. Or several, such as
             ``('cls', 'det', 'ins')``: then :meth:`assess` returns a dict from task to score, and what the models share
             is computed once, see :class:`miqa.apis.multitask.MultiTaskModel`.

@@ -73,6 +73,9 @@ class MultiTaskModel:
 
             if can_share(runtimes):
                 return SharedRuntime(runtimes)
+        if runtimes[0].words is not None and len({self.models[task].source for task in tasks}) == 1:
+            specs = [runtime.spec for runtime in runtimes]
+            return lambda pixels: runtimes[0].scores_of_tasks(pixels, specs)
         return lambda pixels: np.stack([runtime(pixels) for runtime in runtimes], axis=1)
 
     @property

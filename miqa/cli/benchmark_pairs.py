@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('bad', metavar='BAD', help='folder or pattern of the same scenes in bad conditions')
     parser.add_argument(
         '--model', '-m', nargs='+', metavar='NAME|FILE',
-        help='models to compare (default: miqa-lite for cls, none for det and ins)',
+        help='models to compare (default: miqa-lite)',
     )  # fmt: skip
     parser.add_argument('--task', choices=('cls', 'det', 'ins'), default='cls', help='of the machines (default: cls)')
     parser.add_argument(
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f'No scene has an {args.half} number.')
 
     if args.model is None:
-        args.model = ['miqa-lite'] if args.task == 'cls' else []
+        args.model = ['miqa-lite']
     check_machine_names([*(args.machine or ()), *filter(None, [args.probe])], args.task)
     for name in args.model:
         check_model_options(argparse.Namespace(model=name, weights=None))

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         rows.append((entry.preprocessing.title, entry.task, entry.label, *figures, state))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     print(
-        f'{PACKAGED_NAME}, the default for cls, is in the package and needs no download. Its card: miqa models '
+        f'{PACKAGED_NAME}, the default, is in the package and needs no download. Its card: miqa models '
         f'{PACKAGED_NAME}\n\nModels of the paper, fetched at first use:'
     )
     for row in rows:

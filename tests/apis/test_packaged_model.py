@@ -81,9 +81,23 @@ def test_the_card_names_what_the_file_says(model):
     assert card['authors'] and card['results']['photographs_never_seen']['composite']['gain'][0] > 0
 
 
-def test_other_tasks_are_refused():
-    with pytest.raises(ValueError, match='ra-miqa'):
-        MIQAModel('miqa-lite', task='det')
+def test_one_file_scores_for_every_task_and_several_at_once(model, photograph):
+    alone = {task: MIQAModel(task=task) for task in ('cls', 'det', 'ins')}
+    scores = {task: one.assess(photograph) for task, one in alone.items()}
+    assert scores['cls'] == model.assess(photograph) != scores['det'] == scores['ins']
+    assert MIQAModel(task=('cls', 'det', 'ins')).assess(photograph) == pytest.approx(scores, abs=1e-6)
+    outputs = alone['det'].pixel_outputs(alone['det'].prepare([photograph])[None])
+    assert outputs['score'] == outputs['composite'] == pytest.approx((outputs['consistency'] + outputs['accuracy']) / 2)
+    assert len({one.identity for one in alone.values()}) == 3
+
+
+def test_detectors_lose_by_blur_noise_and_darkness(photograph):
+    pixels = np.asarray(photograph)
+    noise = np.random.default_rng(0).normal(0, 70, pixels.shape)
+    noisy = Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
+    damaged = [photograph.filter(ImageFilter.GaussianBlur(9)), noisy, Image.fromarray((pixels * 0.06).astype(np.uint8))]
+    clean, *scores = MIQAModel(task='det').assess([photograph, *damaged])
+    assert max(scores) < clean - 0.1
 
 
 @pytest.mark.parametrize(('damage', 'place', 'kind', 'where'), [

@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 from helpers_apis import photo
-from helpers_machines import save
+from helpers_machines import save, square
 
 from miqa.apis.model import MIQAModel
 
@@ -26,14 +26,26 @@ miqa.pictures.package_photos.installed_photos = lambda: []
 runpy.run_path('tools/train_box.py', run_name='__main__')
 """
 
+DETECTORS = ('one', 'two', 'three')
+
 
 def write_inputs(folder: Path) -> None:
-    """Write pictures and ``labels.csv`` as the script takes them, and pictures of the same scenes, good and dark."""
+    """Write pictures and ``labels.csv`` as the script takes them, annotated scenes, and pairs of pictures, good and dark."""
     rows = ['filename,class_index,author,license,page']
     rows += [f'{n}.png,{n},J. \\303\\201vila &amp; Co,CC BY,https://example.com/{n}' for n in range(8)]
     for number in range(8):
         save(folder / f'photos/{number}.png', photo(120, 90, seed=number))
     (folder / 'photos/labels.csv').write_text('\n'.join(rows) + '\n')
+    scenes = {'images': [], 'annotations': [], 'categories': [{'id': 7, 'name': 'square'}]}
+    for number in range(6):
+        save(folder / f'scenes/images/{number}.png', square((30, 20, 60 + 5 * number, 55), (120, 90)) | 40)
+        scenes['images'].append({'id': number, 'file_name': f'{number}.png', 'width': 120, 'height': 90})
+        box = [30, 20, 30 + 5 * number, 35]
+        scenes['annotations'].append({'id': number, 'image_id': number, 'category_id': 7, 'bbox': box})
+    (folder / 'scenes/instances.json').write_text(json.dumps(scenes))
+    for name in DETECTORS:
+        machine = {'type': 'CallableMachine', 'function': 'helpers_machines:unsure_squares', 'task': 'det'}
+        (folder / f'{name}.py').write_text(f'machine = {machine | {"name": name, "classes": ["square"]}!r}\n')
     for name, light in (('good', 1.0), ('bad', 0.1)):
         for number in range(4):
             save(folder / f'pairs/night/{name}/{number}.png', photo(120, 90, seed=100 + number) * light)
@@ -49,7 +61,9 @@ def box(warm, tmp_path_factory):
     folder = tmp_path_factory.mktemp('box')
     write_inputs(folder)
     command = ['python', '-c', PRELUDE, '--photographs', folder / 'photos', '--pairs', folder / 'pairs']
+    command += ['--scenes', folder / 'scenes', '--detectors', *(folder / f'{name}.py' for name in DETECTORS)]
     command += ['--work', folder / 'work', '--out', folder / 'out', '--limit', 6, '--versions', 1, 1, '--jobs', 1]
+    command += ['--scene-versions', 2, 2]
     return folder / 'out', folder / 'photos', warm.must(*command, cwd=ROOT).stdout
 
 
@@ -60,7 +74,7 @@ def test_the_file_opens_scores_and_says_what_is_wrong(box):
     assert np.isfinite(result.score) and result.damage.kind and 0 <= result.damage.strength <= 5
     assert not [node for node in onnx.load(str(out / 'miqa_lite.onnx')).graph.node if node.op_type == 'Pad']
     outputs = model.pixel_outputs(np.zeros((1, 3, 224, 224), np.uint8))
-    assert set(outputs) >= {'score', 'consistency', 'accuracy', 'composite', 'damage', 'strength', 'place', 'features'}
+    assert set(outputs) == {'score', 'consistency', 'accuracy', 'composite', 'damage', 'strength', 'place', 'features'}
 
 
 def test_the_end_says_what_must_follow_where_the_file_is_shipped(box):
@@ -78,6 +92,8 @@ def test_the_card_names_data_division_and_both_halves_of_the_pairs(box):
     assert counts == [4, 1, 1] and card['results']['photographs_never_seen']['versions'] == 3
     assert card['authors'] == ['J. Ávila & Co'] and card['made']['seed'] == 20261201
     text = (out / 'card.md').read_text(encoding='utf-8')
+    assert card['results']['scenes_never_seen']['scenes'] == 3 and '6 scenes of COCO with 5 versions' in text
+    assert 'one, two, three' in card['for_detectors'] and '| camera | composite |' in text
     assert 'not fine-tuned' in text and '| odd | miqa-lite, composite |' in text and '| even | ' in text
 
 

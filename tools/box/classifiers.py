@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from photographs import Photograph
 from PIL import Image
 from timm.data import resolve_model_data_config
 from torch import nn
 
+from miqa.labelling.classification import soft_consistency
 from miqa.machines.timm_classifier import TimmPreparation
 from miqa.networks.packaged_weights import EFFICIENTNET_LITE_MEAN, EFFICIENTNET_LITE_STD, efficientnet_lite
 
@@ -66,6 +68,19 @@ class Classifiers:
             powers = np.exp(logits - logits.max())
             rows.append(powers / powers.sum())
         return np.stack(rows)
+
+    def consistency(self, answers: np.ndarray, clean: np.ndarray) -> np.ndarray:
+        """Return how far each keeps its probabilities, (machines,)."""
+        return soft_consistency(answers, clean)
+
+    def accuracy(self, answers: np.ndarray, photograph: Photograph) -> np.ndarray:
+        """Return whether each is right, (machines,); NaN where the class is unknown."""
+        known = photograph.class_index >= 0
+        return answers.argmax(1) == photograph.class_index if known else np.full(len(answers), np.nan)
+
+    def confidence(self, answers: np.ndarray) -> np.ndarray:
+        """Return the largest probability of each, (machines,)."""
+        return answers.max(1)
 
 
 @functools.cache

@@ -1,8 +1,9 @@
-"""Versions of photographs, what three classifiers answer to them, and the pixels the model sees: arrays on disk."""
+"""Versions of photographs, labels from what three machines answer, and the pixels the model sees: arrays on disk."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,12 +15,11 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from miqa.keeping import atomic_write
-from miqa.labelling.classification import soft_consistency
 from miqa.running.parallel import run_parallel
 
 SIDE = 224  # Side of the square that the whole picture is resized to, in pixels
 _PART = 10  # Photographs of one part of the database
-MACHINES = (0, 1, 2)  # The classifiers that label, by size of EfficientNet-Lite
+MACHINES = (0, 1, 2)  # The classifiers that label, by size of EfficientNet-Lite; there are as many detectors
 
 #: Columns of the database: name -> (type, shape of one row).
 COLUMNS: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -37,9 +37,12 @@ def whole_view(image: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 
 def build(
-    folder: Path, photographs: list[Photograph], family: str, count: int, seed: int, machines: Path, jobs: int
+    folder: Path, photographs: list[Photograph], family: str, count: int, seed: int, judges: Callable, jobs: int
 ) -> None:
-    """Make ``count`` versions of a family of every photograph, and label them; parts that are there are kept."""
+    """Make ``count`` versions of a family of every photograph, and label them; parts that are there are kept.
+
+    ``judges`` returns the machines that label: ``Classifiers`` or ``Detectors``.
+    """
     home = folder / family
     (home / 'parts').mkdir(parents=True, exist_ok=True)
     settings = json.dumps([family, count, seed, [photo.source for photo in photographs]])
@@ -50,7 +53,7 @@ def build(
     parts = [photographs[start : start + _PART] for start in range(0, len(photographs), _PART)]
     paths = [home / 'parts' / f'{number:05d}.npz' for number in range(len(parts))]
     calls = [
-        delayed(_make_part)(path, part, family, count, seed, machines) for path, part in zip(paths, parts, strict=True)
+        delayed(_make_part)(path, part, family, count, seed, judges) for path, part in zip(paths, parts, strict=True)
     ]
     for _ in tqdm(run_parallel(calls, jobs), total=len(calls), desc=f'{family} versions', unit='part'):
         pass
@@ -96,24 +99,23 @@ def _join(home: Path, parts: list[Path]) -> None:
                     stream.write(np.ascontiguousarray(column, kind).tobytes())
 
 
-def _make_part(path: Path, photographs: list[Photograph], family: str, count: int, seed: int, machines: Path) -> None:
+def _make_part(path: Path, photographs: list[Photograph], family: str, count: int, seed: int, judges: Callable) -> None:
     if path.exists():
         return
-    from classifiers import Classifiers
     from damage import clean_version, damaged_versions
 
     cv2.setNumThreads(1)  # the processes share the cores
-    classifiers = Classifiers(machines, MACHINES)
+    machines = judges()
     rows: dict[str, list] = {name: [] for name in COLUMNS}
     for photograph in photographs:
         image = read_photograph(photograph, seed)
-        clean = classifiers(image)
+        clean = machines(image)
         if family == 'clean':
             versions = iter([clean_version(image)])
         else:
             versions = damaged_versions(image, photograph.source, photograph.number, family, count, seed)
         for version in versions:
-            answers = clean if family == 'clean' else classifiers(version.image)
+            answers = clean if family == 'clean' else machines(version.image)
             rows['views'].append(whole_view(version.image))
             rows['photograph'].append(photograph.number)
             rows['split'].append(SPLITS.index(photograph.split))
@@ -121,10 +123,9 @@ def _make_part(path: Path, photographs: list[Photograph], family: str, count: in
             rows['kinds'].append(version.kinds)
             rows['strength'].append(version.strength)
             rows['place'].append(version.place)
-            rows['consistency'].append(soft_consistency(answers, clean))
-            known = photograph.class_index >= 0
-            rows['accuracy'].append(answers.argmax(1) == photograph.class_index if known else [np.nan] * len(MACHINES))
-            rows['confidence'].append(answers.max(1))
+            rows['consistency'].append(machines.consistency(answers, clean))
+            rows['accuracy'].append(machines.accuracy(answers, photograph))
+            rows['confidence'].append(machines.confidence(answers))
     arrays = {name: np.asarray(rows[name], kind) for name, (kind, _) in COLUMNS.items()}
     with atomic_write(path) as temporary, open(temporary, 'wb') as stream:
         np.savez(stream, **arrays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -75,6 +76,34 @@ def judge_versions(columns: dict[str, np.ndarray], outputs: dict[str, np.ndarray
         for number, name in enumerate(KINDS)
         if (columns['kinds'].argmax(1) == number).any()
     }
+    return results
+
+
+def judge_scenes(columns: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict:
+    """Return SRCC of the labels of detectors beside that of their own mean confidence and of the score for classifiers.
+
+    Args:
+        columns: of the database of scenes, the rows to judge on.
+        outputs: of the model for these rows.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # versions without any label
+        labels = {name: np.nanmean(columns[name], axis=1) for name in ('consistency', 'accuracy')}
+    labels['composite'] = (labels['consistency'] + labels['accuracy']) / 2
+    confidence, scenes = columns['confidence'].mean(1), columns['photograph']
+    results: dict = {'scenes': len(np.unique(scenes)), 'versions': len(scenes)}
+    for name, label in labels.items():
+
+        def srcc(values, label=label):
+            return lambda rows: float(spearmanr(values[rows], label[rows], nan_policy='omit')[0])
+
+        model, other, plain = srcc(outputs[f'det_{name}']), srcc(confidence), srcc(outputs[name])
+        results[name] = {
+            'srcc': interval(model, scenes),
+            'confidence': interval(other, scenes),
+            'classifiers': interval(plain, scenes),
+            'gain': interval(lambda rows, model=model, other=other: model(rows) - other(rows), scenes),
+        }
     return results
 
 

@@ -26,6 +26,10 @@ DARK, BRIGHTER, USUAL = 0.2, 0.6, 2.0
 #: The diagnosis as evidence: this share of the logit of "no damage", from ``LEAST`` on, counts for both qualities. In
 #: the median of the versions set apart the logit is ``TYPICAL``.
 EVIDENCE, LEAST, TYPICAL = 0.15, -5.0, -3.5
+#: For detectors: how much the features and the logits of both qualities count beside the response, each standardised.
+#: Chosen by five folds of one half of the annotated scenes, as is the decay in :func:`training.train_detection`.
+SHARES = (1.0, 2.0, 10.0)
+_SUREST = 7.0  # Logits of the qualities are cut beyond
 _OUTPUTS = 2 + len(KINDS) + 1 + len(PLACES)  # Numbers of all heads
 
 
@@ -60,16 +64,20 @@ class Reader(nn.Module):
 
 
 class BoxNetwork(nn.Module):
-    """Pixels in; consistency, accuracy, kind, strength and place of damage, and features out.
+    """Pixels in; consistency, accuracy, kind, strength and place of damage, features, and quality for detectors out.
 
     EfficientNet-Lite0 stays as it is. Quality is read from its early stages by :class:`Reader`, the diagnosis from the
     whole response by one hidden layer. Consistency is read from three stages: with more it follows our own damage
     better and that of cameras worse. Accuracy, which asks what is in the picture, is read from the fourth, too. The
     probability of no damage adds to both (:meth:`evidence`). Dark pictures are seen twice (:meth:`second_look`).
+    What detectors lose is a linear function of all these numbers (:meth:`detection_inputs`), since there are few
+    annotated scenes.
     """
 
     mean: torch.Tensor
     scale: torch.Tensor
+    detection_mean: torch.Tensor
+    detection_scale: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,6 +97,10 @@ class BoxNetwork(nn.Module):
         nn.init.zeros_(self.direct.weight)
         maps = [2 * stage['num_chs'] for stage in self.trunk.feature_info]
         self.readers = nn.ModuleList([Reader(self.confidence, sum(maps[:stages])) for stages in EARLY])
+        inputs = length + self.confidence + HIDDEN + 2
+        self.register_buffer('detection_mean', torch.zeros(inputs))
+        self.register_buffer('detection_scale', torch.ones(inputs))
+        self.for_detectors = nn.Linear(inputs, 2)
 
     def response(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the response (B, C) and the logits (B, 1000) to uint8 RGB pixels (B, 3, side, side)."""
@@ -139,21 +151,41 @@ class BoxNetwork(nn.Module):
         undamaged = damage[:, 0] - damage[:, 1:].logsumexp(1)
         return EVIDENCE * (undamaged.clamp(min=LEAST) - TYPICAL)
 
-    def quality(self, response: torch.Tensor, added: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return consistency and accuracy (B,), in [0, 1], of a response (B, C), ``added`` (B,) to their logits."""
+    def quality(self, response: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
+        """Return the logits of consistency and accuracy (B, 2) of a response (B, C), with ``added`` (B,)."""
         logits = [reader(reader.projection(response[:, : reader.length])).mean(0) for reader in self.readers]
         accuracy = torch.stack([both[:, 1] for both in logits]).mean(0)
-        return (logits[0][:, 0] + added).sigmoid(), (accuracy + added).sigmoid()
+        return torch.stack([logits[0][:, 0] + added, accuracy + added], 1)
+
+    def detection_inputs(self, response: torch.Tensor, features: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
+        """Return what :attr:`for_detectors` reads, (B, inputs): all that is known, standardised and weighted.
+
+        Args:
+            response: (B, C).
+            features: (B, D).
+            quality: logits of consistency and accuracy for classifiers, (B, 2).
+        """
+        known = torch.cat([response, features, quality.clamp(-_SUREST, _SUREST)], 1)
+        lengths = torch.tensor([response.shape[1], features.shape[1], 2])
+        values = ((known - self.detection_mean) * self.detection_scale).clamp(-_LIMIT, _LIMIT)
+        return values * torch.tensor(SHARES).repeat_interleave(lengths)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return consistency, accuracy, composite (B,), damage (B, K), strength (B,), place (B, P), features (B, D)."""
+        """Return consistency, accuracy, composite (B,), damage (B, K), strength (B,), place (B, P), features (B, D).
+
+        After them consistency, accuracy and composite (B,) for detectors.
+        """
         response, logits = self.response(pixels)
         raw = self.heads(response)
         added = self.second_look(pixels, logits) + self.evidence(raw['damage'])
-        consistency, accuracy = self.quality(response, added)
+        quality = self.quality(response, added)
+        detection = self.for_detectors(self.detection_inputs(response, raw['features'], quality))
+        consistency, accuracy = quality.sigmoid().unbind(1)
+        kept, right = detection.sigmoid().unbind(1)
         return (
             consistency, accuracy, (consistency + accuracy) / 2, raw['damage'].softmax(1),
             _STRONGEST * raw['strength'].sigmoid(), raw['place'].softmax(1), raw['features'],
+            kept, right, (kept + right) / 2,
         )  # fmt: skip
 
 

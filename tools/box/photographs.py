@@ -35,6 +35,7 @@ class Photograph(NamedTuple):
     number: int  # its place in the mixed order
     credit: tuple[str, str, str]  # author, license and page; empty for photographs of packages
     part: bool = False  # whether only a part is taken, cut out at random
+    scene: bool = False  # whether it is annotated, and therefore taken as it is
 
 
 def list_photographs(folder: Path | None, seed: int, limit: int | None = None) -> list[Photograph]:
@@ -84,12 +85,15 @@ def parts_of(photographs: list[Photograph]) -> list[Photograph]:
 
 
 def read_photograph(photograph: Photograph, seed: int) -> np.ndarray:
-    """Return the photograph as it is damaged, uint8 RGB (H, W, 3): not larger than a short side of 600 pixels.
+    """Return the photograph as it is damaged, uint8 RGB (H, W, 3): not larger than a short side of 600 pixels
+    unless it is annotated.
 
     A quarter of the square ones is cut to another ratio of sides, up to 3:2, so that the model sees such ratios.
     """
     rng = generator_for(seed, photograph.source, 'box: cut')
     image = read_image(photograph.path)
+    if photograph.scene:
+        return image
     short = min(image.shape[:2])
     limit = int(rng.choice(_SHORT_SIDES))
     if short > limit:

@@ -16,12 +16,12 @@ from network import BoxNetwork
 from onnx import TensorProto, helper, numpy_helper
 
 from miqa.apis.diagnosis import DiagnosisWords
-from miqa.apis.runtimes.exported import about
+from miqa.apis.runtimes.exported import SEVERAL_OUTPUTS, about
 from miqa.apis.spec import ModelSpec
 from miqa.networks.packaged_weights import EFFICIENTNET_LITE_MEAN, EFFICIENTNET_LITE_STD
 
 #: Outputs, in the order of :meth:`network.BoxNetwork.forward`.
-OUTPUTS = ('consistency', 'accuracy', 'composite', 'damage', 'strength', 'place', 'features')
+OUTPUTS = tuple(SEVERAL_OUTPUTS)
 _SMALL = 1024  # Tensors of fewer numbers stay in single precision
 
 
@@ -117,7 +117,7 @@ def about_model(side: int, least: tuple[float, float], made: dict) -> dict:
         made: seed, commit, threads and script.
     """
     view = {'size': side, 'mean': EFFICIENTNET_LITE_MEAN, 'std': EFFICIENTNET_LITE_STD}
-    heads = {'heads': ['consistency', 'accuracy']}
+    heads = {'heads': ['consistency', 'accuracy'], 'tasks': ['cls', 'det', 'ins']}
     spec = ModelSpec('miqa_lite', 'cls', 'composite', heads, {'image': view}, side, 'bicubic', 'stretch')
     words = DiagnosisWords(KINDS, PLACES, *least)
     return {**about(spec), 'diagnosis': words.to_dict(), 'made': made}

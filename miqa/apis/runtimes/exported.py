@@ -11,13 +11,14 @@ from miqa import __version__
 from miqa.apis.diagnosis import DiagnosisWords
 from miqa.apis.spec import ModelSpec
 from miqa.errors import CheckpointError
-from miqa.taxonomy import check_choice
+from miqa.taxonomy import LABELS, check_choice
 
 KEY = 'miqa'  # Key of the file's metadata under which the JSON text is stored
 #: Names of the input and the output.
 INPUT, OUTPUT = 'pixels', 'score'
-#: Outputs of a file that answers for all labels at once, and says what is wrong with the picture: one number for each
-#: picture, or a row (None: of any length).
+DETECTION = 'det_'  # Before the name of a label: for detectors
+#: Outputs of a file that answers for all tasks and labels at once, and says what is wrong with the picture: one number
+#: for each picture, or a row (None: of any length).
 SEVERAL_OUTPUTS: dict[str, tuple[None, ...]] = {
     'consistency': (None,),
     'accuracy': (None,),
@@ -26,6 +27,7 @@ SEVERAL_OUTPUTS: dict[str, tuple[None, ...]] = {
     'strength': (None,),
     'place': (None, None),
     'features': (None, None),
+    **{DETECTION + label: (None,) for label in ('consistency', 'accuracy', 'composite')},
 }
 STORED_PRECISIONS = ('fp32', 'int8')  # Number formats that an exported network's own numbers may have
 # JSON of a spec takes some kilobytes.
@@ -157,3 +159,13 @@ def checked_outputs(
                 'model again.'
             )
     return {name: values.astype(np.float32, copy=False) for name, values in outputs.items()}
+
+
+def of_task(outputs: Mapping[str, np.ndarray], task: str | None) -> dict[str, np.ndarray]:
+    """Return :data:`SEVERAL_OUTPUTS` with the labels of one task alone, by their plain names.
+
+    Detectors stand for instance segmenters, too.
+    """
+    prefix = DETECTION if task in ('det', 'ins') else ''
+    labels = {label: outputs[prefix + label] for label in LABELS}
+    return {name: labels.get(name, values) for name, values in outputs.items() if not name.startswith(DETECTION)}

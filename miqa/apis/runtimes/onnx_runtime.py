@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +24,16 @@ from .exported import (
     check_ends,
     checked_outputs,
     checked_scores,
+    of_task,
     read_about,
     read_words,
 )
 
 if TYPE_CHECKING:
     import torch
+
+    from miqa.apis.diagnosis import DiagnosisWords
+    from miqa.apis.spec import ModelSpec
 
 
 class OnnxRuntime(Runtime):
@@ -77,16 +82,27 @@ class OnnxRuntime(Runtime):
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Score uint8 pixels (B, 3, size, size): float32 (B,)."""
-        output = OUTPUT if self.words is None else self.spec.label or LABELS[0]
-        return checked_scores(self._run([output], pixels)[0], len(pixels), self._path)
+        if self.words is None:
+            return checked_scores(self._run([OUTPUT], pixels)[0], len(pixels), self._path)
+        return self.outputs(pixels)[OUTPUT]
 
     def outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Return all outputs for uint8 pixels (B, 3, size, size), and the label's once more as ``score``."""
         if self.words is None:
             return super().outputs(pixels)
-        values = dict(zip(SEVERAL_OUTPUTS, self._run(list(SEVERAL_OUTPUTS), pixels), strict=True))
-        outputs = checked_outputs(values, len(pixels), self.words, self._path)
+        outputs = of_task(self._several(pixels, self.words), self.spec.task)
         return {OUTPUT: outputs[self.spec.label or LABELS[0]], **outputs}
+
+    def scores_of_tasks(self, pixels: np.ndarray, specs: Sequence[ModelSpec]) -> np.ndarray:
+        """Score uint8 pixels (B, 3, size, size) for several tasks at once, by a file that can: float32 (B, specs)."""
+        if self.words is None:
+            raise ValueError(f'{self._path} scores for one task alone.')
+        outputs = self._several(pixels, self.words)
+        return np.stack([of_task(outputs, spec.task)[spec.label or LABELS[0]] for spec in specs], axis=1)
+
+    def _several(self, pixels: np.ndarray, words: DiagnosisWords) -> dict[str, np.ndarray]:
+        values = dict(zip(SEVERAL_OUTPUTS, self._run(list(SEVERAL_OUTPUTS), pixels), strict=True))
+        return checked_outputs(values, len(pixels), words, self._path)
 
     def _run(self, names: list[str], pixels: np.ndarray) -> list[np.ndarray]:
         try:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from miqa.apis.exports.formats import FORMATS
 from miqa.apis.gate_threshold import ABOUT
-from miqa.apis.methods import DEMOS, LITE, METHODS, SHORT_SIDE, is_method_name, labels_of_network, method_name
+from miqa.apis.methods import (
+    DEMOS,
+    LITE,
+    METHODS,
+    SHORT_SIDE,
+    is_method_name,
+    labels_of_network,
+    method_name,
+    tasks_of_network,
+)
 from miqa.apis.spec import ModelSpec
 from miqa.errors import CheckpointError
 from miqa.outside import check_regular
@@ -26,8 +35,7 @@ from .packaged import packaged_model
 if TYPE_CHECKING:
     import torch
 
-#: Default models: the packaged one, and the paper's for tasks that it does not support.
-DEFAULT_METHODS, OTHER_METHOD, DEFAULT_LABEL = {'cls': LITE}, 'ra_miqa', 'composite'
+DEFAULT_METHOD, DEFAULT_LABEL = LITE, 'composite'
 #: Endings of weights files, by which a text is known as a path where no file of that name is there.
 _WEIGHT_ENDINGS = ('.pth', '.pt', '.tar', '.safetensors', '.ckpt', '.bin', *FORMATS)
 
@@ -91,11 +99,11 @@ def locate(name: str | None, task: str | None, label: str | None, weights: str |
         if not path.exists():
             raise FileNotFoundError(f'There is no weights file {path}.')
         return path if path.is_dir() else check_regular(path, kind='checkpoint file')
-    method = method_name(name or DEFAULT_METHODS.get(task or DEFAULT_TASK, OTHER_METHOD))
+    method = method_name(name or DEFAULT_METHOD)
     if method in DEMOS:
         return demo_weights(method, task)
     if method == LITE:
-        return packaged_model(task)
+        return packaged_model()
     released = find(method, task or DEFAULT_TASK, label or DEFAULT_LABEL)
     require('torch', f'The model {method}')  # before anything is downloaded for it
     return fetch(released)
@@ -142,7 +150,8 @@ def agreed(
 ) -> ModelSpec:
     """Return ``spec`` completed by the caller's values; values that both have must agree.
 
-    A network with heads for several labels scores the requested one, unless it was ``exported`` for another.
+    A network with heads for several labels scores the requested one, unless it was ``exported`` for another; one that
+    scores for several tasks does so for the requested one.
 
     Raises:
         ValueError: the file is of another method, task or label than the caller asks for.
@@ -157,7 +166,7 @@ def agreed(
         stored = getattr(spec, field)
         if field == 'label' and not exported and value in labels_of_network(spec.network):
             values['network'] = {**spec.network, 'label': value}
-        elif stored is not None and stored != value:
+        elif stored not in (None, value) and not (field == 'task' and value in tasks_of_network(spec.network)):
             raise ValueError(
                 f'{path} is a model of {field} {stored}, not {value}: leave out {field}, or choose other weights.'
             )

@@ -10,29 +10,18 @@ from miqa.errors import WeightsUnavailable
 from miqa.outside import read_regular_text
 from miqa.outside.json_text import read_settings
 
-PACKAGED_TASK = 'cls'  # The only task that the model was trained for
-
 
 def packaged_folder() -> Path:
     """Return the folder of the model that ships."""
     return Path(str(resources.files('miqa'))) / 'box'
 
 
-def packaged_model(task: str | None = None) -> Path:
+def packaged_model() -> Path:
     """Return the file of the model that ships.
 
-    Args:
-        task: that it is wanted for; None for its own.
-
     Raises:
-        ValueError: it does not support the task.
         WeightsUnavailable: the installation lacks the file.
     """
-    if task not in (None, PACKAGED_TASK):
-        raise ValueError(
-            f'miqa-lite scores for {PACKAGED_TASK}, not {task}: use --model ra-miqa, or train a gate '
-            '(docs/your_own_gate.md).'
-        )
     path = packaged_folder() / f'{LITE}.onnx'
     if not path.is_file():
         raise WeightsUnavailable(f'This installation lacks {path}, the model that ships with it: install miqa again.')
