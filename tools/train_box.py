@@ -80,7 +80,9 @@ def main() -> None:
         return [args.work / name / family for family in FAMILIES]
 
     def responses_of(folders: list[Path]) -> np.ndarray:
-        return np.concatenate([responses(network, load([each])[0], each / 'responses.npy', SIDE) for each in folders])
+        views = [np.load(folder / 'views.npy', mmap_mode='r') for folder in folders]
+        paths = [folder / 'responses.npy' for folder in folders]
+        return np.concatenate([responses(network, *each, SIDE) for each in zip(views, paths, strict=True)])
 
     classifiers = partial(Classifiers, args.work / 'machines', MACHINES)
     folders = made('whole', photographs, args.versions, classifiers)
@@ -117,7 +119,7 @@ def main() -> None:
     report = run([views[row] for row in rows['report']])
     results = {'photographs_never_seen': judge_versions(part_of('report'), report)}
     scene_views, annotated = load(scenes)
-    results.update(fit_and_judge(network, responses_of(scenes), run(scene_views), annotated))
+    results.update(fit_and_judge(network, responses_of(scenes), run(list(scene_views)), annotated))
     export(network, SIDE, about_model(SIDE, least, provenance), draft)
     run = open_outputs(draft)
     for number, family in enumerate(FAMILIES[1:], 1):
