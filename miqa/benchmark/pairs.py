@@ -210,7 +210,7 @@ def summarise(scores: PairScores, resamples: int = 2000, seed: int = 0, level: f
         Columns ``within`` (mean of the SRCC within sets of at least :data:`FEWEST_SCENES` scenes), ``pooled`` (SRCC
         over all scenes), ``below`` (share of scenes whose bad picture scores below the good one, among those with a
         label below :data:`LOST`; half of those where both score alike) and ``gain`` (``within`` minus that of
-        :data:`CONFIDENCE`), each with ``_low`` and ``_high``.
+        :data:`CONFIDENCE`), each with ``_low`` and ``_high``; ``scenes``: how many have a value.
     """
     table = scores.table
     rng = generator_for(seed, 'pairs')
@@ -239,6 +239,7 @@ def summarise(scores: PairScores, resamples: int = 2000, seed: int = 0, level: f
         for key, numbers in values.items():
             low, high = percentile_interval(numbers[1:], level)
             row |= {key: float(numbers[0]), f'{key}_low': low, f'{key}_high': high}
+        row['scenes'] = int((~table[f'{name} (bad)'].isna()).sum())
         rows[name] = row
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('method')
 
@@ -251,10 +252,10 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def _rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return Spearman's correlation of each row of two arrays (B, N); NaN where one is constant or has a NaN."""
-    ranks = [rankdata(values, axis=1) for values in (first, second)]
-    one, other = (values - values.mean(1, keepdims=True) for values in ranks)
+    """Return Spearman's correlation of each row of two arrays (B, N) where both have values; NaN if one is constant."""
+    known = ~np.isnan(first) & ~np.isnan(second)
+    ranks = [rankdata(np.where(known, values, np.nan), axis=1, nan_policy='omit') for values in (first, second)]
+    means = [np.where(known, values, 0).sum(1) / np.maximum(known.sum(1), 1) for values in ranks]
+    one, other = (np.where(known, values - mean[:, None], 0) for values, mean in zip(ranks, means, strict=True))
     scale = np.sqrt((one**2).sum(1) * (other**2).sum(1))
-    products = (one * other).sum(1)
-    defined = (scale > 0) & ~np.isnan(first).any(1) & ~np.isnan(second).any(1)
-    return np.divide(products, scale, out=np.full(len(scale), np.nan), where=defined)
+    return np.divide((one * other).sum(1), scale, out=np.full(len(scale), np.nan), where=scale > 0)

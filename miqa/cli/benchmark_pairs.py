@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from miqa.apis.command_options import SOME_FAILED, check_model_options
@@ -23,7 +24,7 @@ Examples:
   miqa benchmark-pairs good/ bad/                           # the model in the package
   miqa benchmark-pairs 'sets/*/good' 'sets/*/bad' --model demo mine/best.pth --out work_dirs/pairs   # several sets
   miqa benchmark-pairs good/ bad/ --half odd --model demo   # every other scene: choose on one half, show the other
-  miqa benchmark-pairs good/ bad/ --task det --machine a.py --probe b.py --measures sharpness blur-exposure
+  miqa benchmark-pairs good/ bad/ --task det --machine yolox.onnx --probe nanodet.onnx --measures sharpness
 """
 
 #: Classifiers with packaged weights: two make the labels, and a third is the probe.
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
     from miqa.benchmark.baselines.measures import build_measure, is_measure_name
     from miqa.benchmark.baselines.rivals import RIVALS
+    from miqa.labelling.recognised_machines import complete_configs, trial_of_pictures
     from miqa.machines import build_machine, machine_configs_of
     from miqa.reports.pairs_report import markdown_table, write_pairs_report
     from miqa.running.devices import usable_device
@@ -97,8 +99,14 @@ def run(args: argparse.Namespace) -> int:
         if measure.needs_reference:
             raise ValueError(f'{name} compares with the clean picture; name measures of single pictures.')
         measures[name] = lambda image, measure=measure: float(measure.measure([image], None)[0])
-    machines = [build_machine(config, device) for config in machine_configs_of(args.machine or _MACHINES, args.task)]
-    (probe,) = (build_machine(config, device) for config in machine_configs_of([args.probe or _PROBE], args.task)[:1])
+    configs = [
+        *machine_configs_of(args.machine or _MACHINES, args.task),
+        *machine_configs_of([args.probe or _PROBE], args.task)[:1],
+    ]
+    configs = complete_configs(
+        configs, lambda: trial_of_pictures([pair.good for pair in pairs]), report=partial(print, file=sys.stderr)
+    )
+    *machines, probe = (build_machine(config, device) for config in configs)
     if probe.name in {machine.name for machine in machines}:
         raise ValueError(f'{probe.name} makes the labels, so it cannot be the probe too. Name another: --probe MACHINE')
     failed: list[str] = []
@@ -117,7 +125,12 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         write_pairs_report(Path(args.out), scores, summary, names)
         print(f'Saved {args.out}/report.html and its tables.', file=sys.stderr)
-    for sentence in [*skipped.lines(), *scores.skipped, *failed]:
+    without = [
+        f'{name} has no value for {len(scores.table) - count} of {len(scores.table)} pairs; its row is of the others'
+        for name, count in summary['scenes'].items()
+        if count < len(scores.table)
+    ]
+    for sentence in [*skipped.lines(), *scores.skipped, *failed, *without]:
         print(f'Skipped: {sentence}', file=sys.stderr)
     return SOME_FAILED if skipped.count or scores.skipped or failed else 0
 

@@ -80,10 +80,15 @@ def trial_of_folder(
     if annotations is not None and task == 'seg':
         return _with_maps(Path(folder), annotations, classes, chosen)
     if annotations is None or task not in ('det', 'ins'):
-        return Trial([TrialPicture(path) for path in _readable(Path(folder) / name for name in chosen)], None)
+        return trial_of_pictures([Path(folder) / name for name in chosen])
     with temporary_root() as root:
         own = prepare_pictures(folder, root, task, annotations, classes, only=chosen)
         return _annotated({source.image_id: Path(source.path) for source in own.sources}, root, task)
+
+
+def trial_of_pictures(paths: Sequence[str | os.PathLike]) -> Trial:
+    """Return pictures, evenly spread, of which nothing is known."""
+    return Trial([TrialPicture(path) for path in _readable(_spread(paths, _LOOKED_THROUGH))], None)
 
 
 def _with_classes(
@@ -294,4 +299,4 @@ def _kept(path: Path, key: Mapping, folder: Path) -> tuple[dict, bool] | None:
     return config, record.get('annotated') is True
 
 
-__all__ = ['Trial', 'UnclearLayout', 'complete_configs', 'trial_of_database', 'trial_of_folder']
+__all__ = ['Trial', 'UnclearLayout', 'complete_configs', 'trial_of_database', 'trial_of_folder', 'trial_of_pictures']

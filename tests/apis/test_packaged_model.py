@@ -86,7 +86,7 @@ def test_one_file_scores_for_every_task_and_several_at_once(model, photograph):
     scores = {task: one.assess(photograph) for task, one in alone.items()}
     assert scores['cls'] == model.assess(photograph) != scores['det'] == scores['ins']
     assert MIQAModel(task=('cls', 'det', 'ins')).assess(photograph) == pytest.approx(scores, abs=1e-6)
-    outputs = alone['det'].pixel_outputs(alone['det'].prepare([photograph])[None])
+    outputs = alone['det'].pixel_outputs(alone['det'].prepare(photograph)[None])
     assert outputs['score'] == outputs['composite'] == pytest.approx((outputs['consistency'] + outputs['accuracy']) / 2)
     assert len({one.identity for one in alone.values()}) == 3
 

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from helpers_machines import save
+from helpers_onnx import export
 from helpers_refusals import refused
 from scipy.stats import spearmanr
 from skimage import data
@@ -68,11 +70,13 @@ def table(rng, scenes=12):
 
 def test_the_summary_gives_the_correlations_of_scipy_and_intervals_around_them():
     scores = PairScores(table(np.random.default_rng(3)), [LIMIT, CONFIDENCE, 'right'])
+    scores.table.loc[[1, 7], f'{LIMIT} (bad)'] = np.nan  # the probe finds nothing in the good picture
     summary = summarise(scores, resamples=300)
+    assert summary['scenes'].tolist() == [len(scores.table) - 2, *[len(scores.table)] * 2]
     groups = [part for _, part in scores.table.groupby('set')]
     for name in scores.methods:
-        within = np.mean([spearmanr(part[f'{name} (bad)'], part['label']).statistic for part in groups])
-        pooled = spearmanr(scores.table[f'{name} (bad)'], scores.table['label']).statistic
+        within = np.mean([srcc(part[f'{name} (bad)'], part['label']) for part in groups])
+        pooled = srcc(scores.table[f'{name} (bad)'], scores.table['label'])
         assert summary.loc[name, 'within'] == pytest.approx(within)
         assert summary.loc[name, 'pooled'] == pytest.approx(pooled)
         assert summary.loc[name, 'within_low'] <= within <= summary.loc[name, 'within_high']
@@ -84,6 +88,10 @@ def test_the_summary_gives_the_correlations_of_scipy_and_intervals_around_them()
     assert 0 < lost.sum() < len(lost)
     below = (scores.table[f'{CONFIDENCE} (bad)'] < 0.5)[lost].mean()
     assert summary.loc[CONFIDENCE, 'below'] == pytest.approx(below)
+
+
+def srcc(first, second) -> float:
+    return spearmanr(first, second, nan_policy='omit').statistic
 
 
 class Brightness(Machine):
@@ -113,9 +121,11 @@ def test_one_unreadable_scene_is_left_out_with_its_reason_and_the_others_are_sco
     assert len(scores.skipped) == 1 and '1.png' in scores.skipped[0]
 
 
-def test_the_command_writes_its_tables_and_chooses_a_half(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr('miqa.machines.machine_configs_of', lambda names, task: list(names))
-    monkeypatch.setattr('miqa.machines.build_machine', lambda name, device: Brightness(name))
+def test_the_command_takes_network_files_writes_its_tables_and_chooses_a_half(tmp_path, capsys):
+    def brightness(x):
+        return torch.stack([x.mean((1, 2, 3)) / 300, -x.mean((1, 2, 3)) / 300], 1).softmax(1)
+
+    machines = [str(export(brightness, torch.rand(1, 3, 40, 40), tmp_path / f'{name}.onnx')) for name in 'ab']
     photograph = np.ascontiguousarray(data.coffee()[::8, ::8])
     for scene in range(12):
         part = np.ascontiguousarray(np.roll(photograph, 5 * scene, axis=1)[:40, :40])
@@ -123,8 +133,8 @@ def test_the_command_writes_its_tables_and_chooses_a_half(tmp_path, capsys, monk
         dark = apply_distortion(part, 'underexposure', 1 + scene / 3, seed=scene)
         save(tmp_path / 'night' / 'bad' / f'={scene:03d}.png', dark)
     out = tmp_path / 'out'
-    main(['benchmark-pairs', str(tmp_path / '*' / 'good'), str(tmp_path / '*' / 'bad'), '--half', 'even',
-          '--out', str(out), '--machine', 'first', '--probe', 'second', '--resamples', '100', '--quiet'])  # fmt: skip
+    main(['benchmark-pairs', str(tmp_path / '*' / 'good'), str(tmp_path / '*' / 'bad'), '--half', 'even', '--machine',
+          machines[0], '--probe', machines[1], '--out', str(out), '--resamples', '100', '--quiet'])  # fmt: skip
     assert '6 pairs in 1 set;' in capsys.readouterr().out
     content = json.loads((out / 'summary.json').read_text(encoding='utf-8'))
     assert content['pairs'] == 6 and content['methods'][LIMIT]['within'] == pytest.approx(1)

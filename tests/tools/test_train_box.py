@@ -30,7 +30,7 @@ DETECTORS = ('one', 'two', 'three')
 
 
 def write_inputs(folder: Path) -> None:
-    """Write pictures and ``labels.csv`` as the script takes them, annotated scenes, and pairs of pictures, good and dark."""
+    """Write what the script takes: pictures and ``labels.csv``, annotated scenes, pairs of pictures, good and dark."""
     rows = ['filename,class_index,author,license,page']
     rows += [f'{n}.png,{n},J. \\303\\201vila &amp; Co,CC BY,https://example.com/{n}' for n in range(8)]
     for number in range(8):
@@ -45,7 +45,7 @@ def write_inputs(folder: Path) -> None:
     (folder / 'scenes/instances.json').write_text(json.dumps(scenes))
     for name in DETECTORS:
         machine = {'type': 'CallableMachine', 'function': 'helpers_machines:unsure_squares', 'task': 'det'}
-        (folder / f'{name}.py').write_text(f'machine = {machine | {"name": name, "classes": ["square"]}!r}\n')
+        (folder / f'{name}.py').write_text(f'machines = [{machine | {"name": name, "classes": ["square"]}!r}]\n')
     for name, light in (('good', 1.0), ('bad', 0.1)):
         for number in range(4):
             save(folder / f'pairs/night/{name}/{number}.png', photo(120, 90, seed=100 + number) * light)
