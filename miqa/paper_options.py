@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .running.command_line import ConfigOptions
+from .running.command_line import ConfigOptions, whole_number
 from .taxonomy import LABELS, TASK_FOLDERS
 
 #: What the authors' README trains and tests.
@@ -41,8 +41,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f'--path_miqa_{task}', metavar='DIR', help=f'a folder called miqa_{task} beside splits/')
     group.add_argument('--loss_name', choices=('mse', 'smooth_l1', 'l1'), help='default: mse')
     group.add_argument('--warmup_epochs', type=float, help='default: 1')
-    group.add_argument('--validate_num', type=int, help='validations in each epoch (default: 2)')
-    group.add_argument('-j', '--workers', type=int, help='processes that read images')
+    group.add_argument('--validate_num', type=whole_number(1), help='validations in each epoch (default: 2)')
+    group.add_argument('-j', '--workers', type=whole_number(0), help='processes that read images')
     for name, count in _UNUSED.items():
         options: dict = {'action': 'store_true'} if count == 0 else {'nargs': count}
         names = ['-p', name] if name == '--print_freq' else sorted({name, name.replace('-', '_').replace('__', '--')})

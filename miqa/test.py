@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from .outside.configs import find_config, is_config
 from .outside.regular_files import check_data_root, check_regular
 from .paper_options import add_run_options, add_testing_options, config_name, released_weights
-from .running.command_line import ToolParser, run_command
+from .running.command_line import ToolParser, run_command, whole_number
 from .running.requirements import require
 from .taxonomy import TASK_FOLDERS
 
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mappings = ('none', 'linear', 'logistic4', 'logistic5')
     parser.add_argument('--mapping', choices=mappings, default='linear', help='map before RMSE (default: linear)')
     parser.add_argument('--out', help='folder of the results (default: test/ or test_NAME/ beside the checkpoint)')
-    parser.add_argument('--batch-size', '--batch_size', type=int, help='images at a time on each process')
+    parser.add_argument('--batch-size', '--batch_size', type=whole_number(1), help='images at a time on each process')
     add_testing_options(parser)
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from .outside.configs import find_config
 from .outside.regular_files import check_data_root, check_regular
 from .paper_options import add_run_options, add_training_options, config_name, data_root, schedule_options, unused
-from .running.command_line import ToolParser, as_typed, run_command, sentence
+from .running.command_line import ToolParser, as_typed, run_command, sentence, whole_number
 from .running.requirements import in_a_clone, require
 
 # PyTorch is imported when training begins: --help and a wrong option do not wait for it.
@@ -42,9 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
     add_run_options(parser, 'what the scores predict (default: composite)')
     parser.add_argument('--work-dir', '--work_dir', help='folder of results (default: work_dirs/<config>_<label>)')
-    parser.add_argument('-b', '--batch-size', '--batch_size', type=int, help='images per update, over all processes')
+    parser.add_argument(
+        '-b', '--batch-size', '--batch_size', type=whole_number(1), help='images per update, over all processes'
+    )
     parser.add_argument('--lr', '--learning-rate', '--learning_rate', type=float, help='highest learning rate')
-    parser.add_argument('--epochs', '--num_epochs', type=int, help='passes over the training split')
+    parser.add_argument('--epochs', '--num_epochs', type=whole_number(1), help='passes over the training split')
     parser.add_argument('--gpu-ids', '--gpu_ids', nargs='+', help='GPUs of this machine, one process each')
     parser.add_argument('--resume', nargs='?', const='auto', help='auto: from the latest checkpoint; or from a file')
     parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16 on CPUs and newer GPUs')

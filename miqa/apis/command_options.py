@@ -14,7 +14,7 @@ from miqa.outside.names import printable
 from miqa.outside.regular_files import check_regular, missing_file
 from miqa.outside.walking import suffix_of
 from miqa.pictures.suffixes import IMAGE_SUFFIXES
-from miqa.running.command_line import sentence
+from miqa.running.command_line import process_count, sentence, whole_number
 from miqa.taxonomy import LABELS, TASKS
 
 if TYPE_CHECKING:
@@ -72,9 +72,15 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--unpaired', action='store_true', help='single pictures as they are: accuracy alone')
     parser.add_argument('--plan', action='store_true', help='print a cost estimate and exit')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: a GPU if there is one)')
-    parser.add_argument('--batch-size', type=int, default=16, help='pictures for a machine at a time (default: 16)')
-    parser.add_argument('--workers', type=int, default=0, help='processes that decode (default: 0, this one)')
-    parser.add_argument('--jobs', type=int, default=-1, help='processes that distort and score (default: all cores)')
+    parser.add_argument(
+        '--batch-size', type=whole_number(1), default=16, help='pictures for a machine at a time (default: 16)'
+    )
+    parser.add_argument(
+        '--workers', type=whole_number(0), default=0, help='processes that decode (default: 0, this one)'
+    )
+    parser.add_argument(
+        '--jobs', type=process_count, default=-1, help='processes that distort and score (default: all cores)'
+    )
     parser.add_argument('--quiet', '-q', action='store_true', help='no progress line')
 
 

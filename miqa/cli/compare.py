@@ -7,6 +7,7 @@ import sys
 
 from miqa.apis.command_options import SOME_FAILED
 from miqa.keeping.files import try_folder
+from miqa.running.command_line import process_count
 from miqa.running.requirements import require
 from miqa.taxonomy import DATABASE_TASKS, LABELS
 
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--mapping', choices=('none', 'linear', 'logistic4', 'logistic5'), default='linear', help='map before RMSE'
     )
     parser.add_argument('--resamples', type=int, default=1000, help='bootstrap resamples (default: 1000)')
-    parser.add_argument('--jobs', '--workers', type=int, default=-1, help='processes (default: one per core)')
+    parser.add_argument('--jobs', '--workers', type=process_count, default=-1, help='processes (default: one per core)')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -48,7 +48,7 @@ Then: miqa train ra_miqa_det --data-root data/mine
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
-    from miqa.running.command_line import sentence
+    from miqa.running.command_line import sentence, share
     from miqa.running.parallel import BACKENDS, parse_shard
     from miqa.taxonomy import DATABASE_TASKS, DISTORTION_WORDS, MEASURES, REGION_PATTERNS
 
@@ -78,7 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='det, ins: detections on the clean picture with at least this score are the reference (default: 0.3)',
     )  # fmt: skip
     parser.add_argument('--seed', type=int, default=1234567, help='of distortions and splits (default: 1234567)')
-    parser.add_argument('--val-share', type=float, default=0.2, help='share of the sources for val (default: 0.2)')
+    parser.add_argument(
+        '--val-share', type=sentence(share), default=0.2, help='share of the sources for val (default: 0.2)'
+    )
     parser.add_argument('--shard', type=sentence(parse_shard), default=(1, 1), metavar='I/N', help='do part I of N')
     parser.add_argument('--backend', choices=BACKENDS, default='loky', help='loky: here; ray, dask: a cluster')
 

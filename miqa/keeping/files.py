@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import hashlib
@@ -10,7 +11,7 @@ import os
 import secrets
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from miqa.outside.addresses import address_in_path
@@ -77,7 +78,7 @@ def try_writing(path: str | os.PathLike) -> None:
     """Do once, with a small file of another name, all that :func:`atomic_write` will do with ``path``; remove it.
 
     Commands call it before they begin hours of work, so that a disk that refuses something refuses it now. The
-    parent folder is made where it is missing.
+    parent folder is made where it is missing, and removed when the process ends if nothing was written into it.
 
     Raises:
         ValueError: ``path`` is an address, or something other than a file is there.
@@ -94,6 +95,9 @@ def try_writing(path: str | os.PathLike) -> None:
             open(path, 'ab').close()  # a read-only file could be replaced, but must stay
         path = _linked(path)
         trial = path.with_name(f'.{fitting_name(path.name, ".trial", 60)}{secrets.token_hex(4)}{path.suffix[:15]}')
+        new = [folder for folder in trial.absolute().parents if not folder.exists()]
+        if new:
+            atexit.register(_remove_empty, new, os.getpid())
         with atomic_write(trial, durable=False) as temporary:
             temporary.write_bytes(bytes(_TRIAL_BYTES))  # a full disk takes empty files
         trial.unlink()
@@ -105,6 +109,13 @@ def try_writing(path: str | os.PathLike) -> None:
         reason = error.strerror or (os.strerror(error.errno) if error.errno in FULL else str(error))
         room = 'Make room there, or name' if error.errno in FULL else 'Name'
         raise OSError(f'{path} cannot be written: {reason}. {room} another place.') from None
+
+
+def _remove_empty(folders: Sequence[Path], owner: int) -> None:
+    """Remove folders, the innermost first, up to one that holds something; nothing in a copy of the ``owner``."""
+    with contextlib.suppress(OSError):
+        for folder in folders if os.getpid() == owner else ():
+            folder.rmdir()
 
 
 #: What names of files end in, and hardly ever those of folders.

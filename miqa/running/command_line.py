@@ -52,6 +52,36 @@ def sentence(parse: Callable) -> Callable:
     return checked
 
 
+def whole_number(least: int, also: Callable[[int], bool] = lambda _: False) -> Callable[[str], int]:
+    """Return the ``type`` of an option that takes whole numbers from ``least`` on, and those for which ``also`` holds.
+
+    Libraries refuse others, too, but only where they are used: after hours of work.
+    """
+
+    def number(text: str) -> int:
+        value = int(text) if re.fullmatch(r'-?\d{1,18}', text) else None
+        if value is None or not (value >= least or also(value)):
+            raise ValueError(f'a whole number from {least} on, not {text!r}')
+        return value
+
+    return sentence(number)
+
+
+#: The ``type`` of an option for a number of processes; below 0, as joblib has it: -1 for one per core, -2 for one less.
+process_count = whole_number(1, lambda value: value < 0)
+
+
+def share(text: str) -> float:
+    """Read the value of an option that is a share, between 0 and 1; as ``type=sentence(share)``."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise ValueError(f'a share between 0 and 1, such as 0.2, not {text!r}')
+    return value
+
+
 class SuggestingParser(argparse.ArgumentParser):
     """A parser that suggests the nearest option for one that is unknown, of its sub-commands too.
 

@@ -9,7 +9,7 @@ from miqa.distortions.build import VERIFY, build_versions
 from miqa.distortions.sources import list_images, plan_sources, read_names
 from miqa.outside.walking import SkippedFiles
 from miqa.running.allocator import keep_some_freed_memory
-from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command, sentence
+from miqa.running.command_line import SAME_AGAIN, ToolParser, process_count, run_command, sentence
 from miqa.running.parallel import BACKENDS, parse_shard
 from miqa.taxonomy import (
     DATABASE_TASKS,
@@ -88,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--shard', type=sentence(parse_shard), default=(1, 1), metavar='I/N', help='do only the I-th of N parts'
     )
-    parser.add_argument('--jobs', '--workers', type=int, default=-1, help='processes (default: one per core)')
+    parser.add_argument('--jobs', '--workers', type=process_count, default=-1, help='processes (default: one per core)')
     parser.add_argument('--backend', choices=BACKENDS, default='loky', help='loky: here; ray, dask: a cluster')
     parser.add_argument('--verify', choices=VERIFY, default='size', help='check of existing files (size)')
     return parser

@@ -7,7 +7,7 @@ import argparse
 
 from miqa.labelling import ScoreOptions, label_database
 from miqa.machines import load_machine_configs, machine_name
-from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command
+from miqa.running.command_line import SAME_AGAIN, ToolParser, process_count, run_command
 from miqa.running.parallel import BACKENDS
 from miqa.taxonomy import DATABASE_TASKS
 
@@ -44,7 +44,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         default=0.3,
         help='det, ins: detections on the clean image with at least this score are the reference (default 0.3)',
     )
-    parser.add_argument('--jobs', '--workers', type=int, default=-1, help='processes (default: one per core)')
+    parser.add_argument('--jobs', '--workers', type=process_count, default=-1, help='processes (default: one per core)')
     parser.add_argument('--backend', choices=BACKENDS, default='loky', help='loky: here; ray, dask: a cluster')
     parser.add_argument('--overwrite', action='store_true', help='replace labels that were made otherwise')
     return parser.parse_args(argv)

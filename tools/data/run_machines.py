@@ -17,7 +17,7 @@ from miqa.machines.recognition.machine_file import is_machine_file
 from miqa.machines.recognition.options import file_option
 from miqa.machines.runner import run_machine
 from miqa.running.allocator import keep_freed_memory
-from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command, sentence
+from miqa.running.command_line import SAME_AGAIN, ToolParser, run_command, sentence, whole_number
 from miqa.running.cores import usable_cores
 from miqa.running.devices import usable_device
 from miqa.running.parallel import parse_shard, shard_of
@@ -70,8 +70,12 @@ def parse_args(argv=None) -> argparse.Namespace:
     )
     parser.add_argument('--limit', type=int, metavar='N', help='take only the first N sources')
     parser.add_argument('--device', help='cpu, cuda, cuda:1; default: a GPU if there is one')
-    parser.add_argument('--batch-size', type=int, default=32, help='images for a network at a time (default 32)')
-    parser.add_argument('--workers', type=int, help='processes that decode; default: this process share of the cores')
+    parser.add_argument(
+        '--batch-size', type=whole_number(1), default=32, help='images for a network at a time (default 32)'
+    )
+    parser.add_argument(
+        '--workers', type=whole_number(0), help='processes that decode; default: this process share of the cores'
+    )
     parser.add_argument('--sources-per-part', type=int, default=16, help='sources in one Parquet file (default 16)')
     parser.add_argument(
         '--store-probabilities', action='store_true', help='cls: keep whole vectors (2 bytes per class and image)'

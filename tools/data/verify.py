@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from miqa.labelling.verify import verify_database
-from miqa.running.command_line import ToolParser, run_command
+from miqa.running.command_line import ToolParser, process_count, run_command
 from miqa.taxonomy import DATABASE_TASKS
 
 EPILOG = """\
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument('--task', required=True, nargs='+', choices=DATABASE_TASKS)
     parser.add_argument('--decode', action='store_true', help='decode every image')
     parser.add_argument('--checksums', action='store_true', help='read every file and compare it with the records')
-    parser.add_argument('--jobs', '--workers', type=int, default=-1, help='processes (default: one per core)')
+    parser.add_argument('--jobs', '--workers', type=process_count, default=-1, help='processes (default: one per core)')
     args = parser.parse_args()
     sys.exit(not verify(args.data_root, args.task, args.decode, args.checksums, args.jobs))
 
