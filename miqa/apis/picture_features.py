@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,15 +16,16 @@ from miqa.taxonomy import DATABASE_TASKS, check_choice
 
 from .inputs import MAX_RESIZED_PIXELS, Picture, to_rgb
 
-if TYPE_CHECKING:
-    pass
-
 #: Longer side at which statistics are taken; smaller pictures are not enlarged. Detectors see about as much.
 STATISTICS_SIDE = 640
 #: Longer side, at least, at which tiles are cut for tasks whose objects may be small; cls has the whole alone.
 TILED_SIDE = 640
 MOST_TILES = 32  # Tiles of one picture at most: a panorama is seen at a smaller scale
 FEATURES = 'features'  # Name of the box model's output, float32 (N, D), beside its scores
+#: The scores beside them, as logits, where the network has them: for classifiers, and for all other machines.
+SCORES = {True: ('consistency', 'accuracy'), False: ('det_consistency', 'det_accuracy')}
+SCORE = 'score_'  # Before their names among the numbers
+_LEAST = 1e-3  # Scores nearer to 0 or 1 than this count as this
 _MOST_FEATURES = 4096  # More numbers of a tile than this, no head of a small gate could use
 
 _TINY = 1e-6
@@ -59,11 +61,14 @@ class PictureFeatures:
         check_choice(task, DATABASE_TASKS, 'task')
         self.task, self.network = task, None if network is None else str(network)
         self._session, self.size, self.depth = None, 0, 0
+        self._scores: list[str] = []
         if self.network is not None:
             self._session, _ = open_onnx(self.network, 'cpu', threads, limited=True)
-            self.size, self.depth = _ends(self._session, self.network)
+            self.size, self.depth, outputs = _ends(self._session, self.network)
+            self._scores = [name for name in SCORES[task == 'cls'] if name in outputs]
         kinds = ('whole', 'tiles', 'spread') if self._session is not None else ()
-        self.names = (*STATISTICS, *(f'{kind}_{place}' for kind in kinds for place in range(self.depth)))
+        features = (f'{kind}_{place}' for kind in kinds for place in range(self.depth))
+        self.names = (*STATISTICS, *(SCORE + name for name in self._scores), *features)
 
     def view(self, picture: Picture, name: str | None = None) -> PictureView:
         """Decode a picture and cut its squares; any thread may do it.
@@ -108,29 +113,35 @@ class PictureFeatures:
             return np.stack([view.statistics for view in views])
         session = self._session
         parts = [part for view in views for part in (view.whole, view.tiles)]
-        numbers = self._run(session, np.concatenate(parts))
+        numbers, scores = self._run(session, np.concatenate(parts))
         ends = np.cumsum([len(part) for part in parts])[:-1]
         split = np.split(numbers, ends)
         rows = []
         for place, view in enumerate(views):
             whole, tiles = split[2 * place], split[2 * place + 1]
-            rows.append(np.concatenate([view.statistics, whole.mean(0), tiles.mean(0), tiles.std(0)]))
+            score = scores[ends[2 * place - 1] if place else 0]  # of the whole picture
+            rows.append(np.concatenate([view.statistics, score, whole.mean(0), tiles.mean(0), tiles.std(0)]))
         return np.stack(rows)
 
-    def _run(self, session: OnnxSession, pixels: np.ndarray) -> np.ndarray:
+    def _run(self, session: OnnxSession, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return features (N, D) and logits of the scores (N, S) of squares, float64."""
         name = session.get_inputs()[0].name
         parts = [
-            session.run([FEATURES], {name: pixels[start : start + MOST_TILES]})[0]
+            session.run([FEATURES, *self._scores], {name: pixels[start : start + MOST_TILES]})
             for start in range(0, len(pixels), MOST_TILES)
         ]
-        features = np.concatenate(parts).astype(np.float64)
+        features, *scores = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
+        shares = np.stack(scores, 1) if scores else np.empty((len(pixels), 0))
         if features.shape != (len(pixels), self.depth) or not np.isfinite(features).all():
             raise CheckpointError(f'{self.network} gives features that are not numbers, or not a row for each square.')
-        return features
+        if shares.shape != (len(pixels), len(scores)) or not ((shares >= 0) & (shares <= 1)).all():
+            raise CheckpointError(f'{self.network} gives scores that are not numbers from 0 to 1, one for each square.')
+        shares = shares.clip(_LEAST, 1 - _LEAST)
+        return features, np.log(shares / (1 - shares))
 
 
-def _ends(session, path: str) -> tuple[int, int]:
-    """Return side of the squares and number of features, once input and output are what they must be."""
+def _ends(session, path: str) -> tuple[int, int, Collection[str]]:
+    """Return side of the squares, number of features, all outputs, once input and output are what they must be."""
     inputs = session.get_inputs()
     outputs = {item.name: item for item in session.get_outputs()}
     square = len(inputs) == 1 and inputs[0].type == 'tensor(uint8)' and len(inputs[0].shape) == 4  # noqa: PLR2004
@@ -144,7 +155,7 @@ def _ends(session, path: str) -> tuple[int, int]:
     depth = outputs[FEATURES].shape[-1]
     if not 0 < depth <= _MOST_FEATURES:
         raise CheckpointError(f'{path} gives {depth} features; a gate takes at most {_MOST_FEATURES}.')
-    return inputs[0].shape[2], depth
+    return inputs[0].shape[2], depth, outputs.keys()
 
 
 def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:

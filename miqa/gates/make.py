@@ -20,7 +20,7 @@ import numpy as np
 from miqa.apis.gate_fit import NoGate, fit_gate
 from miqa.apis.gate_model import AFTER, FORMAT, PICTURE_NETWORK, GateFolder, identity_of_head
 from miqa.apis.gate_threshold import ABOUT, BEFORE, KEYS, Gate, digest_of
-from miqa.apis.picture_features import STATISTICS, PictureFeatures
+from miqa.apis.picture_features import SCORE, STATISTICS, PictureFeatures
 from miqa.distortions.few_versions import check_count
 from miqa.keeping import atomic_write, sha256_of_file, write_json
 from miqa.labelling.label_job import BuiltDatabase, LabelJob, build_machines, make_database, make_plan, stages_of
@@ -46,10 +46,13 @@ PROPOSED_KEPT = 0.5  # A proposed promise lets at least this share of the pictur
 #: Chosen by cross-validation on the training half of docs/your_own_gate.md, as are the numbers of
 #: :mod:`miqa.gates.heads`.
 PICTURE_SCALE = 0.2
+#: Weight of the packaged model's scores of the picture, which were learned from more scenes than a gate ever sees, in
+#: either head. Chosen in the same way, with scores learned from other scenes and detectors.
+SCORE_SCALE = {BEFORE: 10.0, AFTER: 2.0}
 
 _STAGES = ('features', 'cross-validate', 'train', 'judge')
 # Changes where the numbers of a picture would be others although its network is the same.
-_NUMBERS_FORMAT = 2
+_NUMBERS_FORMAT = 3
 
 
 @dataclass
@@ -194,15 +197,19 @@ def head_numbers(samples: Samples) -> dict[str, np.ndarray]:
 def head_columns(samples: Samples, head: str) -> Columns:
     """Say what the numbers of :func:`head_numbers` are."""
     pictures, answers = len(samples.picture_names), len(samples.answer_names)
-    statistics, network = np.arange(pictures) < len(STATISTICS), np.arange(pictures) >= len(STATISTICS)
+    statistics = np.arange(pictures) < len(STATISTICS)
+    scores = np.array([name.startswith(SCORE) for name in samples.picture_names])
+    network = ~statistics & ~scores
     if head == BEFORE:
-        return Columns(statistics, network, np.ones(pictures))
+        return Columns(statistics | scores, network, np.where(scores, SCORE_SCALE[head], 1.0))
     of_answer, none = np.ones(answers, bool), np.zeros(answers, bool)
     # Beside an answer and a network's features, the statistics only add what does not carry over to other scenes.
     read = statistics if not network.any() else np.zeros(pictures, bool)
-    scale = np.where(network | read, PICTURE_SCALE, 0.0)
+    scale = np.where(scores, SCORE_SCALE[head], np.where(network | read, PICTURE_SCALE, 0.0))
     return Columns(
-        np.concatenate([read, of_answer]), np.concatenate([network, none]), np.concatenate([scale, np.ones(answers)])
+        np.concatenate([read | scores, of_answer]),
+        np.concatenate([network, none]),
+        np.concatenate([scale, np.ones(answers)]),
     )
 
 
