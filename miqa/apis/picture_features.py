@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Collection
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from miqa.errors import CheckpointError
@@ -34,7 +34,7 @@ _TINY = 1e-6
 class PictureView(NamedTuple):
     """What is taken from a decoded picture before any network runs."""
 
-    statistics: np.ndarray  # float64 (len(:data:`STATISTICS`),)
+    statistics: np.ndarray  # float64 (len(:func:`statistic_names`),)
     whole: np.ndarray  # uint8 RGB (1, 3, S, S): the picture stretched to a square; (0, 3, 1, 1) without a network
     #: uint8 RGB (T, 3, S, S): squares that cover it, in its own aspect ratio, with its longer side at
     #: :data:`TILED_SIDE` or more; the same as ``whole`` for cls.
@@ -68,7 +68,7 @@ class PictureFeatures:
             self._scores = [name for name in SCORES[task == 'cls'] if name in outputs]
         kinds = ('whole', 'tiles', 'spread') if self._session is not None else ()
         features = (f'{kind}_{place}' for kind in kinds for place in range(self.depth))
-        self.names = (*STATISTICS, *(SCORE + name for name in self._scores), *features)
+        self.names = (*statistic_names(), *(SCORE + name for name in self._scores), *features)
 
     def view(self, picture: Picture, name: str | None = None) -> PictureView:
         """Decode a picture and cut its squares; any thread may do it.
@@ -168,7 +168,7 @@ def _corners(length: int, size: int) -> list[int]:
 
 
 def picture_statistics(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return cheap statistics of a picture, float64 (len(:data:`STATISTICS`),), in the order of the names.
+    """Return cheap statistics of a picture, float64 (len(:func:`statistic_names`),), in the order of the names.
 
     Args:
         rgb: uint8 (H, W, 3).
@@ -178,6 +178,8 @@ def picture_statistics(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _measured(rgb: np.ndarray, size: tuple[int, int]) -> dict[str, float]:
+    import cv2  # not part of the smallest installation
+
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     real = grey.astype(np.float32)
     shares = np.bincount(grey.ravel(), minlength=256) / grey.size
@@ -243,4 +245,7 @@ def _blocks(values: np.ndarray, side: int = 16) -> np.ndarray:
     return cut.reshape(rows, side, columns, side).mean((1, 3)).ravel()
 
 
-STATISTICS = tuple(_measured(np.zeros((16, 16, 3), np.uint8), (16, 16)))  # Names of the statistics, in their order
+@functools.cache
+def statistic_names() -> tuple[str, ...]:
+    """Return the names of the statistics, in their order."""
+    return tuple(_measured(np.zeros((16, 16, 3), np.uint8), (16, 16)))

@@ -20,7 +20,7 @@ import numpy as np
 from miqa.apis.gate_fit import NoGate, fit_gate
 from miqa.apis.gate_model import AFTER, FORMAT, PICTURE_NETWORK, GateFolder, identity_of_head
 from miqa.apis.gate_threshold import ABOUT, BEFORE, KEYS, Gate, digest_of
-from miqa.apis.picture_features import SCORE, STATISTICS, PictureFeatures
+from miqa.apis.picture_features import SCORE, PictureFeatures, statistic_names
 from miqa.distortions.few_versions import check_count
 from miqa.keeping import atomic_write, sha256_of_file, write_json
 from miqa.labelling.label_job import BuiltDatabase, LabelJob, build_machines, make_database, make_plan, stages_of
@@ -197,7 +197,7 @@ def head_numbers(samples: Samples) -> dict[str, np.ndarray]:
 def head_columns(samples: Samples, head: str) -> Columns:
     """Say what the numbers of :func:`head_numbers` are."""
     pictures, answers = len(samples.picture_names), len(samples.answer_names)
-    statistics = np.arange(pictures) < len(STATISTICS)
+    statistics = np.arange(pictures) < len(statistic_names())
     scores = np.array([name.startswith(SCORE) for name in samples.picture_names])
     network = ~statistics & ~scores
     if head == BEFORE:

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -107,6 +109,9 @@ def machine(shots):
 def test_one_command_leaves_a_gate_whose_scores_follow_the_machine(gate, shots, capsys):
     folder = GateFolder.open(gate)
     assert (folder.task, folder.label, folder.machine.name) == ('det', 'accuracy', 'eyes')
+    code = 'import sys; sys.modules.update(cv2=None, torch=None); from miqa.cli.main import main; main(sys.argv[1:])'
+    shown = subprocess.run([sys.executable, '-c', code, 'gate', 'show', gate], capture_output=True, text=True)
+    assert (shown.returncode, shown.stderr) == (0, '') and 'after: Pictures with a score' in shown.stdout
     assert folder.made['pictures'] == 6 * SOURCES and folder.made['sources'] == SOURCES
     pictures = sorted(map(str, (gate / 'data/miqa_det/images').glob('*/*.png')))
     answers = machine(shots).predict([to_rgb(path) for path in pictures])
