@@ -46,8 +46,8 @@ def joined(*parts):
 
 def queries(extra: int):
     """DETR's logits (1, Q, K + extra) and boxes of queries."""
-    logits = np.full((1, 20, len(NAMES) + extra), -6, np.float32)
-    boxes = np.tile(np.array([0.5, 0.5, 0.1, 0.1], np.float32), (1, 20, 1))
+    logits = np.full((1, 100, len(NAMES) + extra), -6, np.float32)
+    boxes = np.tile(np.array([0.5, 0.5, 0.1, 0.1], np.float32), (1, 100, 1))
     boxes[0, :4] = centred(BOXES) / SHARES
     if extra:  # the class for no object
         logits[..., -1] = 4
@@ -72,7 +72,7 @@ def families():
     logits, query_boxes = queries(1)
     plain_logits, _ = queries(0)
     rng = np.random.default_rng(2)
-    hidden, coefficients = rng.normal(0, 1, (1, 20, 32)).astype(np.float32), rng.normal(0, 1, (len(scores), 32))
+    hidden, coefficients = rng.normal(0, 1, (1, 100, 32)).astype(np.float32), rng.normal(0, 1, (len(scores), 32))
     prototypes = rng.normal(0, 1, (1, 32, SIZE[0] // 4, SIZE[1] // 4)).astype(np.float32)
     points = rng.uniform(2, 90, (len(scores), 51))
     points[:, 2::3] = rng.uniform(0, 1, (len(scores), 17))
@@ -98,6 +98,11 @@ def families():
         },
         'rf-detr with an unused class': {'u': np.pad(plain_logits, ((0, 0), (0, 0), (1, 0)), constant_values=-9),
                                          'v': query_boxes},
+        'yunet': {
+            f'{name}{i}': part.reshape(1, part.shape[1], -1).transpose(0, 2, 1)
+            for name, values in (('cls', scores), ('obj', worth**2), ('bbox', offsets()), ('kps', points[:, :10]))
+            for i, part in enumerate(maps(values))
+        },
         'labels from 1 on': {'x': BOXES[None], 'y': SCORES[None], 'z': LABELS[None] + 1},
         'yolox in joined maps': {
             f'l{i}': part for i, part in enumerate(maps(joined(offsets(), worth, conditional)[0]))
@@ -267,7 +272,15 @@ def test_one_class_and_twenty(tmp_path, count):
     scores = chances(classes=count)
     worth = np.sqrt(scores.max(1, keepdims=True))
     names = [f'class {i}' for i in range(count)]
+    points = np.random.default_rng(0).uniform(2, 90, (3, 51))
+    points[:, 2::3] /= 90
+    sure = SCORES[:3, None]
+    poses = [
+        {'a': np.concatenate([0 * sure, BOXES[:3], sure, points], 1)},  # YOLO-NAS
+        {'dets': joined(BOXES[:3], sure), 'keypoints': points.reshape(1, 3, 17, 3)},  # RTMO
+    ]
     for outputs in (
+        *(poses if count == 1 else ()),
         {'a': joined(centred(everywhere()), scores).transpose(0, 2, 1)},
         {'a': joined(centred(everywhere()), worth, scores / worth)},
         {'a': joined(offsets(), worth, scores / worth)},
@@ -309,6 +322,7 @@ SOFTMAX = np.exp(ROW) / np.exp(ROW).sum()
     ({'label': np.array([1]), 'p': SOFTMAX}, SOFTMAX), ({'a': 0 * ROW[:, :1] + 0.8}, [[0.2, 0.8]]),
     ({'a': ROW[:, :1]}, 1 / (1 + np.exp([[-3.0, 3.0]]))), ({'a': np.pad(SOFTMAX, ((0, 0), (1, 997)))}, SOFTMAX),
     ({'a': ROW, 'b': -ROW}, 'several outputs .* output=a or output=b'), ({'embedding': ROW}, 'called an embedding'),
+    ({'a': ROW / np.linalg.norm(ROW)}, 'of length 1, an embedding'),
     ({'a': ROW, 'b': ROW[:, :2]}, 'output=a or output=b'), ({'a': np.ones((1, 3, 5))}, 'a vector of classes'),
 ])  # fmt: skip
 def test_of_the_outputs_of_a_classifier_its_classes_are_read_or_a_question_lists_them(tmp_path, outputs, expected):
@@ -359,7 +373,7 @@ def with_masks():
     y, x = (np.arange(side)[:, None] for side in SIZE)
     inside = [(y >= b[1]) & (y < b[3]) & ((x >= b[0]) & (x < b[2])).T for b in BOXES]
     whole, filled = np.float32(inside)[None], np.ones((1, 4, 28, 28), np.float32)
-    queries = np.pad(9 * whole, ((0, 0), (0, 16), (0, 0), (0, 0))) - 5
+    queries = np.pad(9 * whole, ((0, 0), (0, 96), (0, 0), (0, 0))) - 5
     cases = {
         'triple': {'m': whole}, 'mmdeploy': {'masks': filled}, 'tensorflow': {'detection_masks': filled},
         'detr': {'pred_masks': queries}, 'rt-detr': {'w': queries}, 'v8 masks': {}, 'end to end masks': {},
@@ -424,6 +438,13 @@ def test_outputs_of_no_known_kind_are_one_question(tmp_path):
     with pytest.raises(UnclearLayout, match=r'a \(1, 7, 13\).*Which layout is it\? --machine-options layout='):
         machine_from_file(path, 'det')
     rng = np.random.default_rng(0)
+    for outputs, message in (
+        ({'a': rng.uniform(size=(1, 17, 24, 32))}, 'heat maps of key points'), ({'a': np.ones((1, 512))}, 'one vector'),
+        ({'image_embeddings': rng.normal(size=(1, 256, 6, 8))}, 'features'),
+        ({'a': np.ones((1, 1, 17, 3))}, 'key points'), ({'a': rng.uniform(size=(1, 6, 56))}, 'key points'),
+    ):  # fmt: skip
+        with pytest.raises(UnclearLayout, match=message):
+            machine_from_file(write(tmp_path / 'net.onnx', outputs), 'det')
     scores, boxes = anchors()
     steps = rng.uniform(size=(1, 192, 73)).astype(np.float32) ** 8
     unread = {
@@ -482,8 +503,8 @@ def test_of_a_segmenter_the_output_that_is_a_map_of_classes_is_read_or_it_is_ref
              {'v': scores[:, :, 0, 0], 'o': scores}, {'o': best.astype(np.float32)}, {'o': best[:, None]},
              {'o': scores.transpose(0, 2, 3, 1)}, {'o': best[0]},
              {'o': best[..., None].astype(np.float32)})  # fmt: skip
-    one = scores[:, :1]
-    share, grey = 1 / (1 + np.exp(-one)), (128 + 30 * one).clip(0, 255).astype(np.int64)
+    one = 9 * scores[:, :1]
+    share, grey = 1 / (1 + np.exp(-one)), (128 + 3 * one).clip(0, 255).astype(np.int64)
     objects = (
         {'o': one},
         {'o': share},
@@ -491,7 +512,7 @@ def test_of_a_segmenter_the_output_that_is_a_map_of_classes_is_read_or_it_is_ref
         {'o': one.transpose(0, 2, 3, 1)},
         {'o': 255 * (one > 0)},
         {'o': grey},
-        {'o': 255 * (1 / (1 + np.exp(-9 * one)))},
+        {'o': 255 * (1 / (1 + np.exp(-one)))},
         {f'd{i}': share ** (1 + i) for i in range(3)},
     )
     queries = np.pad(40 * np.eye(5, dtype=np.float32), ((0, 8), (0, 1)))[None]
@@ -515,7 +536,10 @@ def test_of_a_segmenter_the_output_that_is_a_map_of_classes_is_read_or_it_is_ref
     with pytest.raises(ValueError, match="outputs='scores'"):
         build_machine({'type': 'OnnxMachine', 'file': str(sigmoid), 'task': 'seg'}).predict([image])
     for outputs, message in (
-        ({'o': abs(one) + 1}, 'one channel'), ({'depth': share}, 'one channel'),
+        ({'o': abs(one) + 1}, 'one channel'), ({'depth': share}, 'one channel'), ({'o': one / 9}, 'depth'),
+        ({'o': np.tile(scores, (1, 13, 1, 1))[:, :64]}, 'features'), ({'o': scores.clip(3, 9) - 3}, 'heat maps'),
+        ({'o': scores / np.linalg.norm(scores, axis=1)}, 'no picture'),
+        ({'o': one + 0.1 * scores[:, :3]}, 'no picture'),
         ({'a': scores, 'b': -scores}, 'Which one.*output=a or output=b'),
         ({'dets': queries[..., :4], 'labels': queries, 'masks': masks}, '--task ins'),
         (FAMILIES['v8'], '--task det'),

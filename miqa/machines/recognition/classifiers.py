@@ -105,6 +105,12 @@ def recognised_classifier(given: NetworkFile) -> RecognisedMachine:
             f'WARNING: it gives the classes of the pictures a probability of {value:.2f}, hardly above chance. '
             'Are its classes these, in this order (--classes)? Is it a classifier, and no embedding or regression?'
         ]
+    if truth is None and names is None and kind != 'probabilities' and count not in (_IMAGENET, _IMAGENET + 1):
+        notes += [
+            f'WARNING: whether its {"number is a class" if count == 1 else f"{count} numbers are classes"} cannot be '
+            'told: an embedding, key points or a measurement look the same. Names (--classes) or pictures with classes '
+            'show it.'
+        ]
     if with_background:
         agree = 'the classes of the pictures agree' if has_classes else 'a guess, as there are 1,001'
         notes += [

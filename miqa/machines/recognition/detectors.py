@@ -78,8 +78,16 @@ def _what_it_may_be(observed: Observed) -> str:
             'BlazeFace, SCRFD). Export the network with its decoding inside, after the anchors are applied and best '
             'after the suppression.'
         )
-    if any(shape[-2:] == list(observed.size) for shape in maps):
-        return 'They look like a map with numbers for each pixel: is it a segmenter? --task seg.'
+    if len(maps) == len(shapes) and not any(shape[-1] < 4 for shape in shapes):
+        return (
+            'They look like maps with numbers for each pixel: a segmenter (--task seg), or heat maps of key points, '
+            'depth, features or pictures, which have no boxes.'
+        )
+    if all(len([side for side in shape if side > 1]) < 2 for shape in shapes):
+        return 'They look like one vector: a classifier (--task cls), or an embedding, which no task here compares.'
+    points = [name for name in observed.names if has_word(name, 'simcc', 'keyp', 'kps', 'landm')]
+    if points or any(width in (2, 3, 56) for width in widths):
+        return 'They look like key points, which no task here compares, without boxes that are read beside them.'
     return 'Boxes relative to anchors: export the network with its decoding inside.'
 
 

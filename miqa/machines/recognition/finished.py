@@ -22,6 +22,8 @@ _ROWS = (
     (('batch', 'box', 'score', 'label'), 'number, box, score, label'),
     (('score', 'label', 'box'), 'score, label, box'),
 )
+#: The same without labels, before key points.
+_POSES = ((('batch', 'box', 'score'), 'number, box, score, key points (YOLO-NAS pose)'),)
 _SIDES = ('left', 'top', 'right', 'bottom')
 _MOST_ROWS = 1000  # Finished detections have at most so many rows; where there are more, there is one for each place
 
@@ -55,6 +57,8 @@ def triples(observed: Observed) -> list[Reading]:
             if name != boxes and [array.size for array in observed.raw(name)] == rows and max(rows, default=0) > 0
         ] or [name for name in observed.names if name != boxes and not max(rows, default=0)]
         labels, scores = labels_and_scores(vectors, observed)
+        if labels is None and last == {5} and _key_points(boxes, observed):
+            labels = ''  # RTMO: people alone
         if labels is None or (scores is None and last == {4}):
             continue
         names = {'boxes': boxes, 'labels': labels} | ({'scores': scores} if last == {4} and scores else {})
@@ -65,6 +69,14 @@ def triples(observed: Observed) -> list[Reading]:
         )  # fmt: skip
         readings += _of_boxes(table[worth > 0.01], names, observed, last == {5}, max(rows, default=0))
     return readings
+
+
+def _key_points(boxes: str, observed: Observed) -> bool:
+    """Return True if another output has key points of each box, (N, K, 2) or (N, K, 3)."""
+    return any(
+        array.shape[:-2] == observed.raw(boxes)[0].shape[:-1] and array.shape[-1] in (2, 3)
+        for array in (observed.raw(name)[0] for name in observed.names)
+    )
 
 
 def _of_boxes(table: np.ndarray, names: dict, observed: Observed, with_scores: bool, rows: int) -> list[Reading]:
@@ -127,7 +139,7 @@ def finished_rows(observed: Observed) -> list[Reading]:
         if not tables or len(tables) < len(observed.samples) or max(map(len, tables)) > _MOST_ROWS:
             continue
         table = np.concatenate(tables)
-        for order, words in _ROWS:
+        for order, words in (*_POSES, *_ROWS) if unread else _ROWS:
             columns = [part for name_ in order for part in (_SIDES if name_ == 'box' else (name_,))]
             if len(columns) == table.shape[1] - unread and (rows := _fitting(table, columns)) is not None:
                 unit = box_unit(rows, observed)
@@ -158,13 +170,14 @@ def _unread_columns(name: str, observed: Observed) -> int:
 def _fitting(table: np.ndarray, columns: Sequence[str]) -> np.ndarray | None:
     """Return the boxes of rows (N, C) if their columns can be these, else None."""
     at = {column: index for index, column in enumerate(columns)}
-    labels, scores = table[:, at['label']], table[:, at['score']]
+    scores = table[:, at['score']]
+    labels = table[:, at['label']] if 'label' in at else np.zeros(len(table))
     filled = (scores > 0) & (labels >= 0)
     if not is_whole(labels) or labels.min(initial=0) < -1 or not is_share(scores[labels >= 0]):
         return None
     if filled.any() and is_whole(scores[filled]) and not is_whole(table[filled]):
         return None  # these are labels, too
-    if 'batch' in at and np.unique(table[filled, at['batch']]).size > 1:
+    if 'batch' in at and (np.unique(table[filled, at['batch']]).size > 1 or not is_whole(table[:, at['batch']])):
         return None
     boxes = table[filled][:, [at[side] for side in _SIDES]]
     return None if len(boxes) and is_whole(boxes) and is_share(boxes) else boxes

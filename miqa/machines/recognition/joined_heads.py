@@ -7,14 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from miqa.machines.onnx_places import grid_strides, rows_of
+from miqa.machines.onnx_places import STRIDES, grid_strides, rows_of
 from miqa.machines.value_checks import is_share
 
 from .conventions import CONVENTIONS
 from .fits import COCO_CLASSES, PARTS, ranked_readings
 from .grids import BINS, MOST_QUERIES, box_formats, is_prototype, levels_of, stride_of, values_last
-from .readings import Observed, Reading, box_unit
+from .readings import FEATURE_WIDTHS, Observed, Reading, box_unit
 
+_FEWEST = 64  # Places or queries of a detector: fewer rows are poses (MoveNet) or something else
 _ALIKE = 0.8  # Columns of different anchors correlate at least so much
 
 
@@ -33,7 +34,9 @@ def single_heads(observed: Observed) -> list[Reading]:
     readings: list[Reading] = []
     fitting_grids = False
     for values in _matrices(observed):
-        if all(map(_is_text, values.tables)) or _repeats(values.tables):
+        features = observed.classes is None and values.tables[0].shape[1] in FEATURE_WIDTHS
+        few = values.strides is None and len(values.tables[0]) < _FEWEST
+        if features or few or all(map(_is_text, values.tables)) or _repeats(values.tables):
             continue
         readings += _of_values(values, observed)
         fitting_grids |= values.strides is not None
@@ -82,7 +85,7 @@ def _matrices(observed: Observed) -> Iterator[_Values]:
     if len(shape) == 3:
         for width, grid, first in ((shape[0], shape[1:], True), (shape[-1], shape[:-1], False)):
             stride = stride_of(grid, observed.size)
-            if stride:
+            if stride and stride > STRIDES[0]:  # one fine grid alone are heat maps
                 tables = [rows_of(sample[names[0]], width, first).numpy() for sample in observed.samples]
                 yield _Values(tables, names, (stride,), {'values_first': True} if first else {}, first)
         return

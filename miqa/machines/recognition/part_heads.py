@@ -23,6 +23,8 @@ _SCORES = ('logit', 'score', 'prob', 'conf', 'cls', 'class')  # What outputs of 
 def part_heads(observed: Observed) -> list[Reading]:
     """Read heads whose boxes, scores and perhaps objectness are outputs of their own, one each or one a grid each."""
     names = [name for name in observed.names if not is_prototype(name, observed)]
+    if len(names) > 3:  # maps of key points beside each grid (YuNet)
+        names = [name for name in names if not has_word(name, *_UNREAD)]
     if len(names) < 2:
         return []
     readings: list[Reading] = []
@@ -90,7 +92,10 @@ def _pairs(
     if any(has_word(name, 'anchor', 'prior') for name in tables):
         return  # beside their anchors, boxes are relative to them
     # Reference points and hidden states of transformers have the shapes of boxes and scores, too.
-    for boxes in [name for name in tables if has_word(name, 'box')] or tables:
+    tables = [name for name in tables if has_word(name, 'box')] or tables
+    if len({math.prod(shapes[name]) for name in tables}) > 1:
+        return  # boxes of several grids, of which one alone would be read
+    for boxes in tables:
         count = shapes[boxes][0] if shapes[boxes][1] == 4 else shapes[boxes][1]
         fitting = [
             (name, math.prod(shapes[name]) // count)
@@ -194,6 +199,8 @@ def _of_four(
             convention = CONVENTIONS['yolox' if kind == 'offsets' else 'mmdet']
             options = base | {'box_format': kind, 'strides': strides, 'iou': 0.65}
             words = f'boxes ({kind} of the cells of strides {_listed(strides)}) and scores of each class'
+            if kind == 'offsets' and any(has_word(name, 'kps') for name in observed.names):
+                options |= {'powers': (0.5, 0.5)}  # YuNet (OpenCV, FaceDetectorYN)
             for point in ('middle',) if kind == 'offsets' else ('corner', 'middle'):
                 yield Reading('places', words, convention, options | {'point': point}, names, classes)
 

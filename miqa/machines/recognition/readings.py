@@ -16,6 +16,9 @@ from miqa.machines.onnx_preparation import Placement
 from .conventions import Convention
 from .file_metadata import FileMetadata
 
+#: Channels of features (SAM, CLIP), which no usual set of classes has.
+FEATURE_WIDTHS = (64, 128, 256, 384, 512, 768, 1024, 1280)
+
 
 class UnclearLayout(ValueError):
     """The meaning of a file's outputs is ambiguous; the message asks one question."""

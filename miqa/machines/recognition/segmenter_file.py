@@ -60,5 +60,10 @@ def recognised_segmenter(given: NetworkFile) -> RecognisedMachine:
         *how[1:],
     ]
     notes += [output.note] if output.note else []
+    if not annotated and output.one_object and names is None:
+        notes += [
+            'WARNING: whether its numbers are an object cannot be told: depth looks the same. Annotated maps or names '
+            '(--classes background NAME) show it.'
+        ]
     notes += [] if known else [size_note(observed.size)]
     return RecognisedMachine(config, notes, bool(annotated) and known)

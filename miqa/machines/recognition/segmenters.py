@@ -14,11 +14,13 @@ from miqa.machines.onnx_preparation import map_of_pixels
 from miqa.machines.value_checks import is_share, is_whole
 
 from .conventions import Convention
-from .readings import Observed, UnclearLayout, has_word
+from .readings import FEATURE_WIDTHS, Observed, UnclearLayout, has_word
 from .trials import ROUNDS, Evidence, TrialPicture
 
 _LEAST_SIDE = 32  # A map of classes has at least one place for so many pixels of the input
-_NO_CLASSES = ('depth', 'dispar')  # What maps of pixels are called that are no classes
+#: What maps of pixels are called that are no classes.
+_NO_CLASSES = ('depth', 'dispar', 'embed', 'feature', 'hidden', 'heatmap', 'keypoint', 'paf', 'flow', 'normal')
+_DECIDED = 0.5  # In so much of a picture a segmenter of one object is sure: below 10 or above 90 %
 _GREY_VALUES = 32  # A grey map has at least so many values, and
 _MOST_CLASSES = 182  # one above the classes of any usual set (COCO-Stuff)
 _ALIKE = 0.5  # Sides and auxiliary heads agree so far with the main one, see `_agreement`
@@ -44,6 +46,11 @@ class MapOutput(NamedTuple):
     masks: str | None = None
     note: str = ''
 
+    @property
+    def one_object(self) -> bool:
+        """It is one channel, of one object."""
+        return _OBJECT in self.words
+
 
 def map_of_classes(observed: Observed, stated: str | None = None) -> MapOutput:
     """Return the output that is a map of classes.
@@ -58,14 +65,14 @@ def map_of_classes(observed: Observed, stated: str | None = None) -> MapOutput:
     if stated is None and (queries := masks_of_queries(observed)):
         return queries
     names = [stated] if stated else [name for name in observed.names if not has_word(name, *_NO_CLASSES)]
-    maps = [output for name in names if (output := _read(name, observed))]
+    maps = [output for name in names if (output := _read(name, observed, stated is not None))]
     main = [output for output in maps if not has_word(output.name, 'aux')] or maps
     # Auxiliary heads are coarser, where they have no such name.
     largest = max((output.seen.size for output in main), default=0)
     finest = [output for output in main if output.seen.size == largest]
     chosen = finest if len({output.words for output in main}) == 1 else main
     # How sure a network is lies beside its classes.
-    numbered = [output for output in chosen if _OBJECT not in output.words and output.seen.max() > 1]
+    numbered = [output for output in chosen if not output.one_object and output.seen.max() > 1]
     chosen = numbered or chosen
     if len(chosen) > 1 and all(_agreement(chosen[0], other) >= _ALIKE for other in chosen[1:]):
         others = ', '.join(output.name for output in chosen[1:])
@@ -85,8 +92,9 @@ def map_of_classes(observed: Observed, stated: str | None = None) -> MapOutput:
     raise UnclearLayout(
         f'{observed.network.file}: none of its outputs is a map of classes: {observed.shapes()}. Expected are scores '
         f'of {classes} classes for each pixel, (1, classes, h, w), whole numbers (1, h, w), the class of each pixel, '
-        'or one channel, the logit or probability of the object. Is it a detector? --task det. Other classes? '
-        '--classes FILE.'
+        'or one channel, the logit or probability of the object; and no picture (denoising), depth, features (SAM) or '
+        'heat maps of key points. Is it a detector? --task det. Other classes? --classes FILE. Is an output such a map '
+        'nevertheless? --machine-options output=NAME.'
     )
 
 
@@ -123,7 +131,7 @@ def _agreement(first: MapOutput, second: MapOutput) -> float:
     """Return how far two maps agree: the share of pixels of one class, but for the usual one, or the correlation."""
     if first.seen.shape != second.seen.shape:
         return 0.0
-    if _OBJECT in first.words and _OBJECT in second.words:
+    if first.one_object and second.one_object:
         pairs = np.stack([first.seen.ravel(), second.seen.ravel()]).astype(np.float64)
         return float(np.corrcoef(pairs)[0, 1]) if np.ptp(pairs, axis=1).all() else 0.0
     usual = np.bincount(first.seen.ravel().astype(np.int64)).argmax()
@@ -131,7 +139,8 @@ def _agreement(first: MapOutput, second: MapOutput) -> float:
     return float((first.seen == second.seen)[changed].mean()) if changed.any() else 1.0
 
 
-def _read(name: str, observed: Observed) -> MapOutput | None:
+def _read(name: str, observed: Observed, stated: bool) -> MapOutput | None:
+    """Return the output as a map of classes; None where its shape, or unless it is stated its numbers, are of none."""
     last = observed.network.input.channels_last
     outputs = observed.raw(name)
     maps = [array for values in outputs if (array := map_of_pixels(values, observed.size, last)) is not None]
@@ -146,7 +155,7 @@ def _read(name: str, observed: Observed) -> MapOutput | None:
     channels = len(maps[0])
     if channels > 1:
         classes = np.stack([array.argmax(0) for array in maps])
-        fits = observed.classes in (None, channels)
+        fits = observed.classes in (None, channels) and (stated or not _is_no_class(maps, observed))
         return MapOutput(name, f'scores of {channels} classes', 'logits', classes) if fits else None
     values = np.concatenate(maps)
     one_object = observed.classes in (None, 1, 2)
@@ -158,11 +167,31 @@ def _read(name: str, observed: Observed) -> MapOutput | None:
         return MapOutput(name, 'the class of each pixel', 'logits', values)
     if not one_object:
         return None
-    if is_share(values):
+    logits = not is_share(values)
+    limits = (-2.2, 2.2) if logits else (0.1, 0.9)
+    decided = [float(((array < limits[0]) | (array > limits[1])).mean()) for array in maps]
+    if not stated and np.median(decided) < _DECIDED:
+        return None
+    if not logits:
         return MapOutput(name, f'the probability {_OBJECT}', 'scores', values)
     if values.min() < 0:
         return MapOutput(name, f'the logit {_OBJECT}', 'logits', values)
     return None
+
+
+def _is_no_class(maps: Sequence[np.ndarray], observed: Observed) -> bool:
+    """Return True for several channels (K, h, w) that are features, heat maps, vectors or the colours of a picture."""
+    count = len(maps[0])
+    values = np.stack([array.reshape(count, -1) for array in maps]).astype(np.float64)
+    top, best = values.max(), values.max(1)
+    # Heat maps have peaks at few places; of classes one is the likeliest everywhere.
+    peaks = values.min() > -0.1 * top and float((best > 0.2 * top).mean()) < 0.05
+    vectors = values.min() < 0 and float(np.abs(np.linalg.norm(values, axis=1) - 1).max()) < 1e-2
+    # Colours of a picture go together, scores of classes against each other.
+    varied = [array for array in values if count == 3 and np.ptp(array, 1).all()]
+    alike = [np.corrcoef(array)[np.triu_indices(3, 1)].mean() for array in varied]
+    colours = bool(alike) and (np.median(alike) > 0.6 or (values.min() >= 0 and 2 < top < 256))
+    return (count in FEATURE_WIDTHS and observed.classes is None) or peaks or vectors or bool(colours)
 
 
 def _is_grey(values: np.ndarray) -> bool:
