@@ -33,6 +33,26 @@ def warm():
     warm_shell().close()
 
 
+@pytest.fixture(scope='session')
+def vit_file(tmp_path_factory):
+    """A checkpoint of a small ViT, with a view of 64 of 72 pixels."""
+    from helpers_apis import write_run
+
+    path = tmp_path_factory.mktemp('vit') / 'best.pth'
+    write_run(path)
+    return path
+
+
+@pytest.fixture(scope='session')
+def ra_miqa_file(tmp_path_factory):
+    """A checkpoint of a tiny RA-MIQA, with views of 32 and 48 pixels."""
+    from helpers_apis import write_ra_miqa
+
+    path = tmp_path_factory.mktemp('ra_miqa') / 'best.pth'
+    write_ra_miqa(path)
+    return path
+
+
 #: Rooms whose tests take seconds, for `run_tests.sh --quick` before each commit.
 QUICK = (
     'docs/test_architecture', 'docs/test_links_and_names', 'evaluation', 'annotations', 'splits', 'keeping/test_sealed',

@@ -3,25 +3,9 @@
 import contextlib
 
 import pytest
-from helpers_apis import export_once, write_ra_miqa, write_run
+from helpers_apis import export_once
 
 from machine_iqa import MIQAModel
-
-
-@pytest.fixture(scope='session')
-def vit_file(tmp_path_factory):
-    """A checkpoint of a small ViT, which sees 64 of 72 pixels."""
-    path = tmp_path_factory.mktemp('vit') / 'best.pth'
-    write_run(path)
-    return path
-
-
-@pytest.fixture(scope='session')
-def ra_miqa_file(tmp_path_factory):
-    """A checkpoint of a tiny RA-MIQA, which sees 32 and 48 pixels."""
-    path = tmp_path_factory.mktemp('ra_miqa') / 'best.pth'
-    write_ra_miqa(path)
-    return path
 
 
 @pytest.fixture(scope='session')

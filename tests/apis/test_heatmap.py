@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from helpers_apis import CNN, photo, views_of, write_photos, write_ra_miqa, write_run
+from helpers_apis import CNN, photo, views_of, write_photos, write_run
+from helpers_refusals import refused
 from PIL import Image
 
 from machine_iqa import MIQAModel
@@ -48,10 +49,8 @@ def test_occlusion_is_red_where_hiding_helps_and_blue_where_it_hurts():
 
 
 @pytest.mark.parametrize('kind', ['ra_miqa', 'vit'])
-def test_rollout_is_what_the_unfused_attention_of_timm_gives(tmp_path, kind):
-    path = tmp_path / 'best.pth'
-    write_ra_miqa(path) if kind == 'ra_miqa' else write_run(path)
-    model = MIQAModel(weights=path)
+def test_rollout_is_what_the_unfused_attention_of_timm_gives(ra_miqa_file, vit_file, kind):
+    model = MIQAModel(weights=ra_miqa_file if kind == 'ra_miqa' else vit_file)
     network = model.runtime.module.network
     transformer = network.base_model if kind == 'ra_miqa' else network.backbone
     views = model.runtime.module.views(torch.from_numpy(model.prepare(photo())[None]))
@@ -75,9 +74,8 @@ def test_rollout_is_what_the_unfused_attention_of_timm_gives(tmp_path, kind):
     assert result.std() > 0
 
 
-def test_a_map_carries_the_score_and_a_list_gives_a_list(tmp_path):
-    write_ra_miqa(tmp_path / 'best.pth')
-    model = MIQAModel(weights=tmp_path / 'best.pth')
+def test_a_map_carries_the_score_and_a_list_gives_a_list(ra_miqa_file, tmp_path):
+    model = MIQAModel(weights=ra_miqa_file)
     paths = write_photos(tmp_path / 'photos', 2)
     for method in (True, 'rollout'):
         result = model.assess(paths, heatmap=method)
@@ -85,8 +83,7 @@ def test_a_map_carries_the_score_and_a_list_gives_a_list(tmp_path):
         assert [item.overlay().size for item in result] == [Image.open(path).size for path in paths]
     left, top, right, bottom = model.assess(paths[0], heatmap='rollout').box
     assert (right - left, bottom - top) == pytest.approx((60, 60), abs=1)  # 32 of 48 pixels, of a short side of 90
-    with pytest.raises(ValueError, match='Unknown heat map method'):
-        model.assess(paths[0], heatmap='gradcam')
+    refused(ValueError, 'Unknown heat map method', model.assess, paths[0], heatmap='gradcam')
 
 
 def test_a_map_of_one_pixel_and_of_nothing_to_see_can_be_drawn():
@@ -95,5 +92,5 @@ def test_a_map_of_one_pixel_and_of_nothing_to_see_can_be_drawn():
 
 def test_rollout_of_a_network_without_attention_is_refused(tmp_path):
     write_run(tmp_path / 'best.pth', CNN)
-    with pytest.raises(ValueError, match="heatmap='occlusion'"):
-        MIQAModel(weights=tmp_path / 'best.pth').assess(photo(), heatmap='rollout')
+    model = MIQAModel(weights=tmp_path / 'best.pth')
+    refused(ValueError, "heatmap='occlusion'", model.assess, photo(), heatmap='rollout')

@@ -17,9 +17,8 @@ from miqa.models import CheckpointError, WeightsUnavailable
 
 
 @pytest.fixture
-def model(tmp_path):
-    write_ra_miqa(tmp_path / 'best.pth')
-    return MIQAModel(weights=tmp_path / 'best.pth', thresholds=(0.8, 0.4))
+def model(ra_miqa_file):
+    return MIQAModel(weights=ra_miqa_file, thresholds=(0.8, 0.4))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from helpers_apis import export_once, photo, write_photos, write_ra_miqa, write_run
+from helpers_apis import export_once, photo, write_photos, write_ra_miqa
 
 from machine_iqa import MIQAModel, MissingPackage
 from miqa.apis import kept_exports
@@ -63,9 +63,8 @@ def test_what_the_environment_says_keeps_it_with_pytorch(checkpoint, monkeypatch
     assert capsys.readouterr().err == '' and exports(checkpoint) == []
 
 
-def test_other_networks_stay_with_pytorch(checkpoint, tmp_path, capsys):
-    write_run(tmp_path / 'other.pth')
-    assert MIQAModel(tmp_path / 'other.pth', device='cpu').runtime.name == 'PyTorch'
+def test_other_networks_stay_with_pytorch(checkpoint, vit_file, capsys):
+    assert MIQAModel(vit_file, device='cpu').runtime.name == 'PyTorch'
     assert capsys.readouterr().err == '' and exports(checkpoint) == []
 
 

@@ -7,7 +7,6 @@ import os
 import numpy as np
 import pytest
 import torch
-from helpers_apis import write_run
 
 from machine_iqa import MIQAModel
 from miqa.apis import opening
@@ -97,11 +96,10 @@ def test_an_argument_overrides_the_environment_and_that_auto(monkeypatch):
         MIQAModel()
 
 
-def test_auto_on_a_processor_without_bfloat16_is_float32_unmeasured(tmp_path, monkeypatch, capsys):
+def test_auto_on_a_processor_without_bfloat16_is_float32_unmeasured(vit_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv('MIQA_HOME', str(tmp_path / 'home'))
     monkeypatch.setattr(processor, 'processor', lambda: ('an older one', frozenset(('avx2',))))
-    write_run(tmp_path / 'best.pth')
-    assert MIQAModel(tmp_path / 'best.pth', device='cpu', precision='auto').precision == 'fp32'
+    assert MIQAModel(vit_file, device='cpu', precision='auto').precision == 'fp32'
     assert capsys.readouterr().err == '' and not (tmp_path / 'home').exists()
 
 
@@ -241,17 +239,16 @@ def test_the_number_of_threads_does_not_change_the_choice(tmp_path, monkeypatch)
         torch.set_num_threads(threads)
 
 
-def test_a_model_opened_again_computes_in_the_format_of_the_first_time(tmp_path, monkeypatch):
+def test_a_model_opened_again_computes_in_the_format_of_the_first_time(vit_file, tmp_path, monkeypatch):
     monkeypatch.setenv('MIQA_HOME', str(tmp_path / 'home'))
     monkeypatch.delenv('MIQA_PRECISION', raising=False)
     monkeypatch.setattr('miqa.apis.runtimes.torch_runtime.faster_precisions', lambda device: ('bf16',))
     monkeypatch.setattr(module, 'MEAN_DIFFERENCE', np.inf)
     monkeypatch.setattr(module, 'LARGEST_DIFFERENCE', np.inf)
     monkeypatch.setattr(module, 'LARGEST_LOSS_OF_ORDER', np.inf)
-    write_run(tmp_path / 'best.pth')
     results = []
     for ratio in (2.0, 0.5, 0.5):
         monkeypatch.setattr(module, '_seconds', lambda runtimes, pixels, ratio=ratio: [ratio, 1.0])
-        results.append(opening.open_model(tmp_path / 'best.pth', precision='auto', device='cpu')[1].precision)
+        results.append(opening.open_model(vit_file, precision='auto', device='cpu')[1].precision)
     assert results == ['bf16'] * 3
     assert os.listdir(tmp_path / 'home')  # noqa: PTH208

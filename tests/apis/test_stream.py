@@ -4,7 +4,7 @@ import threading
 
 import pytest
 import torch
-from helpers_apis import write_photos, write_run
+from helpers_apis import write_photos
 from helpers_refusals import refused
 
 from miqa.apis.model import MIQAModel
@@ -72,12 +72,11 @@ def test_unusable_settings_are_refused():
     refused(ValueError, 'every must be at least 1 and a whole number, not 2.5', Sampling, 'every', every=2.5)
 
 
-def test_a_generator_of_paths_is_scored_and_reported(tmp_path):
-    write_run(tmp_path / 'best.pth')
+def test_a_generator_of_paths_is_scored_and_reported(tmp_path, vit_file):
     paths = write_photos(tmp_path / 'photos', 5)
     (tmp_path / 'broken.jpg').write_text('broken')
     counts = []
-    model = MIQAModel(weights=tmp_path / 'best.pth', batch_size=2)
+    model = MIQAModel(weights=vit_file, batch_size=2)
     result = list(model.assess_all(iter([*paths[:2], str(tmp_path / 'broken.jpg'), *paths[2:]]), counts.append))
     assert [item.error is None for item in result] == [True, True, False, True, True, True]
     assert sum(counts) == 6

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from helpers_apis import photo, status_of, write_photos, write_ra_miqa, write_run
+from helpers_apis import photo, status_of, write_photos, write_run
 from helpers_pictures import file_of, smooth
 from helpers_refusals import refused
 from PIL import Image
@@ -20,11 +20,9 @@ from miqa.pictures import read_image
 from miqa.pictures.finding import find_images
 
 
-@pytest.fixture(scope='module')
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp('weights') / 'best.pth'
-    write_ra_miqa(path)
-    return str(path)
+@pytest.fixture
+def weights(ra_miqa_file):
+    return str(ra_miqa_file)
 
 
 @pytest.fixture(autouse=True)
@@ -186,9 +184,8 @@ def test_export_writes_once(tmp_path, capsys):
 
 
 @pytest.fixture
-def vit_weights(tmp_path):
-    write_run(tmp_path / 'best.pth')
-    return str(tmp_path / 'best.pth')
+def vit_weights(vit_file):
+    return str(vit_file)
 
 
 def test_fast_decoding_gives_nearly_the_same_pixels_of_large_jpegs_and_is_named_in_results(

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from helpers_apis import run_miqa, write_run
+from helpers_apis import run_miqa
 from helpers_pictures import file_of, smooth
 from helpers_refusals import refused
 from helpers_videos import Named, write_video
@@ -66,7 +66,7 @@ def test_annotated_names_that_would_still_be_one_are_an_error():
     refused(ValueError, 'same name', video.annotated_names, [Path('x/a.mp4'), Path('y/a.mp4')])
 
 
-def test_annotated_pictures_of_one_name_are_an_error_of_the_second(miqa, tmp_path):
+def test_annotated_pictures_of_one_name_are_an_error_of_the_second(miqa, vit_file, tmp_path):
     inside = tmp_path / 'work' / str(tmp_path).strip('/') / 'a.png'
     outside = tmp_path / 'a.png'
     inside.parent.mkdir(parents=True)
@@ -74,8 +74,7 @@ def test_annotated_pictures_of_one_name_are_an_error_of_the_second(miqa, tmp_pat
         path.write_bytes(file_of(smooth(), 'PNG'))
     os.chdir(tmp_path / 'work')
     assert drawn_path('out', str(inside)) == drawn_path('out', str(outside))
-    write_run(tmp_path / 'best.pth')
-    command = ('image', inside, outside, '--annotated', 'out', '--weights', tmp_path / 'best.pth')
+    command = ('image', inside, outside, '--annotated', 'out', '--weights', vit_file)
     status, out, said = miqa(*command)
     assert status == 3 and len(out.splitlines()) == 2 and 'is the picture of' in said
 

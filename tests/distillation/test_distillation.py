@@ -106,9 +106,8 @@ def test_a_batch_gets_the_teachers_own_scores(tmp_path, network):
     assert sample.gt_score == sample.gt_scores[LABELS.index('composite')]
 
 
-def test_a_view_that_is_not_the_teachers_is_refused_and_a_labelled_batch_stays(tmp_path):
-    write_run(tmp_path / 'teacher.pth')
-    teacher = TeacherScores(str(tmp_path / 'teacher.pth'))
+def test_a_view_that_is_not_the_teachers_is_refused_and_a_labelled_batch_stays(vit_file):
+    teacher = TeacherScores(str(vit_file))
     refused(ValueError, 'sees 64 pixels of a short side of 72; the pipeline packs 60', teacher.mark, batch_of(2, 60))
     batch = batch_of(1)
     del batch['inputs'][TEACHER_VIEW]
@@ -177,9 +176,8 @@ def test_the_camera_model_is_found_by_name_and_scores_without_torch(exported, tm
     assert score == pytest.approx(MIQAModel(exported).assess(picture), abs=1e-6) and not has_torch
 
 
-def test_only_an_exported_file_becomes_the_camera_model(tmp_path):
-    write_run(tmp_path / 'best.pth')
-    refused(CheckpointError, 'miqa export', register_demo_fast, tmp_path / 'best.pth')
+def test_only_an_exported_file_becomes_the_camera_model(tmp_path, vit_file):
+    refused(CheckpointError, 'miqa export', register_demo_fast, vit_file)
     (tmp_path / 'other.onnx').write_bytes(b'nothing')
     refused(CheckpointError, '', register_demo_fast, tmp_path / 'other.onnx')
 

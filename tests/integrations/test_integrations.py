@@ -5,7 +5,6 @@ import types
 
 import numpy as np
 import pytest
-from helpers_apis import write_run
 from helpers_pictures import file_of
 from helpers_refusals import refused
 from PIL import Image
@@ -16,10 +15,8 @@ from miqa.integrations import FrameFilter, add_scores, assess_samples
 
 
 @pytest.fixture(scope='module')
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp('model') / 'best.pth'
-    write_run(path)
-    return MIQAModel(weights=path, device='cpu', batch_size=4)
+def model(vit_file):
+    return MIQAModel(weights=vit_file, device='cpu', batch_size=4)
 
 
 @pytest.fixture(scope='module')

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers_apis import photo, views_of, write_ra_miqa, write_run
+from helpers_apis import photo, views_of, write_run
 from helpers_models import released_shapes, released_tensors, tiny_assessor
 from helpers_refusals import refused
 from mmengine.config import Config
@@ -292,15 +292,12 @@ def test_a_run_of_ones_own_gives_the_same_scores_from_the_authors_format(tmp_pat
     assert np.isfinite(plain.eval()(torch.zeros(1, 3, 224, 224)).item())
 
 
-def test_what_their_scripts_would_feed_otherwise_is_refused(tmp_path):
+def test_what_their_scripts_would_feed_otherwise_is_refused(tmp_path, vit_file, ra_miqa_file):
     write_run(tmp_path / 'small.pth', METHODS['resnet18'].network, views_of(64), 72)
-    with pytest.raises(ValueError, match='its scores there would be wrong'):
-        MIQAModel(weights=tmp_path / 'small.pth').export(tmp_path / 'x.pth.tar')
-    write_ra_miqa(tmp_path / 'tiny.pth')
-    refused(ValueError, '', MIQAModel(weights=tmp_path / 'tiny.pth').export, tmp_path / 'x.pth.tar')
-    write_run(tmp_path / 'other.pth')
-    with pytest.raises(ValueError, match='not one of the released methods'):
-        MIQAModel(weights=tmp_path / 'other.pth').export(tmp_path / 'x.pth.tar')
+    small = MIQAModel(weights=tmp_path / 'small.pth')
+    refused(ValueError, 'its scores there would be wrong', small.export, tmp_path / 'x.pth.tar')
+    refused(ValueError, '', MIQAModel(weights=ra_miqa_file).export, tmp_path / 'x.pth.tar')
+    refused(ValueError, 'not one of the released methods', MIQAModel(weights=vit_file).export, tmp_path / 'x.pth.tar')
     assert not list(tmp_path.glob('*.pth.tar'))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_apis import photo, write_run
+from helpers_apis import photo
 from helpers_refusals import refused
 from helpers_serving import ask, files, form, png, raw_request, running, score, web_server
 from helpers_videos import write_video
@@ -337,12 +337,11 @@ def test_more_pictures_than_may_wait_are_refused():
     assert all(future.done() for future in waiting)
 
 
-def test_the_command_serves_and_ends_in_order_on_sigterm(tmp_path):
-    write_run(tmp_path / 'best.pth')
+def test_the_command_serves_and_ends_in_order_on_sigterm(tmp_path, vit_file):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    command = ['-m', 'miqa', 'serve', '--api', '--weights', str(tmp_path / 'best.pth')]
+    command = ['-m', 'miqa', 'serve', '--api', '--weights', str(vit_file)]
     environment = {**os.environ, 'MIQA_TOKEN': TOKEN, 'TMPDIR': str(tmp_path)}
     process = subprocess.Popen(
         [sys.executable, *command, '--port', str(port), '--host', '0.0.0.0'], env=environment, text=True,

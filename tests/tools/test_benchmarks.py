@@ -93,11 +93,10 @@ def test_the_loader_benchmark_measures_every_way(tmp_path):
     assert len(MIQDDataset(root, 'cls')) == 3
 
 
-def test_the_load_test_of_the_endpoint_loses_no_answer(tmp_path):
+def test_the_load_test_of_the_endpoint_loses_no_answer(tmp_path, vit_file):
     pytest.importorskip('fastapi', reason="no FastAPI (pip install 'miqa[serve]')")
     benchmark = load_tool('tools/analysis/cases/service.py')
-    write_run(tmp_path / 'best.pth')
-    model = MIQAModel(weights=tmp_path / 'best.pth', workers=0)
+    model = MIQAModel(weights=vit_file, workers=0)
     pictures = [Path(path).read_bytes() for path in benchmark.made_files(tmp_path, 3, 120, 90)]
     figures = benchmark.load_test(model, pictures, requests=20, connections=4)
     assert figures['answered'] == figures['requests'] == 20 and figures['largest_difference'] < benchmark.TOLERANCE
@@ -205,13 +204,12 @@ def test_a_meter_refuses_an_input_that_ended_early():
         meter.growth()
 
 
-def test_the_benchmark_of_files_scores_by_every_way_what_the_model_does(tmp_path, capsys):
+def test_the_benchmark_of_files_scores_by_every_way_what_the_model_does(tmp_path, vit_file):
     benchmark = load_tool('tools/analysis/cases/files.py')
     paths = benchmark.made_files(tmp_path, 2, 320, 240)
     assert {Image.open(path).size for path in paths} == {(320, 240)}
     lite = MIQAModel('miqa-lite', device='cpu')
-    write_run(tmp_path / 'best.pth')
-    own = MIQAModel(weights=tmp_path / 'best.pth', device='cpu')
+    own = MIQAModel(weights=vit_file, device='cpu')
     for model in (lite, own):
         assert benchmark.Plain(model)(paths[0]) == pytest.approx(model.assess(paths[0]), abs=1e-5)
     rows = benchmark.measure(lite, paths, batch_sizes=(2,), repeats=1)
@@ -351,16 +349,15 @@ def test_every_technique_takes_the_same_step(tiny):
     assert plain['gflop'] - figures['cached features']['gflop'] == pytest.approx(of_encoder)
 
 
-def test_the_plan_of_the_page_multiplies_what_was_measured(warm, tmp_path):
+def test_the_plan_of_the_page_multiplies_what_was_measured(warm, vit_file, tmp_path):
     page = (ROOT / 'docs/scale.md').read_text(encoding='utf-8')
     (line,) = re.findall(r'^python tools/analysis/plan_scoring\.py .*$', page, re.MULTILINE)
     assert '--pictures 10000000' in line
-    write_run(tmp_path / 'best.pth')
     for number in range(9):
         save(tmp_path / f'archive/{number}.png', np.random.default_rng(number).integers(0, 256, (60, 80, 3)))
     (tmp_path / 'archive/broken.png').write_bytes(b'no picture')
     words = shlex.split(line.replace('/archive', str(tmp_path / 'archive')).replace(' demo ', ' MODEL '))
-    done = warm.must(*(tmp_path / 'best.pth' if word == 'MODEL' else word for word in words), cwd=ROOT)
+    done = warm.must(*(vit_file if word == 'MODEL' else word for word in words), cwd=ROOT)
     sample = re.search(r'(\d+) pictures of ([\d.]+) MB on average, (\d+) unreadable: ([\d.]+) a second', done.stdout)
     assert sample, done.stdout
     assert (sample[1], sample[3]) == ('10', '1')
