@@ -62,7 +62,7 @@ class Gate:
         return np.asarray(scores, np.float64) >= self.threshold
 
     def describe(self) -> str:
-        """Say in sentences what is promised."""
+        """Return the promise in sentences."""
         sentences = [f'Pictures with a score of at least {self.threshold:.4f} pass.']
         sure = f'With {100 * self.confidence:g} % confidence'
         if self.target is not None:

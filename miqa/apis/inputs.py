@@ -143,7 +143,7 @@ class Preparation:
 
     @property
     def note(self) -> str:
-        """What is not as usual, for names of results: scores of one way are not mixed with those of another."""
+        """The options that change scores, for names of results: scores of different options are not mixed."""
         text = '' if self.decode == self._usual_decode else f' decode={self.decode}'
         text += '' if self.coverage == 'center' else f' coverage={self.coverage}'
         return text if self.value_range is None else f'{text} value_range={self.value_range}'
@@ -196,7 +196,7 @@ class Preparation:
         )[0]
 
     def from_rgb(self, rgb: np.ndarray, name: str = 'the picture') -> np.ndarray:
-        """Do the same for decoded pixels, uint8 RGB (H, W, 3)."""
+        """Return the central square of decoded pixels, uint8 RGB (H, W, 3)."""
         return self._cut(self._resize(rgb, name))
 
     def _resize(self, rgb: np.ndarray, name: str) -> np.ndarray:
@@ -249,13 +249,13 @@ def _file(picture: str | os.PathLike | bytes | bytearray | memoryview) -> str | 
 
 
 def _is_tensor(picture) -> TypeGuard[torch.Tensor]:
-    """Tell whether this is a PyTorch tensor: without PyTorch there can be none."""
+    """Return True for a PyTorch tensor, without importing PyTorch."""
     torch = sys.modules.get('torch')
     return torch is not None and isinstance(picture, torch.Tensor)
 
 
 def is_list_of_pictures(pictures) -> bool:
-    """Tell several pictures from one: a list or tuple, or an array or tensor with four dimensions."""
+    """Return True for several pictures: a list or tuple, or an array or tensor of four dimensions."""
     if isinstance(pictures, np.ndarray) or _is_tensor(pictures):
         return pictures.ndim == 4
     return isinstance(pictures, Sequence) and not isinstance(pictures, (str, bytes, bytearray, memoryview))

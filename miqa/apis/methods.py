@@ -88,7 +88,7 @@ def method_name(name: str) -> str:
 
 
 def is_method_name(name: str) -> bool:
-    """Tell whether :func:`method_name` understands ``name``."""
+    """Return True if :func:`method_name` understands ``name``."""
     try:
         method_name(name)
     except ValueError:

@@ -171,7 +171,7 @@ def predict(
 
 
 def chosen_on_test(method: Method, task: str, label: str) -> bool:
-    """Tell whether the weights behind a method are known to have been chosen on the test split itself.
+    """Return True if the weights behind a method are known to have been chosen on the test split itself.
 
     Of predictions it is what ``miqa test`` wrote beside them, of a checkpoint what its config says. The released
     files of the paper's authors count: choosing on the test split is the paper's recipe.

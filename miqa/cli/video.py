@@ -249,7 +249,7 @@ def _assess_alone(
             video, assume_fps=args.assume_fps, segment_seconds=args.segment, progress=not args.quiet
         )  # fmt: skip
         mark = _mark(video, address)
-        result['asked'] = {**_asked(video, scorer, args, address), 'mark': mark}
+        result['asked'] = {**_report_settings(video, scorer, args, address), 'mark': mark}
         result['video_path'] = address or result['video_path']
         if report is not None:
             write_report(result, args.out, kinds=args.plots, overwrite=args.overwrite)
@@ -273,7 +273,7 @@ def _assess_alone(
 
 def _annotate(video: Path, marked: Path, result: dict, scorer, args: argparse.Namespace, address: str | None) -> None:
     """Write the annotated video, and beside it, hidden, what it was made of; keep one of an earlier run of the same."""
-    expected = _asked(video, scorer, args, address)
+    expected = _report_settings(video, scorer, args, address)
     about = marked.with_name(fitting_name(f'.{marked.name}', '.source.json'))
     earlier = _json_of(about)
     # Without a codec for it, another container was written.
@@ -312,7 +312,7 @@ def _json_of(path: Path) -> dict:
     return content if isinstance(content, dict) else {}
 
 
-def _asked(video: Path, scorer, args: argparse.Namespace, address: str | None) -> dict:
+def _report_settings(video: Path, scorer, args: argparse.Namespace, address: str | None) -> dict:
     """Everything but the file's content that decides what the result is: equal values, equal result."""
     return {
         # The file itself, not what was typed; what was fetched is known by its address.
@@ -333,7 +333,7 @@ def _earlier(report: Path, video: Path, scorer, args: argparse.Namespace, addres
     result = _json_of(report)
     if not isinstance(result.get('asked'), dict):
         return None
-    return result if _is_same(result['asked'], _asked(video, scorer, args, address), video, address) else None
+    return result if _is_same(result['asked'], _report_settings(video, scorer, args, address), video, address) else None
 
 
 def _mark(video: Path, address: str | None) -> dict[str, int | None]:

@@ -28,7 +28,7 @@ def describe_fingerprint(
     missing: int,
     without_labels: Sequence[str] = (),
 ) -> str:
-    """Say in a sentence what a split's label deviation means.
+    """Return a sentence on what a split's label deviation means.
 
     Args:
         fingerprint: from :func:`label_fingerprint`.

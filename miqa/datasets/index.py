@@ -223,7 +223,7 @@ def _write(path: Path, table, rows: np.ndarray, sources: list[str], info: dict) 
 
 
 def describe_missing(info: dict, index_path: Path, data_root: Path) -> str:
-    """Say in a sentence which images and label files an index has found to be missing; '' if none."""
+    """Return a sentence on the missing images and label files of an index; empty if none are missing."""
     parts = []
     if info['without_labels']:
         folder = label_folder(data_root, info['task'])

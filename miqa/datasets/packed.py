@@ -188,7 +188,7 @@ def facts_crc32(batch: pa.RecordBatch) -> int:
 
 
 def describe_change(root: Path, record: dict, shard: Path) -> str | None:
-    """Say how an original file differs from what was packed; None if it does not.
+    """Return how an original file differs from what was packed; None if it does not.
 
     Size and modification time decide; where only the time differs (a copied database), or the file came to its place
     after the shard was written, the file's checksum.

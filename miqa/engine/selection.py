@@ -51,7 +51,7 @@ def resolve_selection(config: ConfigDict) -> None:
 
 
 def selected_on(config: Mapping) -> str:
-    """Say in words which images chose the weights of a run with this (settled or written) config."""
+    """Return in words which images chose the weights of a run with this (settled or written) config."""
     validation = ((config.get('val_dataloader') or {}).get('dataset')) or {}
     if validation.get('part') == 'select':
         return f'{float(validation.get("selection", 0.1)):.0%} of the training photographs, which did not train'

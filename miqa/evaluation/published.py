@@ -58,7 +58,7 @@ def _scores() -> dict[tuple[str, str, str], dict[str, float]]:
 
 
 def is_official_test_set(labels: np.ndarray, task: str, label: str) -> bool:
-    """Tell whether test labels look like the paper's: as many images, and the same standard deviation.
+    """Return True if test labels look like the paper's: as many images, and the same standard deviation.
 
     The deviation of the paper's labels follows from its tables (RMSE = sigma sqrt(1 - PLCC^2) in every row). Published
     numbers may be set beside measured ones only where this is true; elsewhere they describe another database.

@@ -129,7 +129,7 @@ class BuiltGate:
 
 
 def plan_gate(job: GateJob) -> str:
-    """Say what is done and what it will cost, measured on a sample; nothing is made."""
+    """Return what is done and what it will cost, measured on a sample; nothing is made."""
     lines = [make_plan(job.database, sample=1)]
     each = 'as they are' if job.database.pairs or job.database.unpaired else f'{job.database.versions_each} each'
     lines.append(f'Versions: {each}. Then: numbers of every version, two heads by cross-validation, a report.')
@@ -362,7 +362,7 @@ def _warnings(sources: Sequence[str], samples: Samples, worth: dict[str, Worth])
 
 
 def verdict(head: str, worth: dict[str, Worth]) -> list[str]:
-    """Say in sentences whether a head is worth using: against no filter, and against the machine's own confidence."""
+    """Return sentences on the worth of a head, against no filter and against the machine's own confidence."""
     own = worth[head]
     if own.srcc.value < 0:
         return [

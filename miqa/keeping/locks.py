@@ -123,7 +123,7 @@ def owner_of(path: Path) -> dict:
 
 
 def describe_owner(owner: dict) -> str:
-    """Say in words who holds a lock."""
+    """Return in words who holds a lock."""
     if not owner:
         return 'another process'
     return (

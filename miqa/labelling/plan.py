@@ -223,7 +223,7 @@ def _duration(hours: float, unit: str = 'CPU core') -> str:
 def plan_text(
     costs: ImageCosts, machines: Sequence[MachineCosts], sources: int, gpu_images_per_second: float | None = None
 ) -> str:
-    """Say what was measured and what a database of ``sources`` will cost, in lines for people."""
+    """Return lines on what was measured and what a database of ``sources`` will cost."""
     plan = extrapolate(costs, machines, sources, gpu_images_per_second)
     lines = [
         f'Measured here on {costs.sampled} source{"s" * (costs.sampled != 1)} of {costs.megapixels:.2f} megapixels on '

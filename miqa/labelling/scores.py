@@ -157,7 +157,7 @@ class ScoreFolder:
         write_part(self.folder / name, lambda path: pq.write_table(table, path, compression='zstd'))
 
     def has(self, name: str, responses_sha256: str) -> bool:
-        """Tell whether the part ``name`` is there and was made from the part of responses with that checksum."""
+        """Return True if the part ``name`` is there and was made from the part of responses with that checksum."""
         path = self.parts().get(Path(name).stem)
         if path is None:
             return False

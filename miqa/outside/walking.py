@@ -59,7 +59,7 @@ def is_hidden(name: str) -> bool:
 
 
 def is_pattern(path: str) -> bool:
-    """Tell whether a path has wildcards of the shell."""
+    """Return True if a path has wildcards of the shell."""
     return bool(_MAGIC.search(path))
 
 
@@ -98,7 +98,7 @@ class Walker:
             self._tell(path, error)
 
     def is_new(self, path: str) -> bool:
-        """Tell whether a file has not been met before, by this path or by another one; remember it."""
+        """Return True if a file is met for the first time, by this or any other path; remember it."""
         key = self.place_of(path)
         new = key not in self._seen
         self._seen.add(key)

@@ -206,7 +206,7 @@ def _text(kind: bytes, payload: bytes, budget: MetadataBudget) -> bytes:
 
 
 def checksums_hold(stream: BinaryIO, header: Header) -> bool:
-    """Tell whether the chunks of a PNG file that make its pixels are undamaged, by their CRC-32."""
+    """Return True if the chunks of a PNG file that make its pixels are undamaged, by their CRC-32."""
     for part in header.parts or ():
         if isinstance(part, bytes):
             continue

@@ -95,13 +95,13 @@ def _logged(file: Path) -> Iterator[dict]:
 
 
 def is_run(path: Path) -> bool:
-    """Tell whether a folder holds a run: predictions, or a dumped config with curves or a checkpoint."""
+    """Return True if a folder holds a run: predictions, or a dumped config with curves or a checkpoint."""
     run = RunFolder(path)
     return run.predictions_file is not None or bool(list(path.glob('*.pth')) or list(path.glob('*/vis_data')))
 
 
 def is_benchmark(path: Path) -> bool:
-    """Tell whether a folder holds the results of ``tools/analysis/benchmark.py``."""
+    """Return True if a folder holds the results of ``tools/analysis/benchmark.py``."""
     return (path / 'scores.csv').is_file() and (path / 'tables.html').is_file()
 
 

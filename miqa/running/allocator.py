@@ -29,7 +29,7 @@ def keep_freed_memory() -> bool:
     where the C library is not glibc.
 
     Returns:
-        Whether it took effect.
+        True if it took effect.
     """
     # Programs that do without PyTorch have no use for its answer.
     torch = sys.modules.get('torch')

@@ -272,7 +272,7 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
         text = go_on() if callable(go_on) else go_on
         # Of several processes that train together, one speaks, and not where another's error, said already, ended it.
         first = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0'
-        if first and not (number == signal.SIGTERM and _has_been_said()):
+        if first and not (number == signal.SIGTERM and _was_reported()):
             with contextlib.suppress(OSError):  # the terminal may be gone
                 print(f'\n{how}. {text}'.rstrip(' '), file=sys.stderr)
         sys.exit(128 + number)
@@ -351,7 +351,7 @@ def first_to_say(text: str) -> bool:
     return True
 
 
-def _has_been_said() -> bool:
+def _was_reported() -> bool:
     """Return True if a process of this run has said an error, see :func:`first_to_say`."""
     folder = os.environ.get(SAID_FOLDER)
     return folder is not None and any(Path(folder).glob('*'))

@@ -28,5 +28,5 @@ def processor() -> tuple[str, frozenset[str]]:
 
 
 def has_bfloat16() -> bool:
-    """Tell whether the processor computes in bfloat16 itself, by AMX or AVX512-BF16, and does not emulate it."""
+    """Return True if the processor computes in bfloat16 itself, by AMX or AVX512-BF16, and does not emulate it."""
     return bool(processor()[1] & _BF16_FLAGS)

@@ -43,7 +43,7 @@ def read_table_of_classes(request: Request) -> ReadClasses:
 
 
 def _say_order(read: ReadClasses, called: Mapping[str, str], class_names: Sequence[str] | None) -> None:
-    """Say how classes are counted where nobody but the order of their names says it."""
+    """Note how classes are counted where only the order of their names decides it."""
     if class_names is None:
         order = {called[name]: index for name, index in read.indices.items()}
         read.order = sorted(order, key=order.__getitem__)

@@ -180,7 +180,7 @@ def read_xml(path: Path) -> ElementTree.Element:
 
 
 def check_size(stated: tuple[float, ...], picture: Picture, path: Path) -> bool:
-    """Tell whether a file says the size of a picture; it must then be that of the picture as it is shown."""
+    """Return True if a file says the size of a picture; it must then be that of the picture as it is shown."""
     if not all(stated):
         return False
     if stated != picture.size:

@@ -25,7 +25,7 @@ class DrawnPictures:
             model.assess(np.zeros((64, 64, 3), np.uint8), heatmap=method)  # not every model can, which is known now
 
     def made(self, image: str) -> bool:
-        """Tell whether an image's pictures are there."""
+        """Return True if an image's pictures are there."""
         paths = [drawn_path(folder, image) for folder in (self._annotated, self._heatmaps) if folder]
         return all(path.is_file() and _source_of(path) in (None, _source(image)) for path in paths) and all(
             self._is_of(path, image) for path in paths

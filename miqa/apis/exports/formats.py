@@ -30,7 +30,7 @@ def export_format(suffix: str) -> ExportFormat:
 
 
 def is_scorable(path: Path) -> bool:
-    """Tell whether a file is, by its suffix, an exported model that scores here."""
+    """Return True if a file is, by its suffix, an exported model that scores here."""
     suffix = path.suffix.lower()
     return suffix in FORMATS and export_format(suffix).open is not None
 

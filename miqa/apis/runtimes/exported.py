@@ -35,7 +35,7 @@ _MOST_CHARACTERS = 1 << 20
 
 
 def about(spec: ModelSpec, precision: str = 'fp32') -> dict:
-    """Say what a user of an exported file must know, as JSON-ready data."""
+    """Return what a user of an exported file must know, as JSON-ready data."""
     return {
         'miqa_version': __version__,
         'spec': spec.to_dict(),

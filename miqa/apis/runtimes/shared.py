@@ -14,7 +14,7 @@ from .torch_runtime import TorchRuntime
 
 
 def can_share(runtimes: Sequence[Runtime]) -> bool:
-    """Tell whether all are PyTorch's, in one place and number format; ``auto`` chooses for each network by itself."""
+    """Return True if all are PyTorch's, in one place and number format; ``auto`` chooses for each network by itself."""
     kinds = {(type(runtime), str(runtime.device), runtime.precision) for runtime in runtimes}
     return len(kinds) == 1 and isinstance(runtimes[0], TorchRuntime)
 

@@ -125,6 +125,6 @@ def settings_of(device: torch.device) -> tuple[str, ...]:
 
 
 def is_convolutional(network: nn.Module) -> bool:
-    """Tell whether most of a network's weights are those of convolutions larger than patch projections."""
+    """Return True if most of a network's weights are those of convolutions larger than patch projections."""
     convolutions = sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Conv2d))
     return 2 * convolutions > sum(parameter.numel() for parameter in network.parameters())

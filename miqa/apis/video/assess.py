@@ -305,7 +305,7 @@ def _metadata(reader: VideoReader, frame_results: list[dict]) -> dict:
 
 
 def shortfall(reader: VideoReader) -> str:
-    """Say in a few words what a reader that has come to the end of its video lacks; nothing where it is complete."""
+    """Return in a few words what a reader that reached the end lacks; empty where the video is complete."""
     if reader.frames_missing or reader.stopped_by:
         expected = max(reader.info.duration, reader.announced / reader.info.fps)
         at_the_end = (expected - reader.end) * reader.info.fps > 0.5 * reader.frames_missing
@@ -314,7 +314,7 @@ def shortfall(reader: VideoReader) -> str:
 
 
 def video_sentences(reader: VideoReader, assume_fps: float | None = None) -> list[str]:
-    """Say what a reader that has come to the end of its video found wrong."""
+    """Return sentences on what is wrong with a video that was read to its end."""
     name, sentences = reader.path.name, []
     if reader.info.fps_assumed and assume_fps is None:
         sentences.append(

@@ -43,7 +43,7 @@ _WEIGHT_ENDINGS = ('.pth', '.pt', '.tar', '.safetensors', '.ckpt', '.bin', *FORM
 def name_and_weights(
     model: str | os.PathLike | None, weights: str | os.PathLike | None = None
 ) -> tuple[str | None, str | os.PathLike | None]:
-    """Tell whether ``model`` is a name or a path; return (name, path), either of which may be None.
+    """Return (name, path) of ``model``, which is a name or a path; either may be None.
 
     A known name is a name, whatever files there are; anything else is a path if it is there or looks like one.
 

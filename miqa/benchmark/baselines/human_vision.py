@@ -105,7 +105,7 @@ _PYIQA = 'pyiqa:'
 
 
 def is_metric_name(name: str) -> bool:
-    """Tell whether :func:`build_metric` takes the name."""
+    """Return True if :func:`build_metric` takes the name."""
     return name in METRICS or (name.startswith(_PYIQA) and len(name) > len(_PYIQA))
 
 

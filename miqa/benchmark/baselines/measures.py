@@ -8,7 +8,7 @@ from .rivals import build_rival, is_rival_name
 
 
 def is_measure_name(name: str) -> bool:
-    """Tell whether :func:`build_measure` takes the name."""
+    """Return True if :func:`build_measure` takes the name."""
     return is_metric_name(name) or is_rival_name(name)
 
 

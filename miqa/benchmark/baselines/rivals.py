@@ -221,7 +221,7 @@ RIVALS = (*_CHECKS, 'tta:CLASSIFIER', 'ccs:MACHINES.py', 'encoder:MODEL')
 
 
 def is_rival_name(name: str) -> bool:
-    """Tell whether :func:`build_rival` takes the name."""
+    """Return True if :func:`build_rival` takes the name."""
     first, colon, argument = name.partition(':')
     return name in _CHECKS or (first in _NETWORKS and bool(colon and argument) and '=' not in name)
 
