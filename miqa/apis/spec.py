@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -70,7 +71,7 @@ class ModelSpec:
 
     def to_dict(self) -> dict:
         """Return the spec as JSON-ready data."""
-        return _plain(asdict(self))
+        return json.loads(json.dumps(asdict(self)))
 
     @classmethod
     def from_dict(cls, data: object, source: str, to_build: bool = True) -> ModelSpec:
@@ -211,12 +212,3 @@ def _within(config: object, keys: tuple[str, ...], source: str) -> object:
             )
         config = config[key]
     return config
-
-
-def _plain(value):
-    """Copy nested config data into dicts, lists and scalars."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
