@@ -176,6 +176,7 @@ def make_plan(job: LabelJob, sample: int = 2) -> str:
         if job.pairs or job.unpaired:
             # Nothing is distorted: one level of the cheapest distortion stands for a copied picture.
             options = {'distortions': ('contrast',), 'pairs': ((1, 1),)}
+        options['measures'] = () if job.pairs or job.unpaired else job.measures
         costs = measure_images([source for source, _ in cut], Path(folder), job.task, **options).scaled(times)
         measured = [
             measure_machine(machine, Path(folder), Path(folder) / 'answers' / machine.name, *_timed_on(machine))

@@ -126,12 +126,12 @@ def measure_images(
         decoded.append([read_image(path) for path in source.paths[:26]])
     decode = (clock() - start) / sum(map(len, decoded)) * (versions + 1)
     start, measured = clock(), 0
-    for images in decoded:
+    for images in decoded if measures else ():
         source_measures = FidelitySource(images[0], measures, undefined='nan')
         for image in images[1:4]:
             source_measures.measure(image)
             measured += 1
-    measure = (clock() - start) / measured * versions
+    measure = (clock() - start) / max(1, measured) * versions if measures else 0.0
     megapixels = float(np.mean([images[0].shape[0] * images[0].shape[1] for images in decoded])) / 1e6
     return ImageCosts(megapixels, distort, measure, decode, size, versions_made, versions)
 
@@ -228,8 +228,9 @@ def plan_text(
     lines = [
         f'Measured here on {costs.sampled} source{"s" * (costs.sampled != 1)} of {costs.megapixels:.2f} megapixels on '
         f'average (time of the processor; {usable_cores()} cores here):',
-        f'  per source: distort {costs.distort_seconds:.1f} s, quality table {costs.measure_seconds:.1f} s, decode '
-        f'{costs.decode_seconds:.1f} s of one core; {costs.bytes / 1e6:.1f} MB',
+        f'  per source: distort {costs.distort_seconds:.1f} s, '
+        + (f'quality table {costs.measure_seconds:.1f} s, ' if costs.measure_seconds else '')
+        + f'decode {costs.decode_seconds:.1f} s of one core; {costs.bytes / 1e6:.1f} MB',
     ]
     for item in machines:
         device = 'the GPU' if item.device == 'cuda' else 'one core'
@@ -240,8 +241,9 @@ def plan_text(
         '',
         f'{sources} sources, {plan.images} images:',
         f'  distortions     {_duration(plan.distort_hours)}',
-        f'  quality tables  {_duration(plan.measure_hours)} (with --measures none: 0)',
     ]
+    if plan.measure_hours:
+        lines.append(f'  quality tables  {_duration(plan.measure_hours)} (with --measures none: 0)')
     if machines:
         lines.append(f'  decoding        {_duration(plan.decode_hours * len(machines))} ({len(machines)} machines)')
         on = {item.name: item.device for item in machines}

@@ -16,7 +16,9 @@ from collections.abc import Callable
 from miqa.errors import MIQAError
 
 _SHARED_MEMORY = re.compile(r'shared memory|Bus error|\(shm\)|shm_open|</torch_\w+|DataLoader worker .*signal: Killed')
-_MEMORY = re.compile(r'out of memory|not enough memory|(can.t|cannot|failed to) allocate|bad.alloc', re.IGNORECASE)
+_MEMORY = re.compile(
+    r'out of memory|not enough memory|(can.t|cannot|failed to) allocate|bad.alloc|failed to map segment', re.IGNORECASE
+)
 _HANDLES = re.compile(r'Too many open files|received 0 items of ancdata')
 _PROCESSES = re.compile(r"can't start new thread|Resource temporarily unavailable|pthread_create")
 _HOME = re.compile(r'[Cc]ould not determine home|home directory')
@@ -103,7 +105,7 @@ def _comes_from(error: BaseException, cause: re.Pattern) -> bool:
             or (error.filename is None and _made_a_lock(error))
         )
         return _NUMBERS.get(error.errno or 0) is cause or (full and cause is _SHARED_MEMORY)
-    return isinstance(error, RuntimeError) and bool(cause.search(str(error)))
+    return isinstance(error, (RuntimeError, ImportError)) and bool(cause.search(str(error)))
 
 
 def _made_a_lock(error: BaseException) -> bool:

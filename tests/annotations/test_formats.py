@@ -191,6 +191,8 @@ def test_unannounced_poses_are_not_outlines(tmp_path, line, message):
     write(tmp_path / 'labels/data.yaml', f'names: [man]\n{shape}\n')
     result = read_yolo(tmp_path / 'labels', [sample])[0]['a.png']
     assert [instance.box for instance in result] == [pytest.approx((80, 30, 120, 70))] * 2
+    write(tmp_path / 'labels/a.txt', '0 .5 .5 .2 .4 .87 1\n' * 2)
+    refused(ValueError, 'predictions of a tracker', read_yolo, tmp_path / 'labels', [sample])
 
 
 @pytest.mark.parametrize('line', [

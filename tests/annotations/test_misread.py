@@ -123,9 +123,10 @@ def test_files_of_voc_that_mean_something_else_are_refused(prepare, text, messag
 
 
 def test_marks_of_what_does_not_count_are_understood_in_every_format(prepare, tmp_path):
-    shape = {'label': 'car', 'shape_type': 'rectangle', 'points': [[10, 10], [60, 50]], 'flags': {'difficult': True}}
-    cvat = ('<annotations><image name="a.png" width="200" height="100"><box label="car" xtl="1" ytl="1" xbr="9" '
-            'ybr="9"><attribute name="is_crowd">true</attribute></box></image></annotations>')  # fmt: skip
+    shape = {'label': 'car', 'shape_type': 'rectangle', 'points': [[10, 10], [60, 50]], 'score': 0.4}
+    shape['flags'] = {'difficult': True}
+    cvat = ('<annotations><image name="a.png" width="200" height="100"><box label="car" source="auto" xtl="1" ytl="1" '
+            'xbr="9" ybr="9"><attribute name="is_crowd">true</attribute></box></image></annotations>')  # fmt: skip
     formats = [
         {'v/a.xml': VOC.format('a.png', BOX + '<iscrowd>1</iscrowd>'), 'v/b.xml': '<annotation/>'},
         {'l/a.json': json.dumps({'shapes': [shape], 'imagePath': 'a.png'})},
@@ -136,6 +137,7 @@ def test_marks_of_what_does_not_count_are_understood_in_every_format(prepare, tm
         own = prepare(files, at=next(iter(files)).partition('/')[0])
         (tmp_path / 'out/miqa_det/ground_truth.json').unlink()
         assert [instance.crowd for instances in own.annotations.objects.values() for instance in instances] == [True]
+        assert ('found by a network' in str(own.notes)) == (files in formats[1:3])
 
 
 @pytest.mark.parametrize(('folders', 'message'), [

@@ -203,6 +203,7 @@ def test_a_list_of_files_is_read_without_its_byte_order_mark(data, names):
 
 @pytest.mark.parametrize(('error', 'said'), [
     (MemoryError(), 'not enough memory. Use a smaller --batch-size'),
+    (ImportError('lib.so: failed to map segment from shared object'), 'not enough memory (lib.so: failed to map'),
     (RuntimeError('CUDA out of memory. Tried to allocate 20 GiB'), 'not enough memory (CUDA out of memory.'),
     (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 'Use a smaller --batch-size'),
     (RuntimeError('a mistake of ours'), None),

@@ -20,7 +20,7 @@ from miqa.taxonomy import counted
 from .boxes_csv import picture_finder
 from .coco_writing import LabelledBox, Picture, ellipse, inside, masked, outlined, turned_box
 from .files import check_size, flag, read_xml
-from .format import OBJECTS, AnnotationFormat, ReadObjects, Request
+from .format import OBJECTS, PREDICTED, AnnotationFormat, ReadObjects, Request
 
 _WITHOUT_AREA = ('points', 'polyline', 'tag', 'skeleton')
 #: Attributes of an object that counts neither for nor against, as Datumaro and users call them.
@@ -95,6 +95,7 @@ def _objects(entry: ElementTree.Element, picture: Picture, location: str, read: 
             raise ValueError(f'{entry_location} has no label.')
         if shape.get('group_id', '0') not in ('', '0'):
             read.remarks.add('{} shape{s} {belong} to groups (group_id); each is an object of its own', entry_location)
+        read.remarks.add(PREDICTED, entry_location, int(shape.get('source') == 'auto'))
         instance = _READERS[shape.tag](shape, label, picture, entry_location)
         crowd = any(
             flag(attribute.text, attribute.get('name', ''), entry_location)

@@ -22,6 +22,10 @@ OBJECTS, COCO, CLASSES, MAPS = 'objects', 'coco', 'classes', 'maps'
 _SINGULAR = {'s': '', 'es': '', 'are': 'is', 'have': 'has', 'reach': 'reaches', 'count': 'counts', 'they': 'it'}
 
 
+#: Remark on objects that LabelMe's score or CVAT's source marks; people may have corrected them since.
+PREDICTED = '{} object{s} {are} marked as found by a network; a machine is then compared with that network'
+
+
 class Remarks:
     """Counts what a reader did not take for an ordinary entry, so that nothing is skipped without a word."""
 

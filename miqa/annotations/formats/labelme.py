@@ -23,7 +23,7 @@ from miqa.outside.regular_files import read_regular_text
 
 from .coco_writing import LabelledBox, Picture, ellipse, masked, outlined
 from .files import check_called, check_size, files_of_pictures, flag
-from .format import OBJECTS, AnnotationFormat, ReadObjects, Remarks, Request
+from .format import OBJECTS, PREDICTED, AnnotationFormat, ReadObjects, Remarks, Request
 
 _MOST_BYTES = 512 << 20  # A file holds its whole picture, too, unless LabelMe is set otherwise
 _DIFFICULT = '{} shape{s} {are} marked difficult or labelled __ignore__: {they} {count} neither for nor against'
@@ -97,6 +97,8 @@ def _read(
             instances.append(replace(mask, crowd=difficult) if mask else None)
             remarks.add(_DIFFICULT, location, int(difficult))
             continue
+        score = shape.get('score')
+        remarks.add(PREDICTED, location, int(isinstance(score, (int, float)) and 0 < score < 1))
         key = (label, number if group is None else f'group {group}')
         outlines.setdefault(key, []).append(_outline(kind, points, location))
         if difficult:

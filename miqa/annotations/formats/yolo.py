@@ -70,6 +70,7 @@ class _Poses:
         self.numbers = numbers
         self._shapes: set[tuple[int, int] | None] = set()
         self._crossing = False
+        self._tracked: list[bool] = []  # of each line: may it be a tracker's prediction?
 
     def add(self, shares: list[float], location: str) -> None:
         """Look at a line that is not a box alone.
@@ -77,6 +78,8 @@ class _Poses:
         Raises:
             ValueError: it can only be a pose.
         """
+        # Ultralytics' trackers write box, confidence and number of the track: of one object everywhere 1.
+        self._tracked.append(len(shares) == 6 and shares[5] in (0, 1) and _pose_in(shares[:4]) is not None)
         if self.numbers is not None or None in self._shapes or len(self._shapes) > 1:
             return
         shape = _pose_in(shares)
@@ -86,7 +89,12 @@ class _Poses:
         self._crossing = self._crossing or (shape is not None and _crosses(shares))
 
     def check(self, folder: Path) -> None:
-        """Raise a ValueError where all lines can be poses, and not all of them outlines."""
+        """Raise a ValueError where all lines can be poses, and not all of them outlines; or all predictions."""
+        if self._tracked and all(self._tracked):
+            raise ValueError(
+                f'The labels in {folder} look like predictions of a tracker, which end in a confidence and the number '
+                'of a track: an outline of three corners hardly ends in 0 or 1 everywhere. Leave these two columns out.'
+            )
         if self._crossing and len(self._shapes) == 1 and (shape := self._shapes.pop()):
             raise ValueError(f'The labels in {folder} look like poses. {_pose_advice(shape)}')
 
