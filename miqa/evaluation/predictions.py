@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from miqa.keeping import atomic_write
-from miqa.outside.tables import TableError, number_of, read_table
+from miqa.outside.tables import TableError, cell_text, csv_cell, number_of, read_table
 from miqa.taxonomy import region_pattern
 
 #: Columns of ``predictions.csv``, in this order.
@@ -25,7 +25,8 @@ def write_predictions(path: str | os.PathLike, predictions: pd.DataFrame) -> Non
     """
     columns = [*COLUMNS, *({MODEL_COLUMN} & set(predictions))]
     with atomic_write(path) as temporary:
-        predictions.to_csv(temporary, columns=columns, index=False, float_format='%.9g')
+        names = {name: predictions[name].map(csv_cell) for name in ('image', 'source')}
+        predictions.assign(**names).to_csv(temporary, columns=columns, index=False, float_format='%.9g')
 
 
 def read_predictions(path: str | os.PathLike) -> pd.DataFrame:
@@ -41,6 +42,8 @@ def read_predictions(path: str | os.PathLike) -> pd.DataFrame:
     if not table.rows:
         raise TableError(f'The predictions file {path} has no rows below its header. Run miqa test again.')
     predictions = pd.DataFrame(table.rows)
+    for column in ('image', 'source'):
+        predictions[column] = predictions[column].map(cell_text)
     for column in ('fg_level', 'bg_level', 'ground_truth', 'prediction'):
         try:
             numbers = [number_of(text, table.decimal_comma) for text in predictions[column]]

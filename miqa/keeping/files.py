@@ -139,7 +139,11 @@ def try_folder(folder: str | os.PathLike) -> None:
             f'{folder} would be a folder, in which files are written, but its name ends as that of a file. Name it '
             f'{folder.stem}, or another folder.'
         )
-    try_writing(folder / 'trial')
+    trial = folder / f'.{secrets.token_hex(4)}'  # no name of the user's
+    try:
+        try_writing(trial)
+    except OSError as error:
+        raise OSError(str(error).replace(str(trial), str(folder), 1)) from None
 
 
 #: What file systems say that have no way to wait for the disk.

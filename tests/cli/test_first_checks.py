@@ -69,7 +69,7 @@ def test_a_missing_program_is_reported_before_a_video_is_scored(monkeypatch, cap
     ('filter shots --keep 1.5', 'at most 1, not 1.5'),
     ('filter shots --threshold nan', 'must be a number, not nan'),
     ('benchmark-pairs shots shots --machine gone.py', 'no machine file gone.py'),
-    ('filter shots --keep 0.5 --to file/good', 'cannot be written'),
+    ('filter shots --keep 0.5 --to file/good', 'file/good cannot be written'),
     ('filter shots --keep 0.5 --scores shots', 'shots is a folder: name a file in it, such as shots/scores.csv'),
     ('video drive.mp4 --out file', 'is not a folder'),
     ('video drive.mp4 --out v.csv', 'v.csv would be a folder, in which files are written'),

@@ -85,9 +85,11 @@ def test_a_file_is_not_a_folder_to_write_into(tmp_path):
     refused(NotADirectoryError, 'Name another', try_folder, tmp_path / 'file')
     try_folder(tmp_path / 'new/inner')
     assert list((tmp_path / 'new/inner').iterdir()) == []
+    (tmp_path / 'new/trial').mkdir()
+    try_folder(tmp_path / 'new')
     program = 'import sys; from miqa.keeping.files import try_folder; try_folder("empty/inner"); try_folder("one/more")'
     subprocess.run([sys.executable, '-c', f'{program}; open("one/result", "w")'], cwd=tmp_path, check=True)
-    assert {path.name for path in tmp_path.rglob('*')} == {'file', 'new', 'inner', 'one', 'result'}
+    assert {path.name for path in tmp_path.rglob('*')} == {'file', 'new', 'inner', 'trial', 'one', 'result'}
 
 
 def test_a_link_stays_and_the_file_that_it_leads_to_is_written(tmp_path):

@@ -49,6 +49,15 @@ def test_the_grid_holds_the_score_of_each_pair_of_levels_and_leaves_missing_pair
     assert grid.isna().to_numpy().sum() == 10 and np.isnan(grid.loc[5, 1])
 
 
+def test_names_of_predictions_are_no_formulas_and_come_back(predictions, tmp_path):
+    names = ['=1+1/a.png', "'@x/a.png", 'plain/a.png']
+    write_predictions(
+        tmp_path / 'p.csv', predictions[:3].assign(image=names, source=names, task='cls', label='accuracy')
+    )
+    assert not [line for line in (tmp_path / 'p.csv').read_text().splitlines() if line[0] in '=@+-']
+    assert list(read_predictions(tmp_path / 'p.csv').image) == names
+
+
 def test_a_part_without_a_correlation_says_why(predictions):
     predictions.loc[predictions.distortion == 'fog', 'prediction'] = 0.5
     table = score_groups(predictions, 'distortion')
