@@ -164,6 +164,9 @@ def test_folders_of_other_programs_are_not_classes(prepare):
     ('filename,class_index,class\na.png,0,cat\nb.png,0,dog\n', "the class_index 0 is 'cat'"),
     ('filename,class_index\na.png,99999999999999999999\nb.png,0\n', 'line 2: class_index is'),
     ('index,filename\n0,a.png\n1,b.png\n', 'index counts the rows'),
+    ('filename,class\na.png,V\nb.png,IX\n', r'by number \(V IX\) or by text \(IX V\)'),
+    ('filename,class\na.png,Two\nb.png,Three\n', r'by number \(Two Three\) or by text \(Three Two\)'),
+    ('filename,class\na.png,cat\nb.png,cat;dog\n', "'cat;dog' lists several classes"),
     ('filename\tclass\na.png\tcat\nb.png\tdog\n', None),
 ])  # fmt: skip
 def test_tables_of_classes_that_contradict_themselves_are_refused(prepare, text, message):

@@ -192,6 +192,7 @@ def _indices(
     classes = sorted(unmatched) if class_names is None else list(class_names)
     if class_names is None and _wordnet(unmatched, 1000) is None:
         check_alike(classes, subject)
+        _check_single(classes, subject)
         _check_order(classes, subject)
     if class_count is not None and len(classes) != class_count:
         wordnet_classes = _wordnet(unmatched, class_count) if class_names is None else None
@@ -221,13 +222,26 @@ def _indices(
     return {picture: positions[name] for picture, name in names.items()}
 
 
+def _check_single(classes: Sequence[str], subject: str) -> None:
+    """Raise a ValueError where a name lists several classes, of which others have one."""
+    for name in classes:
+        parts = [part.strip() for part in re.split(r'[;,|/+&]', name)]
+        if len(parts) > 1 and not {*parts}.isdisjoint(classes):
+            raise ValueError(
+                f'{subject} {name!r} lists several classes, and a picture has one. Leave such pictures out; or, if it '
+                f'is one class, say in which order the machines count yours: --classes {shlex.join(classes[:3])} ...'
+            )
+
+
 def _check_order(classes: Sequence[str], subject: str) -> None:
     """Raise a ValueError where numbers in the names ask for another order than that of the texts.
 
-    Programs count ``0 1 10 11 2`` (torchvision's ImageFolder) or ``0 1 2 10 11``, and numbers that do not begin at 0
+    Programs count ``0 1 10 11 2`` (torchvision's ImageFolder) or ``0 1 2 10 11``, and so with Roman numerals and
+    words for numbers; numbers that do not begin at 0
     may be indices or names.
     """
-    natural = sorted(classes, key=_natural)
+    values = _values(classes)
+    natural = sorted(classes, key=values.__getitem__ if values else _natural)
     numbers = [int(name) for name in natural] if all(map(_is_number, classes)) else None
     if natural == list(classes) and numbers in (None, list(range(len(classes)))):
         return
@@ -243,6 +257,26 @@ def _check_order(classes: Sequence[str], subject: str) -> None:
         f'({by_number}) or by text ({by_text}), as torchvision does. By number: --classes '
         f'{" ".join(map(shlex.quote, natural))}. By text: --classes {" ".join(map(shlex.quote, classes))}.'
     )
+
+
+_WORDS = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten')
+_ROMAN = re.compile(r'(?=.)(X{0,3})(IX|IV|V?I{0,3})', re.IGNORECASE)
+_DIGITS = {'I': 1, 'V': 5, 'X': 10}
+
+
+def _values(classes: Sequence[str]) -> dict[str, int] | None:
+    """Return the values of number words, or of Roman numerals up to 39; None where not all names are such."""
+    if all(name.lower() in _WORDS for name in classes):
+        return {name: _WORDS.index(name.lower()) for name in classes}
+    if not all(map(_ROMAN.fullmatch, classes)):
+        return None
+    values = {}
+    for name in classes:
+        digits = [_DIGITS[letter] for letter in name.upper()]
+        values[name] = sum(
+            -digit if digit < after else digit for digit, after in zip(digits, [*digits[1:], 0], strict=True)
+        )
+    return values
 
 
 def _some(names: Sequence[str]) -> str:
