@@ -34,9 +34,10 @@ def keep_caches_of_libraries() -> None:
 
     Settings of matplotlib that the user has (``matplotlibrc``) stay valid.
     """
-    with contextlib.suppress(OSError, RuntimeError):  # no home, or no room for temporary files: reported where needed
+    with contextlib.suppress(OSError):  # no room for temporary files: reported where they are needed
         os.environ.setdefault('YOLO_CONFIG_DIR', str(user_cache()))
-        settings = Path(os.environ.get('XDG_CONFIG_HOME') or Path('~/.config').expanduser(), 'matplotlib/matplotlibrc')
+        config = os.environ.get('XDG_CONFIG_HOME') or os.path.expanduser('~/.config')  # noqa: PTH111  never raises
+        settings = Path(config, 'matplotlib/matplotlibrc')
         if 'MPLCONFIGDIR' not in os.environ and settings.is_file():
             os.environ.setdefault('MATPLOTLIBRC', str(settings))
         os.environ.setdefault('MPLCONFIGDIR', str(user_cache() / 'matplotlib'))
