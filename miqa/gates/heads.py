@@ -1,9 +1,8 @@
 """Small heads from features of pictures and answers to the outcome: trained by scikit-learn, stored as ONNX.
 
-A head is the mean of a ridge regression on all numbers and of extremely randomised trees on the named ones and on the
-leading principal components of the network's. Both were chosen by cross-validation on training photographs alone, see
-docs/your_own_gate.md. What is written holds no code: standardisation, one matrix, and a ``TreeEnsembleRegressor`` of
-ONNX's ``ai.onnx.ml``.
+A head is the mean of a ridge regression on all numbers and of extremely randomised trees on a few of them. Both were
+chosen by cross-validation on training photographs alone, see docs/your_own_gate.md. What is written holds no code:
+standardisation, two matrices, and a ``TreeEnsembleRegressor`` of ONNX's ``ai.onnx.ml``.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import numpy as np
 from miqa.keeping import atomic_write
 from miqa.running import require
 
-COMPONENTS = 16  # Components of the network's features that trees are given
 #: Trees, and the least samples of a leaf; and leaves of a tree at most, so that a gate stays within some megabytes.
 TREES, LEAF, MOST_LEAVES = 60, 8, 256
 CLIP = 4.0  # Standardised numbers are kept within so many deviations: a picture unlike all others stays near them
@@ -33,8 +31,7 @@ _OPSETS = (('', 17), ('ai.onnx.ml', 3))
 class Columns:
     """What the K numbers of a head are."""
 
-    named: np.ndarray  # bool (K,): go to the trees as they are
-    network: np.ndarray  # bool (K,): of a network, of which the trees are given components
+    trees: np.ndarray  # bool (K,): which of them trees read, too
     #: float64 (K,): of each, once standardised, in the ridge regression, where a smaller one is penalised more; 0 for
     #: what a head does not read.
     scale: np.ndarray
@@ -47,7 +44,7 @@ class Head:
     #: mean, deviation: float64 (K,), of each number in training.
     mean: np.ndarray
     deviation: np.ndarray
-    matrix: np.ndarray  # float64 (K, J), from the standardised numbers to those of the trees
+    matrix: np.ndarray  # float64 (K, J), picks the standardised numbers of the trees
     #: weights, bias: of the ridge regression, float64 (K,) and a number.
     weights: np.ndarray
     bias: float
@@ -80,14 +77,7 @@ def train_head(numbers: np.ndarray, outcomes: np.ndarray, sources: np.ndarray, k
     deviation = np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, np.inf)
     standard = np.clip((numbers - mean) / deviation, -CLIP, CLIP)
     deviation = np.where(np.isfinite(deviation), deviation, 1e12)
-    matrix = np.eye(numbers.shape[1])[:, kinds.named]
-    if kinds.network.any():
-        wide = standard[:, kinds.network]
-        centred = wide - wide.mean(0)
-        _, _, axes = np.linalg.svd(centred, full_matrices=False)
-        parts = np.zeros((numbers.shape[1], min(COMPONENTS, len(axes))))
-        parts[kinds.network] = axes[: parts.shape[1]].T
-        matrix = np.concatenate([matrix, parts], axis=1)
+    matrix = np.eye(numbers.shape[1])[:, kinds.trees]
     folds = _parts(sources, _PENALTY_FOLDS)
     # The explained variance used elsewhere is undefined for one sample.
     scoring = 'neg_mean_squared_error' if min(len(held) for _, held in folds) < 2 else None  # noqa: PLR2004

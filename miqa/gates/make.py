@@ -201,16 +201,11 @@ def head_columns(samples: Samples, head: str) -> Columns:
     scores = np.array([name.startswith(SCORE) for name in samples.picture_names])
     network = ~statistics & ~scores
     if head == BEFORE:
-        return Columns(statistics | scores, network, np.where(scores, SCORE_SCALE[head], 1.0))
-    of_answer, none = np.ones(answers, bool), np.zeros(answers, bool)
+        return Columns(scores if scores.any() else statistics, np.where(scores, SCORE_SCALE[head], 1.0))
     # Beside an answer and a network's features, the statistics only add what does not carry over to other scenes.
     read = statistics if not network.any() else np.zeros(pictures, bool)
     scale = np.where(scores, SCORE_SCALE[head], np.where(network | read, PICTURE_SCALE, 0.0))
-    return Columns(
-        np.concatenate([read | scores, of_answer]),
-        np.concatenate([network, none]),
-        np.concatenate([scale, np.ones(answers)]),
-    )
+    return Columns(np.concatenate([read | scores, np.ones(answers, bool)]), np.concatenate([scale, np.ones(answers)]))
 
 
 def _evidence(job: GateJob, machines: Sequence[Machine]) -> Machine:

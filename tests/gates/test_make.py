@@ -161,7 +161,7 @@ def test_an_interval_that_cannot_be_estimated_is_not_a_pair_of_nan():
 @pytest.mark.parametrize(('sources', 'versions'), [(2, 3), (3, 1), (5, 1)])
 def test_few_photographs_are_cross_validated_on_errors_that_are_numbers(sources, versions):
     rng = np.random.default_rng(0)
-    kinds = Columns(np.array([True, False]), np.array([False, True]), np.ones(2))
+    kinds = Columns(np.array([True, False]), np.ones(2))
     names = np.repeat(np.arange(sources), versions)
     assert np.isfinite(cross_validate(rng.random((len(names), 2)), rng.random(len(names)), names, kinds)).all()
 
