@@ -26,6 +26,9 @@ Examples:
   miqa label shots/ --out data/mine --task cls --machine resnet50 --patterns uniform \\
       --distortions darkness motion_blur defocus_blur jpeg_compression
 
+  # twelve versions of each picture, as `miqa gate make` has them, of both families of distortions
+  miqa label shots/ --out data/mine --task cls --machine resnet50 --distortions miqd camera --versions 12
+
   # what cameras do to pictures, in place of the ten distortions of MIQD-2.5M
   miqa label shots/ --out data/mine --task cls --machine resnet50 --distortions camera --patterns uniform
 
@@ -64,9 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--distortions', nargs='+', default=['miqd'], choices=DISTORTION_WORDS, metavar='NAME',
         help='names, or families: miqd (ten, the default), extra (five more), camera (what cameras do), all',
     )  # fmt: skip
-    parser.add_argument(
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument(
         '--patterns', nargs='+', default=list(REGION_PATTERNS), choices=REGION_PATTERNS,
         help='uniform (5 versions of each distortion), bg_stronger (10), fg_stronger (10); default: all',
+    )  # fmt: skip
+    some.add_argument(
+        '--versions', type=int, metavar='N',
+        help='so many of each picture, a balanced part of kinds and levels, a multiple of 3 (default: all)',
     )  # fmt: skip
     parser.add_argument(
         '--measures', nargs='+', default=['none'], choices=(*MEASURES, 'none'),
@@ -99,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
         args.out,
         args.write_config,
         ignored=args.ignore_index,
+        versions_each=args.versions,
         level_pairs=[pair for pair in LEVEL_PAIRS if region_pattern(*pair) in args.patterns],
         measures=() if 'none' in args.measures else args.measures,
         options=ScoreOptions(args.consistency, args.confidence),
@@ -130,9 +139,12 @@ def _check_paths(args: argparse.Namespace) -> None:
         FileNotFoundError, ValueError: it is not there.
         OSError: nothing can be written to the database.
     """
+    from miqa.distortions.few_versions import check_count
     from miqa.keeping.files import try_folder, try_writing
     from miqa.machines.library_names import check_machine_names
 
+    if args.versions is not None:
+        check_count(args.versions)
     check_sources(args.images, args.annotations, args.pairs)
     check_machine_names(args.machine, args.task)
     if not args.plan:

@@ -130,10 +130,14 @@ class BuiltGate:
 
 def plan_gate(job: GateJob) -> str:
     """Return what is done and what it will cost, measured on a sample; nothing is made."""
-    lines = [make_plan(job.database, sample=1)]
+    features = PictureFeatures(job.database.task, job.network, threads=1)
     each = 'as they are' if job.database.pairs or job.database.unpaired else f'{job.database.versions_each} each'
-    lines.append(f'Versions: {each}. Then: numbers of every version, two heads by cross-validation, a report.')
-    return '\n'.join(lines)
+    return (
+        make_plan(
+            job.database, sample=1, further={'features of the picture': lambda rgb: features([features.view_of(rgb)])}
+        )
+        + f'\nVersions: {each}. Then: two heads by cross-validation, and a report.'
+    )
 
 
 def begun(job: GateJob) -> bool:

@@ -61,9 +61,10 @@ def headline(gate: BuiltGate) -> list[str]:
             f'Of 100 pictures like yours, dropping the {dropped} that the gate scores lowest {when} moves {outcome} '
             f'from {curve[0]:.3f} to {curve[position]:.3f} (gain {worth[head].gain}).'
         )
+    _, more = difference(worth[AFTER], worth[OWN])
     sentences.append(
-        f"The machine's own confidence would give {worth[OWN].curve[position]:.3f}, Laplacian variance "
-        f'{worth[LAPLACIAN].curve[position]:.3f}, chance {worth[RANDOM].curve[position]:.3f}.'
+        f"The machine's own confidence would give {worth[OWN].curve[position]:.3f} (the gate after minus it: {more}), "
+        f'Laplacian variance {worth[LAPLACIAN].curve[position]:.3f}, chance {worth[RANDOM].curve[position]:.3f}.'
     )
     return sentences
 
@@ -192,12 +193,17 @@ def _curves(worth: Mapping[str, Worth], outcome: str) -> Figure:
         OWN: {'color': '#b3541e'},
         LAPLACIAN: {'color': '#7a7a7a'},
     }
+    offsets = {BEFORE: -0.006, AFTER: 0.0, OWN: 0.006}  # else the intervals would hide each other
     for name, entry in worth.items():
         line = axes.plot(REMOVED, entry.curve, marker='o', ms=3, lw=2, label=name, **styles.get(name, {}))[0]
         if name in (BEFORE, AFTER, OWN):
             start, ends = entry.curve[0], [[entry.gain.value - entry.gain.low], [entry.gain.high - entry.gain.value]]
             axes.errorbar(
-                [HEADLINE], [start + entry.gain.value], yerr=np.maximum(ends, 0), color=line.get_color(), capsize=3
+                [HEADLINE + offsets[name]],
+                [start + entry.gain.value],
+                yerr=np.maximum(ends, 0),
+                color=line.get_color(),
+                capsize=3,
             )
     axes.set(xlabel='share of lowest-scored pictures dropped', ylabel=outcome)
     axes.legend(frameon=False, fontsize=8)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from miqa.distortions.build import build_versions
 from miqa.distortions.captured import build_captured
@@ -17,6 +20,7 @@ from miqa.errors import MIQAError
 from miqa.layout import FILED_LABELS, ground_truth_path, responses_folder
 from miqa.machines import Machine, build_machine, list_sources, run_machine, shard_of
 from miqa.outside.walking import SkippedFiles
+from miqa.pictures import read_image
 from miqa.running.progress import OneLine, Progress
 from miqa.splits.enough import check_enough
 from miqa.splits.writing import renew_splits
@@ -157,8 +161,16 @@ def _timed_on(machine: Machine) -> tuple[int, int]:
     return (16, 8) if str(machine.device).startswith('cuda') else (3, 1)
 
 
-def make_plan(job: LabelJob, sample: int = 2) -> str:
-    """Measure a sample in a temporary folder and say what the whole will cost; nothing of the database is made."""
+def make_plan(
+    job: LabelJob, sample: int = 2, further: Mapping[str, Callable[[np.ndarray], object]] | None = None
+) -> str:
+    """Measure a sample in a temporary folder and say what the whole will cost; nothing of the database is made.
+
+    Args:
+        job: the database.
+        sample: how many pictures are measured.
+        further: what is done besides with every image, uint8 RGB (H, W, 3), by name; it is timed, too.
+    """
     machines = build_machines(job)
     with temporary_root() as folder:
         trial = LabelJob(**{**vars(job), 'root': folder})
@@ -169,22 +181,31 @@ def make_plan(job: LabelJob, sample: int = 2) -> str:
         positions = sorted({round(i * (total - 1) / max(1, sample - 1)) for i in range(min(sample, total))})
         cut = [cut_large(own.sources[i], Path(folder) / 'cut') for i in positions]
         times = sum(more for _, more in cut) / len(cut)
-        options: dict[str, Any] = {'distortions': job.distortions, 'pairs': job.level_pairs}
+        options: dict[str, Any] = {'distortions': job.distortions, 'pairs': job.level_pairs, 'measures': job.measures}
         if job.versions_each is not None:
             names, pairs = plan_versions(0, check_count(job.versions_each), job.distortions)
-            options = {'distortions': names, 'pairs': pairs}
+            options |= {'distortions': names, 'pairs': pairs}
         if job.pairs or job.unpaired:
             # Nothing is distorted: one level of the cheapest distortion stands for a copied picture.
-            options = {'distortions': ('contrast',), 'pairs': ((1, 1),)}
-        options['measures'] = () if job.pairs or job.unpaired else job.measures
+            options |= {'distortions': ('contrast',), 'pairs': ((1, 1),), 'measures': ()}
         costs = measure_images([source for source, _ in cut], Path(folder), job.task, **options).scaled(times)
         measured = [
             measure_machine(machine, Path(folder), Path(folder) / 'answers' / machine.name, *_timed_on(machine))
             for machine in machines
         ]
+        picture = read_image(own.sources[0].path)
+        seconds = {name: _seconds_of(step, picture) for name, step in (further or {}).items()}
     lines = [f'{total} pictures in {job.images}; labels: {", ".join(job.labels)}', *own.notes]
     lines += [f'Skipped: {sentence}' for sentence in skipped.lines()]
-    return '\n'.join([*lines, plan_text(costs, measured, total)])
+    return '\n'.join([*lines, plan_text(costs, measured, total, further=seconds)])
+
+
+def _seconds_of(step: Callable[[np.ndarray], object], picture: np.ndarray) -> float:
+    """Return the time of the processor of a step with a picture, after one run to warm up."""
+    step(picture)
+    start = time.process_time()
+    step(picture)
+    return time.process_time() - start
 
 
 def make_database(job: LabelJob, progress: Progress = True) -> BuiltDatabase:

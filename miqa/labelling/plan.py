@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -221,10 +221,18 @@ def _duration(hours: float, unit: str = 'CPU core') -> str:
 
 
 def plan_text(
-    costs: ImageCosts, machines: Sequence[MachineCosts], sources: int, gpu_images_per_second: float | None = None
+    costs: ImageCosts,
+    machines: Sequence[MachineCosts],
+    sources: int,
+    gpu_images_per_second: float | None = None,
+    further: Mapping[str, float] | None = None,
 ) -> str:
-    """Return lines on what was measured and what a database of ``sources`` will cost."""
+    """Return lines on what was measured and what a database of ``sources`` will cost; see :func:`extrapolate`.
+
+    ``further``: other steps that every image goes through -> seconds of one core for an image.
+    """
     plan = extrapolate(costs, machines, sources, gpu_images_per_second)
+    further = further or {}
     lines = [
         f'Measured here on {costs.sampled} source{"s" * (costs.sampled != 1)} of {costs.megapixels:.2f} megapixels on '
         f'average (time of the processor; {usable_cores()} cores here):',
@@ -237,11 +245,8 @@ def plan_text(
         lines.append(
             f'  per image: {item.name} {1000 * item.seconds:.1f} ms of {device}, {item.bytes:.0f} bytes of response'
         )
-    lines += [
-        '',
-        f'{sources} sources, {plan.images} images:',
-        f'  distortions     {_duration(plan.distort_hours)}',
-    ]
+    lines += [f'  per image: {name} {1000 * seconds:.1f} ms of one core' for name, seconds in further.items()]
+    lines += ['', f'{sources} sources, {plan.images} images:', f'  distortions     {_duration(plan.distort_hours)}']
     if plan.measure_hours:
         lines.append(f'  quality tables  {_duration(plan.measure_hours)} (with --measures none: 0)')
     if machines:
@@ -256,5 +261,6 @@ def plan_text(
         elif plan.images >= _FOR_A_GPU:
             advice = f'{in_a_clone("tools/data/plan.py")} takes the speed of one, --gpu-images-per-second'
             lines.append(f'  GPU time        not known: no GPU here; {advice}')
+    lines += [f'  {name:30s} {_duration(seconds * plan.images / 3600)}' for name, seconds in further.items()]
     disk = f'{plan.image_bytes / 1e9:10.1f} GB images, {plan.response_bytes / 1e9:.2f} GB responses'
     return '\n'.join([*lines, f'  disk            {disk}'])

@@ -248,6 +248,7 @@ def test_a_plan_says_what_it_will_cost_and_makes_nothing(shots, capsys):
     label(shots, 'out', '--plan')
     output = capsys.readouterr().out
     assert '3 pictures in' in output and '33 images:' in output and 'eyes' in output and 'GB images' in output
+    assert 'quality' not in output  # they are not asked for
     assert not (shots / 'out').exists()
 
 
@@ -396,7 +397,7 @@ def test_a_large_picture_is_planned_by_its_middle(tmp_path):
 
 
 @pytest.mark.parametrize(('words', 'hint'), [
-    (['label', '--versions'], 'unrecognized arguments: --versions'),
+    (['label', '--versiom'], 'unrecognized arguments: --versiom'),
     (['label', 'f', '--out', 'o', '--task', 'det', '--machine', 'm', '--anotations', 'a'], "'--annotations'"),
     (['--versions'], "'--version'"),
 ])  # fmt: skip

@@ -273,6 +273,11 @@ def test_the_file_of_a_gate_without_its_heads_is_not_one_of_gate_fit(gate, tmp_p
         refused(ValueError, f'is a gate, not a model.* --gate {gate} --to', MIQAModel, str(place))
 
 
+def test_a_plan_counts_what_is_measured_of_every_picture(shots, tmp_path, capsys):
+    main(command(shots, '--out', str(tmp_path / 'new'), '--plan'))
+    assert capsys.readouterr().out.count('features of the picture') == 2  # for an image, and in all
+
+
 @pytest.mark.parametrize('more', [['--plan'], [], ['--pairs', 'pairs.csv']])
 def test_too_few_photographs_are_known_before_the_machine_runs(shots, tmp_path, capsys, monkeypatch, more):
     (tmp_path / 'in').mkdir()
