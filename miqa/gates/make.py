@@ -39,7 +39,7 @@ REPORT = 'report.html'  # File name of the report in the gate's folder
 _FEATURES = 'features'  # Folder of the numbers of pictures in it
 VERSIONS = 12  # Default versions of each photograph
 #: What the gates are compared with, as reports name it.
-OWN, LAPLACIAN = 'own confidence', 'Laplacian variance'
+OWN, LAPLACIAN, PACKAGED = 'own confidence', 'Laplacian variance', 'packaged model'
 PROPOSED_KEPT = 0.5  # A proposed promise lets at least this share of the pictures through
 
 #: Weight of the picture's numbers beside those of the answer, each standardised: there are twenty times as many.
@@ -182,6 +182,9 @@ def make_gate(job: GateJob, progress: bool = True) -> BuiltGate:
         folder, promises = _write_gate(job, evidence, features, samples, numbers, kinds, scores, outcome)
         line.stage('judge')
         compared = {**scores, OWN: samples.own_confidence, LAPLACIAN: samples.picture[:, 0]}
+        for place, name in enumerate(samples.picture_names):
+            if name.startswith(SCORE) and name.endswith(outcome):
+                compared[PACKAGED] = samples.picture[:, place]
         worth = worth_of(compared, samples.outcomes, samples.sources)
         pooled = _pooled(job, machines, outcome, samples, compared)
         seconds = _seconds(samples, features, evidence)

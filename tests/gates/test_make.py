@@ -42,7 +42,7 @@ DISTORTIONS = ('darkness', 'gaussian_noise')
 
 
 def write_network(path, size=16):
-    """A network with the interface of the packaged one: uint8 squares to two features, mean and spread."""
+    """A network with the interface of the packaged one: uint8 squares to mean and energy as features, two scores."""
     nodes = [
         helper.make_node('Cast', ['pixels'], ['real'], to=TensorProto.FLOAT),
         helper.make_node('ReduceMean', ['real'], ['mean'], axes=[1, 2, 3], keepdims=0),
@@ -50,11 +50,16 @@ def write_network(path, size=16):
         helper.make_node('Unsqueeze', ['mean', 'one'], ['a']),
         helper.make_node('Unsqueeze', ['energy', 'one'], ['b']),
         helper.make_node('Concat', ['a', 'b'], ['features'], axis=1),
+        helper.make_node('Div', ['mean', 'white'], ['det_accuracy']),
+        helper.make_node('Identity', ['det_accuracy'], ['det_consistency']),
     ]
     pixels = helper.make_tensor_value_info('pixels', TensorProto.UINT8, ['batch', 3, size, size])
     features = helper.make_tensor_value_info('features', TensorProto.FLOAT, ['batch', 2])
-    one = onnx.numpy_helper.from_array(np.array([1], np.int64), 'one')
-    return save_graph(path, helper.make_graph(nodes, 'network', [pixels], [features], [one]))
+    names = ('det_consistency', 'det_accuracy')
+    outputs = [features, *(helper.make_tensor_value_info(name, TensorProto.FLOAT, ['batch']) for name in names)]
+    constants = {'one': np.array([1], np.int64), 'white': np.float32(255)}
+    constants = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    return save_graph(path, helper.make_graph(nodes, 'network', [pixels], outputs, constants))
 
 
 def save_graph(path, graph, **opsets):
@@ -122,6 +127,8 @@ def test_one_command_leaves_a_gate_whose_scores_follow_the_machine(gate, shots, 
 
 def test_the_report_stands_alone_and_says_what_each_score_is_worth(gate):
     page = (gate / 'report.html').read_text()
+    scores = ('before', 'after', 'own confidence', 'packaged model', 'Laplacian variance')
+    assert all(f'<th scope="row">{name}</th>' in page for name in scores)
     assert 'Of 100 pictures like yours' in page and 'own confidence' in page
     assert not re.search(r'(src|href)="(https?:|//)', page)
     assert page.count('data:image/jpeg;base64,') == 10
@@ -129,6 +136,15 @@ def test_the_report_stands_alone_and_says_what_each_score_is_worth(gate):
     for word in ('best', 'worst'):  # five photographs, not five versions of one
         shown = re.findall(r'alt="(\d+)_', page.partition(f'five {word} photographs')[2])[:5]
         assert len(set(shown)) == 5
+
+
+@pytest.mark.parametrize(('task', 'scores'), [('det', ['score_det_consistency', 'score_det_accuracy']), ('cls', [])])
+def test_the_scores_of_the_network_for_the_task_are_read_as_logits_of_the_whole_picture(shots, task, scores):
+    features = PictureFeatures(task, shots / 'network.onnx')
+    picture = np.full((40, 60, 3), 200, np.uint8)
+    numbers = dict(zip(features.names, features([features.view_of(picture)])[0], strict=True))
+    assert [name for name in numbers if name.startswith('score_')] == scores
+    assert [numbers[name] for name in scores] == pytest.approx([np.log(200 / 55)] * len(scores))
 
 
 def test_every_kind_of_damage_is_in_the_table_rare_ones_together():
