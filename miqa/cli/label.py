@@ -101,6 +101,10 @@ def run(args: argparse.Namespace) -> int:
     from miqa.splits.enough import few_sources
     from miqa.taxonomy import LEVEL_PAIRS, region_pattern
 
+    if args.versions is not None:
+        from miqa.distortions.few_versions import check_count
+
+        check_count(args.versions)
     job = label_job(
         args,
         args.out,
@@ -139,12 +143,9 @@ def _check_paths(args: argparse.Namespace) -> None:
         FileNotFoundError, ValueError: it is not there.
         OSError: nothing can be written to the database.
     """
-    from miqa.distortions.few_versions import check_count
     from miqa.keeping.files import try_folder, try_writing
     from miqa.machines.library_names import check_machine_names
 
-    if args.versions is not None:
-        check_count(args.versions)
     check_sources(args.images, args.annotations, args.pairs)
     check_machine_names(args.machine, args.task)
     if not args.plan:
