@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
                              'maps; without: consistency alone')  # fmt: skip
     parser.add_argument('--classes', nargs='+', metavar='NAME',
                         help='class names in the order of their index, or a file with one per line')  # fmt: skip
+    parser.add_argument('--as-shown', action='store_true',
+                        help='annotations of pictures turned by EXIF are of these as shown')  # fmt: skip
     parser.add_argument('--machine-options', nargs='+', default=[], metavar='KEY=VALUE',
                         help='how an .onnx is used: size=416x416, layout=yolo, channels=bgr, ...')  # fmt: skip
     parser.add_argument('--pairs', metavar='CSV', help='columns clean,degraded: these instead of distortions')
@@ -85,8 +88,9 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 
 def label_job(
-    args: argparse.Namespace, root: str | Path, config_root: str | Path, write_config: str | None = None, **more: Any
-) -> LabelJob:
+    args: argparse.Namespace, root: str | Path, config_root: str | Path, write_config: str | None = None,
+    check: Callable[[LabelJob], None] | None = None, **more: Any,
+) -> LabelJob:  # fmt: skip
     """Return the job of :func:`add_source_options`, with complete machines.
 
     Args:
@@ -94,6 +98,7 @@ def label_job(
         root: of the database.
         config_root: where the use of network files is stored; a plan only looks for it there.
         write_config: file of that use, as a config.
+        check: called with the job before network files are tried, which takes minutes.
         more: fields of :class:`miqa.labelling.label_job.LabelJob`.
     """
     from miqa.labelling.label_job import LabelJob
@@ -107,9 +112,17 @@ def label_job(
     keep_some_freed_memory()  # of the processes that make pictures
     keep_freed_memory()
     device, classes = str(usable_device(args.device)), given_classes(args.classes)
+    job = LabelJob(
+        images=args.images, root=root, task=args.task, machines=machine_configs_of(args.machine, args.task),
+        annotations=args.annotations, classes=classes, as_shown=args.as_shown, pairs=args.pairs, unpaired=args.unpaired,
+        distortions=distortions_named(args.distortions), seed=args.seed, device=device, batch_size=args.batch_size,
+        workers=args.workers, jobs=args.jobs, **more,
+    )  # fmt: skip
+    if check is not None:
+        check(job)
     machines = complete_configs(
-        machine_configs_of(args.machine, args.task),
-        lambda: trial_of_folder(args.images, args.task, args.annotations, classes, args.pairs),
+        job.machines,
+        lambda: trial_of_folder(args.images, args.task, args.annotations, classes, args.pairs, args.as_shown),
         classes,
         dict(map(file_option, args.machine_options)),
         device,
@@ -117,11 +130,7 @@ def label_job(
         write_config,
         keep=not args.plan,
     )
-    return LabelJob(
-        images=args.images, root=root, task=args.task, machines=machines, annotations=args.annotations, classes=classes,
-        pairs=args.pairs, unpaired=args.unpaired, distortions=distortions_named(args.distortions), seed=args.seed,
-        device=device, batch_size=args.batch_size, workers=args.workers, jobs=args.jobs, **more,
-    )  # fmt: skip
+    return replace(job, machines=machines)
 
 
 def _value_range(text: str) -> float | tuple[float, ...]:

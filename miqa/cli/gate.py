@@ -130,16 +130,12 @@ def run_make(args: argparse.Namespace) -> int:
     from miqa.labelling import ScoreOptions
 
     folder = Path(args.out)
-    job = GateJob(
-        label_job(args, folder / 'data', folder, versions_each=args.versions, options=ScoreOptions('soft')),
-        folder,
-        args.label,
-        args.evidence,
-        args.target,
-        args.confidence,
-        args.network or packaged_network(),
-    )
-    job.check()
+    settings = (folder, args.label, args.evidence, args.target, args.confidence, args.network or packaged_network())
+    database = label_job(
+        args, folder / 'data', folder, check=lambda job: GateJob(job, *settings).check(), versions_each=args.versions,
+        options=ScoreOptions('soft'),
+    )  # fmt: skip
+    job = GateJob(database, *settings)
     if args.plan or not begun(job):
         print(plan_gate(job), file=sys.stdout if args.plan else sys.stderr)
     if args.plan:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from miqa.annotations.coco import read_coco
-from miqa.annotations.objects import Annotations
+from miqa.annotations.objects import AnnotatedObject, Annotations
 from miqa.annotations.sizes import PictureHeader, check_turned, read_headers
 from miqa.layout import PICTURE_SUFFIXES, SPLIT_COLUMNS, coco_source
 from miqa.outside.names import printable
@@ -136,6 +136,7 @@ def plan_sources(
     mask_folder: str | Path | None = None,
     headers: Sequence[PictureHeader] | None = None,
     keys: Sequence[int | str] | None = None,
+    as_shown: bool | None = None,
 ) -> list[Source]:
     """Name the sources of a database and say where their masks come from.
 
@@ -147,6 +148,7 @@ def plan_sources(
         mask_folder: with one mask per picture; goes before annotations.
         headers: of the pictures, where they were read already.
         keys: of the pictures in the annotations, where they were found already.
+        as_shown: see :func:`miqa.annotations.sizes.check_turned`.
 
     Returns:
         The sources, sorted by name.
@@ -162,7 +164,8 @@ def plan_sources(
     entries: Sequence[int | str | None] = [None] * len(paths)
     if coco:
         entries = keys = keys or [coco.find(str(path)) for path in paths]
-        check_turned(headers, coco.path, [coco.images[key].size for key in keys])
+        reach = [_reach(coco.objects[key]) for key in keys]
+        check_turned(headers, coco.path, [coco.images[key].size for key in keys], as_shown, reach)
     else:
         check_turned(headers, str(mask_folder) if mask_folder else None)
     sources: dict[str, Source] = {}
@@ -179,6 +182,11 @@ def plan_sources(
             mask = MaskRecipe('saliency')
         sources[image_id] = Source(image_id, str(path), mask)
     return [sources[image_id] for image_id in sorted(sources)]
+
+
+def _reach(objects: Sequence[AnnotatedObject]) -> tuple[float, float] | None:
+    edges = [(instance.box[0] + instance.box[2], instance.box[1] + instance.box[3]) for instance in objects]
+    return (max(right for right, _ in edges), max(bottom for _, bottom in edges)) if edges else None
 
 
 def _number(path: Path, coco: Annotations | None, key: int | str | None) -> str:

@@ -27,6 +27,7 @@ from miqa.labelling.label_job import BuiltDatabase, LabelJob, build_machines, ma
 from miqa.layout import TASK_FOLDERS, build_settings_path, image_task_folder
 from miqa.machines import Machine
 from miqa.outside.json_text import read_settings
+from miqa.outside.regular_files import check_regular
 from miqa.running.progress import OneLine
 from miqa.splits.enough import LEAST_SOURCES, check_enough
 
@@ -88,6 +89,8 @@ class GateJob:
             raise ValueError(f'--confidence must lie between 0 and 1, not {self.confidence}.')
         if self.database.versions_each is not None:
             check_count(self.database.versions_each)
+        if self.network is not None:
+            check_regular(self.network, kind='network file')
         if self.folder.is_dir() and not begun(self) and not _holds_a_gate(self.folder):
             ours = {Path(self.database.root).name, _FEATURES, *TASK_FOLDERS.values()}
             names = {path.name for path in self.folder.iterdir() if not path.name.startswith('.')}
@@ -130,6 +133,8 @@ class BuiltGate:
 
 def plan_gate(job: GateJob) -> str:
     """Return what is done and what it will cost, measured on a sample; nothing is made."""
+    if job.evidence is not None:
+        _evidence(job, build_machines(job.database))
     features = PictureFeatures(job.database.task, job.network, threads=1)
     each = 'as they are' if job.database.pairs or job.database.unpaired else f'{job.database.versions_each} each'
     return (

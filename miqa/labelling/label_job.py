@@ -49,6 +49,7 @@ class LabelJob:
     #: of any kind that :mod:`miqa.annotations.formats` reads, or None: consistency alone.
     annotations: str | os.PathLike | None = None
     classes: Sequence[str] | None = None  # names of classes, see :func:`miqa.labelling.user_pictures.prepare_pictures`
+    as_shown: bool = False  # annotations of pictures that EXIF turns are of these as shown; else nothing is assumed
     ignored: int | None = None  # value of pixels in maps of classes that do not count, where the user has said so
     pairs: str | os.PathLike | None = None  # CSV of clean and degraded pictures, instead of distortions
     unpaired: bool = False  # single pictures without a clean one: accuracy alone
@@ -131,7 +132,7 @@ def prepare(job: LabelJob, machines: Sequence[Machine], skipped: SkippedFiles) -
     known_before = truth.exists()
     own = prepare_pictures(
         job.images, job.root, job.task, job.annotations, job.classes, machine_classes, count, only=clean,
-        skipped=skipped, ignored=job.ignored,
+        skipped=skipped, ignored=job.ignored, as_shown=job.as_shown,
     )  # fmt: skip
     # Of a gate a penalty is chosen on two pictures and tried on a third.
     few = job.pairs and job.least_sources > 1 and sum(map(len, pairs.values())) < _LEAST_OF_PAIRS

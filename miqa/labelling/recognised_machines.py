@@ -71,6 +71,7 @@ def trial_of_folder(
     annotations: str | os.PathLike | None = None,
     classes: Sequence[str] | None = None,
     pairs: str | os.PathLike | None = None,
+    as_shown: bool = False,
 ) -> Trial:
     """Return pictures of a folder, evenly spread, with what their annotations say; see :func:`prepare_pictures`."""
     names = list(read_pairs(pairs, folder)) if pairs else pictures_below(folder)
@@ -78,11 +79,11 @@ def trial_of_folder(
     if annotations is not None and task == 'cls':
         return _with_classes(Path(folder), annotations, classes, names, chosen)
     if annotations is not None and task == 'seg':
-        return _with_maps(Path(folder), annotations, classes, chosen)
+        return _with_maps(Path(folder), annotations, classes, chosen, as_shown)
     if annotations is None or task not in ('det', 'ins'):
         return trial_of_pictures([Path(folder) / name for name in chosen])
     with temporary_root() as root:
-        own = prepare_pictures(folder, root, task, annotations, classes, only=chosen)
+        own = prepare_pictures(folder, root, task, annotations, classes, only=chosen, as_shown=as_shown)
         return _annotated({source.image_id: Path(source.path) for source in own.sources}, root, task)
 
 
@@ -117,14 +118,15 @@ def _with_classes(
 
 
 def _with_maps(
-    folder: Path, annotations: str | os.PathLike, classes: Sequence[str] | None, chosen: Sequence[str]
-) -> Trial:
+    folder: Path, annotations: str | os.PathLike, classes: Sequence[str] | None, chosen: Sequence[str],
+    as_shown: bool,
+) -> Trial:  # fmt: skip
     """Return chosen pictures with their maps of classes, and the names of these if they are known."""
     readable = _spread(_readable(folder / name for name in chosen), _WITH_MAPS)
     paths = {path.relative_to(folder).as_posix(): path for path in readable}
     with temporary_root() as root:
         try:
-            own = prepare_pictures(folder, root, 'seg', annotations, classes, only=list(paths))
+            own = prepare_pictures(folder, root, 'seg', annotations, classes, only=list(paths), as_shown=as_shown)
         except ValueError:  # is raised again where all pictures are read
             return Trial([TrialPicture(path) for path in paths.values()], None)
         truth = ground_truth_path(root, 'seg')

@@ -105,6 +105,7 @@ def prepare_pictures(
     only: Sequence[str] | None = None,
     skipped: SkippedFiles | None = None,
     ignored: int | None = None,
+    as_shown: bool = False,
 ) -> PreparedPictures:
     """Name the sources, and write their ground truth where the database keeps it.
 
@@ -120,6 +121,7 @@ def prepare_pictures(
         only: of the pictures, by their names below the folder; None: all.
         skipped: collects what is not among the sources, and why.
         ignored: the user has said that pixels of this value do not count in maps of classes.
+        as_shown: the user has said that annotations of pictures that EXIF turns are of these as shown.
 
     Raises:
         FileNotFoundError, ValueError: pictures or annotations are missing or wrong, the database has other ground
@@ -137,7 +139,7 @@ def prepare_pictures(
         check_turned(pictures, None)
         return _without_annotations(Path(folder), root, task, [picture.name for picture in pictures])
     request = Request(
-        Path(annotations or ''), pictures, Path(folder), classes, known_classes, class_count, ignored,
+        Path(annotations or ''), pictures, Path(folder), classes, known_classes, class_count, ignored, as_shown,
     )  # fmt: skip
     own = _STORED[recognised.holds](recognised.read(request), request, root, task)
     own.annotated = True
@@ -176,7 +178,9 @@ def _numbered(folder: Path, recipes: Mapping[str, tuple[int, MaskRecipe]]) -> Pr
 def _store_coco(read: CocoFile, request: Request, root, task: str) -> PreparedPictures:
     truth, annotations = ground_truth_path(root, task), read.annotations
     paths = [picture.path for picture in request.pictures]
-    sources = plan_sources(paths, task, annotations, headers=request.pictures, keys=read.keys)
+    sources = plan_sources(
+        paths, task, annotations, headers=request.pictures, keys=read.keys, as_shown=request.as_shown
+    )
     _check_objects(sum(len(annotations.objects[key]) for key in read.keys), request)
     _write_once(truth, read.data, str(request.path))
     below = {str(picture.path): picture.name for picture in request.pictures}
@@ -186,7 +190,9 @@ def _store_coco(read: CocoFile, request: Request, root, task: str) -> PreparedPi
 
 def _store_objects(read: ReadObjects, request: Request, root, task: str) -> PreparedPictures:
     truth, pictures = ground_truth_path(root, task), request.pictures
-    check_turned(pictures, str(request.path), [read.sizes.get(picture.name) for picture in pictures])
+    reach = [_reach(read, picture.name) for picture in pictures]
+    sizes = [read.sizes.get(picture.name) for picture in pictures]
+    check_turned(pictures, str(request.path), sizes, request.as_shown, reach)
     numbers = _stored_numbers(root, task, [picture.name for picture in pictures])
     data = json.dumps(coco_content(pictures, read.objects, read.categories, numbers), indent=1, ensure_ascii=False)
     annotations = replace(parse_coco(data.encode(), request.path), path=str(truth))
@@ -204,6 +210,11 @@ def _store_objects(read: ReadObjects, request: Request, root, task: str) -> Prep
     own.notes += read.remarks.lines()
     own.annotations, own.numbered = annotations, True
     return own
+
+
+def _reach(read: ReadObjects, name: str) -> tuple[float, float] | None:
+    boxes = [(0.0, 0.0, 0.0, 0.0) if read.in_shares else each.box for each in read.objects.get(name, ())]
+    return (max(box[2] for box in boxes), max(box[3] for box in boxes)) if boxes else None
 
 
 def _check_objects(count: int, request: Request) -> None:
@@ -228,7 +239,8 @@ def _store_classes(read: ReadClasses, request: Request, root, task: str) -> Prep
 
 def _store_maps(read: MapFolder, request: Request, root, task: str) -> PreparedPictures:
     """Copy each map while its values are counted; where they cannot be, the copies are removed again."""
-    check_turned(request.pictures, str(request.path))
+    sizes = [picture.size for picture in request.pictures]  # of the maps, too, as is checked when they are read
+    check_turned(request.pictures, str(request.path), sizes, request.as_shown)
     own = _by_stem(request.folder, [picture.name for picture in request.pictures])
     called = {name: source for source, name in own.names.items()}
     target = ground_truth_path(root, task)

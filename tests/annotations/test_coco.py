@@ -247,7 +247,7 @@ def with_orientation(value):
 
 def test_annotations_of_turned_pictures_must_be_of_what_is_shown(tmp_path):
     paths = pictures(tmp_path, NUMBERED, exif=with_orientation(6))
-    with pytest.raises(AnnotationError, match='3 pictures before EXIF rotation, for example .*1.jpg.*exiftool'):
+    with pytest.raises(AnnotationError, match='3 pictures before EXIF rotation, as .* for example .*1.jpg.*exiftool'):
         plan_sources(paths, 'det', write(tmp_path, content()))
     data = content()
     for entry in data['images']:

@@ -37,15 +37,44 @@ def annotated(tmp_path, kind, size=(40, 20)):
     elif kind == 'boxes':
         folder = folder / 'boxes.csv'
         folder.write_text('filename,class,xmin,ymin,xmax,ymax\n7.jpg,x,1,1,9,9\n')
+    elif kind == 'coco':
+        folder = folder / 'truth.json'
+        images, names = [{'id': 7, 'file_name': '7.jpg'}], [{'id': 1, 'name': 'x'}]
+        objects = [{'id': 1, 'image_id': 7, 'category_id': 1, 'bbox': [1, 1, 8, 8]}]
+        folder.write_text(json.dumps({'images': images, 'annotations': objects, 'categories': names}))
+    elif kind == 'maps':
+        Image.new('L', size).save(folder / '7.png')
     return folder
 
 
-@pytest.mark.parametrize('kind', ['yolo', 'boxes'])
+@pytest.mark.parametrize('kind', ['yolo', 'boxes', 'coco', 'maps'])
 @pytest.mark.parametrize('size', [(40, 20), (30, 30)])
-def test_annotations_that_give_no_size_are_warned_of(tmp_path, kind, size):
-    shots = picture(tmp_path / 'in', size)
-    with pytest.warns(TurnedPictures, match=r'1 pictures are turned .*must be of the picture as shown'):
-        prepare_pictures(shots, tmp_path / 'out', 'det', annotated(tmp_path, kind))
+def test_annotations_of_which_nothing_tells_the_frame_are_asked_about(tmp_path, kind, size):
+    shots = picture(tmp_path / 'in', size, 3 if kind == 'maps' else 6)
+    arguments = (shots, tmp_path / 'out', 'seg' if kind == 'maps' else 'det', annotated(tmp_path, kind, size))
+    with pytest.raises(AnnotationError, match=r'nothing tells whether .* is of these as shown .*add --as-shown.*exif'):
+        prepare_pictures(*arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        prepare_pictures(*arguments, as_shown=True)
+
+
+def test_boxes_outside_of_one_frame_prove_the_other_and_speak_for_all_pictures(tmp_path):
+    shots = picture(picture(tmp_path / 'in'), orientation=3, name='8.jpg')
+    boxes = annotated(tmp_path, 'boxes')
+    coco = annotated(tmp_path, 'coco')
+    as_shown = boxes.read_text() + '8.jpg,x,1,1,9,9\n7.jpg,x,1,1,9,39\n'
+    boxes.write_text(as_shown)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        prepare_pictures(shots, tmp_path / 'out', 'det', boxes)
+    (shots / '8.jpg').unlink()
+    coco.write_text(coco.read_text().replace('[1, 1, 8, 8]', '[1, 1, 38, 8]'))
+    with pytest.raises(AnnotationError, match='is of 1 pictures before EXIF rotation, as sizes or boxes show'):
+        prepare_pictures(shots, tmp_path / 'other', 'det', coco)
+    coco.write_text(coco.read_text().replace('[1, 1, 38, 8]', '[1, 41, 8, 8]'))
+    with pytest.raises(AnnotationError, match='lies outside 7.jpg of 40x20 pixels'):
+        prepare_pictures(picture(tmp_path / 'upright', orientation=1), tmp_path / 'other', 'det', coco)
 
 
 def test_boxes_of_voc_must_be_of_the_picture_as_shown(tmp_path):
@@ -60,7 +89,7 @@ def test_boxes_of_voc_must_be_of_the_picture_as_shown(tmp_path):
         prepare_pictures(shots, tmp_path / 'out', 'det', tmp_path / 'voc')
     square = picture(tmp_path / 'square', (30, 30))
     (tmp_path / 'voc' / '7.xml').write_text(VOC.format(30, 30))
-    with pytest.warns(TurnedPictures, match='must be of the picture as shown'):
+    with pytest.raises(AnnotationError, match='nothing tells whether'):
         prepare_pictures(square, tmp_path / 'other', 'det', tmp_path / 'voc')
 
 
@@ -106,7 +135,7 @@ def test_where_an_image_has_no_size_that_of_its_encoded_pixels_counts(tmp_path):
         truth.write_text(json.dumps({'images': images, 'annotations': objects, 'categories': names}))
 
     settle([20, 40])  # height and width as stored
-    with pytest.raises(AnnotationError, match='gives the size of 1 pictures before EXIF rotation'):
+    with pytest.raises(AnnotationError, match='is of 1 pictures before EXIF rotation'):
         plan_sources([shots / '7.jpg'], 'det', truth)
     settle([40, 20], [20, 40])
     with pytest.raises(AnnotationError, match=r'Annotation 1: segmentation has the size \[20, 40\]'):

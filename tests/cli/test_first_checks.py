@@ -27,6 +27,7 @@ def write_place(folder):
     (folder / 'films').mkdir()
     for name in ('drive.mp4', 'films/drive.mp4'):
         (folder / name).write_bytes(b'x')
+    (folder / 'net.onnx').touch()
     (folder / 'file').touch()
     return folder
 
@@ -40,6 +41,7 @@ def here(tmp_path, monkeypatch):
 
     for verb in ('image', 'filter', 'video', 'camera', 'export'):
         monkeypatch.setattr(f'miqa.cli.{verb}.load_model', never)
+    monkeypatch.setattr('miqa.labelling.recognised_machines.complete_configs', never)
 
 
 def test_a_missing_program_is_reported_before_a_video_is_scored(monkeypatch, capsys):
@@ -79,6 +81,11 @@ def test_a_missing_program_is_reported_before_a_video_is_scored(monkeypatch, cap
     ('benchmark-pairs shots shots --out file', 'is not a folder'),
     ('benchmark-pairs shots shots --model gone.onnx', 'no weights file gone.onnx'),
     ('compare shots --methods PSNR --out file', 'is not a folder'),
+    ('gate make shots --out g --machine net.onnx --versions 4', 'multiple of 3'),
+    ('gate make shots --out g --machine net.onnx --target 3', 'between 0 and 1, not 3'),
+    ('gate make shots --out g --machine net.onnx --label accuracy', '--annotations PATH'),
+    ('gate make shots --out g --machine net.onnx --network gone.onnx', 'no network file gone.onnx'),
+    ('label shots --out g --task det --machine net.onnx --unpaired', '--annotations PATH'),
     ('label shots --out file --task det --machine fasterrcnn_resnet50_fpn', 'is not a folder'),
     ('gate make shots --out file --machine fasterrcnn_resnet50_fpn', 'is not a folder'),
 ])  # fmt: skip

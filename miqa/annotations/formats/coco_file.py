@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from miqa.annotations.coco import parse_coco
-from miqa.annotations.objects import Annotations
+from miqa.annotations.objects import AnnotationError, Annotations
 from miqa.outside.regular_files import read_regular
 
 from .format import COCO, AnnotationFormat, Remarks, Request
@@ -29,6 +29,14 @@ def read_coco_file(request: Request) -> CocoFile:
     for sentence, count in annotations.remarks.items():
         remarks.add(sentence, count=count)
     keys = [annotations.find(str(picture.path), picture.name) for picture in request.pictures]
+    for picture, key in zip(request.pictures, keys, strict=True):
+        for instance in () if annotations.images[key].size or picture.orientation != 1 else annotations.objects[key]:
+            left, top, width, height = instance.box
+            if left >= picture.size[0] or top >= picture.size[1] or left + width <= 0 or top + height <= 0:
+                raise AnnotationError(
+                    f'{request.path}: the box {list(instance.box)} lies outside {picture.name} of '
+                    f'{picture.size[0]}x{picture.size[1]} pixels. Are the annotations those of this picture?'
+                )
     used = set(keys)
     unused = [image.file_name for key, image in annotations.images.items() if key not in used]
     remarks.add('{} annotated image{s} {are} not among the pictures', unused[0] if unused else '', len(unused))

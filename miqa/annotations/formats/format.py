@@ -73,6 +73,7 @@ class Request:
         known: names of the machines' classes in their order, where they name them.
         class_count: number of classes of the machines, if known.
         ignored: the user has said which value in maps of classes does not count.
+        as_shown: the user has said that annotations of pictures that EXIF turns are of these as shown.
     """
 
     path: Path
@@ -82,6 +83,7 @@ class Request:
     known: Sequence[str] | None = None
     class_count: int | None = None
     ignored: int | None = None
+    as_shown: bool = False
 
 
 @dataclass
@@ -93,12 +95,14 @@ class ReadObjects:
         categories: names of all classes.
         sizes: name of a picture -> width and height by the annotations, if stated.
         remarks: what was skipped, or read in a way that the user should know.
+        in_shares: boxes were shares of the sides, so that they fit a picture turned in any way.
     """
 
     objects: dict[str, list[LabelledBox]]
     categories: list[str]
     sizes: dict[str, tuple[int, int] | None] = field(default_factory=dict)
     remarks: Remarks = field(default_factory=Remarks)
+    in_shares: bool = False
 
 
 @dataclass

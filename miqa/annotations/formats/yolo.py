@@ -43,7 +43,7 @@ def read_yolo(request: Request) -> ReadObjects:
     path, pictures = request.path, request.pictures
     folders = [path] if path.is_dir() else _labels_below(path)
     names, points = _names_and_points(path, folders[0], request.classes)
-    read = ReadObjects({}, names)
+    read = ReadObjects({}, names, in_shares=True)
     files = files_of_pictures(folders, '.txt', pictures, read.remarks, _NAMES)
     boxes: list[list[float]] = []
     poses = _Poses(points)
