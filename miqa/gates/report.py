@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from miqa.apis.gate_model import AFTER
@@ -22,6 +21,7 @@ from miqa.apis.inputs import preview
 from miqa.keeping import atomic_write
 from miqa.pictures import UnreadableImage
 from miqa.reports.escaped_html import render
+from miqa.reports.plots import new_figure
 from miqa.reports.report_page import Page, data_table, paragraph, pictures
 from miqa.taxonomy import DISTORTION_FAMILIES
 
@@ -185,9 +185,7 @@ def _thresholds(gate: BuiltGate) -> list[str]:
 
 
 def _curves(worth: Mapping[str, Worth], outcome: str) -> Figure:
-    figure = Figure(figsize=(6.4, 4.2), layout='constrained')
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    figure, axes = new_figure(6.4, 4.2)
     styles: dict[str, dict[str, Any]] = {
         RANDOM: {'color': '0.6', 'ls': ':'},
         OWN: {'color': '#b3541e'},
@@ -207,8 +205,6 @@ def _curves(worth: Mapping[str, Worth], outcome: str) -> Figure:
             )
     axes.set(xlabel='share of lowest-scored pictures dropped', ylabel=outcome)
     axes.legend(frameon=False, fontsize=8)
-    axes.grid(alpha=0.25)
-    axes.spines[['top', 'right']].set_visible(False)
     return figure
 
 

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from miqa.labelling import ScoreFolder, top1_accuracy
-from miqa.layout import scores_folder
 from miqa.machines import answered_machines
 from miqa.taxonomy import DISTORTIONS, LEVELS, parse_version_name
+
+from .filter_benefit import folders_of_scores
+from .plots import new_figure
 
 SCORES = ('accuracy', 'consistency')  # What the kept scores are, by name of the column
 
@@ -29,12 +30,8 @@ def scores_by_level(data_root: str | os.PathLike, task: str) -> pd.DataFrame:
     Raises:
         FileNotFoundError: there are no scores.
     """
-    root = scores_folder(data_root, task)
-    folders = sorted(path.parent for path in root.glob('*/manifest.json')) if root.is_dir() else []
-    if not folders:
-        raise FileNotFoundError(f'There are no scores in {root}. Make them with tools/data/make_labels.py.')
     tables = []
-    for folder in folders:
+    for folder in folders_of_scores(data_root, task):
         table = ScoreFolder(folder).read().to_pandas()
         versions = [parse_version_name(name) for name in table['filename']]
         table['machine'] = folder.name
@@ -85,9 +82,8 @@ def level_plot(rows: pd.DataFrame, clean: Mapping[str, float] | None = None, sco
     names = list(mean_table(rows, score).index)
     columns = min(5, len(names))
     lines = -(-len(names) // columns)
-    figure = Figure(figsize=(2.5 * columns, 2.3 * lines + 0.4), layout='constrained')
-    FigureCanvasAgg(figure)
-    panels = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True)).ravel()
+    figure, panels = new_figure(2.5 * columns, 2.3 * lines + 0.4, lines, columns, sharex=True, sharey=True)
+    panels = np.atleast_1d(panels).ravel()
     for axes, name in zip(panels, names, strict=False):
         for machine, part in rows[rows['distortion'] == name].groupby('machine'):
             part = part.sort_values('level')
@@ -96,8 +92,6 @@ def level_plot(rows: pd.DataFrame, clean: Mapping[str, float] | None = None, sco
                 levels, values = [0, *levels], [clean[machine], *values]
             axes.plot(levels, values, marker='o', ms=3, label=machine)
         axes.set_title(name.replace('_', ' '), fontsize=9)
-        axes.spines[['top', 'right']].set_visible(False)
-        axes.grid(alpha=0.25)
         axes.set_ylim(0, 1)
     for axes in panels[len(names) :]:
         axes.set_visible(False)

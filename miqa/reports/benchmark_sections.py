@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from miqa.benchmark.run import ALL_MACHINES
@@ -82,7 +81,6 @@ def interval_plot(cells: pd.DataFrame, title: str) -> Figure:
     """Draw SRCC of each method with its interval, best on top."""
     cells = cells[cells.SRCC.notna()].sort_values('SRCC')
     figure = Figure(figsize=(5.0, 1.0 + 0.3 * len(cells)), layout='constrained')
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for place, row in enumerate(cells.itertuples()):
         color = {'human': '#8a94a0', 'confidence': '#E69F00'}.get(row.kind, '#0072B2')

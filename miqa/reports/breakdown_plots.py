@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from miqa.pictures import UnreadableImage, read_image
+
+from .plots import new_figure
 
 _RED, _BLUE = '#D55E00', '#0072B2'  # Okabe and Ito's colours, as in plots.py
 
@@ -22,7 +23,6 @@ def heat_map(
     xlabel: str = '',
     ylabel: str = '',
     low: float | None = None,
-    high: float | None = None,
 ) -> Figure:
     """Draw a table of numbers as coloured squares with the numbers in them; NaN stays empty, with a dash.
 
@@ -32,15 +32,13 @@ def heat_map(
         xlabel: what the columns are.
         ylabel: what the rows are.
         low: value of the lightest colour; the least value where it is not given.
-        high: value of the darkest colour; the greatest value where it is not given.
     """
     values = table.to_numpy(float)
     finite = values[np.isfinite(values)]
     low = low if low is not None else finite.min(initial=0 if not finite.size else finite[0])
-    high = high if high is not None else finite.max(initial=1 if not finite.size else finite[0])
+    high = finite.max(initial=1 if not finite.size else finite[0])
     rows, columns = values.shape
     figure = Figure(figsize=(1.9 + 0.72 * columns, 1.3 + 0.46 * rows), layout='constrained')
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     picture = axes.imshow(
         np.ma.masked_invalid(values), cmap='YlGnBu', vmin=low, vmax=max(high, low + 1e-9), aspect='auto'
@@ -63,17 +61,14 @@ def heat_map(
     return figure
 
 
-def residual_plot(predictions: pd.DataFrame, residual: pd.Series, *, title: str = '') -> Figure:
+def residual_plot(predictions: pd.DataFrame, residual: pd.Series) -> Figure:
     """Draw the distribution of residuals and, for each distortion, their median and quartiles.
 
     Args:
         predictions: with the column ``distortion``.
         residual: mapped prediction minus label, in the same order.
-        title: text above.
     """
-    figure = Figure(figsize=(8.4, 3.8), layout='constrained')
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
+    figure, ((left, right),) = new_figure(8.4, 3.8, 1, 2, width_ratios=(1, 1.25))
     left.hist(residual, bins=60, color=_BLUE, alpha=0.85)
     left.axvline(0, color='0.3', lw=1)
     left.set(xlabel='mapped prediction − label', ylabel='images')
@@ -85,14 +80,10 @@ def residual_plot(predictions: pd.DataFrame, residual: pd.Series, *, title: str 
     right.axvline(0, color='0.3', lw=1)
     right.set_yticks(places, list(parts.index))
     right.set(xlabel='median and quartiles: left is scored too low, right too high')
-    for axes in (left, right):
-        axes.spines[['top', 'right']].set_visible(False)
-        axes.grid(alpha=0.25)
-    figure.suptitle(title)
     return figure
 
 
-def contact_sheet(worst: pd.DataFrame, image_folder: str | Path, *, title: str = '', side: int = 260) -> Figure:
+def contact_sheet(worst: pd.DataFrame, image_folder: str | Path) -> Figure:
     """Draw images with their label and mapped prediction: one picture a row of ``worst``, four side by side.
 
     A picture that cannot be read is replaced by the reason.
@@ -100,20 +91,17 @@ def contact_sheet(worst: pd.DataFrame, image_folder: str | Path, *, title: str =
     Args:
         worst: from :func:`miqa.reports.breakdowns.worst_predictions`.
         image_folder: the folder that ``image`` paths are below.
-        title: text above.
-        side: longer side of a thumbnail in pixels.
     """
     across = 4
     down = max(1, -(-len(worst) // across))
     figure = Figure(figsize=(11, 2.75 * down + 0.4), layout='constrained')
-    FigureCanvasAgg(figure)
     all_axes = np.atleast_1d(figure.subplots(down, across)).ravel()
     for axes in all_axes:
         axes.set_axis_off()
     for axes, row in zip(all_axes, worst.itertuples(), strict=False):
         try:
             picture = Image.fromarray(read_image(Path(image_folder) / row.image))
-            picture.thumbnail((side, side))
+            picture.thumbnail((260, 260))
             axes.imshow(np.asarray(picture))
         except (UnreadableImage, FileNotFoundError) as error:
             axes.text(0.5, 0.5, str(error), ha='center', va='center', wrap=True, fontsize=7, transform=axes.transAxes)
@@ -124,5 +112,4 @@ def contact_sheet(worst: pd.DataFrame, image_folder: str | Path, *, title: str =
             fontsize=8,
             color=_RED if row.residual > 0 else _BLUE,
         )
-    figure.suptitle(title)
     return figure

@@ -9,23 +9,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.integrate import trapezoid
 
 from miqa.labelling import ScoreFolder
-from miqa.layout import scores_folder
+from miqa.layout import MANIFEST, scores_folder
 from miqa.running import generator_for
 
-from .plots import REMOVED_SHARES, filter_curve
+from .plots import REMOVED_SHARES, filter_curve, new_figure
 
 RESULT_NAMES = {'cls': 'top-1 accuracy', 'det': 'AP@0.75', 'ins': 'AP@0.75', 'seg': 'mIoU'}  # What is averaged, by task
 
 _COLUMNS = {'cls': 'accuracy', 'det': 'accuracy_75', 'ins': 'accuracy_75', 'seg': 'accuracy'}
 ORACLE, RANDOM = 'oracle', 'random order'
+
+
+def folders_of_scores(data_root: str | os.PathLike, task: str) -> list[Path]:
+    """Return the folders of the machines whose scores are stored, sorted.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    root = scores_folder(data_root, task)
+    folders = sorted(path.parent for path in root.glob(f'*/{MANIFEST}'))
+    if not folders:
+        raise FileNotFoundError(
+            f'There are no scores of machines in {root}. Make them with tools/data/run_machines.py and make_labels.py.'
+        )
+    return folders
 
 
 def machine_results(data_root: str | os.PathLike, task: str, images: pd.DataFrame) -> pd.DataFrame:
@@ -43,14 +58,8 @@ def machine_results(data_root: str | os.PathLike, task: str, images: pd.DataFram
     Raises:
         FileNotFoundError: there are no stored scores.
     """
-    root = scores_folder(data_root, task)
-    folders = sorted(path.parent for path in root.glob('*/manifest.json')) if root.is_dir() else []
-    if not folders:
-        raise FileNotFoundError(
-            f'There are no scores of machines in {root}. Make them with tools/data/run_machines.py and make_labels.py.'
-        )
     columns = {}
-    for folder in folders:
+    for folder in folders_of_scores(data_root, task):
         table = ScoreFolder(folder).read()
         values = table[_COLUMNS[task]].to_numpy(zero_copy_only=False).astype(np.float64)
         columns[folder.name] = (
@@ -83,7 +92,7 @@ def area_gained(curve: np.ndarray, shares: Sequence[float] = REMOVED_SHARES) -> 
 
 
 def compare_filters(
-    scores: Mapping[str, np.ndarray], results: pd.DataFrame, shares: Sequence[float] = REMOVED_SHARES, seed: int = 0
+    scores: Mapping[str, np.ndarray], results: pd.DataFrame, shares: Sequence[float] = REMOVED_SHARES
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
     """Compare ways of scoring, averaged over the machines, with a random order and the oracle.
 
@@ -91,13 +100,12 @@ def compare_filters(
         scores: name -> scores (N,), finite, higher is better.
         results: from :func:`machine_results`.
         shares: shares removed.
-        seed: of the random order.
 
     Returns:
         (name -> mean curve, table of ``area_gained`` and ``share_of_oracle`` indexed by name). ``random order``
         and ``oracle`` are among the names.
     """
-    order = generator_for('random order', seed, len(results)).permutation(len(results)).astype(float)
+    order = generator_for('random order', 0, len(results)).permutation(len(results)).astype(float)
     curves = {}
     for name, values in {**scores, RANDOM: order}.items():
         curves[name] = np.mean(list(machine_curves(np.asarray(values, np.float64), results, shares).values()), axis=0)
@@ -111,48 +119,36 @@ def compare_filters(
     return curves, pd.DataFrame({'area_gained': areas, 'share_of_oracle': areas / best if best else np.nan})
 
 
-def comparison_plot(curves: Mapping[str, np.ndarray], shares=REMOVED_SHARES, *, title='', ylabel='') -> Figure:
+def comparison_plot(curves: Mapping[str, np.ndarray], *, title='', ylabel='') -> Figure:
     """Draw the mean curves of :func:`compare_filters`; random order and oracle in grey, dashed."""
-    figure, (axes,) = _figure(1)
+    figure, axes = new_figure(5.8, 4.0)
     for name, curve in curves.items():
         style = {ORACLE: dict(color='0.35', ls='--'), RANDOM: dict(color='0.6', ls=':')}.get(
             name, dict(marker='o', ms=3)
         )
-        axes.plot(shares, curve, label=name, lw=2, **style)
+        axes.plot(REMOVED_SHARES, curve, label=name, lw=2, **style)
     axes.set(xlabel='share of lowest-scored images removed', ylabel=f'{ylabel} of the rest', title=title)
     axes.legend(frameon=False, fontsize=8)
     return figure
 
 
-def machine_plot(
-    panels: Mapping[str, np.ndarray], results: pd.DataFrame, shares=REMOVED_SHARES, *, title='', ylabel=''
-) -> Figure:
+def machine_plot(panels: Mapping[str, np.ndarray], results: pd.DataFrame, *, title='', ylabel='') -> Figure:
     """Draw one line for each machine, one panel for each kind of score, as the paper does.
 
     Args:
         panels: name of a panel (``consistency scores``, ``accuracy scores``) -> scores (N,).
         results: from :func:`machine_results`.
-        shares: shares removed.
         title: text above.
         ylabel: name of the result.
     """
-    figure, all_axes = _figure(len(panels))
+    figure, all_axes = new_figure(1.2 + 4.6 * len(panels), 4.0, 1, len(panels), sharey=True)
+    all_axes = np.atleast_1d(all_axes).ravel()
     for axes, (name, scores) in zip(all_axes, panels.items(), strict=True):
-        for machine, curve in machine_curves(np.asarray(scores, np.float64), results, shares).items():
-            gained = area_gained(curve, shares)
-            axes.plot(shares, curve, marker='o', ms=3, lw=1.8, label=f'{machine} ({gained:+.3f})')
+        for machine, curve in machine_curves(np.asarray(scores, np.float64), results).items():
+            gained = area_gained(curve)
+            axes.plot(REMOVED_SHARES, curve, marker='o', ms=3, lw=1.8, label=f'{machine} ({gained:+.3f})')
         axes.set(xlabel='share of lowest-scored images removed', title=name)
         axes.legend(frameon=False, fontsize=7, title='in brackets: area gained', title_fontsize=7)
     all_axes[0].set_ylabel(f'{ylabel} of the rest')
     figure.suptitle(title)
     return figure
-
-
-def _figure(panels: int):
-    figure = Figure(figsize=(1.2 + 4.6 * panels, 4.0), layout='constrained')
-    FigureCanvasAgg(figure)
-    all_axes = np.atleast_1d(figure.subplots(1, panels, sharey=True))
-    for axes in all_axes:
-        axes.spines[['top', 'right']].set_visible(False)
-        axes.grid(alpha=0.25)
-    return figure, all_axes

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from miqa.benchmark.pairs import CONFIDENCE, LIMIT, PairScores
@@ -29,7 +28,6 @@ def pairs_figure(scores: PairScores) -> Figure:
     groups = sorted(scores.table['set'].unique())
     size = (2.2 * len(groups) + 0.6, 1.9 * len(scores.methods) + 0.4)
     figure = Figure(figsize=size, layout='constrained')
-    FigureCanvasAgg(figure)
     panels = figure.subplots(len(scores.methods), len(groups), squeeze=False, sharex=True)
     for row, name in enumerate(scores.methods):
         for column, group in enumerate(groups):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -43,7 +43,7 @@ def scatter_plot(pred: ArrayLike, gt: ArrayLike, *, title: str = '', mapping: st
 
     numbers = quality_correlations(pred, gt, mapping)
     pred, gt = np.asarray(pred, dtype=np.float64).ravel(), np.asarray(gt, dtype=np.float64).ravel()
-    figure, axes = _new_figure(5.0, 4.6)
+    figure, axes = new_figure(5.0, 4.6)
     # A quarter of a million full dots would be one blot: fewer images, stronger dots.
     opacity = float(np.clip(40 / np.sqrt(len(pred)), 0.05, 0.7))
     axes.scatter(pred, gt, s=14, alpha=opacity, color=_COLORS[0], edgecolors='none', rasterized=len(pred) > 5000)
@@ -105,31 +105,27 @@ def filter_plot(
     scores: Mapping[str, ArrayLike],
     correct: ArrayLike,
     *,
-    title: str = '',
     ylabel: str = 'top-1 accuracy of the rest',
-    shares: Sequence[float] = REMOVED_SHARES,
 ) -> Figure:
     """Draw one filter curve for each way of scoring the same images.
 
     Args:
         scores: name of a way of scoring -> scores, shape (N,), higher is better.
         correct: what is averaged, shape (N,), see :func:`filter_curve`.
-        title: text above the plot.
         ylabel: what the mean of ``correct`` is.
-        shares: shares of images to remove.
 
     Raises:
         ValueError: as :func:`filter_curve` does.
     """
-    figure, axes = _new_figure(5.6, 4.6)
+    figure, axes = new_figure(5.6, 4.6)
     for index, (name, values) in enumerate(scores.items()):
-        curve = filter_curve(values, correct, shares)
+        curve = filter_curve(values, correct)
         color, style = _COLORS[index % len(_COLORS)], '-' if index < len(_COLORS) else '--'
-        axes.plot(shares, curve, style, color=color, lw=2, marker='o', ms=3, label=name)
+        axes.plot(REMOVED_SHARES, curve, style, color=color, lw=2, marker='o', ms=3, label=name)
     base = float(np.mean(np.asarray(correct, np.float64)))
     axes.axhline(base, color='0.6', lw=1, ls=':', label='nothing removed')
-    axes.set(xlabel='share of lowest-scored images removed', ylabel=ylabel, title=title)
-    axes.set_xlim(min(shares), max(shares))
+    axes.set(xlabel='share of lowest-scored images removed', ylabel=ylabel)
+    axes.set_xlim(REMOVED_SHARES[0], REMOVED_SHARES[-1])
     axes.legend(frameon=False, fontsize=8)
     return figure
 
@@ -140,10 +136,14 @@ def save_figure(figure: Figure, path: str | os.PathLike, dpi: int = 150) -> None
         figure.savefig(temporary, dpi=dpi)
 
 
-def _new_figure(width: float, height: float):
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """Return an empty figure of this size in inches and its axes (an array of them, (rows, columns), if several).
+
+    The axes have a faint grid and no frame above and to the right; ``options`` are those of ``Figure.subplots``.
+    """
     figure = Figure(figsize=(width, height), layout='constrained')
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    axes.spines[['top', 'right']].set_visible(False)
-    axes.grid(alpha=0.25)
-    return figure, axes
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for panel in axes.flat:
+        panel.spines[['top', 'right']].set_visible(False)
+        panel.grid(alpha=0.25)
+    return figure, axes if axes.size > 1 else axes[0, 0]

@@ -6,8 +6,6 @@ import json
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from miqa.datasets import label_fingerprint
 from miqa.evaluation import SCORES, falling_scores, quality_correlations
@@ -17,7 +15,7 @@ from miqa.taxonomy import DATABASE_TASKS, IMAGE_TASKS
 
 from .breakdown_plots import contact_sheet, heat_map, residual_plot
 from .breakdowns import level_grid, residuals, score_groups, score_matrix, worst_predictions
-from .plots import scatter_plot
+from .plots import new_figure, scatter_plot
 from .report_page import data_table, failure, folded, heading, paragraph, pictures, tiles
 from .run_folder import RunFolder
 from .tables import score_parts
@@ -132,16 +130,13 @@ def _curves(run: RunFolder) -> str:
     panels = [name for name in ('loss', 'SRCC', 'PLCC', 'lr') if name in curves and curves[name].notna().sum() > 1]
     if not panels:
         return ''
-    figure = Figure(figsize=(3.6 * len(panels), 2.7), layout='constrained')
-    FigureCanvasAgg(figure)
-    for axes, name in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+    figure, all_axes = new_figure(3.6 * len(panels), 2.7, 1, len(panels))
+    for axes, name in zip(np.atleast_1d(all_axes).ravel(), panels, strict=True):
         labelled = curves.dropna(subset=[name])
         axes.plot(
             labelled.step, labelled[name], color='#0072B2', lw=1.6, marker='o' if len(labelled) < 30 else None, ms=3
         )
         axes.set(title=name, xlabel='step')
-        axes.spines[['top', 'right']].set_visible(False)
-        axes.grid(alpha=0.25)
     return heading('Training') + pictures((figure, 'Logged values by step.'))
 
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import timm.data
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from miqa.apis.model import MIQAModel
@@ -67,7 +66,6 @@ def make_examples() -> list[Example]:
 def draw(examples: list[Example]) -> Figure:
     """Draw examples side by side: the picture, below it the answers, and the scores as bars."""
     figure = Figure(figsize=(14, 5.2))
-    FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
         3, len(examples), height_ratios=(2.5, 0.95, 0.62), left=0.085, right=0.985, top=0.85, bottom=0.1, hspace=0.06,
         wspace=0.12,

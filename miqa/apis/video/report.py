@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from miqa.apis.scoring import scorer_line
@@ -34,7 +33,6 @@ def plot_video(result: Mapping, kind: str = 'both') -> Figure:
         raise ValueError(f'There is no plot {kind!r}; choose one of {", ".join(PLOT_KINDS)}.')
     parts = ('frames', 'seconds') if kind == 'both' else (kind,)
     figure = Figure(figsize=(9.0, 2.6 * len(parts) + 0.8), layout='constrained')
-    FigureCanvasAgg(figure)
     rows = figure.subplots(len(parts), 1, sharex=True, squeeze=False)[:, 0]
     for axes, part in zip(rows, parts, strict=True):
         _draw_frames(axes, result) if part == 'frames' else _draw_seconds(axes, result)
@@ -109,19 +107,16 @@ def report_paths(name: str, folder: str | os.PathLike, kinds: Sequence[str] = PL
 def write_report(
     result: Mapping, folder: str | os.PathLike, *, kinds: Sequence[str] = PLOT_KINDS, overwrite: bool = False
 ) -> dict[str, Path]:
-    """Write the report of a scored video: one JSON file, two CSV tables and the plots.
+    """Write the report of a scored video, as :func:`report_paths` names it: one JSON file, two CSV tables and the plots.
 
     The JSON file is written last: where it is, the report is whole. A hidden file says that a report was begun, so that
     what a killed writer left is replaced.
 
     Args:
         result: what :meth:`miqa.apis.video.VideoMIQA.assess_video` returned.
-        folder: where to; made if it is missing.
+        folder: made if it is missing.
         kinds: plots to draw.
         overwrite: replace an earlier report.
-
-    Returns:
-        What was written, as :func:`report_paths` names it.
 
     Raises:
         FileExistsError: there is a report, and ``overwrite`` is not set.
