@@ -19,17 +19,11 @@ from .runtimes.pixels import PixelsToScore
 
 
 def rollout(network: nn.Module, views: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Compute how much each patch of view ``image`` reaches the tokens that are scored.
+    """Compute how much each patch of view ``image`` reaches the scored tokens: float32 (B, rows, columns), sum 1.
 
     Abnar and Zuidema, "Quantifying Attention Flow in Transformers" (2020): the attention of each layer, averaged
-    over heads, is mixed half and half with the identity (the residual path), and the layers are multiplied.
-
-    Args:
-        network: RA-MIQA, of which the region and CLS tokens are scored, or a plain ViT of timm.
-        views: normalised inputs of the network.
-
-    Returns:
-        float32 (B, rows, columns), one value per patch, the sum over a picture's patches being 1.
+    over heads, is mixed half and half with the identity (the residual path), and the layers are multiplied. Of RA-MIQA
+    the region and CLS tokens are scored; else the network is a plain ViT of timm. ``views`` are normalised.
 
     Raises:
         ValueError: the network is not a transformer.

@@ -13,9 +13,7 @@ from .scoring import Scorer, load_scorer, score_images
 def batch_assess(
     paths: Sequence[Picture], model: str | os.PathLike | Scorer | None = None, *, errors: str = 'raise', **options
 ) -> list[float | None]:
-    """Score pictures in batches: ``batch_assess(paths, 'ra-miqa')``.
-
-    For more pictures than should be held in a list use :meth:`MIQAModel.assess_all`, which is a generator.
+    """Score pictures in batches: ``batch_assess(paths, 'ra-miqa')``; for very many use :meth:`MIQAModel.assess_all`.
 
     Args:
         paths: paths, or pictures in any form that :meth:`MIQAModel.assess` takes.

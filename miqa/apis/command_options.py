@@ -91,15 +91,11 @@ def label_job(
     args: argparse.Namespace, root: str | Path, config_root: str | Path, write_config: str | None = None,
     check: Callable[[LabelJob], None] | None = None, **more: Any,
 ) -> LabelJob:  # fmt: skip
-    """Return the job of :func:`add_source_options`, with complete machines.
+    """Return the job of :func:`add_source_options` in the database ``root``, with complete machines.
 
-    Args:
-        args: the options.
-        root: of the database.
-        config_root: where the use of network files is stored; a plan only looks for it there.
-        write_config: file of that use, as a config.
-        check: called with the job before network files are tried, which takes minutes.
-        more: fields of :class:`miqa.labelling.label_job.LabelJob`.
+    The use of network files is stored in ``config_root``, where a plan only looks for it, and written as a config to
+    ``write_config``; ``check`` is called with the job before network files are tried, which takes minutes; ``more`` are
+    fields of :class:`miqa.labelling.label_job.LabelJob`.
     """
     from miqa.labelling.label_job import LabelJob
     from miqa.labelling.recognised_machines import complete_configs, given_classes, trial_of_folder
@@ -150,10 +146,7 @@ _OTHERS = {'image': ('image', 'video', 'a video'), 'video': ('video', 'image', '
 def check_named(paths: Sequence[str], verb: str, found: object) -> None:
     """Check, before a model is loaded, that something of what the user names can be read.
 
-    Args:
-        paths: as typed.
-        verb: ``image`` or ``video``.
-        found: the files that they mean, where that is a list.
+    ``verb`` is ``image`` or ``video``; ``found`` the files that the paths mean, where that is a list.
 
     Raises:
         ValueError: all of them are files of the other verb.

@@ -23,13 +23,13 @@ MODES = ('copy', 'link', 'hardlink')  # How the good pictures reach the new fold
 
 
 def choose(scores: ArrayLike, keep: float | None = None, threshold: float | None = None) -> np.ndarray:
-    """Tell which pictures are good.
+    """Tell which pictures are good, by exactly one of ``keep`` and ``threshold``.
 
     Args:
         scores: shape (N,), finite, higher is better.
         keep: the share of the pictures to keep, those with the highest scores: ``N - round((1 - keep) * N)`` of
             them. Of equal scores the earlier ones are kept.
-        threshold: keep the pictures with at least this score. Give exactly one of the two.
+        threshold: keep the pictures with at least this score.
 
     Returns:
         bool, shape (N,).
@@ -61,7 +61,7 @@ def deliver(
     mode: str = 'copy',
     on_error: Callable[[Exception], object] | None = None,
 ) -> int:
-    """Bring pictures into a new folder, under the names that they have below ``folder``.
+    """Bring pictures into a new folder, under the names that they have below ``folder``; return how many were new.
 
     Nothing is ever deleted, moved or overwritten. A file that is there with the same content is left, so that a
     stopped run can be repeated.
@@ -69,12 +69,9 @@ def deliver(
     Args:
         images: paths, all below ``folder``.
         folder: where they lie.
-        to: where they go; not ``folder`` and not inside it.
+        to: where they go.
         mode: one of :data:`MODES`.
         on_error: called with the error of a picture that did not reach the folder; without it, the error is raised.
-
-    Returns:
-        How many were new.
 
     Raises:
         ValueError: ``to`` lies in ``folder``.
@@ -96,12 +93,9 @@ def deliver(
 
 
 def try_delivery(images: Sequence[str], to: str | os.PathLike, mode: str = 'copy') -> None:
-    """Deliver one picture under another name and remove it again: what cannot be delivered is known before scoring.
+    """Deliver the first picture that is there under another name and remove it again, before anything is scored.
 
-    Args:
-        images: any pictures that may be delivered; the first one that is there is taken.
-        to: the folder, which is made where it is missing.
-        mode: one of :data:`MODES`.
+    The folder ``to`` is made where it is missing; ``mode`` is one of :data:`MODES`.
 
     Raises:
         OSError: nothing can be written to the folder, or its disk has no links of that kind.

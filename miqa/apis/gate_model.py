@@ -369,10 +369,8 @@ class GateModel(MIQAModel):
 def assess_answers(folder: GateFolder, pictures: Sequence[Picture], answers: Sequence[Any]) -> np.ndarray:
     """Score pictures with answers that the machine has given already, by the head ``after``: float32 (N,).
 
-    Args:
-        folder: the gate.
-        pictures: as for :meth:`miqa.apis.model.MIQAModel.assess`.
-        answers: predictions of :mod:`miqa.machines.base`, one for each picture.
+    ``pictures`` are as for :meth:`miqa.apis.model.MIQAModel.assess`, ``answers`` predictions of
+    :mod:`miqa.machines.base`.
 
     Raises:
         ValueError: there are not as many answers as pictures, or they speak of other classes.

@@ -93,16 +93,9 @@ def heatmap_of(
 ) -> Heatmap:
     """Compute a heat map; :meth:`miqa.apis.MIQAModel.assess` calls this.
 
-    ``occlusion`` works with every model and needs 81 passes; ``rollout`` needs a transformer and one pass, and
-    shows where the model looks, not whether what it sees there is good.
-
-    Args:
-        picture: in any form that a model takes.
-        method: ``occlusion`` or ``rollout``.
-        prepare: from pictures to the model's pixels.
-        score_pixels: from pixels, uint8 (B, 3, size, size), to scores (B,).
-        spec: of the model.
-        runtime: of the model; ``rollout`` looks into its network.
+    ``occlusion`` works with every model and needs 81 passes; ``rollout`` needs a transformer and one pass, and shows
+    where the model looks, not whether what it sees there is good. ``prepare`` leads from pictures to pixels, uint8 (B,
+    3, size, size), ``score_pixels`` from these to scores (B,).
 
     Raises:
         ValueError: the method is unknown, or does not suit the model.

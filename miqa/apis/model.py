@@ -323,9 +323,7 @@ class MIQAModel(ModelFiles):
     def assess_all(self, pictures: Iterable[Picture], on_batch=None) -> Iterator[Assessment]:
         """Score any number of pictures in batches, decoding in threads; memory does not grow with their number.
 
-        Args:
-            pictures: read as needed; a generator will do.
-            on_batch: called with the number of pictures done, after each batch.
+        ``pictures`` may be a generator; ``on_batch`` is called with the number of pictures done, after each batch.
 
         Yields:
             One :class:`Assessment` per picture, in order. A picture that cannot be read has its ``error`` set.

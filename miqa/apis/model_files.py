@@ -38,13 +38,9 @@ class ModelFiles:
     ) -> Path:
         """Write the model for use elsewhere: ``.onnx``, ``.xml`` (OpenVINO) or ``.pt2`` (torch.export).
 
-        Args:
-            path: the file.
-            int8: write 8-bit numbers, which are fitted to the pictures of ``calibrate``.
-            calibrate: folder of pictures such as the model will see.
-            tolerance: how far scores may be from PyTorch's for the file to be kept; None for 1e-4, with ``int8`` 0.06.
-
-        See :func:`miqa.apis.exports.export.export_model`.
+        With ``int8``, 8-bit numbers are fitted to the pictures of the folder ``calibrate``. The file is kept if its
+        scores are within ``tolerance`` of PyTorch's: None for 1e-4, with ``int8`` 0.06. See
+        :func:`miqa.apis.exports.export.export_model`.
         """
         return self.export_and_compare(path, int8=int8, calibrate=calibrate, tolerance=tolerance)[0]
 
@@ -88,13 +84,10 @@ class ModelFiles:
     def from_pretrained(
         cls, repo_id: str | os.PathLike, *, revision: str | None = None, token: str | None = None, **options: Any
     ) -> Self:
-        """Load a model from the Hugging Face Hub, or from a folder of :meth:`save_pretrained`.
+        """Load a model from the Hugging Face Hub (``user/repo``), or from a folder of :meth:`save_pretrained`.
 
-        Args:
-            repo_id: ``user/repo``, or a folder.
-            revision: branch, tag or commit.
-            token: of the Hub, for private repositories.
-            options: as for :meth:`from_parts`.
+        ``revision`` is a branch, tag or commit, ``token`` the Hub's, for private repositories; ``options`` are those of
+        :meth:`from_parts`.
 
         Raises:
             WeightsUnavailable: there is no such repository, or it cannot be reached.

@@ -102,15 +102,7 @@ class MultiTaskModel:
         return all_or_error(self._answered(picture, None))
 
     def assess_all(self, pictures: Iterable[Picture], on_batch=None) -> Iterator[TaskAssessment]:
-        """Score any number of pictures in batches, decoding in threads; memory does not grow with their number.
-
-        Args:
-            pictures: read as needed; a generator will do.
-            on_batch: called with the number of pictures done, after each batch.
-
-        Yields:
-            One :class:`TaskAssessment` per picture, in order. A picture that cannot be read has its ``error`` set.
-        """
+        """Score any number of pictures, as ``MIQAModel.assess_all`` does: one :class:`TaskAssessment` each."""
         for scores in self._answered(pictures, on_batch):
             yield TaskAssessment(scores.name, scores.answer, scores.error)
 

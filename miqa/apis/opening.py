@@ -32,16 +32,10 @@ def open_model(
     weights: str | os.PathLike | None = None,
     **computing,
 ) -> LoadedModel:
-    """Find weights and load them into their runtime.
+    """Find weights and load them into their runtime, with the thresholds that came with them, if any did.
 
-    The arguments are those of :class:`miqa.apis.MIQAModel`; ``computing`` is ``device``, ``precision``,
-    ``channels_last`` and ``compile``.
-
-    Returns:
-        Spec, runtime, the weights' path as text, and the thresholds that came with them, if any did.
-
-    Raises:
-        ValueError, FileNotFoundError, WeightsUnavailable, CheckpointError: see :class:`miqa.apis.MIQAModel`.
+    The arguments are those of :class:`miqa.apis.MIQAModel`, and so are the errors; ``computing`` is ``device``,
+    ``precision``, ``channels_last`` and ``compile``.
     """
     default_precision(None)  # also reports a wrong value of the variable for models that do not use it
     name, weights = name_and_weights(model, weights)

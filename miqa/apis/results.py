@@ -294,8 +294,7 @@ def try_out(path: str | os.PathLike) -> None:
 
     Raises:
         ValueError: the suffix is not one of a result file, or there is something else than a file of that name.
-        MissingPackage: what writes files of this suffix is not installed.
-        OSError: nothing can be written there.
+        MissingPackage, OSError: a package for this suffix is missing, or nothing can be written there.
     """
     path = Path(path)
     if (address := address_in_path(str(path))) is not None:

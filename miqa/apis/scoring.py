@@ -22,12 +22,9 @@ class Scorer(Protocol):
 
 
 def load_scorer(model: str | os.PathLike | Scorer | None = None, **options) -> Scorer:
-    """Return ``model`` where it is an object that scores, else a :class:`miqa.apis.model.MIQAModel`.
+    """Return ``model`` where it is an object with a method ``assess``, else a :class:`miqa.apis.model.MIQAModel`.
 
-    Args:
-        model: a name, a path, or an object with a method ``assess``; None for the default model.
-        options: further arguments of ``MIQAModel``: ``task``, ``label``, ``weights``, ``device``, ``precision``,
-            ``batch_size``, ``workers``, ``compile``, ``thresholds``, ... Those that are None keep its defaults.
+    ``options`` are further arguments of ``MIQAModel``; those that are None keep its defaults.
 
     Raises:
         ValueError: both words for the model are used, or options are given for an object that is a model already.
@@ -60,12 +57,9 @@ class ScoredImage(NamedTuple):
 
 
 def score_images(model: Scorer, images: Sequence[Any], subject: str = 'a picture') -> list[float]:
-    """Score a batch and check the answer.
+    """Score a batch of pictures, uint8 BGR (H, W, 3) of any sizes, and check the answer.
 
-    Args:
-        model: the scorer.
-        images: pictures that the model takes: uint8 arrays of shape (H, W, 3), BGR; sizes may differ.
-        subject: what the pictures are, for the error.
+    ``subject`` says in errors what the pictures are.
 
     Raises:
         ValueError: the model gave a wrong number of scores, or one that is not finite.
@@ -77,17 +71,10 @@ def score_images(model: Scorer, images: Sequence[Any], subject: str = 'a picture
 def diagnose_images(
     model: Scorer, images: Sequence[Any], subject: str = 'a picture', diagnose: bool = True
 ) -> list[ScoredImage]:
-    """Score a batch, say what is wrong with each picture where the model can tell, and check the scores.
+    """Score a batch as :func:`score_images` does, and say what is wrong with each picture where the model can tell.
 
-    Args:
-        model: the scorer.
-        images: as for :func:`score_images`.
-        subject: what the pictures are, for the error.
-        diagnose: False for scores alone. A model that can tell has a true ``can_diagnose``, and an ``assess`` that
-            takes ``diagnose=True`` and then returns objects with ``score`` and ``damage``.
-
-    Raises:
-        ValueError: as for :func:`score_images`.
+    A model that can tell has a true ``can_diagnose``, and an ``assess`` that takes ``diagnose=True`` and then returns
+    objects with ``score`` and ``damage``. With ``diagnose=False`` it is not asked.
     """
     if diagnose and getattr(model, 'can_diagnose', False):
         assess: Any = model.assess

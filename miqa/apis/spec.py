@@ -77,10 +77,8 @@ class ModelSpec:
     def from_dict(cls, data: object, source: str, to_build: bool = True) -> ModelSpec:
         """Read what :meth:`to_dict` wrote. Every value is checked and made anew, as it may come from elsewhere.
 
-        Args:
-            data: what was written.
-            source: the file, for errors.
-            to_build: False for an exported file: its network is built, and its config is only stored.
+        ``source`` is the file, for errors. Of an exported file (``to_build=False``) the config is only stored, as its
+        network is built.
 
         Raises:
             ValueError: a key is missing or unknown, or a value is not what it must be; the message names it.

@@ -47,18 +47,15 @@ def answered(
     workers: int | None = None,
     on_batch: Callable[[int], object] | None = None,
 ) -> Iterator[ItemResult[Answer]]:
-    """Answer any number of pictures in batches, decoding in threads; memory does not grow with their number.
+    """Answer any number of pictures in batches, in order, decoding in threads; memory does not grow with their number.
 
     Args:
-        pictures: any number of them; read once.
-        prepare: what turns a picture and its name into pixels.
+        pictures: read once, as needed.
+        prepare: from a picture and its name to pixels.
         answer: from the pixels of a batch to one answer for each picture.
         batch_size: pixels in a batch.
         workers: decoding threads, as for :func:`prepared_batches`.
         on_batch: called with the number of pictures done, after each batch.
-
-    Yields:
-        One for each picture, in order.
     """
     for batch in prepared_batches(pictures, prepare, batch_size, workers):
         good = [item.pixels for item in batch if item.pixels is not None]
@@ -95,13 +92,10 @@ def prepared_batches(
     each other and with the network. Pictures that fail take no place in a batch.
 
     Args:
-        pictures: any number of them; read once.
-        prepare: what turns a picture and its name into pixels.
+        pictures: read once.
+        prepare: from a picture and its name to pixels.
         batch_size: pixels in a batch.
         workers: decoding threads; None for one a core, 0 to decode in the calling thread.
-
-    Yields:
-        Lists with at most ``batch_size`` prepared pictures, and beside them those that failed.
     """
     workers = default_workers() if workers is None else workers
     check_whole_number('batch_size', batch_size)

@@ -32,16 +32,8 @@ def gains(
 ) -> pd.DataFrame:
     """Compare a method in SRCC with the best of others, part by part.
 
-    The best of the others is chosen in each part by itself, which favours them.
-
-    Args:
-        table: from :attr:`miqa.benchmark.run.Benchmark.scores`: one row for each image, with ``source``,
-            ``ground_truth``, ``fg_level``, ``bg_level`` and a column for each method.
-        method: whose gain to compute.
-        others: those that it is compared with.
-        resamples: of the bootstrap by source.
-        confidence: of the intervals.
-        seed: of the bootstrap.
+    The best of the others is chosen in each part by itself, which favours them. ``table`` is one of
+    :attr:`miqa.benchmark.run.Benchmark.scores`; intervals of ``confidence`` come from a bootstrap by source.
 
     Returns:
         One row for each part that has at least two sources and labels that differ: ``part``, ``images``, ``SRCC``,

@@ -29,10 +29,7 @@ class SortedValues:
         self.untied = len(self._ends) == len(values)
 
     def centred_ranks(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rank the values as if each were there ``weights[source]`` times, ties by average rank.
-
-        Args:
-            weights: float64 (S,), whole numbers from 0.
+        """Rank the values as if each were there ``weights[source]`` times (float64 (S,), whole), ties by average rank.
 
         Returns:
             (rank minus mean rank of each group (G,), weight of each group (G,), weight of each item in

@@ -21,9 +21,6 @@ def stack_samples(items: Sequence[dict]) -> dict:
     A worker process hands each tensor over by a file of its own in shared memory. One tensor for a batch, and not one
     for each picture and label, is what lets workers feed thousands of pictures a second.
 
-    Args:
-        items: ``dict(inputs={name: tensor}, data_sample=QualitySample)`` each, ``inputs`` where the dataset has them.
-
     Returns:
         ``inputs``: per name one tensor (B, ...), in shared memory where a worker makes it; ``data_sample``: a
         :class:`~miqa.structures.SampleBatch`, or a list of the samples where they hold more than labels.

@@ -14,19 +14,12 @@ PARTS = ('fit', 'select', 'test')
 def divide_sources(
     sources: Sequence[str], part: str, selection: float, fold: Sequence[int] | None = None, seed: int = 0
 ) -> set[str]:
-    """Return the sources of a part.
+    """Return the sources of a part, one of :data:`PARTS`.
 
     Without ``fold`` the sources, which are those of a training split, are divided into ``fit`` and ``select``. With
-    ``fold=(i, k)`` they are first divided into k test sets of equal size, of which the one with number i is ``test``.
-    Membership depends on the names and the seed alone, not on the order of the sources.
-
-    Args:
-        sources: names.
-        part: one of :data:`PARTS`.
-        selection: share of the sources (of those that do not test) that are for ``select``, between 0 and 1. At least
-            one is, and at least one is left for ``fit``.
-        fold: number of the fold, from 0, and how many folds there are.
-        seed: decides which.
+    ``fold=(i, k)`` they are first divided into k test sets of equal size, of which the one with number i, from 0, is
+    ``test``. ``selection``, between 0 and 1, is the share of those that do not test which are for ``select``: at least
+    one is, and at least one is left for ``fit``. Membership depends on the names and the seed alone, not on the order.
 
     Raises:
         ValueError: a share, fold or part does not make sense, or there are too few sources.

@@ -28,16 +28,10 @@ def describe_fingerprint(
     missing: int,
     without_labels: Sequence[str] = (),
 ) -> str:
-    """Return a sentence on what a split's label deviation means.
+    """Return a sentence on what a split's label deviation, of :func:`label_fingerprint`, means.
 
-    Args:
-        fingerprint: from :func:`label_fingerprint`.
-        task: cls, det or ins.
-        label: composite, consistency or accuracy.
-        split: train or val.
-        official: whether the sources are exactly those of the authors' split file.
-        missing: number of images of the split that are missing and skipped.
-        without_labels: sources of the split that have no label file and are skipped.
+    ``official`` says that the sources are exactly those of the authors' split file, ``missing`` how many images and
+    ``without_labels`` which sources are skipped.
     """
     start = f'Label fingerprint of {task} {split}, {label}: standard deviation {fingerprint:.4f}'
     if split != 'val':

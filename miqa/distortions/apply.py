@@ -17,17 +17,16 @@ def distort(image: np.ndarray, name: str, params: Mapping[str, Any], rng: np.ran
     Example: ``distort(image, 'motion_blur', {'radius': 15, 'sigma': 5}, generator_for(seed, image_id))``.
 
     Args:
-        image: uint8, RGB (H, W, 3) or grey (H, W), 0 to 255, at least 1 x 1. It is not changed.
+        image: uint8, RGB (H, W, 3) or grey (H, W), 0 to 255, at least 1 x 1.
         name: one of :data:`~miqa.taxonomy.ALL_DISTORTIONS`.
-        params: the distortion's parameters by name; :func:`~miqa.distortions.candidates` lists useful ones.
-        rng: where random numbers come from; the same state gives the same picture.
+        params: by name; :func:`~miqa.distortions.candidates` lists useful ones.
+        rng: the same state gives the same picture.
 
     Returns:
         uint8 of the same shape, a new array.
 
     Raises:
-        TypeError: the image is not a uint8 array, or a parameter is missing or unknown.
-        ValueError: the image has another shape or no pixels, or there is no such distortion.
+        TypeError, ValueError: the image, the name or the parameters are not as described.
     """
     kind = distortion(name)
     check_image(image)

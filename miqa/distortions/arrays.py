@@ -41,10 +41,7 @@ def channel_means(image: np.ndarray) -> np.ndarray:
 def row_strips(height: int, width: int, least: int = 1) -> list[slice]:
     """Cut a picture into strips of rows that fit into a processor's cache (and, at 12 megapixels, into memory).
 
-    Args:
-        height: of the picture.
-        width: of the picture.
-        least: rows that a strip should have at least, for filters that also read the rows around it.
+    Strips have at least ``least`` rows, for filters that also read the rows around them.
     """
     rows = max(_STRIP_PIXELS // width, least, 1)
     return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
@@ -53,16 +50,13 @@ def row_strips(height: int, width: int, least: int = 1) -> list[slice]:
 def filter_in_strips(
     image: np.ndarray, reach: tuple[int, int, int, int], function: Callable[[np.ndarray, int], np.ndarray]
 ) -> np.ndarray:
-    """Filter a picture strip by strip, its edge pixels repeated outward.
+    """Filter a picture, (H, W) or (H, W, C), strip by strip, its edge pixels repeated outward.
 
     Args:
-        image: (H, W) or (H, W, C).
+        image: the picture.
         reach: how many pixels above, below, left and right of itself a pixel depends on.
         function: from a window (rows + above + below, W + left + right, ...) and the number of rows to the
             filtered (rows, W, ...).
-
-    Returns:
-        What the function returns, put together.
     """
     up, down, left, right = reach
     height, width = image.shape[:2]

@@ -1,4 +1,7 @@
-"""Distortions of optics and motion: defocus, motion, glass and Gaussian blur."""
+"""Distortions of optics and motion: defocus, motion, glass and Gaussian blur.
+
+Pictures are uint8, RGB (H, W, 3) or grey (H, W); results have the same shape.
+"""
 
 from __future__ import annotations
 
@@ -88,15 +91,10 @@ _FFT_TILE = 512
 
 
 def defocus_blur(image: np.ndarray, rng: np.random.Generator, radius: float, alias_sigma: float) -> np.ndarray:
-    """Convolve with an antialiased disk. Source: ImageNet-C, ``defocus_blur``; edges are mirrored (reflect 101).
+    """Convolve with an antialiased disk of ``radius`` pixels, smoothed by a Gaussian of ``alias_sigma`` pixels.
 
-    The result is that of double-precision arithmetic with ImageNet-C's single-precision kernel, truncated.
-
-    Args:
-        image: uint8 RGB (H, W, 3) or grey (H, W).
-        rng: not used.
-        radius: of the disk, in pixels.
-        alias_sigma: deviation in pixels of the Gaussian that smooths the disk.
+    Source: ImageNet-C, ``defocus_blur``; edges are mirrored (reflect 101). The result is that of double-precision
+    arithmetic with ImageNet-C's single-precision kernel, truncated.
     """
     kernel = disk_kernel(radius, alias_sigma)
     filled = np.argwhere(kernel)
@@ -178,19 +176,12 @@ def _gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
 def glass_blur(
     image: np.ndarray, rng: np.random.Generator, sigma: float, max_delta: float, iterations: float
 ) -> np.ndarray:
-    """Gaussian, shuffle pixels locally, Gaussian; truncated after each Gaussian.
+    """Gaussian of ``sigma`` pixels, shuffle pixels locally, Gaussian; truncated after each Gaussian.
 
-    In a round of shuffling, every pixel takes the value of the pixel at an offset drawn evenly from
-    {-d, ..., d - 1} in both directions (d the integer part of ``max_delta``), the position kept inside the
-    picture, all pixels at once. This is how the released generator of MIQD-2.5M does it. ImageNet-C swaps pixels
-    one after the other with the same distribution of offsets.
-
-    Args:
-        image: uint8 RGB (H, W, 3) or grey (H, W).
-        rng: where the offsets come from.
-        sigma: deviation of both Gaussians in pixels.
-        max_delta: largest offset in pixels; the integer part counts.
-        iterations: rounds of shuffling; the integer part counts.
+    In a round of shuffling (there are int(``iterations``)), every pixel takes the value of the pixel at an offset drawn
+    evenly from {-d, ..., d - 1} in both directions (d = int(``max_delta``)), the position kept inside the picture, all
+    pixels at once. This is how the released generator of MIQD-2.5M does it. ImageNet-C swaps pixels one after the
+    other with the same distribution of offsets.
     """
     reach = int(max_delta)
     blurred = _gaussian(image, sigma)
@@ -222,16 +213,10 @@ def motion_blur(
 ) -> np.ndarray:
     """Blur along a line, as ImageMagick's motion blur does: one-sided Gaussian, edges repeated, truncated.
 
-    Source: ImageNet-C, ``motion_blur``; MagickCore/effect.c, ``MotionBlurImage``. The bytes are those of the common
-    build of ImageMagick 6, Q16 without HDRI, which rounds sums to 16 bits and truncates these to 8 (a build with HDRI
-    rounds once, to 8 bits, and gives pictures that are half a grey level brighter).
-
-    Args:
-        image: uint8 RGB (H, W, 3) or grey (H, W).
-        rng: where the angle comes from.
-        radius: the line is 2 * ceil(radius) + 1 pixels long.
-        sigma: deviation of the Gaussian along the line, in pixels.
-        angle: of the line in degrees, clockwise; drawn evenly from -45 to 45 where it is None.
+    The line is 2 * ceil(radius) + 1 pixels long, the Gaussian's deviation ``sigma`` pixels, ``angle`` in degrees
+    clockwise; None draws it evenly from -45 to 45. Source: ImageNet-C, ``motion_blur``; MagickCore/effect.c,
+    ``MotionBlurImage``. The bytes are those of the common build of ImageMagick 6, Q16 without HDRI, which rounds sums
+    to 16 bits and truncates these to 8 (a build with HDRI rounds once, to 8 bits, and is half a grey level brighter).
     """
     if angle is None:
         angle = float(rng.uniform(-45, 45))
@@ -249,12 +234,12 @@ def blur_along_line(image: np.ndarray, weights: np.ndarray, angle: float) -> np.
     """Sum the pixels along a line that starts at each pixel, weighted; pixels outside repeat the edge.
 
     Tap i lies at ceil(i * cos(angle) - 0.5) to the right and ceil(i * sin(angle) - 0.5) below, which is
-    ImageMagick's rule.
+    ImageMagick's rule; ``angle`` is in degrees.
 
     Args:
         image: uint8 or float32, (H, W) or (H, W, C), 0 to 255.
         weights: of the taps, (N,), of sum 1 or less.
-        angle: in degrees.
+        angle: of the line.
 
     Returns:
         uint8, the shape of ``image``: rounded to 16 bits, where 255 is 65535 = 255 * 257, then truncated to 8.

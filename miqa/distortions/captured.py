@@ -18,16 +18,9 @@ MOST_VERSIONS = len(LEVEL_PAIRS)  # As many degraded pictures of one scene have 
 def build_captured(
     scenes: Mapping[str, tuple[Path, Sequence[Path]]], root: str | os.PathLike, task: str, progress: Progress = True
 ) -> int:
-    """Copy pictures into the layout of a database: files that are there already are kept.
+    """Copy pictures into the layout of a database, keeping files that are there; return how many are degraded.
 
-    Args:
-        scenes: source name -> its clean picture and its degraded ones. A picture without a clean one stands for itself.
-        root: the database.
-        task: cls, det, ins or seg.
-        progress: show a bar.
-
-    Returns:
-        How many degraded pictures there are.
+    ``scenes``: source name -> its clean picture and its degraded ones. A picture without a clean one stands for itself.
 
     Raises:
         ValueError: a scene has too many degraded pictures.

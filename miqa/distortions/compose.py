@@ -10,17 +10,11 @@ _STRIP_ROWS = 128
 
 
 def soft_mask(mask: np.ndarray) -> np.ndarray:
-    """Turn a binary foreground mask into blending weights.
+    """Turn a foreground mask, (H, W), bool or uint8 of 0 and 255, into blending weights, float64 (H, W), 0 to 1.
 
     The mask is blurred by a 65 x 65 Gaussian in 8 bits (OpenCV derives sigma 10.1 from the size) and divided by
     255; what is left of the mask after eroding it twice by 3 x 3 weighs 1.
     Source: the released generator of MIQD-2.5M, ``create_smooth_mask`` with radius 32.
-
-    Args:
-        mask: (H, W), bool, or uint8 with 0 for the background and 255 for the foreground.
-
-    Returns:
-        float64 (H, W), 0 (background) to 1 (foreground).
     """
     if mask.ndim != 2 or mask.dtype not in (bool, np.uint8):
         raise ValueError(f'A mask has to be bool or uint8 (H, W), not {mask.dtype} {mask.shape}.')
@@ -34,16 +28,9 @@ def soft_mask(mask: np.ndarray) -> np.ndarray:
 def fuse(foreground: np.ndarray, background: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Blend two pictures: foreground * weights + background * (1 - weights), truncated to uint8.
 
-    Where the weight lies between 0.05 and 0.95, half of the result is replaced by its own 3 x 3 Gaussian
-    (mirrored edges). Source: the released generator of MIQD-2.5M, ``create_fused_image``.
-
-    Args:
-        foreground: uint8 RGB (H, W, 3) or grey (H, W).
-        background: uint8 of the same shape.
-        weights: float64 (H, W) from :func:`soft_mask`.
-
-    Returns:
-        uint8, the shape of ``foreground``.
+    Both are uint8 of one shape, RGB (H, W, 3) or grey (H, W), as is the result; ``weights`` are those of
+    :func:`soft_mask`. Where the weight lies between 0.05 and 0.95, half of the result is replaced by its own 3 x 3
+    Gaussian (mirrored edges). Source: the released generator of MIQD-2.5M, ``create_fused_image``.
     """
     if foreground.shape != background.shape or foreground.shape[:2] != weights.shape:
         raise ValueError(
@@ -75,12 +62,7 @@ def random_ellipse(
 ) -> np.ndarray:
     """Draw a foreground mask for a picture that comes without one: uint8 (H, W), 255 in an ellipse near the middle.
 
-    Args:
-        height: of the picture.
-        width: of the picture.
-        rng: where place, sides and angle come from.
-        least: smallest semi-axis as a share of the side.
-        most: largest one.
+    Its semi-axes are ``least`` to ``most`` as shares of the sides.
     """
     mask = np.zeros((height, width), np.uint8)
     centre = (int(rng.uniform(0.3, 0.7) * width), int(rng.uniform(0.3, 0.7) * height))

@@ -23,12 +23,8 @@ STRENGTHS = {
 def jpeg_compression(image: np.ndarray, rng: np.random.Generator, quality: int) -> np.ndarray:
     """Encode by Pillow's JPEG encoder with its other settings left alone (4:2:0 colour), and decode.
 
-    Source: ImageNet-C, ``jpeg_compression``.
-
-    Args:
-        image: uint8 RGB (H, W, 3) or grey (H, W); grey is encoded in one channel.
-        rng: not used.
-        quality: 0 to 100, of which the integer part counts; libjpeg takes 0 for 1.
+    Source: ImageNet-C, ``jpeg_compression``. Pictures are uint8, RGB (H, W, 3) or grey (H, W), which is encoded in one
+    channel; the integer part of ``quality``, 0 to 100, counts, and libjpeg takes 0 for 1.
     """
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, 'JPEG', quality=int(quality))
@@ -43,12 +39,7 @@ def jpeg_compression(image: np.ndarray, rng: np.random.Generator, quality: int) 
 def pixelate(image: np.ndarray, rng: np.random.Generator, scale: float) -> np.ndarray:
     """Shrink to int(side * scale), at least 1 pixel, by Pillow's BOX filter; enlarge again by NEAREST.
 
-    Source: ImageNet-C, ``pixelate``.
-
-    Args:
-        image: uint8 RGB (H, W, 3) or grey (H, W).
-        rng: not used.
-        scale: size of the small picture relative to the whole, 0 to 1.
+    Source: ImageNet-C, ``pixelate``. Pictures are uint8, RGB (H, W, 3) or grey (H, W).
     """
     height, width = image.shape[:2]
     small = (max(1, int(width * scale)), max(1, int(height * scale)))

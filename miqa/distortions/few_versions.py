@@ -15,18 +15,10 @@ _FUSED_PAIRS = tuple(pair for pair in LEVEL_PAIRS if pair[0] != pair[1])
 def plan_versions(
     number: int, distortions: int = 8, names: Sequence[str] = DISTORTIONS
 ) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
-    """Choose the versions of the ``number``-th source: some distortions, each at three level pairs.
+    """Choose the versions of the ``number``-th source, from 0: so many ``distortions``, each at three level pairs.
 
-    Over the sources all distortions, all uniform levels and all fused pairs come round equally often.
-
-    Args:
-        number: of the source, from 0.
-        distortions: how many distortions a source gets; at most as many as there are names.
-        names: of the distortions to choose from.
-
-    Returns:
-        Names of distortions, and (foreground, background) levels: a mild uniform pair, a strong uniform one, and one
-        where foreground and background differ.
+    Over the sources all distortions, all uniform levels and all fused pairs come round equally often. The (foreground,
+    background) pairs are a mild uniform one, a strong uniform one, and one where both differ.
     """
     count = min(distortions, len(names))
     chosen = tuple(names[(number * count + i) % len(names)] for i in range(count))

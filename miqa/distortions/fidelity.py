@@ -64,13 +64,9 @@ class FidelitySource:
             self._saliency = SalientSource(values)
 
     def measure(self, distorted: np.ndarray) -> dict[str, float]:
-        """Compare a version with the source.
+        """Compare a version, uint8 of the source's shape: the value of each measure, in the order of the names.
 
-        Args:
-            distorted: uint8 of the source's shape.
-
-        Returns:
-            The value of each measure by name, in the order of the names; NaN where it is not defined.
+        A value that is not defined is NaN.
 
         Raises:
             ValueError: the shapes differ.
@@ -102,19 +98,7 @@ def fidelity(
 
     PSNR is in dB and, as piq adds 1e-8 to the mean squared error, 80 for equal pictures; the others are 1 for
     equal pictures and lower for worse ones. Numbers are rounded to six digits after the point, which is
-    about what single precision holds.
-
-    Args:
-        reference: uint8 RGB (H, W, 3) or grey (H, W), the source. Grey counts as RGB with equal channels.
-        distorted: uint8 of the same shape.
-        names: some of :data:`MEASURES`.
-        undefined: for a picture whose shorter side is below :data:`SHORTEST_SIDE`, 'raise' an error or give 'nan'.
-
-    Returns:
-        The value of each measure by name.
-
-    Raises:
-        ValueError: the shapes differ, a name is unknown, or the picture is too small for a measure.
+    about what single precision holds. Arguments and errors are those of :class:`FidelitySource`.
     """
     return FidelitySource(reference, names, undefined).measure(distorted)
 

@@ -57,14 +57,8 @@ def frost(
     """Dim the picture and add frost: image_weight * x + frost_weight * frost, truncated.
 
     Source of the formula: ImageNet-C, ``frost``, whose frost is cut out of six photographs. Here it is grown, and
-    white; see :func:`frost_layer`.
-
-    Args:
-        image: uint8 RGB (H, W, 3) or grey (H, W).
-        rng: where the frost comes from.
-        image_weight: what is left of the picture.
-        frost_weight: what is added of the frost.
-        kind: 1 (fine needles) to 5 (broad feathers).
+    white; see :func:`frost_layer`. ``kind`` is 1 (fine needles) to 5 (broad feathers); pictures are uint8, RGB
+    (H, W, 3) or grey (H, W).
     """
     if kind not in _KINDS:
         raise ValueError(f'Frost comes in the kinds 1 to 5, not {kind!r}.')

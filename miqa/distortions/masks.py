@@ -50,14 +50,7 @@ def folder_recipe(folder: str | Path, names: tuple[str, ...]) -> MaskRecipe:
 
 
 def make_mask(recipe: MaskRecipe, image: np.ndarray) -> tuple[np.ndarray, str]:
-    """Make the mask of a picture.
-
-    Args:
-        recipe: where it comes from.
-        image: uint8 RGB (H, W, 3), the source.
-
-    Returns:
-        uint8 (H, W), 0 for the background and 255 for the foreground, and the name of the method for the records.
+    """Make the mask of a picture, uint8 RGB (H, W, 3): uint8 (H, W), 0 or 255 (foreground), and the name of the method.
 
     Raises:
         UnfitMask: the annotation or mask has another size than the picture.

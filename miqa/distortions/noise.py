@@ -19,10 +19,7 @@ STRENGTHS = {
 def gaussian_noise(image: np.ndarray, rng: np.random.Generator, std: float) -> np.ndarray:
     """Add normal noise of standard deviation ``std`` (white is 1) to every value. Source: ImageNet-C.
 
-    Args:
-        image: uint8 RGB (H, W, 3) or grey (H, W).
-        rng: where the noise comes from.
-        std: standard deviation on the scale 0 to 1.
+    Pictures are uint8, RGB (H, W, 3) or grey (H, W).
     """
     out = np.empty_like(image)
     for rows in row_strips(*image.shape[:2]):

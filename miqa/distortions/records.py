@@ -100,15 +100,9 @@ def describe_files(folder: Path, paths: list[Path]) -> dict[str, dict]:
 
 
 def find_damage(folder: Path, record: dict, checksums: bool = False) -> list[str]:
-    """Compare the files of a finished source with its record.
+    """Compare the files of a finished source with its record, of :func:`read_record`: a sentence for each that differs.
 
-    Args:
-        folder: of the task.
-        record: from :func:`read_record`.
-        checksums: read every byte; otherwise only presence and size are compared.
-
-    Returns:
-        A sentence per file that is missing or differs.
+    Only presence and size are compared; with ``checksums`` every byte is read.
     """
     damage = []
     for name, entry in record['files'].items():

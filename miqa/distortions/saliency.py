@@ -26,7 +26,7 @@ _SHORTEST_SIDE = 8
 
 
 def salient_foreground(image: np.ndarray) -> np.ndarray:
-    """Cut the salient foreground out of a picture.
+    """Cut the salient foreground out of a picture, uint8 RGB (H, W, 3): uint8 (H, W), 0 or 255, always the same.
 
     Photographs mostly have background along their border (the boundary prior of Wei et al., "Geodesic Saliency
     Using Background Priors", ECCV 2012). Saliency is the distance in Lab of each smoothed pixel from the nearest
@@ -34,12 +34,6 @@ def salient_foreground(image: np.ndarray) -> np.ndarray:
     probable, the border certain background for GrabCut (Rother et al. 2004, OpenCV). Where the cut is
     implausibly small or large, the thresholded saliency itself is the mask; where even that is (a picture of one
     colour, or of a few pixels), a centred ellipse of half the sides.
-
-    Args:
-        image: uint8 RGB (H, W, 3).
-
-    Returns:
-        uint8 (H, W), 0 or 255. The same picture gives the same mask.
     """
     height, width = image.shape[:2]
     scale = min(1.0, _LONGER_SIDE / max(height, width))

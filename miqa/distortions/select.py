@@ -52,20 +52,11 @@ def make_candidate(image: np.ndarray, name: str, number: int, seed: int, image_i
 
 
 def select_levels(image: np.ndarray, name: str, seed: int, image_id: str) -> list[SelectedLevel]:
-    """Make the five levels of a distortion.
+    """Make levels 1 to 5 of a distortion of a source, uint8 RGB (H, W, 3) or grey (H, W).
 
     Where it has 12 candidates, they are ranked by PSNR (best first), and ranks 1, 5, 8, 10 and 12 kept; candidates of
     equal PSNR, infinite ones too, stay in the order of the table, weakest first. Where it has five, they are the
-    levels.
-
-    Args:
-        image: uint8 RGB (H, W, 3) or grey (H, W), the source.
-        name: of the distortion.
-        seed: of the whole database.
-        image_id: of the source in the database; with the seed it determines all random numbers.
-
-    Returns:
-        Levels 1 to 5, in this order.
+    levels. The database's ``seed`` and the source's ``image_id`` determine all random numbers.
     """
     numbers = range(1, len(candidates(name)) + 1)
     keep = image.nbytes * len(numbers) <= _KEPT_BYTES

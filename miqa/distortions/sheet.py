@@ -27,16 +27,9 @@ def fit_width(image: np.ndarray, width: int) -> np.ndarray:
 
 
 def levels_sheet(image: np.ndarray, names: Sequence[str], cell: int = 230, seed: int = 1234567) -> np.ndarray:
-    """Show the source and levels 1 to 5 of each distortion, one row each, with their PSNR.
+    """Show the source and levels 1 to 5 of each distortion, one row each, with their PSNR: uint8 RGB.
 
-    Args:
-        image: uint8 RGB (H, W, 3), distorted in this size.
-        names: of the distortions.
-        cell: width in pixels at which a picture is shown.
-        seed: as in :func:`~miqa.distortions.select_levels`.
-
-    Returns:
-        uint8 RGB.
+    The source, uint8 RGB (H, W, 3), is distorted in its own size and shown ``cell`` pixels wide.
     """
     rows = []
     for name in names:
@@ -50,15 +43,8 @@ def levels_sheet(image: np.ndarray, names: Sequence[str], cell: int = 230, seed:
 def fused_sheet(image: np.ndarray, mask: np.ndarray, name: str, cell: int = 230, seed: int = 1234567) -> np.ndarray:
     """Show all 25 pairs of levels of one distortion: foreground level downwards, background level to the right.
 
-    Args:
-        image: uint8 RGB (H, W, 3).
-        mask: uint8 (H, W), 0 or 255, the foreground.
-        name: of the distortion.
-        cell: width in pixels at which a picture is shown.
-        seed: as in :func:`~miqa.distortions.select_levels`.
-
-    Returns:
-        uint8 RGB; the first column holds source, mask and blending weights.
+    Takes uint8 RGB (H, W, 3) and a mask, uint8 (H, W), 0 or 255 (foreground); pictures are shown ``cell`` pixels wide.
+    The first column of the sheet, uint8 RGB, holds source, mask and blending weights.
     """
     levels = [chosen.image for chosen in select_levels(image, name, seed, 'sheet')]
     weights = soft_mask(mask)

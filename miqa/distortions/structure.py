@@ -99,13 +99,7 @@ def next_scale(values: np.ndarray) -> np.ndarray:
 
 
 class StructuralSource:
-    """The structure of a source, for SSIM and MS-SSIM of its versions.
-
-    Args:
-        values: float32 (H, W, 3), 0 to 255.
-        ssim: whether SSIM is wanted.
-        scales: whether MS-SSIM is.
-    """
+    """The structure of a source, float32 (H, W, 3), 0 to 255, for SSIM and MS-SSIM of its versions."""
 
     def __init__(self, values: np.ndarray, ssim: bool, scales: bool):
         self.factor = ssim_factor(values.shape)

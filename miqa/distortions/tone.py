@@ -42,14 +42,9 @@ STRENGTHS = {
 
 
 def contrast(image: np.ndarray, rng: np.random.Generator, factor: float) -> np.ndarray:
-    """Move every value towards the mean of its channel: (x - mean) * factor + mean.
+    """Move every value towards the mean of its channel: (x - mean) * factor + mean, with a factor of 0 to 1.
 
-    Source: ImageNet-C, ``contrast``.
-
-    Args:
-        image: uint8 RGB (H, W, 3) or grey (H, W).
-        rng: not used.
-        factor: share of the distance from the mean that is left, 0 to 1.
+    Pictures are uint8, RGB (H, W, 3) or grey (H, W). Source: ImageNet-C, ``contrast``.
     """
     means = channel_means(image) / 255
     values = np.arange(256) / 255

@@ -44,13 +44,8 @@ STRENGTHS = {
 def fog(image: np.ndarray, rng: np.random.Generator, amount: float, decay: float) -> np.ndarray:
     """Add fractal fog and scale back: (x + amount * fog) * max / (max + amount), max the picture's largest value.
 
-    The fog is diamond-square plasma between 0 and 1. Source: ImageNet-C, ``fog``.
-
-    Args:
-        image: uint8 RGB (H, W, 3) or grey (H, W).
-        rng: where the fog comes from.
-        amount: of fog; 1 is as much as white.
-        decay: how fast roughness falls from scale to scale; 1.3 is rough, 3 is smooth.
+    The fog is diamond-square plasma between 0 and 1; at ``decay`` 1.3 it is rough, at 3 smooth. Pictures are uint8,
+    RGB (H, W, 3) or grey (H, W). Source: ImageNet-C, ``fog``.
     """
     height, width = image.shape[:2]
     layer = plasma(height, width, decay, rng)

@@ -32,17 +32,13 @@ RUN_OPTIONS = ('task', 'label', 'data_root', 'batch_size', 'seed')
 
 
 def load_config(path: str | Path, options: Mapping | None = None) -> Config:
-    """Read a config file and merge dotted ``options`` into it.
-
-    Args:
-        path: a file, or the name of a shipped config, see :func:`miqa.outside.configs.find_config`.
-        options: dotted key -> value, as of ``--cfg-options``.
+    """Read a config file, or a shipped config of that name, and merge dotted ``options`` (``--cfg-options``) into it.
 
     Raises:
         FileNotFoundError: there is no such file; the message names the nearest one beside it. Or one that it builds
             on is missing.
-        ValueError: it is not Python, or what it says cannot be computed.
-        ValueError: an option puts one value in the place of a group of settings.
+        ValueError: it is not Python, or what it says cannot be computed; or an option puts one value in the place of a
+            group of settings.
         KeyError: an option names a key that the config does not have (a dict with a ``type`` may get new keys:
             they are checked when the object is built).
     """

@@ -46,9 +46,10 @@ def cache_features(
 ) -> FeatureCache:
     """Compute the features of every picture of ``dataset`` into ``folder``, or resume an earlier run.
 
-    Work happens in ``<folder>.part``, which becomes ``folder`` at the end. Features are computed in
-    float32, or in bfloat16 with ``amp``.
-    Pictures that cannot be read are skipped if the dataset skips them (``bad_images='skip'``).
+    Work happens in ``<folder>.part``, which becomes ``folder`` at the end. Features are computed in float32, or with
+    ``amp`` in bfloat16, which halves the time where the processor has it; the model in use computes in float32, so that
+    its features differ by rounding. Pictures that cannot be read are skipped if the dataset skips them
+    (``bad_images='skip'``).
 
     Args:
         encoder: with its weights loaded.
@@ -60,11 +61,7 @@ def cache_features(
         num_workers: processes that read pictures.
         device: where the encoder runs.
         view: the input of the encoder.
-        amp: compute in bfloat16, which halves the time where the processor has it; the model in use computes in
-            float32, so that its features differ by rounding.
-
-    Returns:
-        The finished cache.
+        amp: compute in bfloat16.
 
     Raises:
         FileExistsError: ``folder`` exists, or ``<folder>.part`` was begun with another encoder, view or dataset.

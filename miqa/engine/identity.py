@@ -23,12 +23,8 @@ from .experiment import load_config
 def training_identity(config: str | os.PathLike, data_root: str | os.PathLike) -> str:
     """Return 16 hexadecimal digits that change with the config's values, the labels or the splits, and nothing else.
 
-    Comments and files that the config does not build on, versions of installed packages, and pictures, whose answers
-    are in the labels, do not count.
-
-    Args:
-        config: a config file, or the name of a shipped one.
-        data_root: the database of the config's task.
+    ``config`` is a file, or the name of a shipped one. Comments and files that it does not build on, versions of
+    installed packages, and pictures, whose answers are in the labels, do not count.
 
     Raises:
         FileNotFoundError: there is no such config, or the database has no labels or lacks a split.

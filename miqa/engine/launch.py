@@ -24,12 +24,9 @@ LAUNCHERS = ('none', 'pytorch', 'slurm')
 def show_only_gpus(chosen: Sequence[str]) -> int:
     """Let this process and its children see only some of the GPUs that it may use, and return how many.
 
-    Within an allocation (``CUDA_VISIBLE_DEVICES=4,5``) GPU 0 is its first, 4, as everywhere in CUDA. Call it before
-    anything asks CUDA: afterwards the variable is read no more.
-
-    Args:
-        chosen: numbers, also several in one text (``0,1``); or names that ``nvidia-smi -L`` prints (``GPU-...``,
-            ``MIG-...``).
+    Chosen are numbers, also several in one text (``0,1``), or names that ``nvidia-smi -L`` prints (``GPU-...``,
+    ``MIG-...``). Within an allocation (``CUDA_VISIBLE_DEVICES=4,5``) GPU 0 is its first, 4, as everywhere in CUDA. Call
+    it before anything asks CUDA: afterwards the variable is read no more.
 
     Raises:
         ValueError: a number is not one, is given twice, or is not there.

@@ -89,14 +89,8 @@ def place_of(checkpoint: dict, now: dict, epochs: int, updates: int, path: Path)
     """Return (epoch, steps since the start of the run) at which a run resumes with the current settings.
 
     With another size of batch, the steps are those in which the new batches would have seen the same samples; what is
-    left of a half-seen batch is seen again.
-
-    Args:
-        checkpoint: as read from ``path``.
-        now: :func:`progress_of` of the new run before its first step.
-        epochs: of the new run.
-        updates: steps whose gradients are summed; a run never resumes between them.
-        path: of the checkpoint, for messages.
+    left of a half-seen batch is seen again. ``now`` is :func:`progress_of` of the new run before its first step. A run
+    never resumes between the ``updates`` steps whose gradients are summed.
 
     Raises:
         ResumeError: a setting differs that decides which samples have been seen or what is learnt; or more epochs

@@ -18,16 +18,9 @@ def warmup_cosine(
     """Describe a linear warm-up followed by a cosine, both per step, as MMEngine schedulers.
 
     Step 0 runs at ``warmup_lr``, the first step after the warm-up at ``lr``, and the cosine would reach ``final_lr``
-    one step after the last. The paper's recipe is 5 epochs, of which 1 warm-up from 5e-6, lr 1e-4, final 1e-8.
-
-    Args:
-        steps_per_epoch: batches in an epoch on each process.
-        epochs: length of the training.
-        lr: the highest learning rate.
-        warmup_epochs: length of the warm-up, cut to a fifth of the training (the paper's share) where it would
-            be longer than that share in a training shorter than the paper's.
-        warmup_lr: rate of the first step, at most ``lr``.
-        final_lr: rate that the cosine ends at, at most ``lr``.
+    one step after the last. The paper's recipe is 5 epochs, of which 1 warm-up from 5e-6, lr 1e-4, final 1e-8. The
+    warm-up is cut to a fifth of the training (the paper's share) where it would be longer than that share in a training
+    shorter than the paper's; the other rates are at most ``lr``.
 
     Raises:
         ValueError: a length or a rate is not a positive finite number.

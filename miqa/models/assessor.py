@@ -64,13 +64,11 @@ class QualityAssessor(BaseModel):
         data_samples: SampleBatch | Sequence[QualitySample] | None = None,
         mode: str = 'tensor',
     ) -> torch.Tensor | dict[str, torch.Tensor] | list[QualitySample]:
-        """Score a batch.
+        """Score a batch: per view normalised float tensors (B, 3, h, w).
 
-        Args:
-            inputs: what the data preprocessor returned: per view normalised float tensors (B, 3, h, w).
-            data_samples: one per picture; needed for ``loss``, made where missing for ``predict``.
-            mode: ``tensor``: raw scores (B,); ``loss``: dict of losses, one per configured loss;
-                ``predict``: the data samples with ``pred_score`` set, a float32 tensor of shape () on the CPU.
+        ``mode`` ``tensor`` gives raw scores (B,); ``loss``, which needs data samples, a dict of losses, one per
+        configured loss; ``predict`` the data samples, made where missing, with ``pred_score`` set, a float32 tensor of
+        shape () on the CPU.
 
         Raises:
             ValueError: the mode is unknown, ``loss`` without data samples, or cached region features were made by

@@ -9,14 +9,9 @@ from .colours import score_color
 
 
 def annotated(rgb: np.ndarray, score: float, quality: str) -> Image.Image:
-    """Return the picture with a strip below it: score, quality, and a mark on a scale from 0 (red) to 1 (green).
+    """Return a picture, uint8 (H, W, 3), with a strip below it: score, quality, and a mark on a scale from 0 to 1.
 
     The picture itself is untouched. A score outside [0, 1] is marked at the end of the scale; the figure is exact.
-
-    Args:
-        rgb: uint8 (H, W, 3).
-        score: nominally 0 to 1.
-        quality: the word beside it.
     """
     height, width = rgb.shape[:2]
     strip = max(24, round(0.08 * max(width, height)))

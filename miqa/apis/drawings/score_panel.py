@@ -135,17 +135,10 @@ class ScorePanel:
 
 
 def beside(image: np.ndarray, panel: np.ndarray) -> np.ndarray:
-    """Put a picture and a panel side by side on one canvas of even width and height.
+    """Put a picture, uint8 (h, w, 3) or (h, w), and a panel, uint8 (H >= h, W, 3), side by side on one canvas.
 
-    The picture keeps its pixels: where it is lower than the panel it is centred on black, and an odd width or
-    height gets one more black column or row, because most video codecs need even ones.
-
-    Args:
-        image: uint8 (h, w, 3); a grey picture (h, w) is taken too.
-        panel: uint8 (H, W, 3) with H at least h.
-
-    Returns:
-        uint8 (H rounded up to even, w + W rounded up to even, 3).
+    The canvas has even sides, H and w + W rounded up, because most video codecs need that. A picture that is lower than
+    the panel is centred on black.
     """
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)

@@ -36,7 +36,7 @@ def quantise(
         pixels: pictures to fit the ranges of activations to, uint8 (N, 3, size, size).
         expected: their scores by 32-bit numbers, (N,).
         spec: of the model, for the metadata.
-        tolerance: how far scores may be from these; None for :data:`TOLERANCE`.
+        tolerance: largest difference of scores; None for :data:`TOLERANCE`.
 
     Returns:
         The largest difference of scores.

@@ -20,16 +20,10 @@ SUFFIX = '.pth.tar'  # How the names of such files end
 
 
 def export_released(spec: ModelSpec, module: nn.Module, path: str | os.PathLike) -> Path:
-    """Write ``epoch``, ``arch``, ``state_dict`` and ``best_srcc`` with the released tensor names.
+    """Write a ``.pth.tar`` file with ``epoch``, ``arch``, ``state_dict``, ``best_srcc`` and the released tensor names.
 
-    Args:
-        spec: of the model.
-        module: the model, whose ``network`` is one of the six published ones.
-        path: ends in ``.pth.tar``. Where it is named as the released files are,
-            ``miqa_{method}_{task}_{label}_metric.pth.tar``, the name must say what the model is.
-
-    Returns:
-        The path.
+    Where ``path`` is named as the released files are, ``miqa_{method}_{task}_{label}_metric.pth.tar``, the name must
+    say what the model is.
 
     Raises:
         ValueError: the network is not one of the six or differs from it in tensors, takes other views than the authors'

@@ -76,10 +76,8 @@ def open_source(
 ) -> FrameSource:
     """Open a camera (its number, also as text), a network stream (``rtsp://...``), a video file, or any iterable.
 
-    Args:
-        source: what to open.
-        reconnect_seconds: how long a network stream that broke is tried to be reached again.
-        stall_seconds: a network stream that gives no frame for nearly so long has broken.
+    A network stream that gives no frame for nearly ``stall_seconds`` has broken, and is tried to be reached again for
+    ``reconnect_seconds``.
 
     Raises:
         CameraLost: the camera or stream cannot be opened.

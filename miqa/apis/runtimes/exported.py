@@ -97,7 +97,7 @@ def check_ends(
         ends: name, type and shape of the inputs and then of the outputs; a free dimension is not an int.
         types: what the runtime calls uint8 and float32.
         size: of the view, in pixels.
-        path: of the file.
+        path: of the file, for the error.
         words: of the diagnosis, where the file has :data:`SEVERAL_OUTPUTS`.
 
     Raises:

@@ -72,12 +72,7 @@ class _Tree(ET.TreeBuilder):
 
 
 def read_model_files(core: openvino.Core, path: str | os.PathLike, keep: str) -> openvino.Model:
-    """Read a model and its numbers, which lie in two files.
-
-    Args:
-        core: of OpenVINO.
-        path: the ``.xml`` file; the ``.bin`` file of the same name lies beside it.
-        keep: key of the model's metadata that is kept.
+    """Read a model from its ``.xml`` file and the ``.bin`` file beside it; of the metadata only the key ``keep`` stays.
 
     Raises:
         FileNotFoundError, NotARegularFile: one of the two files is not there, or is something else.

@@ -54,7 +54,7 @@ def annotate_video(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Path:
-    """Write ``source`` with a panel on its right side.
+    """Write ``source`` with a panel on its right side; return the file that was written.
 
     Between scored frames the score is interpolated. The picture keeps its pixels; footage that is very low, or of
     odd size, gets black borders. The result has a constant frame rate; frames of footage with a varying one are
@@ -64,13 +64,10 @@ def annotate_video(
 
     Args:
         source: the video.
-        output: the file to write, ending in one of :data:`miqa.apis.video.writing.OUTPUT_SUFFIXES`.
+        output: ends in one of :data:`miqa.apis.video.writing.OUTPUT_SUFFIXES`.
         result: what :meth:`miqa.apis.video.VideoMIQA.assess_video` returned for ``source``.
         overwrite: replace an existing file.
         progress: show a progress bar.
-
-    Returns:
-        The file that was written.
 
     Raises:
         ValueError, FileExistsError: see :func:`check_output`.

@@ -206,15 +206,10 @@ class VideoMIQA:
     def read_frames(
         self, path: str | os.PathLike, indices: Collection[int], assume_fps: float | None = None
     ) -> dict[int, np.ndarray]:
-        """Read single frames again, such as those of the worst segments.
+        """Read single frames again, such as those of the worst segments: index -> frame, uint8 (H, W, 3), BGR.
 
-        Args:
-            path: the video.
-            indices: ``index`` of entries of ``frame_results``, of the same sampling; all are held in memory.
-            assume_fps: as for :meth:`assess_video`.
-
-        Returns:
-            index -> frame, uint8 (H, W, 3), BGR; frames that cannot be read are not in it.
+        ``indices`` are those of ``frame_results``, of the same sampling. All frames are held in memory; those that
+        cannot be read are left out.
 
         Raises:
             FileNotFoundError, UnreadableVideo, ImportError: see :func:`miqa.apis.video.reading.open_video`.
@@ -239,16 +234,8 @@ class VideoMIQA:
     ) -> Path:
         """Write the footage with a side panel: the score of the moment and the curve as it grows.
 
-        Args:
-            path: the video.
-            output: the file to write; see :func:`miqa.apis.video.annotation.annotate_video`.
-            result: what :meth:`assess_video` returned for the same video; computed where it is not given.
-            overwrite: replace an existing ``output``.
-            progress: show progress bars.
-
-        Returns:
-            The file that was written; its ending differs from ``output`` where only another container could be
-            written.
+        ``result`` is what :meth:`assess_video` returned for the same video; computed where it is not given. For the
+        rest see :func:`miqa.apis.video.annotation.annotate_video`.
         """
         from .annotation import annotate_video, check_output
 

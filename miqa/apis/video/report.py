@@ -107,7 +107,7 @@ def report_paths(name: str, folder: str | os.PathLike, kinds: Sequence[str] = PL
 def write_report(
     result: Mapping, folder: str | os.PathLike, *, kinds: Sequence[str] = PLOT_KINDS, overwrite: bool = False
 ) -> dict[str, Path]:
-    """Write the report of a scored video, as :func:`report_paths` names it: one JSON file, two CSV tables and the plots.
+    """Write the report of a scored video, as :func:`report_paths` names it: a JSON file, two CSV tables and the plots.
 
     The JSON file is written last: where it is, the report is whole. A hidden file says that a report was begun, so that
     what a killed writer left is replaced.

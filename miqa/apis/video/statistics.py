@@ -41,15 +41,11 @@ class VideoScores(dict):
 
 
 def per_second(frame_results: Sequence[dict]) -> list[dict]:
-    """Gather frame scores by the second of the video they fall into.
-
-    Args:
-        frame_results: dicts with ``timestamp`` (seconds) and ``score``.
+    """Gather frame scores by the second of the video they fall into; frames have ``timestamp`` (seconds) and ``score``.
 
     Returns:
         One dict per second that has a scored frame, in order: ``second``, ``timestamp`` (the same as a float),
-        ``score`` (the mean), ``min_score``, ``max_score``, ``std_score`` (population),
-        ``num_frames``.
+        ``score`` (the mean), ``min_score``, ``max_score``, ``std_score`` (population), ``num_frames``.
     """
     groups: dict[int, list[float]] = {}
     for frame in frame_results:
@@ -128,16 +124,11 @@ def temporal_consistency(frame_results: Sequence[dict]) -> dict:
 
 
 def worst_segments(frame_results: Sequence[dict], *, seconds: float = 2.0, count: int = 3) -> list[dict]:
-    """Find the stretches of a video with the lowest mean score.
+    """Find the ``count`` stretches of a video, of so many ``seconds``, with the lowest mean score.
 
     A segment begins at a scored frame and holds the scored frames of the following ``seconds``. The worst is taken,
     then the worst that does not overlap it, and so on. A segment is never cut short by the end of the video, so that
     a single bad frame at the end does not win, unless the whole video is shorter than a segment.
-
-    Args:
-        frame_results: dicts with ``index``, ``timestamp`` and ``score``, in order.
-        seconds: length of a segment.
-        count: how many segments, at most.
 
     Returns:
         Worst first: ``start`` and ``end`` (times of the first and last scored frame in it), ``mean_score``,

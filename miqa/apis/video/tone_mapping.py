@@ -18,19 +18,12 @@ _STEPS = 4096
 
 
 def tone_map(image: np.ndarray, transfer: str) -> np.ndarray:
-    """Return HDR footage as standard footage.
+    """Return HDR footage (``transfer`` 'PQ' or 'HLG') as standard footage; both uint8 (H, W, 3), BGR, non-linear.
 
     Decoded by BT.601, as OpenCV does whatever a file says, the picture is first decoded by BT.2020 instead. Then its
     light is computed (SMPTE ST 2084, or ARIB STD-B67 with the system gamma 1.2 of BT.2100); luminance is compressed by
     the extended curve of Reinhard et al. (2002), so that 1000 nits become white and diffuse white (203 nits) 190 of
     255; and colours are brought to BT.709 and encoded with gamma 1/2.2.
-
-    Args:
-        image: uint8 (H, W, 3), BGR, 0 to 255, non-linear BT.2020.
-        transfer: ``'PQ'`` or ``'HLG'``.
-
-    Returns:
-        uint8 (H, W, 3), BGR.
     """
     import cv2  # comes with the extra [video]
 

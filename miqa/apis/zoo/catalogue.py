@@ -133,10 +133,8 @@ def as_dict(entry: ZooEntry) -> dict:
 def fetch(entry: ZooEntry, mirror: str | None = None) -> Path:
     """Return the local file of an entry; download it at first use, with a progress bar.
 
-    Args:
-        entry: of the zoo.
-        mirror: folder or beginning of a URL that has the file under its name; None for ``$MIQA_MIRROR``, and without
-            that the authors' Google Drive.
+    ``mirror`` is a folder or the beginning of a URL that has the file under its name; None for ``$MIQA_MIRROR``, and
+    without that the authors' Google Drive.
 
     Raises:
         WeightsUnavailable: it cannot be fetched, or is not what it should be; the message says which file to put where.
@@ -177,11 +175,7 @@ def _demo_instead() -> str:
 
 
 def demo_weights(name: str = DEMO, task: str | None = None) -> Path:
-    """Return the quickstart's own weights.
-
-    Args:
-        name: ``demo`` or ``demo_fast``.
-        task: which of them; None for the first of cls, det and ins that is there.
+    """Return the quickstart's own weights of a task; None for the first of cls, det and ins that is there.
 
     Raises:
         WeightsUnavailable: the quickstart has not been run here.

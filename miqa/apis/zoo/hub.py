@@ -48,18 +48,10 @@ def save_pretrained(
     folder: str | os.PathLike,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Path:
-    """Write ``model.safetensors``, ``config.json`` and the model card ``README.md`` into a folder.
+    """Write ``model.safetensors``, ``config.json`` and the model card ``README.md`` into a folder, and return it.
 
     Files of these names that are there are replaced, but not a model card: that may have been edited.
-
-    Args:
-        spec: of the model.
-        network_state: the tensors of its network, under the network's own names.
-        folder: is made where it is missing.
-        thresholds: where quality changes its name.
-
-    Returns:
-        The folder.
+    ``network_state`` are the network's tensors under its own names.
     """
     folder = Path(folder)
     # Cloned and contiguous: safetensors refuses tensors that share memory or lie in another layout.
@@ -85,18 +77,10 @@ def push_to_hub(
     token: str | bool | None = None,
     commit_message: str = 'Upload quality model',
 ) -> str:
-    """Create the repository where it is missing and upload what :func:`save_pretrained` writes.
+    """Create the repository ``user/repo`` where it is missing and upload what :func:`save_pretrained` writes.
 
-    An existing model card is kept.
-
-    Args:
-        spec: of the model.
-        network_state: the tensors of its network, under the network's own names.
-        repo_id: ``user/repo``.
-        thresholds: where quality changes its name.
-        private: of a repository that is created now.
-        token: of the Hub; None for the one that ``hf auth login`` stored.
-        commit_message: of the upload.
+    An existing model card is kept. ``token`` None stands for the one that ``hf auth login`` stored; only a new
+    repository becomes ``private``.
 
     Returns:
         The address of the commit.

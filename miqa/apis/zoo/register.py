@@ -16,13 +16,7 @@ from .loading import read_model
 
 
 def register_demo(checkpoint: str | os.PathLike) -> Path:
-    """Make a run's checkpoint the zoo's ``demo`` model of its task, replacing the previous one.
-
-    Args:
-        checkpoint: such as ``work_dirs/quickstart/best.pth``. It is copied, so the run may be deleted.
-
-    Returns:
-        Where the copy is.
+    """Make a run's checkpoint the zoo's ``demo`` model of its task, replacing the previous one; return the copy's path.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -33,14 +27,10 @@ def register_demo(checkpoint: str | os.PathLike) -> Path:
 
 
 def register_demo_fast(file: str | os.PathLike) -> Path:
-    """Make an exported ``.onnx`` file the zoo's ``demo-fast`` model of its task, replacing the previous one.
-
-    Returns:
-        Where the copy is.
+    """Make an exported ``.onnx`` file the zoo's ``demo-fast`` model of its task; return the copy's path.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        CheckpointError: it is no ONNX file of this project.
+        FileNotFoundError, CheckpointError: there is no such file, or it is no ONNX file of this project.
         MissingPackage: ONNX Runtime is not installed.
     """
     from miqa.apis.runtimes.onnx_runtime import OnnxRuntime

@@ -15,14 +15,10 @@ from .loading import read_model
 
 
 def config_of_weights(path: str | os.PathLike, options: dict | None = None) -> Config:
-    """Return a config that tests a checkpoint, made from what the checkpoint says of itself.
+    """Return a config that tests a checkpoint of ours, or a released file under its own name, made from its content.
 
     Data, metrics and runtime are those of this project's configs; network, views and resize are the checkpoint's,
-    checked as :class:`miqa.apis.spec.ModelSpec` checks them.
-
-    Args:
-        path: one of our own checkpoints, or a released file under its own name.
-        options: dotted keys to change, as of ``--cfg-options``.
+    checked as :class:`miqa.apis.spec.ModelSpec` checks them. ``options`` are dotted keys, as of ``--cfg-options``.
 
     Raises:
         ValueError: the file does not say its task, or its config is not one of a quality model.

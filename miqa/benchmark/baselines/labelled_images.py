@@ -17,13 +17,7 @@ COLUMNS = ('image', 'filename', 'source', 'distortion', 'fg_level', 'bg_level')
 def read_test_images(
     data_root: str | os.PathLike, task: str, split: str = 'val', missing: str = 'error'
 ) -> pd.DataFrame:
-    """Read the images of a split.
-
-    Args:
-        data_root: database in MIQD's layout.
-        task: ``cls``, ``det`` or ``ins``.
-        split: ``val`` (the test set) or ``train``.
-        missing: ``error``, or ``skip`` to leave out images that are not there.
+    """Read the images of a split: ``val`` (the test set) or ``train``; ``missing='skip'`` leaves out images not there.
 
     Returns:
         One row for each image, in the order of the index: ``image`` (path below the image root), ``filename``,

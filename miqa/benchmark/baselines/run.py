@@ -64,8 +64,7 @@ def score_images(
 
     Raises:
         ImportError, OSError, ValueError: the measure cannot be built or no image can be read.
-        DamagedFile: what an earlier run kept is damaged.
-        InUse: another process measures the same.
+        DamagedFile, InUse: what an earlier run kept is damaged; another process measures the same.
     """
     metric = _build_once(name, device)
     root = Path(cache) if cache else default_cache(data_root, task)

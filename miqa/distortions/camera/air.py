@@ -21,13 +21,7 @@ def haze(light: np.ndarray, rng: np.random.Generator, density: float, depth: np.
     """Veil what is far: ``light * t + air * (1 - t)`` with ``t = exp(-density * depth)``.
 
     Source: Koschmieder 1924; Narasimhan & Nayar, "Vision and the Atmosphere", IJCV 2002. The air is drawn, whitish;
-    the haze is uneven by up to a third.
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where depth, air and unevenness come from.
-        density: optical depth of the farthest point.
-        depth: float32 (H, W), 0 near to 1 far; drawn where it is None.
+    the haze is uneven by up to a third. ``depth``, float32 (H, W), 0 near to 1 far, is drawn where it is None.
     """
     depth = draw_depth(light, rng) if depth is None else depth
     air = np.float32(rng.uniform(0.55, 0.95)) * (1 - np.array([0.12, 0.05, 0], np.float32) * np.float32(rng.random()))
@@ -41,12 +35,8 @@ def rain_streaks(light: np.ndarray, rng: np.random.Generator, amount: float) -> 
     """Draw falling drops as bright streaks in three layers of distance, and the veil of those too far to be seen.
 
     A drop refracts the light of a wide field, so that a streak is nearly as bright as the brightest of the scene,
-    and a moving one is blended with what it passes. Source: Garg & Nayar, "Vision and Rain", IJCV 2007.
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where drops, their direction and brightness come from.
-        amount: number of streaks and density of the veil, relative to a steady rain.
+    and a moving one is blended with what it passes. Source: Garg & Nayar, "Vision and Rain", IJCV 2007. ``amount``,
+    the number of streaks and the density of the veil, is relative to a steady rain.
     """
     height, width = light.shape[:2]
     unit, slant = unit_of(light), rng.uniform(-0.35, 0.35)
@@ -73,12 +63,8 @@ def snow_flash(light: np.ndarray, rng: np.random.Generator, amount: float) -> np
     """Put flakes in front of a flash: the near ones are large, out of focus, and bright by the square of nearness.
 
     The flash lights what is near and leaves the rest darker. Source: backscatter of near-axis lighting, Jaffe,
-    "Computer Modeling and the Design of Optimal Underwater Imaging Systems", IEEE J. Oceanic Eng. 1990.
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where flakes and depth come from.
-        amount: number of flakes, relative to a snowfall of 250 in a square picture.
+    "Computer Modeling and the Design of Optimal Underwater Imaging Systems", IEEE J. Oceanic Eng. 1990. ``amount`` is
+    the number of flakes relative to a snowfall of 250 in a square picture.
     """
     depth = draw_depth(light, rng)
     height, width = light.shape[:2]

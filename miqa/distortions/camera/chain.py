@@ -16,15 +16,9 @@ from .light import to_display, to_linear
 def run_chain(
     image: np.ndarray, steps: Sequence[tuple[Distortion, Mapping[str, float]]], rng: np.random.Generator
 ) -> np.ndarray:
-    """Let a picture pass camera distortions in the camera's order.
+    """Apply camera distortions, given in any order with their parameters, in the camera's order.
 
-    Args:
-        image: uint8 RGB (H, W, 3) or grey (H, W), which passes as RGB and is made grey again.
-        steps: distortions with their parameters, in any order.
-        rng: where random numbers come from.
-
-    Returns:
-        uint8 of the same shape.
+    ``image`` is uint8 RGB (H, W, 3), or grey (H, W), which passes as RGB and is made grey again; so is the result.
     """
     grey = image.ndim == 2
     picture = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if grey else image

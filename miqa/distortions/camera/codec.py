@@ -43,12 +43,9 @@ _ENCODERS = {
 
 
 def jpeg_generations(image: np.ndarray, rng: np.random.Generator, quality: float) -> np.ndarray:
-    """Compress by JPEG one to three times with blocks that do not fall on each other.
+    """Compress uint8 RGB (H, W, 3) by JPEG one to three times with blocks that do not fall on each other.
 
-    Args:
-        image: uint8 RGB (H, W, 3).
-        rng: where number, shifts and the qualities of the earlier generations come from.
-        quality: of the last one, libjpeg's 1 to 100, rounded; earlier ones have up to 30 more.
+    ``quality`` is the last one's, libjpeg's 1 to 100, rounded; earlier ones have up to 30 more.
     """
     out = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     qualities = [quality + rng.uniform(0, 30) for _ in range(rng.integers(0, 3))]
@@ -64,26 +61,16 @@ def jpeg_generations(image: np.ndarray, rng: np.random.Generator, quality: float
 
 
 def h264(image: np.ndarray, rng: np.random.Generator, crf: float, side: float) -> np.ndarray:
-    """Pass the picture through an H.264 video (ITU-T H.264) of a camera that moves, by x264. Needs PyAV.
+    """Pass a picture, uint8 RGB (H, W, 3), through H.264 video (ITU-T H.264) of a moving camera, by x264. Needs PyAV.
 
-    Args:
-        image: uint8 RGB (H, W, 3).
-        rng: where the movement comes from.
-        crf: constant rate factor of x264, 0 to 51; 51 is the lowest rate.
-        side: largest shorter side in pixels that is encoded; streams of low rates are small, too.
+    ``crf`` is x264's constant rate factor, 0 to 51 (lowest rate); at most ``side`` pixels of the shorter side are
+    encoded, as streams of low rates are small, too.
     """
     return _through_video(image, rng, 'h264', crf, side)
 
 
 def hevc(image: np.ndarray, rng: np.random.Generator, crf: float, side: float) -> np.ndarray:
-    """Pass the picture through an HEVC video (ITU-T H.265) of a camera that moves, by x265. Needs PyAV.
-
-    Args:
-        image: uint8 RGB (H, W, 3).
-        rng: where the movement comes from.
-        crf: constant rate factor of x265, 0 to 51; 51 is the lowest rate.
-        side: largest shorter side in pixels that is encoded; streams of low rates are small, too.
-    """
+    """Pass a picture through an HEVC video (ITU-T H.265) by x265; otherwise as :func:`h264`."""
     return _through_video(image, rng, 'hevc', crf, side)
 
 

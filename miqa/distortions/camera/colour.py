@@ -24,12 +24,8 @@ def white_balance(light: np.ndarray, rng: np.random.Generator, mireds: float) ->
     """Take one light for another: gains of the channels by Planck's law, too warm or too cold, and a tint.
 
     Source: Afifi & Brown, "What Else Can Fool Deep Learning? Addressing Color Constancy Errors on Deep Neural Network
-    Performance", ICCV 2019.
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where the sign and the tint come from.
-        mireds: distance of a warm lamp from daylight (154 mireds), for which it is taken or which is taken for it.
+    Performance", ICCV 2019. ``mireds`` is the distance of a warm lamp from daylight (154 mireds), for which it is taken
+    or which is taken for it.
     """
     gains = planck(_DAYLIGHT + mireds) / planck(_DAYLIGHT)
     if rng.random() < 0.5:  # daylight, developed as if a lamp had lit it
@@ -47,10 +43,8 @@ def planck(mireds: float) -> np.ndarray:
 def coloured_light(light: np.ndarray, rng: np.random.Generator, purity: float) -> np.ndarray:
     """Light the scene by a lamp of one colour, such as sodium's: it leaves luminance times its own colour.
 
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where the colour comes from: sodium, red, green, blue, magenta, or water's cyan.
-        purity: share of the lamp in the light, 0 to 1; the rest is white.
+    ``purity``, 0 to 1, is the lamp's share of the light; the rest is white. The colour is drawn: sodium, red, green,
+    blue, magenta, or water's cyan.
     """
     lamps = ((1, 0.55, 0.05), (1, 0.05, 0.05), (0.1, 1, 0.15), (0.1, 0.2, 1), (1, 0.1, 0.9), (0.02, 0.7, 0.9))
     lamp = np.clip(np.array(lamps[rng.integers(len(lamps))]) * rng.uniform(0.8, 1.2, 3), 0, 1)

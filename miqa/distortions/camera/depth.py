@@ -16,14 +16,8 @@ def draw_depth(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     The depth of a ground plane grows with 1 / (distance below the horizon). Outlines come in by a guided filter
     (He, Sun & Tang, "Guided Image Filtering", TPAMI 2013) as in Sakaridis et al., "Semantic Foggy Scene
-    Understanding with Synthetic Data", IJCV 2018, who refine measured depth by it.
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where horizon, tilt and unevenness come from.
-
-    Returns:
-        float32 (H, W), 0 for the nearest and 1 for the farthest.
+    Understanding with Synthetic Data", IJCV 2018, who refine measured depth by it. ``light`` is float32 RGB (H, W, 3),
+    linear; the result float32 (H, W), 0 for the nearest and 1 for the farthest.
     """
     small = cv2.resize(
         light, reduced(light.shape, max(1.0, min(light.shape[:2]) / _SIDE)), interpolation=cv2.INTER_AREA
@@ -45,11 +39,8 @@ def draw_depth(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def guided_filter(guide: np.ndarray, values: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
     """Smooth ``values`` within the outlines of ``guide``, both float32 (H, W). Source: He, Sun & Tang, TPAMI 2013.
 
-    Args:
-        guide: the picture whose edges stay.
-        values: what is smoothed; may be the guide itself.
-        radius: of the box windows, in pixels.
-        epsilon: variance of the guide below which a window counts as flat.
+    ``radius`` is that of the box windows in pixels, ``epsilon`` the variance of the guide below which one counts as
+    flat.
     """
     size = (2 * radius + 1, 2 * radius + 1)
 

@@ -14,13 +14,7 @@ STRENGTHS = {
 
 
 def underexposure(light: np.ndarray, rng: np.random.Generator, stops: float) -> np.ndarray:
-    """Expose by some stops too little, 0 to 6; each halves the light. The black level of the camera swallows the rest.
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where the black level comes from, up to 1/1000 of white.
-        stops: of exposure that are missing.
-    """
+    """Expose by ``stops`` too little, 0 to 6; each halves the light. The camera's black level swallows the rest."""
     out = light * np.float32(2.0**-stops)
     out -= np.float32(rng.uniform(0, 0.001))
     return np.maximum(out, 0, out=out)
@@ -41,12 +35,8 @@ def rolling_bands(light: np.ndarray, rng: np.random.Generator, depth: float) -> 
     """Read rows one after the other under a lamp that flickers: dark bands across the picture.
 
     A lamp on alternating current follows a sine, a dimmed LED switches. Source: Sheinin, Schechner & Kutulakos,
-    "Computational Imaging on the Electric Grid", CVPR 2017.
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where number, form, phase and colour of the bands come from.
-        depth: share of the light that is missing in the middle of a band, 0 to 1.
+    "Computational Imaging on the Electric Grid", CVPR 2017. ``depth``, 0 to 1, is the share of the light that is
+    missing in the middle of a band.
     """
     rows = np.linspace(0, 1, light.shape[0], dtype=np.float32)
     wave = np.sin(rows * np.float32(2 * np.pi * rng.uniform(1.5, 9)) + np.float32(rng.uniform(0, 2 * np.pi)))

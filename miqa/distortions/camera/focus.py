@@ -34,11 +34,8 @@ def depth_of_field(
 ) -> np.ndarray:
     """Focus on one depth: the disc grows with the distance from it. Source: Potmesil & Chakravarty, SIGGRAPH 1981.
 
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where the depth and the focus, near, far or between, come from.
-        radius: of the disc at the other end of the depth, in 1/256 of the shorter side.
-        depth: float32 (H, W), 0 near to 1 far; drawn where it is None.
+    ``radius`` is that of the disc at the other end of the depth, in 1/256 of the shorter side; ``depth``, float32 (H,
+    W), 0 near to 1 far, is drawn where it is None.
     """
     depth = draw_depth(light, rng) if depth is None else depth
     place = np.abs(depth - np.float32(rng.choice([0.0, 0.3, 1.0]))) * np.float32(_STEPS - 1)

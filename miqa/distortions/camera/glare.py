@@ -22,12 +22,7 @@ def lens_flare(light: np.ndarray, rng: np.random.Generator, power: float) -> np.
     """Point the camera at a lamp: a halo, streaks from the diaphragm, and ghosts on the line through the centre.
 
     Source: Wu et al., "How to Train Neural Networks for Flare Removal", ICCV 2021: scattering and reflective flare,
-    added in linear light.
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where lamp, streaks and ghosts come from.
-        power: brightness of the halo at the lamp, relative to white.
+    added in linear light. ``power`` is the brightness of the halo at the lamp, relative to white.
     """
     size = reduced(light.shape, max(1.0, min(light.shape[:2]) / _SIDE))
     side = min(size)
@@ -55,15 +50,10 @@ def lens_flare(light: np.ndarray, rng: np.random.Generator, power: float) -> np.
 
 
 def veiling_glare(light: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
-    """Scatter a share of all light over the whole picture, and let light from outside of it in.
+    """Scatter a ``share`` (0 to 1) of all light over the whole picture, and let light from outside of it in.
 
     The veil is that of ISO 9358 (veiling glare index): far wider than any detail. Source: Talvala et al., "Veiling
     Glare in High Dynamic Range Imaging", SIGGRAPH 2007.
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where brightness, colour and side of the stray light come from.
-        share: of the light in the picture that is veil, 0 to 1.
     """
     small = cv2.resize(light, (16, 16), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), 4, borderType=cv2.BORDER_REFLECT)

@@ -23,11 +23,7 @@ def tone_curve(image: np.ndarray, rng: np.random.Generator, strength: float) -> 
     """Apply a curve that does not suit the scene: too hard, too flat, too dark or too bright.
 
     Source: Karaimer & Brown, "A Software Platform for Manipulating the Camera Imaging Pipeline", ECCV 2016.
-
-    Args:
-        image: uint8 RGB (H, W, 3).
-        rng: where the kind of curve comes from.
-        strength: binary logarithm of the curve's steepness (hard, flat) or exponent (dark, bright), at least 0.
+    ``strength``, at least 0, is the binary logarithm of the curve's steepness (hard, flat) or exponent (dark, bright).
     """
     values = np.linspace(0, 1, 256)
     power = 2.0**strength
@@ -46,11 +42,8 @@ def sharpening_halos(image: np.ndarray, rng: np.random.Generator, amount: float)
     """Sharpen far too much by an unsharp mask: halos along edges, grain in flat areas.
 
     Source: Polesel, Ramponi & Mathews, "Image Enhancement via Adaptive Unsharp Masking", TIP 2000 (the linear one).
-
-    Args:
-        image: uint8 RGB (H, W, 3).
-        rng: where the width comes from: 0.5 to 2.5 of 1/256 of the shorter side.
-        amount: factor on the difference from the blurred picture.
+    ``amount`` multiplies the difference from the blurred picture, whose width is 0.5 to 2.5 of 1/256 of the shorter
+    side.
     """
     sigma = max(0.3, rng.uniform(0.5, 2.5) * unit_of(image))
     blurred = cv2.GaussianBlur(image, (0, 0), sigma)
@@ -61,12 +54,8 @@ def smeared_detail(image: np.ndarray, rng: np.random.Generator, radius: float) -
     """Denoise far too much: texture becomes patches with sharp edges, as water colours do, by a median.
 
     A median is the oldest filter that keeps edges (Tukey 1977); phone cameras' smearing is measured by texture loss
-    (ISO 19567).
-
-    Args:
-        image: uint8 RGB (H, W, 3).
-        rng: where the share of the original that is mixed back, up to 15 percent, comes from.
-        radius: of the window, in 1/256 of the shorter side.
+    (ISO 19567). ``radius`` of the window is in 1/256 of the shorter side; up to 15 percent of the original is mixed
+    back.
     """
     # OpenCV's median is fast up to 5 x 5; larger windows work on a smaller picture.
     pixels = radius * unit_of(image)
@@ -80,14 +69,9 @@ def smeared_detail(image: np.ndarray, rng: np.random.Generator, radius: float) -
 
 
 def resize_chain(image: np.ndarray, rng: np.random.Generator, side: float) -> np.ndarray:
-    """Resize two to four times by drawn methods, through a small size, as pictures that are passed on.
+    """Resize two to four times by drawn methods, through a shorter side of ``side`` pixels, as pictures passed on are.
 
     Source: Wang et al., "Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure Synthetic Data", ICCVW 2021.
-
-    Args:
-        image: uint8 RGB (H, W, 3).
-        rng: where sizes and methods come from.
-        side: pixels of the shorter side at its smallest.
     """
     height, width = image.shape[:2]
     smallest = min(1.0, side / min(height, width))

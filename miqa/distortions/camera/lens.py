@@ -21,12 +21,7 @@ def soft_lens(light: np.ndarray, rng: np.random.Generator, sigma: float) -> np.n
 
     The modulation transfer of a simple lens with aberrations falls about as a Gaussian's and towards the corners;
     lateral chromatic aberration magnifies red and blue against green (Kang, "Automatic Removal of Chromatic
-    Aberration from a Single Image", CVPR 2007).
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where the strengths of aberrations come from.
-        sigma: of the Gaussian in the centre, in 1/256 of the shorter side.
+    Aberration from a Single Image", CVPR 2007). ``sigma``, in the centre, is in 1/256 of the shorter side.
     """
     height, width = light.shape[:2]
     sharp, corner = sigma * unit_of(light), rng.uniform(1.2, 2)
@@ -52,15 +47,10 @@ def _gaussian(light: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def low_resolution(light: np.ndarray, rng: np.random.Generator, side: float) -> np.ndarray:
-    """Take the picture with few pixels, as a wide lens takes what is far, and enlarge it.
+    """Take the picture with ``side`` pixels along the shorter side, as a wide lens takes what is far, and enlarge it.
 
     Source: Cai et al., "Toward Real-World Single Image Super-Resolution", ICCV 2019, who take both of each pair with
     one camera at two focal lengths. Pixels collect light over their area; enlarging is bicubic.
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: not used.
-        side: pixels of the shorter side.
     """
     small = cv2.resize(light, reduced(light.shape, max(1.0, min(light.shape[:2]) / side)), interpolation=cv2.INTER_AREA)
     large = cv2.resize(small, (light.shape[1], light.shape[0]), interpolation=cv2.INTER_CUBIC)
@@ -72,11 +62,7 @@ def lens_drops(light: np.ndarray, rng: np.random.Generator, cover: float) -> np.
 
     Source: Halimeh & Roser, "Raindrop Detection on Car Windshields Using Geometric-Photometric Environment
     Construction", IV 2009; von Bernuth et al., "Simulating Photo-realistic Snow and Fog on Existing Images", ITSC 2019.
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where the drops come from.
-        cover: sum of the drops' areas relative to the picture's; they overlap.
+    ``cover`` is the sum of the drops' areas relative to the picture's; they overlap.
     """
     height, width = light.shape[:2]
     unit, area = unit_of(light), 0.0

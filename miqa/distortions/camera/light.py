@@ -27,14 +27,7 @@ _ENCODED = np.round(_linear_to_srgb(np.arange(65536) / 65535) * 255).astype(np.u
 
 
 def to_linear(image: np.ndarray) -> np.ndarray:
-    """Decode a picture by the curve of sRGB (IEC 61966-2-1).
-
-    Args:
-        image: uint8 RGB (H, W, 3).
-
-    Returns:
-        float32 RGB (H, W, 3), linear light, 0 to 1.
-    """
+    """Decode uint8 RGB (H, W, 3) by the curve of sRGB (IEC 61966-2-1) to linear light, float32 (H, W, 3), 0 to 1."""
     return cv2.LUT(image, _DECODED)
 
 

@@ -33,12 +33,9 @@ def camera_mixture(image: np.ndarray, rng: np.random.Generator, level: float) ->
 
 
 def draw_kinds(rng: np.random.Generator, count: int, names: Sequence[str] = CAMERA_DISTORTIONS) -> list[Distortion]:
-    """Draw kinds of damage, each from another stage of the camera, in the camera's order.
+    """Draw kinds of damage out of ``names``, each from another stage of the camera, in the camera's order.
 
-    Args:
-        rng: where they come from.
-        count: how many, at most as many as the names have stages.
-        names: which may be drawn; a mixture itself is not.
+    There are at most as many as the names have stages; a mixture itself is not drawn.
 
     Raises:
         ValueError: no name is left.

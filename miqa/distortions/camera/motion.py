@@ -25,12 +25,8 @@ def camera_shake(light: np.ndarray, rng: np.random.Generator, extent: float) -> 
     """Move the picture along the trajectory of a hand while the shutter is open.
 
     Source: Boracchi & Foi, "Modeling the Performance of Image Restoration From Motion Blur", TIP 2012: a random walk
-    with inertia, pulled back to its start, with sudden jerks.
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where the trajectory comes from.
-        extent: largest side of the trajectory, in 1/256 of the shorter side.
+    with inertia, pulled back to its start, with sudden jerks. Its largest side is ``extent``, in 1/256 of the shorter
+    side.
     """
     points = draw_trajectory(rng)
     return spread(light, extent * unit_of(light) / 2, partial(_path_kernel, points))
@@ -60,14 +56,10 @@ def moving_object(
 ) -> np.ndarray:
     """Move an object along a line while the shutter is open; the rest stays sharp.
 
-    The object's light and its mask are spread alike, and what the object does not cover shows the background
-    (Potmesil & Chakravarty, "Modeling Motion Blur in Computer-Generated Images", SIGGRAPH 1983).
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where the direction comes from, mostly level, and the ellipse that moves where there is no mask.
-        extent: length of the way, in 1/256 of the shorter side.
-        mask: uint8 (H, W), 255 on the object; a large ellipse where it is None.
+    The object's light and its mask are spread alike, and what the object does not cover shows the background (Potmesil
+    & Chakravarty, "Modeling Motion Blur in Computer-Generated Images", SIGGRAPH 1983). The direction is mostly level,
+    the way ``extent``, in 1/256 of the shorter side, long; ``mask`` is uint8 (H, W), 255 on the object; None draws a
+    large ellipse.
     """
     angle = rng.normal(0, 0.35) + np.pi * rng.integers(2)
     if mask is None:

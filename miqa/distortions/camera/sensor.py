@@ -44,12 +44,8 @@ def sensor_noise(light: np.ndarray, rng: np.random.Generator, electrons: float) 
     Photons come by Poisson's law, reading adds normal noise to each pixel and each row; only one colour of each pixel
     of a Bayer pattern is measured. Sources: Foi et al., "Practical Poissonian-Gaussian Noise Modeling and Fitting for
     Single-Image Raw-Data", TIP 2008; Wei et al., "A Physics-Based Noise Formation Model for Extreme Low-Light Raw
-    Denoising", CVPR 2020.
-
-    Args:
-        light: float32 RGB (H, W, 3), linear.
-        rng: where noise, and the strength of the denoising, come from.
-        electrons: in a white pixel of a picture whose shorter side has 256; a finer sensor shares them out.
+    Denoising", CVPR 2020. ``electrons`` are those of a white pixel of a picture whose shorter side has 256; a finer
+    sensor shares them out.
     """
     share = 1 / float(np.clip(unit_of(light), 1, _FINEST)) ** 2
     height, width = light.shape[:2]

@@ -99,9 +99,8 @@ class RAMIQA(nn.Module):
     def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return raw scores (B,).
 
-        Args:
-            inputs: ``image``: normalised RGB (B, 3, 224, 224); and ``region``: normalised RGB (B, 3, 288, 288),
-                or ``region_features``: what :meth:`region_features` returned for it, (B, C).
+        ``inputs`` has ``image``, normalised RGB (B, 3, 224, 224), and ``region``, normalised RGB (B, 3, 288, 288), or
+        ``region_features``, what :meth:`region_features` returned for it, (B, C).
 
         Raises:
             ValueError: the features have another length than the encoder's.

@@ -101,17 +101,11 @@ def unwrapped(model: nn.Module) -> Any:
 
 
 def load_checkpoint(model: nn.Module, checkpoint: str | os.PathLike | Mapping, source: str | None = None) -> dict:
-    """Load weights into a model; every tensor of either side must have its partner.
+    """Load weights into a model, wrapped for distributed training or not; every tensor of both must have its partner.
 
     Of a checkpoint written with EMA, the averaged weights are loaded: MMEngine stores them as ``state_dict``.
-
-    Args:
-        model: a :class:`~miqa.models.QualityAssessor`, or one wrapped for distributed training.
-        checkpoint: path of a file, or what :func:`read_checkpoint` returned for it.
-        source: the file's name for errors, where ``checkpoint`` is not a path.
-
-    Returns:
-        The checkpoint that was read.
+    ``checkpoint`` is a path or what :func:`read_checkpoint` returned, which is returned; ``source`` is then its name
+    for errors.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -66,22 +66,18 @@ class ViewPreprocessor(BaseDataPreprocessor):
                 self.register_buffer(f'{name}_{key}', values.view(1, 3, 1, 1), persistent=False)
 
     def forward(self, data: Mapping, training: bool = False) -> dict:
-        """Turn what the data loader gives into ``dict(inputs=..., data_samples=...)``.
+        """Turn what the data loader gives into ``dict(inputs=..., data_samples=...)``; nothing random happens here.
 
-        Args:
-            data: ``inputs``: per view a list of uint8 RGB tensors (3, size, size), or one stacked uint8 tensor
-                (B, 3, size, size). ``data_samples`` or ``data_sample``: a SampleBatch, a list of QualitySample, or
-                nothing.
-            training: makes no difference; nothing random happens here.
+        ``data`` has ``inputs``, per view a list of uint8 RGB tensors (3, size, size), or one stacked tensor (B, 3,
+        size, size), and ``data_samples`` or ``data_sample``: a SampleBatch, a list of QualitySample, or nothing.
 
         Returns:
             ``inputs``: per view float32 (B, 3, size, size), normalised, on the model's device;
             ``data_samples``: what was given, untouched and still on the CPU, or None.
 
         Raises:
-            KeyError: a view is missing.
-            TypeError: a view is not uint8, or features are not floating point.
-            ValueError: a view has another size.
+            KeyError, TypeError, ValueError: a view is missing, not uint8 (features: not floating point), or of another
+                size.
         """
         batch_inputs = data['inputs']
         pixels = {name: self._pixels(name, batch_inputs[name]) for name in self.sizes if name in batch_inputs}

@@ -81,7 +81,7 @@ def load_torchvision_pretrained(
 
     Args:
         model: the network to fill, with the tensor names of ``torchvision.models.get_model(name)``.
-        name: torchvision's model name, such as ``resnet50``.
+        name: such as ``resnet50``.
         pretrained: True for the weights ``zoo``, a path or URL of a file of such weights, or False.
         head: name of the classifier, or names of parts, whose tensors are left alone; None to load all.
         zoo: torchvision's name of the weights.

@@ -75,11 +75,8 @@ def agreement_statistics(first: Response, second: Response) -> torch.Tensor:
     """Return how far a detector agrees with itself about a picture that is shown again: float (B, 3).
 
     How well the detections that count as seen are found again (overlap with the best box of the class, weighted by the
-    score that it has the second time), the same the other way round, and the change of the mean score.
-
-    Args:
-        first: response to the picture.
-        second: response to the picture shown differently, its boxes brought to the places of the first.
+    score that it has the second time), the same the other way round, and the change of the mean score. The boxes of the
+    second response have been brought to the places of the first.
     """
     numbers = []
     for one, other in ((first, second), (second, first)):

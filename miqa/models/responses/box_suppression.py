@@ -34,13 +34,9 @@ def survivors(boxes: torch.Tensor, groups: torch.Tensor, valid: torch.Tensor, th
     """Tell which boxes greedy suppression keeps: float (B, N), 1 or 0, as ``torchvision.ops.batched_nms`` does.
 
     A box falls if one before it in its group that does not fall itself overlaps it by more than ``threshold``. Each
-    round below settles one more link of such chains, so that the result is exact for chains of 12.
-
-    Args:
-        boxes: (B, N, 4), best first.
-        groups: int (B, N); only boxes of one group suppress each other.
-        valid: bool (B, N); others neither survive nor suppress.
-        threshold: of the overlap.
+    round below settles one more link of such chains, so that the result is exact for chains of 12. ``boxes``, (B, N,
+    4), come best first; ``groups`` are int (B, N); those that are not ``valid``, bool (B, N), neither survive nor
+    suppress.
     """
     place = torch.arange(boxes.shape[1], device=boxes.device)
     before = place[:, None] > place[None, :]

@@ -35,9 +35,8 @@ class Probe(FrozenEncoder):
     def renormalise_from(self, numbers: Sequence[Sequence[float]]) -> None:
         """Let the probe take pictures that are normalised for another network.
 
-        Args:
-            numbers: mean and deviation of RGB values in [0, 1] that the view is normalised with, then those that this
-                network wants, three numbers each; none for a view that is as it wants.
+        ``numbers`` are mean and deviation of RGB values in [0, 1] that the view is normalised with, then those that
+        this network wants, three numbers each; none for a view that is as it wants.
 
         Raises:
             ValueError: there are not four times three numbers.

@@ -58,11 +58,9 @@ class ResponseProjection(nn.Module):
 
     @torch.no_grad()
     def fit(self, vectors: torch.Tensor, sources: torch.Tensor) -> None:
-        """Take mean, deviation and directions from training pictures.
+        """Take mean, deviation and directions from training pictures' vectors (N, C).
 
-        Args:
-            vectors: (N, C).
-            sources: int64 (N,), number of the photograph that each picture is a version of, from 0.
+        ``sources``, int64 (N,), are the numbers of the photographs that they are versions of, from 0.
 
         Raises:
             ValueError: there are too few pictures or photographs for so many directions.

@@ -68,11 +68,8 @@ def change_statistics(logits: torch.Tensor, changed: torch.Tensor) -> torch.Tens
     """Return how far an answer is from another to the same picture shown differently: float (B, 3).
 
     The overlap of the two probability vectors (:func:`miqa.labelling.soft_consistency` of one machine with itself),
-    the probability that the other gives to the first one's class, and the change of the largest probability.
-
-    Args:
-        logits: (B, classes), of the picture.
-        changed: (B, classes), of the same picture mirrored, smaller or compressed.
+    the probability that the other gives to the first one's class, and the change of the largest probability. Both
+    answers are logits (B, classes).
     """
     first, second = logits.softmax(1), changed.softmax(1)
     best, place = first.max(1, keepdim=True)
@@ -92,15 +89,11 @@ def halved(picture: torch.Tensor) -> torch.Tensor:
 
 
 def recompressed(picture: torch.Tensor, step: float = 0.08) -> torch.Tensor:
-    """Return the picture (B, 3, H, W) as a coarse transform coder would give it back.
+    """Return the picture, normalised (B, 3, H, W), as a coarse transform coder would give it back.
 
     Each channel's blocks of 8 x 8 pass an orthonormal cosine transform, as in JPEG (ITU-T T.81, A.3.3), and its
     coefficients are rounded to multiples of ``step`` times 1 + u + v, coarser for finer detail. With values of unit
     deviation 0.08 is a slight compression. Rows and columns beyond the last whole block stay as they are.
-
-    Args:
-        picture: normalised, of about unit deviation.
-        step: of the rounding, in units of the picture's values.
     """
     height, width = (side - side % 8 for side in picture.shape[-2:])
     basis = _cosines(picture)
