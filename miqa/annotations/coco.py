@@ -7,7 +7,7 @@ import os
 import re
 from array import array
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from miqa.outside.json_text import parse_json
 from miqa.outside.regular_files import decoded_text, read_regular
@@ -15,11 +15,12 @@ from miqa.outside.regular_files import decoded_text, read_regular
 from .box_readings import CORNER, CORNERS, other_reading, written_as_corners
 from .class_names import plain_name
 from .coco_shapes import box_of, checked_shape, finite_box, is_number
-from .objects import AnnotatedImage, AnnotatedObject, AnnotationError, Annotations
+from .objects import DELETED, DELETED_IMAGES, AnnotatedImage, AnnotatedObject, AnnotationError, Annotations
 
 _SMALLEST = 8  # Sides in pixels up to which boxes may end within the first pixel
 _SPELLED_OUT = 3  # How many problems a message spells out; the rest is counted
-_IGNORED = ('ignore', 'difficult', 'is_crowd', 'iscrowd')  # Attributes, as CVAT's own XML has them
+_IGNORED = ('ignore', 'difficult', 'is_crowd')  # Fields, or attributes as CVAT's own XML has them
+_DELETED = ('deleted', 'outside')  # Likewise, of coco-annotator and of CVAT's tracks
 _OVERLAP = 0.5  # Share of the area that a box and its outlines must have in common at least
 
 
@@ -53,11 +54,12 @@ def parse_coco(data: bytes, path: str | os.PathLike, objects: bool = True) -> An
         if not isinstance(content.get(key, []), list):
             raise AnnotationError(f'{path} is not a COCO instance file: {key!r} must be a list.')
     problems = _Problems(path)
-    images = _images(content['images'], problems)
+    images, removed = _images(content['images'], problems)
     entries = content.get('annotations', [])
     used = {_key(entry.get('category_id')) for entry in entries if isinstance(entry, dict)}
     categories = _categories(content['categories'], used, problems) if 'categories' in content else None
-    remaining, remarks = _objects(entries, images, categories, objects, problems)
+    remaining, counts = _objects(entries, images, removed, categories, objects, problems)
+    remarks = {**counts, **({DELETED_IMAGES: len(removed)} if removed else {})}
     problems.report()
     names = {name: number for number, name in (categories or {}).items()}
     return Annotations(str(path), images, remaining, names, remarks)
@@ -105,13 +107,18 @@ def _key(value: object) -> int | str | None:
     return value if isinstance(value, int) else None
 
 
-def _images(entries: list, problems: _Problems) -> dict[int | str, AnnotatedImage]:
+def _images(entries: list, problems: _Problems) -> tuple[dict[int | str, AnnotatedImage], set[int | str | None]]:
+    """Return the images by their ids, and the ids of those marked as deleted."""
     images: dict[int | str, AnnotatedImage] = {}
+    removed: set[int | str | None] = set()
     first_of: dict[str, int | str] = {}
     for place, entry in enumerate(entries):
         location = f'Image {place + 1} of the list'
         if not isinstance(entry, dict):
             problems.add(f'{location} must be an object.')
+            continue
+        if _is_marked(entry, _DELETED):
+            removed.add(_key(entry.get('id')))
             continue
         key, name = _key(entry.get('id')), entry.get('file_name')
         if key is None:
@@ -136,7 +143,7 @@ def _images(entries: list, problems: _Problems) -> dict[int | str, AnnotatedImag
             continue
         first_of[name] = key
         images[key] = AnnotatedImage(key, name, None if width is None or height is None else (width, height))
-    return images
+    return images, removed
 
 
 def _side(value: object) -> int | None:
@@ -175,7 +182,7 @@ def _categories(entries: list, used: Container, problems: _Problems) -> dict[int
 
 
 def _objects(
-    entries: list, images: dict, categories: Mapping | None, boxes: bool, problems: _Problems
+    entries: list, images: dict, removed: Container, categories: Mapping | None, boxes: bool, problems: _Problems
 ) -> tuple[dict[int | str, list[AnnotatedObject]], Mapping[str, int]]:
     objects_of: dict[int | str, list[AnnotatedObject]] = {key: [] for key in images}
     ids: set[int | str] = set()
@@ -191,6 +198,9 @@ def _objects(
                 problems.add(f'Two annotations have the id {number}; each needs its own.')
             ids.add(number)
         image, category = _key(entry.get('image_id')), _key(entry.get('category_id'))
+        if _is_marked(entry, _DELETED) or image in removed:
+            marked.counts[DELETED] += 1
+            continue
         if image is None or image not in images:
             problems.add(f'{location} belongs to image {_shown(entry.get("image_id"))}, which is not in "images".')
             continue
@@ -346,10 +356,16 @@ def _object(
 
 
 def _is_ignored(entry: dict) -> bool:
-    """Return True if an object counts neither for nor against: by its field, or an attribute (CVAT, Datumaro)."""
+    """Return True if an object counts neither for nor against: by a field, or an attribute (CVAT, Datumaro)."""
     attributes = entry.get('attributes')
-    marks = [attributes.get(name) for name in _IGNORED] if isinstance(attributes, dict) else []
-    return bool(entry.get('ignore')) or any(str(mark).lower() in ('1', '1.0', 'true', 'yes') for mark in marks)
+    return _is_marked(entry, _IGNORED) or (isinstance(attributes, dict) and _is_marked(attributes, ('iscrowd',)))
+
+
+def _is_marked(entry: dict, names: Sequence[str]) -> bool:
+    """Return True if one of these fields or attributes is true, in any writing."""
+    attributes = entry.get('attributes')
+    places = (entry, attributes) if isinstance(attributes, dict) else (entry,)
+    return any(str(place.get(name)).lower() in ('1', '1.0', 'true', 'yes') for place in places for name in names)
 
 
 def _is_turned(entry: dict) -> bool:

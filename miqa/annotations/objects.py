@@ -15,6 +15,10 @@ from miqa.errors import MIQAError
 from miqa.layout import coco_source
 from miqa.outside.names import plain
 
+#: Remarks on what is marked as deleted, or as outside of the picture.
+DELETED = '{} object{s} {are} marked as deleted or outside and {are} skipped'
+DELETED_IMAGES = '{} image{s} {are} marked as deleted and {are} skipped'
+
 
 class AnnotationError(MIQAError, ValueError):
     """Annotations are not what they must be. The message names the file, the entry, the field and what to do."""
@@ -117,7 +121,8 @@ class Annotations:
             return candidates[0]
         if not candidates:
             other = f' It lists {same_name[0]}, in another folder than {path}: correct the file.' if same_name else ''
-            raise AnnotationError(f'{self.path} lists no image with the file name {below or name}.{other}')
+            unless = ' except some marked as deleted' if DELETED_IMAGES in self.remarks else ''
+            raise AnnotationError(f'{self.path} lists no image with the file name {below or name}{unless}.{other}')
         listed = ', '.join(self.images[key].file_name for key in candidates[:3])
         raise AnnotationError(
             f'{self.path} lists {len(candidates)} images named {PurePosixPath(path).name} ({listed}), any of which '

@@ -212,3 +212,31 @@ def test_grades_and_single_letters_are_classes_of_their_own_and_other_writings_o
     check_alike(['A', 'a', 'A-', 'A+', 'ab', 'C', 'C++'], 'The classes')
     for names in (['Car', 'car'], ['stop sign', 'stop-sign'], ['b\u0430r', 'bar'], ['caf\u00e9', 'cafe\u0301']):
         refused(ValueError, 'would be two classes', check_alike, names, 'The classes')
+
+
+def test_what_is_marked_as_deleted_is_skipped_and_counted_in_every_format(prepare, tmp_path):
+    shape = {'label': 'car', 'shape_type': 'rectangle', 'points': [[10, 10], [60, 50]]}
+    box = '<box label="car" xtl="1" ytl="1" xbr="9" ybr="9"{}>{}</box>'
+    attribute = '<attribute name="deleted">true</attribute>'
+    data = json.loads(coco([10, 10, 50, 40]))
+    more = [{'deleted': True}, {'attributes': {'deleted': 'true'}}]
+    data['annotations'] += [{**data['annotations'][0], 'id': 8 + n, **each} for n, each in enumerate(more)]
+    data['images'].append({'id': 99, 'file_name': 'gone.png', 'deleted': True})
+    data['annotations'].append({**data['annotations'][0], 'id': 98, 'image_id': 99})
+    formats = [
+        {'l/a.json': json.dumps({'shapes': [shape, shape | {'deleted': 1}, shape | {'flags': {'deleted': True}}]})},
+        {'c.xml': '<annotations><image name="a.png" width="200" height="100">'
+         + box.format('', '') + box.format(' outside="1"', '') + box.format('', attribute) + '</image></annotations>'},
+        {'c.csv': 'filename,class,xmin,ymin,xmax,ymax,deleted\n' + ''.join(f'a.png,car,1,1,9,9,{n}\n' for n in '011')},
+        {'c.json': json.dumps(data)},
+    ]  # fmt: skip
+    for files in formats:
+        own = prepare(files, at=next(iter(files)).partition('/')[0])
+        (tmp_path / 'out/miqa_det/ground_truth.json').unlink()
+        assert sum(map(len, own.annotations.objects.values())) == 1
+        count = 3 if files is formats[-1] else 2
+        assert f'{count} objects are marked as deleted or outside and are skipped' in str(own.notes)
+    assert '1 image is marked as deleted and is skipped' in str(own.notes)
+    data['images'][0]['deleted'] = True
+    refused(ValueError, r'no image with the file name a\.png except some marked', prepare,
+            {'c.json': json.dumps(data)}, at='c.json')  # fmt: skip

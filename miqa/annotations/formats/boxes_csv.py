@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from miqa.annotations.objects import may_be_called
+from miqa.annotations.objects import DELETED, may_be_called
 from miqa.outside.names import plain
 from miqa.outside.tables import id_of, number_of, read_table
 
@@ -29,6 +29,7 @@ _OPTIONAL = {
     'height': ('image_height', 'img_height'),
     'rotation': ('angle', 'theta'),
     'iscrowd': ('difficult', 'crowd', 'ignore', 'isgroupof'),
+    'deleted': ('outside',),
     'score': ('confidence', 'conf'),
 }
 _SIDES = ('xmin', 'ymin', 'xmax', 'ymax')
@@ -65,6 +66,9 @@ def read_boxes_csv(request: Request) -> ReadObjects:
                 ' if both mean it, write it alike, else leave out the lines of the other.'
             )
         instances = read.objects.setdefault(name, [])
+        if flag(row.get('deleted'), 'deleted', location):
+            read.remarks.add(DELETED, location)
+            continue
         _check_optional(row, by_name[name], table.decimal_comma, location)
         corners = [row[side] for side in _SIDES]
         if not any(corners) and not row['class']:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 
+from miqa.annotations.objects import DELETED
 from miqa.outside.tables import number_of
 from miqa.taxonomy import counted
 
@@ -85,6 +86,9 @@ def _objects(entry: ElementTree.Element, picture: Picture, location: str, read: 
     instances = []
     for number, shape in enumerate(entry, 1):
         entry_location = f'{location}, shape {number}'
+        if flag(shape.get('outside'), 'outside', entry_location) or _has(shape, ('deleted', 'outside'), entry_location):
+            read.remarks.add(DELETED, entry_location)
+            continue
         if shape.tag in _WITHOUT_AREA:
             read.remarks.add(
                 f'{{}} shape{{s}} of the kind {shape.tag} {{have}} no area and {{are}} skipped', entry_location
@@ -97,11 +101,7 @@ def _objects(entry: ElementTree.Element, picture: Picture, location: str, read: 
             read.remarks.add('{} shape{s} {belong} to groups (group_id); each is an object of its own', entry_location)
         read.remarks.add(PREDICTED, entry_location, int(shape.get('source') == 'auto'))
         instance = _READERS[shape.tag](shape, label, picture, entry_location)
-        crowd = any(
-            flag(attribute.text, attribute.get('name', ''), entry_location)
-            for attribute in shape.iterfind('attribute')
-            if attribute.get('name', '').lower() in _CROWD
-        )
+        crowd = _has(shape, _CROWD, entry_location)
         read.remarks.add(
             '{} object{s} {are} marked as crowd: {they} {count} neither for nor against', entry_location, int(crowd)
         )
@@ -110,6 +110,15 @@ def _objects(entry: ElementTree.Element, picture: Picture, location: str, read: 
         else:
             instances.append(replace(instance, crowd=crowd))
     return instances
+
+
+def _has(shape: ElementTree.Element, names: Sequence[str], location: str) -> bool:
+    """Return True if one of these attributes of a shape is true."""
+    return any(
+        flag(attribute.text, attribute.get('name', ''), location)
+        for attribute in shape.iterfind('attribute')
+        if attribute.get('name', '').lower() in names
+    )
 
 
 def _box(shape: ElementTree.Element, label: str, picture: Picture, location: str) -> LabelledBox | None:

@@ -12,12 +12,14 @@ import binascii
 import io
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from miqa.annotations.objects import DELETED
 from miqa.outside.json_text import parse_json
 from miqa.outside.regular_files import read_regular_text
 
@@ -28,6 +30,7 @@ from .format import OBJECTS, PREDICTED, AnnotationFormat, ReadObjects, Remarks, 
 _MOST_BYTES = 512 << 20  # A file holds its whole picture, too, unless LabelMe is set otherwise
 _DIFFICULT = '{} shape{s} {are} marked difficult or labelled __ignore__: {they} {count} neither for nor against'
 _IGNORED = '__ignore__'
+_CROWD = ('difficult', 'ignore', 'iscrowd')  # Fields of what counts neither for nor against
 _WITHOUT_AREA = ('point', 'points', 'line', 'linestrip')
 #: What polygons of four corners are called that LabelMe and X-AnyLabeling turn.
 _TURNED = ('rotation', 'oriented_rectangle', 'quadrilateral')
@@ -86,7 +89,10 @@ def _read(
         if not isinstance(shape, dict) or not isinstance(shape.get('label'), str) or not shape['label'].strip():
             raise ValueError(f'{location} has no label.')
         label, group, kind = shape['label'].strip(), shape.get('group_id'), shape.get('shape_type') or 'polygon'
-        points, difficult = _points(shape, location), _is_difficult(shape, location) or label == _IGNORED
+        points, difficult = _points(shape, location), _is_marked(shape, _CROWD, location) or label == _IGNORED
+        if _is_marked(shape, ('deleted',), location):
+            remarks.add(DELETED, location)
+            continue
         if kind in _WITHOUT_AREA:
             remarks.add(f'{{}} shape{{s}} of the kind {kind} {{have}} no area and {{are}} skipped', location)
             continue
@@ -116,11 +122,10 @@ def _read(
     return [instance for instance in instances if instance is not None], picture.size if sized else None
 
 
-def _is_difficult(shape: dict, location: str) -> bool:
-    """Return True if a shape is marked as difficult, as a field (X-AnyLabeling) or among its flags."""
-    flags = shape.get('flags')
-    flags = flags if isinstance(flags, dict) else {}
-    return any(flag(each.get(name), name, location) for each in (shape, flags) for name in ('difficult', 'ignore'))
+def _is_marked(shape: dict, names: Sequence[str], location: str) -> bool:
+    """Return True if a shape is marked so, as a field, an attribute (X-AnyLabeling) or among its flags."""
+    places = [shape, *(shape[name] for name in ('flags', 'attributes') if isinstance(shape.get(name), dict))]
+    return any(flag(place.get(name), name, location) for place in places for name in names)
 
 
 def _points(shape: dict, location: str) -> list[list[float]]:

@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 from xml.etree import ElementTree
 
+from miqa.annotations.objects import DELETED
 from miqa.outside.tables import number_of
 
 from .coco_writing import LabelledBox, Picture, inside
@@ -74,7 +75,7 @@ def _read(
         if not name:
             raise ValueError(f'{location} has no name.')
         if flag(entry.findtext('deleted'), 'deleted', location):
-            remarks.add('{} object{s} {are} marked as deleted and {are} skipped', location)
+            remarks.add(DELETED, location)
             continue
         boxes = len(entry.findall('bndbox'))
         if boxes != 1:
