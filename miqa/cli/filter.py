@@ -117,6 +117,10 @@ def run(args: argparse.Namespace) -> int:
     if args.to:
         new = deliver(good_names, args.folder, args.to, args.mode, unwritten.append)
         words = f' in {args.to} ({new} new)'
+        folder, kept = Path(args.folder).absolute(), set(good_names)
+        others = [Path(args.to, Path(name).absolute().relative_to(folder)) for name in images if name not in kept]
+        if earlier := sum(map(Path.exists, others)):
+            words += f', which also holds {counted(earlier, "image")} of an earlier run that this one did not keep'
     else:
         for name in good_names:
             print(write_name(name))

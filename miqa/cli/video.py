@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
                 remote.done(str(video))
     if report is not None:
         report.write(skipped.lines())
-    for output in filter(None, (args.out, args.report)):
+    for output in filter(None, (args.out if failed < len(videos) else None, args.report)):
         if not args.quiet:
             print(f'Saved {printable(output)}.', file=sys.stderr)
     if failed:

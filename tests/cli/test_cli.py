@@ -133,7 +133,9 @@ def test_the_gate_copies_or_links_the_best_and_deletes_nothing(tmp_path, weights
     output = capsys.readouterr().err
     assert 'Kept 3 of 6 images in good (3 new)' in output and 'bad.png is not an image' in output
     assert status_of(*command) == 3
-    assert '(0 new)' in capsys.readouterr().err
+    assert '(0 new); lowest' in capsys.readouterr().err
+    assert status_of(*('filter', 'shots', '--keep', 0.2, '--weights', weights, '--to', 'good')) == 3
+    assert '(0 new), which also holds 2 images of an earlier run that this one did not keep' in capsys.readouterr().err
     linked = [word.replace('good', 'linked') if isinstance(word, str) else word for word in command]
     assert status_of(*linked, '--mode', 'link') == 3
     assert [path.is_symlink() for path in Path('linked').iterdir()] == [True] * 3
