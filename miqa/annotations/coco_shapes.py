@@ -19,11 +19,9 @@ def is_number(value: object) -> bool:
 
 
 def checked_shape(shape: object, size: tuple[int, int] | None) -> list[list[float]] | dict | None:
-    """Return a segmentation whose every part is as COCO defines it; None where it is empty.
+    """Return a segmentation, as read from JSON, whose every part is as COCO defines it; None where it is empty.
 
-    Args:
-        shape: as read from JSON.
-        size: width and height of the picture, or None where they are not known.
+    ``size`` is width and height of the picture, or None where they are not known.
 
     Raises:
         ValueError: it is neither polygons nor a run-length encoding of that size; the message says what is wrong.

@@ -94,12 +94,10 @@ class Annotations:
         return None
 
     def find(self, path: str, below: str | None = None) -> int | str:
-        """Return the key of the picture at ``path``: of the same file name (or one of other
-        case, where none is the same), and of its folders where several have it.
+        """Return the key of the picture at ``path``, by its file name (in another case where none is the same).
 
-        Args:
-            path: of the picture.
-            below: its path below the folder of pictures, whose folders must not be others than those of its entry.
+        Where several have that name, their folders count. ``below`` is the path below the folder of pictures, whose
+        folders must not be others than those of its entry.
 
         Raises:
             AnnotationError: no picture has this file name, or several that folders do not distinguish.

@@ -23,14 +23,9 @@ _SOURCES = 16  # A process of its own is worth its start from so many sources on
 def make_answers(
     root: str | os.PathLike, machines: Sequence[dict], task: str = 'cls', jobs: int = 1, progress: bool = True
 ) -> None:
-    """Run machines over all pictures below ``root`` and keep their answers; what is there is kept.
+    """Run machines, of :func:`miqa.machines.load_machine_configs`, over all pictures below ``root`` without an answer.
 
-    Args:
-        root: the data root, with its pictures.
-        machines: configs of machines, see :func:`miqa.machines.load_machine_configs`.
-        task: cls, det or ins.
-        jobs: processes, of which each takes a part of the sources; -1: one per core.
-        progress: show a progress bar for each machine, that of the first process.
+    Each of the ``jobs`` processes (-1: one per core) takes a part of the sources; the first shows its progress.
     """
     shards = max(1, min(joblib.effective_n_jobs(jobs), len(list_sources(root, task)) // _SOURCES))
     calls = [

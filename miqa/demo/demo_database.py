@@ -50,16 +50,8 @@ def make_pictures(
 ) -> int:
     """Write sources, masks, distorted versions, ground truth, splits and the list of origins; keep what is done.
 
-    Args:
-        root: the data root; the pictures go to ``{root}/miqa_cls``.
-        photos: the photographs; None: all that are listed.
-        distortions: distortions for each source, see :func:`~miqa.distortions.few_versions.plan_versions`.
-        seed: of everything random.
-        jobs: processes; -1: one per core.
-        progress: show a progress bar.
-
-    Returns:
-        The number of distorted versions.
+    The pictures go to ``{root}/miqa_cls``; each source gets so many ``distortions``, see
+    :func:`~miqa.distortions.few_versions.plan_versions`. Returns the number of distorted versions.
 
     Raises:
         ImportError: a package with photographs is not installed.

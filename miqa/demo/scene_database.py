@@ -76,18 +76,9 @@ def make_scenes(
 ) -> int:
     """Write scenes, their COCO annotations, distorted versions and splits below ``root``; keep what is done.
 
-    A quarter of the scenes is for testing. They are made of objects and backgrounds that no other scene shows.
-
-    Args:
-        root: the data root; the pictures go to ``{root}/miqa_det``.
-        scenes: how many, at least 2.
-        distortions: of each scene, see :func:`~miqa.distortions.few_versions.plan_versions`.
-        seed: of everything random.
-        jobs: processes; -1: one per core.
-        progress: show a progress bar.
-
-    Returns:
-        The number of distorted versions.
+    A quarter of the scenes is for testing. They are made of objects and backgrounds that no other scene shows. The
+    pictures go to ``{root}/miqa_det``; each scene gets so many ``distortions``, see
+    :func:`~miqa.distortions.few_versions.plan_versions`. Returns the number of distorted versions.
 
     Raises:
         ImportError: a package with photographs is not installed.
@@ -176,19 +167,10 @@ def demo_detectors(
     seed: int = SEED,
     jobs: int = 1,
 ) -> Path:
-    """Get the detectors that label the database, and return the config of machines that lists them.
+    """Get the detectors, out of :data:`DETECTORS`, that label the database; return the config of machines with them.
 
-    The small ones are trained on other scenes of all photographs, the held-out ones too: like the detector of a
-    production line, they know their objects. The choice is stored beside the weights.
-
-    Args:
-        root: the data root.
-        task: det or ins.
-        detectors: one of :data:`DETECTORS`.
-        scenes: for training the small ones.
-        epochs: passes over them.
-        seed: of the scenes and of the training.
-        jobs: processes; -1: one per core.
+    The small ones are trained, ``epochs`` passes, on other scenes of all photographs, the held-out ones too: like the
+    detector of a production line, they know their objects. The choice is stored beside the weights.
 
     Raises:
         ConnectionError: ``pretrained`` ones are asked for and cannot be fetched.

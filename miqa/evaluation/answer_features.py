@@ -51,11 +51,7 @@ class AnswerFeatures:
         self.own_confidence = self.names.index(OWN_CONFIDENCE[task])
 
     def __call__(self, answer: Any, size: tuple[int, int]) -> np.ndarray:
-        """Return the numbers of one answer: float64 (len(names),), finite.
-
-        Args:
-            answer: a ClassPrediction, DetectionPrediction or SegmentationPrediction.
-            size: (height, width) of the picture in pixels.
+        """Return the numbers of an answer to a picture of ``size`` (height, width): float64 (len(names),), finite.
 
         Raises:
             TypeError: it is an answer for another task.

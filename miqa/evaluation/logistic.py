@@ -34,15 +34,10 @@ class _Shape(NamedTuple):
 
 
 def fit_logistic(x: np.ndarray, y: np.ndarray, with_line: bool) -> Callable[[np.ndarray], np.ndarray]:
-    """Fit ``a + b / (1 + exp(-k (x - m)))``, with a line ``c x`` beside it if wanted, by least squares.
+    """Fit ``a + b / (1 + exp(-k (x - m)))``, perhaps with a line ``c x`` beside it, by least squares; return the curve.
 
-    Args:
-        x: finite float64 (N,), of mean 0 and deviation 1.
-        y: finite float64 (N,).
-        with_line: add ``c x``. The curve is then never worse than the one without.
-
-    Returns:
-        The curve, a function of arrays of any shape.
+    ``x`` and ``y`` are finite float64 (N,), ``x`` of mean 0 and deviation 1. With a line, the curve is never worse than
+    the one without.
     """
     order = np.argsort(x, kind='stable')
     x, y = x[order], y[order]

@@ -19,16 +19,10 @@ MAPPINGS = (None, 'linear', 'logistic4', 'logistic5')
 
 
 def fit_mapping(pred: np.ndarray, gt: np.ndarray, mapping: str | None) -> Callable[[np.ndarray], np.ndarray]:
-    """Fit a map of predictions onto labels by least squares and return it as a function.
+    """Fit a map of predictions onto labels, both finite float64 (N,), by least squares and return it as a function.
 
-    Args:
-        pred: finite float64 array of shape (N,).
-        gt: finite float64 array of shape (N,).
-        mapping: one of :data:`MAPPINGS`; ``None`` is the identity.
-
-    Returns:
-        A function from predictions (any shape) to mapped predictions. In squared error ``logistic5`` is never worse
-        than the linear map and ``logistic4``, both of which it contains. Constant predictions are mapped onto the mean.
+    ``mapping`` is one of :data:`MAPPINGS`; ``None`` is the identity. In squared error ``logistic5`` is never worse
+    than the linear map and ``logistic4``, both of which it contains. Constant predictions are mapped onto the mean.
 
     Raises:
         ValueError: ``mapping`` is unknown.

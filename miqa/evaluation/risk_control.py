@@ -111,14 +111,9 @@ def lowest_threshold(
     """Find the lowest threshold whose passing pictures have a mean outcome of at least ``target``.
 
     With probability ``confidence`` over calibration sets, the true mean outcome of pictures with at least the
-    threshold's score is at least ``target``, if the mean does not fall where the score rises.
-
-    Args:
-        scores: float64 (N,), finite, higher is better.
-        outcomes: float64 (N,) in [0, 1].
-        clusters: int64 (N,), which pictures belong together; None if none do.
-        target: in (0, 1).
-        confidence: in (0, 1).
+    threshold's score is at least ``target`` (both in (0, 1)), if the mean does not fall where the score rises.
+    ``scores`` are finite float64 (N,), ``outcomes`` float64 (N,) in [0, 1]; ``clusters``, int64 (N,), say which
+    pictures belong together.
     """
     order = np.argsort(-scores, kind='stable')
     scores, outcomes = scores[order], outcomes[order]

@@ -91,18 +91,9 @@ def train_head(numbers: np.ndarray, outcomes: np.ndarray, sources: np.ndarray, k
 def cross_validate(
     numbers: np.ndarray, outcomes: np.ndarray, sources: np.ndarray, kinds: Columns, folds: int = 5, seed: int = 0
 ) -> np.ndarray:
-    """Predict every sample by a head that saw no sample of its source.
+    """Predict every sample by a head that saw no sample of its source: float64 (N,).
 
-    Args:
-        numbers: as for :func:`train_head`.
-        outcomes: likewise.
-        kinds: likewise.
-        sources: (N,), which samples show the same scene.
-        folds: at most; as many as there are sources where these are fewer.
-        seed: of folds and trees.
-
-    Returns:
-        float64 (N,).
+    There are as many ``folds`` as sources where these are fewer; the other arguments are those of :func:`train_head`.
 
     Raises:
         ValueError: there are fewer than two sources.

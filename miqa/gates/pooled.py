@@ -25,15 +25,7 @@ OVERLAP = 0.5  # Overlap from which on a detection is right
 def pooled_precision(
     root: str | os.PathLike, task: str, machine: str, names: Sequence[str], sources: Sequence[str]
 ) -> PooledPrecision:
-    """Return the pooled average precision of a machine on versions of a database.
-
-    Args:
-        root: the database, with ground truth.
-        task: det or ins.
-        machine: its name.
-        names: of the versions, (N,).
-        sources: of the versions, (N,).
-    """
+    """Return the pooled average precision of a machine on versions, ``names`` and ``sources`` (N,), of a database."""
     truth = ground_truth_path(root, task)
     ground = coco_objects(str(truth), task == 'ins')
     folder = ResponseFolder(responses_folder(root, task) / machine)

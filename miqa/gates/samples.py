@@ -46,13 +46,9 @@ class Samples:
 
 
 def read_outcomes(root: str | os.PathLike, task: str, label: str, machines: Mapping[str, float]) -> dict[str, float]:
-    """Return the outcome of every labelled version by file name: the weighted mean over the machines.
+    """Return the outcome of every labelled version by file name: the weighted mean over the machines that have a score.
 
-    Args:
-        root: the database.
-        task: its task.
-        label: ``accuracy`` or ``consistency``.
-        machines: name -> weight. Where one has no score, the mean is over the others.
+    ``label`` is ``accuracy`` or ``consistency``; ``machines``: name -> weight.
 
     Raises:
         FileNotFoundError: a machine has no scores.

@@ -79,13 +79,10 @@ def kept_weights(scores: np.ndarray, weights: np.ndarray, removed: float) -> np.
 def worth_of(
     scores: Mapping[str, np.ndarray], outcomes: np.ndarray, sources: np.ndarray, measure: Measure | None = None
 ) -> dict[str, Worth]:
-    """Say what each of several scores is worth, and a random order.
+    """Say what each of several scores (N,), finite, higher is better, is worth, and a random order.
 
-    Args:
-        scores: name -> float64 (N,), finite, higher is better.
-        outcomes: float64 (N,) in [0, 1].
-        sources: (N,), which pictures show the same scene; at least two.
-        measure: of what is kept; None for the mean outcome.
+    ``outcomes`` are float64 (N,) in [0, 1]; pictures of one source show the same scene; ``measure`` is that of what is
+    kept, None for the mean outcome.
 
     Raises:
         ValueError: there are fewer than two sources.

@@ -29,14 +29,10 @@ def unknown_classes(
     machines: Iterable[Named], data_root: str | os.PathLike, task: str, annotations: Annotations | None = None,
     numbered: bool = False,
 ) -> list[str]:  # fmt: skip
-    """Return a sentence for each machine that does not know all annotated classes.
+    """Return a sentence for each machine that does not know all annotated classes; for ``cls`` see its table.
 
-    Args:
-        machines: all that will run.
-        data_root: the database, with its ground truth.
-        task: det, ins or seg; classes of ``cls`` are matched when their table is made.
-        annotations: the ground truth of det and ins, where it was read already; it is remembered for the scores.
-        numbered: the categories have no ids but those that the database gave them.
+    ``annotations``, of det and ins, where they were read already, are remembered for the scores; ``numbered`` says that
+    categories have no ids but those that the database gave them.
 
     Raises:
         ValueError: not one class of a machine is annotated, an object lacks the shape that ins needs, or nothing tells

@@ -6,32 +6,18 @@ import numpy as np
 
 
 def top1_consistency(distorted: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """Return 1 where the class named for the distorted image is the one named for the clean image, else 0.
+    """Return 1 where the top-1 class of the distorted image is that of its clean source by the same machine, else 0.
 
-    Formula: ``c_i = [argmax_k p_k(distorted_i) = argmax_k p_k(clean_i)]``.
-
-    Args:
-        distorted: int (N,), top-1 class of each distorted image.
-        clean: int (N,), the same machine's top-1 class of the clean image of the same source.
-
-    Returns:
-        float64 (N,), 0 or 1.
+    Formula: ``c_i = [argmax_k p_k(distorted_i) = argmax_k p_k(clean_i)]``; int (N,) each to float64 (N,).
     """
     return (np.asarray(distorted) == np.asarray(clean)).astype(np.float64)
 
 
 def soft_consistency(distorted: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """Return the overlap of the probability vectors of the distorted and the clean image.
+    """Return the overlap of the probability vectors of the distorted and the clean image: float64 (N,) in [0, 1].
 
     Formula: ``c_i = sum_k min(p_k(distorted_i), p_k(clean_i))``, which is 1 minus the total variation distance: 1 for
-    equal vectors, 0 for vectors without a common class.
-
-    Args:
-        distorted: float (N, K), probabilities.
-        clean: float (N, K), the same machine's probabilities for the clean image of the same source.
-
-    Returns:
-        float64 (N,), in [0, 1].
+    equal vectors, 0 for vectors without a common class. Both are float (N, K).
     """
     overlap = np.minimum(distorted.astype(np.float64), clean.astype(np.float64)).sum(1)
     # Vectors that are kept as float16 sum to 1 only within rounding.
@@ -39,15 +25,8 @@ def soft_consistency(distorted: np.ndarray, clean: np.ndarray) -> np.ndarray:
 
 
 def top1_accuracy(distorted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return 1 where the class named for the distorted image is the true one, else 0.
+    """Return 1 where the top-1 class of the distorted image is the source's true class, else 0.
 
-    Formula: ``a_i = [argmax_k p_k(distorted_i) = y_i]``.
-
-    Args:
-        distorted: int (N,), top-1 class of each distorted image.
-        truth: int (N,), class index of the source by the ground truth.
-
-    Returns:
-        float64 (N,), 0 or 1.
+    Formula: ``a_i = [argmax_k p_k(distorted_i) = y_i]``; int (N,) each to float64 (N,).
     """
     return (np.asarray(distorted) == np.asarray(truth)).astype(np.float64)

@@ -10,17 +10,10 @@ from miqa.layout import label_file_columns, label_paths
 
 
 def write_labels(folder: Path, task: str, source: str, rows: dict[str, list[dict]]) -> list[Path]:
-    """Write the label files of a source; files of labels that ``rows`` do not have are removed.
+    """Write the label files of a source and return them; files of labels that ``rows`` do not have are removed.
 
-    Args:
-        folder: such as ``miqa_cls/labels``.
-        task: ``cls``, ``det`` or ``ins``.
-        source: stem of the clean image.
-        rows: for each file, as :func:`miqa.layout.label_paths` calls it, one row for each version, with the columns
-            :func:`miqa.layout.label_file_columns`, or those of them that the database has.
-
-    Returns:
-        The files.
+    ``source`` is the stem of the clean image; ``rows``, for each file as :func:`miqa.layout.label_paths` calls it, have
+    one row for each version, with the columns :func:`miqa.layout.label_file_columns`, or those that the database has.
     """
     paths = []
     for label, path in label_paths(folder, task, source).items():

@@ -212,12 +212,8 @@ def _seconds_of(step: Callable[[np.ndarray], object], picture: np.ndarray) -> fl
 def make_database(job: LabelJob, progress: Progress = True) -> BuiltDatabase:
     """Make or resume the database; finished parts are kept.
 
-    Args:
-        job: the database to make.
-        progress: show the line of progress; or the line of a longer command, of which this is a part.
-
-    Returns:
-        What was made. Where only a shard is requested, the labels are left to a run without one.
+    ``progress`` may be the line of a longer command, of which this is a part. Where only a shard is requested, the
+    labels are left to a run without one.
     """
     machines = build_machines(job)
     skipped = SkippedFiles()

@@ -85,17 +85,9 @@ def measure_images(
     """Make part of the database of a few sources below ``root``, time each step on one core, and scale it to all pairs.
 
     A source has a cost of its own, such as its masks, and each version the same cost: two builds, of one pair of levels
-    and of five, measure both.
-
-    Args:
-        paths: the sample: pictures, or sources that are planned already.
-        root: an empty folder.
-        task: cls, det or ins.
-        annotations: COCO file for masks, or None for masks by saliency.
-        distortions: which.
-        pairs: levels of foreground and background.
-        measures: columns of the quality tables.
-        clock: seconds of the processor, which do not count what other programs take.
+    and of five, measure both. ``paths`` are pictures, or sources that are planned already; ``root`` is an empty folder;
+    ``annotations`` a COCO file for masks, None for masks by saliency; ``clock`` does not count what other programs
+    take.
     """
     start = clock()
     sample = [path for path in paths if isinstance(path, Source)]

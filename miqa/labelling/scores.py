@@ -58,16 +58,10 @@ class ScoreOptions:
 def score_classes(
     table: pa.Table, clean: dict[str, dict], classes: dict[str, int] | None, options: ScoreOptions
 ) -> dict[str, list]:
-    """Score one part of a classifier's responses.
+    """Score the distorted rows of one part of a classifier's responses; return columns of the scores.
 
-    Args:
-        table: distorted rows of the part.
-        clean: source -> the same machine's row of the clean image.
-        classes: source -> class index; None for consistency alone.
-        options: the kind of consistency.
-
-    Returns:
-        Columns of the scores.
+    ``clean``: source -> the same machine's row of the clean image; ``classes``: source -> class index, None for
+    consistency alone.
 
     Raises:
         ValueError: soft consistency is wanted but the probability vectors were not kept.

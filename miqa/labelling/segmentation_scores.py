@@ -59,7 +59,7 @@ def map_classes(machine: dict, names: tuple[str, ...] | None, truth: Path | None
 def score_segments(
     table: pa.Table, clean: dict[str, dict], truth: Path | None, mapping: list[int] | None, classes: int | None
 ) -> dict[str, list]:
-    """Score one part of a machine's responses.
+    """Score the distorted rows of one part of a machine's responses; return columns of the scores.
 
     accuracy: mean intersection over union with the annotation, over the classes that both know; pixels of other
     annotated classes do not count for this machine. consistency: the same with its own answer to the clean image.
@@ -70,9 +70,6 @@ def score_segments(
         truth: folder of maps, or None for consistency alone.
         mapping: see :func:`map_classes`.
         classes: number of classes of the annotation, or None if it names none.
-
-    Returns:
-        Columns of the scores.
 
     Raises:
         ValueError: a map does not have the pixels of its image.

@@ -73,18 +73,10 @@ def verify_database(
     jobs: int = 1,
     progress: Progress = True,
 ) -> Report:
-    """Check the images, responses, labels and splits of a task.
+    """Check the images, responses, labels and splits of a task (cls, det or ins) in ``jobs`` processes.
 
-    Args:
-        data_root: the database.
-        task: cls, det or ins.
-        decode: decode every image.
-        checksums: read every file, and compare it with the record of the build and with what the machines saw.
-        jobs: processes for ``decode`` and ``checksums``.
-        progress: show progress bars.
-
-    Returns:
-        The report; ``problems`` is empty where all is well.
+    ``decode`` decodes every image; ``checksums`` reads every file, and compares it with the record of the build and
+    with what the machines saw. The report's ``problems`` are empty where all is well.
     """
     report = Report()
     try:

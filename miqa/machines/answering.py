@@ -111,11 +111,9 @@ class Answering:
         self.valid, self.empty = False, 0
 
     def complete(self, rows: list[dict], batch: list) -> list[dict]:
-        """Return identifying columns with those of the answers, or with the reason why there is none.
+        """Return identifying columns ``rows`` with those of the answers, or with the reason why there is none.
 
-        Args:
-            rows: identifying columns of pictures.
-            batch: those that could be prepared, in the same order.
+        ``batch`` are those that could be prepared, in the same order.
 
         Raises:
             ValueError: an answer cannot be kept: it is for another task, or of classes that the machine does not name.

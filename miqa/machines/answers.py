@@ -46,15 +46,9 @@ def alike(keys: Iterable[Hashable], together: bool = True) -> list[list[int]]:
 def answered_alike(
     keys: Iterable[Hashable], answer: Callable[[list[int]], Iterable[Answer]], together: bool = True
 ) -> list[Answer]:
-    """Let images be answered whose keys are alike, see :func:`alike`.
+    """Return the answers of images in their order; those whose keys are :func:`alike` are answered together.
 
-    Args:
-        keys: one for each image.
-        answer: from the positions of some images to one answer for each.
-        together: False for one image at a time.
-
-    Returns:
-        The answers in the order of the images.
+    ``answer`` leads from the positions of some images to one answer for each; ``together=False`` takes one at a time.
     """
     answers: dict[int, Answer] = {}
     for members in alike(keys, together):
@@ -114,12 +108,7 @@ def scores_of_queries(logits: torch.Tensor, masks: torch.Tensor, size: tuple[int
 
     Formula: s_k(x) = sum_q softmax(logits_q)_k sigmoid(masks_q(x)), without the last class, which is no object; masks
     are enlarged bilinearly before (Cheng et al., NeurIPS 2021 and CVPR 2022, ``semantic_inference``; transformers,
-    ``post_process_semantic_segmentation``).
-
-    Args:
-        logits: (1, Q, K + 1), of the classes of queries.
-        masks: (1, Q, h', w'), logits of their masks.
-        size: (height, width).
+    ``post_process_semantic_segmentation``). ``logits`` are (1, Q, K + 1), ``masks`` logits (1, Q, h', w').
 
     Raises:
         ValueError: they are of other shapes.

@@ -30,11 +30,7 @@ RECOGNISED = 'recognise'
 
 
 def load_machine_configs(path: str | os.PathLike, names: Iterable[str] | None = None) -> list[dict]:
-    """Read ``machines = [dict(type=..., ...), ...]`` from a Python config file.
-
-    Args:
-        path: a file such as ``configs/machines/cls_efficientnet_lite.py``.
-        names: keep only the machines so named; None: all.
+    """Read ``machines = [dict(type=..., ...), ...]`` from a Python config file, perhaps only those of some ``names``.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -218,11 +218,7 @@ class OnnxNetwork(ExportedNetwork):
 def image_input(file: Path, name: str, kind: type, shape: Sequence) -> ImageInput:
     """Return what an input of ``shape`` takes, with numbers or names of free axes.
 
-    Args:
-        file: for messages.
-        name: of the input.
-        kind: type of its numbers.
-        shape: (B, 3, h, w) or (B, h, w, 3), with 1 channel for grey pictures, or the same without the batch axis.
+    The shape is (B, 3, h, w) or (B, h, w, 3), with 1 channel for grey pictures, or the same without the batch axis.
 
     Raises:
         ValueError: it takes pictures of other channels.

@@ -15,10 +15,7 @@ def boxes_of_masks(masks: list[dict]) -> np.ndarray:
 
 
 def encode_masks(masks: np.ndarray) -> list[dict]:
-    """Turn binary masks into COCO's run-length encoding.
-
-    Args:
-        masks: (N, H, W), bool, or numbers that are 0 outside an object and 1 (or another whole number) within.
+    """Turn masks (N, H, W), bool or 0 outside an object and another whole number within, into COCO's run lengths.
 
     Raises:
         ValueError: they are of another shape, or soft: shares instead of yes and no.

@@ -70,10 +70,8 @@ def cell_corners(size: tuple[int, int], strides: Sequence[int]) -> torch.Tensor:
 def rows_of(array: np.ndarray, width: int, values_first: bool | None = None) -> torch.Tensor:
     """Turn one output of a head into float32 (A, width), one row for each place.
 
-    Args:
-        array: (A, width) or (width, A), a map (width, h, w) or (h, w, width), with any axes of length 1.
-        width: number of values of a place.
-        values_first: for arrays where both could be: the values are the first axis.
+    ``array`` is (A, width), (width, A), (width, h, w) or (h, w, width), with any axes of length 1; ``values_first``
+    decides where both could be.
 
     Raises:
         ValueError: the array has no axis of that length.
@@ -154,7 +152,7 @@ def class_scores(
         values: (A, K), or (A, K + 1) with a background.
         objectness: (A, 1) or None.
         activation: ``none``, ``sigmoid`` or ``softmax`` (of the classes alone; objectness then gets a sigmoid).
-        background: ``none``, or where its column is: ``first`` or ``last``. It is left out.
+        background: its column, ``first`` or ``last``, which is left out; or ``none``.
         powers: exponents of objectness and class in their product.
     """
     if activation == 'softmax':

@@ -65,12 +65,8 @@ class Placement(NamedTuple):
     ) -> tuple[list[dict], torch.Tensor]:
         """Turn maps (N, h, w) that cover the input into masks of the image where they exceed ``threshold``.
 
-        One at a time, because a hundred masks of a large image would not fit into memory.
-
-        Args:
-            maps: at any resolution.
-            threshold: what a pixel of the object exceeds.
-            boxes: (N, 4) in pixels of the image; each mask is cut at its box.
+        One at a time, because a hundred masks of a large image would not fit into memory. The maps have any resolution;
+        each mask is cut at its box of ``boxes``, (N, 4) in pixels of the image.
 
         Returns:
             The masks that are not empty, run-length encoded, and bool (N,): which these are.
@@ -94,16 +90,8 @@ def masks_in_boxes(
     """Turn maps (N, h, w) that cover their boxes into masks of an image where they exceed ``threshold``.
 
     A pixel's centre takes the bilinear value of the map at its place in the box, 0 beyond it (as Detectron2 and
-    MMDetection paste masks).
-
-    Args:
-        maps: values of the object.
-        boxes: (N, 4) in pixels of the image.
-        size: (height, width) of the image.
-        threshold: what a pixel of the object exceeds.
-
-    Returns:
-        As :meth:`Placement.masks_to_image`.
+    MMDetection paste masks). ``boxes``, (N, 4), are in pixels of the image of ``size`` (height, width); the result is
+    that of :meth:`Placement.masks_to_image`.
     """
     encoded, non_empty = [], torch.zeros(len(maps), dtype=torch.bool)
     for i, (map_, box) in enumerate(zip(maps, boxes, strict=True)):

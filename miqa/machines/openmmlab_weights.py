@@ -21,11 +21,9 @@ from miqa.outside.checkpoint_files import CheckpointError, read_torch_file, stat
 
 
 def load_checkpoint(network: torch.nn.Module, checkpoint: str) -> dict:
-    """Load a checkpoint into a network.
+    """Load a checkpoint, a path or an address of the model zoo, into a network as its config builds it.
 
-    Args:
-        network: as its config builds it.
-        checkpoint: path, or an address of the model zoo; what is fetched stays in PyTorch's hub folder.
+    What is fetched stays in PyTorch's hub folder.
 
     Returns:
         What the checkpoint says of the data that it was trained on: ``classes``, in lower-case keys; may be empty.

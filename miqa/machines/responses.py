@@ -252,11 +252,9 @@ class ResponseFolder:
         return sorted(fnmatch.filter([entry.name for entry in os.scandir(self.folder)], f'{prefix}-*.parquet'))
 
     def read(self, path: Path, **options) -> pa.Table:
-        """Read a part, once its SHA-256 is the one that was noted when it was written.
+        """Read a part, one of :meth:`parts`, once its SHA-256 is the one that was noted when it was written.
 
-        Args:
-            path: one of :meth:`parts`.
-            options: of :func:`pyarrow.parquet.read_table`.
+        ``options`` are those of :func:`pyarrow.parquet.read_table`.
 
         Raises:
             DamagedFile: the part is not what was written.

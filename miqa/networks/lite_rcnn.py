@@ -78,14 +78,10 @@ def _random_lite(size: int, **options) -> nn.Module:
 def lite_mask_rcnn(
     size: int = 0, num_classes: int = 2, side: int = 320, packaged: bool = True, stages: Sequence[int] = (STAGE,)
 ) -> MaskRCNN:
-    """Build a Mask R-CNN (He et al., ICCV 2017) with narrow heads on a frozen EfficientNet-Lite.
+    """Build a Mask R-CNN (He et al., ICCV 2017) with narrow heads on a frozen EfficientNet-Lite of size 0, 1 or 2.
 
-    Args:
-        size: of the EfficientNet-Lite, 0, 1 or 2.
-        num_classes: classes with the background.
-        side: pixels of the shorter side that it works at.
-        packaged: see :class:`LiteBackbone`.
-        stages: see :class:`LiteBackbone`.
+    ``num_classes`` includes the background; ``side`` is the shorter side in pixels that it works at; the rest is that
+    of :class:`LiteBackbone`.
 
     Raises:
         ImportError: the package of the backbone's weights is not installed.

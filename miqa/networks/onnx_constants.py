@@ -41,13 +41,8 @@ class TooCostly(ValueError):
 def check_constants(onnx: Any, model: ModelProto, stored: int) -> bool:
     """Return True if all that depends on no input can be computed while a file is opened.
 
-    Args:
-        onnx: the package.
-        model: checked; what is left of it is its structure.
-        stored: bytes of its file, and of those beside it.
-
-    Returns:
-        False if the size of some of it is unknown: then it must not be computed before the model runs.
+    False where the size of some of it is unknown: then it must not be computed before the model runs. ``model`` is
+    checked; what is left of it is its structure. ``stored`` are the bytes of its file, and of those beside it.
 
     Raises:
         TooCostly: it takes too much.

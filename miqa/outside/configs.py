@@ -43,11 +43,9 @@ def is_config(text: str | Path) -> bool:
 
 
 def find_config(text: str | Path) -> Path:
-    """Return the file of a config.
+    """Return the file of a config: a path, or the name of one of our configs, which a file of that name goes before.
 
-    Args:
-        text: a path; or the name of one of our configs, as it is in ``configs/``, with or without that folder, the
-            ending ``.py`` and a leading ``miqa::``. A file that is there goes before a name.
+    The name is as in ``configs/``, with or without that folder, the ending ``.py`` and a leading ``miqa::``.
 
     Raises:
         FileNotFoundError: it is neither; the message names the nearest.

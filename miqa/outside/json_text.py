@@ -12,12 +12,10 @@ LARGEST_SETTINGS = 1 << 20  # Bytes of a file of settings; a real one has a few 
 
 
 def parse_json(text: str, name: str, finite: bool = True) -> object:
-    """Parse JSON; infinities, NaN, keys that stand twice and a nesting that would exhaust the stack are refused.
+    """Parse JSON, perhaps after a byte order mark; ``name`` is what to call it in an error.
 
-    Args:
-        text: the JSON, perhaps after a byte order mark.
-        name: what to call it in an error, such as its path.
-        finite: False to let infinities and NaN pass.
+    Infinities and NaN (unless ``finite=False``), keys that stand twice and a nesting that would exhaust the stack are
+    refused.
 
     Raises:
         ValueError: it is not JSON.

@@ -160,14 +160,10 @@ def read_regular_text(path: str | os.PathLike, max_bytes: int = TEXT_BYTES, *, k
 
 
 def decoded_text(data: bytes, name: str) -> str:
-    """Return the text in the bytes of a file: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
-
-    Args:
-        data: the bytes; a byte order mark is not part of the text.
-        name: of the file, to begin an error with.
+    """Return the text in the bytes of a file: UTF-8, or UTF-16 or UTF-32 with a byte order mark, which is left out.
 
     Raises:
-        NotText: the bytes are of another encoding.
+        NotText: the bytes are of another encoding; the message begins with ``name``.
     """
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), 'utf-8')
     try:

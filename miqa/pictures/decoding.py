@@ -62,8 +62,8 @@ def decode(
         stream: the file.
         header: what :func:`~miqa.pictures.other_formats.read_header` said of it.
         name: what to call it in an error.
-        reduction: 1, or how many times smaller each side may be decoded. The nearest smaller factor that the format
-            has is taken (1, 2, 4, 8 for JPEG); the size is rounded up.
+        reduction: how many times smaller each side may be. The nearest smaller factor that the format has is taken
+            (1, 2, 4, 8 for JPEG); the size is rounded up.
         value_range: the values of black and white, whatever the file says.
 
     Raises:

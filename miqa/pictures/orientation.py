@@ -59,16 +59,10 @@ def turned(picture: Image.Image, orientation: int) -> Image.Image:
 def turned_box(
     width: float, height: float, stored_size: tuple[int, int], orientation: int
 ) -> tuple[float, float, float, float]:
-    """Return where the upper left part of a stored picture is when it is upright.
+    """Return where the upper left part, ``width`` x ``height`` pixels, of a stored picture is when it is upright.
 
-    Args:
-        width: of that part, in pixels.
-        height: the same.
-        stored_size: width and height of the whole stored picture.
-        orientation: 1 to 8.
-
-    Returns:
-        Left, top, right, bottom in the upright picture.
+    Takes the width and height of the whole stored picture and its orientation, 1 to 8; returns left, top, right, bottom
+    in the upright picture.
     """
     across, down = stored_size
     if orientation in (2, 3, 7, 8):

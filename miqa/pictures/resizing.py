@@ -35,16 +35,10 @@ def resize_rgb(
     box: tuple[float, float, float, float] | None = None,
     interpolation: str = 'bilinear',
 ) -> np.ndarray:
-    """Resize a picture to (width, height) with one of Pillow's antialiased filters.
+    """Resize RGB, Pillow's or uint8 (H, W, 3), to (width, height) by an antialiased Pillow filter: uint8 (h, w, 3).
 
-    Args:
-        picture: RGB, as Pillow's or uint8 (H, W, 3); an array of that size is returned unchanged.
-        size: in pixels.
-        box: the part of a Pillow picture to take: left, top, right, bottom; None for all of it.
-        interpolation: one of :data:`INTERPOLATIONS`.
-
-    Returns:
-        uint8 (height, width, 3).
+    An array of that size is returned unchanged. ``box`` is the part of a Pillow picture to take: left, top, right,
+    bottom; ``interpolation`` one of :data:`INTERPOLATIONS`.
     """
     if isinstance(picture, np.ndarray):
         if picture.shape[1::-1] == tuple(size):

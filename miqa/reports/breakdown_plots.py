@@ -26,12 +26,7 @@ def heat_map(
 ) -> Figure:
     """Draw a table of numbers as coloured squares with the numbers in them; NaN stays empty, with a dash.
 
-    Args:
-        table: index and columns become the tick labels.
-        title: text above.
-        xlabel: what the columns are.
-        ylabel: what the rows are.
-        low: value of the lightest colour; the least value where it is not given.
+    Index and columns become the tick labels; ``low`` is the value of the lightest colour, else the least value.
     """
     values = table.to_numpy(float)
     finite = values[np.isfinite(values)]

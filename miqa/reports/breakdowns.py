@@ -13,12 +13,7 @@ from miqa.taxonomy import LEVELS
 
 
 def score_groups(predictions: pd.DataFrame, by: str | list[str], mapping: str | None = 'linear') -> pd.DataFrame:
-    """Score the parts of a test set that share the value of one or several columns.
-
-    Args:
-        predictions: with ``prediction``, ``ground_truth`` and the columns ``by``.
-        by: such as ``'distortion'`` or ``['fg_level', 'bg_level']``.
-        mapping: fitted in each part by itself.
+    """Score the parts of a test set that share the value of the columns ``by``, the mapping fitted in each by itself.
 
     Returns:
         One row for each part, indexed by ``by``: ``n``, the four scores, and ``note``, which says why the scores of
@@ -51,12 +46,8 @@ def score_matrix(
     """Compare every set of predictions with every set of labels, on the images that both have.
 
     This is the cross-task and the cross-label matrix (rows: what was trained on; columns: what is tested on) and, with
-    labels on both sides, the agreement between tasks and labels.
-
-    Args:
-        predictions: name -> values, indexed by image.
-        truths: name -> labels, indexed by image. Give images of different databases different names.
-        score: one of SRCC, PLCC, KRCC, RMSE.
+    labels on both sides, the agreement between tasks and labels. Values are indexed by image: give images of different
+    databases different names. ``score`` is one of SRCC, PLCC, KRCC, RMSE.
 
     Returns:
         (scores, numbers of common images); a score is NaN where fewer than 3 images are shared or values are constant.

@@ -63,17 +63,10 @@ def print_comparison(benchmark: Benchmark, task: str, label: str, console: Conso
 def save_comparison(
     benchmark: Benchmark, images: pd.DataFrame, task: str, label: str, out: str | os.PathLike
 ) -> list[Path]:
-    """Write ``comparison.csv``, ``scatter_{method}.png`` and ``filter_curve.png`` below ``out``.
+    """Write ``comparison.csv``, ``scatter_{method}.png`` and ``filter_curve.png`` below ``out``; return the files.
 
-    Args:
-        benchmark: from :func:`miqa.benchmark.run.run_benchmark`.
-        images: from :func:`miqa.benchmark.baselines.read_test_images`; the filter curve averages ``accuracy``.
-        task: one of the tasks of ``benchmark``.
-        label: one of its labels.
-        out: folder, made where missing; earlier results in it are replaced.
-
-    Returns:
-        The files.
+    Earlier results are replaced. ``images`` are those of :func:`miqa.benchmark.baselines.read_test_images`; the filter
+    curve averages their ``accuracy``.
 
     Raises:
         ValueError: the task and label were not scored.

@@ -44,16 +44,11 @@ def folders_of_scores(data_root: str | os.PathLike, task: str) -> list[Path]:
 
 
 def machine_results(data_root: str | os.PathLike, task: str, images: pd.DataFrame) -> pd.DataFrame:
-    """Return what each machine got right on each image, from its stored scores.
-
-    Args:
-        data_root: the database.
-        task: ``cls`` (0 or 1), ``det`` or ``ins`` (average precision of the image at IoU 0.75, in [0, 1]) or
-            ``seg`` (mean intersection over union, in [0, 1]).
-        images: with the column ``filename``.
+    """Return what each machine got right on each image (column ``filename``), from its stored scores.
 
     Returns:
-        float64, one column for each machine, rows as in ``images``; NaN where a machine has no result.
+        float64 in [0, 1], one column for each machine, rows as in ``images``: ``cls`` 0 or 1; ``det``, ``ins`` average
+        precision of the image at IoU 0.75; ``seg`` mean IoU; NaN where a machine has no result.
 
     Raises:
         FileNotFoundError: there are no stored scores.
@@ -96,10 +91,7 @@ def compare_filters(
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
     """Compare ways of scoring, averaged over the machines, with a random order and the oracle.
 
-    Args:
-        scores: name -> scores (N,), finite, higher is better.
-        results: from :func:`machine_results`.
-        shares: shares removed.
+    ``scores``: name -> scores (N,), finite, higher is better; ``results`` are those of :func:`machine_results`.
 
     Returns:
         (name -> mean curve, table of ``area_gained`` and ``share_of_oracle`` indexed by name). ``random order``

@@ -24,16 +24,9 @@ _COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#0
 
 
 def scatter_plot(pred: ArrayLike, gt: ArrayLike, *, title: str = '', mapping: str | None = 'linear') -> Figure:
-    """Draw labels against predictions, with the fitted map that PLCC and RMSE are taken after.
+    """Draw labels (nominally 0 to 1) against predictions, both (N,), with the map that PLCC and RMSE are taken after.
 
-    Args:
-        pred: predictions, shape (N,), finite.
-        gt: labels, shape (N,), nominally 0 to 1.
-        title: text above the plot.
-        mapping: fitted curve, one of :data:`miqa.evaluation.MAPPINGS`; ``None`` draws the diagonal.
-
-    Returns:
-        A figure; :func:`save_figure` writes it.
+    ``mapping`` is one of :data:`miqa.evaluation.MAPPINGS`; ``None`` draws the diagonal.
 
     Raises:
         ValueError: as :func:`miqa.evaluation.quality_correlations` does, for values it cannot compare.
@@ -107,12 +100,9 @@ def filter_plot(
     *,
     ylabel: str = 'top-1 accuracy of the rest',
 ) -> Figure:
-    """Draw one filter curve for each way of scoring the same images.
+    """Draw a :func:`filter_curve` for each way of scoring the same images: name -> scores (N,), higher is better.
 
-    Args:
-        scores: name of a way of scoring -> scores, shape (N,), higher is better.
-        correct: what is averaged, shape (N,), see :func:`filter_curve`.
-        ylabel: what the mean of ``correct`` is.
+    ``ylabel`` is what the mean of ``correct``, (N,), is.
 
     Raises:
         ValueError: as :func:`filter_curve` does.

@@ -58,13 +58,8 @@ def write_score_page(
 ) -> None:
     """Write a page, whole or not at all.
 
-    Args:
-        path: of the page.
-        template: extends ``score_page.html``.
-        summary: of all pictures or videos of the run.
-        lead: one or two sentences below the heading.
-        skipped: sentences about what was not even tried, such as folders that cannot be read.
-        values: further ones of the template.
+    ``template`` extends ``score_page.html`` and takes ``values``; ``lead`` is one or two sentences below the heading;
+    ``skipped`` are sentences about what was not even tried, such as folders that cannot be read.
     """
     labels = ['< 0', *(f'{place / BINS:.1f}' for place in range(BINS)), '> 1']
     highest = max(summary.bins) or 1

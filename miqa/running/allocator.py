@@ -19,17 +19,12 @@ _KEPT = {
 
 
 def keep_freed_memory() -> bool:
-    """Let the C library reuse freed memory instead of returning it to the machine after every layer.
+    """Let the C library reuse freed memory instead of returning it after every layer; return True if it took effect.
 
     By default glibc maps each activation of more than 32 MB anew and clears it page by page: in a training step of
     EfficientNet-Lite0 on a CPU that took a third of the processor time. The process then keeps its highest use of
-    memory.
-
-    It changes the whole process, so programs call it, never the library. It does nothing where a GPU computes, and
-    where the C library is not glibc.
-
-    Returns:
-        True if it took effect.
+    memory. It changes the whole process, so programs call it, never the library. It does nothing where a GPU computes,
+    and where the C library is not glibc.
     """
     # Programs that do without PyTorch have no use for its answer.
     torch = sys.modules.get('torch')

@@ -21,11 +21,7 @@ class WorkerLost(MIQAError, RuntimeError):
 
 
 def run_on_ray(calls: Sequence, jobs: int) -> Iterator:
-    """Run joblib's delayed ``calls`` on the cluster at RAY_ADDRESS, or on one that is begun here.
-
-    Args:
-        calls: made by ``joblib.delayed(function)(...)``.
-        jobs: workers of a cluster that is begun here; -1: one per core. A running cluster has its own number.
+    """Run joblib's delayed ``calls`` on the cluster at RAY_ADDRESS, or on one with ``jobs`` workers that is begun here.
 
     Raises:
         WorkerLost: a task killed its worker :data:`RETRIES` + 1 times.

@@ -207,12 +207,8 @@ class ToolParser(SuggestingParser):
 def as_typed(*options: str, words: Sequence[str] | None = None) -> str:
     """Return some options of this process's command line as the user typed them, for advice that repeats them.
 
-    Args:
-        options: all spellings that count, such as ``--data-root`` and ``--data_root``.
-        words: the command line; None: this process's.
-
-    Returns:
-        Text for a shell, with a space before each word; empty where none was given.
+    ``options`` are all spellings that count, such as ``--data-root`` and ``--data_root``. The result is text for a
+    shell, with a space before each word; empty where none was given.
     """
     values, taking = [], False
     for word in sys.argv[1:] if words is None else words:

@@ -19,11 +19,7 @@ class OpeningProcess:
         return self._process != os.getpid()
 
     def check(self, file: str | os.PathLike, runtime: str) -> None:
-        """Refuse to use what waits for threads of the parent process.
-
-        Args:
-            file: what was opened, for the message.
-            runtime: name of the library that runs it.
+        """Refuse to use ``file``, opened by the library ``runtime``, where it waits for threads of the parent process.
 
         Raises:
             CheckpointError: the process was forked since.

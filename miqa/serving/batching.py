@@ -43,11 +43,9 @@ class Batcher:
         self._thread.start()
 
     def submit(self, score: Score, prepared: Any) -> Future:
-        """Return the future answer to one prepared picture; cancel it if it is no longer needed.
+        """Return the future answer to one prepared picture, as ``score`` takes it; cancel it if it is no longer needed.
 
-        Args:
-            score: answers a batch; pictures with an equal one share a pass.
-            prepared: the picture, as ``score`` takes it.
+        ``score`` answers a batch; pictures with an equal one share a pass.
 
         Raises:
             TooBusy: too many pictures wait.

@@ -27,16 +27,9 @@ OFFICIAL_URL = (
 def download_splits(
     data_root: str | os.PathLike, tasks: Iterable[str] = TASKS, base_url: str = OFFICIAL_URL, progress: bool = True
 ) -> list[Path]:
-    """Fetch the official split files of ``tasks`` into ``{data_root}/splits``; what is there already is checked.
+    """Fetch the official split files of ``tasks`` (ins uses det's) into ``{data_root}/splits``; return their paths.
 
-    Args:
-        data_root: the database.
-        tasks: any of cls, det, ins; ins uses det's files.
-        base_url: address of the folder that holds ``miqa_cls_train.csv`` and the others.
-        progress: show progress bars.
-
-    Returns:
-        The paths of the files.
+    What is there already is checked. ``base_url`` is the folder that holds ``miqa_cls_train.csv`` and the others.
 
     Raises:
         DownloadError: a file cannot be fetched, or another file has its place.
@@ -52,18 +45,10 @@ def download_splits(
 
 
 def make_splits(data_root: str | os.PathLike, task: str, val_share: float = 0.2, seed: int = 0) -> dict[str, list[str]]:
-    """Divide the sources that have labels into train and val at random and write both split files.
+    """Divide the sources that have labels into train and val at random, write both split files and return the sources.
 
-    All versions of a source go to the same side. The files of ``ins`` are those of ``det``.
-
-    Args:
-        data_root: the database.
-        task: cls, det or ins.
-        val_share: share of the sources for val, between 0 and 1; MIQD-2.5M has 0.2. At least one goes to each side.
-        seed: decides which.
-
-    Returns:
-        The sources of ``train`` and ``val``.
+    All versions of a source go to the same side, and at least one source to each. The files of ``ins`` are those of
+    ``det``. MIQD-2.5M has a ``val_share`` of 0.2.
 
     Raises:
         ValueError: ``val_share`` is not between 0 and 1.
@@ -88,16 +73,10 @@ def make_splits(data_root: str | os.PathLike, task: str, val_share: float = 0.2,
 def renew_splits(
     data_root: str | os.PathLike, task: str, val_share: float = 0.2, seed: int = 0
 ) -> tuple[dict[str, list[str]], str]:
-    """Make splits, or bring those that are there up to date with the sources that have labels by now.
+    """Make splits as :func:`make_splits` does, or bring those that are there up to date with the labelled sources.
 
     Files that :func:`make_splits` made of fewer sources, with the same share and seed, are renamed and made anew.
     Others are the user's own, and stay.
-
-    Args:
-        data_root: the database.
-        task: cls, det, ins or seg.
-        val_share: as for :func:`make_splits`.
-        seed: likewise.
 
     Returns:
         The sources of ``train`` and ``val``, empty where the files stay; and what there is to say.

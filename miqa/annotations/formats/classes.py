@@ -100,12 +100,7 @@ def read_class_table(
 ) -> ReadClasses:  # fmt: skip
     """Read the classes of pictures from a CSV: filename and class_index, or filename and class (a name).
 
-    Args:
-        path: the CSV.
-        names: of the pictures, below the folder of pictures. Lines of other pictures are skipped and counted.
-        class_names: as for :func:`image_folder_classes`.
-        class_count: as for :func:`image_folder_classes`.
-        folder: of the pictures.
+    Lines of other pictures than ``names`` are skipped and counted; for the rest see :func:`image_folder_classes`.
 
     Raises:
         ValueError: a column is missing, a picture has no line or two classes, or a class is unknown.

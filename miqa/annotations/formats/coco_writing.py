@@ -162,14 +162,9 @@ def _turned(points: Sequence[tuple[float, float]], middle: tuple[float, float], 
 def masked(
     category: str, mask: np.ndarray, corner: tuple[int, int], size: tuple[int, int], location: str
 ) -> LabelledBox | None:
-    """Return an object of its pixels; None where there are none.
+    """Return an object of its pixels, bool (H, W), a part of the picture of ``size``; None where there are none.
 
-    Args:
-        category: name of its class.
-        mask: bool (H, W), a part of the picture.
-        corner: column and row of the picture where the part begins.
-        size: width and height of the picture.
-        location: the object, for an error.
+    The part begins at ``corner``, (column, row), of the picture; ``location`` is the object, for an error.
 
     Raises:
         ValueError: the part is not inside the picture.

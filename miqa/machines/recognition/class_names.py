@@ -59,13 +59,8 @@ def names_of_classes(
 ) -> ClassNames:
     """Return the names of the classes of a detector.
 
-    Args:
-        chosen: how it is used.
-        trials: what was tried.
-        observed: its outputs.
-        names: given or stored in the file; None if unknown.
-        origin: whose they are, for the note.
-        categories: names of annotated classes in the order of their ids.
+    ``names`` are given or stored in the file, ``origin`` says whose they are, for the note; ``categories`` are those of
+    annotated classes in the order of their ids.
 
     Raises:
         UnclearLayout: none agree with the annotations.

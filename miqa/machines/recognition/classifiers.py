@@ -157,13 +157,7 @@ def _outputs_of(network: ExportedNetwork, convention: Convention, size, images) 
 def _class_output(
     network: ExportedNetwork, names: Sequence[str] | None, stated: str | None, vectors: Mapping[str, np.ndarray]
 ) -> _Output:
-    """Return the output of classes.
-
-    Args:
-        network: the network.
-        names: of its classes, if known.
-        stated: name of the output, by the user.
-        vectors: see :func:`_outputs_of`.
+    """Return the output of classes, or the one of the name ``stated`` by the user; ``vectors`` are :func:`_outputs_of`.
 
     Raises:
         UnclearLayout: none is, or several are.

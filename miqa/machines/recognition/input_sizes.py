@@ -50,12 +50,8 @@ def size_of_places(
 ) -> tuple[int, int] | None:
     """Return the input size whose grids have as many places as an output, or as all outputs together.
 
-    Args:
-        shapes: of the outputs; None for an axis of any length.
-        fixed: (height, width) of the input in pixels as far as they are known, else None.
-
-    Returns:
-        (height, width) in pixels; None if no usual one fits.
+    ``shapes`` has None for an axis of any length, ``fixed`` (height, width) in pixels None where a side is unknown; the
+    result is (height, width) in pixels, or None if no usual one fits.
     """
     lengths = [[side for side in shape if side and side > 1] for shape in shapes]
     counts = {side for sides in lengths for side in sides if side > 100}
@@ -81,15 +77,10 @@ def best_size(
     evidence: Evidence,
     progress: Callable[[str], None] | None,
 ) -> tuple[int, int]:
-    """Return the size, of (height, width) in pixels, with which a network of any size does best.
+    """Return the size, of (height, width) in pixels, with which a network of any size does best on pictures.
 
-    Args:
-        network: the network.
-        sizes: to choose from; another than the first must be better by more than chance.
-        pictures: to try them on.
-        chosen: how the network is used.
-        evidence: how it did at the first size.
-        progress: called with a sentence when something takes long.
+    Another than the first, at which it did as ``evidence`` says, must be better by more than chance. ``progress`` is
+    called with a sentence when something takes long.
     """
     best, best_evidence = sizes[0], evidence
     for size in sizes[1:]:

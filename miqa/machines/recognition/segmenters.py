@@ -53,11 +53,7 @@ class MapOutput(NamedTuple):
 
 
 def map_of_classes(observed: Observed, stated: str | None = None) -> MapOutput:
-    """Return the output that is a map of classes.
-
-    Args:
-        observed: the outputs.
-        stated: name of the output, by the user.
+    """Return the output that is a map of classes, or the one of the name ``stated`` by the user.
 
     Raises:
         UnclearLayout: none is, or several are; the message says what the outputs are and what to give.
@@ -220,12 +216,8 @@ def best_on_maps(
 ) -> tuple[Convention, float]:
     """Return the convention whose maps agree best with annotated ones, and their mean intersection over union.
 
-    Args:
-        machine: of the network; its preparation is changed.
-        conventions: to try, the usual one first: another must be better by more than chance.
-        size: (height, width) of the input.
-        pictures: with maps of classes.
-        categories: names of the annotated classes, matched with those of the machine where both are known.
+    The usual convention comes first: another must be better by more than chance. The machine's preparation is changed;
+    the names of annotated classes are matched with those of the machine where both are known.
     """
 
     def evidence(convention: Convention, count: int) -> Evidence:
