@@ -22,6 +22,7 @@ from .temporaries import make_temporary
 
 _CHEAP_BYTES = 64 * 1024**2  # Up to this size a file is read whole to tell it from another
 _TRIAL_BYTES = 1 << 14
+_MOUNTS = Path('/proc/self/mountinfo')
 #: What the system says where a disk, a quota or a limit has no room left.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -94,6 +95,8 @@ def try_writing(path: str | os.PathLike) -> None:
             check_regular(path)
             open(path, 'ab').close()  # a read-only file could be replaced, but must stay
         path = _linked(path)
+        if _is_mounted(path):
+            raise OSError(errno.EBUSY, 'it is mounted by itself, and is replaced as a whole: mount its folder')
         trial = path.with_name(f'.{fitting_name(path.name, ".trial", 60)}{secrets.token_hex(4)}{path.suffix[:15]}')
         new = [folder for folder in trial.absolute().parents if not folder.exists()]
         if new:
@@ -109,6 +112,18 @@ def try_writing(path: str | os.PathLike) -> None:
         reason = error.strerror or (os.strerror(error.errno) if error.errno in FULL else str(error))
         room = 'Make room there, or name' if error.errno in FULL else 'Name'
         raise OSError(f'{path} cannot be written: {reason}. {room} another place.') from None
+
+
+def _is_mounted(path: Path) -> bool:
+    """Return True for a file that is a place of mounting, as ``docker run -v FILE:FILE`` makes: none replaces it."""
+    try:
+        lines = _MOUNTS.read_bytes().splitlines()
+    except OSError:  # of Linux alone
+        return False
+    name = os.fsencode(os.path.realpath(path))
+    for sign in b'\\ \t\n':
+        name = name.replace(bytes([sign]), b'\\%03o' % sign)
+    return path.is_file() and any(line.split(b' ')[4:5] == [name] for line in lines)
 
 
 def _remove_empty(folders: Sequence[Path], owner: int) -> None:

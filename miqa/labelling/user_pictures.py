@@ -35,7 +35,7 @@ from miqa.outside import read_regular, read_regular_text
 from miqa.outside.addresses import address_in_path
 from miqa.outside.json_text import parse_json
 from miqa.outside.names import printable
-from miqa.outside.tables import id_of, read_table
+from miqa.outside.tables import csv_cell, id_of, read_table
 from miqa.outside.walking import SkippedFiles, Walker, check_target, raise_problem
 from miqa.pictures import UnreadableImage
 from miqa.pictures.reading import picture_size, picture_sizes
@@ -165,7 +165,13 @@ def _by_stem(folder: Path, names: Sequence[str]) -> PreparedPictures:
             raise ValueError(f'{name} and {by_stem[source]} would both be called {source} in the database; rename one.')
         by_stem[source] = name
     sources = [Source(source, str(folder / name), MaskRecipe('saliency')) for source, name in sorted(by_stem.items())]
-    return PreparedPictures(sources, by_stem, False)
+    notes = []
+    if formulas := [name for source, name in by_stem.items() if csv_cell(source) != source]:
+        notes.append(  # tables of a database hold the plain names
+            f'A spreadsheet runs names such as {formulas[0]} as formulas ({counted(len(formulas), "picture")}): open '
+            'no table of this database in one, or rename them'
+        )
+    return PreparedPictures(sources, by_stem, False, notes)
 
 
 def _numbered(folder: Path, recipes: Mapping[str, tuple[int, MaskRecipe]]) -> PreparedPictures:

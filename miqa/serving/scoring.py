@@ -60,10 +60,9 @@ def _views(item: Item, model: MIQAModel, limits: Limits) -> Any:
 
 def _is_video(path: Path) -> bool:
     try:
-        container_of(path)
+        return container_of(path).demuxer not in ('gif', 'apng')  # too large or damaged, they are no better videos
     except (UnreadableVideo, OSError):
         return False
-    return True
 
 
 def _check_pixels(path: Path, name: str, limits: Limits) -> None:

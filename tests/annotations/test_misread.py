@@ -240,3 +240,10 @@ def test_what_is_marked_as_deleted_is_skipped_and_counted_in_every_format(prepar
     data['images'][0]['deleted'] = True
     refused(ValueError, r'no image with the file name a\.png except some marked', prepare,
             {'c.json': json.dumps(data)}, at='c.json')  # fmt: skip
+
+
+def test_names_that_a_spreadsheet_runs_as_formulas_are_told(tmp_path):
+    for name in ('=1+1.png', 'b.png'):
+        Image.new('RGB', (20, 10)).save(tmp_path / name)
+    notes = prepare_pictures(tmp_path, tmp_path.with_name('out'), 'cls').notes
+    assert ['=1+1.png as formulas (1 picture)' in note for note in notes] == [True]

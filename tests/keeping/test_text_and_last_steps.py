@@ -104,3 +104,12 @@ def test_a_link_stays_and_the_file_that_it_leads_to_is_written(tmp_path):
         refused(OSError, f'{name} cannot be written: it is a link', try_writing, tmp_path / name)
         refused(OSError, 'it is a link', write_json, tmp_path / name, 1)
     assert not (tmp_path / 'gone').exists()
+
+
+def test_a_file_mounted_by_itself_is_refused_at_the_start_as_it_cannot_be_replaced(tmp_path, monkeypatch):
+    (tmp_path / 'a b.csv').touch()
+    place = str(tmp_path / 'a b.csv').replace(' ', '\\040')
+    (tmp_path / 'mounts').write_text(f'45 27 254:0 /x {place} rw,relatime - ext4 /dev/vda rw\n')
+    monkeypatch.setattr('miqa.keeping.files._MOUNTS', tmp_path / 'mounts')
+    refused(OSError, r'a b\.csv cannot be written: it is mounted by itself', try_writing, tmp_path / 'a b.csv')
+    try_writing(tmp_path / 'b.csv')

@@ -128,6 +128,7 @@ def test_what_is_wrong_gets_its_status_and_a_sentence(url):
         assert ask(f'{url}/score', body, {'Content-Type': kind})[0] == expected
     assert ask(f'{url}/score') == (405, {'detail': '/score does not answer GET, only POST; see /docs.'})
     assert 'POST /video' in score(url, ('v.mp4', b'\0\0\0\x18ftypisom' + bytes(99)))[1]['detail']
+    assert 'POST /video' not in score(url, ('v.gif', b'GIF89a' + b'\xff' * 99))[1]['detail']
     assert ask(f'{url}/nothing')[0] == 404
     assert ask(f'{url}/nothing', bytes(1_000_000))[0] == 404
     assert ask(f'{url}/health', headers={'Host': 'evil.example'})[0] == 403
