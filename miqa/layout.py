@@ -31,8 +31,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-import pyarrow as pa
-
 from .taxonomy import DATABASE_TASKS, IMAGE_TASKS, TASK_FOLDERS, split_name
 
 # ---- Folders -------------------------------------------------------------------------------------------------------
@@ -257,35 +255,6 @@ def label_endings(task: str) -> dict[str, str]:
 
 # ---- Responses and scores of machines --------------------------------------------------------------------------------
 
-_COMMON = [
-    ('source', pa.string()),
-    ('filename', pa.string()),
-    ('distortion', pa.string()),
-    ('fg_level', pa.int8()),
-    ('bg_level', pa.int8()),
-    ('width', pa.int32()),
-    ('height', pa.int32()),
-    ('crc32', pa.uint32()),
-    ('error', pa.string()),
-]
-_CLASSES = [
-    ('top1', pa.int32()),
-    ('max_probability', pa.float32()),
-    ('entropy', pa.float32()),
-    ('logsumexp', pa.float32()),
-    ('true_probability', pa.float32()),
-    ('probabilities', pa.binary()),
-]
-_DETECTIONS = [('scores', pa.list_(pa.float32())), ('labels', pa.list_(pa.int32())), ('boxes', pa.list_(pa.float32()))]
-
-#: Columns of responses, by task; what they mean is in :mod:`miqa.machines.responses`.
-RESPONSE_SCHEMAS = {
-    'cls': pa.schema(_COMMON + _CLASSES),
-    'det': pa.schema(_COMMON + _DETECTIONS),
-    'ins': pa.schema([*_COMMON, *_DETECTIONS, ('masks', pa.list_(pa.binary()))]),
-    'seg': pa.schema([*_COMMON, ('class_map', pa.binary())]),
-}
-
 
 def machines_in(manifest: Mapping) -> dict:
     """Return name -> weight and fingerprint of the machines that a label manifest names, if any."""
@@ -297,12 +266,6 @@ SCORE_COLUMNS = {
     task: ('consistency', 'accuracy') + (('consistency_75', 'accuracy_75') if task in ('det', 'ins') else ())
     for task in DATABASE_TASKS
 }
-
-#: Columns of the values of one measure of human vision: image (below the image root), value, why there is none, and
-#: size and time of change of the files that were measured.
-BASELINE_SCHEMA = pa.schema(
-    [('image', pa.string()), ('value', pa.float64()), ('error', pa.string()), ('files', pa.string())]
-)
 
 
 def part_name(number: int, prefix: str = '') -> str:
@@ -323,21 +286,6 @@ IMAGE_COLUMNS = ('source', 'distortion', 'fg_level', 'bg_level', 'suffix')
 #: Files of a packed folder: its manifest, its settings until that is written, and which images are in it (the columns
 #: :data:`IMAGE_COLUMNS`).
 PACKED_MANIFEST, PACKED_PLAN, PACKED_IMAGES = 'packed.json', 'packing.json', 'images.arrow'
-
-#: Columns of a shard. ``problem`` is the reason why there are no pixels, if the file could not be read.
-PACKED_SCHEMA = pa.schema(
-    [
-        ('image', pa.string()),
-        ('width', pa.uint16()),
-        ('height', pa.uint16()),
-        ('pixels', pa.large_binary()),
-        ('pixels_crc32', pa.uint32()),
-        ('file_bytes', pa.uint64()),
-        ('file_mtime_ns', pa.int64()),
-        ('file_crc32', pa.uint32()),
-        ('problem', pa.string()),
-    ]
-)
 
 
 def packed_shard_path(folder: str | os.PathLike, number: int) -> Path:

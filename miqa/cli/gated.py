@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from miqa.running.requirements import require
+
 if TYPE_CHECKING:
     from miqa.apis.gate_threshold import Gate
     from miqa.apis.model import MIQAModel
@@ -21,6 +23,7 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
             name another one.
 
     Raises:
+        ImportError: ``machine`` is named, and PyTorch is not installed.
         FileNotFoundError, ValueError: there is no such gate, it is damaged, or ``--model``, ``--weights``, ``--task``
             or ``--label`` choose another model than that of the folder.
     """
@@ -35,6 +38,8 @@ def open_gate(args: argparse.Namespace) -> tuple[Gate | None, Callable[[], MIQAM
         if place is None:
             return None, None
         return Gate.load(place), None
+    if named is not None:
+        require('torch', '--machine')
     from miqa.apis.gate_model import GateFolder
 
     folder = GateFolder.open(place)

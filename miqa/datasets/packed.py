@@ -4,7 +4,7 @@ A packed folder holds
 
 - ``packed.json``: the manifest; short side, encoding, number of images and shards, each shard's SHA-256;
 - ``images.arrow``: which images, in which order (the columns of the index without labels);
-- ``shard_00000.arrow`` and so on: Arrow IPC files with one row for each image (:data:`~miqa.layout.PACKED_SCHEMA`).
+- ``shard_00000.arrow`` and so on: Arrow IPC files with one row for each image (:data:`PACKED_SCHEMA`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 from miqa.errors import DatabaseError, shorten
 from miqa.keeping.files import last_change
 from miqa.keeping.sealed import DamagedFile, read_batch, read_sealed_json
-from miqa.layout import PACKED_IMAGES, PACKED_MANIFEST, PACKED_SCHEMA, packed_shard_path
+from miqa.layout import PACKED_IMAGES, PACKED_MANIFEST, packed_shard_path
 from miqa.outside import check_regular, read_regular
 from miqa.pictures import UnreadableImage
 from miqa.taxonomy import KNOWN_DISTORTIONS
@@ -30,6 +30,21 @@ from .index import SampleIndex
 from .pixel_coding import decode_pixels
 
 FORMAT_VERSION = 1
+
+#: Columns of a shard. ``problem`` is the reason why there are no pixels, if the file could not be read.
+PACKED_SCHEMA = pa.schema(
+    [
+        ('image', pa.string()),
+        ('width', pa.uint16()),
+        ('height', pa.uint16()),
+        ('pixels', pa.large_binary()),
+        ('pixels_crc32', pa.uint32()),
+        ('file_bytes', pa.uint64()),
+        ('file_mtime_ns', pa.int64()),
+        ('file_crc32', pa.uint32()),
+        ('problem', pa.string()),
+    ]
+)
 
 _COMPARED_FILES = 500  # At opening so many of the original files, evenly spread, are compared with what was packed
 

@@ -22,14 +22,14 @@ from tqdm import tqdm
 from miqa.errors import DatabaseError
 from miqa.keeping import atomic_write, only_writer, sha256_of_file
 from miqa.keeping.sealed import DamagedFile, read_sealed_json, write_batch, write_sealed_json
-from miqa.layout import PACKED_IMAGES, PACKED_MANIFEST, PACKED_PLAN, PACKED_SCHEMA, packed_shard_path
+from miqa.layout import PACKED_IMAGES, PACKED_MANIFEST, PACKED_PLAN, packed_shard_path
 from miqa.outside import NotARegularFile, read_regular
 from miqa.pictures import UnreadableImage, read_image
 from miqa.running.parallel import end_with_parent
 from miqa.taxonomy import check_choice
 
 from .index import SampleIndex
-from .packed import FORMAT_VERSION, facts_crc32, open_shard, read_image_list, read_manifest
+from .packed import FORMAT_VERSION, PACKED_SCHEMA, facts_crc32, open_shard, read_image_list, read_manifest
 from .pixel_coding import ENCODINGS, encode_pixels
 from .transforms import ResizeShortSide
 

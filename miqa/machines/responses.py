@@ -44,10 +44,39 @@ from miqa.keeping import InUse, atomic_write, only_writer, sha256_of_file
 from miqa.keeping.files import crc_of_file, last_change
 from miqa.keeping.locks import describe_owner, is_held, owner_of
 from miqa.keeping.sealed import check_sha256, damaged, read_sealed_json, write_sealed_json
-from miqa.layout import MANIFEST, RESPONSE_SCHEMAS, part_name, responses_folder, shard_prefix
+from miqa.layout import MANIFEST, part_name, responses_folder, shard_prefix
 from miqa.taxonomy import TASK_FOLDERS
 
 from .base import ClassPrediction, DetectionPrediction, Prediction, SegmentationPrediction
+
+_COMMON = [
+    ('source', pa.string()),
+    ('filename', pa.string()),
+    ('distortion', pa.string()),
+    ('fg_level', pa.int8()),
+    ('bg_level', pa.int8()),
+    ('width', pa.int32()),
+    ('height', pa.int32()),
+    ('crc32', pa.uint32()),
+    ('error', pa.string()),
+]
+_CLASSES = [
+    ('top1', pa.int32()),
+    ('max_probability', pa.float32()),
+    ('entropy', pa.float32()),
+    ('logsumexp', pa.float32()),
+    ('true_probability', pa.float32()),
+    ('probabilities', pa.binary()),
+]
+_DETECTIONS = [('scores', pa.list_(pa.float32())), ('labels', pa.list_(pa.int32())), ('boxes', pa.list_(pa.float32()))]
+
+#: Columns of responses, by task.
+RESPONSE_SCHEMAS = {
+    'cls': pa.schema(_COMMON + _CLASSES),
+    'det': pa.schema(_COMMON + _DETECTIONS),
+    'ins': pa.schema([*_COMMON, *_DETECTIONS, ('masks', pa.list_(pa.binary()))]),
+    'seg': pa.schema([*_COMMON, ('class_map', pa.binary())]),
+}
 
 
 @contextlib.contextmanager

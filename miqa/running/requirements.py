@@ -16,7 +16,7 @@ _CHECKOUT = Path(__file__).parents[2]
 _MODULES = {
     'train': (
         'torch', 'torchvision', 'timm', 'mmengine', 'mmcv', 'mmseg', 'safetensors', 'huggingface_hub', 'scipy',
-        'sklearn', 'pandas', 'pyarrow', 'kornia_rs', 'piq', 'joblib', 'tensorboard', 'rich',
+        'sklearn', 'pandas', 'pyarrow', 'kornia_rs', 'piq', 'joblib', 'tensorboard', 'rich', 'yaml',
     ),
     'video': ('av', 'cv2', 'imageio_ffmpeg', 'matplotlib'),
     'heif': ('pi_heif',),

@@ -78,11 +78,13 @@ def test_what_videos_and_cameras_need_is_a_sentence_with_the_line_to_paste(use, 
 @pytest.mark.parametrize('message', [
     'image a.png --model ra-miqa', 'gate make shots --machine net.onnx --out gate', 'train ra_miqa_cls',
     'label shots --machine net.onnx --out data --task det', 'gate fit fit.csv --out gate.json',
-    'test ra_miqa_cls best.pth', 'benchmark-pairs shots shots', 'export m.onnx --model ra-miqa',
+    'filter shots --gate mygate --machine net.onnx', 'test ra_miqa_cls best.pth', 'benchmark-pairs shots shots',
+    'export m.onnx --model ra-miqa',
 ])  # fmt: skip
 def test_a_command_that_needs_more_names_the_extra_that_brings_all_of_it(message, tmp_path):
     write_photos(tmp_path / 'shots', 2)
     write_photos(tmp_path, 1)
+    (tmp_path / 'mygate').mkdir()
     (tmp_path / 'fit.csv').write_text('score,outcome,group,model\n0.1,0.2,a,m\n0.9,0.8,b,m\n')
     for name in ('net.onnx', 'best.pth', 'a.png'):
         (tmp_path / name).touch()

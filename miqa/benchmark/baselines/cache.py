@@ -13,7 +13,13 @@ import pyarrow.parquet as pq
 
 from miqa.keeping.files import state_of_file
 from miqa.keeping.sealed import check_part, list_parts, read_sealed_json, write_part, write_sealed_json
-from miqa.layout import BASELINE_SCHEMA, MANIFEST, part_name
+from miqa.layout import MANIFEST, part_name
+
+#: Columns of the values of one measure of human vision: image (below the image root), value, why there is none, and
+#: size and time of change of the files that were measured.
+BASELINE_SCHEMA = pa.schema(
+    [('image', pa.string()), ('value', pa.float64()), ('error', pa.string()), ('files', pa.string())]
+)
 
 
 def image_list_digest(images: Iterable[str]) -> str:
