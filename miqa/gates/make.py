@@ -378,13 +378,13 @@ def verdict(head: str, worth: dict[str, Worth]) -> list[str]:
         ]
     if not own.gain.is_above_zero:
         return [
-            f'The gate {head} is not worth it: dropping the lowest fifth changes the mean outcome by {own.gain}, which '
-            'may be nothing.'
+            f'The gate {head} is not worth it: dropping the lowest fifth changes the mean outcome by {own.gain}: no '
+            'gain is shown.'
         ]
     _, gain = difference(own, worth[OWN])
     if head == AFTER and not gain.is_above_zero:
         return [
-            f"The gate {head} is not worth it beside the machine's own confidence: dropping the lowest fifth changes "
-            f'the mean outcome by {gain} more, which may be nothing.'
+            f"The gate {head} is not worth it beside the machine's own confidence: where each drops its lowest fifth, "
+            f"the gate's mean outcome differs from the confidence's by {gain}: no gain is shown."
         ]
     return []

@@ -33,7 +33,7 @@ _LIMITS = (
     'Half of what a detector loses lies in the scene (small, crowded, rare objects) and hardly shows in these scores.',
     'Scores rank pictures of a kind; a difference of scores between unlike pictures says little.',
     'On real pairs of good and bad pictures it is far from what is possible, and from one half of the scenes to the '
-    'other the figures differ widely: see real_pairs_choosing and real_pairs_reported.',
+    'other the figures differ widely: see the table of real pairs.',
     'The kind of damage is learned from simulated damage; of mixtures only one kind is named.',
     'Classes of parts of photographs are not known, so accuracy is learned from whole photographs alone.',
     'Every picture is seen as a square of 224 pixels: damage that this resize removes is not seen.',

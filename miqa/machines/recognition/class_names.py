@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from miqa.machines.coco_classes import COCO_80, COCO_91
 from miqa.machines.onnx_preparation import Placement
+from miqa.taxonomy import counted
 
 from .readings import Observed, Reading, UnclearLayout
 from .trials import ROUNDS, Candidate, Trials
@@ -71,8 +72,8 @@ def names_of_classes(
         if count is None and names[0].casefold() != _BACKGROUND:
             best = _best_names(chosen, trials, [names, shifted])
             if best == shifted or (best is None and _highest_label(chosen.reading, observed) == len(names)):
-                return ClassNames(shifted, f'{len(names)} classes, named by {origin}; its labels begin at 1.')
-        return ClassNames(names, f'{len(names)} classes, named by {origin}.')
+                return ClassNames(shifted, f'{counted(len(names), "class name")} from {origin}; its labels begin at 1.')
+        return ClassNames(names, f'{counted(len(names), "class name")} from {origin}.')
     options = _usual_names(chosen.reading)
     if categories and count in (None, len(categories)):
         options.append(tuple(categories))
