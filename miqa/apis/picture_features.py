@@ -54,7 +54,7 @@ class PictureFeatures:
 
     Raises:
         FileNotFoundError: there is no such file.
-        CheckpointError: it is no ONNX file, or does not take uint8 squares and give features.
+        CheckpointError: it is not an ONNX file, or does not take uint8 squares and give features.
     """
 
     def __init__(self, task: str, network: str | os.PathLike | None = None, threads: int | None = None):

@@ -125,7 +125,7 @@ class BuiltGate:
     scores: dict[str, np.ndarray]  # cross-validated scores of each head, and what they are compared with, float64 (N,)
     worth: dict[str, Worth]  # of each of them on the mean outcome
     pooled: dict[str, Worth] | None  # likewise on the pooled average precision; None if there is none
-    promises: dict[str, str]  # why a head promises nothing, by its name; empty where both promise something
+    promises: dict[str, str]  # why a head has no guarantee, by its name; empty where both have one
     seconds: dict[str, float]  # of a picture: ``before``, ``machine``; NaN where it was not measured
     notes: list[str] = field(default_factory=list)  # sentences for people
     job: GateJob | None = None  # that made it
@@ -287,7 +287,7 @@ def promise(
         identity: of the head.
 
     Returns:
-        The gate, and why it promises nothing: then its threshold drops the lowest fifth.
+        The gate, and why it has no guarantee: then its threshold drops the lowest fifth.
     """
 
     def fit(target: float) -> Gate:
@@ -323,7 +323,7 @@ def promise(
         threshold, None, None, confidence, float(passed.mean()), float(samples.outcomes[passed].mean()),
         float((~passed[good]).mean()) if good.any() else 0.0, len(scores), len(set(samples.sources.tolist())), identity,
     )  # fmt: skip
-    return gate, f'{reason} The threshold drops the lowest fifth and promises nothing.'
+    return gate, f'{reason} The threshold drops the lowest fifth, without a guarantee.'
 
 
 def _pooled(job, machines, outcome, samples, compared) -> dict[str, Worth] | None:

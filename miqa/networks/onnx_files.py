@@ -66,7 +66,7 @@ def read_onnx(path: str | os.PathLike, *, plain: bool) -> OnnxFile:
 
     Raises:
         FileNotFoundError, NotARegularFile: there is no such file, or it is something else, or above 2 GiB.
-        CheckpointError: it is no ONNX file, or holds what is not allowed; the message says what.
+        CheckpointError: it is not an ONNX file, or holds what is not allowed; the message says what.
         MissingPackage: `onnx` is not installed.
     """
     onnx = require('onnx', 'Running an ONNX file')

@@ -53,7 +53,7 @@ def read_settings(path: str | os.PathLike, name: str | None = None) -> object:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is no regular file, larger than :data:`LARGEST_SETTINGS`, not UTF-8 or not JSON.
+        ValueError: it is not a regular file, or is larger than :data:`LARGEST_SETTINGS`, not UTF-8 or not JSON.
     """
     name = name or os.fspath(path)
     data = read_regular(path, LARGEST_SETTINGS, kind='file of settings', name=name)

@@ -9,7 +9,7 @@
 - ``value_range`` goes before all of this.
 
 Values outside the range, and those that are not numbers, are refused. Nothing is guessed from the content; but where 16
-bits are stored of which the upper four are empty in every pixel, nobody can know whether the picture is nearly black
+bits are stored of which the upper four are empty in every pixel, nothing tells whether the picture is nearly black
 or has 12 bits (10, ...) in a container of 16, and it is refused until ``value_range`` says so.
 """
 

@@ -35,7 +35,7 @@ def export_model(
 ) -> tuple[Path, float]:
     """Write a model in the format that the suffix names, and check that it gives the same scores.
 
-    - ``.onnx``: runs in ONNX Runtime and as ``MIQAModel('x.onnx')``. What must be done to pictures first is in the
+    - ``.onnx``: runs in ONNX Runtime and as ``MIQAModel('x.onnx')``. The preprocessing is in the
       file's metadata, as JSON under the key ``miqa``.
     - ``.xml`` (and ``.bin`` beside it): runs in OpenVINO and as ``MIQAModel('x.xml')``; the same JSON is in its
       ``rt_info``.

@@ -25,7 +25,7 @@ from .timing import highest_memory, in_turns
 
 
 class MeanBrightness:
-    """A stand-in for a model that costs next to nothing."""
+    """A stand-in for a model that costs almost no time."""
 
     def assess(self, images):
         """Return the mean brightness of each picture, 0 to 1."""
