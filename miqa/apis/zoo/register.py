@@ -36,7 +36,7 @@ def register_demo_fast(file: str | os.PathLike) -> Path:
     from miqa.apis.runtimes.onnx_runtime import OnnxRuntime
 
     if Path(file).suffix.lower() != '.onnx':
-        raise CheckpointError(f'{file} is not an .onnx file: write one with `miqa export student.onnx --model best.pth`.')
+        raise CheckpointError(f'{file} is not an .onnx file: write it with `miqa export a.onnx --model best.pth`.')
     return _copied(file, demo_path(DEMO_FAST, OnnxRuntime(file, 'cpu').spec.task))
 
 
