@@ -93,7 +93,7 @@ class PackStudentAndTeacher:
 
 @HOOKS.register_module()
 class TeacherScores(Hook):
-    """Let a teacher score every batch that carries its view, before the student sees it.
+    """Let a teacher score every batch that carries its view, before the student's forward pass.
 
     The labels of the batch become the teacher's scores: that of its label, or all labels that it has heads for. Batches
     without the view, such as those of a labelled validation, stay as they are. The teacher is not part of the student:
@@ -128,7 +128,7 @@ class TeacherScores(Hook):
         """Put the teacher's scores into the data samples of a batch, and take its view out.
 
         Raises:
-            ValueError: the view is not of the size that the teacher sees, or a score is not a number.
+            ValueError: the view is not of the teacher's input size, or a score is not a number.
         """
         if not batch or TEACHER_VIEW not in batch['inputs']:
             return
@@ -136,7 +136,7 @@ class TeacherScores(Hook):
         pixels = (pixels if isinstance(pixels, torch.Tensor) else torch.stack(list(pixels))).numpy()
         if pixels.shape[-1] != self.spec.view_size:
             raise ValueError(
-                f'The teacher {self.source} sees {self.spec.view_size} pixels of a short side of '
+                f'The teacher {self.source} takes {self.spec.view_size} pixels of a short side of '
                 f'{self.spec.short_side}; the pipeline packs {pixels.shape[-1]}. Set teacher= of PackStudentAndTeacher.'
             )
         scores = self.scores(pixels)

@@ -41,7 +41,7 @@ def checked_names(names: Sequence[str], path: Path) -> list[str]:
     """Return names of classes as a list.
 
     Raises:
-        ValueError: there is none, or one twice.
+        ValueError: the list is empty, or has a name twice.
     """
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not names:

@@ -10,10 +10,10 @@ from .diagnosis import Diagnosis
 
 
 class Assessment(NamedTuple):
-    """A score, or why there is none.
+    """A score, or the reason why it is missing.
 
     Attributes:
-        name: the path, or ``picture <number>`` if there is none.
+        name: the path, or ``picture <number>`` without one.
         score: raw regression value, nominally 0 to 1, higher is better; None if the picture could not be read.
         quality: ``high``, ``medium`` or ``low``; None with the score.
         error: why there is no score, or None.

@@ -17,9 +17,9 @@ _MOST_NAMES = 64  # Most kinds and parts that a file may name
 
 
 class Diagnosis(NamedTuple):
-    """What a model says is wrong with a picture."""
+    """A model's diagnosis of a picture: the kind of damage, its strength and place."""
 
-    #: of damage, such as ``motion_blur``; ``none`` if there is none, ``unknown`` where the model would guess.
+    #: of damage, such as ``motion_blur``; ``none`` for an undamaged picture, ``unknown`` where the model would guess.
     kind: str
     strength: float  # in levels, 0 (undamaged) to 5 (severe)
     place: str  # ``whole``, ``object`` or ``surroundings``: what suffers (more); or ``unknown``

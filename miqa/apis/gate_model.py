@@ -301,7 +301,7 @@ class GateModel(MIQAModel):
     Args:
         folder: the gate, or its path.
         machine: answers each picture first, and the head ``after`` scores picture and answer; None for the head
-            ``before``, which sees the picture alone.
+            ``before``, which takes the picture alone.
         batch_size, workers: as for :class:`miqa.apis.model.MIQAModel`.
 
     Attributes:

@@ -28,7 +28,7 @@ class Heatmap:
 
     Attributes:
         score: of the picture, nominally 0 to 1, higher is better.
-        values: float32 (rows, columns) over the square that the model sees. By ``occlusion``: how much the score
+        values: float32 (rows, columns) over the model's square input. By ``occlusion``: how much the score
             *rises* when that part is hidden, in units of the score: positive parts hurt, negative ones help. By
             ``rollout``: the share of the model's attention, at least 0, with sum 1. By ``views``: how much lower than
             the picture's score that of the square around that place is, over all squares that cover the picture.
@@ -94,7 +94,7 @@ def heatmap_of(
     """Compute a heat map; :meth:`miqa.apis.MIQAModel.assess` calls this.
 
     ``occlusion`` works with every model and needs 81 passes; ``rollout`` needs a transformer and one pass, and shows
-    where the model looks, not whether what it sees there is good. ``prepare`` leads from pictures to pixels, uint8 (B,
+    which regions the model attends to, not whether they are good. ``prepare`` leads from pictures to pixels, uint8 (B,
     3, size, size), ``score_pixels`` from these to scores (B,).
 
     Raises:
@@ -165,7 +165,7 @@ def _rolled_out(runtime: Runtime, pixels: np.ndarray) -> np.ndarray:
 
 
 def _inner(box: tuple, spec: ModelSpec) -> tuple[float, float, float, float]:
-    # Attention is over view `image`, the centre of what the model sees.
+    # Attention is over view `image`, the centre of the model's input.
     share = spec.views['image']['size'] / spec.view_size
     left, top, right, bottom = box
     across, down = (right - left) * (1 - share) / 2, (bottom - top) * (1 - share) / 2

@@ -119,7 +119,7 @@ class Preparation:
 
     Args:
         spec: the model's.
-        decode: None for ``fast`` where the model sees the whole picture in one view, else ``exact``. ``exact`` for the
+        decode: None for ``fast`` where the model takes the whole picture in one view, else ``exact``. ``exact`` for the
             authors' pixels, bit for bit (of pictures up to
             :data:`miqa.pictures.reading.EXACT_PIXELS`), or ``fast``, which decodes JPEG files at a fraction of their
             size wherever twice the pixels that are needed remain along each side.
@@ -221,7 +221,7 @@ class Preparation:
         return size_of
 
     def seen_box(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """Return the part of a picture that the model sees: left, top, right, bottom in the picture's own pixels."""
+        """Return the part of a picture that the model takes: left, top, right, bottom in the picture's own pixels."""
         if self.fit == 'stretch':
             return 0.0, 0.0, float(width), float(height)
         resized = resized_size(width, height, self.short_side)
@@ -231,7 +231,7 @@ class Preparation:
 
 
 def preview(picture: Picture, most_pixels: int, name: str | None = None, value_range: ValueRange = None) -> np.ndarray:
-    """Return a picture for people to look at, uint8 RGB (H, W, 3): whole, or made smaller to ``most_pixels``.
+    """Return a picture for display, uint8 RGB (H, W, 3): whole, or made smaller to ``most_pixels``.
 
     Raises:
         What :func:`to_rgb` raises.

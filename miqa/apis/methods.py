@@ -28,7 +28,7 @@ class Method:
 
     @cached_property
     def views(self) -> dict:
-        """What the network sees, see :class:`miqa.models.ViewPreprocessor`."""
+        """The network's input, see :class:`miqa.models.ViewPreprocessor`."""
         return self._model['data_preprocessor']['views']
 
     @property

@@ -83,8 +83,8 @@ class MIQAModel(ModelFiles):
         channels_last: memory layout of pictures; None for what suits the network.
         compile: compile the network with ``torch.compile``: slow to start, then faster.
         thresholds: where quality changes its name, see :class:`miqa.apis.quality.Thresholds`.
-        decode: ``exact``, or ``fast``, which None means for a model that sees the whole picture in one view: JPEG files
-            are decoded at a fraction of their size wherever twice the pixels that are needed remain along each side;
+        decode: ``exact``, or ``fast``, which None means for a model of the whole picture in one view: JPEG files are
+            decoded at a fraction of their size wherever twice the pixels that are needed remain along each side;
             see :class:`miqa.apis.inputs.Preparation` for what it costs.
         coverage: ``center``: the central square counts, as in the paper, and what is at the sides of a 16:9 frame does
             not. ``whole``: overlapping squares over the whole picture; the score is the mean of theirs.

@@ -30,7 +30,7 @@ class TaskAssessment(NamedTuple):
     """What came of one picture of many.
 
     Attributes:
-        name: the path, or ``picture <number>`` if there is none.
+        name: the path, or ``picture <number>`` without one.
         scores: by task, nominally 0 to 1, higher is better; None if the picture could not be read.
         error: why there are no scores, or None.
     """

@@ -39,7 +39,7 @@ class ModelSpec:
     method: str  # its name, such as ``ra_miqa``
     task: str | None  # ``cls``, ``det`` or ``ins``; None where the weights do not say
     label: str | None  # ``composite``, ``consistency`` or ``accuracy``; None where the weights do not say
-    network: dict  # config of the network; empty if there is none to build (an ONNX file)
+    network: dict  # config of the network; empty for an ONNX file
     views: dict  # for each view its size in pixels, and mean and deviation of RGB values in [0, 1]
     short_side: int  # pixels of the picture's shorter side before the views are cut
     interpolation: str = 'bilinear'  # of the resize to it, one of :data:`miqa.pictures.resizing.INTERPOLATIONS`
@@ -52,7 +52,7 @@ class ModelSpec:
             if value is not None:
                 check_choice(value, allowed, kind)
         if not self.views or not set(self.views) <= {'image', 'region'}:
-            raise ValueError(f'A model sees the views image, region or both, not {sorted(self.views)}.')
+            raise ValueError(f'A model takes the views image, region or both, not {sorted(self.views)}.')
         if self.view_size > self.short_side:
             raise ValueError(f'A view of {self.view_size} pixels does not fit a short side of {self.short_side}.')
         check_choice(self.fit, FITS, 'fit')
@@ -66,7 +66,7 @@ class ModelSpec:
 
     @property
     def view_size(self) -> int:
-        """Side of the square that the model sees, in pixels of the resized picture."""
+        """Side of the model's square input, in pixels of the resized picture."""
         return int(self.views[self.view]['size'])
 
     def to_dict(self) -> dict:

@@ -23,7 +23,7 @@ Answer = TypeVar('Answer')
 
 @dataclass(frozen=True)
 class Prepared(Generic[Pixels]):
-    """A picture on its way: its name, and either the pixels that the model sees or why there are none."""
+    """A picture on its way: its name, and either the model's input or why there is none."""
 
     name: str
     pixels: Pixels | None

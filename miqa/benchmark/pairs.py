@@ -1,9 +1,9 @@
 """Pairs of one scene in good and bad conditions: how well a score predicts the cost of the bad picture.
 
-The label of a scene is how far machines keep their answer to the good picture when they see the bad one. Methods score
+The label of a scene is how far machines keep their output for the good picture when given the bad one. Methods score
 both pictures without their partner. Within a set of scenes the rank correlation (SRCC) says whether the worst pictures
 are found; over all sets pooled, also whether kinds of damage are weighed rightly; and a good score is higher for the
-good picture of a scene than for the bad one. The limit is what another machine that sees both pictures can say.
+good picture of a scene than for the bad one. The limit comes from another machine, run on both pictures.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class PairScores:
     """Labels and scores of pairs."""
 
     #: a row for each pair: ``set``, ``scene``, ``label`` (0 to 1), and for each method its score of the good and the
-    #: bad picture in ``METHOD (good)`` and ``METHOD (bad)``; NaN if there is none.
+    #: bad picture in ``METHOD (good)`` and ``METHOD (bad)``; NaN without one.
     table: pd.DataFrame
     methods: list[str]  # names of the methods
     skipped: list[str] = field(default_factory=list)  # sentences about scenes without a label

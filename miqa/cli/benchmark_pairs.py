@@ -16,7 +16,7 @@ from miqa.taxonomy import check_choice, counted
 DESCRIPTION = """\
 Compare scores on pictures of the same scenes in good and bad conditions, matched by name.
 
-The label of a scene is how far the machines keep their answer to the good picture when they see the bad one. The probe,
+The label of a scene is how far the machines keep their output for the good picture when given the bad one. The probe,
 a machine that makes no labels, gives two rows: its confidence, and with both pictures the limit of what can be known.
 """
 EXAMPLES = """

@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 _MAKE = """\
-Make a gate for your machine from a folder of your pictures: damage them, let the machine answer, label its answers,
+Make a gate for your machine from a folder of your pictures: damage them, run the machine, label its outputs,
 train two small heads and say in a report what they are worth: one for before the machine runs (picture alone), one for
 after (picture and answer). Stopped at any moment, the same command goes on.
 """

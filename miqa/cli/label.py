@@ -11,7 +11,7 @@ from miqa.taxonomy import counted
 _EQUAL = 1e-9
 
 DESCRIPTION = """\
-Make a labelled database: distort the pictures, let the machines look at every version, turn their answers into
+Make a labelled database: distort the pictures, run the machines on every version, turn their outputs into
 labels, divide the sources into train and val, and check the result. Stopped at any moment, the same command goes on.
 """
 EXAMPLES = """
@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_paths(args: argparse.Namespace) -> None:
-    """Check what is named, before machines are loaded: a wrong path or name is known at once.
+    """Check what is named, before machines are loaded: a wrong path or name is reported at once.
 
     Raises:
         FileNotFoundError, ValueError: it is not there.
@@ -164,7 +164,7 @@ def _report(args: argparse.Namespace, result) -> int:
         if values:
             print(f'  {label:12s} mean {values["mean"]:.4f}, standard deviation {values["std"]:.4f}')
             if values['std'] < _EQUAL:
-                print(f'  WARNING: {label} is the same for all pictures: no model learns anything from it.')
+                print(f'  WARNING: {label} is the same for all pictures: no model can be trained on it.')
     if manifest['excluded_images']:
         reasons = '; '.join(sorted(set(filter(None, manifest['excluded'].values()))))
         print(f'  Without a label: {counted(manifest["excluded_images"], "picture")}: {reasons}')

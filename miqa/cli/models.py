@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--task', choices=TASKS, help='only of this task')
     parser.add_argument('--label', choices=LABELS, help='only of this label')
     parser.add_argument('--method', help='only of this method, in any spelling')
-    parser.add_argument('--json', action='store_true', help='print everything that is known, as JSON')
+    parser.add_argument('--json', action='store_true', help='print all fields, as JSON')
     parser.add_argument('--register-demo', metavar='CHECKPOINT', help="make this checkpoint the model 'demo' and stop")
     parser.add_argument(
         '--register-demo-fast', metavar='FILE', help="make this .onnx file the model 'demo-fast' and stop"

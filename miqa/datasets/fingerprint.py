@@ -8,7 +8,7 @@ import numpy as np
 
 from miqa.taxonomy import TEST_LABEL_DEVIATIONS
 
-TOLERANCE = 0.0002  # How far a deviation may be from the published one, which is known to four digits
+TOLERANCE = 0.0002  # How far a deviation may be from the published one, which has four digits
 
 
 def label_fingerprint(labels: np.ndarray) -> float:

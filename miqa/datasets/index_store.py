@@ -34,7 +34,7 @@ _SECONDS_BETWEEN_MESSAGES = 30
 
 
 def open_index(data_root: str | os.PathLike, task: str, split: str, missing: str = 'error') -> SampleIndex:
-    """Open the index of a task and split; build it first if there is none or the label or split files changed.
+    """Open the index of a task and split; build it first if it is missing or the label or split files changed.
 
     It lies in ``.miqa_index/`` below the data root or, where that cannot be written, in the user's cache
     (``$MIQA_HOME``, else ``~/.cache/miqa``). Of several processes one builds and the others wait for its

@@ -36,7 +36,7 @@ from miqa.running.parallel import run_parallel
 from .few_versions import build_settings, make_versions, write_rows
 from .photo_split import SEED, held_out, in_order
 
-#: Short side of the sources in pixels: what the classifiers look at (up to 297), with a little to spare.
+#: Short side of the sources in pixels: the classifiers' largest input is 297.
 SHORT_SIDE = 320
 
 

@@ -254,7 +254,7 @@ def _small(size: int, folder: Path, task: str, scenes: int, epochs: int, seed: i
 def make_detections(root: str | os.PathLike, task: str, config: str | os.PathLike, jobs: int = 1) -> None:
     """Run the detectors of ``config`` over all pictures below ``root``; existing answers are kept."""
     if IMAGE_TASKS[task] != 'det':
-        raise ValueError(f'Detectors answer for det and ins, not for {task}.')
+        raise ValueError(f'Detectors are for det and ins, not for {task}.')
     make_answers(root, load_machine_configs(config), task, jobs)
 
 

@@ -27,7 +27,7 @@ from miqa.pictures.package_photos import PackagePhoto, list_photos
 CATEGORIES = ('bird', 'animal', 'vehicle')  # Categories of objects, in the order of their COCO ids from 1
 BACKGROUND = 'background'
 
-SIDE = 320  # Side of a scene in pixels: what the small detectors look at
+SIDE = 320  # Side of a scene in pixels: the small detectors' input
 
 #: Longest side of a pasted object in pixels, least and largest, and how many objects a scene has.
 OBJECT_SIDES = (72, 190)

@@ -76,7 +76,7 @@ def random_camera_damage(
     Args:
         image: uint8 RGB (H, W, 3) or grey (H, W). It is not changed.
         rng: where everything that is drawn comes from; the same state gives the same picture.
-        mask: uint8 (H, W), 255 on the object; a random ellipse if there is none.
+        mask: uint8 (H, W), 255 on the object; a random ellipse without one.
         names: which kinds may come.
         levels: bounds between which the level of a single kind is drawn evenly. Of several kinds each gets less: what
             they cost a machine adds up.

@@ -31,7 +31,7 @@ class MaskRecipe(NamedTuple):
 
 
 def coco_recipe(annotations: Annotations, key: int | str) -> MaskRecipe:
-    """The union of all instances of an image (crowds too); saliency if there is none with a shape."""
+    """The union of all instances of an image (crowds too); saliency without one."""
     shapes = [instance.segmentation for instance in annotations.objects[key] if instance.segmentation is not None]
     return MaskRecipe('coco', (annotations.images[key].size, shapes)) if shapes else MaskRecipe('saliency')
 
@@ -40,7 +40,7 @@ def folder_recipe(folder: str | Path, names: tuple[str, ...]) -> MaskRecipe:
     """Find the mask of a source, ``{name}_binary_mask.png`` or ``{name}.png`` for any of its names.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the file is missing.
     """
     tried = [Path(folder) / file for name in names for file in (mask_name(name), f'{name}.png')]
     for path in tried:

@@ -55,7 +55,7 @@ def distortion(name: str) -> Distortion:
     """Return a distortion by name.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: the name is unknown.
         AttributeError, KeyError: its module lacks the function or its strengths.
     """
     check_choice(name, ALL_DISTORTIONS, 'distortion')

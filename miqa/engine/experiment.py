@@ -194,7 +194,7 @@ def build_runner(
         config: as :func:`load_config` gives it.
         work_dir: folder of logs, checkpoints and results.
         launcher: one of :data:`miqa.engine.launch.LAUNCHERS`.
-        resume: ``True`` or ``'auto'`` for the latest checkpoint of ``work_dir`` (a fresh start if there is none),
+        resume: ``True`` or ``'auto'`` for the latest checkpoint of ``work_dir`` (a fresh start without one),
             or a path.
         amp: mixed precision, see :func:`miqa.engine.precision.mixed_precision`.
         checkpoint: weights to start from or to test.

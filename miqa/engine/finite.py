@@ -24,7 +24,7 @@ class StopAtNonFinite(Hook):
     priority = 'HIGH'
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Look at the losses of a step.
+        """Check the losses of a step.
 
         Raises:
             LossNotFinite: on every process, so that none waits for another.

@@ -63,7 +63,7 @@ class SaveCheckpoint(Hook):
         steps = runner.iter + 1
         if steps % self.interval or runner.train_loop.validates_at(steps):
             return
-        # Clocks differ, and all processes must save at the same steps: they look at their weights together.
+        # Clocks differ, and all processes must save at the same steps: they check their weights together.
         if anywhere(runner, time.monotonic() - self._saved_at >= self.least_seconds):
             self._save(runner, LATEST, iteration=steps)
 

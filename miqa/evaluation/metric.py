@@ -30,7 +30,7 @@ class QualityCorrelation(BaseMetric):
         prefix: written before each name in logs, as in ``det/SRCC``.
     """
 
-    default_prefix = ''  # MMEngine warns if there is none
+    default_prefix = ''  # MMEngine warns without one
 
     def __init__(self, mapping: str | None = 'linear', prefix: str | None = None):
         super().__init__(collect_device='cpu', prefix=prefix)

@@ -110,7 +110,7 @@ def _holds_a_gate(folder: Path) -> bool:
 
 
 def packaged_network() -> Path | None:
-    """Return the file of the packaged model, whose features the picture's numbers hold; None if there is none."""
+    """Return the file of the packaged model, whose features the picture's numbers hold; None if it is missing."""
     paths = [path for path in (Path(__file__).parents[1] / 'box').glob('*.onnx') if path.is_file()]
     return paths[0] if paths else None
 
@@ -124,7 +124,7 @@ class BuiltGate:
     samples: Samples  # what the heads were trained on
     scores: dict[str, np.ndarray]  # cross-validated scores of each head, and what they are compared with, float64 (N,)
     worth: dict[str, Worth]  # of each of them on the mean outcome
-    pooled: dict[str, Worth] | None  # likewise on the pooled average precision; None if there is none
+    pooled: dict[str, Worth] | None  # likewise on the pooled average precision, or None
     promises: dict[str, str]  # why a head has no guarantee, by its name; empty where both have one
     seconds: dict[str, float]  # of a picture: ``before``, ``machine``; NaN where it was not measured
     notes: list[str] = field(default_factory=list)  # sentences for people

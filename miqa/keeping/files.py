@@ -203,7 +203,7 @@ def keep_previous(path: str | os.PathLike) -> Path | None:
 
 
 def state_of_file(path: str | os.PathLike) -> tuple[int, int, int] | None:
-    """Return size, time of writing and time of change of a file, by which a replaced one shows; None if there is none.
+    """Return size, time of writing and time of change of a file, by which a replaced one shows; None if it is missing.
 
     Copies may keep the time of writing (``cp -p``, archives); the time of change is set by the system, and also by
     ``chmod``, a hard link or a new name. Times are in nanoseconds since 1970, from 1677 to 2262: what lies outside is
@@ -221,7 +221,7 @@ def last_change(path: str | os.PathLike) -> int:
     """Return when a file was written or put into its place, the later of both (nanoseconds since 1970).
 
     Raises:
-        OSError: there is none.
+        OSError: the file is missing.
     """
     status = os.stat(path)  # noqa: PTH116
     return max(status.st_mtime_ns, status.st_ctime_ns)

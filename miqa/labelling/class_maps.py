@@ -42,7 +42,7 @@ def read_class_map(path: Path) -> np.ndarray:
     """Read a map, int (H, W), once for all versions of a source.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the file is missing.
         UnreadableImage: it is not a regular file, not a whole PNG, or has too many pixels.
         ValueError: it is a picture of colours.
     """

@@ -38,7 +38,7 @@ def detection_scorers(
 
 
 def category_ids(machine: dict, truth: Path, task: str) -> list[int] | None:
-    """Return the COCO category id of each of a machine's classes, matched by name; -1 if there is none.
+    """Return the COCO category id of each of a machine's classes, matched by name; -1 without a match.
 
     Returns:
         The ids, or None if the machine names no classes: then its labels are category ids.
@@ -52,7 +52,7 @@ def category_ids(machine: dict, truth: Path, task: str) -> list[int] | None:
 
 
 def match_categories(machine: dict, categories: Mapping[str, int], truth: Path) -> list[int]:
-    """Return the id of each of a machine's classes among categories (name -> id); -1 if there is none.
+    """Return the id of each of a machine's classes among categories (name -> id); -1 without a match.
 
     Raises:
         ValueError: not one name is among them.

@@ -101,7 +101,7 @@ class NothingLabelled(MIQAError, ValueError):
 
 
 def build_machines(job: LabelJob) -> list[Machine]:
-    """Build all machines, so that what is wrong with one is known before anything is made.
+    """Build all machines, so that a faulty one is reported before anything is made.
 
     Raises:
         ValueError: a machine is for another task.

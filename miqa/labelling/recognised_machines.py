@@ -57,7 +57,7 @@ class Trial(NamedTuple):
 
     @property
     def annotated(self) -> bool:
-        """Return True if anything is known of what is in a picture."""
+        """Return True if any picture has annotations."""
         return any(
             truth is not None
             for picture in self.pictures

@@ -32,7 +32,7 @@ LOGGER = logging.getLogger('miqa')
 UNREADABLE = 'image is unreadable or gets no answer'
 CLEAN_UNREADABLE = 'clean image is unreadable or gets no answer'
 NO_OBJECTS = 'image has no objects in the ground truth'
-UNKNOWN_CLASSES = 'no machine knows a class that is annotated in the image'
+UNKNOWN_CLASSES = 'no machine has a class that is annotated in the image'
 NO_CLEAN_DETECTIONS = 'machine detects nothing on the clean image'
 
 

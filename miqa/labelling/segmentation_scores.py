@@ -37,7 +37,7 @@ def segmentation_scorers(truth: Path | None, sources: list[str]) -> Callable[[di
 
 
 def map_classes(machine: dict, names: tuple[str, ...] | None, truth: Path | None) -> list[int] | None:
-    """Return the annotation's index of each of a machine's classes, matched by name; -1 if there is none.
+    """Return the annotation's index of each of a machine's classes, matched by name; -1 without a match.
 
     Returns:
         The indices, or None if one of the two names no classes: then the indices mean the same.

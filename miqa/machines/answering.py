@@ -24,7 +24,7 @@ _SCORE_SLACK, _PIXEL_SLACK = 1e-3, 1e-2
 
 
 class MachineFailed(MIQAError, RuntimeError, ValueError):
-    """A machine cannot look at any picture."""
+    """A machine fails on every picture."""
 
 
 class WrongClasses(ValueError):
@@ -32,7 +32,7 @@ class WrongClasses(ValueError):
 
 
 def unanswered(path: str | Path, shape: tuple[int, ...], error: Exception) -> str:
-    """Say in a sentence that a machine cannot look at a picture of ``shape`` (H, W, 3)."""
+    """Say in a sentence that a machine fails on a picture of ``shape`` (H, W, 3)."""
     reason = next(iter(str(error).strip().splitlines()), '') or type(error).__name__
     return f'{path} ({shape[1]}x{shape[0]} pixels) gets no answer: {reason}'
 
@@ -111,13 +111,13 @@ class Answering:
         self.valid, self.empty = False, 0
 
     def complete(self, rows: list[dict], batch: list) -> list[dict]:
-        """Return identifying columns ``rows`` with those of the answers, or with the reason why there is none.
+        """Return identifying columns ``rows`` with those of the answers, or with the reason why one is missing.
 
         ``batch`` are those that could be prepared, in the same order.
 
         Raises:
             ValueError: an answer cannot be kept: it is for another task, or of classes that the machine does not name.
-            MachineFailed: the machine cannot look at any picture.
+            MachineFailed: the machine fails on every picture.
             MemoryError: there is not enough memory.
         """
         if not batch and not self.works and any(row['width'] for row in rows):
@@ -210,7 +210,7 @@ class Answering:
     def _failure(self, error: Exception) -> MachineFailed:
         message = ' '.join(str(error).split())
         kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
-        return MachineFailed(f'{self.machine.name} cannot look at any picture. {kind}{message[:500]}')
+        return MachineFailed(f'{self.machine.name} fails on every picture. {kind}{message[:500]}')
 
 
 def _ordinary() -> np.ndarray:

@@ -185,7 +185,7 @@ def build_machine(config: dict, device: str = 'cpu') -> Machine:
 
 
 def _check_weights(machine: Machine) -> None:
-    """Refuse weights that hold NaN: detectors then find nothing, which looks like an answer."""
+    """Refuse weights that hold NaN: detectors then find nothing, which looks like a valid output."""
     networks: list[Any] = [getattr(machine, name, None) for name in ('network', 'model', 'function')]
     state_dict = next((network.state_dict for network in networks if hasattr(network, 'state_dict')), None)
     for name, value in state_dict().items() if state_dict is not None else ():

@@ -103,7 +103,7 @@ def _size_and_channels(graph: str) -> tuple[tuple[int | None, int | None], int]:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """Return what the file beside the network says, text by key; nothing if there is none that can be read."""
+    """Return the text by key of the file beside the network; nothing if it is missing or unreadable."""
     if not path.is_file():
         return {}
     try:

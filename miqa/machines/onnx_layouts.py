@@ -241,7 +241,7 @@ def mask_queries(outputs: dict, place: Placement, options: LayoutOptions) -> Det
 
 
 def places(outputs: dict, place: Placement, options: LayoutOptions) -> DetectionPrediction:
-    """Read a head that says something at every place of its grids, see :mod:`miqa.machines.onnx_places`.
+    """Read a head with outputs at every place of its grids, see :mod:`miqa.machines.onnx_places`.
 
     The names ``boxes``, ``scores`` and perhaps ``objectness`` are one output each, or one for each grid, the finest
     first; or ``rows`` alone, whose outputs hold all values of a place in the order of ``parts``. Overlapping boxes of

@@ -23,7 +23,7 @@ from .onnx_preparation import BORDER, OnnxPreparation, Placement, map_of_pixels
 from .value_checks import is_share, is_whole
 
 _WHITE = 255  # Grey where the object is certain
-_USUAL_SIZE = (224, 224)  # Sides of pictures for a network that says none
+_USUAL_SIZE = (224, 224)  # Input size of a network whose file names none
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -45,7 +45,7 @@ class OnnxMachine(Machine):
     - ``yolo``: the bare head of YOLOv5 to 11, with suppression by torchvision here (resize='letterbox');
     - ``detr``: logits and boxes of queries, such as DETR and RT-DETR from transformers;
     - ``mask_queries``: classes and masks of queries without boxes (Mask2Former);
-    - ``places``: heads that say something at every cell of their grids, in one output or several: YOLOX before grids
+    - ``places``: heads with outputs at every cell of their grids, in one output or several: YOLOX before grids
       and strides, NanoDet's distributions, FastestDet, boxes with scores of every class, ...;
     - ``rows``: finished detections as rows of one output, in any order of columns.
 

@@ -107,7 +107,7 @@ def class_columns(answer: ClassPrediction, true_class: int | None, store_probabi
     """
     p = answer.probabilities.astype(np.float32)
     if true_class is not None and not 0 <= true_class < len(p):
-        raise ValueError(f'The ground truth says class {true_class}, but the machine knows classes 0 to {len(p) - 1}.')
+        raise ValueError(f'The ground truth says class {true_class}, but the machine has classes 0 to {len(p) - 1}.')
     positive = p[p > 0].astype(np.float64)
     return {
         'top1': int(p.argmax()),

@@ -117,7 +117,7 @@ def run_machine(
         store_probabilities: keep the whole probability vector (cls), for soft consistency.
         score_threshold: detections below it are not kept.
         max_detections: best detections that are kept; COCO's evaluation uses 100.
-        unpaired: the one version of each source is the source itself: one run of the machine answers for both.
+        unpaired: the one version of each source is the source itself: one run of the machine serves both.
         progress: show a progress bar with an estimate.
 
     Returns:

@@ -154,7 +154,7 @@ def _sort(nodes: MutableSequence[NodeProto]) -> None:
     """Put nodes into the order in which they compute, as ONNX Runtime does where a file lacks it.
 
     Raises:
-        CycleError: there is none.
+        CycleError: the graph has a cycle.
     """
     makers = {name: place for place, node in enumerate(nodes) for name in node.output if name}
     needed = {place: {makers[name] for name in _used(node) if name in makers} for place, node in enumerate(nodes)}

@@ -52,7 +52,7 @@ def read_settings(path: str | os.PathLike, name: str | None = None) -> object:
     """Read a small JSON file.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the file is missing.
         ValueError: it is not a regular file, or is larger than :data:`LARGEST_SETTINGS`, not UTF-8 or not JSON.
     """
     name = name or os.fspath(path)

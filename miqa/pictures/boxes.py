@@ -117,7 +117,7 @@ def read_jpeg2000(stream: BinaryIO) -> Header:
     """Read the size in the code stream of a JPEG 2000 file (ISO 15444-1, marker SIZ).
 
     Raises:
-        DamagedPicture: there is none.
+        DamagedPicture: the box is missing.
         OtherFormat: it is stored in too many pieces.
     """
     start = 0
@@ -141,7 +141,7 @@ def read_jpeg2000(stream: BinaryIO) -> Header:
 def _levels_and_overhead(stream: BinaryIO, start: int) -> tuple[int, int]:
     """Return how often a JPEG 2000 picture can be halved, and the bytes that decoders take beside its pixels.
 
-    They make an object of every tile, and of each precinct and code block of one tile, before they look for its data.
+    They make an object of every tile, and of each precinct and code block of one tile, before they search for its data.
 
     Raises:
         DamagedPicture: there are so many segments that going through them takes long.

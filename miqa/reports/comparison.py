@@ -31,7 +31,7 @@ def print_comparison(benchmark: Benchmark, task: str, label: str, console: Conso
     """Print a table for each set of labels of a task and label, the best SRCC first, with its 95% interval.
 
     Methods that could not be scored follow below with the reason. A method that asks one of the machines
-    behind the labels is marked, for it knows a part of the answer.
+    behind the labels is marked, for it shares a part of the labels.
     """
     console = console or Console(width=None if Console().is_terminal else 110)
     cells = benchmark.cells[(benchmark.cells.task == task) & (benchmark.cells.label == label)]
@@ -55,7 +55,7 @@ def print_comparison(benchmark: Benchmark, task: str, label: str, console: Conso
             table.add_row(row.method + mark, *numbers, f'{row.SRCC_low:.2f} to {row.SRCC_high:.2f}')
         console.print(table)
         if (scored.made_labels == 'yes').any():
-            console.print('* asks one of the machines that made these labels, so it knows a part of the answer.')
+            console.print('* runs one of the machines that made these labels, which is an advantage.')
         for row in rows[rows.failure != ''].itertuples(index=False):
             console.print(f'{row.method} was not scored: {row.failure}')
 

@@ -40,7 +40,7 @@ def pairs_figure(scores: PairScores) -> Figure:
                 axes.set_title(f'{group} ({len(part)})', fontsize=9)
             if column == 0:
                 axes.set_ylabel(name, fontsize=8)
-    figure.supxlabel('label: how far machines keep their answer', fontsize=9)
+    figure.supxlabel('label: how far machines keep their output', fontsize=9)
     return figure
 
 

@@ -88,7 +88,7 @@ def _begin_dask(distributed, jobs: int):
     dask.config.set({'distributed.scheduler.allowed-failures': RETRIES})
     if dask.config.get('scheduler-address', None):
         return distributed.Client()
-    # No page for people to look at: it would be open to the whole network.
+    # No dashboard: it would be open to the whole network.
     workers = _cores(jobs, 'n_workers') or {'n_workers': usable_cores()}
     return distributed.Client(threads_per_worker=1, dashboard_address=None, **workers)
 

@@ -234,7 +234,7 @@ def run_command(main: Callable[[], int | None], go_on: str | Callable[[], str] =
     """Run ``main``; print an expected error as one sentence and exit with status 1.
 
     On Ctrl-C, SIGTERM and a closed terminal all processes that it started end too, temporary files are removed, and it
-    exits with 130, 143 or 129 and ``go_on``. Where nobody reads the output any more (``| head -1``), it ends quietly
+    exits with 130, 143 or 129 and ``go_on``. Where the reader of the output is gone (``| head -1``), it ends quietly
     with 141.
 
     Set ``MIQA_TRACEBACK=1`` to see where an error came from. Errors that no input of the user's can cause keep

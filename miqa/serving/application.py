@@ -87,7 +87,7 @@ class Scores(BaseModel):
 class Map(BaseModel):
     """A picture's score, and where it comes from.
 
-    ``values`` (rows, columns) cover ``box``, the part of the picture that the model sees: left, top, right, bottom as
+    ``values`` (rows, columns) cover ``box``, the part of the picture that the model takes: left, top, right, bottom as
     shares of its width and height. Positive values hurt the score, negative ones help, in units of the score.
     """
 
@@ -132,7 +132,7 @@ def build_app(
     """Build the server's application.
 
     Args:
-        models: what answers.
+        models: what scores the pictures.
         page: answer ``/`` with the page for people; without it, with a list of paths.
         gate: a threshold on the score; results say whether they pass.
         hosts: the names of the server; not checked where there is a token.

@@ -171,7 +171,7 @@ class _SharedModel:
         self.can_diagnose = model.can_diagnose
 
     def assess(self, images: list[np.ndarray], diagnose: bool = False) -> list:
-        """Score uint8 pictures of shape (H, W, 3), BGR; with ``diagnose`` return all that the model answers."""
+        """Score uint8 pictures of shape (H, W, 3), BGR; with ``diagnose`` return all outputs of the model."""
         prepared = [self._model.prepare.views(image) for image in images]
         answers = self._batcher.run(self._model.answer_prepared, prepared)
         return answers if diagnose else [answer.score for answer in answers]

@@ -92,7 +92,7 @@ def find_token(host: str, token_file: str | os.PathLike | None = None) -> str | 
         token_file: a file with the token alone, readable by its owner only.
 
     Raises:
-        ValueError: there is none and there must be, or it is too short, or others can read its file.
+        ValueError: it is missing, or it is too short, or others can read its file.
     """
     if token_file is not None:
         token = read_regular_text(token_file, 65536, kind='token file').strip()

@@ -320,7 +320,7 @@ def test_images_without_a_class_known_to_the_machine_are_excluded(shots):
     root = label(shots, 'out')
     manifest = json.loads((root / 'miqa_det/labels/manifest.json').read_text())
     assert manifest['excluded_images'] == 10
-    assert set(manifest['excluded'].values()) == {'no machine knows a class that is annotated in the image'}
+    assert set(manifest['excluded'].values()) == {'no machine has a class that is annotated in the image'}
 
 
 @pytest.mark.parametrize(('task', 'known', 'annotations', 'message'), [

@@ -106,7 +106,7 @@ def test_a_machine_that_fails_everywhere_ends_the_run_with_a_sentence(tmp_path):
         return images[0]['nothing']
 
     sources = list_sources(write_cls_database(tmp_path), 'cls')
-    with pytest.raises(ValueError, match='wrong cannot look at any picture. IndexError: only integers'):
+    with pytest.raises(ValueError, match='wrong fails on every picture. IndexError: only integers'):
         run_machine(CallableMachine(wrong, 'cls', 'wrong'), sources, tmp_path / 'r', progress=False)
 
 

@@ -54,7 +54,7 @@ def test_the_table_shows_methods_best_first_marks_who_asks_a_labelling_machine_a
     assert actual == {name: f'{cells.SRCC[name]:.3f}' for name in actual} and len(actual) == 3
     assert list(actual) == list(cells.loc[list(actual)].sort_values('SRCC', ascending=False).index)
     assert 'lost was not scored' in first and '/nowhere/predictions.csv' in first
-    for mark in ('max probability of small *', 'knows a part of the answer'):
+    for mark in ('max probability of small *', 'which is an advantage'):
         assert mark in first and mark not in apart
 
 

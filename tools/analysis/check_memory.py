@@ -92,7 +92,7 @@ def folder_of(names: int, root: Path) -> Growth:
 
 
 class MadeReader(VideoReader):
-    """A video of so many small frames, decoded by nobody."""
+    """A video of so many small frames, never decoded."""
 
     def __init__(self, path: Path, frames: int, meter: Meter):
         super().__init__(path, Container('made', counts_frames=True))

@@ -144,7 +144,7 @@ def _markdown(card: dict) -> str:
     if 'real_pairs_reported' in card['results']:
         lines += [
             '',
-            'Real pairs (the label is how far Lite1 and 2 keep their answer). Odd-numbered scenes are reported, on '
+            'Real pairs (the label is how far Lite1 and 2 keep their output). Odd-numbered scenes are reported, on '
             'even-numbered ones variants were compared:',
             '',
             '| scenes | score | within sets | pooled | bad below good | where machines lose |',

@@ -1,4 +1,4 @@
-"""Damaged versions of one photograph, and what is known about each: kinds, strength, place."""
+"""Damaged versions of one photograph, and the facts of each: kinds, strength, place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions of photographs, labels from what three machines answer, and the pixels the model sees: arrays on disk."""
+"""Versions of photographs, labels from the outputs of three machines, and the model's input: arrays on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of the network that answers for detectors: fitted on annotated scenes, judged on half of them."""
+"""The part of the network that scores for detectors: fitted on annotated scenes, judged on half of them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def fit_and_judge(
 
 
 def fit(network: BoxNetwork, known: list[torch.Tensor], labels: torch.Tensor) -> None:
-    """Fit what detectors keep and find, (N, 2) in [0, 1], NaN where unknown, to all that the network says of scenes.
+    """Fit what detectors keep and find, (N, 2) in [0, 1], NaN where unknown, to all outputs of the network for scenes.
 
     ``known``: as for :meth:`network.BoxNetwork.detection_inputs`.
     """

@@ -1,8 +1,8 @@
-"""Kinds of damage that the model tells apart, and which distortions are of which kind."""
+"""Kinds of damage that the model distinguishes, and which distortions are of which kind."""
 
 from __future__ import annotations
 
-#: What the model tells apart. The names stand in the shipped file.
+#: The model's classes of damage. The shipped file has these names.
 KINDS = (
     'none', 'defocus', 'motion_blur', 'low_resolution', 'noise', 'darkness', 'overexposure', 'haze', 'compression',
     'weather', 'colour', 'processing',

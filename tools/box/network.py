@@ -125,7 +125,7 @@ class BoxNetwork(nn.Module):
         }  # fmt: skip
 
     def second_look(self, pixels: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """Return what a brighter look at dark pictures adds to the logits of both qualities, (B,), at most 0.
+        """Return what brightening dark pictures adds to the logits of both qualities, (B,), at most 0.
 
         A picture that does not keep its classes when it is brightened loses, the more the darker it is.
 
@@ -158,7 +158,7 @@ class BoxNetwork(nn.Module):
         return torch.stack([logits[0][:, 0] + added, accuracy + added], 1)
 
     def detection_inputs(self, response: torch.Tensor, features: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
-        """Return what :attr:`for_detectors` reads, (B, inputs): all that is known, standardised and weighted.
+        """Return what :attr:`for_detectors` reads, (B, inputs): all features, standardised and weighted.
 
         Args:
             response: (B, C).

@@ -19,7 +19,7 @@ from miqa.running import generator_for
 CHOOSE, REPORT = 0.1, 0.1
 SPLITS = ('train', 'choose', 'report')
 
-_SHORT_SIDES = (299, 420, 600)  # Short sides of large photographs in pixels: what classifiers look at, and twice that
+_SHORT_SIDES = (299, 420, 600)  # Short sides of large photographs in pixels: classifiers' inputs, and twice that
 #: Sides of a part of a photograph, as shares of the photograph's. Of parts of this size classifiers are half as sure as
 #: of whole photographs (mean of Lite0's largest probability .38 at a share of .45, .68 for whole ones).
 _PART_SHARES = (0.35, 0.7)
@@ -88,7 +88,7 @@ def read_photograph(photograph: Photograph, seed: int) -> np.ndarray:
     """Return the photograph as it is damaged, uint8 RGB (H, W, 3): not larger than a short side of 600 pixels
     unless it is annotated.
 
-    A quarter of the square ones is cut to another ratio of sides, up to 3:2, so that the model sees such ratios.
+    A quarter of the square ones is cut to another ratio of sides, up to 3:2, so that training has such ratios.
     """
     rng = generator_for(seed, photograph.source, 'box: cut')
     image = read_image(photograph.path)

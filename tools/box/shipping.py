@@ -30,7 +30,7 @@ def export(network: BoxNetwork, side: int, about: dict, path: Path) -> None:
 
     Args:
         network: trained.
-        side: of the square that it sees, in pixels.
+        side: of its square input, in pixels.
         about: JSON-ready, stored under the key ``miqa``.
         path: of the file.
     """

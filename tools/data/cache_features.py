@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Cache what a model's frozen network says of every picture: some hundred numbers instead of its work at each step.
+"""Cache the features of a model's frozen network for every picture, instead of computing them at each step.
 
 RA-MIQA's region encoder and the probes of response-aware models never change, and their view is never augmented, so
 that their vectors are the same in every epoch. The region encoder's take 1.5 kB a picture: 1.5 GB for a million. A
@@ -35,7 +35,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--checkpoint', help="take the encoder's weights from this file instead of the config's")
     parser.add_argument('--batch-size', '--batch_size', type=int, default=64, help='pictures at a time (default: 64)')
     parser.add_argument('--workers', type=int, default=min(8, usable_cores()), help='processes that read pictures')
-    parser.add_argument('--device', help='cpu, cuda, cuda:1 ... (default: the first GPU, or cpu where there is none)')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1 ... (default: the first GPU, else cpu)')
     parser.add_argument('--amp', action='store_true', help='compute in bfloat16, faster on newer processors')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='other config keys: key.sub=value ...')
     return parser.parse_args()

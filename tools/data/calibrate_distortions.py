@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Set the levels of camera distortions by what they cost a classifier, so that level 3 of each costs about the same.
 
-EfficientNet-Lite0 (packaged weights) sees every photograph clean and at nine strengths between the present levels 1
+EfficientNet-Lite0 (packaged weights) runs on every photograph clean and at nine strengths between the present levels 1
 and 5. What a strength costs is 1 minus the mean soft consistency (overlap of the probabilities with those of the clean
 picture). The tool prints what the present levels cost, and, for ``STRENGTHS`` of the distortion, the parameters that
 cost what all levels should; where even the strongest set costs less, the costs are scaled down to it.
@@ -36,7 +36,7 @@ POSITIONS = np.linspace(LEVELS[0], LEVELS[-1], 9)  # Strengths at which the cost
 
 
 def probabilities(network: torch.nn.Module, images: list[np.ndarray]) -> np.ndarray:
-    """Return what the classifier says of the centres of pictures: float (N, 1000)."""
+    """Return the classifier's outputs for the centres of pictures: float (N, 1000)."""
     resized = [resize_short_side(image, 256, 'bicubic') for image in images]
     views = [cut_planes(image, *central_corner(*image.shape[:2], 224), 224) for image in resized]
     answers = []

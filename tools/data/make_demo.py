@@ -65,7 +65,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
         '--learning-scenes',
         type=int,
         default=LEARNING_SCENES,
-        help='scenes that small detectors learn (default: %(default)s)',
+        help='scenes to train small detectors on (default: %(default)s)',
     )
     of_det.add_argument('--epochs', type=int, default=EPOCHS, help='of the small detectors (default: %(default)s)')
     return parser.parse_args(arguments)

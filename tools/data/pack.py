@@ -3,7 +3,7 @@
 
 Decoding and resizing PNG files is most of what a loader does. A packed folder holds every picture of a split with its
 short side at 288 pixels, losslessly coded (Zstandard on pixel differences, about 0.13 MB a picture; --encoding none:
-0.33 MB, a little faster), in Arrow files of 4,096 pictures. Both views are cut out of it, so that training sees exactly
+0.33 MB, a little faster), in Arrow files of 4,096 pictures. Both views are cut out of it, so that training gets exactly
 the pixels that it would see without.
 
 Size and time are estimated on a few pictures before anything is written, and packing stops right there if the disk has

@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument('--batch-size', type=int, default=16)
     parser.add_argument('--device', help='cpu or cuda; default: a GPU if there is one')
     parser.add_argument(
-        '--gpu-images-per-second', type=float, help='how fast your GPU runs one machine, where there is none here'
+        '--gpu-images-per-second', type=float, help='how fast your GPU runs one machine, where this computer has none'
     )
     args = parser.parse_args()
     keep_freed_memory()

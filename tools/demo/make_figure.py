@@ -94,7 +94,7 @@ def draw(examples: list[Example]) -> Figure:
     figure.text(
         0.5, 0.04,
         'Photographs on which the packaged model was not trained, chosen so that SSIM misleads. Classifiers: '
-        'EfficientNet-Lite0, 1, 2. MIQA sees the distorted image alone; SSIM compares it with the original.',
+        'EfficientNet-Lite0, 1, 2. MIQA takes the distorted image alone; SSIM compares it with the original.',
         ha='center', va='center', fontsize=9.5, color='0.35',
     )  # fmt: skip
     return figure

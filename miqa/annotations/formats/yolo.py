@@ -73,7 +73,7 @@ class _Poses:
         self._tracked: list[bool] = []  # of each line: may it be a tracker's prediction?
 
     def add(self, shares: list[float], location: str) -> None:
-        """Look at a line that is not a box alone.
+        """Check a line that is not a box alone.
 
         Raises:
             ValueError: it can only be a pose.

@@ -22,7 +22,7 @@ class DrawnPictures:
         self._annotated, self._heatmaps = annotated, heatmaps
         self._made_of: dict[Path, str] = {}
         if heatmaps and method != 'occlusion':
-            model.assess(np.zeros((64, 64, 3), np.uint8), heatmap=method)  # not every model can, which is known now
+            model.assess(np.zeros((64, 64, 3), np.uint8), heatmap=method)  # not every model can: fail early
 
     def made(self, image: str) -> bool:
         """Return True if an image's pictures are there."""

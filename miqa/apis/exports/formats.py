@@ -23,7 +23,7 @@ def export_format(suffix: str) -> ExportFormat:
     """Return the format of a suffix, in any case.
 
     Raises:
-        ValueError: there is none; the message lists what there is.
+        ValueError: the name is unknown; the message lists the formats.
     """
     module = FORMATS[check_choice(suffix.lower(), FORMATS, 'export suffix')]
     return importlib.import_module(f'{__package__}.{module}').FORMAT

@@ -41,7 +41,7 @@ def export_released(spec: ModelSpec, module: nn.Module, path: str | os.PathLike)
     if views != theirs or (spec.short_side, spec.interpolation) != (SHORT_SIDE, 'bilinear'):
         raise ValueError(
             f"The authors' scripts give {method.title} the views {theirs} of pictures of a short side of {SHORT_SIDE} "
-            f'pixels, resized bilinearly; this model sees {views} of {spec.short_side} ({spec.interpolation}), so its '
+            f'pixels, resized bilinearly; this model takes {views} of {spec.short_side} ({spec.interpolation}), so its '
             'scores there would be wrong.'
         )
     like = to_released(QualityAssessor(dict(method.network), {'type': 'ViewPreprocessor', 'views': method.views}))

@@ -45,7 +45,7 @@ class Runtime(ABC):
         return 8 if self.device.type == 'cpu' else 32
 
     def outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """Return all that the model says of uint8 RGB pixels (B, 3, size, size), by name.
+        """Return all outputs of the model for uint8 RGB pixels (B, 3, size, size), by name.
 
         Always ``score``, float32 (B,); of a model that has :attr:`words` also the other labels, ``damage`` (B, K),
         ``strength`` (B,), ``place`` (B, P) and ``features`` (B, D).

@@ -17,7 +17,7 @@ KEY = 'miqa'  # Key of the file's metadata under which the JSON text is stored
 #: Names of the input and the output.
 INPUT, OUTPUT = 'pixels', 'score'
 DETECTION = 'det_'  # Before the name of a label: for detectors
-#: Outputs of a file that answers for all tasks and labels at once, and says what is wrong with the picture: one number
+#: Outputs of a file that scores all tasks and labels at once and diagnoses the picture: one number
 #: for each picture, or a row (None: of any length).
 SEVERAL_OUTPUTS: dict[str, tuple[None, ...]] = {
     'consistency': (None,),

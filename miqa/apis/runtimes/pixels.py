@@ -27,7 +27,7 @@ class PixelsToScore(nn.Module):
 
     def views(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the network's normalised inputs, float32, for pixels on the model's device."""
-        # The preprocessor's checks look at every picture of a batch, which an exported graph cannot.
+        # The preprocessor checks every picture of a batch, which an exported graph cannot.
         views = {}
         for name in self.preprocessor.sizes:
             part = self.preprocessor.central(pixels) if name == 'image' and self.takes_region else pixels

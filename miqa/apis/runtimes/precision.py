@@ -72,7 +72,7 @@ def choose_runtime(
         open_in: from ``fp32`` or a candidate to a runtime. Whatever a candidate raises means that it cannot be used.
         candidates: number formats that the device computes in itself, or names of other ways, such as
             ``OpenVINO bf16``; none: float32 without a measurement.
-        size: of the pictures that the model sees, in pixels.
+        size: of the model's input, in pixels.
         source: the weights file, whose content belongs to what is kept.
         about: further texts on which the choice depends: runtime, its version, processor, options.
         digest: returns what stands for the weights; None for the file's SHA-256.

@@ -45,7 +45,7 @@ def structure_of(path: str | os.PathLike, container: Container) -> Structure:
 
 
 def _boxes(stream: IO[bytes], size: int) -> Structure:
-    """Look at the boxes of MP4 and MOV (ISO/IEC 14496-12): where files were joined there are two directories."""
+    """Check the boxes of MP4 and MOV (ISO/IEC 14496-12): where files were joined there are two directories."""
     kinds: list[bytes] = []
     place = 0
     while place + 8 <= size:
@@ -63,7 +63,7 @@ def _boxes(stream: IO[bytes], size: int) -> Structure:
 
 
 def _pages(stream: IO[bytes], size: int) -> Structure:
-    """Look at the pages of Ogg: each has a number and a checksum, the last one of each stream is marked."""
+    """Check the pages of Ogg: each has a number and a checksum, the last one of each stream is marked."""
     broken, place = 0, 0
     numbers: dict[bytes, int] = {}
     open_streams: set[bytes] = set()
@@ -97,7 +97,7 @@ def _ogg_checksum(data: bytes) -> int:
 
 
 def _tags(stream: IO[bytes], size: int) -> Structure:
-    """Look at the tags of FLV: each is followed by its size."""
+    """Check the tags of FLV: each is followed by its size."""
     place = int.from_bytes(stream.read(9)[5:9], 'big') + 4
     while place < size:
         stream.seek(place)
@@ -116,7 +116,7 @@ def _tags(stream: IO[bytes], size: int) -> Structure:
 
 
 def _trailer(stream: IO[bytes], size: int) -> Structure:
-    """Look at the end: a semicolon of a GIF (GIF89a, section 27), or IEND of a PNG (its specification, 11.2.5)."""
+    """Check the end: a semicolon of a GIF (GIF89a, section 27), or IEND of a PNG (its specification, 11.2.5)."""
     stream.seek(max(0, size - 64))
     end = stream.read()
     return Structure(cut=not end.rstrip(b'\0\r\n ').endswith(b';') and b'IEND' not in end)

@@ -34,7 +34,7 @@ class ZooEntry:
         method, task, label: what it is; ``method`` as in :data:`miqa.apis.methods.METHODS`.
         file_name: of the authors' file.
         google_drive_id: where the authors keep it.
-        sha256: of the file, or None: the authors publish no checksums, and none is known.
+        sha256: of the file, or None: the authors publish no checksums.
         srcc, plcc: the paper's Tables 1 and 2 for the method, None where they lack it.
     """
 

@@ -1,7 +1,7 @@
 """Common practice for judging frames for machines, without training.
 
 * ``sharpness``, ``brightness``, ``contrast`` and ``blur-exposure``: the checks of frame validators in robotics.
-* ``tta:CLASSIFIER``: agreement of a classifier with itself when it sees the picture mirrored and at another scale.
+* ``tta:CLASSIFIER``: agreement of a classifier's outputs for the picture, mirrored and at another scale.
 * ``ccs:MACHINES.py``: agreement of a detector's kept boxes with those it finds in the mirrored and rescaled picture, in
   the spirit of the Cumulative Consensus Score (arXiv 2509.12871).
 * ``encoder:MODEL``: cosine similarity with the clean source in the features of any frozen timm encoder, in the spirit

@@ -24,7 +24,7 @@ ABOUT_FILE = 'about.json'
 CHECKSUMS_FILE = 'checksums.npy'
 BLOCK = 4096
 
-VIEWS = ('image', 'region')  # Views that a frozen network may look at
+VIEWS = ('image', 'region')  # Views that a frozen network may take
 
 _HINT = 'Make it with tools/data/cache_features.py.'
 

@@ -20,8 +20,8 @@ class PackViews:
     bit for bit, and the data preprocessor cuts it out.
 
     Args:
-        image: pixels of the view ``image``; None if there is none.
-        region: pixels of the view ``region``; None if there is none.
+        image: pixels of the view ``image``, or None.
+        region: pixels of the view ``region``, or None.
         random: crop ``image`` at random, for training.
 
     Raises:

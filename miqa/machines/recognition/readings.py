@@ -68,7 +68,7 @@ class Observed:
         samples: outputs by name, for each picture and range of values that was tried; finite numbers alone.
         pictures: (height, width) of the picture of each sample.
         classes: number of classes, if the user or the file states it.
-        same_for_all_sizes: what the network is told of the size of the picture changes nothing that it finds.
+        same_for_all_sizes: the network's input of the picture's size does not change what it finds.
     """
 
     network: ExportedNetwork

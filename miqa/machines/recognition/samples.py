@@ -61,7 +61,7 @@ def observed_with(size: tuple[int, int], given: NetworkFile) -> Observed:
 
 
 def _same_for_all_sizes(network: ExportedNetwork, images: Sequence[np.ndarray], size: tuple[int, int]) -> bool:
-    """Return True if a network that is told the size of the picture finds the same for twice that size.
+    """Return True if a network with the picture's size as an input finds the same for twice that size.
 
     PaddleDetection's exports without post-processing keep the input and give boxes in pixels of the network.
     """

@@ -18,13 +18,13 @@ class ConfidenceRegressor(nn.Module):
     A few thousand images from a hundred photographs are enough to learn photographs by heart, but not to learn quality
     from 1,280 free features: on the demo database a linear map of those, fitted to three quarters of the photographs,
     reached an SRCC of about 0.65 on the rest, one of the 12 numbers used here 0.81 (mean of five splits). The head
-    sees the largest probabilities, their logarithms, the entropy and the logsumexp of the logits (the statistics of
+    takes the largest probabilities, their logarithms, the entropy and the logsumexp of the logits (the statistics of
     :mod:`miqa.benchmark.baselines.confidence`), standardised over the batch. BatchNorm inside the backbone keeps
     its ImageNet statistics.
 
     Args:
         size: of EfficientNet-Lite: 0, 1 or 2. Normalise with mean 127/255 and std 128/255.
-        top: how many of the largest probabilities the head sees.
+        top: how many of the largest probabilities the head takes.
         hidden: width of the head.
         pretrained: True for the packaged ImageNet weights, False for random ones.
     """

@@ -89,7 +89,7 @@ class RAMIQA(nn.Module):
         return self.mask_encoder
 
     def frozen_encoders(self) -> dict[str, FrozenEncoder]:
-        """Return the frozen network by the view that it looks at; its vectors can be cached."""
+        """Return the frozen network by the view that it takes; its vectors can be cached."""
         return {'region': self.mask_encoder}
 
     def region_features(self, region: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ from miqa.taxonomy import LABELS
 class ResponseRAMIQA(FittedHeads):
     """RA-MIQA with response tokens; the paper's network is :class:`~miqa.models.RAMIQA`, untouched.
 
-    A frozen probe, which is a machine of the kind that the scores speak of, looks at view ``region`` as the region
+    A frozen probe, which is a machine of the kind that the scores predict, takes view ``region`` as the region
     encoder does. Its standardised confidence becomes one token, and every four directions of its feature maps'
     statistics that tell damage (see :class:`~miqa.models.responses.projection.ResponseProjection`) another. Tokens
     [region, CLS, response ..., patches of view ``image``] pass the transformer. The heads read CLS, region and the mean
@@ -91,7 +91,7 @@ class ResponseRAMIQA(FittedHeads):
             part.init_weights()
 
     def frozen_encoders(self) -> dict[str, FrozenEncoder]:
-        """Return the two frozen networks as one, by the view that they look at; their vectors can be cached."""
+        """Return the two frozen networks as one, by the view that they take; their vectors can be cached."""
         return {'region': FrozenStack([self.mask_encoder, self.probe])}
 
     def response(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -30,7 +30,7 @@ class ResponseRegressor(FittedHeads):
     labels themselves.
 
     Args:
-        probe: config of a :class:`~miqa.models.responses.probes.Probe`; it sees view ``image``.
+        probe: config of a :class:`~miqa.models.responses.probes.Probe`; it takes view ``image``.
         heads: the labels that are learned.
         label: what :meth:`forward` returns: one of the heads, or ``composite`` where both others are heads.
         members: networks that are trained side by side and averaged.
@@ -85,7 +85,7 @@ class ResponseRegressor(FittedHeads):
         self.probe.init_weights()
 
     def frozen_encoders(self) -> dict[str, FrozenEncoder]:
-        """Return the frozen network by the view that it looks at; its vectors can be cached."""
+        """Return the frozen network by the view that it takes; its vectors can be cached."""
         return {'image': self.probe}
 
     def response(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -60,7 +60,7 @@ class FrozenEncoder(nn.Module):
 
 
 class FrozenStack(FrozenEncoder):
-    """Several frozen encoders that look at one view: their vectors one after the other.
+    """Several frozen encoders of one view: their vectors one after the other.
 
     Args:
         encoders: which; they may be parts of a network, whose tensors they remain.

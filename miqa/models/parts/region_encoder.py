@@ -29,7 +29,7 @@ SERE_MMSEG_URL = (
 
 
 class RegionEncoder(FrozenEncoder):
-    """A frozen network that says what is where in view ``region``."""
+    """A frozen network that segments view ``region``."""
 
     foreign_part = 'region_encoder'
 

@@ -14,7 +14,7 @@ _SAME = 0.5  # Overlap from which on two boxes speak of the same object
 
 
 def box_statistics(response: Response, size: tuple[int, int], top: int) -> torch.Tensor:
-    """Return how sure a two-stage detector is of what it sees: float (B, :func:`count_of_box_statistics`).
+    """Return how confident a two-stage detector is: float (B, :func:`count_of_box_statistics`).
 
     - The ``top`` largest scores of its detections in descending order, 0 where there are fewer.
     - Their mean over those that count as seen, which is what many take for the quality of a picture; their sum; the

@@ -21,12 +21,12 @@ def confidence_statistics(logits: torch.Tensor, top: int) -> torch.Tensor:
 
 
 def detection_statistics(scores: list[torch.Tensor], top: int) -> torch.Tensor:
-    """Return how sure a dense detector is of what it sees: float (B, top + 2 + 3 * levels).
+    """Return how confident a dense detector is: float (B, top + 2 + 3 * levels).
 
     The ``top`` largest scores of all places in descending order, as logits; the expected number of places with an
     object and its logarithm; and for each level, whose stride is the size of its objects: the largest score, the sum
     of the scores, and the number of places above 0.3 (MMDetection's default for drawing a box). Nothing is suppressed
-    here: neighbours of one object answer alike on clean and on damaged pictures, and a network learns what that means.
+    here: neighbours of one object respond alike on clean and on damaged pictures, and a head can be trained on that.
 
     Args:
         scores: for each level float (B, places), the score of the best class in each place, in (0, 1).

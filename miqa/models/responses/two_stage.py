@@ -27,17 +27,17 @@ _DIVISOR = 32  # Sides of pictures are filled up to multiples of this, as torchv
 
 
 class Response(NamedTuple):
-    """What a detector says of a batch of pictures. Boxes are left, top, right, bottom in pixels of the view."""
+    """A detector's outputs for a batch of pictures. Boxes are left, top, right, bottom in pixels of the view."""
 
     maps: list[torch.Tensor]  # feature maps, each (B, C, h, w)
     objectness: list[torch.Tensor]  # for each level of the first stage (B, places), logits
     proposals: torch.Tensor  # (B, P, 4), the most certain first
-    proposal_scores: torch.Tensor  # (B, P), in [0, 1]; 0 if there is none
+    proposal_scores: torch.Tensor  # (B, P), in [0, 1]; 0 without one
     candidates: torch.Tensor  # (B, R, 4), boxes of classes before suppression, best first
-    candidate_scores: torch.Tensor  # (B, R), in [0, 1]; 0 if there is none
+    candidate_scores: torch.Tensor  # (B, R), in [0, 1]; 0 without one
     candidate_labels: torch.Tensor  # int64 (B, R), from 0, without the background
     boxes: torch.Tensor  # (B, D, 4), the detections, best first
-    scores: torch.Tensor  # (B, D), in [0, 1]; 0 if there is none
+    scores: torch.Tensor  # (B, D), in [0, 1]; 0 without one
     labels: torch.Tensor  # int64 (B, D)
     #: (B, D, classes), of all classes, the background first, for the proposal of each detection.
     probabilities: torch.Tensor
@@ -45,7 +45,7 @@ class Response(NamedTuple):
 
 
 def respond(detector: GeneralizedRCNN, pictures: torch.Tensor) -> Response:
-    """Let a detector look.
+    """Run a detector.
 
     Args:
         detector: a GeneralizedRCNN of torchvision with a box head, in evaluation mode.
