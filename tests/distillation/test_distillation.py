@@ -108,7 +108,7 @@ def test_a_batch_gets_the_teachers_own_scores(tmp_path, network):
 
 def test_a_view_that_is_not_the_teachers_is_refused_and_a_labelled_batch_stays(vit_file):
     teacher = TeacherScores(str(vit_file))
-    refused(ValueError, 'sees 64 pixels of a short side of 72; the pipeline packs 60', teacher.mark, batch_of(2, 60))
+    refused(ValueError, 'takes 64 pixels of a short side of 72; the pipeline packs 60', teacher.mark, batch_of(2, 60))
     batch = batch_of(1)
     del batch['inputs'][TEACHER_VIEW]
     teacher.mark(batch)
