@@ -101,7 +101,7 @@ def _add_make(verbs) -> None:
     make.add_argument('--evidence', metavar='NAME', help='machine whose outputs the gate reads (default: the first)')
     make.add_argument('--label', choices=('accuracy', 'consistency'), help='default: accuracy with annotations')
     make.add_argument('--versions', type=int, default=12, metavar='N',
-                      help='of each picture: a balanced part of kinds and levels, a multiple of 3 (12)')  # fmt: skip
+                      help='of each picture: a balanced part of kinds and levels (default: 12)')  # fmt: skip
     make.add_argument('--distortions', nargs='+', default=['miqd', 'camera'], choices=DISTORTION_WORDS, metavar='NAME',
                       help='names, or families, as for `miqa label` (default: miqd camera)')  # fmt: skip
     make.add_argument('--target', type=float, metavar='MEAN',

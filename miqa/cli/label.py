@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     some.add_argument(
         '--versions', type=int, metavar='N',
-        help='so many of each picture, a balanced part of kinds and levels, a multiple of 3 (default: all)',
+        help='so many of each picture, a balanced part of kinds and levels (default: all)',
     )  # fmt: skip
     parser.add_argument(
         '--measures', nargs='+', default=['none'], choices=(*MEASURES, 'none'),
@@ -101,10 +101,6 @@ def run(args: argparse.Namespace) -> int:
     from miqa.splits.enough import few_sources
     from miqa.taxonomy import LEVEL_PAIRS, region_pattern
 
-    if args.versions is not None:
-        from miqa.distortions.few_versions import check_count
-
-        check_count(args.versions)
     job = label_job(
         args,
         args.out,

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from miqa.distortions.few_versions import plan_versions
+from miqa.distortions.few_versions import PAIRS_OF_EACH, plan_versions
 from miqa.distortions.make_one import VersionPlan, make_versions_of
 from miqa.distortions.severities import LEVEL_RANKS, candidates
 from miqa.distortions.sources import plan_sources
@@ -40,13 +40,13 @@ def make_versions(
         OSError: the picture cannot be used.
     """
     (source,) = plan_sources([original], task, truth)
-    names, pairs = plan_versions(number, distortions)
+    count = PAIRS_OF_EACH * min(distortions, len(DISTORTIONS))
+    versions = plan_versions(number, count)
     folder = str(image_task_folder(root, task))
-    order = VersionPlan(folder, task=task, seed=seed, distortions=names, pairs=pairs, measures=(), verify='size')
-    outcome = make_versions_of(source, order)
+    outcome = make_versions_of(source, VersionPlan(folder, task, seed, versions, measures=(), verify='size'))
     if outcome.state == 'bad':
         raise OSError(f'{original} cannot be used: {outcome.reason} Delete it and run this again.')
-    return len(names) * len(pairs)
+    return count
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence]) -> None:

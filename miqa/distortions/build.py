@@ -26,7 +26,7 @@ from miqa.taxonomy import (
     check_choice,
 )
 
-from .few_versions import check_count, plan_versions
+from .few_versions import Versions, check_count, plan_versions
 from .make_one import VersionPlan, make_versions_of
 from .records import store_settings
 from .severities import LEVEL_RANKS, candidates
@@ -89,8 +89,7 @@ def build_versions(
         verify: how finished sources are checked, out of :data:`VERIFY`.
         progress: show a bar with an estimate; where the processes are on this machine it moves with every version.
         versions_each: make only so many versions of each source, a balanced part of ``distortions`` chosen by the
-            source's place among the sources (:mod:`miqa.distortions.few_versions`; ``pairs`` is then not used);
-            None for all.
+            source's place among the sources (:mod:`miqa.distortions.few_versions`); None for all.
 
     Returns:
         What was made and kept, and which sources are bad. Bad sources do not stop the others.
@@ -111,23 +110,19 @@ def build_versions(
     number, count = check_shard(shard)
     owner = IMAGE_TASKS[task]
     folder = image_task_folder(root, task)
-    plan = VersionPlan(
-        folder=str(folder),
-        task=owner,
-        seed=seed,
-        distortions=_unique(distortions, 'distortion'),
-        pairs=_unique([tuple(pair) for pair in pairs], 'pair of levels'),
-        measures=_unique(measures, 'measure'),
-        verify=verify,
-    )
-    settings = _settings(plan)
-    plans: dict[str, VersionPlan] = {}
+    names = _unique(distortions, 'distortion')
+    level_pairs = _unique([tuple(pair) for pair in pairs], 'pair of levels')
+    every = tuple((name, level_pairs) for name in names)
+    plan = VersionPlan(str(folder), owner, seed, every, _unique(measures, 'measure'), verify)
+    settings = _settings(plan, names, level_pairs)
+    chosen: dict[str, tuple[Versions, ...]] = {}
     if versions_each is not None:
-        count_each = check_count(versions_each)
+        check_count(versions_each, names, level_pairs)
         settings['versions_each'] = versions_each
-        for place, source in enumerate(sources):
-            names, few_pairs = plan_versions(place, count_each, plan.distortions)
-            plans[source.image_id] = plan._replace(distortions=names, pairs=few_pairs)
+        chosen = {
+            source.image_id: plan_versions(place, versions_each, names, level_pairs)
+            for place, source in enumerate(sources)
+        }
     store_settings(folder, settings)
     part = f'shard-{number}-of-{count}'
     mine = shard_of(sources, shard)
@@ -137,16 +132,15 @@ def build_versions(
         return [folder / 'masks', folder / 'quality', sources_in(folder), *map(images_in(folder).joinpath, unfinished)]
 
     with only_writer(records_in(folder), 'make other shards (--shard i/n)', part, below=written_to):
-        return _build(
-            [(source, plans.get(source.image_id, plan)) for source in mine], folder, shard, jobs, backend, progress
-        )
+        plans = [(source, plan._replace(versions=chosen.get(source.image_id, every))) for source in mine]
+        return _build(plans, folder, shard, jobs, backend, progress)
 
 
 def _build(mine: list[tuple[Source, VersionPlan]], folder: Path, shard, jobs, backend, progress) -> BuildReport:
     number, count = shard
     made_count = kept_count = files = size = pixels = 0
     bad = []
-    versions = {source.image_id: len(plan.distortions) * len(plan.pairs) for source, plan in mine}
+    versions = {source.image_id: sum(len(pairs) for _, pairs in plan.versions) for source, plan in mine}
     local = backend == 'loky'
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(
@@ -175,17 +169,17 @@ def _threads(jobs: int) -> int:
     return max(1, cores // (jobs if jobs > 0 else cores))
 
 
-def _settings(plan: VersionPlan) -> dict:
+def _settings(plan: VersionPlan, names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> dict:
     """Everything that decides the bytes, in JSON's types."""
     return {
         'format': _FORMAT,
         'task': plan.task,
         'seed': plan.seed,
-        'distortions': list(plan.distortions),
-        'pairs': [list(pair) for pair in plan.pairs],
+        'distortions': list(names),
+        'pairs': [list(pair) for pair in pairs],
         'measures': list(plan.measures),
         'level_ranks': list(LEVEL_RANKS),
-        'candidates': {name: candidates(name) for name in plan.distortions},
+        'candidates': {name: candidates(name) for name in names},
     }
 
 

@@ -24,6 +24,7 @@ from miqa.pictures import UnreadableImage, read_image
 from miqa.taxonomy import Version, version_name
 
 from .compose import fuse, soft_mask
+from .few_versions import Versions
 from .fidelity import FidelitySource, why_undefined
 from .masks import UnfitMask, make_mask
 from .records import describe_files, find_damage, read_record, versions
@@ -42,8 +43,7 @@ class VersionPlan(NamedTuple):
     folder: str
     task: str
     seed: int
-    distortions: tuple[str, ...]
-    pairs: tuple[tuple[int, int], ...]
+    versions: tuple[Versions, ...]
     measures: tuple[str, ...]
     verify: str
     #: Threads that encode and measure versions; no byte depends on it.
@@ -115,7 +115,7 @@ def _make(source: Source, plan: VersionPlan, folder: Path) -> Outcome:
     quality: list[tuple[str, dict[str, float]]] = []
     levels_made = {}
     mask_record = weights = None
-    if any(fg != bg for fg, bg in plan.pairs):
+    if any(fg != bg for _, pairs in plan.versions for fg, bg in pairs):
         mask, method = make_mask(source.mask, image)
         path = mask_path(folder, source.image_id)
         _write_png(path, mask)
@@ -126,10 +126,10 @@ def _make(source: Source, plan: VersionPlan, folder: Path) -> Outcome:
     measuring = FidelitySource(image, plan.measures, undefined='nan') if plan.measures else None
 
     def finished() -> Iterator[tuple[Path, Callable[[], _EncodedVersion]]]:
-        for name in plan.distortions:
+        for name, pairs in plan.versions:
             levels = select_levels(image, name, plan.seed, source.image_id)
             levels_made[name] = [_level_record(chosen) for chosen in levels]
-            for fg, bg in plan.pairs:
+            for fg, bg in pairs:
                 path = image_folder / version_name(Version(source.image_id, name, fg, bg))
                 parts = levels[fg - 1].image, levels[bg - 1].image if fg != bg else None
                 yield path, partial(_finish, path, *parts, weights, measuring)

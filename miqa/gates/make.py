@@ -21,7 +21,6 @@ from miqa.apis.gate_fit import NoGate, fit_gate
 from miqa.apis.gate_model import AFTER, FORMAT, PICTURE_NETWORK, GateFolder, identity_of_head
 from miqa.apis.gate_threshold import ABOUT, BEFORE, KEYS, Gate, digest_of
 from miqa.apis.picture_features import SCORE, PictureFeatures, statistic_names
-from miqa.distortions.few_versions import check_count
 from miqa.keeping import atomic_write, sha256_of_file, write_json
 from miqa.labelling.label_job import BuiltDatabase, LabelJob, build_machines, make_database, make_plan, stages_of
 from miqa.layout import TASK_FOLDERS, build_settings_path, image_task_folder
@@ -87,8 +86,6 @@ class GateJob:
             raise ValueError(f'--target must lie between 0 and 1, not {self.target}.')
         if not 0 < self.confidence < 1:
             raise ValueError(f'--confidence must lie between 0 and 1, not {self.confidence}.')
-        if self.database.versions_each is not None:
-            check_count(self.database.versions_each)
         if self.network is not None:
             check_regular(self.network, kind='network file')
         if self.folder.is_dir() and not begun(self) and not _holds_a_gate(self.folder):

@@ -70,6 +70,8 @@ class LabelJob:
     least_sources: int = 1  # with fewer, for a gate, nothing is made
 
     def __post_init__(self):
+        if self.versions_each is not None:
+            check_count(self.versions_each, self.distortions, self.level_pairs)
         if self.pairs and self.unpaired:
             raise ValueError('Pictures are either paired with clean ones (--pairs) or not (--unpaired), not both.')
         if self.unpaired and self.annotations is None:
@@ -184,11 +186,11 @@ def make_plan(
         times = sum(more for _, more in cut) / len(cut)
         options: dict[str, Any] = {'distortions': job.distortions, 'pairs': job.level_pairs, 'measures': job.measures}
         if job.versions_each is not None:
-            names, pairs = plan_versions(0, check_count(job.versions_each), job.distortions)
-            options |= {'distortions': names, 'pairs': pairs}
+            some = plan_versions(0, job.versions_each, job.distortions, job.level_pairs)
+            options |= {'distortions': [name for name, _ in some], 'pairs': some[0][1], 'versions': job.versions_each}
         if job.pairs or job.unpaired:
             # Nothing is distorted: one level of the cheapest distortion stands for a copied picture.
-            options |= {'distortions': ('contrast',), 'pairs': ((1, 1),), 'measures': ()}
+            options |= {'distortions': ('contrast',), 'pairs': ((1, 1),), 'measures': (), 'versions': 1}
         costs = measure_images([source for source, _ in cut], Path(folder), job.task, **options).scaled(times)
         measured = [
             measure_machine(machine, Path(folder), Path(folder) / 'answers' / machine.name, *_timed_on(machine))

@@ -81,13 +81,14 @@ def measure_images(
     pairs: Sequence[tuple[int, int]] = LEVEL_PAIRS,
     measures: Sequence[str] = DEFAULT_MEASURES,
     clock: Callable[[], float] = time.process_time,
+    versions: int | None = None,
 ) -> ImageCosts:
     """Make part of the database of a few sources below ``root``, time each step on one core, and scale it to all pairs.
 
     A source has a cost of its own, such as its masks, and each version the same cost: two builds, of one pair of levels
     and of five, measure both. ``paths`` are pictures, or sources that are planned already; ``root`` is an empty folder;
     ``annotations`` a COCO file for masks, None for masks by saliency; ``clock`` does not count what other programs
-    take.
+    take; ``versions`` are those of a source where it does not get every pair of every distortion.
     """
     start = clock()
     sample = [path for path in paths if isinstance(path, Source)]
@@ -104,7 +105,7 @@ def measure_images(
             raise ValueError(f'Not one picture of the sample can be read: {report.bad[0][1]}')
         return report.made, (planned + clock() - begin) / report.made, report.bytes / report.made
 
-    versions = len(distortions) * len(pairs)
+    versions = versions or len(distortions) * len(pairs)
     some = pairs[:: len(pairs) // (_PAIRS - 1)] if len(pairs) > _PAIRS else pairs
     first = build(root / 'first', some[:_FIRST_PAIRS]) if len(some) < len(pairs) else None
     versions_made, distort, size = build(root, some)

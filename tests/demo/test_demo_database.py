@@ -42,15 +42,27 @@ def database(photos, tmp_path_factory):
 
 
 def test_all_distortions_levels_and_fused_pairs_come_round_equally_often_and_never_twice_for_a_source():
-    plans = [plan_versions(number) for number in range(60)]
-    assert all(len(set(names)) == len(names) and len(set(pairs)) == len(pairs) for names, pairs in plans)
-    distortions = Counter(name for names, _ in plans for name in names)
+    plans = [plan_versions(number, 24) for number in range(60)]
+    assert all(len(dict(plan)) == len(plan) == 8 for plan in plans)
+    assert all(len(set(pairs)) == len(pairs) == 3 and pairs == plan[0][1] for plan in plans for _, pairs in plan)
+    distortions = Counter(name for plan in plans for name, _ in plan)
     assert set(distortions) == set(DISTORTIONS) and set(distortions.values()) == {48}
-    uniform = Counter(pair[0] for _, pairs in plans for pair in pairs[:2])
-    assert set(uniform) == set(LEVELS) and all(pair[0] == pair[1] for _, pairs in plans for pair in pairs[:2])
+    levels = [plan[0][1] for plan in plans]
+    uniform = Counter(pair[0] for pairs in levels for pair in pairs[:2])
+    assert set(uniform) == set(LEVELS) and all(pair[0] == pair[1] for pairs in levels for pair in pairs[:2])
     assert {uniform[level] for level in (1, 2, 3)} == {20} and {uniform[level] for level in (4, 5)} == {30}
-    fused = Counter(pairs[2] for _, pairs in plans)
+    fused = Counter(pairs[2] for pairs in levels)
     assert set(fused) == {pair for pair in LEVEL_PAIRS if pair[0] != pair[1]} and set(fused.values()) == {3}
+
+
+@pytest.mark.parametrize('pairs', [LEVEL_PAIRS, LEVEL_PAIRS[:4], [(2, 2)]])
+@pytest.mark.parametrize('names', [DISTORTIONS, DISTORTIONS[:1]])
+def test_any_number_of_versions_is_made_of_the_chosen_distortions_and_pairs_alone(names, pairs):
+    for versions in range(1, len(names) * len(pairs) + 1):
+        plan = plan_versions(7, versions, names, pairs)
+        assert len(dict(plan)) == len(plan) and set(dict(plan)) <= set(names)
+        assert sum(len(set(chosen)) for _, chosen in plan) == sum(len(chosen) for _, chosen in plan) == versions
+        assert {pair for _, chosen in plan for pair in chosen} <= set(pairs)
 
 
 def test_the_dataset_reads_it_as_it_reads_miqd(database, photos):

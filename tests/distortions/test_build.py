@@ -332,7 +332,7 @@ def test_threads_change_no_byte(photographs, tmp_path):
     sources = plan_sources(list_images(photographs)[:1], 'cls')
     results = []
     for threads in (1, 3):
-        root, what = str(tmp_path / str(threads)), (SMALL['distortions'], SMALL['pairs'], MEASURES)
-        make_versions_of(sources[0], VersionPlan(root, 'cls', 7, *what, 'size', threads))
+        root, what = str(tmp_path / str(threads)), tuple((name, SMALL['pairs']) for name in SMALL['distortions'])
+        make_versions_of(sources[0], VersionPlan(root, 'cls', 7, what, MEASURES, 'size', threads))
         results.append(digests(tmp_path / str(threads)))
     assert results[0] == results[1] and len(results[0]) > 12
