@@ -20,8 +20,8 @@ def plan_versions(
 ) -> tuple[Versions, ...]:
     """Choose so many ``versions`` of the ``number``-th source, from 0: distortions and for each some of ``pairs``.
 
-    Over the sources all distortions, all uniform levels and all fused pairs come round equally often. The first pairs of
-    a distortion are a mild uniform one, a strong uniform one, and one where both levels differ; the last distortion
+    Over the sources all distortions, all uniform levels and all fused pairs come round equally often. The first pairs
+    of a distortion are a mild uniform one, a strong uniform one, and one where both levels differ; the last distortion
     gets what is missing of ``versions``.
     """
     fused = [pair for pair in LEVEL_PAIRS if pair[0] != pair[1]]
